@@ -1,0 +1,1 @@
+"""The shared schema of diwa-agent and diwa-cloud."""

@@ -1,0 +1,195 @@
+"""Every exception of diwa-schema, with the exit code the command line ends with.
+
+    DiwaSchemaError
+    ├── CheckFailed              1   a check found something
+    │   ├── SchemaOutOfDate          the database is behind the installed package
+    │   │   └── SchemaEmpty          nothing of the schema is there yet
+    │   └── DriftFound               a live schema differs from what it should be
+    ├── UsageError               2   wrong usage or configuration
+    │   ├── NoDatabase               no database was named
+    │   ├── InvalidDatabase          what was named cannot be a database
+    │   ├── UnknownRevision          the history has no such revision
+    │   └── ConnectionInUse          a caller's connection is already in a transaction
+    ├── Blocked                  3   the guard refused
+    ├── DatabaseUnreachable      4   no connection
+    ├── LockNotObtained          5   a lock was not obtained in time
+    │   ├── MigrationLockBusy        another runner holds the migration lock
+    │   └── TableLockBusy            the application holds a table
+    ├── MigrationFailed          6   a revision failed and was rolled back
+    │   ├── MigrationLockLost        the migration lock was lost during the run
+    │   └── NotPersisted             the database does not hold what the run wrote
+    └── DatabaseRefused          7   the database is not one to work on
+        ├── SchemaTampered           an applied revision is no longer the one that was applied
+        ├── SchemaForeign            tables of another tool, or an unknown revision
+        ├── SchemaTooNew             the installed package is older than the database allows
+        ├── NotAdopted               made by Ecto and not taken over yet
+        ├── DatabaseProtected        marked with `diwa-schema protect`
+        ├── DatabaseReadOnly         nothing can be written
+        ├── PermissionMissing        the role lacks a right
+        └── TransactionPooler        the connection changes its server process between transactions
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+NOTHING_CHANGED = "Nothing was changed."
+
+
+class DiwaSchemaError(Exception):
+    """Base of all errors. Says what happened, what was left untouched and what to do next.
+
+    Args:
+        what: What happened, in one or more sentences.
+        next_step: What to do next, usually a command to type.
+        untouched: What the failed operation left as it was.
+        facts: Further facts for machines, shown by ``--json``.
+    """
+
+    exit_code: ClassVar[int] = 6
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        next_step: str = "",
+        untouched: str = NOTHING_CHANGED,
+        **facts: Any,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+        self.untouched = untouched
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.untouched, self.next_step) if part)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error as a document for ``--json``."""
+        return {
+            "error": type(self).__name__,
+            "exit_code": self.exit_code,
+            "what": self.what,
+            "untouched": self.untouched,
+            "next_step": self.next_step,
+            **self.facts,
+        }
+
+
+class CheckFailed(DiwaSchemaError):
+    """A check found something to do."""
+
+    exit_code = 1
+
+
+class SchemaOutOfDate(CheckFailed):
+    """The database is behind the installed package."""
+
+
+class SchemaEmpty(SchemaOutOfDate):
+    """The database holds nothing of the schema yet."""
+
+
+class DriftFound(CheckFailed):
+    """A live schema differs from the one expected at its revision."""
+
+
+class UsageError(DiwaSchemaError):
+    """Wrong usage or configuration."""
+
+    exit_code = 2
+
+
+class NoDatabase(UsageError):
+    """No database was named."""
+
+
+class InvalidDatabase(UsageError):
+    """What was named cannot be a database of this package."""
+
+
+class UnknownRevision(UsageError):
+    """The installed history has no such revision."""
+
+
+class ConnectionInUse(UsageError):
+    """A caller's connection is already in a transaction."""
+
+
+class Blocked(DiwaSchemaError):
+    """The guard refused the operation."""
+
+    exit_code = 3
+
+
+class DatabaseUnreachable(DiwaSchemaError):
+    """No connection to the database could be made."""
+
+    exit_code = 4
+
+
+class LockNotObtained(DiwaSchemaError):
+    """A lock was not obtained in time."""
+
+    exit_code = 5
+
+
+class MigrationLockBusy(LockNotObtained):
+    """Another runner holds the migration lock."""
+
+
+class TableLockBusy(LockNotObtained):
+    """The application holds a table that a revision has to change."""
+
+
+class MigrationFailed(DiwaSchemaError):
+    """A revision failed and was rolled back."""
+
+    exit_code = 6
+
+
+class MigrationLockLost(MigrationFailed):
+    """The migration lock was lost while the run was under way."""
+
+
+class NotPersisted(MigrationFailed):
+    """A fresh connection does not see what the run wrote."""
+
+
+class DatabaseRefused(DiwaSchemaError):
+    """The database is not one that this operation may work on."""
+
+    exit_code = 7
+
+
+class SchemaTampered(DatabaseRefused):
+    """An applied revision is no longer the one that was applied."""
+
+
+class SchemaForeign(DatabaseRefused):
+    """The database belongs to another tool, or names an unknown revision."""
+
+
+class SchemaTooNew(DatabaseRefused):
+    """The installed package is older than the database allows."""
+
+
+class NotAdopted(DatabaseRefused):
+    """The database was made by Ecto and has not been taken over yet."""
+
+
+class DatabaseProtected(DatabaseRefused):
+    """The database is marked as protected."""
+
+
+class DatabaseReadOnly(DatabaseRefused):
+    """Nothing can be written to the database."""
+
+
+class PermissionMissing(DatabaseRefused):
+    """The database role lacks a right that the operation needs."""
+
+
+class TransactionPooler(DatabaseRefused):
+    """The connection changes its server process between transactions."""
