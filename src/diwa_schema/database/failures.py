@@ -1,0 +1,142 @@
+"""What a driver's error means, as an error of this package."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from diwa_schema.database.url import mask
+from diwa_schema.errors import (
+    DatabaseReadOnly,
+    DatabaseRefused,
+    DatabaseUnreachable,
+    DiwaSchemaError,
+    LockNotObtained,
+    MigrationFailed,
+    PermissionMissing,
+    TableLockBusy,
+)
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+LOCK_TIMEOUT = "55P03"
+DEADLOCK = "40P01"
+STATEMENT_TIMEOUT = "57014"
+PERMISSION = "42501"
+READ_ONLY = "25006"
+
+_ROLLED_BACK = "What was not yet applied was rolled back."
+
+
+def driver(dialect: str) -> ModuleType:
+    """Import and return the driver's module.
+
+    Raises:
+        DiwaSchemaError: The driver cannot be loaded.
+    """
+    if dialect == "sqlite":
+        return sqlite3
+    try:
+        import psycopg
+    except ImportError as error:
+        from diwa_schema.errors import UsageError
+
+        raise UsageError(
+            "PostgreSQL cannot be reached: psycopg finds no libpq on this machine.",
+            next_step="Type: pip install 'diwa-schema[binary]'",
+        ) from error
+    return psycopg
+
+
+def cause(error: BaseException) -> BaseException:
+    """Return the driver's error behind one that SQLAlchemy wrapped."""
+    original = getattr(error, "orig", None)
+    return original if isinstance(original, BaseException) else error
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE of an error, or SQLite's error name, or None."""
+    error = cause(error)
+    return getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
+
+
+def is_driver_error(error: BaseException) -> bool:
+    """Whether an error comes from a database driver, directly or through SQLAlchemy."""
+    error = cause(error)
+    return isinstance(error, sqlite3.Error) or type(error).__module__.startswith("psycopg")
+
+
+def connection_lost(error: BaseException) -> bool:
+    """Whether an error means that the server is gone or has ended this connection."""
+    error = cause(error)
+    state = sqlstate(error) or ""
+    if state.startswith("08") or state in ("57P01", "57P02", "57P03", "25P03", "57P05"):
+        return True
+    return type(error).__name__ == "OperationalError" and not state and not isinstance(error, sqlite3.Error)
+
+
+def brief(error: BaseException) -> str:
+    """Return an error's first line, without passwords."""
+    lines = str(cause(error)).strip().splitlines() or [type(error).__name__]
+    return mask(lines[0])
+
+
+def unreachable(shown: str, error: BaseException) -> DatabaseUnreachable:
+    """Describe a connection that could not be made."""
+    return DatabaseUnreachable(
+        f"The database {shown} cannot be reached: {brief(error)}",
+        next_step="Check that the server runs and that host, port, name and user are right, then type the command again.",
+        database=shown,
+    )
+
+
+def explain(error: BaseException, shown: str, doing: str) -> DiwaSchemaError:
+    """Describe a driver's error that came while something was being done.
+
+    Args:
+        error: The driver's error, or SQLAlchemy's wrapper of it.
+        shown: The database's masked URL.
+        doing: What was being done, such as "revision 20251224044223".
+    """
+    state = sqlstate(error)
+    what = f"{doing} on {shown}: {brief(error)}"
+    facts = {"database": shown, "sqlstate": state}
+    if state in (PERMISSION, "SQLITE_PERM", "SQLITE_AUTH"):
+        return PermissionMissing(
+            f"The database role lacks a right. {what}",
+            untouched=_ROLLED_BACK,
+            next_step="Connect as the role that owns the schema; `diwa-schema roles` prints the roles this package expects.",
+            **facts,
+        )
+    if state == READ_ONLY or (state or "").startswith("SQLITE_READONLY"):
+        return DatabaseReadOnly(
+            f"The database can only be read. {what}",
+            next_step="Name the primary server, or make the file and its directory writable.",
+            **facts,
+        )
+    if state in (LOCK_TIMEOUT, DEADLOCK):
+        return TableLockBusy(
+            f"A table stayed in use. {what}",
+            untouched=_ROLLED_BACK,
+            next_step="Type the command again when the application is less busy, or allow more with --lock-budget SECONDS.",
+            **facts,
+        )
+    if (state or "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return LockNotObtained(
+            f"Another process keeps the file locked. {what}",
+            next_step="End the other process' transaction, then type the command again.",
+            **facts,
+        )
+    if state == "SQLITE_NOTADB":
+        return DatabaseRefused(
+            f"The file is not an SQLite database. {what}",
+            next_step="Name another file.",
+            **facts,
+        )
+    return MigrationFailed(
+        f"It failed: {what}",
+        untouched=_ROLLED_BACK,
+        next_step="Mend the cause, then type the same command again: it goes on from where this run stopped.",
+        **facts,
+    )

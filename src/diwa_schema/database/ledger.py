@@ -1,0 +1,253 @@
+"""The ledger: what was applied to this database, by whom, when, how long it took, and from which package."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from diwa_schema.database.link import Link
+
+LEDGER = "diwa_schema_ledger"
+
+_COLUMNS = (
+    "run_id",
+    "revision",
+    "direction",
+    "kind",
+    "outcome",
+    "started_at",
+    "finished_at",
+    "duration_ms",
+    "database_role",
+    "os_user",
+    "host",
+    "pid",
+    "repository",
+    "repository_role",
+    "bypass",
+    "bypass_reason",
+    "package_version",
+    "checksum",
+    "error_class",
+    "sqlstate",
+    "lock_waits",
+    "forced",
+)
+
+_CREATE = {
+    "postgresql": """CREATE TABLE IF NOT EXISTS diwa_schema_ledger (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id uuid NOT NULL,
+    revision varchar(32),
+    direction text NOT NULL,
+    kind text NOT NULL,
+    outcome text NOT NULL,
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz,
+    duration_ms bigint,
+    database_role text NOT NULL,
+    os_user text,
+    host text,
+    pid integer,
+    repository text,
+    repository_role text,
+    bypass text,
+    bypass_reason text,
+    package_version text NOT NULL,
+    checksum text,
+    error_class text,
+    sqlstate text,
+    lock_waits integer NOT NULL DEFAULT 0,
+    forced boolean NOT NULL DEFAULT false
+)""",
+    "sqlite": """CREATE TABLE IF NOT EXISTS diwa_schema_ledger (
+    id INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    revision TEXT,
+    direction TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    duration_ms INTEGER,
+    database_role TEXT NOT NULL,
+    os_user TEXT,
+    host TEXT,
+    pid INTEGER,
+    repository TEXT,
+    repository_role TEXT,
+    bypass TEXT,
+    bypass_reason TEXT,
+    package_version TEXT NOT NULL,
+    checksum TEXT,
+    error_class TEXT,
+    sqlstate TEXT,
+    lock_waits INTEGER NOT NULL DEFAULT 0,
+    forced INTEGER NOT NULL DEFAULT 0
+)""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all entries of one run have in common.
+
+    Args:
+        package_version: The version of this package.
+        repository: The repository that asked, as the guard understood it.
+        repository_role: Its role.
+        bypass: Where the bypass came from; None without one.
+        bypass_reason: The reason given for it.
+        kind: migrate, snapshot, stamp, adopt or drop.
+        direction: upgrade or downgrade.
+        forced: Whether a check was overridden.
+    """
+
+    package_version: str
+    kind: str = "migrate"
+    direction: str = "upgrade"
+    repository: str | None = None
+    repository_role: str | None = None
+    bypass: str | None = None
+    bypass_reason: str | None = None
+    forced: bool = False
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+def create(link: Link) -> None:
+    """Create the ledger where it is absent."""
+    link.execute(_CREATE[link.dialect])
+
+
+def now() -> str:
+    """Return the present moment in UTC, as the ledger writes it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def started(link: Link, run: Run, revision: str | None, checksum: str | None) -> int:
+    """Record that a revision is about to run, and return the entry's id.
+
+    It is to be committed on its own, so that the fact survives a rollback of the revision.
+    """
+    values = _values(link, run, revision, checksum, "started", now(), None, None)
+    returned = link.value(f"{_insert()} VALUES ({_marks(link)}) RETURNING id", values)
+    return int(returned)
+
+
+def applied(link: Link, entry: int, duration_ms: int, lock_waits: int) -> None:
+    """Record, inside the revision's own transaction, that it was applied."""
+    link.execute(
+        f"UPDATE {LEDGER} SET outcome = 'applied', finished_at = %s, duration_ms = %s, lock_waits = %s WHERE id = %s",
+        (now(), duration_ms, lock_waits, entry),
+    )
+
+
+def failed(link: Link, entry: int, error_class: str, sqlstate: str | None, lock_waits: int) -> None:
+    """Record that a revision failed, after it was rolled back."""
+    link.execute(
+        f"UPDATE {LEDGER} SET outcome = 'failed', finished_at = %s, error_class = %s, sqlstate = %s, lock_waits = %s"
+        " WHERE id = %s AND outcome = 'started'",
+        (now(), error_class, sqlstate, lock_waits, entry),
+    )
+
+
+def record(link: Link, run: Run, revisions: Sequence[tuple[str | None, str | None]], began: str, ms: int) -> None:
+    """Record revisions that were applied together, one entry each, in one statement.
+
+    Args:
+        link: The connection of the transaction that applied them.
+        run: What the entries have in common.
+        revisions: Each revision with its checksum.
+        began: When the run began.
+        ms: How long all of them took together, in milliseconds.
+    """
+    if not revisions:
+        return
+    # One parameter list for all rows would pass the limits of both drivers with a long history.
+    size = 200
+    for start in range(0, len(revisions), size):
+        chunk = revisions[start : start + size]
+        values = [_values(link, run, revision, checksum, "applied", began, now(), ms) for revision, checksum in chunk]
+        rows = ", ".join([f"({_marks(link)})"] * len(values))
+        link.execute(f"{_insert()} VALUES {rows}", [value for row in values for value in row])
+
+
+def entries(link: Link, schema: str) -> list[dict[str, Any]]:
+    """Return all entries, oldest first."""
+    names = ("id", *_COLUMNS)
+    rows = link.rows(f'SELECT {", ".join(names)} FROM "{schema}".{LEDGER} ORDER BY id')
+    return [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in rows]
+
+
+def checksums(link: Link, schema: str) -> dict[str, str]:
+    """Return the checksum that each revision had when it was last applied."""
+    rows = link.rows(
+        f'SELECT revision, checksum FROM "{schema}".{LEDGER} WHERE outcome = %s AND direction = %s'
+        " AND checksum IS NOT NULL AND revision IS NOT NULL ORDER BY id",
+        ("applied", "upgrade"),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | str | None) else str(value)
+
+
+def _insert() -> str:
+    return f"INSERT INTO {LEDGER} ({', '.join(_COLUMNS)})"
+
+
+def _marks(link: Link) -> str:
+    marks = ["%s"] * len(_COLUMNS)
+    if link.dialect == "postgresql":
+        marks[_COLUMNS.index("database_role")] = "current_user"
+    return ", ".join(marks)
+
+
+def _values(
+    link: Link,
+    run: Run,
+    revision: str | None,
+    checksum: str | None,
+    outcome: str,
+    began: str,
+    finished: str | None,
+    ms: int | None,
+) -> list[Any]:
+    return [
+        run.run_id,
+        revision,
+        run.direction,
+        run.kind,
+        outcome,
+        began,
+        finished,
+        ms,
+        *_who(link),
+        run.repository,
+        run.repository_role,
+        run.bypass,
+        run.bypass_reason,
+        run.package_version,
+        checksum,
+        None,
+        None,
+        0,
+        run.forced,
+    ]
+
+
+def _who(link: Link) -> list[Any]:
+    """Return database role (left to the server on PostgreSQL), operating-system user, host and process id."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        user = str(os.getuid())
+    role = [] if link.dialect == "postgresql" else [user]
+    return [*role, user, socket.gethostname(), os.getpid()]

@@ -1,0 +1,195 @@
+"""The migration lock: one runner at a time on one database, and proof that it still is the one."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Protocol
+
+from diwa_schema.database.failures import is_driver_error
+from diwa_schema.database.link import Link
+from diwa_schema.database.version import VERSION
+from diwa_schema.errors import MigrationLockBusy, MigrationLockLost
+
+if TYPE_CHECKING:
+    from diwa_schema.database.target import Target
+
+Tell = Callable[[str], None]
+
+_FIRST_PAUSE = 0.025
+_LONGEST_PAUSE = 1.0
+
+
+class MigrationLock(Protocol):
+    """What a runner holds while it changes a database."""
+
+    def prove(self) -> None:
+        """Raise MigrationLockLost unless the lock is still held."""
+
+    def release(self) -> None:
+        """Give the lock back."""
+
+
+def keys(schema: str) -> tuple[int, int]:
+    """Return the advisory keys of the run and of the fence, derived from the version table's name."""
+    return _key("migrate", schema), _key("fence", schema)
+
+
+def _key(purpose: str, schema: str) -> int:
+    digest = sha256(f"diwa-schema/{purpose}/v1\0{schema}\0{VERSION}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def application_name() -> str:
+    """Return the name the holder shows: a role without pg_read_all_stats cannot see since when a session runs."""
+    return f"diwa-schema migrate since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def acquire(target: Target, schema: str, wait: float, tell: Tell) -> MigrationLock:
+    """Take the migration lock of a database, waiting for another runner where there is one.
+
+    Args:
+        target: The database.
+        schema: The schema of the version table.
+        wait: How long to wait at most, in seconds; 0 does not wait.
+        tell: Called with a line for people while waiting.
+
+    Raises:
+        MigrationLockBusy: Another runner held it all the time.
+    """
+    if target.in_memory:
+        return NoLock()
+    if target.dialect == "sqlite":
+        from diwa_schema.database.lock_sqlite import FileLock
+
+        lock: Any = FileLock(target.url.driver)
+    else:
+        lock = AdvisoryLock(target.connect(application_name()), schema)
+    try:
+        _poll(lock, wait, tell, target.shown)
+    except BaseException:
+        lock.release()
+        raise
+    return lock  # type: ignore[no-any-return]
+
+
+def _poll(lock: Any, wait: float, tell: Tell, shown: str) -> None:
+    deadline = time.monotonic() + wait
+    pause = _FIRST_PAUSE
+    told = ""
+    while not lock.attempt():
+        holder = lock.holder()
+        if time.monotonic() >= deadline:
+            raise MigrationLockBusy(
+                f"Another run holds the migration lock of {shown}: {holder}. Waited {wait:g} s.",
+                next_step="Let it finish, or wait longer with --lock-wait SECONDS.",
+                holder=holder,
+            )
+        if holder != told:
+            tell(f"waiting for the migration lock, held by {holder}")
+            told = holder
+        time.sleep(min(pause * random.uniform(0.5, 1.0), max(deadline - time.monotonic(), 0)))  # noqa: S311 - jitter
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+class NoLock:
+    """For a database that only this process can see."""
+
+    def prove(self) -> None:
+        """Nobody can take what nobody else can see."""
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+class AdvisoryLock:
+    """A PostgreSQL session lock on a connection of its own.
+
+    It is polled for, never waited for: a waiting `pg_advisory_lock` holds a snapshot that a
+    `CREATE INDEX CONCURRENTLY` of the holder waits for, a deadlock.
+
+    Args:
+        link: The lock's own connection; it is closed with the lock.
+        schema: The schema of the version table.
+    """
+
+    def __init__(self, link: Link, schema: str) -> None:
+        self.link = link
+        self.key, self.fence = keys(schema)
+
+    def attempt(self) -> bool:
+        """Take the lock if it is free, and wait out a transaction that a former holder still has open."""
+        if not self.link.value("SELECT pg_try_advisory_lock(%s::bigint)", (self.key,)):
+            return False
+        if self.link.value("SELECT pg_try_advisory_xact_lock(%s::bigint)", (self.fence,)):
+            return True
+        self.link.value("SELECT pg_advisory_unlock(%s::bigint)", (self.key,))
+        return False
+
+    def holder(self) -> str:
+        """Say who holds the lock."""
+        row = self.link.row(
+            "SELECT l.pid, a.usename::text, a.application_name FROM pg_locks l"
+            " LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
+            f" WHERE l.granted AND l.pid <> pg_backend_pid() AND ({_HELD} OR {_HELD}) LIMIT 1",
+            (*_halves(self.key), *_halves(self.fence)),
+        )
+        if row is None:
+            return "a run that is just ending"
+        pid, user, application = row
+        return f"pid {pid}, user {user or 'unknown'}, application '{application or 'unnamed'}'"
+
+    def prove(self) -> None:
+        """Raise MigrationLockLost unless this very session still holds the key."""
+        try:
+            held = self.link.value(
+                f"SELECT 1 FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}", _halves(self.key)
+            )
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            held = None
+        if not held:
+            raise lost(self.link.shown)
+
+    def release(self) -> None:
+        """Close the lock's connection, which frees the lock."""
+        self.link.close()
+
+
+# pg_locks shows the upper and lower half of a bigint key, and 1 for "one key of 64 bits".
+_HELD = (
+    "(l.locktype = 'advisory' AND l.classid::bigint = %s AND l.objid::bigint = %s AND l.objsubid = 1"
+    " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+)
+
+
+def _halves(key: int) -> tuple[int, int]:
+    unsigned = key & 0xFFFFFFFFFFFFFFFF
+    return unsigned >> 32, unsigned & 0xFFFFFFFF
+
+
+def fence(link: Link, schema: str) -> None:
+    """Take the fence inside the open transaction of a revision; a second runner cannot pass it.
+
+    Raises:
+        MigrationLockLost: Another runner is inside a revision's transaction.
+    """
+    if link.dialect == "sqlite":
+        return  # BEGIN IMMEDIATE is the fence
+    if not link.value("SELECT pg_try_advisory_xact_lock(%s::bigint)", (keys(schema)[1],)):
+        raise lost(link.shown)
+
+
+def lost(shown: str) -> MigrationLockLost:
+    """Describe a lost lock."""
+    return MigrationLockLost(
+        f"The migration lock of {shown} was lost: its connection ended, or another run took it.",
+        untouched="The run stopped before the next change; what was not yet applied was rolled back.",
+        next_step="Type the same command again: it goes on from where this run stopped.",
+        pid=os.getpid(),
+    )

@@ -1,0 +1,200 @@
+"""The database that a caller named, as a URL, an Engine or a Connection, and the connections made to it."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from diwa_schema.database import url as urls
+from diwa_schema.database.failures import driver, is_driver_error, unreachable
+from diwa_schema.database.link import Link
+from diwa_schema.errors import ConnectionInUse, InvalidDatabase
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import URL
+
+Database = Union[str, "URL", "Engine", "Connection"]
+
+APPLICATION_NAME = "diwa-schema"
+_DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}
+
+
+class Target:
+    """A named database. Nothing is connected to until `connect()` or `work()` is called.
+
+    Args:
+        url: The URL that was understood.
+        engine: The caller's Engine, whose way of connecting is used.
+        connection: The caller's Connection, on which changes are to run.
+    """
+
+    def __init__(
+        self, url: urls.DatabaseURL, engine: Engine | None = None, connection: Connection | None = None
+    ) -> None:
+        self.url = url
+        self.dialect = url.dialect
+        self.shown = url.shown
+        self.engine = engine
+        self.connection = connection
+
+    @classmethod
+    def of(cls, database: Database | None) -> Target:
+        """Return the target that a caller means; None is what the environment names.
+
+        Raises:
+            NoDatabase: None was given and the environment names none.
+            InvalidDatabase: It is no URL, Engine or Connection of PostgreSQL or SQLite.
+            ConnectionInUse: The Connection is in a transaction.
+        """
+        if isinstance(database, str) or database is None:
+            return cls(urls.parse(database or urls.from_environment()))
+        alchemy = sys.modules.get("sqlalchemy")
+        if alchemy is None:
+            raise _not_a_database(database)
+        if isinstance(database, alchemy.URL):
+            return cls(urls.parse(database.render_as_string(hide_password=False)))
+        if isinstance(database, alchemy.Engine):
+            return cls(_engine_url(database), engine=database)
+        if isinstance(database, alchemy.Connection):
+            _refuse_open_transaction(database)
+            return cls(_engine_url(database.engine), engine=database.engine, connection=database)
+        if hasattr(database, "sync_engine"):
+            return cls.of(database.url)
+        raise _not_a_database(database)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether only this process can see the database."""
+        return self.url.in_memory
+
+    def connect(self, purpose: str = APPLICATION_NAME) -> Link:
+        """Open a new connection in autocommit mode.
+
+        Args:
+            purpose: What PostgreSQL shows as application_name.
+
+        Raises:
+            DatabaseUnreachable: The connection cannot be made.
+            InvalidDatabase: The URL cannot be read by the driver, or is a directory.
+        """
+        module = driver(self.dialect)
+        try:
+            if self.engine is not None:
+                return self._from_pool(purpose)
+            if self.dialect == "sqlite":
+                return self._open_sqlite()
+            return self._open_postgresql(module, purpose)
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            raise unreachable(self.shown, error) from error
+
+    @contextmanager
+    def work(self, purpose: str = APPLICATION_NAME) -> Iterator[Link]:
+        """Open the connection on which changes run: the caller's, if one was given, else a new one.
+
+        A caller's connection is handed back in the mode it came in.
+        """
+        if self.connection is None and not (self.in_memory and self.engine is not None):
+            with self.connect(purpose) as link:
+                yield link
+            return
+        proxied = self.connection.connection if self.connection is not None else self._engine.raw_connection()
+        with _autocommit(proxied.driver_connection, self.dialect):
+            yield Link(proxied.driver_connection, self.dialect, self.shown, close=lambda: None)
+        if self.connection is None:
+            proxied.close()
+
+    @property
+    def _engine(self) -> Engine:
+        assert self.engine is not None  # noqa: S101 - callers have checked it
+        return self.engine
+
+    def _from_pool(self, purpose: str) -> Link:
+        # A new pool of the same making: the caller's own may be full, and its connections carry session state.
+        pool = self._engine.pool.recreate()
+        proxied = pool.connect()
+        raw: Any = proxied.driver_connection
+
+        def close() -> None:
+            proxied.close()
+            pool.dispose()
+
+        if self.dialect == "postgresql":
+            raw.autocommit = True
+            raw.execute("SELECT set_config('application_name', %s, false)", (purpose,))
+        else:
+            raw.isolation_level = None
+        return Link(raw, self.dialect, self.shown, close)
+
+    def _open_sqlite(self) -> Link:
+        path = self.url.driver
+        if not self.in_memory and not self.url.uri and Path(path).is_dir():
+            raise InvalidDatabase(
+                f"'{path}' is a directory, and SQLite keeps a database in one file.",
+                next_step="Name a file in it.",
+            )
+        raw = sqlite3.connect(path, isolation_level=None, timeout=5.0, uri=self.url.uri, check_same_thread=False)
+        return Link(raw, "sqlite", self.shown)
+
+    def _open_postgresql(self, psycopg: Any, purpose: str) -> Link:
+        try:
+            given = psycopg.conninfo.conninfo_to_dict(self.url.driver)
+        except psycopg.ProgrammingError:
+            # libpq's own words can quote a part of the password.
+            raise InvalidDatabase(
+                f"'{self.shown}' is not a URL that libpq understands.",
+                next_step="Write postgresql://USER:PASSWORD@HOST:PORT/NAME, special characters percent-encoded.",
+            ) from None
+        settings = {
+            "application_name": purpose,
+            "connect_timeout": 10,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        } | {name: value for name, value in given.items() if name != "application_name"}
+        raw = psycopg.connect(**settings, autocommit=True)
+        return Link(raw, "postgresql", self.shown)
+
+
+def _engine_url(engine: Engine) -> urls.DatabaseURL:
+    if engine.dialect.driver != _DRIVERS.get(engine.dialect.name):
+        raise InvalidDatabase(
+            f"An Engine of {engine.dialect.name}+{engine.dialect.driver} cannot be used.",
+            next_step="Pass an Engine of postgresql+psycopg or sqlite, or the URL itself.",
+        )
+    return urls.parse(engine.url.render_as_string(hide_password=False))
+
+
+def _refuse_open_transaction(connection: Connection) -> None:
+    if connection.in_transaction():
+        raise ConnectionInUse(
+            "The Connection is already in a transaction, which would decide over the migration's fate.",
+            next_step="Commit or roll back before the call, or pass the Engine.",
+        )
+
+
+def _not_a_database(database: object) -> InvalidDatabase:
+    return InvalidDatabase(
+        f"A {type(database).__name__} is not a database.",
+        next_step="Pass a URL, a SQLAlchemy Engine or a SQLAlchemy Connection.",
+    )
+
+
+@contextmanager
+def _autocommit(raw: Any, dialect: urls.Dialect) -> Iterator[None]:
+    name = "autocommit" if dialect == "postgresql" else "isolation_level"
+    before = getattr(raw, name)
+    raw.rollback()
+    setattr(raw, name, True if dialect == "postgresql" else None)
+    try:
+        yield
+    finally:
+        if not (dialect == "postgresql" and raw.closed):
+            raw.rollback()
+            setattr(raw, name, before)

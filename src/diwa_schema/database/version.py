@@ -1,0 +1,151 @@
+"""The version table, and everything else that one look at a database tells about where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from diwa_schema.database.ledger import LEDGER
+from diwa_schema.database.link import Link
+
+VERSION = "diwa_schema_version"
+PROTECTION = "diwa_schema_protection"
+ECTO = "schema_migrations"
+
+_CREATE = f"CREATE TABLE {VERSION} (version_num VARCHAR(32) NOT NULL PRIMARY KEY, floor VARCHAR(32))"
+_CREATE_PROTECTION = f"CREATE TABLE {PROTECTION} (protected_at TEXT NOT NULL, protected_by TEXT, reason TEXT)"
+
+
+class Kind(StrEnum):
+    """What a database is to this package."""
+
+    EMPTY = "empty"
+    VERSIONED = "versioned"
+    ECTO = "made by Ecto"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a database stands.
+
+    Args:
+        schema: The schema that unqualified names are created in ("main" on SQLite).
+        tables: Which of the asked-for tables exist there.
+        versions: The rows of the version table: revision and floor.
+        ecto: The versions that Ecto has recorded; None without its table.
+        protected: Whether the database is marked as protected.
+        elsewhere: Another schema on the search path that holds a version table.
+    """
+
+    schema: str
+    tables: frozenset[str]
+    versions: tuple[tuple[str, str | None], ...] = ()
+    ecto: tuple[int, ...] | None = None
+    protected: bool = False
+    elsewhere: str | None = None
+
+    @property
+    def revision(self) -> str | None:
+        """The revision the database is at; None at base."""
+        return self.versions[0][0] if self.versions else None
+
+    @property
+    def floor(self) -> str | None:
+        """The oldest head whose code still works with this database."""
+        return self.versions[0][1] if self.versions else None
+
+    @property
+    def kind(self) -> Kind:
+        """What the database is to this package."""
+        if self.versions:
+            return Kind.VERSIONED
+        if not self.tables - {VERSION, LEDGER, PROTECTION, ECTO}:
+            return Kind.EMPTY
+        return Kind.ECTO if self.ecto else Kind.FOREIGN
+
+
+def read(link: Link, tables: Collection[str]) -> State:
+    """Read where a database stands; nothing is written.
+
+    Args:
+        link: A connection to it.
+        tables: The names of the tables that belong to the schema.
+    """
+    schema, present, elsewhere = _present(link, [*tables, VERSION, LEDGER, PROTECTION, ECTO])
+    prefix = f"{quoted(schema)}."
+    versions = link.rows(f"SELECT version_num, floor FROM {prefix}{VERSION}") if VERSION in present else []
+    ecto = None
+    if ECTO in present:
+        ecto = tuple(row[0] for row in link.rows(f"SELECT version FROM {prefix}{ECTO} ORDER BY version"))
+    protected = PROTECTION in present and bool(link.value(f"SELECT count(*) FROM {prefix}{PROTECTION}"))
+    return State(schema, present, tuple((row[0], row[1]) for row in versions), ecto, protected, elsewhere)
+
+
+def quoted(name: str) -> str:
+    """Return an identifier in double quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def create(link: Link) -> None:
+    """Create the version table."""
+    link.execute(_CREATE)
+
+
+def advance(link: Link, before: str | None, after: str | None, floor: str | None) -> bool:
+    """Move the version row from one revision to another inside the caller's transaction.
+
+    Args:
+        link: The connection of the transaction.
+        before: The revision the row must show now; None where there must be no row.
+        after: The revision it is to show; None to remove it.
+        floor: The oldest head whose code works with the database from then on.
+
+    Returns:
+        False when the row did not show `before`: somebody else has moved it.
+    """
+    if before is None:
+        return bool(
+            link.execute(
+                f"INSERT INTO {VERSION} (version_num, floor) SELECT %s, %s WHERE NOT EXISTS (SELECT 1 FROM {VERSION})",
+                (after, floor),
+            )
+        )
+    if after is None:
+        return bool(link.execute(f"DELETE FROM {VERSION} WHERE version_num = %s", (before,)))
+    return bool(
+        link.execute(
+            f"UPDATE {VERSION} SET version_num = %s, floor = %s WHERE version_num = %s", (after, floor, before)
+        )
+    )
+
+
+def protect(link: Link, at: str, by: str | None, reason: str | None) -> None:
+    """Mark the database as protected: from then on the bypass does not work on it."""
+    with link.transaction():
+        link.execute(_CREATE_PROTECTION.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+        link.execute(f"DELETE FROM {PROTECTION}")
+        link.execute(f"INSERT INTO {PROTECTION} VALUES (%s, %s, %s)", (at, by, reason))
+
+
+def unprotect(link: Link) -> None:
+    """Take the mark away; without one nothing happens."""
+    link.execute(f"DROP TABLE IF EXISTS {PROTECTION}")
+
+
+def _present(link: Link, names: list[str]) -> tuple[str, frozenset[str], str | None]:
+    if link.dialect == "sqlite":
+        marks = ", ".join(["%s"] * len(names))
+        rows = link.rows(f"SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", names)
+        return "main", frozenset(row[0] for row in rows), None
+    rows = link.rows(
+        "SELECT s.name, (SELECT array_agg(c.relname::text) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = s.name AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')),"
+        " (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        "  WHERE c.oid = to_regclass(%s))"
+        " FROM (SELECT current_schema()::text AS name) s",
+        (names, VERSION),
+    )
+    schema, present, holder = rows[0]
+    return schema or "public", frozenset(present or ()), holder if holder not in (None, schema) else None

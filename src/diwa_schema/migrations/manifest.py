@@ -1,0 +1,160 @@
+"""The list of revisions that ships with the package, readable without Alembic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from diwa_schema.errors import UnknownRevision
+
+DIRECTORY = Path(__file__).parent
+VERSIONS = DIRECTORY / "versions"
+PATH = DIRECTORY / "manifest.json"
+
+HEAD = "head"
+BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One step of the history.
+
+    Args:
+        revision: Its id, a 14-digit UTC timestamp.
+        down_revision: The revision before it; None for the first.
+        slug: Its short name.
+        file: The name of its file.
+        sha256: The checksum of its source, line ends as LF.
+        phase: expand or contract.
+        floor: The oldest head whose code still works afterwards; None leaves it as it was.
+        transactional: Whether all of it runs in one transaction.
+        irreversible: Why it cannot be reversed; None when it can.
+        drops: The tables and "table.column"s that reversing it drops.
+        stalls: Why it holds a strong lock for longer than the stall allows; None when it does not.
+        released: The version of the package that first contained it; None before that.
+    """
+
+    revision: str
+    down_revision: str | None
+    slug: str
+    file: str
+    sha256: str
+    phase: str = "expand"
+    floor: str | None = None
+    transactional: bool = True
+    irreversible: str | None = None
+    drops: tuple[str, ...] = ()
+    stalls: str | None = None
+    released: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where its source is."""
+        return VERSIONS / self.file
+
+
+class Manifest:
+    """The revisions in history order, and the tables they leave at head.
+
+    Args:
+        revisions: The revisions, oldest first.
+        tables: The names of the schema's tables, in the order of their foreign keys.
+    """
+
+    def __init__(self, revisions: tuple[Revision, ...], tables: tuple[str, ...]) -> None:
+        self.revisions = revisions
+        self.tables = tables
+        self.ids = tuple(revision.revision for revision in revisions)
+        self._position = {name: number for number, name in enumerate(self.ids)}
+
+    @property
+    def head(self) -> str:
+        """The last revision."""
+        return self.ids[-1]
+
+    def __contains__(self, revision: object) -> bool:
+        return revision in self._position
+
+    def __iter__(self) -> Iterator[Revision]:
+        return iter(self.revisions)
+
+    def get(self, revision: str) -> Revision:
+        """Return a revision by its whole id."""
+        return self.revisions[self._position[revision]]
+
+    def position(self, revision: str | None) -> int:
+        """Return how many revisions lie up to and including this one; 0 for base."""
+        return 0 if revision is None else self._position[revision] + 1
+
+    def until(self, revision: str | None) -> tuple[Revision, ...]:
+        """Return the revisions up to and including this one."""
+        return self.revisions[: self.position(revision)]
+
+    def between(self, lower: str | None, upper: str | None) -> tuple[Revision, ...]:
+        """Return the revisions after `lower` up to and including `upper`, oldest first."""
+        return self.revisions[self.position(lower) : self.position(upper)]
+
+    def floor(self, revision: str | None) -> str | None:
+        """Return the floor that holds at a revision."""
+        return next((step.floor for step in reversed(self.until(revision)) if step.floor), None)
+
+    def resolve(self, name: str, current: str | None) -> str | None:
+        """Return the id that a person means; None for base.
+
+        Args:
+            name: ``head``, ``base``, a revision id or its beginning, or ``+N`` / ``-N`` from the current one.
+            current: The revision the database is at; None for base.
+
+        Raises:
+            UnknownRevision: The history has none like that, or more than one.
+        """
+        if name in (HEAD, "heads"):
+            return self.head
+        if name == BASE:
+            return None
+        if name[:1] in "+-" and name[1:].isdigit():
+            return self._relative(name, current)
+        found = [revision for revision in self.ids if name and revision.startswith(name)]
+        if len(found) != 1:
+            raise UnknownRevision(
+                f"There is no revision '{name}' in the installed history"
+                if not found
+                else f"'{name}' is the beginning of {len(found)} revisions, from {found[0]} to {found[-1]}.",
+                next_step="Type `diwa-schema history` to see the revisions.",
+                revision=name,
+            )
+        return found[0]
+
+    def _relative(self, name: str, current: str | None) -> str | None:
+        position = self.position(current) + int(name)
+        if not 0 <= position <= len(self.ids):
+            raise UnknownRevision(
+                f"'{name}' from {current or BASE} leads out of the history.",
+                next_step="Type `diwa-schema history` to see the revisions.",
+                revision=name,
+            )
+        return self.ids[position - 1] if position else None
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes with every line end as LF."""
+    return sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+def parse(document: dict[str, Any]) -> Manifest:
+    """Return the manifest that a document describes."""
+    revisions = tuple(
+        Revision(**{**entry, "drops": tuple(entry.get("drops", ()))}) for entry in document["revisions"]
+    )
+    return Manifest(revisions, tuple(document["tables"]))
+
+
+@cache
+def load() -> Manifest:
+    """Return the installed package's manifest."""
+    return parse(json.loads(PATH.read_text(encoding="utf-8")))
