@@ -1,1 +1,72 @@
-"""The shared schema of diwa-agent and diwa-cloud."""
+"""The shared schema of diwa-agent and diwa-cloud: models, one migration history, and the guard in front of it.
+
+    >>> import diwa_schema
+    >>> diwa_schema.ensure_current("postgresql://app@db/diwa")   # at an application's start-up
+    >>> diwa_schema.migrate("postgresql://owner@db/diwa")        # in the owner's deployment
+
+Everything is loaded when it is first used: importing the package imports no database library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diwa_schema.api import (
+        downgrade as downgrade,
+        drop as drop,
+        history as history,
+        migrate as migrate,
+        plan as plan,
+        protect as protect,
+        stamp as stamp,
+        status as status,
+        unprotect as unprotect,
+    )
+    from diwa_schema.current import ensure_current as ensure_current
+    from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
+    from diwa_schema.runner.settings import Report as Report, Settings as Settings
+    from diwa_schema.standing import Status as Status
+
+    __version__: str
+
+_HOMES = {
+    "DiwaSchemaError": "errors",
+    "Report": "runner.settings",
+    "Settings": "runner.settings",
+    "Status": "standing",
+    "downgrade": "api",
+    "drop": "api",
+    "ensure_current": "current",
+    "history": "api",
+    "migrate": "api",
+    "plan": "api",
+    "protect": "api",
+    "stamp": "api",
+    "status": "api",
+    "unprotect": "api",
+}
+
+__all__ = [  # noqa: PLE0604 - the names are those of the table above
+    "__version__",
+    *sorted(_HOMES),
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib_metadata import version
+
+        value: Any = version("diwa-schema")
+    elif name in _HOMES:
+        from importlib import import_module
+
+        value = getattr(import_module(f"diwa_schema.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module 'diwa_schema' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database.url import mask
 from diwa_schema.errors import (
@@ -101,7 +101,7 @@ def explain(error: BaseException, shown: str, doing: str) -> DiwaSchemaError:
     """
     state = sqlstate(error)
     what = f"{doing} on {shown}: {brief(error)}"
-    facts = {"database": shown, "sqlstate": state}
+    facts: dict[str, Any] = {"database": shown, "sqlstate": state}
     if state in (PERMISSION, "SQLITE_PERM", "SQLITE_AUTH"):
         return PermissionMissing(
             f"The database role lacks a right. {what}",

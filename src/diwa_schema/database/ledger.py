@@ -122,7 +122,25 @@ class Run:
 
 def create(link: Link) -> None:
     """Create the ledger where it is absent."""
-    link.execute(_CREATE[link.dialect])
+    link.execute(create_statement(link.dialect))
+
+
+def create_statement(dialect: str) -> str:
+    """Return the SQL that creates the ledger where it is absent."""
+    return _CREATE[dialect]
+
+
+def script_statement(dialect: str, revision: str, checksum: str, direction: str) -> str:
+    """Return the SQL that records a revision applied by a printed script, in the name of who runs the script."""
+    from diwa_schema import __version__
+
+    moment = "CURRENT_TIMESTAMP"
+    role = "current_user" if dialect == "postgresql" else "'sqlite'"
+    columns = "run_id, revision, direction, kind, outcome, started_at, finished_at, database_role, package_version, checksum"
+    return (
+        f"INSERT INTO {LEDGER} ({columns}) VALUES ('{uuid.uuid4()}', '{revision}', '{direction}', 'migrate', 'applied',"
+        f" {moment}, {moment}, {role}, '{__version__}', '{checksum}')"
+    )
 
 
 def now() -> str:

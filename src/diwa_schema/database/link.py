@@ -15,6 +15,7 @@ from diwa_schema.database.url import Dialect
 
 if TYPE_CHECKING:
     import psycopg
+    import sqlalchemy as sa
 
 
 class Link:
@@ -29,7 +30,7 @@ class Link:
 
     def __init__(
         self,
-        raw: psycopg.Connection[Any] | sqlite3.Connection,
+        raw: psycopg.Connection[Any] | sqlite3.Connection | sa.Connection,
         dialect: Dialect,
         shown: str,
         close: Callable[[], None] | None = None,

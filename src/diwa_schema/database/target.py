@@ -43,7 +43,7 @@ class Target:
         self.connection = connection
 
     @classmethod
-    def of(cls, database: Database | None) -> Target:
+    def of(cls, database: Any) -> Target:
         """Return the target that a caller means; None is what the environment names.
 
         Raises:
@@ -64,7 +64,7 @@ class Target:
             _refuse_open_transaction(database)
             return cls(_engine_url(database.engine), engine=database.engine, connection=database)
         if hasattr(database, "sync_engine"):
-            return cls.of(database.url)
+            return cls.of(database.sync_engine.url)
         raise _not_a_database(database)
 
     @property
@@ -72,11 +72,17 @@ class Target:
         """Whether only this process can see the database."""
         return self.url.in_memory
 
-    def connect(self, purpose: str = APPLICATION_NAME) -> Link:
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells this database from others, for the guard's own-database tokens."""
+        return self.dialect, self.url.driver
+
+    def connect(self, purpose: str = APPLICATION_NAME, *, create: bool = True) -> Link:
         """Open a new connection in autocommit mode.
 
         Args:
             purpose: What PostgreSQL shows as application_name.
+            create: Whether SQLite may make a file that does not exist; without, an empty database stands for it.
 
         Raises:
             DatabaseUnreachable: The connection cannot be made.
@@ -87,7 +93,7 @@ class Target:
             if self.engine is not None:
                 return self._from_pool(purpose)
             if self.dialect == "sqlite":
-                return self._open_sqlite()
+                return self._open_sqlite(create=create)
             return self._open_postgresql(module, purpose)
         except Exception as error:
             if not is_driver_error(error):
@@ -105,8 +111,9 @@ class Target:
                 yield link
             return
         proxied = self.connection.connection if self.connection is not None else self._engine.raw_connection()
-        with _autocommit(proxied.driver_connection, self.dialect):
-            yield Link(proxied.driver_connection, self.dialect, self.shown, close=lambda: None)
+        raw: Any = proxied.driver_connection
+        with _autocommit(raw, self.dialect):
+            yield Link(raw, self.dialect, self.shown, close=lambda: None)
         if self.connection is None:
             proxied.close()
 
@@ -132,8 +139,10 @@ class Target:
             raw.isolation_level = None
         return Link(raw, self.dialect, self.shown, close)
 
-    def _open_sqlite(self) -> Link:
+    def _open_sqlite(self, *, create: bool) -> Link:
         path = self.url.driver
+        if not create and not self.url.uri and not Path(path).exists():
+            path = ":memory:"
         if not self.in_memory and not self.url.uri and Path(path).is_dir():
             raise InvalidDatabase(
                 f"'{path}' is a directory, and SQLite keeps a database in one file.",

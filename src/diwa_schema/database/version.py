@@ -93,6 +93,21 @@ def create(link: Link) -> None:
     link.execute(_CREATE)
 
 
+def create_statement() -> str:
+    """Return the SQL that creates the version table."""
+    return _CREATE
+
+
+def advance_statement(before: str | None, after: str | None, floor: str | None) -> str:
+    """Return the SQL that moves the version row, for a printed script."""
+    if before is None:
+        return f"INSERT INTO {VERSION} (version_num, floor) VALUES ({_literal(after)}, {_literal(floor)})"
+    if after is None:
+        return f"DELETE FROM {VERSION} WHERE version_num = {_literal(before)}"
+    changes = f"version_num = {_literal(after)}, floor = {_literal(floor)}"
+    return f"UPDATE {VERSION} SET {changes} WHERE version_num = {_literal(before)}"
+
+
 def advance(link: Link, before: str | None, after: str | None, floor: str | None) -> bool:
     """Move the version row from one revision to another inside the caller's transaction.
 
@@ -132,6 +147,10 @@ def protect(link: Link, at: str, by: str | None, reason: str | None) -> None:
 def unprotect(link: Link) -> None:
     """Take the mark away; without one nothing happens."""
     link.execute(f"DROP TABLE IF EXISTS {PROTECTION}")
+
+
+def _literal(value: str | None) -> str:
+    return "NULL" if value is None else "'" + value.replace("'", "''") + "'"
 
 
 def _present(link: Link, names: list[str]) -> tuple[str, frozenset[str], str | None]:

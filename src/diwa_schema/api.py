@@ -1,0 +1,316 @@
+"""The functions that change or describe a database. Everything that changes one asks the guard first."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diwa_schema import guard
+from diwa_schema.database import url as urls
+from diwa_schema.database.target import Target
+from diwa_schema.errors import UsageError
+from diwa_schema.runner.settings import Progress, Report, Settings, Silence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.target import Database
+    from diwa_schema.runner.plan import Plan
+    from diwa_schema.runner.run import Runner
+    from diwa_schema.standing import Status
+
+Embedded = bool | str | PathLike[str] | None
+
+
+def migrate(
+    database: Database | None = None,
+    revision: str = "head",
+    *,
+    embedded: Embedded = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Bring a database up to a revision.
+
+    An empty database gets the snapshot in one transaction; any other gets the pending revisions, each in its own.
+
+    Args:
+        database: A URL, an Engine or a Connection that is in no transaction; by default what
+            ``DIWA_MIGRATION_DATABASE_URL`` or ``DATABASE_URL`` names.
+        revision: ``head``, a revision id or its beginning, or ``+N``.
+        embedded: The private SQLite database of this installation: True for its default place, or its path.
+            It is not guarded, because nobody else can see it.
+        repo: The name of the repository that asks, one piece of evidence for the guard.
+        allow_core_migration: True to use the bypass, as ``ALLOW_CORE_MIGRATION=true`` does.
+        settings: How patient and careful the run is.
+        progress: Who is told what happens.
+
+    Returns:
+        What was done; its kind is "nothing" when the database was there already.
+
+    Raises:
+        Blocked: The guard refused; nothing was connected to.
+        UsageError: The revision or the database cannot be understood.
+        DatabaseUnreachable: There is no connection.
+        LockNotObtained: Another runner or the application kept a lock.
+        MigrationFailed: A revision failed; it was rolled back, those before it stay applied.
+        DatabaseRefused: The database is not one to work on; nothing was changed.
+    """
+    runner = _runner(guard.Operation.UPGRADE, database, embedded, repo, allow_core_migration, settings, progress)
+    return runner.upgrade(revision)
+
+
+def downgrade(
+    database: Database | None = None,
+    revision: str = "-1",
+    *,
+    confirm: str | None = None,
+    embedded: Embedded = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Reverse revisions, by default the last one.
+
+    Args:
+        database: As for `migrate`.
+        revision: The revision to end at: an id or its beginning, ``-N``, or ``base``.
+        confirm: The database's name; needed when rows would be lost.
+        embedded: As for `migrate`; it only names the database here.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UsageError: Rows would be lost and `confirm` is not the database's name; nothing was changed.
+        MigrationFailed: A revision cannot be reversed (nothing was changed), or failed (it was rolled back).
+        DiwaSchemaError: As for `migrate`.
+    """
+    operation = guard.Operation.DOWNGRADE
+    runner = _runner(operation, database, embedded, repo, allow_core_migration, settings, progress)
+    return runner.downgrade(revision, confirm)
+
+
+def stamp(
+    database: Database | None = None,
+    revision: str = "head",
+    *,
+    force: bool = False,
+    embedded: Embedded = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Record that a database is at a revision, after looking whether it can be.
+
+    Args:
+        database: As for `migrate`.
+        revision: The revision to record.
+        force: Record it even when tables or columns of it are missing; the ledger shows that.
+        embedded: As for `downgrade`.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was recorded.
+
+    Raises:
+        DatabaseRefused: The database is empty, or lacks tables or columns of the revision; nothing was changed.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner.stamp import stamp as run
+
+    operation = guard.Operation.STAMP
+    runner = _runner(operation, database, embedded, repo, allow_core_migration, settings, progress)
+    return run(runner, revision, force=force)
+
+
+def drop(
+    database: Database | None = None,
+    *,
+    confirm: str | None = None,
+    embedded: Embedded = None,
+    repo: str | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Drop the tables of the models, and nothing else. The bypass does not reach this.
+
+    Args:
+        database: As for `migrate`.
+        confirm: The database's name; needed when the tables have rows.
+        embedded: As for `downgrade`.
+        repo: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        Blocked: The repository is not the owner, bypass or not.
+        UsageError: The tables have rows and `confirm` is not the database's name; nothing was changed.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner.drop import drop as run
+
+    runner = _runner(guard.Operation.DROP, database, embedded, repo, None, settings, progress)
+    return run(runner, confirm)
+
+
+def protect(
+    database: Database | None = None, *, reason: str | None = None, repo: str | None = None
+) -> None:
+    """Mark a database as protected: the bypass of the guard does not work on it from then on.
+
+    Args:
+        database: As for `migrate`.
+        reason: Why, for whoever finds the mark.
+        repo: As for `migrate`.
+
+    Raises:
+        Blocked: The repository is not the owner.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner import protection
+
+    protection.protect(_runner(guard.Operation.PROTECT, database, None, repo, None, None, None), reason)
+
+
+def unprotect(database: Database | None = None, *, repo: str | None = None) -> None:
+    """Take the mark of `protect` away; nothing happens where there is none.
+
+    Args:
+        database: As for `migrate`.
+        repo: As for `migrate`.
+
+    Raises:
+        Blocked: The repository is not the owner.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner import protection
+
+    protection.unprotect(_runner(guard.Operation.UNPROTECT, database, None, repo, None, None, None))
+
+
+def status(database: Database | None = None, *, embedded: Embedded = None) -> Status:
+    """Return where a database stands; nothing is written.
+
+    Args:
+        database: As for `migrate`.
+        embedded: As for `downgrade`.
+
+    Raises:
+        UsageError: The database cannot be understood.
+        DatabaseUnreachable: There is no connection.
+    """
+    from diwa_schema import standing
+
+    with _reading(database, embedded) as link:
+        return standing.read(link)
+
+
+def plan(
+    database: Database | None = None, revision: str = "head", *, embedded: Embedded = None, replay: bool = False
+) -> Plan:
+    """Return what `migrate` would do to a database; nothing is written.
+
+    Args:
+        database: As for `migrate`.
+        revision: As for `migrate`.
+        embedded: As for `downgrade`.
+        replay: Whether an empty database would get every revision instead of the snapshot.
+
+    Raises:
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.database import version
+    from diwa_schema.migrations.manifest import load
+    from diwa_schema.runner import plan as planning
+
+    with _reading(database, embedded) as link:
+        state = version.read(link, load().tables)
+        return planning.upgrade(state, load(), revision, link.shown, replay=replay)
+
+
+def history(database: Database | None = None, *, embedded: Embedded = None) -> list[dict[str, Any]]:
+    """Return the ledger of a database, oldest entry first; empty where it has none.
+
+    Args:
+        database: As for `migrate`.
+        embedded: As for `downgrade`.
+
+    Raises:
+        UsageError: The database cannot be understood.
+        DatabaseUnreachable: There is no connection.
+    """
+    from diwa_schema.database import ledger, version
+
+    with _reading(database, embedded) as link:
+        state = version.read(link, ())
+        return ledger.entries(link, state.schema) if ledger.LEDGER in state.tables else []
+
+
+def target_of(database: Database | None, embedded: Embedded) -> Target:
+    """Return the database that the two arguments name together.
+
+    Raises:
+        UsageError: Both are given, or what is given cannot be understood.
+    """
+    if embedded is None or embedded is False:
+        return Target.of(database)
+    if database is not None:
+        raise UsageError(
+            "A database and the embedded one were both named.",
+            next_step="Name one of them.",
+        )
+    path = urls.default_embedded_path() if embedded is True else Path(embedded)
+    return Target.of(urls.sqlite_url(path.expanduser().absolute()))
+
+
+def _runner(
+    operation: guard.Operation,
+    database: Database | None,
+    embedded: Embedded,
+    repo: str | None,
+    allow_core_migration: bool | None,
+    settings: Settings | None,
+    progress: Progress | None,
+) -> Runner:
+    from diwa_schema.runner.run import Runner
+
+    target = target_of(database, embedded)
+    verdict = guard.ask(
+        operation,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        private=guard.IN_MEMORY if target.in_memory else guard.EMBEDDED if embedded else None,
+        database=target.identity,
+    )
+    if embedded and operation is guard.Operation.UPGRADE:
+        Path(target.url.driver).parent.mkdir(parents=True, exist_ok=True)
+    return Runner(target, verdict, settings or Settings(), progress or Silence())
+
+
+@contextmanager
+def _reading(database: Database | None, embedded: Embedded) -> Iterator[Link]:
+    target = target_of(database, embedded)
+    if target.connection is not None or (target.in_memory and target.engine is not None):
+        with target.work() as link:
+            yield link
+        return
+    with target.connect(create=False) as link:
+        yield link

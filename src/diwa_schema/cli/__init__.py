@@ -1,0 +1,91 @@
+"""The command line: what was typed, handed to the API, and its result printed. No rule lives here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from diwa_schema.errors import DiwaSchemaError, UsageError
+
+_MODULES = ("migrate", "inspect", "guard")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: The words after the program's name; by default those of this process.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    wants_json = "--json" in words
+    try:
+        args = build_parser().parse_args(words)
+        result = args.run(args)
+    except DiwaSchemaError as error:
+        return _print_error(error, as_json=wants_json)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; what was not yet applied was rolled back\n")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # or the interpreter complains about it once more
+        return 141
+    except Exception as error:  # noqa: BLE001 - a user must never meet a bare traceback
+        return _print_error(_unexpected(error), as_json=wants_json)
+    print(json.dumps(result.document, indent=2, default=str) if wants_json else result.text)
+    return int(result.exit_code)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(
+        prog="diwa-schema",
+        description="The shared schema of diwa-agent and diwa-cloud.",
+        epilog="Exit codes: 0 done or nothing to do, 1 a check found something, 2 wrong usage, 3 blocked by the guard,"
+        " 4 database unreachable, 5 a lock was not obtained, 6 a migration failed and was rolled back,"
+        " 7 database refused.",
+    )
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    for module in _MODULES:
+        import_module(f"diwa_schema.cli.{module}").register(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: object) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=str(options["help"]))
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from diwa_schema import __version__
+
+        print(f"diwa-schema {__version__}")
+        parser.exit()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}", next_step=f"Type: {self.prog} --help")
+
+
+def _print_error(error: DiwaSchemaError, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(error.as_dict(), indent=2, default=str))
+    else:
+        sys.stderr.write(f"{error}\n")
+    return error.exit_code
+
+
+def _unexpected(error: Exception) -> DiwaSchemaError:
+    from diwa_schema.database.url import mask
+
+    return DiwaSchemaError(
+        f"An error that was not foreseen: {type(error).__name__}: {mask(str(error))}",
+        untouched="What was not yet applied was rolled back.",
+        next_step="Type `diwa-schema status` to see where the database stands, and report this message.",
+    )

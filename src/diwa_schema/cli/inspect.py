@@ -1,0 +1,116 @@
+"""The commands that describe a database or the history; they change nothing."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from diwa_schema.cli import options
+from diwa_schema.cli.command import Commands, Result, add
+
+if TYPE_CHECKING:
+    from diwa_schema.standing import Status
+
+
+def register(commands: Commands) -> None:
+    """Add the commands."""
+    status = add(commands, "status", _status, help="say where the database stands")
+    options.add_database(status)
+    history = add(commands, "history", _history, help="list the revisions, or what was applied to the database")
+    history.add_argument("--applied", action="store_true", help="show the ledger of the database")
+    options.add_database(history)
+    plan = add(commands, "plan", _plan, help="say what an upgrade would do")
+    plan.add_argument("revision", nargs="?", default="head", help="the revision to reach (head)")
+    plan.add_argument("--replay", action="store_true", help="plan every revision even on an empty database")
+    options.add_database(plan)
+
+
+def _status(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import status
+
+    found = status(**options.database_of(args))
+    return Result(found.as_dict(), "\n".join(_status_lines(found)), 0 if found.current else 1)
+
+
+def _status_lines(found: Status) -> list[str]:
+    lines = [
+        f"database  {found.database}",
+        f"state     {found.kind}{', protected' if found.protected else ''}",
+        f"revision  {found.revision or 'base'}",
+        f"head      {found.head}",
+    ]
+    if not found.known:
+        lines.append("unknown   the installed package does not have this revision")
+    if found.pending:
+        lines.append(f"pending   {len(found.pending)}: {', '.join(found.pending[:5])}{' ...' if found.pending[5:] else ''}")
+    lines += [f"bypassed  {_bypassed(run)}" for run in found.bypassed]
+    lines.append(_next_step(found))
+    return [line for line in lines if line]
+
+
+def _bypassed(run: dict[str, Any]) -> str:
+    reason = f", reason: {run['bypass_reason']}" if run["bypass_reason"] else ""
+    return f"{run['started_at']} {run['kind']} by {run['os_user']} from {run['repository']} ({run['bypass']}{reason})"
+
+
+def _next_step(found: Status) -> str:
+    if found.kind == "made by Ecto":
+        return "next      diwa-schema adopt --plan"
+    if found.current:
+        return "next      nothing to do"
+    return "next      diwa-schema upgrade" if found.known and found.kind != "foreign" else ""
+
+
+def _history(args: argparse.Namespace) -> Result:
+    if args.applied:
+        return _ledger(args)
+    from diwa_schema.migrations.manifest import load
+
+    entries = [
+        {"revision": step.revision, "slug": step.slug, "phase": step.phase, "floor": step.floor} for step in load()
+    ]
+    text = "\n".join(f"{entry['revision']}  {entry['phase']:8}  {entry['slug']}" for entry in entries)
+    return Result({"revisions": entries}, text)
+
+
+def _ledger(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import history
+
+    entries = history(**options.database_of(args))
+    lines = [
+        f"{entry['started_at']}  {entry['revision'] or '-':14}  {entry['direction']:9}  {entry['kind']:8}"
+        f"  {entry['outcome']:8}  {entry['duration_ms'] if entry['duration_ms'] is not None else '-'} ms"
+        f"  {entry['database_role']}  {entry['os_user']}@{entry['host']}"
+        f"{'  bypassed' if entry['bypass'] else ''}{'  forced' if entry['forced'] else ''}"
+        f"{'  ' + (entry['sqlstate'] or entry['error_class']) if entry['error_class'] else ''}"
+        for entry in entries
+    ]
+    return Result({"entries": entries}, "\n".join(lines) or "The database has no ledger yet.")
+
+
+def _plan(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import plan
+
+    found = plan(revision=args.revision, replay=args.replay, **options.database_of(args))
+    steps = [
+        {
+            "revision": step.revision,
+            "slug": step.slug,
+            "phase": step.phase,
+            "transactional": step.transactional,
+            "stalls": step.stalls,
+        }
+        for step in found.revisions
+    ]
+    document = {"from": found.before, "to": found.after, "snapshot": found.snapshot, "revisions": steps}
+    if not steps:
+        return Result(document, f"At {found.after or 'base'}: nothing to do.")
+    lines = [
+        f"{step['revision']}  {step['phase']:8}  {step['slug']}"
+        f"{'' if step['transactional'] else '  (one step outside a transaction)'}"
+        f"{'  STALLS: ' + str(step['stalls']) + ' (needs --allow-stall)' if step['stalls'] else ''}"
+        for step in steps
+    ]
+    how = " as one snapshot, in one transaction" if found.snapshot else ", each in its own transaction"
+    lines.append(f"{found.before or 'base'} -> {found.after or 'base'}: {len(steps)} revisions{how}.")
+    return Result(document, "\n".join(lines))

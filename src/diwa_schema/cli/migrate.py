@@ -1,0 +1,157 @@
+"""The commands that change a database."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from diwa_schema.cli import options
+from diwa_schema.cli.command import Commands, Result, add
+
+if TYPE_CHECKING:
+    from diwa_schema.runner.settings import Report
+
+
+def register(commands: Commands) -> None:
+    """Add the commands."""
+    upgrade = _changing(commands, "upgrade", _upgrade, "bring the database up to a revision")
+    upgrade.add_argument("revision", nargs="?", default="head", help="head (default), an id or its beginning, or +N")
+    upgrade.add_argument("--sql", action="store_true", help="print the SQL instead; connects to nothing")
+    upgrade.add_argument("--replay", action="store_true", help="run every revision even on an empty database")
+    options.add_settings(upgrade)
+    downgrade = _changing(commands, "downgrade", _downgrade, "reverse revisions", aliases=["rollback"])
+    downgrade.add_argument("revision", nargs="?", default="-1", help="an id or its beginning, base, or -N (default -1)")
+    downgrade.add_argument("--sql", action="store_true", help="print the SQL instead; connects to nothing")
+    options.add_confirm(downgrade)
+    options.add_settings(downgrade)
+    stamp = _changing(commands, "stamp", _stamp, "record a revision without running it")
+    stamp.add_argument("revision", help="the revision to record")
+    stamp.add_argument("--force", action="store_true", help="even when tables or columns are missing")
+    options.add_settings(stamp)
+    drop = _changing(commands, "drop", _drop, "drop the tables of the models, and nothing else")
+    options.add_confirm(drop)
+    options.add_settings(drop)
+    protect = add(commands, "protect", _protect, help="keep the guard's bypass from this database")
+    protect.add_argument("--reason", help="why, for whoever finds the mark")
+    unprotect = add(commands, "unprotect", _unprotect, help="take the mark of protect away")
+    for parser in (protect, unprotect):
+        parser.add_argument("--url", metavar="URL", help="the database")
+        options.add_guard(parser)
+
+
+def _changing(commands: Commands, name: str, run: Any, text: str, **more: Any) -> argparse.ArgumentParser:
+    parser = add(commands, name, run, help=text, **more)
+    options.add_database(parser)
+    options.add_guard(parser)
+    return parser
+
+
+def _upgrade(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import migrate
+
+    if args.sql:
+        return _script(args, "upgrade")
+    with _progress(args) as progress:
+        report = migrate(
+            revision=args.revision,
+            repo=args.repo,
+            settings=options.settings_of(args),
+            progress=progress,
+            **options.database_of(args),
+        )
+    return Result(report.as_dict(), _sentence(report))
+
+
+def _downgrade(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import downgrade
+
+    if args.sql:
+        return _script(args, "downgrade")
+    with _progress(args) as progress:
+        report = downgrade(
+            revision=args.revision,
+            confirm=args.confirm,
+            repo=args.repo,
+            settings=options.settings_of(args),
+            progress=progress,
+            **options.database_of(args),
+        )
+    return Result(report.as_dict(), _sentence(report))
+
+
+def _stamp(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import stamp
+
+    with _progress(args) as progress:
+        report = stamp(
+            revision=args.revision,
+            force=args.force,
+            repo=args.repo,
+            settings=options.settings_of(args),
+            progress=progress,
+            **options.database_of(args),
+        )
+    return Result(report.as_dict(), _sentence(report))
+
+
+def _drop(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import drop
+
+    with _progress(args) as progress:
+        report = drop(
+            confirm=args.confirm,
+            repo=args.repo,
+            settings=options.settings_of(args),
+            progress=progress,
+            **options.database_of(args),
+        )
+    return Result(report.as_dict(), _sentence(report))
+
+
+def _protect(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import protect
+
+    protect(args.url, reason=args.reason, repo=args.repo)
+    return Result({"protected": True}, "The database is protected: the bypass of the guard does not work on it.")
+
+
+def _unprotect(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import unprotect
+
+    unprotect(args.url, repo=args.repo)
+    return Result({"protected": False}, "The database is not protected.")
+
+
+def _script(args: argparse.Namespace, direction: str) -> Result:
+    from diwa_schema.api import target_of
+    from diwa_schema.database import url as urls
+    from diwa_schema.errors import NoDatabase
+    from diwa_schema.runner.script import render
+
+    try:
+        dialect = target_of(args.url, args.embedded).dialect
+    except NoDatabase:
+        dialect = urls.parse("postgresql://").dialect
+    text = render(dialect, args.revision, direction)
+    return Result({"dialect": dialect, "sql": text}, text)
+
+
+def _progress(args: argparse.Namespace) -> Any:
+    from diwa_schema.cli.progress import progress
+
+    return progress(quiet=args.json)
+
+
+def _sentence(report: Report) -> str:
+    after = report.after or "base"
+    if report.kind == "nothing":
+        return f"{report.database} is at {after}: nothing to do."
+    if report.kind == "drop":
+        return f"{report.database}: the tables of the models are gone."
+    total = sum(step.milliseconds for step in report.applied)
+    if report.kind == "snapshot":
+        total = report.applied[0].milliseconds
+        how = f"{len(report.applied)} revisions as one snapshot"
+    else:
+        how = f"{len(report.applied)} revision{'s' if len(report.applied) != 1 else ''}"
+    return f"{report.database}: {report.before or 'base'} -> {after} ({how}, {total} ms)."

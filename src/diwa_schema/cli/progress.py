@@ -1,0 +1,120 @@
+"""How a run's progress is shown: a live bar on a terminal, plain lines otherwise, always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from diwa_schema.runner.settings import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+_SECONDS_BETWEEN_LINES = 1.0
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Progress]:
+    """Give the progress that fits where stderr goes.
+
+    Args:
+        quiet: Whether only warnings are told, because a machine reads the result.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield Lines(quiet=quiet)
+        return
+    live = Live()
+    try:
+        yield live
+    finally:
+        live.close()
+
+
+class Lines:
+    """One line for each event.
+
+    Args:
+        quiet: Whether the lines of single revisions are left out.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._position = ""
+        self._next_step = 0.0
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    def revision(self, name: str, number: int, total: int) -> None:
+        """Remember which revision runs."""
+        self._position = f"[{number}/{total}] {name}"
+
+    def done(self, name: str, milliseconds: int) -> None:  # noqa: ARG002 - the position has the name
+        """Print the revision that is applied."""
+        if not self._quiet:
+            self.say(f"{self._position}  {milliseconds} ms")
+
+    def step(self, label: str, done: int, total: int) -> None:
+        """Print how far a step is, at most once a second."""
+        if not self._quiet and (time.monotonic() >= self._next_step or done >= total):
+            self._next_step = time.monotonic() + _SECONDS_BETWEEN_LINES
+            self.say(f"{self._position}  {label}: {done} of {total}")
+
+
+class Live:
+    """A bar that is drawn from the first revision on; without one, rich is not loaded."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._revisions: int = 0
+        self._rows: int | None = None
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self._bar is None:
+            sys.stderr.write(f"{line}\n")
+        else:
+            self._bar.console.print(line, markup=False, highlight=False)
+
+    def revision(self, name: str, number: int, total: int) -> None:
+        """Move the bar to a revision."""
+        bar = self._started(total)
+        bar.update(bar.task_ids[0], completed=number - 1, description=name)
+
+    def done(self, name: str, milliseconds: int) -> None:
+        """Advance the bar and leave a line behind."""
+        if self._bar is None:
+            return
+        self.say(f"{name}  {milliseconds} ms")
+        self._bar.advance(self._bar.task_ids[0])
+        if self._rows is not None:
+            self._bar.remove_task(self._bar.task_ids[-1])
+            self._rows = None
+
+    def step(self, label: str, done: int, total: int) -> None:
+        """Show how far a step is on a bar of its own."""
+        bar = self._started(1)
+        if self._rows is None:
+            self._rows = bar.add_task(label, total=total)
+        bar.update(bar.task_ids[-1], completed=done, total=total, description=label)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _started(self, total: int) -> Bar:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.add_task("", total=total)
+            self._bar.start()
+        return self._bar

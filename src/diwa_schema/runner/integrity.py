@@ -1,0 +1,38 @@
+"""Whether the applied revisions are still the ones that were applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diwa_schema.database.ledger import LEDGER, checksums
+from diwa_schema.errors import SchemaTampered
+from diwa_schema.migrations.manifest import checksum
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.version import State
+    from diwa_schema.migrations.manifest import Manifest
+
+
+def verify(link: Link, state: State, manifest: Manifest) -> None:
+    """Compare the installed source of every applied revision with the ledger.
+
+    Raises:
+        SchemaTampered: A revision's file differs from what the ledger or the manifest says.
+    """
+    recorded = checksums(link, state.schema) if LEDGER in state.tables else {}
+    for revision in manifest.until(state.revision):
+        installed = checksum(revision.path)
+        if installed != recorded.get(revision.revision, installed):
+            raise _tampered(revision.path.name, "was applied to this database with other contents")
+    for revision in manifest.revisions[manifest.position(state.revision) :]:
+        if checksum(revision.path) != revision.sha256:
+            raise _tampered(revision.path.name, "is not what this package's manifest lists")
+
+
+def _tampered(file: str, how: str) -> SchemaTampered:
+    return SchemaTampered(
+        f"Revision file {file} {how}: it was edited after its release.",
+        next_step="Install the released package again: pip install --force-reinstall diwa-schema",
+        file=file,
+    )

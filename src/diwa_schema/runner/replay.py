@@ -1,0 +1,185 @@
+"""Running revisions one after the other: the only part of a run that needs Alembic."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+
+from diwa_schema.database import ledger, version
+from diwa_schema.database.alchemy import connection_over
+from diwa_schema.database.failures import connection_lost, explain, is_driver_error
+from diwa_schema.database.lock import AdvisoryLock
+from diwa_schema.errors import DiwaSchemaError, MigrationFailed, MigrationLockLost, NotPersisted
+from diwa_schema.migrations.manifest import load as load_manifest
+from diwa_schema.runner import ecto
+from diwa_schema.runner.pace import Pace, describe_error
+from diwa_schema.runner.plan import Plan
+from diwa_schema.runner.settings import Applied
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.lock import MigrationLock
+    from diwa_schema.migrations.manifest import Revision
+    from diwa_schema.runner.run import Runner
+
+# Alembic's `op` is one global of the process.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class Replay:
+    """Applies or reverses the revisions of a plan on one connection.
+
+    Args:
+        runner: What every run works with.
+        link: The connection that changes are made on.
+        held: The migration lock.
+        schema: The schema of the version table.
+        run: What the ledger's entries have in common.
+    """
+
+    def __init__(
+        self, runner: Runner, link: Link, held: MigrationLock, schema: str, run: ledger.Run
+    ) -> None:
+        self._runner = runner
+        self._link = link
+        # The ledger's "started" is committed apart from the revision, so that it survives a rollback.
+        self._journal = held.link if isinstance(held, AdvisoryLock) else link
+        self._held = held
+        self._schema = schema
+        self._run = run
+        self._shown = runner.target.shown
+        self._progress = runner.progress
+
+    def run(self, plan: Plan) -> tuple[Applied, ...]:
+        """Run the plan's revisions, each in its own transaction with its version row and ledger entry.
+
+        Raises:
+            DiwaSchemaError: A revision failed; those before it stay applied, the failed one is rolled back.
+        """
+        done = []
+        with _ONE_AT_A_TIME, connection_over(self._link) as connection:
+            keeper = ecto.Keeper.of(self._link, self._schema)
+            for number, revision in enumerate(plan.revisions, 1):
+                self._progress.revision(f"{revision.revision} {revision.slug}", number, len(plan.revisions))
+                pace = self._runner.pace(self._link, self._held, self._schema, connection)
+                done.append(self._one(plan, revision, connection, pace, keeper))
+                self._progress.done(f"{revision.revision} {revision.slug}", done[-1].milliseconds)
+        return tuple(done)
+
+    def _one(
+        self, plan: Plan, revision: Revision, connection: sa.Connection, pace: Pace, keeper: ecto.Keeper
+    ) -> Applied:
+        self._held.prove()
+        entry = ledger.started(self._journal, self._run, revision.revision, revision.sha256)
+        began = time.monotonic()
+        try:
+            module = load(revision)
+            work = module.upgrade if plan.direction == "upgrade" else module.downgrade
+            if revision.transactional:
+                pace.short(lambda sa_: self._whole(plan, revision, sa_, work, entry, began, pace, keeper))
+            else:
+                _single_step(revision, connection, work, pace)
+                pace.short(lambda _: self._record(plan, revision, entry, began, pace, keeper))
+        except Exception as error:
+            self._journal_failure(entry, error, pace.lock_waits)
+            raise self._explained(error, revision) from error
+        return Applied(revision.revision, revision.slug, _since(began), pace.lock_waits)
+
+    def _whole(
+        self,
+        plan: Plan,
+        revision: Revision,
+        connection: sa.Connection,
+        work: Callable[[], None],
+        entry: int,
+        began: float,
+        pace: Pace,
+        keeper: ecto.Keeper,
+    ) -> None:
+        with operations(connection, {}):
+            work()
+        self._record(plan, revision, entry, began, pace, keeper)
+
+    def _record(
+        self, plan: Plan, revision: Revision, entry: int, began: float, pace: Pace, keeper: ecto.Keeper
+    ) -> None:
+        up = plan.direction == "upgrade"
+        before, after = revision.down_revision, revision.revision
+        if not up:
+            before, after = revision.revision, revision.down_revision  # type: ignore[assignment]
+        if not version.advance(self._link, before, after, load_manifest().floor(after)):
+            raise MigrationLockLost(
+                f"The version row of {self._shown} is not at {before or 'base'} any more:"
+                " another run has moved it.",
+                untouched=f"Revision {revision.revision} was rolled back.",
+                next_step="Type: diwa-schema status",
+            )
+        keeper.record(self._link, revision.revision, applied=up)
+        ledger.applied(self._link, entry, _since(began), pace.lock_waits)
+
+    def _journal_failure(self, entry: int, error: BaseException, lock_waits: int) -> None:
+        name, state = describe_error(error)
+        try:
+            ledger.failed(self._journal, entry, name, state, lock_waits)
+        except Exception as second:
+            # The entry stays at "started", which says the same; the first error is the one to report.
+            if not is_driver_error(second):
+                raise
+
+    def _explained(self, error: Exception, revision: Revision) -> DiwaSchemaError:
+        doing = f"revision {revision.revision} ({revision.slug})"
+        if isinstance(error, DiwaSchemaError):
+            return error
+        if is_driver_error(error) and not connection_lost(error):
+            return explain(error, self._shown, doing)
+        reason = "the connection ended" if is_driver_error(error) else f"{type(error).__name__}: {error}"
+        return MigrationFailed(
+            f"In {doing} on {self._shown}: {reason}.",
+            untouched="The revision was rolled back; those before it stay applied.",
+            next_step="Type the same command again: it goes on from there.",
+            revision=revision.revision,
+        )
+
+
+@contextmanager
+def operations(connection: sa.Connection, options: dict[str, Any]) -> Iterator[MigrationContext]:
+    """Bind Alembic's `op` to a connection; what `options` holds is found by steps in the context's options."""
+    context = MigrationContext.configure(connection=connection, opts={"version_table": version.VERSION, **options})
+    with Operations.context(context):
+        yield context
+
+
+def load(revision: Revision) -> ModuleType:
+    """Import a revision's file and return its module."""
+    spec = importlib.util.spec_from_file_location(f"diwa_schema_revision_{revision.revision}", revision.path)
+    if spec is None or spec.loader is None:
+        raise NotPersisted(f"{revision.path} cannot be imported.", next_step="Install the package again.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _single_step(revision: Revision, connection: sa.Connection, work: Callable[[], None], pace: Pace) -> None:
+    steps: list[str] = []
+    with operations(connection, {"pace": pace, "steps": steps}):
+        work()
+    if len(steps) != 1:
+        raise MigrationFailed(
+            f"Revision {revision.revision} is declared as not transactional and ran {len(steps)} steps, not one.",
+            untouched="Its version row was not written; running it again finishes it.",
+            next_step="Split the revision, one step each.",
+        )
+
+
+def _since(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)

@@ -1,0 +1,202 @@
+"""A run from beginning to end: look, lock, look again, change, prove."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from diwa_schema.database import ledger, lock, version
+from diwa_schema.database.failures import connection_lost, explain, is_driver_error
+from diwa_schema.errors import DiwaSchemaError, MigrationFailed, NotPersisted
+from diwa_schema.migrations import manifest as manifests
+from diwa_schema.runner import integrity, plan as planning, pooler
+from diwa_schema.runner.pace import Pace
+from diwa_schema.runner.settings import Applied, Progress, Report, Settings, Silence
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.target import Target
+    from diwa_schema.guard import Verdict
+    from diwa_schema.runner.plan import Plan
+
+Decide = Callable[[version.State, "Link"], "Plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """What every kind of run works with.
+
+    Args:
+        target: The database.
+        verdict: The guard's permission, recorded in the ledger.
+        settings: How patient the run is.
+        progress: Who is told.
+    """
+
+    target: Target
+    verdict: Verdict
+    settings: Settings = Settings()
+    progress: Progress = Silence()
+
+    def upgrade(self, revision: str) -> Report:
+        """Bring the database up to a revision."""
+        history = manifests.load()
+
+        def decide(state: version.State, link: Link) -> Plan:
+            decided = planning.upgrade(
+                state, history, revision, self.target.shown, replay=self.settings.replay
+            )
+            integrity.verify(link, state, history)
+            planning.refuse_stalls(decided, allow_stall=self.settings.allow_stall)
+            return decided
+
+        return self._run(decide)
+
+    def downgrade(self, revision: str, confirm: str | None = None) -> Report:
+        """Reverse revisions down to one; where rows would be lost, `confirm` must be the database's name."""
+        from diwa_schema.runner import losses
+
+        history = manifests.load()
+
+        def decide(state: version.State, link: Link) -> Plan:
+            decided = planning.downgrade(state, history, revision, self.target.shown)
+            losses.confirm(link, losses.of(link, state, decided.revisions), confirm, self.target.shown)
+            return decided
+
+        return self._run(decide)
+
+    def _run(self, decide: Decide) -> Report:
+        with self.explained(), self.target.work() as link:
+            state = self.look(link)
+            before = state.revision
+            decided = decide(state, link)
+            if not decided.revisions:
+                return Report(self.target.shown, before, before)
+            with self.locked(link, state.schema) as held:
+                state = self.look(link)
+                decided = decide(state, link)
+                if not decided.revisions:
+                    self.progress.say("another run has already done it")
+                    return Report(self.target.shown, before, state.revision)
+                run = self.ledger_run("snapshot" if decided.snapshot else "migrate", decided.direction)
+                applied = self._change(decided, link, held, state, run)
+            self.prove(link, state.schema, run, decided.after, len(applied))
+            bypass = run.bypass
+            return Report(self.target.shown, decided.before, decided.after, run.kind, applied, bypass, run.run_id)
+
+    def look(self, link: Link) -> version.State:
+        """Read where the database stands, and refuse what the bypass may not reach."""
+        state = version.read(link, manifests.load().tables)
+        planning.refuse_protected(state, self.verdict, self.target.shown)
+        return state
+
+    def ledger_run(self, kind: str, direction: str = "upgrade", *, forced: bool = False) -> ledger.Run:
+        """Return what the ledger's entries of this run have in common."""
+        from diwa_schema import __version__
+
+        bypass = self.verdict.bypass
+        return ledger.Run(
+            package_version=__version__,
+            kind=kind,
+            direction=direction,
+            repository=self.verdict.repository,
+            repository_role=str(self.verdict.role),
+            bypass=bypass.source if bypass else None,
+            bypass_reason=bypass.reason if bypass else None,
+            forced=forced,
+        )
+
+    @contextmanager
+    def locked(self, link: Link, schema: str) -> Iterator[lock.MigrationLock]:
+        """Hold the migration lock for the block.
+
+        Raises:
+            MigrationLockBusy: Another run held it for longer than the settings wait.
+            TransactionPooler: The connection is one that cannot hold a lock.
+        """
+        held = lock.acquire(self.target, schema, self.settings.lock_wait, self.progress.say)
+        try:
+            if isinstance(held, lock.AdvisoryLock):
+                pooler.refuse(held.link, link, self.target.shown)
+                link.row("SELECT set_config('idle_in_transaction_session_timeout', '0', false)")
+            yield held
+        finally:
+            held.release()
+
+    def pace(
+        self, link: Link, held: lock.MigrationLock, schema: str, connection: sa.Connection | None = None
+    ) -> Pace:
+        """Return what runs pieces of work on a connection under this run's settings."""
+        return Pace(self.target, link, connection, held, schema, self.settings, self.progress)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn a driver's error in the block into one of this package."""
+        try:
+            yield
+        except DiwaSchemaError:
+            raise
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            if connection_lost(error):
+                raise MigrationFailed(
+                    f"The connection to {self.target.shown} ended.",
+                    untouched="What was not yet applied was rolled back.",
+                    next_step="Type the same command again: it goes on from where this run stopped.",
+                ) from error
+            raise explain(error, self.target.shown, "the run") from error
+
+    def prove(self, link: Link, schema: str, run: ledger.Run, after: str | None, entries: int) -> None:
+        """Read version and ledger back on a fresh connection.
+
+        Raises:
+            NotPersisted: The database does not hold what the run wrote.
+        """
+        with self._fresh(link) as fresh:
+            revision = fresh.value(f'SELECT version_num FROM "{schema}".{version.VERSION}')
+            count = fresh.value(
+                f'SELECT count(*) FROM "{schema}".{ledger.LEDGER} WHERE run_id = %s AND outcome = %s',
+                (run.run_id, "applied"),
+            )
+        if (revision, count) != (after, entries):
+            raise NotPersisted(
+                f"A fresh connection to {self.target.shown} sees revision {revision or 'base'} with {count} ledger"
+                f" entries of this run, where {after or 'base'} with {entries} were written.",
+                untouched="What is there now is unknown.",
+                next_step="Type: diwa-schema status, then diwa-schema check",
+            )
+
+    @contextmanager
+    def _fresh(self, link: Link) -> Iterator[Link]:
+        if self.target.in_memory:
+            yield link
+            return
+        with self.target.connect() as fresh:
+            yield fresh
+
+    def _change(
+        self, decided: Plan, link: Link, held: lock.MigrationLock, state: version.State, run: ledger.Run
+    ) -> tuple[Applied, ...]:
+        if decided.snapshot:
+            from diwa_schema.runner import snapshot
+
+            return snapshot.apply(link, decided, state, run, held)
+        from diwa_schema.runner.replay import Replay
+
+        create_bookkeeping(link, state)
+        return Replay(self, link, held, state.schema, run).run(decided)
+
+
+def create_bookkeeping(link: Link, state: version.State) -> None:
+    """Create the version table and the ledger where they are absent."""
+    if {version.VERSION, ledger.LEDGER} <= state.tables:
+        return
+    with link.transaction():
+        ledger.create(link)
+        if version.VERSION not in state.tables:
+            version.create(link)
