@@ -1,0 +1,1 @@
+"""What a row is: one class per table, in three tiers."""

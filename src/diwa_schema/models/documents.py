@@ -1,0 +1,110 @@
+"""JSON documents and lists of texts: types of their own on PostgreSQL, JSON kept as text on SQLite."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from sqlalchemy import ARRAY, JSON, TEXT, String
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.operators import OperatorType
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+
+
+class _SqliteJsonb(UserDefinedType[Any]):
+    """The column type that the Ecto adapter makes of ``:jsonb``; its content is JSON as text."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_options: Any) -> str:
+        return "JSONB"
+
+
+class Document(TypeDecorator[Any]):
+    """A JSON document: jsonb on PostgreSQL, JSON as text on SQLite.
+
+    Gives whatever JSON holds: nothing in the database keeps a document to one kind. Text on SQLite that is
+    no JSON is given as it stands. None is SQL NULL; ``sqlalchemy.JSON.NULL`` writes the JSON value null.
+    A document changed in place is not noticed: assign a new one.
+
+    Args:
+        sqlite: The declared type on SQLite.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    def __init__(self, sqlite: Literal["TEXT", "JSONB"] = "TEXT") -> None:
+        super().__init__(none_as_null=True)
+        self.sqlite: Literal["TEXT", "JSONB"] = sqlite
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(TEXT() if self.sqlite == "TEXT" else _SqliteJsonb())
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(JSON(none_as_null=True))
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        return dialect.type_descriptor(JSONB(none_as_null=True))
+
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
+        return self.impl_instance.coerce_compared_value(op, value)
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return "null" if value is JSON.NULL else _write_json(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return _read_json(value) if dialect.name == "sqlite" else value
+
+
+def _write_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _read_json(value: Any) -> Any:
+    # A column of NUMERIC affinity gives a document that is a mere number as a number.
+    if not isinstance(value, str | bytes):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+class TextArray(TypeDecorator[list[str]]):
+    """A list of short texts: varchar(255)[] on PostgreSQL, a JSON list as text on SQLite.
+
+    Text on SQLite that is no JSON list is read as names between commas, a spelling of early agent releases.
+    """
+
+    impl = ARRAY
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(String(255))
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(TEXT())
+        return dialect.type_descriptor(ARRAY(String(255)))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            raise TypeError("A text array takes a list of texts, not one text.")
+        return _write_json(list(value)) if dialect.name == "sqlite" else list(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> list[str] | None:
+        return _read_texts(value) if isinstance(value, str) else value
+
+
+def _read_texts(text: str) -> list[Any] | None:
+    content = _read_json(text)
+    if content is None:
+        return None
+    if isinstance(content, list):
+        return [item if item is None or isinstance(item, str) else _write_json(item) for item in content]
+    return [name.strip() for name in text.split(",") if name.strip()]

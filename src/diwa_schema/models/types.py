@@ -1,0 +1,192 @@
+"""Column types that hold on PostgreSQL and on SQLite alike, and read what Ecto wrote on either.
+
+Every difference between the two databases that concerns one value lives here and in the modules imported
+here, so that neither models nor revisions ask which database they are on.
+"""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import DECIMAL, TEXT, Boolean, Double, Integer, LargeBinary, Numeric, String, Text, Uuid
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from diwa_schema.models.documents import Document, TextArray
+from diwa_schema.models.embeddings import Embedding, EmbeddingValue, RawEmbedding
+from diwa_schema.models.times import Timestamp
+
+__all__ = [
+    "Cost",
+    "Count",
+    "Document",
+    "Embedding",
+    "EmbeddingValue",
+    "Flag",
+    "LongText",
+    "RawEmbedding",
+    "Real",
+    "SearchVector",
+    "Secret",
+    "ServerDefault",
+    "ShortText",
+    "TextArray",
+    "Timestamp",
+    "UniqueId",
+]
+
+
+class ServerDefault(ColumnElement[Any]):
+    """A column default that is spelled differently per database.
+
+    Args:
+        postgresql: The SQL expression on PostgreSQL.
+        sqlite: The SQL expression on SQLite.
+    """
+
+    inherit_cache = False
+
+    def __init__(self, *, postgresql: str, sqlite: str) -> None:
+        super().__init__()
+        self.spellings: Final = {"postgresql": postgresql, "sqlite": sqlite}
+
+
+@compiles(ServerDefault)
+def _spell_default(element: ServerDefault, compiler: Any, **_options: Any) -> str:
+    return element.spellings.get(compiler.dialect.name, element.spellings["postgresql"])
+
+
+def _is_sqlite(dialect: Dialect) -> bool:
+    return dialect.name == "sqlite"
+
+
+class UniqueId(TypeDecorator[uuid.UUID]):
+    """A UUID: uuid on PostgreSQL, on SQLite the 36 lower-case characters that Ecto writes.
+
+    Takes a ``uuid.UUID`` or any spelling of one, gives a ``uuid.UUID``.
+    """
+
+    impl = Uuid
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(TEXT() if _is_sqlite(dialect) else Uuid())
+
+    def process_bind_param(self, value: uuid.UUID | str | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        identity = value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+        return str(identity) if _is_sqlite(dialect) else identity
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> uuid.UUID | None:
+        if value is None or isinstance(value, uuid.UUID):
+            return value
+        # The Ecto adapter can be told to store ids as 16 bytes.
+        return uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(value)
+
+
+class ShortText(TypeDecorator[str]):
+    """Text of limited length: varchar on PostgreSQL, TEXT without a limit on SQLite.
+
+    Args:
+        length: The greatest number of characters.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int = 255) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(TEXT() if _is_sqlite(dialect) else String(self.length))
+
+
+class LongText(TypeDecorator[str]):
+    """Text of any length: text on PostgreSQL, TEXT on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+
+class Secret(TypeDecorator[bytes]):
+    """Bytes as they are: bytea on PostgreSQL, BLOB on SQLite."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+
+class Flag(TypeDecorator[bool]):
+    """True or false: boolean on PostgreSQL, INTEGER 1 or 0 on SQLite."""
+
+    impl = Boolean
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Integer() if _is_sqlite(dialect) else Boolean())
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> Any:
+        return int(value) if value is not None and _is_sqlite(dialect) else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bool | None:
+        return None if value is None else bool(value)
+
+
+class Real(TypeDecorator[float]):
+    """A floating-point number: double precision on PostgreSQL, NUMERIC on SQLite."""
+
+    impl = Double
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Numeric(asdecimal=False) if _is_sqlite(dialect) else Double(53))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> float | None:
+        return None if value is None else float(value)
+
+
+class Cost(TypeDecorator[Decimal]):
+    """An amount with six decimal places: numeric(10,6) on PostgreSQL, DECIMAL(10,6) on SQLite.
+
+    SQLite keeps it as a floating-point number; ten digits survive that.
+    """
+
+    impl = Numeric
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(10, 6)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(
+            DECIMAL(10, 6, asdecimal=False) if _is_sqlite(dialect) else Numeric(10, 6)
+        )
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(str(value)).quantize(Decimal("0.000001"))
+
+
+class Count(TypeDecorator[int]):
+    """A whole number: integer on PostgreSQL, INTEGER on SQLite."""
+
+    impl = Integer
+    cache_ok = True
+
+
+class SearchVector(TypeDecorator[str]):
+    """The words of a text as PostgreSQL's full-text search sees them; SQLite has no such column."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(TEXT())
+        from sqlalchemy.dialects.postgresql import TSVECTOR
+
+        return dialect.type_descriptor(TSVECTOR())
