@@ -1,0 +1,113 @@
+"""The checks of this project: `nox` runs those of every change, `nox -s NAME` one of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10"
+nox.options.sessions = ["lint", "types", "build", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+VERSIONS = ("3.11", "3.12", "3.13")
+SOURCE = Path("src/diwa_schema")
+
+
+def installed(version: str) -> bool:
+    """Whether that Python can be run; a version manager's shim may stand there without one."""
+    found = shutil.which(f"python{version}")
+    return bool(found) and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = [version for version in VERSIONS if version == RUNNING or installed(version)]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests, or those that the arguments name, on every supported Python that is installed."""
+    session.install("-e", ".", "--group", "test")
+    session.run("pytest", *(session.posargs or ["-n", "auto"]))
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Kill a run at every statement, for every revision."""
+    session.install("-e", ".", "--group", "test")
+    session.run("pytest", "-m", "matrix", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting and the directions of imports."""
+    session.install("-e", ".", "--group", "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    session.install("-e", ".", "--group", "test", "--group", "types")
+    session.run("mypy")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build wheel and sdist, and use the wheel as somebody who has nothing else."""
+    session.install("build")
+    folder = Path(session.create_tmp())
+    built = folder / "dist"
+    shutil.rmtree(built, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(built), silent=True)
+    (wheel,) = built.glob("*.whl")
+    check_content(session, wheel)
+    use(session, wheel.resolve(), folder.resolve())
+
+
+def check_content(session: nox.Session, wheel: Path) -> None:
+    """Fail unless the wheel holds every file of the package, and nothing beside it."""
+    expected = {
+        str(path.relative_to("src"))
+        for path in SOURCE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    names = set(zipfile.ZipFile(wheel).namelist())
+    packed = {name for name in names if ".dist-info/" not in name}
+    if packed != expected:
+        session.error(f"the wheel lacks {expected - packed} and has {packed - expected}")
+    if not any(name.endswith("licenses/LICENSE") for name in names):
+        session.error("the wheel lacks the LICENSE")
+
+
+def use(session: nox.Session, wheel: Path, folder: Path) -> None:
+    """Install the wheel into an environment of its own and run it from an empty folder."""
+    environment, empty = folder / "environment", folder / "empty"
+    for old in (environment, empty):
+        shutil.rmtree(old, ignore_errors=True)
+    empty.mkdir()
+    session.run("python", "-m", "venv", str(environment))
+    python = str(environment / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}[binary]", external=True)
+    with session.chdir(empty):
+        for arguments in (
+            ["--version"],
+            ["upgrade", "--embedded", "diwa.db"],
+            ["status", "--embedded", "diwa.db"],
+        ):
+            session.run(python, "-m", "diwa_schema", *arguments, external=True)
+        session.run(str(environment / "bin" / "diwa-schema"), "history", external=True, silent=True)
+        session.run(python, "-W", "error", "-c", "import diwa_schema.models", external=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure ratios against plain Alembic and the bare driver; prints one table."""
+    session.install(".[async,binary]", "--group", "test")
+    session.run("python", "benchmarks", *session.posargs)
