@@ -10,7 +10,19 @@ import uuid
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import DECIMAL, TEXT, Boolean, Double, Integer, LargeBinary, Numeric, String, Text, Uuid
+from sqlalchemy import (
+    DECIMAL,
+    DOUBLE_PRECISION,
+    TEXT,
+    Boolean,
+    Double,
+    Integer,
+    LargeBinary,
+    Numeric,
+    String,
+    Text,
+    Uuid,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
@@ -21,6 +33,7 @@ from diwa_schema.models.embeddings import Embedding, EmbeddingValue, RawEmbeddin
 from diwa_schema.models.times import Timestamp
 
 __all__ = [
+    "Bytes",
     "Cost",
     "Count",
     "Document",
@@ -31,7 +44,6 @@ __all__ = [
     "RawEmbedding",
     "Real",
     "SearchVector",
-    "Secret",
     "ServerDefault",
     "ShortText",
     "TextArray",
@@ -114,7 +126,7 @@ class LongText(TypeDecorator[str]):
     cache_ok = True
 
 
-class Secret(TypeDecorator[bytes]):
+class Bytes(TypeDecorator[bytes]):
     """Bytes as they are: bytea on PostgreSQL, BLOB on SQLite."""
 
     impl = LargeBinary
@@ -144,7 +156,9 @@ class Real(TypeDecorator[float]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Numeric(asdecimal=False) if _is_sqlite(dialect) else Double(53))
+        return dialect.type_descriptor(
+            Numeric(asdecimal=False) if _is_sqlite(dialect) else DOUBLE_PRECISION()
+        )
 
     def process_result_value(self, value: Any, dialect: Dialect) -> float | None:
         return None if value is None else float(value)
