@@ -1,0 +1,42 @@
+"""The command `guard`: who is asking, how that was told, and whether the guard would let it pass."""
+
+from __future__ import annotations
+
+import argparse
+
+from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.options import add_guard
+
+
+def register(commands: Commands) -> None:
+    """Add `guard` to the parser."""
+    from diwa_schema.guard import Operation
+
+    parser = add(commands, "guard", run, help="show this repository's role, the evidence and the verdict")
+    add_guard(parser)
+    parser.add_argument(
+        "--operation",
+        type=Operation,
+        choices=list(Operation),
+        default=Operation.UPGRADE,
+        metavar="OPERATION",
+        help=f"what to ask for: {', '.join(Operation)} (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Show the verdict; exit code 0 when the operation is allowed, 3 when it is blocked. Changes nothing."""
+    from diwa_schema.errors import Blocked
+    from diwa_schema.guard import examine
+    from diwa_schema.refusal import evidence_lines, refusal
+
+    verdict = examine(args.operation, repo=args.repo)
+    lines = [f"Role: {verdict.role}" + (f" ({verdict.repository})" if verdict.repository else "")]
+    lines += evidence_lines(verdict)
+    if verdict.allowed:
+        by = f" by {verdict.bypass.source}" if verdict.bypass else ""
+        lines.append(f"Verdict: '{verdict.operation}' is allowed{by}.")
+    else:
+        error = refusal(verdict)
+        lines += [f"Verdict: '{verdict.operation}' is blocked.", error.next_step]
+    return Result(verdict.as_dict(), "\n".join(lines), 0 if verdict.allowed else Blocked.exit_code)
