@@ -47,7 +47,7 @@ class DatabaseURL:
 def mask(text: str) -> str:
     """Return a URL or connection string with every password replaced by ``***``."""
     text = re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^\s&]*)", r"\1***", text)
-    return re.sub(r"((?:^|//)[^:/@\s]*):[^\s]*@", r"\1:***@", text)
+    return re.sub(r"(//[^:/@\s]*|^(?![\w+]+://)[^:/@\s]*):[^\s]*@", r"\1:***@", text)
 
 
 def parse(text: str) -> DatabaseURL:
