@@ -1,0 +1,1 @@
+"""An application that uses the shared schema without owning it."""

@@ -1,0 +1,1 @@
+"""An application that owns the shared schema."""
