@@ -1,0 +1,111 @@
+"""The queries that read a PostgreSQL catalog. Each reads all tables at once."""
+
+from __future__ import annotations
+
+# Extensions are put on the path too, so that their types are written without a schema, wherever they live.
+SETTING = """
+SELECT n.oid, n.nspname::text,
+  (SELECT pg_get_userbyid(v.relowner)::text FROM pg_class v
+    WHERE v.relnamespace = n.oid AND v.relname = ANY(%(version_tables)s) AND v.relkind = 'r'
+    ORDER BY array_position(%(version_tables)s, v.relname::text) LIMIT 1),
+  EXISTS (SELECT FROM pg_extension WHERE extname = 'vector'),
+  set_config('search_path', quote_ident(n.nspname) || coalesce((
+    SELECT string_agg(DISTINCT ', ' || quote_ident(e.nspname), '')
+    FROM pg_extension x JOIN pg_namespace e ON e.oid = x.extnamespace
+    WHERE e.oid <> n.oid AND e.nspname <> 'pg_catalog'), ''), true)
+FROM pg_namespace n WHERE n.nspname = coalesce(%(schema)s, current_schema())
+"""
+
+_OURS = """c.relnamespace = %(schema)s
+  AND (%(names)s::text[] IS NULL OR c.relname = ANY(%(names)s))"""
+
+RELATIONS = f"""
+SELECT c.oid, c.relname::text, c.relkind::text, c.relpersistence::text, pg_get_userbyid(c.relowner)::text,
+  c.relrowsecurity, c.relforcerowsecurity, c.relreplident::text, i.relname::text
+FROM pg_class c
+LEFT JOIN pg_index x ON x.indrelid = c.oid AND x.indisreplident
+LEFT JOIN pg_class i ON i.oid = x.indexrelid
+WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND {_OURS}
+"""
+
+COLUMNS = f"""
+SELECT a.attrelid, a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+  pg_get_expr(d.adbin, d.adrelid), a.attidentity::text, a.attgenerated::text, l.collname::text, a.attnum
+FROM pg_attribute a
+JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'f')
+JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN pg_collation l ON l.oid = a.attcollation AND a.attcollation <> t.typcollation
+WHERE a.attnum > 0 AND NOT a.attisdropped AND {_OURS}
+ORDER BY a.attrelid, a.attnum
+"""
+
+# From version 18 on NOT NULL is a constraint too; only one that is not validated says something new.
+CONSTRAINTS = f"""
+SELECT k.conrelid, k.conname::text, k.contype::text, pg_get_constraintdef(k.oid), k.convalidated,
+  NOT k.connoinherit, {{enforced}}, k.conkey
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+WHERE (k.contype IN ('p', 'u', 'f', 'c', 'x') OR (k.contype = 'n' AND NOT k.convalidated)) AND {_OURS}
+"""
+
+INDEXES = f"""
+SELECT x.indrelid, i.relname::text, pg_get_indexdef(x.indexrelid), x.indisunique,
+  x.indisvalid AND x.indisready
+FROM pg_index x
+JOIN pg_class c ON c.oid = x.indrelid
+JOIN pg_class i ON i.oid = x.indexrelid
+WHERE {_OURS}
+  AND NOT EXISTS (SELECT FROM pg_constraint k
+    WHERE k.conrelid = x.indrelid AND k.conindid = x.indexrelid AND k.contype IN ('p', 'u', 'x'))
+"""
+
+TRIGGERS = f"""
+SELECT g.tgrelid, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text,
+  p.oid::regprocedure::text,
+  CASE WHEN p.pronamespace = %(schema)s AND NOT EXISTS (
+    SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
+  THEN pg_get_functiondef(p.oid) END
+FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
+WHERE NOT g.tgisinternal AND {_OURS}
+"""
+
+POLICIES = f"""
+SELECT o.polrelid, o.polname::text, o.polcmd::text, o.polpermissive,
+  ARRAY(SELECT CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r)::text END
+    FROM unnest(o.polroles) r ORDER BY 1),
+  pg_get_expr(o.polqual, o.polrelid), pg_get_expr(o.polwithcheck, o.polrelid)
+FROM pg_policy o JOIN pg_class c ON c.oid = o.polrelid
+WHERE {_OURS}
+"""
+
+SEQUENCES = """
+SELECT c.relname::text, format_type(s.seqtypid, NULL), s.seqstart, s.seqincrement, s.seqmin, s.seqmax,
+  s.seqcache, s.seqcycle, t.relname || '.' || a.attname
+FROM pg_sequence s
+JOIN pg_class c ON c.oid = s.seqrelid
+LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+  AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
+LEFT JOIN pg_class t ON t.oid = d.refobjid
+LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE c.relnamespace = %(schema)s
+  AND (%(names)s::text[] IS NULL OR t.relname IS NULL OR t.relname = ANY(%(names)s))
+"""
+
+TYPES = """
+SELECT t.typname::text,
+  ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder),
+  CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END, NOT t.typnotnull, t.typdefault,
+  l.collname::text,
+  ARRAY(SELECT ARRAY[k.conname::text, pg_get_constraintdef(k.oid), k.convalidated::text] FROM pg_constraint k
+    WHERE k.contypid = t.oid AND k.contype = 'c' ORDER BY 1)
+FROM pg_type t
+LEFT JOIN pg_type b ON b.oid = t.typbasetype
+LEFT JOIN pg_collation l ON l.oid = t.typcollation AND t.typtype = 'd' AND t.typcollation <> b.typcollation
+WHERE t.typnamespace = %(schema)s AND t.typtype IN ('e', 'd') AND NOT EXISTS (
+  SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
+"""
+
+VIEWS = """
+SELECT c.relname::text, pg_get_viewdef(c.oid) FROM pg_class c
+WHERE c.relnamespace = %(schema)s AND c.relkind IN ('v', 'm') AND c.relname = ANY(%(views)s)
+"""

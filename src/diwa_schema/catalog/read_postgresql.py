@@ -1,0 +1,187 @@
+"""Reading the catalog of a PostgreSQL schema: nine queries, sent together, all seeing the same moment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from operator import attrgetter
+from typing import Any
+
+from diwa_schema.catalog import definition, queries
+from diwa_schema.catalog.expression import canonical
+from diwa_schema.catalog.expression import default as canonical_default
+from diwa_schema.catalog.model import (
+    Catalog,
+    Column,
+    Domain,
+    Enum,
+    Function,
+    Origin,
+    Policy,
+    Sequence,
+    Table,
+    View,
+)
+from diwa_schema.catalog.scan import cut
+from diwa_schema.database.link import Link
+from diwa_schema.database.version import ECTO, VERSION
+
+Rows = list[tuple[Any, ...]]
+Parts = dict[int, dict[str, list[Any]]]
+
+_KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table", "v": "view", "m": "materialized view"}
+_PERSISTENCE = {"p": "permanent", "u": "unlogged", "t": "temporary"}
+_IDENTITY = {"a": "always", "d": "by default"}
+_REPLICA = {"d": "DEFAULT", "n": "NOTHING", "f": "FULL"}
+_COMMANDS = {"*": "ALL", "r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
+_HAS_ENFORCED = 180000
+_BY_TABLE = (queries.CONSTRAINTS, queries.INDEXES, queries.TRIGGERS, queries.POLICIES)
+
+
+def read(
+    link: Link, schema: str | None, tables: Collection[str] | None, views: Collection[str] = ()
+) -> Catalog:
+    """Read the catalog of one schema; see `diwa_schema.catalog.read.read`."""
+    server = link.raw.info.server_version
+    asked = {"schema": schema, "version_tables": [VERSION, ECTO]}
+    with _one_moment(link):
+        setting = link.raw.execute(queries.SETTING, asked).fetchone()
+        if setting is None:
+            return Catalog("postgresql", origin=Origin(schema or "", server=server))
+        oid, name, owner, vector, _ = setting
+        held = {"schema": oid, "names": None if tables is None else list(tables), "views": list(views)}
+        enforced = "k.conenforced" if server >= _HAS_ENFORCED else "true"
+        rows = _all(link, held, enforced, views=bool(views))
+    origin = Origin(name, owner, vector, server)
+    return _assembled(rows, origin, named=tables is not None)
+
+
+@contextmanager
+def _one_moment(link: Link) -> Iterator[None]:
+    """Let all queries see one state, with a search path of their own, and leave the connection as it was."""
+    idle = link.raw.info.transaction_status == 0
+    begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if idle else "SAVEPOINT diwa_schema_read"
+    end = "ROLLBACK" if idle else "ROLLBACK TO diwa_schema_read; RELEASE diwa_schema_read"
+    link.raw.execute(begin)
+    try:
+        yield
+    finally:
+        link.raw.execute(end)
+
+
+def _all(link: Link, held: dict[str, Any], enforced: str, *, views: bool) -> dict[str, Rows]:
+    texts = {
+        "relations": queries.RELATIONS,
+        "columns": queries.COLUMNS,
+        "constraints": queries.CONSTRAINTS.format(enforced=enforced),
+        "indexes": queries.INDEXES,
+        "triggers": queries.TRIGGERS,
+        "policies": queries.POLICIES,
+        "sequences": queries.SEQUENCES,
+        "types": queries.TYPES,
+    }
+    if views:
+        texts["views"] = queries.VIEWS
+    with link.raw.pipeline():
+        cursors = {name: link.raw.execute(text, held) for name, text in texts.items()}
+        return {name: cursor.fetchall() for name, cursor in cursors.items()}
+
+
+def _assembled(rows: dict[str, Rows], origin: Origin, *, named: bool) -> Catalog:
+    parts: Parts = defaultdict(lambda: defaultdict(list))
+    _add_columns(parts, rows["columns"], rows["constraints"])
+    _add_constraints(parts, rows["constraints"])
+    for table, name, text, unique, valid in rows["indexes"]:
+        parts[table]["indexes"].append(definition.index(name, text, unique=unique, valid=valid))
+    for table, name, text, enabled, *_ in rows["triggers"]:
+        parts[table]["triggers"].append(definition.trigger(name, text, enabled))
+    for table, *policy in rows["policies"]:
+        parts[table]["policies"].append(_policy(policy))
+    return Catalog(
+        "postgresql",
+        tables=_sorted(
+            _table(row, parts[row[0]], origin.owner)
+            for row in rows["relations"]
+            if named or row[2] not in ("v", "m")
+        ),
+        sequences=_sorted(Sequence(*row) for row in rows["sequences"]),
+        enums=_sorted(Enum(row[0], tuple(row[1])) for row in rows["types"] if row[2] is None),
+        domains=_sorted(_domain(row) for row in rows["types"] if row[2] is not None),
+        functions=_sorted({_function(row[4], row[5]) for row in rows["triggers"] if row[5]}),
+        views=_sorted(View(name, " ".join(text.split()).rstrip(";")) for name, text in rows.get("views", [])),
+        origin=origin,
+    )
+
+
+def _sorted(items: Any) -> tuple[Any, ...]:
+    return tuple(sorted(items, key=attrgetter("name")))
+
+
+def _table(row: tuple[Any, ...], parts: dict[str, list[Any]], owner: str | None) -> Table:
+    _, name, kind, persistence, held_by, secured, forced, identity, identity_index = row
+    keys = parts.pop("primary_key", [])
+    return Table(
+        name,
+        primary_key=keys[0] if keys else None,
+        kind=_KINDS[kind],
+        persistence=_PERSISTENCE[persistence],
+        row_security="forced" if secured and forced else "on" if secured else "off",
+        replica_identity=_REPLICA.get(identity) or f"USING INDEX {identity_index}",
+        owner=held_by if owner is not None and held_by != owner else None,
+        **{collection: _sorted(items) for collection, items in parts.items()},
+    )
+
+
+def _add_columns(parts: Parts, columns: Rows, constraints: Rows) -> None:
+    unvalidated = {(row[0], row[7][0]) for row in constraints if row[2] == "n"}
+    for row in columns:
+        table, name, type_, nullable, expression, identity, generated, collation, number = row
+        held = parts[table]["columns"]
+        held.append(
+            Column(
+                name,
+                type_,
+                nullable=nullable or (table, number) in unvalidated,
+                default=None if generated else canonical_default(expression),
+                identity=_IDENTITY.get(identity),
+                generated=canonical(expression) if generated else None,
+                virtual=generated == "v",
+                collation=collation,
+                position=len(held) + 1,
+            )
+        )
+
+
+def _add_constraints(parts: Parts, constraints: Rows) -> None:
+    for table, name, kind, text, validated, inherited, enforced, _ in constraints:
+        held = parts[table]
+        if kind == "p":
+            held["primary_key"].append(definition.key(name, text))
+        elif kind == "u":
+            held["uniques"].append(definition.key(name, text))
+        elif kind == "f":
+            held["foreign_keys"].append(
+                definition.foreign_key(name, text, validated=validated, enforced=enforced)
+            )
+        elif kind == "c":
+            held["checks"].append(
+                definition.check(name, text, inherited=inherited, validated=validated, enforced=enforced)
+            )
+        elif kind == "x":
+            held["exclusions"].append(definition.exclusion(name, text))
+
+
+def _policy(row: list[Any]) -> Policy:
+    name, command, permissive, roles, using, check = row
+    return Policy(name, _COMMANDS[command], permissive, tuple(roles), canonical(using), canonical(check))
+
+
+def _domain(row: tuple[Any, ...]) -> Domain:
+    name, _, base, nullable, expression, collation, checks = row
+    held = tuple(definition.check(*one[:2], validated=one[2] == "true") for one in checks)
+    return Domain(name, base, nullable, canonical_default(expression), collation, held)
+
+
+def _function(signature: str, text: str) -> Function:
+    return Function(signature, cut(text)[1].strip())

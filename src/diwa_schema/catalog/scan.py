@@ -1,0 +1,76 @@
+"""Taking SQL text apart: at its commas, at its brackets, at its names."""
+
+from __future__ import annotations
+
+import re
+
+_PIECES = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `[^`]*` | \[(?:'(?:[^']|'')*'|[^\]'])*\]
+    | --[^\n]* | /\*.*?\*/ | [(),]""",
+    re.DOTALL | re.VERBOSE,
+)
+_QUOTED_WORD = re.compile(r'"([a-z_][a-z0-9_]*)"(?= |$)')
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Return the parts between the commas that are in no bracket and no quotation."""
+    parts, depth, start = [], 0, 0
+    for piece in _PIECES.finditer(text):
+        mark = piece.group()
+        depth += (mark == "(") - (mark == ")")
+        if mark == "," and depth == 0:
+            parts.append(text[start : piece.start()].strip())
+            start = piece.end()
+    parts.append(text[start:].strip())
+    return tuple(parts)
+
+
+def bracket(text: str, start: int = 0) -> tuple[int, int]:
+    """Return where the first bracket at or after a place opens and where it closes; (-1, -1) without one."""
+    depth, opened = 0, -1
+    for piece in _PIECES.finditer(text, start):
+        mark = piece.group()
+        if mark == "(":
+            opened = piece.start() if depth == 0 else opened
+            depth += 1
+        elif mark == ")":
+            depth -= 1
+            if depth == 0:
+                return opened, piece.start()
+    return -1, -1
+
+
+def cut(text: str, start: int = 0) -> tuple[str, str]:
+    """Return what stands in the first bracket after a place, and what follows it."""
+    opened, closed = bracket(text, start)
+    return (text[opened + 1 : closed], text[closed + 1 :]) if opened >= 0 else ("", text[start:])
+
+
+def unwrapped(expression: str) -> str:
+    """Return an expression without brackets around the whole of it."""
+    text = expression.strip()
+    while text.startswith("(") and bracket(text) == (0, len(text) - 1):
+        text = text[1:-1].strip()
+    return text
+
+
+def plain(text: str) -> str:
+    """Return a name, with whatever follows it, without quotes that its letters do not need.
+
+    Servers quote the words that are keywords to them, and every version has other keywords.
+    """
+    return _QUOTED_WORD.sub(r"\1", text, count=1) if text.startswith('"') else text
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the names of a list, without quotes that their letters do not need."""
+    return tuple(plain(part) for part in split(text))
+
+
+def unquoted(name: str) -> str:
+    """Return what a quoted or unquoted identifier names."""
+    if name[:1] in ('"', "`") and len(name) > 1:
+        return name[1:-1].replace(name[0] * 2, name[0])
+    if name[:1] == "[" and name[-1:] == "]":
+        return name[1:-1]
+    return name
