@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -195,15 +195,34 @@ def _not_a_database(database: object) -> InvalidDatabase:
     )
 
 
+def _autocommit(raw: Any, dialect: urls.Dialect) -> AbstractContextManager[None]:
+    return _autocommit_postgresql(raw) if dialect == "postgresql" else _autocommit_sqlite(raw)
+
+
 @contextmanager
-def _autocommit(raw: Any, dialect: urls.Dialect) -> Iterator[None]:
-    name = "autocommit" if dialect == "postgresql" else "isolation_level"
-    before = getattr(raw, name)
+def _autocommit_postgresql(raw: Any) -> Iterator[None]:
+    before = raw.autocommit
     raw.rollback()
-    setattr(raw, name, True if dialect == "postgresql" else None)
+    raw.autocommit = True
     try:
         yield
     finally:
-        if not (dialect == "postgresql" and raw.closed):
+        if not raw.closed:
             raw.rollback()
-            setattr(raw, name, before)
+            raw.autocommit = before
+
+
+@contextmanager
+def _autocommit_sqlite(raw: sqlite3.Connection) -> Iterator[None]:
+    before = raw.isolation_level
+    raw.rollback()
+    raw.isolation_level = None
+    enforced = raw.execute("PRAGMA foreign_keys").fetchone()[0]
+    # While foreign keys are enforced, dropping a table first deletes its rows, and with them those of others.
+    raw.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        raw.rollback()
+        raw.execute(f"PRAGMA foreign_keys = {enforced}")
+        raw.isolation_level = before

@@ -65,22 +65,26 @@ class Pace:
         self._long_try: float | None = None
         self.lock_waits = 0
 
-    def short(self, work: Callable[[sa.Connection], T]) -> T:
+    def short(self, work: Callable[[sa.Connection], T], *, timeout: float | None = None) -> T:
         """Run work in one short transaction, and run it again as a whole when a table is in use.
+
+        Args:
+            work: What to run; it is handed SQLAlchemy's view of the connection.
+            timeout: The longest a statement of it may run, in seconds; by default that of strong locks.
 
         Raises:
             TableLockBusy: The tables stayed in use for the whole budget.
             MigrationLockLost: The migration lock is gone.
         """
         if self._link.dialect == "sqlite":
-            return self._once(work, 0)
+            return self._once(work, 0, timeout)
         deadline = time.monotonic() + self._settings.lock_budget
         attempt = 0
         while True:
             with ExitStack() as stack:
                 watch = stack.enter_context(self._watch()) if attempt else None
                 try:
-                    return self._once(work, attempt)
+                    return self._once(work, attempt, timeout)
                 except Exception as error:
                     if sqlstate(error) not in (LOCK_TIMEOUT, DEADLOCK):
                         raise
@@ -135,17 +139,21 @@ class Pace:
         """Tell how far a step is."""
         self._progress.step(label, done, total)
 
-    def _once(self, work: Callable[[sa.Connection], T], attempt: int) -> T:
+    def _once(self, work: Callable[[sa.Connection], T], attempt: int, timeout: float | None) -> T:
         self._lock.prove()
         with self._link.transaction():
             if self._link.dialect == "postgresql":
-                self._limit(attempt)
+                self._limit(attempt, timeout or self._settings.strong_timeout)
             fence(self._link, self._schema)
             return work(self._connection)
 
-    def _limit(self, attempt: int) -> None:
+    def _limit(self, attempt: int, timeout: float) -> None:
         lock = self._lock_timeout(attempt)
-        limits = {"lock_timeout": lock, "statement_timeout": self._settings.strong_timeout * 1000}
+        limits = {
+            "lock_timeout": lock,
+            "statement_timeout": timeout * 1000,
+            "idle_in_transaction_session_timeout": 0,
+        }
         if self._deadlock_timeout:
             limits["deadlock_timeout"] = lock * 0.4
         _set(self._link, limits, local=True)

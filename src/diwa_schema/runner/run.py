@@ -122,7 +122,6 @@ class Runner:
         try:
             if isinstance(held, lock.AdvisoryLock):
                 pooler.refuse(held.link, link, self.target.shown)
-                link.row("SELECT set_config('idle_in_transaction_session_timeout', '0', false)")
             yield held
         finally:
             held.release()
@@ -185,7 +184,7 @@ class Runner:
         if decided.snapshot:
             from diwa_schema.runner import snapshot
 
-            return snapshot.apply(link, decided, state, run, held)
+            return snapshot.apply(self, link, held, decided, state, run)
         from diwa_schema.runner.replay import Replay
 
         create_bookkeeping(link, state)

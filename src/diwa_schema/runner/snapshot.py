@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 from diwa_schema.database import capabilities, ledger, version
-from diwa_schema.database.lock import fence
 from diwa_schema.migrations.manifest import DIRECTORY, load
 from diwa_schema.runner.settings import Applied
 
@@ -17,12 +16,13 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.lock import MigrationLock
     from diwa_schema.runner.plan import Plan
+    from diwa_schema.runner.run import Runner
 
 # Stands in the script where a column is a vector in a database with pgvector, and bytes in one without.
 EMBEDDING = "{embedding}"
 
-_BOOKKEEPING = (version.VERSION, ledger.LEDGER, version.PROTECTION)
-_NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\|CREATE EXTENSION|CREATE SCHEMA)")
+BOOKKEEPING = (version.VERSION, ledger.LEDGER, version.PROTECTION)
+_NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\|CREATE EXTENSION|COMMENT ON|CREATE SCHEMA)")
 
 
 def path(dialect: str) -> Path:
@@ -38,12 +38,13 @@ def script(link: Link) -> str:
     return text.replace(EMBEDDING, capabilities.embedding_type(link))
 
 
-def apply(link: Link, plan: Plan, state: version.State, run: ledger.Run, held: MigrationLock) -> tuple[Applied, ...]:
+def apply(
+    runner: Runner, link: Link, held: MigrationLock, plan: Plan, state: version.State, run: ledger.Run
+) -> tuple[Applied, ...]:
     """Bring an empty database to head in one transaction, with its version row and one ledger entry a revision."""
     began, clock = ledger.now(), time.monotonic()
-    held.prove()
-    with link.transaction():
-        fence(link, state.schema)
+
+    def work(_: object) -> int:
         ledger.create(link)
         if version.VERSION not in state.tables:
             version.create(link)
@@ -53,13 +54,16 @@ def apply(link: Link, plan: Plan, state: version.State, run: ledger.Run, held: M
         milliseconds = round((time.monotonic() - clock) * 1000)
         version.advance(link, None, plan.after, load().floor(plan.after))
         ledger.record(link, run, [(step.revision, step.sha256) for step in plan.revisions], began, milliseconds)
+        return milliseconds
+
+    milliseconds = runner.pace(link, held, state.schema).short(work, timeout=runner.settings.build_timeout)
     return tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
 
 
 def from_sqlite(link: Link) -> str:
     """Return the script that makes the schema of an SQLite database at head."""
     rows = link.rows("SELECT sql, tbl_name FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
-    return "".join(f"{sql.strip()};\n" for sql, table in rows if table not in _BOOKKEEPING)
+    return "".join(f"{sql.strip()};\n" for sql, table in rows if table not in BOOKKEEPING)
 
 
 def from_dump(dump: str) -> str:

@@ -1,0 +1,129 @@
+"""Write what is generated from the revision files: the manifest and the snapshots.
+
+    python -m diwa_schema.generate --postgresql URL [--pg-dump PATH] [--check]
+
+The PostgreSQL database must be empty and able to have pgvector; it is built up and dropped again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from diwa_schema.api import downgrade, migrate
+from diwa_schema.database.target import Target
+from diwa_schema.database.url import sqlite_url
+from diwa_schema.migrations import manifest
+from diwa_schema.runner import snapshot
+from diwa_schema.runner.settings import Settings
+
+
+def document(release: str | None = None) -> dict[str, Any]:
+    """Return what the manifest has to say about the revision files as they are.
+
+    Args:
+        release: The version of the package that is being released; revisions without one get it.
+    """
+    from alembic.script import ScriptDirectory
+
+    from diwa_schema.models import Base
+
+    script = ScriptDirectory(str(manifest.DIRECTORY))
+    released = _released()
+    revisions = []
+    for step in reversed(list(script.walk_revisions())):
+        module = step.module
+        path = manifest.VERSIONS / f"{module.__name__}.py"
+        path = next(manifest.VERSIONS.glob(f"{step.revision}_*.py"), path)
+        entry = manifest.Revision(
+            revision=step.revision,
+            down_revision=step.down_revision if isinstance(step.down_revision, str) else None,
+            slug=path.stem.partition("_")[2],
+            file=path.name,
+            sha256=manifest.checksum(path),
+            phase=module.phase,
+            floor=module.floor,
+            transactional=getattr(module, "transactional", True),
+            irreversible=getattr(module, "irreversible", None),
+            drops=tuple(getattr(module, "drops", ())),
+            stalls=getattr(module, "stalls", None),
+            released=released.get(step.revision) or release,
+        )
+        revisions.append(asdict(entry))
+    tables = [table.name for table in Base.metadata.sorted_tables]
+    return {"tables": tables, "revisions": revisions}
+
+
+def render(content: dict[str, Any]) -> str:
+    """Return a manifest document as the text of its file."""
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _released() -> dict[str, str | None]:
+    if not manifest.PATH.exists():
+        return {}
+    content = json.loads(manifest.PATH.read_text(encoding="utf-8"))
+    return {entry["revision"]: entry.get("released") for entry in content["revisions"]}
+
+
+def snapshot_sqlite() -> str:
+    """Return the snapshot for SQLite, from a replay in a temporary file."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "head.db"
+        migrate(embedded=path, settings=Settings(replay=True))
+        with Target.of(sqlite_url(path)).connect() as link:
+            return snapshot.from_sqlite(link)
+
+
+def snapshot_postgresql(url: str, pg_dump: str) -> str:
+    """Return the snapshot for PostgreSQL, from a replay in an empty database.
+
+    Args:
+        url: The empty database; its tables are dropped again.
+        pg_dump: The program, not older than the server.
+    """
+    migrate(url, settings=Settings(replay=True))
+    without = [f"--exclude-table={name}" for name in snapshot.BOOKKEEPING]
+    command = [pg_dump, "--schema-only", "--no-owner", "--no-privileges", *without, url]
+    dumped = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - the developer's own
+    downgrade(url, "base")
+    return snapshot.from_dump(dumped.stdout)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the files, or with ``--check`` only say which are stale."""
+    parser = argparse.ArgumentParser(prog="python -m diwa_schema.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
+    parser.add_argument("--release", metavar="VERSION", help="mark the revisions that have no version yet")
+    parser.add_argument("--postgresql", metavar="URL", help="an empty database; without it, SQLite's files only")
+    parser.add_argument("--pg-dump", metavar="PATH", default="pg_dump", help="not older than the server")
+    args = parser.parse_args(argv)
+    stale = _update(manifest.PATH, render(document(args.release)), check=args.check)
+    manifest.load.cache_clear()
+    stale |= _update(snapshot.path("sqlite"), snapshot_sqlite(), check=args.check)
+    if args.postgresql:
+        text = snapshot_postgresql(args.postgresql, args.pg_dump)
+        stale |= _update(snapshot.path("postgresql"), text, check=args.check)
+    return int(stale and args.check)
+
+
+def _update(path: Path, text: str, *, check: bool) -> bool:
+    """Write a file that is to change, and return whether it was stale."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    sys.stderr.write(f"{path.name} {'is stale' if check else 'is written'}\n")
+    if not check:
+        path.write_text(text, encoding="utf-8")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Bad input: its exit code, one clear message with the next step, no traceback, and the database as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from diwa_schema.migrations.manifest import load
+
+pytestmark = pytest.mark.usefixtures("owner_directory")
+
+
+def refused(done, code: int, *words: str) -> None:
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+    assert done.stdout == ""
+
+
+def test_an_unknown_revision(database, cli, dump):
+    cli("upgrade", "--url", database, check=0)
+    before = dump(database)
+    refused(cli("upgrade", "20990101", "--url", database), 2, "20990101", "Nothing was changed", "diwa-schema history")
+    refused(cli("downgrade", "nowhere", "--url", database), 2, "nowhere")
+    assert dump(database) == before
+
+
+@pytest.mark.parametrize("url", ["diwa", "mysql://db/x", "postgresql://app:se@cret@db/diwa", "postgresql://u:pw@h:po/x"])
+def test_a_malformed_url(cli, url):
+    done = cli("upgrade", "--url", url)
+    refused(done, 2, "Nothing was changed")
+    assert "cret" not in done.stderr
+
+
+def test_no_database(cli):
+    refused(cli("upgrade"), 2, "--url", "DATABASE_URL", "--embedded")
+
+
+def test_an_unreachable_server(cli):
+    done = cli("upgrade", "--url", "postgresql://app:topsecret@127.0.0.1:9/diwa")
+    refused(done, 4, "cannot be reached", "app:***@")
+    assert "topsecret" not in done.stderr
+
+
+def test_an_unreachable_server_for_machines(cli):
+    done = cli("status", "--json", "--url", "postgresql://app:topsecret@127.0.0.1:9/diwa")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["exit_code"]) == (4, 4)
+    assert "topsecret" not in done.stdout + done.stderr
+
+
+def test_a_directory_as_sqlite_file(cli, tmp_path):
+    refused(cli("upgrade", "--url", f"sqlite:///{tmp_path}"), 2, "is a directory")
+    refused(cli("upgrade", "--embedded", str(tmp_path)), 2, "is a directory")
+
+
+def test_a_file_that_is_no_database(cli, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to be read as a header of one\n" * 10)
+    before = path.read_bytes()
+    refused(cli("upgrade", "--url", f"sqlite:///{path}"), 7, "not an SQLite database")
+    assert path.read_bytes() == before
+
+
+def test_tables_of_another_tool(database, cli, dump):
+    _execute(database, "CREATE TABLE memories (id integer)")
+    before = dump(database)
+    refused(cli("upgrade", "--url", database), 7, "memories", "another tool", "Nothing was changed")
+    assert dump(database) == before
+
+
+def test_a_read_only_sqlite_file(cli, sqlite, tmp_path, dump):
+    cli("upgrade", "20251226000000", "--url", sqlite, check=0)
+    before = dump(sqlite)
+    done = cli("upgrade", "--url", f"sqlite:///file:{tmp_path / 'diwa.db'}?mode=ro&uri=true")
+    refused(done, 7, "can only be read")
+    assert dump(sqlite) == before
+    assert list(tmp_path.glob("*.migration-lock")) == []
+
+
+def test_a_read_only_server(cli, postgres, dump):
+    before = dump(postgres)
+    done = cli("upgrade", "--url", f"{postgres}?options=-cdefault_transaction_read_only%3Don")
+    refused(done, 7, "can only be read")
+    assert dump(postgres) == before
+
+
+def test_a_version_table_that_names_an_unknown_revision(database, cli, dump):
+    cli("upgrade", "--url", database, check=0)
+    _execute(database, "UPDATE diwa_schema_version SET version_num = 'abc'")
+    before = dump(database)
+    refused(cli("upgrade", "--url", database), 7, "'abc'", "not in the installed history")
+    done = cli("status", "--url", database)
+    assert done.returncode == 1
+    assert "unknown" in done.stdout
+    assert dump(database) == before
+
+
+def test_no_right_to_create_a_table(cli, postgres, dump):
+    role = f"poor_{postgres.rpartition('/')[2].partition('?')[0]}"
+    _execute(postgres, f"CREATE ROLE {role} LOGIN", f"REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    before = dump(postgres)
+    try:
+        done = cli("upgrade", "--url", _as(postgres, role))
+        refused(done, 7, "lacks a right", "diwa-schema roles")
+        assert dump(postgres) == before
+    finally:
+        _execute(postgres, f"DROP ROLE {role}")
+
+
+def test_sqlite_locked_by_another_process(cli, sqlite, dump):
+    cli("upgrade", "20251226000000", "--url", sqlite, check=0)
+    with closing(sqlite3.connect(sqlite.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        refused(cli("upgrade", "--url", sqlite), 5, "keeps the file locked")
+    assert cli("upgrade", "--url", sqlite, check=0)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["upgrade"], ["downgrade"], ["rollback"], ["stamp", "head"], ["drop"], ["drop", "--confirm", "diwa"], ["protect"]],
+)
+def test_a_blocked_command_sends_not_one_byte(cli, consumer_directory, command):
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+
+        def accept() -> None:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            received.append(connection.recv(1) or b"connected")
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        url = f"postgresql://app@127.0.0.1:{listener.getsockname()[1]}/diwa"
+        done = cli(*command, "--url", url, cwd=consumer_directory, env={"DIWA_REPO": "diwa-cloud"})
+        assert received == []
+        socket.create_connection(listener.getsockname()).close()
+        thread.join()
+    refused(done, 3, "[SAFETY BLOCK] Database migrations in 'diwa-agent' are restricted", "Nothing was")
+    assert len(received) == 1
+
+
+def test_the_wrong_option(cli):
+    refused(cli("upgrade", "--nonsense"), 2, "--nonsense", "--help")
+    refused(cli("upgrade", "--lock-wait", "-1"), 2, "--lock-wait")
+    refused(cli(), 2, "COMMAND")
+
+
+def test_help_and_version_need_no_database(cli):
+    assert "upgrade" in cli("--help", check=0).stdout
+    assert cli("--version", check=0).stdout.startswith("diwa-schema ")
+    assert load().head in cli("history", check=0).stdout
+
+
+def _execute(url: str, *statements: str) -> None:
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as lite, lite:
+            for statement in statements:
+                lite.execute(statement)
+        return
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def _as(url: str, role: str) -> str:
+    return "postgresql://" + role + "@" + url.rpartition("@")[2] if "@" in url else url.replace("://", f"://{role}@")
