@@ -1,0 +1,56 @@
+"""What a revision may call beside Alembic's own operations.
+
+The safe steps change a table that is in use without making its users wait, and can be run again to finish
+what an interrupted run left. A revision that is not transactional consists of exactly one of them. Where no
+runner paces them (in a shadow, under another Alembic environment, as SQL to be run later) they do the same
+at once, inside the open transaction. The other functions say where PostgreSQL and SQLite differ in something
+that no type can hide.
+"""
+
+from __future__ import annotations
+
+from diwa_schema.migrations.steps.archive import create_embedding_archive, drop_embedding_archive
+from diwa_schema.migrations.steps.backfill import backfill
+from diwa_schema.migrations.steps.constraints import add_check, add_foreign_key, set_not_null
+from diwa_schema.migrations.steps.dialects import (
+    add_column_with_first_value,
+    add_reference,
+    create_index_on_postgresql,
+    index_name,
+    only_on_postgresql,
+)
+from diwa_schema.migrations.steps.embeddings import abandon_retype, retype_embedding
+from diwa_schema.migrations.steps.indexes import (
+    add_indexed_columns,
+    create_index_concurrently,
+    drop_index_concurrently,
+    drop_indexed_columns,
+)
+from diwa_schema.migrations.steps.pace import Pace, step
+from diwa_schema.migrations.steps.tables import drop_table_unless_filled
+from diwa_schema.migrations.steps.vector import add_embedding, create_vector_extension
+
+__all__ = [
+    "Pace",
+    "abandon_retype",
+    "add_check",
+    "add_column_with_first_value",
+    "add_embedding",
+    "add_foreign_key",
+    "add_indexed_columns",
+    "add_reference",
+    "backfill",
+    "create_embedding_archive",
+    "create_index_concurrently",
+    "create_index_on_postgresql",
+    "create_vector_extension",
+    "drop_embedding_archive",
+    "drop_index_concurrently",
+    "drop_indexed_columns",
+    "drop_table_unless_filled",
+    "index_name",
+    "only_on_postgresql",
+    "retype_embedding",
+    "set_not_null",
+    "step",
+]

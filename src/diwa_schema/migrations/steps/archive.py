@@ -1,0 +1,124 @@
+"""The table that keeps embeddings which their column cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from uuid import UUID
+
+import sqlalchemy as sa
+from alembic.operations import Operations
+
+from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.pace import ground, offline, operations
+from diwa_schema.models.types import LongText, ShortText, Timestamp, UniqueId
+
+TABLE = "diwa_schema_embedding_archive"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An embedding that is taken out of its column.
+
+    Args:
+        row: The id of its row.
+        kind: The type its column had, such as ``vector(384)``.
+        value: Its bytes; the numbers of a vector are in the format that a bytes column has them in.
+        reason: Why the column cannot hold it.
+    """
+
+    row: UUID
+    kind: str
+    value: bytes
+    reason: str
+
+
+def create_embedding_archive() -> None:
+    """Create the archive where it is absent, in one short transaction."""
+    from alembic import op
+
+    if offline():
+        create(op)  # type: ignore[arg-type]  # the module offers what the class does
+    else:
+        ground().pace.short(lambda connection: create(operations(connection)))
+
+
+def drop_embedding_archive() -> None:
+    """Drop the archive, whatever is in it, where it is there."""
+    from alembic import op
+
+    op.drop_table(TABLE, if_exists=True)
+
+
+def create(to: Operations) -> None:
+    """Create the archive where it is absent, on the given operations."""
+    to.create_table(
+        TABLE,
+        sa.Column("table_name", ShortText(63), nullable=False),
+        sa.Column("row_id", UniqueId(), nullable=False),
+        sa.Column("digest", ShortText(64), nullable=False),
+        sa.Column("kind", ShortText(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.Column("reason", LongText(), nullable=False),
+        sa.Column("archived_at", Timestamp(6), nullable=False),
+        sa.PrimaryKeyConstraint("table_name", "row_id", "digest", name=f"{TABLE}_pkey"),
+        if_not_exists=True,
+    )
+
+
+def put(connection: sa.Connection, table: str, kept: Sequence[Kept]) -> None:
+    """Keep embeddings; one that is kept already is not kept twice."""
+    if not kept:
+        return
+    create(operations(connection))
+    connection.execute(
+        sa.text(
+            f"INSERT INTO {TABLE} (table_name, row_id, digest, kind, value, reason, archived_at)"
+            " SELECT :table, k.*, CAST(:now AS timestamp) FROM unnest(CAST(:rows AS uuid[]),"
+            " CAST(:digests AS text[]), CAST(:kinds AS text[]), CAST(:values AS bytea[]),"
+            " CAST(:reasons AS text[])) AS k ON CONFLICT DO NOTHING"
+        ),
+        {
+            "table": table,
+            "now": datetime.now(UTC).replace(tzinfo=None),
+            "rows": [one.row for one in kept],
+            "digests": [sha256(one.value).hexdigest() for one in kept],
+            "kinds": [one.kind for one in kept],
+            "values": [one.value for one in kept],
+            "reasons": [one.reason for one in kept],
+        },
+    )
+
+
+def newest(row: str) -> str:
+    """Return SQL for the value kept last of a row of table ``:table`` whose id is given as SQL."""
+    return (
+        f"(SELECT a.value FROM {TABLE} a WHERE a.table_name = :table AND a.row_id = {row}"
+        " ORDER BY a.archived_at DESC, a.digest LIMIT 1)"
+    )
+
+
+def forget_restored(connection: sa.Connection, table: str, column: str, size: int) -> int:
+    """Delete up to `size` kept values that their bytes column holds again; return how many."""
+    if not lookup.table_exists(connection, TABLE):
+        return 0
+    return connection.execute(
+        sa.text(
+            f"DELETE FROM {TABLE} WHERE (table_name, row_id, digest) IN ("
+            f"SELECT a.table_name, a.row_id, a.digest FROM {TABLE} a"
+            f" JOIN {lookup.quoted(connection, table)} t ON t.id = a.row_id"
+            f" AND t.{lookup.quoted(connection, column)} = a.value WHERE a.table_name = :table LIMIT :size)"
+        ),
+        {"table": table, "size": size},
+    ).rowcount
+
+
+def drop_empty(connection: sa.Connection) -> None:
+    """Drop the archive where it is there and empty."""
+    if not lookup.table_exists(connection, TABLE):
+        return
+    connection.execute(sa.text(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE"))
+    if not connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {TABLE})")):
+        connection.execute(sa.text(f"DROP TABLE {TABLE}"))

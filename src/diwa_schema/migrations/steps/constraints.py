@@ -1,0 +1,141 @@
+"""Adding constraints to a table that is in use: first for new rows, then checked for the old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from alembic.operations import Operations
+from sqlalchemy.exc import IntegrityError
+
+from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.pace import Ground, dialect, ground, offline, operations, step
+from diwa_schema.migrations.steps.rebuild import rebuild
+
+Add = Callable[[Operations, bool], None]
+
+
+@step
+def add_foreign_key(
+    name: str, table: str, columns: Sequence[str], referent: str, *, ondelete: str | None = None
+) -> None:
+    """Add a foreign key to the column `id` of another table; where the constraint is there, only validate it.
+
+    Args:
+        name: The constraint.
+        table: The table that gets it.
+        columns: The referencing column.
+        referent: The referenced table.
+        ondelete: What happens to the rows when the referenced one is deleted.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: Rows break it; the constraint is not there afterwards.
+        DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
+    """
+
+    def add(to: Operations, unchecked: bool) -> None:
+        to.create_foreign_key(
+            name, table, referent, list(columns), ["id"], ondelete=ondelete, **_not_valid(unchecked)
+        )
+
+    if dialect() == "sqlite" and not offline():
+        rebuild(
+            table, lambda to: to.create_foreign_key(name, referent, list(columns), ["id"], ondelete=ondelete)
+        )
+    else:
+        _add(name, table, add)
+
+
+@step
+def add_check(name: str, table: str, condition: str) -> None:
+    """Add a check; where the constraint is there, only validate it.
+
+    Args:
+        name: The constraint.
+        table: The table that gets it.
+        condition: SQL that must not be false for any row.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: Rows break it; the constraint is not there afterwards.
+        DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
+    """
+    if dialect() == "sqlite" and not offline():
+        rebuild(table, lambda to: to.create_check_constraint(name, sa.text(condition)))
+    else:
+        _add(name, table, lambda to, unchecked: _check(to, name, table, condition, unchecked=unchecked))
+
+
+@step
+def set_not_null(table: str, column: str) -> None:
+    """Make a column refuse NULL; where it does already, nothing happens.
+
+    A validated check goes before it, so that no strong lock is held while the rows are read, and goes away
+    again.
+
+    Args:
+        table: The table.
+        column: Its column.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: Rows have NULL there; the column is as it was.
+        DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
+    """
+    if offline():
+        op.alter_column(table, column, nullable=False)
+    elif dialect() == "sqlite":
+        rebuild(table, lambda to: to.alter_column(column, nullable=False))
+    else:
+        _set_not_null(ground(), table, column)
+
+
+def _set_not_null(on: Ground, table: str, column: str) -> None:
+    if on.pace.long(lambda connection: lookup.is_not_null(connection, table, column)):
+        return
+    name = f"diwa_schema_{column}_not_null"[:63]
+    quoted = on.pace.long(lambda connection: lookup.quoted(connection, column))
+    _add(
+        name,
+        table,
+        lambda to, unchecked: _check(to, name, table, f"{quoted} IS NOT NULL", unchecked=unchecked),
+    )
+
+    def turn(connection: sa.Connection) -> None:
+        to = operations(connection)
+        to.alter_column(table, column, nullable=False)
+        to.drop_constraint(name, table)
+
+    on.pace.short(turn)
+
+
+def _add(name: str, table: str, add: Add) -> None:
+    """Add a constraint without looking at the rows, then validate it; one that does not hold goes again."""
+    if offline():
+        add(op, False)  # type: ignore[arg-type]  # the module offers what the class does
+        return
+    on = ground()
+    valid = on.pace.long(lambda connection: lookup.constraint_valid(connection, table, name))
+    if valid is None:
+        on.pace.short(lambda connection: add(operations(connection), on.live))
+    if valid or (valid is None and not on.live):
+        return
+    try:
+        on.pace.long(lambda connection: _validate(connection, table, name))
+    except IntegrityError:
+        if on.live:
+            on.pace.short(lambda connection: operations(connection).drop_constraint(name, table))
+        raise
+
+
+def _check(to: Operations, name: str, table: str, condition: str, *, unchecked: bool) -> None:
+    to.create_check_constraint(name, table, sa.text(condition), **_not_valid(unchecked))
+
+
+def _not_valid(unchecked: bool) -> dict[str, Any]:
+    return {"postgresql_not_valid": True} if unchecked else {}
+
+
+def _validate(connection: sa.Connection, table: str, name: str) -> None:
+    where, what = lookup.qualified(connection, table), lookup.quoted(connection, name)
+    connection.execute(sa.text(f"ALTER TABLE {where} VALIDATE CONSTRAINT {what}"))

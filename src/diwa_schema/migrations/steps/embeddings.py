@@ -1,0 +1,104 @@
+"""Changing the kind of an embedding column, without losing a value or stopping who uses the table."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from diwa_schema.migrations.steps import vector
+from diwa_schema.migrations.steps.column import Replacement
+from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
+from diwa_schema.migrations.steps.retype import COLUMN, Kind, Retyping, abandon
+from diwa_schema.models.embeddings import DIMENSIONS
+
+
+@step
+def retype_embedding(table: str, to: Kind) -> None:
+    """Turn the column `embedding` of a table into a vector(1536), or into bytes; a column of that kind stays.
+
+    On SQLite, and towards a vector in a database without pgvector, nothing happens. Values are converted in
+    the order of the table's key while the table is used; then the new column takes the old one's place in one
+    short transaction. A value that cannot be a vector(1536) goes to the archive, and comes back on the way to
+    bytes if the row has none by then. Indexes on the column are built on the new one first; one of pgvector's
+    does not survive the way to bytes. Whenever it is interrupted, running it again goes on from there.
+
+    Written as SQL to be run later, it only replaces a column without values or indexes, since the database
+    cannot convert them: towards a vector any other column stays as it is, towards bytes the script stops.
+
+    Args:
+        table: A table with a uuid key named id and a column named embedding.
+        to: What the column is to be.
+
+    Raises:
+        MigrationFailed: The column is absent or of a third kind, or views or constraints hang on it.
+    """
+    if dialect() == "sqlite":
+        return
+    if offline():
+        op.execute(_to_vector_later(table) if to == "vector" else _to_bytes_later(table))
+        return
+    on = ground()
+    if to == "vector":
+        on.pace.short(lambda _: vector.create_vector_extension())
+    target = on.pace.long(lambda connection: _target(connection, to))
+    if target is not None:
+        Retyping(on, Replacement(table, COLUMN, target), to).run()
+
+
+def abandon_retype(table: str) -> None:
+    """Take away what an interrupted retype left beside a table's embeddings, which stay as they are."""
+    if dialect() == "sqlite" or offline():
+        return
+    ground().pace.short(lambda connection: abandon(connection, table))
+
+
+def _target(connection: sa.Connection, to: Kind) -> str | None:
+    if to == "bytes":
+        return "bytea"
+    found = vector.vector_type(connection)
+    return found and f"{found}({DIMENSIONS})"
+
+
+def _to_vector_later(table: str) -> str:
+    return _later(
+        table,
+        "bytea",
+        f"({vector.TYPE}) || '({DIMENSIONS})'",
+        "RAISE NOTICE USING MESSAGE = 'embeddings stay as they are; diwa-schema enable-vector converts them'",
+    )
+
+
+def _to_bytes_later(table: str) -> str:
+    return _later(
+        table,
+        "vector",
+        "'bytea'",
+        "RAISE EXCEPTION USING MESSAGE = 'there are embeddings; only diwa-schema downgrade converts them'",
+    )
+
+
+def _later(table: str, kind: str, target: str, otherwise: str) -> str:
+    """Return a block that replaces a column without values or indexes, and else does something else."""
+    return f"""DO $do$
+DECLARE
+  target text := {target};
+  place oid := to_regclass(quote_ident(current_schema()) || '.{table}');
+  filled boolean;
+BEGIN
+  IF target IS NULL OR NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+      WHERE a.attrelid = place AND a.attname = '{COLUMN}' AND t.typname = '{kind}') THEN
+    RETURN;
+  END IF;
+  LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
+  SELECT EXISTS (SELECT FROM {table} WHERE {COLUMN} IS NOT NULL) OR EXISTS (
+      SELECT FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+      JOIN pg_index i ON i.indexrelid = d.objid WHERE d.refobjid = place AND a.attname = '{COLUMN}')
+    INTO filled;
+  IF filled THEN
+    {otherwise};
+  ELSE
+    ALTER TABLE {table} DROP COLUMN {COLUMN};
+    EXECUTE 'ALTER TABLE {table} ADD COLUMN {COLUMN} ' || target;
+  END IF;
+END
+$do$"""

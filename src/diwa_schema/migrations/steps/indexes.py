@@ -1,0 +1,226 @@
+"""Building and dropping indexes without standing in the way of writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.exc import DBAPIError
+
+from diwa_schema.errors import MigrationFailed
+from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.pace import Ground, Pace, dialect, ground, offline, operations, step
+
+Build = Callable[[sa.Connection, bool], None]
+
+_LOOK_AGAIN = 0.5
+
+
+@step
+def create_index_concurrently(
+    name: str, table: str, columns: Sequence[str], *, unique: bool = False, **options: Any
+) -> None:
+    """Create an index while the table is being written to; afterwards it is valid.
+
+    One that is there already is left as it is. An invalid one that a broken run left is dropped and built
+    anew, unless a server process is still building it: that is waited for. When a build fails, nothing stays.
+
+    Args:
+        name: The index.
+        table: Its table.
+        columns: Its columns.
+        unique: Whether it is unique.
+        options: Further options of `alembic.op.create_index`, such as ``postgresql_using="gin"``.
+
+    Raises:
+        MigrationFailed: The name belongs to an index with another table, other columns or other uniqueness.
+    """
+    _create(name, table, columns, unique=unique, **options)
+
+
+@step
+def drop_index_concurrently(name: str, table: str) -> None:
+    """Drop an index while the table is being used; where it is absent, nothing happens.
+
+    Args:
+        name: The index.
+        table: Its table.
+    """
+    _drop(name, table)
+
+
+@step
+def add_indexed_columns(
+    columns: Mapping[str, Sequence[sa.Column[Any]]], indexes: Sequence[tuple[str, str, Sequence[str]]]
+) -> None:
+    """Add columns and then the indexes on them; what is there already stays as it is.
+
+    Args:
+        columns: The new columns of each table: nullable ones, whose default, if any, is a constant.
+        indexes: Name, table and columns of each new index.
+    """
+    for table, new in columns.items():
+        add_columns(table, new)
+    for name, table, keys in indexes:
+        _create(name, table, keys)
+
+
+@step
+def drop_indexed_columns(columns: Mapping[str, Sequence[str]], indexes: Sequence[tuple[str, str]]) -> None:
+    """Drop indexes and then columns; what is absent already is passed over.
+
+    Args:
+        columns: The columns to drop from each table.
+        indexes: Name and table of each index to drop.
+    """
+    for name, table in indexes:
+        _drop(name, table)
+    for table, names in columns.items():
+        drop_columns(table, names)
+
+
+def add_columns(table: str, columns: Sequence[sa.Column[Any]]) -> None:
+    """Add columns that a table does not have yet, in one short transaction."""
+
+    def work(connection: sa.Connection) -> None:
+        present = _column_names(connection, table)
+        for column in columns:
+            if column.name not in present:
+                operations(connection).add_column(table, column)
+
+    if offline():
+        for column in columns:
+            op.add_column(table, column)
+        return
+    ground().pace.short(work)
+
+
+def drop_columns(table: str, names: Sequence[str]) -> None:
+    """Drop columns that a table still has, in one short transaction."""
+
+    def work(connection: sa.Connection) -> None:
+        present = _column_names(connection, table)
+        for name in names:
+            if name in present:
+                operations(connection).drop_column(table, name)
+
+    if offline():
+        for name in names:
+            op.drop_column(table, name)
+        return
+    ground().pace.short(work)
+
+
+def build_index(on: Ground, name: str, build: Build) -> None:
+    """Build an index of the current PostgreSQL schema unless it is there and valid.
+
+    Args:
+        on: What the step stands on.
+        name: The index.
+        build: Creates it on the given connection, concurrently if told so.
+
+    Raises:
+        MigrationFailed: It was built and is not valid.
+    """
+    found = _settled(on.pace, name)
+    if found is not None and found.valid:
+        return
+    if found is not None:
+        _remove(on, name)
+    try:
+        on.pace.long(lambda connection: build(connection, on.live))
+    except DBAPIError:
+        if on.live:
+            _remove(on, name)
+        raise
+    built = on.pace.long(lambda connection: lookup.index_state(connection, name))
+    if built is None or not built.valid:
+        raise MigrationFailed(
+            f"Index {name} was built and is not valid.",
+            untouched="Queries do not use it; the tables are as they were.",
+            next_step="Type the same command again: it drops the index and builds it anew.",
+            index=name,
+        )
+
+
+def _create(name: str, table: str, columns: Sequence[str], *, unique: bool = False, **options: Any) -> None:
+    def build(connection: sa.Connection, concurrently: bool) -> None:
+        operations(connection).create_index(
+            name, table, list(columns), unique=unique, postgresql_concurrently=concurrently, **options
+        )
+
+    if offline():
+        op.create_index(name, table, list(columns), unique=unique, **options)
+    elif dialect() == "sqlite":
+        ground().pace.short(lambda connection: _create_plainly(connection, name, table, columns, unique))
+    else:
+        on = ground()
+        _refuse_other(
+            on.pace, name, lookup.IndexState(table, tuple(columns), unique, valid=True, builders=())
+        )
+        build_index(on, name, build)
+
+
+def _create_plainly(
+    connection: sa.Connection, name: str, table: str, columns: Sequence[str], unique: bool
+) -> None:
+    operations(connection).create_index(name, table, list(columns), unique=unique, if_not_exists=True)
+
+
+def _drop(name: str, table: str) -> None:
+    if offline():
+        op.drop_index(name, table)
+    elif dialect() == "sqlite":
+        ground().pace.short(lambda connection: operations(connection).drop_index(name, table, if_exists=True))
+    else:
+        _remove(ground(), name)
+
+
+def _remove(on: Ground, name: str) -> None:
+    how = "CONCURRENTLY " if on.live else ""
+    on.pace.long(
+        lambda connection: connection.execute(
+            sa.text(f"DROP INDEX {how}IF EXISTS {lookup.qualified(connection, name)}")
+        )
+    )
+
+
+def _settled(pace: Pace, name: str) -> lookup.IndexState | None:
+    """Return the state of an index once no other server process is building it."""
+    while True:
+        found = pace.long(lambda connection: lookup.index_state(connection, name))
+        if found is None or not found.builders:
+            return found
+        pids = ", ".join(map(str, found.builders))
+        pace.progress(f"index {name} is being built by server process {pids}; waiting for it", 0, 0)
+        time.sleep(_LOOK_AGAIN)
+
+
+def _refuse_other(pace: Pace, name: str, wanted: lookup.IndexState) -> None:
+    found = pace.long(lambda connection: lookup.index_state(connection, name))
+    if found is None:
+        return
+    if (found.table, found.columns, found.unique) != (wanted.table, wanted.columns, wanted.unique):
+        raise MigrationFailed(
+            f"The name {name} belongs to another index: {_described(found)}, not {_described(wanted)}.",
+            untouched="That index was left as it is.",
+            next_step=f"Rename or drop index {name}, then type the same command again.",
+            index=name,
+        )
+
+
+def _described(index: lookup.IndexState) -> str:
+    columns = ", ".join(column or "an expression" for column in index.columns)
+    return f"{'unique ' if index.unique else ''}on {index.table} ({columns})"
+
+
+def _column_names(connection: sa.Connection, table: str) -> set[str]:
+    if connection.dialect.name == "sqlite":
+        return {
+            row[1]
+            for row in connection.execute(sa.text(f"PRAGMA table_info({lookup.quoted(connection, table)})"))
+        }
+    return set(lookup.column_types(connection, table))

@@ -1,0 +1,69 @@
+"""Changing a SQLite table in ways that ALTER TABLE does not know there: by copying it, types as declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import BatchOperations
+from sqlalchemy.types import UserDefinedType
+
+from diwa_schema.errors import DatabaseRefused
+from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.pace import ground, operations
+
+
+class Declared(UserDefinedType[Any]):
+    """A type under the very name that the table was created with."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the name."""
+        return self.name
+
+
+def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
+    """Copy a SQLite table to one that has a change in it, in one transaction; its indexes are built anew.
+
+    Args:
+        table: The table.
+        change: Makes the change on Alembic's batch operations.
+
+    Raises:
+        DatabaseRefused: The connection enforces foreign keys: dropping the old table would delete the rows
+            that refer to it.
+    """
+
+    def work(connection: sa.Connection) -> None:
+        _refuse_enforcement(connection, table)
+        declared = {
+            name: kind
+            for _, name, kind, *_ in connection.execute(
+                sa.text(f"PRAGMA table_info({lookup.quoted(connection, table)})")
+            )
+        }
+
+        def keep_type(_: Any, __: Any, column: dict[str, Any]) -> None:
+            column["type"] = Declared(declared[column["name"]])
+
+        with operations(connection).batch_alter_table(
+            table, recreate="always", reflect_kwargs={"listeners": [("column_reflect", keep_type)]}
+        ) as batch:
+            change(batch)
+
+    ground().pace.short(work)
+
+
+def _refuse_enforcement(connection: sa.Connection, table: str) -> None:
+    if connection.scalar(sa.text("PRAGMA foreign_keys")):
+        raise DatabaseRefused(
+            f"Table {table} has to be rebuilt, and this connection enforces foreign keys: dropping the old"
+            " table would delete what refers to it.",
+            next_step="Run it on a connection with PRAGMA foreign_keys = OFF.",
+            table=table,
+        )

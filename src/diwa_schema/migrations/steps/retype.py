@@ -1,0 +1,253 @@
+"""The work of giving an embedding column another kind: batches, the rows written meanwhile, the swap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from diwa_schema.errors import MigrationFailed
+from diwa_schema.migrations.steps import archive, lookup, position
+from diwa_schema.migrations.steps.archive import Kept
+from diwa_schema.migrations.steps.column import Carried, Replacement
+from diwa_schema.migrations.steps.conversion import as_bytes, as_vector
+from diwa_schema.migrations.steps.indexes import Build, build_index
+from diwa_schema.migrations.steps.lookup import qualified, quoted
+from diwa_schema.migrations.steps.pace import Ground
+
+Kind = Literal["vector", "bytes"]
+
+COLUMN = "embedding"
+
+# A value is some forty times the work of a row without one: reading, converting, storing in the new column.
+_WEIGHT = 40
+# As many rows are taken over in milliseconds, so the swap may do it while it keeps everybody out.
+_IN_SWAP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Retyping:
+    """One change of an embedding column.
+
+    Args:
+        on: What the step stands on.
+        replacement: The column and its successor.
+        to: What it is to be.
+    """
+
+    on: Ground
+    replacement: Replacement
+    to: Kind
+
+    def run(self) -> None:
+        """Change the column unless it is of that kind, and leave nothing beside it."""
+        pace, replacement = self.on.pace, self.replacement
+        kind = pace.long(self._kind)
+        if kind == plain_name(replacement.type):
+            pace.short(lambda connection: abandon(connection, replacement.table))
+        else:
+            pace.long(replacement.refuse_dependents)
+            pace.short(self._prepare)
+            total = pace.long(lambda connection: lookup.estimated_rows(connection, replacement.table))
+            pace.batches(self._convert_next, total, f"{replacement.table}.{COLUMN} to {self.to}")
+            self._swap()
+        if self.to == "bytes":
+            self._tidy_archive()
+
+    @property
+    def _name(self) -> str:
+        return _name(self.replacement.table, self.to)
+
+    def _kind(self, connection: sa.Connection) -> str:
+        kind = lookup.column_types(connection, self.replacement.table).get(COLUMN, "absent")
+        if plain_name(kind).partition("(")[0] in ("bytea", "vector"):
+            return plain_name(kind)
+        raise MigrationFailed(
+            f"{self.replacement.table}.{COLUMN} is {kind}, neither bytes nor a vector.",
+            untouched="The table was left as it was.",
+            next_step="Type: diwa-schema check",
+        )
+
+    def _prepare(self, connection: sa.Connection) -> None:
+        beside = lookup.column_types(connection, self.replacement.table).get(self.replacement.new)
+        if beside is not None and plain_name(beside) != plain_name(self.replacement.type):
+            abandon(connection, self.replacement.table)
+        position.begin(connection, self._name)
+        self.replacement.prepare(connection, live=self.on.live)
+
+    def _convert_next(self, connection: sa.Connection, size: int) -> int:
+        reached = position.read(connection, self._name)
+        last, taken = self._window(connection, reached, size)
+        if not taken:
+            return 0
+        table = self.replacement.table
+        self._write(
+            connection,
+            connection.execute(
+                sa.text(
+                    f"SELECT t.id, {self._values(connection)} FROM {qualified(connection, table)} t WHERE"
+                    f" {position.between(connection, table, 'id', reached)} AND {self._filled(connection)}"
+                ),
+                {"reached": reached, "last": last, "table": table},
+            ),
+            self._kind(connection),
+        )
+        position.move(connection, self._name, last)
+        return taken
+
+    def _window(self, connection: sa.Connection, reached: str | None, size: int) -> tuple[str, int]:
+        """Return the last key of the next rows and their number: at most `size`, few values among them."""
+        table = qualified(connection, self.replacement.table)
+        after = "" if reached is None else "WHERE id > CAST(:reached AS uuid)"
+        last, taken = connection.execute(
+            sa.text(
+                "SELECT CAST((array_agg(id ORDER BY id DESC))[1] AS text), count(*) FROM (SELECT id,"
+                " count(*) FILTER (WHERE filled) OVER (ORDER BY id) - CAST(filled AS int) AS before"
+                f" FROM (SELECT t.id, {self._filled(connection)} AS filled FROM {table} t {after}"
+                " ORDER BY t.id LIMIT :size) AS s) AS n"
+                " WHERE before < :values"
+            ),
+            {
+                "reached": reached,
+                "size": size,
+                "values": max(1, size // _WEIGHT),
+                "table": self.replacement.table,
+            },
+        ).one()
+        return last, taken
+
+    def _filled(self, connection: sa.Connection) -> str:
+        """Return SQL that tells whether there is something to convert, or to bring back, in a row `t`."""
+        if self._brings_back(connection):
+            return f"(t.{COLUMN} IS NOT NULL OR {archive.newest('t.id')} IS NOT NULL)"
+        return f"(t.{COLUMN} IS NOT NULL)"
+
+    def _values(self, connection: sa.Connection, *, bring_back: bool = True) -> str:
+        """Return SQL for a row's value as it is read, and for what the archive has for a row without one."""
+        text = self._kind(connection) != "bytea"
+        value = f"CAST(t.{COLUMN} AS text)" if text else f"t.{COLUMN}"
+        if bring_back and self._brings_back(connection):
+            return f"{value}, CASE WHEN t.{COLUMN} IS NULL THEN {archive.newest('t.id')} END"
+        return f"{value}, CAST(NULL AS bytea)"
+
+    def _brings_back(self, connection: sa.Connection) -> bool:
+        return self.to == "bytes" and lookup.table_exists(connection, archive.TABLE)
+
+    def _write(
+        self,
+        connection: sa.Connection,
+        rows: Iterable[Sequence[Any]],
+        kind: str,
+    ) -> None:
+        """Store the rows' values in the new column, and in the archive what it cannot hold."""
+        written: dict[UUID, str | bytes | None] = {}
+        kept: list[Kept] = []
+        for row, value, from_archive in rows:
+            if self.to == "bytes":
+                written[row] = as_bytes(value) if isinstance(value, str) else from_archive
+            else:
+                written[row], reason = as_vector(value)
+                if reason and value is not None:
+                    kept.append(Kept(row, kind, as_bytes(value), reason))
+        archive.put(connection, self.replacement.table, kept)
+        self._store(connection, written)
+
+    def _store(self, connection: sa.Connection, written: dict[UUID, str | bytes | None]) -> None:
+        new = quoted(connection, self.replacement.new)
+        array = "text[]" if self.to == "vector" else "bytea[]"
+        connection.execute(
+            sa.text(
+                f"UPDATE {qualified(connection, self.replacement.table)} AS t"
+                f" SET {new} = CAST(v.value AS {self.replacement.type})"
+                f" FROM unnest(CAST(:rows AS uuid[]), CAST(:values AS {array})) AS v(row, value)"
+                f" WHERE t.id = v.row AND (t.{new} IS NOT NULL OR v.value IS NOT NULL)"
+            ),
+            {"rows": list(written), "values": list(written.values())},
+        )
+
+    def _catch_up(self, connection: sa.Connection, limit: int) -> int:
+        """Take over rows that were written behind the batches; their locks come first, then their notes."""
+        noted = self.replacement.noted(connection, limit)
+        if not noted:
+            return 0
+        self._write(
+            connection,
+            connection.execute(
+                sa.text(
+                    f"SELECT t.id, {self._values(connection, bring_back=False)}"
+                    f" FROM {qualified(connection, self.replacement.table)} t"
+                    " WHERE t.id = ANY(CAST(:rows AS uuid[])) ORDER BY t.id FOR NO KEY UPDATE"
+                ),
+                {"rows": noted},
+            ).all(),
+            self._kind(connection),
+        )
+        self.replacement.forget(connection, noted)
+        return len(noted)
+
+    def _swap(self) -> None:
+        pace, allowed = self.on.pace, _IN_SWAP
+        while True:
+            indexes = pace.long(self.replacement.indexes)
+            for index in indexes:
+                build_index(self.on, index.built, _builder(index))
+            pace.batches(
+                lambda connection, size: self._catch_up(connection, max(1, size // _WEIGHT)),
+                0,
+                f"{self.replacement.table}: rows written meanwhile",
+            )
+            if pace.short(lambda connection: self._try_swap(connection, indexes, allowed)):  # noqa: B023
+                return
+            allowed *= 2
+
+    def _try_swap(self, connection: sa.Connection, indexes: Sequence[Carried], allowed: int) -> bool:
+        """Swap, unless too much was written meanwhile to take it over at once, or another index came up."""
+        self.replacement.lock(connection)
+        if len(self.replacement.noted(connection, allowed + 1)) > allowed:
+            return False
+        if self.replacement.indexes(connection) != indexes:
+            return False
+        self._catch_up(connection, allowed)
+        self.replacement.swap(connection, indexes)
+        position.end(connection, self._name)
+        return True
+
+    def _tidy_archive(self) -> None:
+        """Delete from the archive what the column holds again, and the archive once it is empty."""
+        self.on.pace.batches(
+            lambda connection, size: archive.forget_restored(
+                connection, self.replacement.table, COLUMN, max(1, size // _WEIGHT)
+            ),
+            0,
+            f"{self.replacement.table}: restored embeddings",
+        )
+        self.on.pace.short(archive.drop_empty)
+
+
+def abandon(connection: sa.Connection, table: str) -> None:
+    """Take away what an interrupted change, of either direction, left beside a table's embeddings."""
+    Replacement(table, COLUMN, "").abandon(connection)
+    for to in ("vector", "bytes"):
+        position.end(connection, _name(table, to))
+
+
+def plain_name(kind: str) -> str:
+    """Return a type without the schema it is in."""
+    return kind.rpartition(".")[2]
+
+
+def _name(table: str, to: str) -> str:
+    return f"retype {table}.{COLUMN} to {to}"
+
+
+def _builder(index: Carried) -> Build:
+    def build(connection: sa.Connection, concurrently: bool) -> None:
+        create = f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {'CONCURRENTLY ' if concurrently else ''}"
+        # A colon in the definition is no parameter.
+        definition = index.definition.replace(":", r"\:")
+        connection.execute(sa.text(f"{create}{quoted(connection, index.built)} {definition}"))
+
+    return build

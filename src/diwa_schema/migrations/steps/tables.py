@@ -1,0 +1,31 @@
+"""Taking a table away only where nothing is in it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from diwa_schema.migrations.steps.pace import dialect, offline
+
+
+def drop_table_unless_filled(table: str) -> None:
+    """Drop a table that has no rows; one that has some, or is absent, is left as it is.
+
+    On SQLite, SQL that is written to be run later leaves the table.
+    """
+    if dialect() == "postgresql":
+        op.execute(f"""DO $do$
+BEGIN
+  IF to_regclass(quote_ident(current_schema()) || '.{table}') IS NULL THEN RETURN; END IF;
+  LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
+  IF NOT EXISTS (SELECT FROM {table}) THEN DROP TABLE {table}; END IF;
+END
+$do$""")
+    elif not offline() and not _filled_or_absent(op.get_bind(), table):
+        op.drop_table(table)
+
+
+def _filled_or_absent(connection: sa.Connection, table: str) -> bool:
+    if not sa.inspect(connection).has_table(table):
+        return True
+    return bool(connection.scalar(sa.text(f'SELECT EXISTS (SELECT 1 FROM "{table}")')))

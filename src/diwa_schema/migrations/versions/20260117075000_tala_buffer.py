@@ -1,0 +1,36 @@
+"""Create the buffer of tool operations."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from diwa_schema.models.types import Document, ShortText, Timestamp, UniqueId
+
+revision = "20260117075000"
+down_revision = "20260107203000"
+branch_labels = None
+depends_on = None
+
+phase = "expand"
+floor = None
+drops = ("tala_operations",)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "tala_operations",
+        sa.Column("id", UniqueId(), nullable=True),
+        sa.Column("session_id", ShortText()),
+        sa.Column("context_id", ShortText()),
+        sa.Column("tool_name", ShortText()),
+        sa.Column("params", Document()),
+        sa.Column("actor", ShortText()),
+        sa.Column("status", ShortText(), server_default="pending"),
+        sa.Column("inserted_at", Timestamp(0), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="tala_operations_pkey"),
+    )
+    op.create_index("tala_operations_session_id_index", "tala_operations", ["session_id"])
+    op.create_index("tala_operations_status_index", "tala_operations", ["status"])
+
+
+def downgrade() -> None:
+    op.drop_table("tala_operations")

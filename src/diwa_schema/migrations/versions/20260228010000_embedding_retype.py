@@ -1,0 +1,23 @@
+"""Make the embeddings of memories vectors of 1536 numbers where pgvector is there; else they stay bytes.
+
+An embedding that is no such vector is kept in the archive, and comes back when this revision is reversed.
+"""
+
+from diwa_schema.migrations import steps
+
+revision = "20260228010000"
+down_revision = "20260228000500"
+branch_labels = None
+depends_on = None
+
+phase = "expand"
+floor = None
+transactional = False
+
+
+def upgrade() -> None:
+    steps.retype_embedding("memories", to="vector")
+
+
+def downgrade() -> None:
+    steps.retype_embedding("memories", to="bytes")
