@@ -1,0 +1,58 @@
+"""What somebody who installs the package gets: version, extras, types, and a changelog in the usual form."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import importlib_metadata
+import pytest
+
+import diwa_schema
+from tests.fixtures_checkout import Cli
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SECTIONS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_the_version_stands_in_one_place(cli: Cli) -> None:
+    assert diwa_schema.__version__ == PROJECT["version"] == importlib_metadata.version("diwa-schema")
+    assert PROJECT["version"] in cli("--version", check=0).stdout
+    sources = [path for path in (ROOT / "src").rglob("*.py") if PROJECT["version"] in path.read_text()]
+    assert sources == []
+
+
+def test_types_are_shipped() -> None:
+    assert files("diwa_schema").joinpath("py.typed").is_file()
+
+
+def test_both_ways_to_start_it_are_one(cli: Cli) -> None:
+    assert PROJECT["scripts"] == {"diwa-schema": "diwa_schema.cli:main"}
+    assert cli("--help", check=0).stdout.startswith("usage: diwa-schema")
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("upgrade",), ("drop",)])
+def test_without_libpq_the_error_names_the_extra(cli: Cli, arguments: tuple[str, ...]) -> None:
+    # psycopg ships no implementation of that name without its own package, so it finds none at all.
+    absent = {"PSYCOPG_IMPL": "c"}
+    done = cli(*arguments, "--url", "postgresql://nobody@127.0.0.1:1/none", env=absent, check=2)
+    assert "pip install 'diwa-schema[binary]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert PROJECT["optional-dependencies"]["binary"][0].startswith("psycopg[binary]")
+
+
+def test_without_libpq_sqlite_works(cli: Cli, tmp_path: Path) -> None:
+    cli("upgrade", "--embedded", str(tmp_path / "diwa.db"), env={"PSYCOPG_IMPL": "c"}, check=0)
+
+
+def test_the_changelog_keeps_its_form() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    releases = re.findall(r"^## (.*)$", text, flags=re.MULTILINE)
+    assert releases[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d{2}-\d{2}", release) for release in releases[1:])
+    assert set(re.findall(r"^### (.*)$", text, flags=re.MULTILINE)) <= SECTIONS
+    if ".dev" not in PROJECT["version"]:
+        assert f"[{PROJECT['version']}] - " in text
