@@ -12,6 +12,7 @@ from diwa_schema import api
 from diwa_schema.database.target import Target
 from diwa_schema.errors import (
     ConnectionInUse,
+    DatabaseRefused,
     DatabaseProtected,
     NotAdopted,
     SchemaForeign,
@@ -206,7 +207,8 @@ def test_a_database_of_ecto_asks_for_adopt(legacy, dump):
     assert dump(url) == before
 
 
-def test_a_protected_database_is_out_of_the_bypass_reach(database, consumer_directory, monkeypatch, owner_directory):
+def test_a_protected_database_is_out_of_the_bypass_reach(database, owner_directory, monkeypatch, consumer_directory):
+    monkeypatch.chdir(owner_directory)
     api.migrate(database, LAST_OF_ECTO)
     api.protect(database, reason="production")
     assert api.status(database).protected
@@ -247,3 +249,32 @@ def test_threads_migrate_two_databases_of_one_process(new_database, tmp_path):
     for thread in threads:
         thread.join()
     assert [report.after for report in reports.values()] == [HEAD] * 4  # type: ignore[attr-defined]
+
+
+def test_a_stamp_is_refused_where_something_is_missing(database, dump):
+    before = dump(database)
+    with pytest.raises(DatabaseRefused, match="has no table organizations"):
+        api.stamp(database, HEAD)
+    assert dump(database) == before
+    api.migrate(database, "20260107203000")
+    before = dump(database)
+    with pytest.raises(DatabaseRefused, match="table tala_operations"):
+        api.stamp(database, "20260117075000")
+    execute(database, "ALTER TABLE contexts DROP COLUMN conflict_domain")
+    with pytest.raises(DatabaseRefused, match="column contexts.conflict_domain"):
+        api.stamp(database, "20251229230000")
+
+
+def test_a_stamp_records_what_is_there(database):
+    api.migrate(database)
+    execute(database, "DELETE FROM diwa_schema_version")
+    report = api.stamp(database)
+    assert (report.after, report.kind) == (HEAD, "stamp")
+    assert api.history(database)[-1]["kind"] == "stamp"
+    assert api.migrate(database).kind == "nothing"
+
+
+def test_a_forced_stamp_is_recorded_as_forced(database):
+    api.stamp(database, "20251226000000", force=True)
+    assert {entry["forced"] for entry in api.history(database)} <= {True, 1}
+    assert api.status(database).revision == "20251226000000"

@@ -33,6 +33,7 @@ def verify(link: Link, state: State, manifest: Manifest) -> None:
 def _tampered(file: str, how: str) -> SchemaTampered:
     return SchemaTampered(
         f"Revision file {file} {how}: it was edited after its release.",
-        next_step="Install the released package again: pip install --force-reinstall diwa-schema",
+        next_step="Install the released package again: pip install --force-reinstall diwa-schema;"
+        " or, where this package is developed: python -m diwa_schema.generate",
         file=file,
     )

@@ -32,7 +32,7 @@ def of(link: Link, state: State, revisions: Iterable[Revision]) -> dict[str, int
 
 def rows(link: Link, state: State, table: str) -> int:
     """Count the rows of a table; 0 where it does not exist."""
-    if not _columns(link, state, table):
+    if not columns(link, state, table):
         return 0
     return int(link.value(f"SELECT count(*) FROM {quoted(state.schema)}.{quoted(table)}"))
 
@@ -67,10 +67,10 @@ def database_name(link: Link) -> str:
 
 
 def _values(link: Link, state: State, table: str, column: str) -> int:
-    columns = _columns(link, state, table)
-    if column not in columns:
+    found = columns(link, state, table)
+    if column not in found:
         return 0
-    default = columns[column]
+    default = found[column]
     distinct = "IS DISTINCT FROM" if link.dialect == "postgresql" else "IS NOT"
     other = f" AND {quoted(column)} {distinct} ({default})" if default else ""
     return int(
@@ -80,8 +80,8 @@ def _values(link: Link, state: State, table: str, column: str) -> int:
     )
 
 
-def _columns(link: Link, state: State, table: str) -> dict[str, str | None]:
-    """Return the columns of a table with their defaults as SQL."""
+def columns(link: Link, state: State, table: str) -> dict[str, str | None]:
+    """Return the columns of a table with their defaults as SQL; none where there is no such table."""
     if link.dialect == "sqlite":
         return dict(link.rows("SELECT name, dflt_value FROM pragma_table_info(%s)", (table,)))
     found = link.rows(

@@ -1,0 +1,97 @@
+"""Recording a revision without running it, after looking whether the database can be there."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from diwa_schema.database import ledger, version
+from diwa_schema.errors import DatabaseRefused, UsageError
+from diwa_schema.migrations.manifest import load
+from diwa_schema.runner import ecto, losses
+from diwa_schema.runner.run import create_bookkeeping
+from diwa_schema.runner.settings import Applied, Report
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+    from diwa_schema.runner.run import Runner
+
+
+def stamp(runner: Runner, name: str, *, force: bool) -> Report:
+    """Record a revision in the version table and the ledger, one entry for each revision it stands for.
+
+    Raises:
+        DatabaseRefused: Tables or columns of the revision are missing, and `force` is not set.
+        UnknownRevision: The history has no such revision.
+    """
+    history = load()
+    with runner.explained(), runner.target.work() as link:
+        state = runner.look(link)
+        revision = history.resolve(name, state.revision if state.revision in history else None)
+        if revision is None:
+            raise UsageError("A database cannot be stamped as base.", next_step="Type: diwa-schema downgrade base")
+        missing = _missing(link, state, revision)
+        if missing and not force:
+            raise _refusal(link.shown, revision, missing)
+        with runner.locked(link, state.schema) as held:
+            state = runner.look(link)
+            if state.revision == revision:
+                return Report(link.shown, revision, revision)
+            create_bookkeeping(link, state)
+            run = runner.ledger_run("stamp", forced=force)
+            steps = history.until(revision)
+            began, clock = ledger.now(), time.monotonic()
+
+            def work(_: object) -> None:
+                link.execute(f"DELETE FROM {version.VERSION}")
+                version.advance(link, None, revision, history.floor(revision))
+                keeper = ecto.Keeper.of(link, state.schema)
+                for step in history:
+                    keeper.record(link, step.revision, applied=step.revision <= revision)
+                entries = [(step.revision, step.sha256) for step in steps]
+                ledger.record(link, run, entries, began, round((time.monotonic() - clock) * 1000))
+
+            runner.pace(link, held, state.schema).short(work)
+        runner.prove(link, state.schema, run, revision, len(steps))
+        applied = tuple(Applied(step.revision, step.slug, 0) for step in steps)
+        return Report(link.shown, state.revision, revision, run.kind, applied, run.bypass, run.run_id)
+
+
+def _missing(link: Link, state: version.State, revision: str) -> list[str]:
+    """Return the tables and columns of a revision that the database does not have."""
+    missing = []
+    for table, columns in _expected(revision).items():
+        found = losses.columns(link, state, table)
+        if not found:
+            missing.append(f"table {table}")
+        missing += [f"column {table}.{column}" for column in columns if found and column not in found]
+    return missing
+
+
+def _expected(revision: str) -> dict[str, list[str]]:
+    """Return the columns of each table at a revision, from a replay in memory."""
+    import sqlalchemy as sa
+
+    from diwa_schema.api import migrate
+
+    engine = sa.create_engine("sqlite://")
+    try:
+        migrate(engine, revision)
+        inspector = sa.inspect(engine)
+        return {
+            table: [column["name"] for column in inspector.get_columns(table)]
+            for table in load().tables
+            if inspector.has_table(table)
+        }
+    finally:
+        engine.dispose()
+
+
+def _refusal(shown: str, revision: str, missing: list[str]) -> DatabaseRefused:
+    listed = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")  # noqa: PLR2004 - as many as fit a line
+    return DatabaseRefused(
+        f"{shown} is not at revision {revision}: it has no {listed}.",
+        next_step="Type diwa-schema upgrade to apply the revisions; --force records it all the same.",
+        revision=revision,
+        missing=missing,
+    )
