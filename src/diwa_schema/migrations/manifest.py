@@ -143,7 +143,12 @@ class Manifest:
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file's bytes with every line end as LF."""
-    return sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    return checksum_of(path.read_bytes())
+
+
+def checksum_of(content: bytes) -> str:
+    """Return the SHA-256 of a content with every line end as LF."""
+    return sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def parse(document: dict[str, Any]) -> Manifest:
