@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import unquote
 
 SHOWN_LENGTH = 80
 
@@ -49,7 +48,7 @@ def name_of(text: str) -> str:
     path = re.split(r"[?#]", text.strip(), maxsplit=1)[0]
     segments = [re.sub(r"\.git$", "", part, flags=re.IGNORECASE) for part in re.split(r"[/\\:]", path)]
     last = next((part for part in reversed(segments) if part), "")
-    plain = unquote(last.rpartition("@")[2])
+    plain = re.sub(r"%([0-7][0-9A-Fa-f])", lambda code: chr(int(code[1], 16)), last.rpartition("@")[2])
     shown = "".join(letter if letter.isprintable() else "?" for letter in plain)[:SHOWN_LENGTH]
     return re.sub(r"[-_.\s]+", "-", shown).strip("-").lower()
 
