@@ -21,7 +21,10 @@ SOURCE = Path("src/diwa_schema")
 def installed(version: str) -> bool:
     """Whether that Python can be run; a version manager's shim may stand there without one."""
     found = shutil.which(f"python{version}")
-    return bool(found) and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
+    return (
+        found is not None
+        and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
+    )
 
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -1,7 +1,8 @@
 """The fixtures that every test may use; each file of them answers one question."""
 
+# In the order in which they import each other: pytest rewrites the assertions of what it loads first.
 pytest_plugins = (
     "tests.fixtures_server",  # where PostgreSQL comes from
-    "tests.fixtures_databases",  # which database a test works on
     "tests.fixtures_checkout",  # who is asking: directory, environment, command line
+    "tests.fixtures_databases",  # which database a test works on
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +16,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tests.fixtures_checkout import VARIABLES, run
 from tests.fixtures_server import Server, wheel_programs
 
 PREFIX = "diwa_test_"
@@ -54,6 +57,38 @@ def sqlite(tmp_path: Path) -> str:
 def database(request: pytest.FixtureRequest) -> str:
     """The URL of a new, empty database: the test runs once on PostgreSQL and once on SQLite."""
     return str(request.getfixturevalue("postgres" if request.param == "postgresql" else "sqlite"))
+
+
+@pytest.fixture(scope="session")
+def head_template(server: Server) -> Iterator[str]:
+    """The name of a PostgreSQL database at head, to be copied and not to be changed."""
+    name = database_name()
+    upgrade(server.create(name))
+    yield name
+    server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def head_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database at head, to be copied and not to be changed."""
+    path = tmp_path_factory.mktemp("template") / "head.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+def upgrade(url: str) -> None:
+    """Bring a database to head as the owner does, whatever the shell around the tests says."""
+    command = [sys.executable, "-m", "diwa_schema", "upgrade", "--url", url, "--repo", "diwa-schema"]
+    run(command, cwd=Path(__file__).parents[1], env=dict.fromkeys(VARIABLES), check=0)
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def migrated(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database at head: the test runs once on PostgreSQL and once on SQLite."""
+    if request.param == "postgresql":
+        template = request.getfixturevalue("head_template")
+        return str(request.getfixturevalue("new_database")(template))
+    return f"sqlite:///{shutil.copy(request.getfixturevalue('head_file'), tmp_path / 'head.db')}"
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.fixtures_checkout import Cli
 from tests.fixtures_server import Server
 
 LEGACY = ("ecto_cloud_head", "ecto_no_vector", "ecto_mid_v384", "ecto_agent_local_tala", "ecto_dirty_data")
@@ -59,6 +60,10 @@ def test_legacy_sqlite(legacy) -> None:
     connection = sqlite3.connect(legacy("sqlite_head").removeprefix("sqlite:///"))
     assert connection.execute("SELECT count(*) FROM schema_migrations").fetchone() == (32,)
     connection.close()
+
+
+def test_migrated_is_at_head(migrated: str, cli: Cli) -> None:
+    assert "nothing to do" in cli("status", "--url", migrated, check=0).stdout
 
 
 def test_environment_is_clean(tmp_path: Path) -> None:
