@@ -22,10 +22,10 @@ def connection_over(link: Link) -> Iterator[sa.Connection]:
     engine = sa.create_engine(
         _NAMES[link.dialect], creator=lambda: link.raw, poolclass=StaticPool, isolation_level="AUTOCOMMIT"
     )
+    connection = engine.connect()
     try:
-        # The connection is never closed here: closing would roll back or close what belongs to the link.
-        connection = engine.connect()
         yield connection
-        connection.detach()
     finally:
+        # Not closed but let go of: closing would roll back or close what belongs to the link.
+        connection.detach()
         engine.dispose(close=False)

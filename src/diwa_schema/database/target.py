@@ -73,6 +73,12 @@ class Target:
         return self.url.in_memory
 
     @property
+    def absent(self) -> bool:
+        """Whether this is an SQLite file that does not exist yet."""
+        given = self.dialect != "sqlite" or self.in_memory or self.url.uri
+        return not given and not Path(self.url.driver).exists()
+
+    @property
     def identity(self) -> tuple[str, str]:
         """What tells this database from others, for the guard's own-database tokens."""
         return self.dialect, self.url.driver
@@ -141,7 +147,7 @@ class Target:
 
     def _open_sqlite(self, *, create: bool) -> Link:
         path = self.url.driver
-        if not create and not self.url.uri and not Path(path).exists():
+        if not create and self.absent:
             path = ":memory:"
         if not self.in_memory and not self.url.uri and Path(path).is_dir():
             raise InvalidDatabase(

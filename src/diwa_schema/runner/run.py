@@ -70,6 +70,7 @@ class Runner:
         return self._run(decide)
 
     def _run(self, decide: Decide) -> Report:
+        self.rehearse(decide)
         with self.explained(), self.target.work() as link:
             state = self.look(link)
             before = state.revision
@@ -87,6 +88,12 @@ class Runner:
             self.prove(link, state.schema, run, decided.after, len(applied))
             bypass = run.bypass
             return Report(self.target.shown, decided.before, decided.after, run.kind, applied, bypass, run.run_id)
+
+    def rehearse(self, decide: Callable[[version.State, Link], object]) -> None:
+        """Decide once beforehand where SQLite has no file yet: a refusal is not to leave an empty one behind."""
+        if self.target.absent:
+            with self.target.connect(create=False) as link:
+                decide(self.look(link), link)
 
     def look(self, link: Link) -> version.State:
         """Read where the database stands, and refuse what the bypass may not reach."""

@@ -25,14 +25,20 @@ def stamp(runner: Runner, name: str, *, force: bool) -> Report:
         UnknownRevision: The history has no such revision.
     """
     history = load()
-    with runner.explained(), runner.target.work() as link:
-        state = runner.look(link)
+
+    def decide(state: version.State, link: Link) -> str:
         revision = history.resolve(name, state.revision if state.revision in history else None)
         if revision is None:
             raise UsageError("A database cannot be stamped as base.", next_step="Type: diwa-schema downgrade base")
         missing = _missing(link, state, revision)
         if missing and not force:
             raise _refusal(link.shown, revision, missing)
+        return revision
+
+    runner.rehearse(decide)
+    with runner.explained(), runner.target.work() as link:
+        state = runner.look(link)
+        revision = decide(state, link)
         with runner.locked(link, state.schema) as held:
             state = runner.look(link)
             if state.revision == revision:
