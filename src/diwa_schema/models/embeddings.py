@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from math import isfinite
+from typing import Any, Self
 
 from sqlalchemy import LargeBinary
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
+from diwa_schema.models import storage
 from diwa_schema.models.erlang import decode_floats, encode_floats
 
 DIMENSIONS = 1536
-
-Storage = Literal["vector", "bytea"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,57 +28,134 @@ class RawEmbedding:
 
     def __repr__(self) -> str:
         """Show the size and the first bytes only: an embedding has thousands."""
-        return f"RawEmbedding({len(self.data)} bytes, {self.data[:8].hex(' ')}…)"
+        return f"RawEmbedding({len(self.data)} bytes: {self.data[:8]!r}…)"
 
 
 EmbeddingValue = list[float] | RawEmbedding
 
 
 class Vector(UserDefinedType[Any]):
-    """The column type of pgvector."""
+    """The column type of pgvector.
+
+    Args:
+        dimensions: How many numbers a vector has; None leaves it open.
+    """
 
     cache_ok = True
 
-    def __init__(self, dimensions: int = DIMENSIONS) -> None:
+    def __init__(self, dimensions: int | None = None) -> None:
         self.dimensions = dimensions
 
     def get_col_spec(self, **_options: Any) -> str:
-        return f"vector({self.dimensions})"
+        return f"vector({self.dimensions})" if self.dimensions else "vector"
 
 
 class Embedding(TypeDecorator[EmbeddingValue]):
     """A list of numbers: vector(1536) or bytea on PostgreSQL, BLOB on SQLite.
 
+    Takes any sequence of finite numbers, arrays of numpy included, or a `RawEmbedding`. Gives a list of
+    floats, or a `RawEmbedding` where the bytes are none. The column keeps how many numbers there are: a
+    vector column refuses any other size, bytes take any.
+
     Args:
-        column: ``table.column`` that the type belongs to. Only with it can values be written on PostgreSQL,
-            because the kind of the column is asked from the database once per engine.
-        storage: What DDL on PostgreSQL says, ``vector`` or ``bytea``. Left out: ``vector``.
+        column: ``table.column`` that the type belongs to. On PostgreSQL nothing can be written without it:
+            the kind of the column is asked from the database at the first write of an engine, in its
+            transaction.
+        storage: What DDL on PostgreSQL says, ``vector`` or ``bytea``.
+
+    Raises:
+        TypeError: A value is no sequence of numbers. SQLAlchemy wraps it as ``StatementError``.
+        ValueError: A number is not finite (wrapped as well), or bytes are written into a vector column.
     """
 
     impl = LargeBinary
     cache_ok = True
 
-    def __init__(self, column: str | None = None, *, storage: Storage | None = None) -> None:
+    def __init__(self, column: str | None = None, *, storage: storage.Kind = "vector") -> None:
         super().__init__()
         self.column = column
         self.storage = storage
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "postgresql" and self.storage != "bytea":
-            return dialect.type_descriptor(Vector())
-        return dialect.type_descriptor(LargeBinary())
+    def stored_as(self, kind: storage.Kind) -> Self:
+        """Return the type of the same column, with other DDL."""
+        return type(self)(self.column, storage=kind)
 
-    def process_bind_param(self, value: Iterable[float] | RawEmbedding | None, dialect: Dialect) -> Any:
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(LargeBinary())
+        storage.watch(dialect, self.column)
+        return Vector(DIMENSIONS) if self.storage == "vector" else dialect.type_descriptor(LargeBinary())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         if value is None:
             return None
-        if isinstance(value, RawEmbedding):
-            return value.data
-        return encode_floats([float(number) for number in value])
+        forms = _Raw(value.data) if isinstance(value, RawEmbedding) else _Numbers(_numbers(value))
+        if dialect.name != "postgresql":
+            return forms.as_bytes()
+        if self.column is None:
+            raise TypeError("Embedding() without 'table.column' describes a column; it writes nothing.")
+        return storage.Undecided(self.column, forms)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> EmbeddingValue | None:
         if value is None:
             return None
-        if isinstance(value, str):
-            return [float(number) for number in value.strip("[]").split(",")]
-        numbers = decode_floats(bytes(value))
-        return RawEmbedding(bytes(value)) if numbers is None else numbers
+        if isinstance(value, bytes | memoryview):
+            return _read_bytes(bytes(value))
+        if not isinstance(value, str):
+            return _numbers(value)
+        # Text is how PostgreSQL gives a vector; in a BLOB of SQLite it is none.
+        return _read_vector(value) if dialect.name == "postgresql" else RawEmbedding(value.encode())
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        return bool(_comparable(x) == _comparable(y))
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    numbers: list[float]
+
+    def as_bytes(self) -> bytes:
+        return encode_floats(self.numbers)
+
+    def as_vector(self) -> list[float]:
+        return self.numbers
+
+    def __repr__(self) -> str:
+        return f"<{len(self.numbers)} numbers>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    data: bytes
+
+    def as_bytes(self) -> bytes:
+        return self.data
+
+    def as_vector(self) -> list[float]:
+        raise ValueError("A RawEmbedding holds bytes, and this column is a vector. Nothing was written.")
+
+
+def _numbers(value: Any) -> list[float]:
+    for name in ("tolist", "to_list"):
+        value = getattr(value, name, lambda given=value: given)()
+    if isinstance(value, str | bytes | bytearray | memoryview) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"An embedding is a sequence of numbers or a RawEmbedding, not {type(value).__name__}."
+        )
+    numbers = [float(number) for number in value]
+    if not all(map(isfinite, numbers)):
+        raise ValueError("An embedding holds only finite numbers.")
+    return numbers
+
+
+def _read_bytes(data: bytes) -> EmbeddingValue:
+    numbers = decode_floats(data)
+    return RawEmbedding(data) if numbers is None else numbers
+
+
+def _read_vector(text: str) -> list[float]:
+    return [float(number) for number in text[1:-1].split(",")]
+
+
+def _comparable(value: Any) -> Any:
+    return value if value is None or isinstance(value, RawEmbedding) else _numbers(value)

@@ -1,0 +1,274 @@
+"""What all models share: the declarative base, metadata that asks the guard, and the usual columns."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, cast
+
+from sqlalchemy import Column, Connection, Engine, ForeignKey, MetaData, Table, event, text
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
+
+from diwa_schema.models.shapes import tables_for
+from diwa_schema.models.types import (
+    Bytes,
+    Cost,
+    Count,
+    Document,
+    Flag,
+    LongText,
+    Real,
+    ServerDefault,
+    ShortText,
+    TextArray,
+    Timestamp,
+    UniqueId,
+)
+from diwa_schema.models.values import VALUE_SETS
+
+NAMING = {
+    "pk": "%(table_name)s_pkey",
+    "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    "ix": "%(table_name)s_%(column_0_N_name)s_index",
+}
+
+
+class SharedMetaData(MetaData):
+    """The tables of the schema. Creating or dropping them asks the guard before anything is sent."""
+
+    def create_all(self, bind: Any, tables: Sequence[Table] | None = None, checkfirst: Any = True) -> None:
+        """Create the tables, in the shape that the history leaves in a database of that kind.
+
+        Writes no version table: a database made this way is for tests and prototypes, not for `upgrade`.
+
+        Args:
+            bind: An Engine or a Connection.
+            tables: Only these; all by default.
+            checkfirst: Leave tables alone that are there already.
+
+        Raises:
+            Blocked: The guard refuses. Nothing was sent.
+        """
+        _ask("CREATE_ALL", bind)
+        with _connected(bind) as connection:
+            shape, names = tables_for(self, connection), _names(tables)
+            MetaData.create_all(shape, connection, _named(shape, names), checkfirst)
+
+    def drop_all(self, bind: Any, tables: Sequence[Table] | None = None, checkfirst: Any = True) -> None:
+        """Drop the tables with all their rows; tables of others stay.
+
+        Args:
+            bind: An Engine or a Connection.
+            tables: Only these; all by default.
+            checkfirst: Pass over tables that are not there.
+
+        Raises:
+            Blocked: The guard refuses. Nothing was sent.
+        """
+        _ask("DROP_ALL", bind)
+        super().drop_all(bind, tables, checkfirst)
+
+
+def _ask(operation: str, bind: Any) -> None:
+    from diwa_schema import guard
+
+    guard.ask(guard.Operation[operation], private=guard.IN_MEMORY if _in_memory(bind) else None)
+
+
+def _in_memory(bind: Any) -> bool:
+    """Whether nobody else can see the database. SQLite itself says it: an Engine connects as it likes."""
+    if not isinstance(bind, Engine | Connection) or bind.dialect.name != "sqlite":
+        return False
+    url = bind.engine.url
+    if url.database not in (None, "", ":memory:") and url.query.get("mode") != "memory":
+        return False
+    with _connected(bind) as connection:
+        return not any(file for _, _, file in connection.execute(text("PRAGMA database_list")))
+
+
+@contextmanager
+def _connected(bind: Any) -> Iterator[Connection]:
+    if isinstance(bind, Engine):
+        with bind.begin() as connection:
+            yield connection
+    else:
+        yield bind
+
+
+def _names(tables: Sequence[Table] | None) -> list[str] | None:
+    return None if tables is None else [table.name for table in tables]
+
+
+def _named(shape: MetaData, names: list[str] | None) -> list[Table] | None:
+    return None if names is None else [shape.tables[name] for name in names]
+
+
+class Base(DeclarativeBase):
+    """Base of all models."""
+
+    metadata = SharedMetaData(naming_convention=NAMING)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        uuid.UUID: UniqueId(),
+        str: ShortText(),
+        bytes: Bytes(),
+        int: Count(),
+        float: Real(),
+        bool: Flag(),
+        Decimal: Cost(),
+        list[str]: TextArray(),
+        **dict.fromkeys(VALUE_SETS, ShortText()),
+    }
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; `metadata` is refused: it would stay on the object and never be written."""
+        if name == "metadata":
+            raise AttributeError(
+                "The column 'metadata' is the attribute 'metadata_'; 'metadata' is SQLAlchemy's."
+            )
+        super().__setattr__(name, value)
+
+
+class PostgresColumn(Column[Any]):
+    """A column that PostgreSQL alone has; a query that names it on SQLite gets NULL."""
+
+    inherit_cache = True
+
+
+@compiles(PostgresColumn, "sqlite")
+def _null(*_: Any, **__: Any) -> str:
+    return "NULL"
+
+
+def utc_now() -> datetime:
+    """Return the current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def defaulted(value: Any) -> dict[str, Any]:
+    """Return the options of a column whose default is the same on the client and on the server.
+
+    Args:
+        value: A text, number or flag; a list of texts or a dict is copied for each row.
+    """
+    if isinstance(value, dict):
+        return {"default": lambda: dict(value), "server_default": text("'{}'")}
+    if isinstance(value, list):
+        return {"default": lambda: list(value), "server_default": _list_default(value)}
+    spelled = f"'{value}'" if isinstance(value, str) else str(value).lower()
+    return {"default": value, "server_default": text(spelled)}
+
+
+def _list_default(texts: list[str]) -> ServerDefault:
+    elements = ", ".join(f"'{item}'::character varying" for item in texts)
+    quoted = ",".join(f'"{item}"' for item in texts)
+    return ServerDefault(
+        postgresql=f"ARRAY[{elements}]" + ("" if texts else "::character varying[]"), sqlite=f"'[{quoted}]'"
+    )
+
+
+def belongs_to(
+    key: str, *, ondelete: str | None = "CASCADE", index: bool = True, unique: bool | None = None
+) -> Any:
+    """Return a column that refers to the row this one goes with.
+
+    Args:
+        key: ``table.column`` that is referred to.
+        ondelete: What the database does when that row is deleted.
+        index: Whether the column has an index of its own.
+        unique: Whether at most one row refers to the same.
+    """
+    return mapped_column(ForeignKey(key, ondelete=ondelete), index=index or None, unique=unique)
+
+
+def refers_to(key: str) -> Any:
+    """Return a column that refers to a row this one outlives: it is NULL then."""
+    return belongs_to(key, ondelete="SET NULL")
+
+
+def referred_by(attribute: str, **options: Any) -> Any:
+    """Return the rows that refer to this one; when it is deleted, they are the database's affair.
+
+    Args:
+        attribute: The attribute on the other side.
+        options: Further options of `relationship`.
+    """
+    return relationship(back_populates=attribute, passive_deletes="all", **options)
+
+
+def new_key() -> str:
+    """Return a key for a table whose keys are text."""
+    return str(uuid.uuid4())
+
+
+ServerId = Annotated[
+    uuid.UUID,
+    mapped_column(
+        primary_key=True,
+        default=uuid.uuid4,
+        server_default=ServerDefault(postgresql="gen_random_uuid()", sqlite="NULL"),
+    ),
+]
+"""A key that the client makes, and PostgreSQL where a client does not."""
+
+ClientId = Annotated[uuid.UUID, mapped_column(primary_key=True, default=uuid.uuid4)]
+"""A key that the client makes; the table has no default."""
+
+Prose = Annotated[str, mapped_column(LongText())]
+Json = Annotated[Any, mapped_column(Document())]
+
+Moment = Annotated[datetime, mapped_column(Timestamp(6))]
+Second = Annotated[datetime, mapped_column(Timestamp(0))]
+
+CreatedSecond = Annotated[datetime, mapped_column(Timestamp(0), default=utc_now)]
+ChangedSecond = Annotated[datetime, mapped_column(Timestamp(0), default=utc_now, onupdate=utc_now)]
+"""Whole seconds; on SQLite without a zone."""
+
+_UTC_SECOND = Timestamp(0, "utc_datetime")
+CreatedUtcSecond = Annotated[datetime, mapped_column(_UTC_SECOND, default=utc_now)]
+ChangedUtcSecond = Annotated[datetime, mapped_column(_UTC_SECOND, default=utc_now, onupdate=utc_now)]
+"""Whole seconds; on SQLite with a Z."""
+
+_FINER_ON_SQLITE = Timestamp(0, "utc_datetime_usec")
+CreatedFiner = Annotated[datetime, mapped_column(_FINER_ON_SQLITE, default=utc_now)]
+ChangedFiner = Annotated[datetime, mapped_column(_FINER_ON_SQLITE, default=utc_now, onupdate=utc_now)]
+"""Whole seconds on PostgreSQL, microseconds on SQLite, as the Elixir models write them."""
+
+CreatedMoment = Annotated[datetime, mapped_column(Timestamp(6), default=utc_now)]
+ChangedMoment = Annotated[datetime, mapped_column(Timestamp(6), default=utc_now, onupdate=utc_now)]
+"""Microseconds on both."""
+
+
+def enforce_foreign_keys(engine: Engine) -> None:
+    """Make SQLite keep foreign keys on every new connection of an engine; without it, it does not.
+
+    Args:
+        engine: A SQLite engine, or the `sync_engine` of an async one. On another database nothing happens.
+    """
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _enforce)
+
+
+def _enforce(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+@event.listens_for(Base, "before_delete", propagate=True)
+def _keep_no_orphans(_: Mapper[Any], connection: Connection, __: Any) -> None:
+    """Rows that refer to a deleted one are the database's to delete, so it has to keep foreign keys."""
+    if connection.dialect.name != "sqlite":
+        return
+    # Without effect inside a transaction, hence the question after it.
+    connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+    if not cast(int, connection.exec_driver_sql("PRAGMA foreign_keys").scalar()):
+        raise InvalidRequestError(
+            "SQLite does not keep foreign keys on this connection, so rows that refer to the deleted one "
+            "would be left behind. Nothing was deleted. Call diwa_schema.models.enforce_foreign_keys(engine) "
+            "before the engine is used."
+        )

@@ -1,0 +1,71 @@
+"""The tables as one database has them: models are the same everywhere, tables are not quite."""
+
+from __future__ import annotations
+
+from sqlalchemy import DDL, Connection, MetaData, Table, event
+from sqlalchemy.sql.elements import quoted_name
+
+from diwa_schema.models.embeddings import Embedding
+from diwa_schema.models.storage import kind_in
+
+_SEARCH_TRIGGER = DDL(  # type: ignore[no-untyped-call]
+    "CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE ON memories FOR EACH ROW"
+    " EXECUTE FUNCTION tsvector_update_trigger(tsv_content, 'pg_catalog.english', content)"
+)
+
+POSTGRES_ONLY_INDEXES = frozenset({"memories_fts_idx", "memories_metadata_index"})
+
+# PostgreSQL cuts a name after 63 bytes, and Ecto left it to PostgreSQL.
+FULL_NAMES = {
+    "context_relationships_source_context_id_target_context_id_relat": (
+        "context_relationships_source_context_id_target_context_id_relationship_type_index"
+    )
+}
+
+
+def tables_for(metadata: MetaData, connection: Connection) -> MetaData:
+    """Return a copy of the tables as the database behind a connection should have them.
+
+    It is what to create there and what to compare with it: with the kinds of embedding columns that it
+    has, and on SQLite without what only PostgreSQL knows.
+
+    Args:
+        metadata: `Base.metadata`.
+        connection: Only read from. On PostgreSQL one query tells about pgvector.
+    """
+    copy = MetaData(naming_convention=metadata.naming_convention)
+    for table in metadata.sorted_tables:
+        table.to_metadata(copy)
+    if connection.dialect.name == "sqlite":
+        _fit_sqlite(copy)
+    else:
+        _fit_postgresql(copy, connection)
+    return copy
+
+
+def _fit_postgresql(metadata: MetaData, connection: Connection) -> None:
+    if "memories" in metadata.tables:
+        event.listen(metadata.tables["memories"], "after_create", _SEARCH_TRIGGER)
+    for table in metadata.tables.values():
+        for column in table.columns:
+            if isinstance(column.type, Embedding):
+                column.type = column.type.stored_as(kind_in(connection, f"{table.name}.{column.name}"))
+
+
+def _fit_sqlite(metadata: MetaData) -> None:
+    for table in metadata.tables.values():
+        for column in table.primary_key.columns:
+            # A key of text may be NULL there: SQLite never had that put right, and Ecto does not ask for it.
+            column.nullable = True
+        _fit_indexes(table)
+    if "memories" in metadata.tables:
+        # What the database itself provides, or here: lacks, is no part of creating or comparing a table.
+        metadata.tables["memories"].columns["tsv_content"].system = True
+
+
+def _fit_indexes(table: Table) -> None:
+    for index in list(table.indexes):
+        if index.name in POSTGRES_ONLY_INDEXES:
+            table.indexes.discard(index)
+        elif index.name in FULL_NAMES:
+            index.name = quoted_name(FULL_NAMES[index.name], quote=None)
