@@ -1,0 +1,147 @@
+"""The start-up check: silent when current, plain words for every other state, and the caller's transaction unharmed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from diwa_schema import api, ensure_current
+from diwa_schema.database.target import Target
+from diwa_schema.errors import NotAdopted, SchemaEmpty, SchemaForeign, SchemaOutOfDate, SchemaTooNew
+from diwa_schema.migrations.manifest import load
+
+pytestmark = pytest.mark.usefixtures("owner_directory")
+
+HEAD = load().head
+ABOVE = "20990101000000"
+
+
+def alchemy(url: str) -> sa.Engine:
+    return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+
+
+def execute(url: str, *statements: str) -> None:
+    with Target.of(url).connect() as link:
+        for statement in statements:
+            link.execute(statement)
+
+
+def set_above(url: str, floor: str | None, *, in_ledger: bool) -> None:
+    written = "NULL" if floor is None else f"'{floor}'"
+    execute(url, f"UPDATE diwa_schema_version SET version_num = '{ABOVE}', floor = {written}")
+    if in_ledger:
+        execute(url, f"UPDATE diwa_schema_ledger SET revision = '{ABOVE}' WHERE revision = '{HEAD}'")
+
+
+@pytest.fixture(params=["url", "engine", "connection"])
+def named(request, database):
+    """The database as each thing that the function takes."""
+    if request.param == "url":
+        yield database
+        return
+    engine = alchemy(database)
+    if request.param == "engine":
+        yield engine
+    else:
+        with engine.connect() as connection:
+            yield connection
+    engine.dispose()
+
+
+def test_current(database, named):
+    api.migrate(database)
+    ensure_current(named)
+
+
+def test_empty(named):
+    with pytest.raises(SchemaEmpty, match="it is empty"):
+        ensure_current(named)
+
+
+def test_behind_names_the_pending_revisions_and_the_command(database, named):
+    api.migrate(database, load().ids[-3])
+    with pytest.raises(SchemaOutOfDate) as caught:
+        ensure_current(named)
+    message = str(caught.value)
+    for word in (*load().ids[-2:], "python -m diwa_schema upgrade", "diwa-cloud"):
+        assert word in message
+    assert caught.value.facts["pending"] == list(load().ids[-2:])
+
+
+def test_ahead_and_at_or_above_the_floor_is_fine(database, named):
+    api.migrate(database)
+    set_above(database, None, in_ledger=True)
+    ensure_current(named)
+    set_above(database, HEAD, in_ledger=False)
+    ensure_current(named)
+
+
+def test_below_the_floor_says_what_to_install(database, named):
+    api.migrate(database)
+    set_above(database, ABOVE, in_ledger=True)
+    with pytest.raises(SchemaTooNew, match="pip install --upgrade diwa-schema"):
+        ensure_current(named)
+
+
+def test_above_head_and_not_in_the_ledger_is_unknown(database, named):
+    api.migrate(database)
+    set_above(database, None, in_ledger=False)
+    with pytest.raises(SchemaForeign, match="ledger"):
+        ensure_current(named)
+
+
+def test_foreign(database, named):
+    execute(database, "CREATE TABLE memories (id integer)")
+    with pytest.raises(SchemaForeign, match="another tool"):
+        ensure_current(named)
+
+
+def test_made_by_ecto(legacy):
+    with pytest.raises(NotAdopted, match="adopt"):
+        ensure_current(legacy("sqlite_head"))
+
+
+def test_one_query_when_current(database):
+    api.migrate(database)
+    engine = alchemy(database)
+    engine.connect().close()  # what SQLAlchemy asks on its first connection
+    sent: list[str] = []
+    sa.event.listen(engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
+    ensure_current(engine)
+    assert len(sent) == 1
+    engine.dispose()
+
+
+def test_a_callers_transaction_is_not_aborted(database):
+    engine = alchemy(database)
+    with engine.connect() as connection, connection.begin():
+        connection.execute(sa.text("CREATE TABLE mine (n integer)"))
+        with pytest.raises(SchemaEmpty):
+            ensure_current(connection)
+        connection.execute(sa.text("INSERT INTO mine VALUES (1)"))
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT n FROM mine")) == 1
+    engine.dispose()
+
+
+def test_nothing_is_written(database, dump):
+    api.migrate(database, load().ids[5])
+    before = dump(database)
+    with pytest.raises(SchemaOutOfDate):
+        ensure_current(database)
+    assert dump(database) == before
+
+
+def test_in_an_async_application(postgres):
+    api.migrate(postgres)
+
+    async def start() -> None:
+        engine = create_async_engine(postgres.replace("postgresql://", "postgresql+psycopg://"))
+        async with engine.connect() as connection:
+            await connection.run_sync(ensure_current)
+        await engine.dispose()
+
+    asyncio.run(start())
