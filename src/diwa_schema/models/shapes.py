@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, Connection, MetaData, Table, event
+from sqlalchemy import DDL, Connection, MetaData, Table, event, inspect, text
 from sqlalchemy.sql.elements import quoted_name
 
-from diwa_schema.models.embeddings import Embedding
+from diwa_schema.models.embeddings import Embedding, Vector
 from diwa_schema.models.storage import kind_in
 
 _SEARCH_TRIGGER = DDL(  # type: ignore[no-untyped-call]
@@ -38,12 +38,15 @@ def tables_for(metadata: MetaData, connection: Connection) -> MetaData:
         table.to_metadata(copy)
     if connection.dialect.name == "sqlite":
         _fit_sqlite(copy)
+        _fit_foreign_keys(copy, connection)
     else:
         _fit_postgresql(copy, connection)
     return copy
 
 
 def _fit_postgresql(metadata: MetaData, connection: Connection) -> None:
+    # So that reflection knows what it meets there.
+    connection.dialect.ischema_names.setdefault("vector", Vector)  # type: ignore[attr-defined]
     if "memories" in metadata.tables:
         event.listen(metadata.tables["memories"], "after_create", _SEARCH_TRIGGER)
     for table in metadata.tables.values():
@@ -69,3 +72,18 @@ def _fit_indexes(table: Table) -> None:
             table.indexes.discard(index)
         elif index.name in FULL_NAMES:
             index.name = quoted_name(FULL_NAMES[index.name], quote=None)
+
+
+def _fit_foreign_keys(metadata: MetaData, connection: Connection) -> None:
+    """SQLAlchemy does not read ON DELETE of a key that is declared within its column, as Ecto's are."""
+    inspector = inspect(connection)
+    for name in set(inspector.get_table_names()) & set(metadata.tables):
+        listed = connection.execute(text(f'PRAGMA foreign_key_list("{name}")'))
+        rules = {key["from"]: key["on_delete"] for key in listed.mappings()}
+        unread = {
+            key["constrained_columns"][0] for key in inspector.get_foreign_keys(name) if not key["options"]
+        }
+        for constraint in metadata.tables[name].foreign_key_constraints:
+            (column,) = constraint.column_keys
+            if column in unread and rules.get(column) == constraint.ondelete:
+                constraint.ondelete = constraint.elements[0].ondelete = None
