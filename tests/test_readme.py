@@ -103,6 +103,14 @@ def test_the_block_is_the_one_that_is_printed(consumer_directory: Path, cli: Cli
     assert list(consumer_directory.parent.glob("*.db")) == []
 
 
+def test_plain_alembic_is_blocked_as_well(consumer_directory: Path, sqlite: str, tmp_path: Path) -> None:
+    settings = f"[alembic]\nscript_location = diwa_schema:migrations\nsqlalchemy.url = {sqlite}\n"
+    (consumer_directory / "alembic.ini").write_text(settings)
+    done = run([sys.executable, "-m", "alembic", "upgrade", "head"], check=3)
+    assert done.stderr.startswith(BLOCK)
+    assert not (tmp_path / "diwa.db").exists()
+
+
 def test_naming_oneself_opens_only_where_nobody_else_speaks(
     consumer_directory: Path, cli: Cli, tmp_path: Path
 ) -> None:

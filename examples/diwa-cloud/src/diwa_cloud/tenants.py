@@ -15,4 +15,4 @@ def memories_by_organization(session: Session) -> dict[str, int]:
         .group_by(Organization.id, Organization.name)
         .order_by(Organization.name)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
