@@ -50,11 +50,12 @@ def _change() -> None:
 
 def _look() -> None:
     from diwa_schema.models import Base
+    from diwa_schema.models.shapes import tables_for
 
     with Target.of(_database()).work() as link, connection_over(link) as connection:
         context.configure(
             connection=connection,
-            target_metadata=Base.metadata,
+            target_metadata=tables_for(Base.metadata, connection),
             version_table=VERSION,
             compare_type=True,
             compare_server_default=True,
