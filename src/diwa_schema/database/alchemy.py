@@ -27,5 +27,6 @@ def connection_over(link: Link) -> Iterator[sa.Connection]:
         yield connection
     finally:
         # Not closed but let go of: closing would roll back or close what belongs to the link.
-        connection.detach()
+        if not connection.invalidated:  # the server is gone: SQLAlchemy has let go of it already
+            connection.detach()
         engine.dispose(close=False)
