@@ -25,6 +25,10 @@ def test_options_of_ecto_become_those_of_libpq():
     assert parsed.driver == "postgresql://app@db/diwa?options=-csearch_path%3Ddiwa&sslmode=require"
 
 
+def test_a_socket_needs_no_host():
+    assert urls.parse("postgresql:///diwa?host=/run/pg").driver == "postgresql:///diwa?host=%2Frun%2Fpg"
+
+
 @pytest.mark.parametrize(
     ("text", "path", "in_memory"),
     [

@@ -111,9 +111,15 @@ def _postgresql(rest: str, shown: str) -> DatabaseURL:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if options.pop("ssl", "").lower() == "true":
         options.setdefault("sslmode", "require")
-    kept = urlencode({name: value for name, value in options.items() if name not in _ECTO_OPTIONS})
+    kept = {name: value for name, value in options.items() if name not in _ECTO_OPTIONS}
+    return DatabaseURL("postgresql", _libpq_uri(parts.netloc, parts.path, kept), shown)
+
+
+def _libpq_uri(netloc: str, path: str, options: dict[str, str]) -> str:
     # libpq decodes %20 but not the + that urlencode writes for a blank.
-    return DatabaseURL("postgresql", parts._replace(query=kept.replace("+", "%20")).geturl(), shown)
+    query = urlencode(options).replace("+", "%20")
+    # Put together by hand: geturl() leaves the // out where no host is named, as with a socket.
+    return f"postgresql://{netloc}{path}{'?' if query else ''}{query}"
 
 
 def _port_is_number(netloc: str) -> bool:
