@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from diwa_schema.database.link import Link
+    from diwa_schema.database.roles import Roles
     from diwa_schema.database.target import Database
     from diwa_schema.runner.plan import Plan
     from diwa_schema.runner.run import Runner
@@ -262,6 +263,64 @@ def history(database: Database | None = None, *, embedded: Embedded = None) -> l
     with _reading(database, embedded) as link:
         state = version.read(link, ())
         return ledger.entries(link, state.schema) if ledger.LEDGER in state.tables else []
+
+
+def roles(  # noqa: PLR0913 - all by name
+    database: Database | None = None,
+    *,
+    apply: bool = False,
+    owner: str = "diwa_owner",
+    app: str = "diwa_app",
+    reader: str = "diwa_reader",
+    schema: str | None = None,
+    event_trigger: bool = False,
+    take_ownership: bool = False,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Roles:
+    """Compare a PostgreSQL database's roles with the ones it should have, and with `apply` make them so.
+
+    The owner role changes the schema, the application's reads and writes rows, the reader's reads them. They
+    are created without login: grant them to the logins that connect. Other roles are left as they are.
+
+    Args:
+        database: As for `migrate`.
+        apply: Whether to run the statements, in one transaction; without, nothing is written.
+        owner: The name of the owner role.
+        app: The name of the application's role.
+        reader: The name of the reader's role.
+        schema: The schema of the tables; by default the one that new tables would go to.
+        event_trigger: Whether an event trigger is to refuse changes of the schema by others than members of
+            the owner role; only a superuser can create one.
+        take_ownership: Whether tables that belong to other roles are handed over to the owner role.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        The statements, each with its reason; those left to a person are never run.
+
+    Raises:
+        Blocked: The guard refused `apply`; nothing was connected to.
+        UsageError: The names cannot be those of three roles, or the database is SQLite.
+        PermissionMissing: The connection may not do all of it; nothing was changed.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.database.role_names import RoleNames
+    from diwa_schema.runner import roles as run
+
+    names = RoleNames(owner, app, reader)
+    if not apply:
+        with _reading(database, None) as link:
+            return run.difference(
+                link, names, schema, event_trigger=event_trigger, take_ownership=take_ownership
+            )
+    operation = guard.Operation.ROLES
+    runner = _runner(operation, database, None, repo, allow_core_migration, settings, progress)
+    return run.apply(runner, names, schema, event_trigger=event_trigger, take_ownership=take_ownership)
 
 
 def target_of(database: Database | None, embedded: Embedded) -> Target:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from diwa_schema.database.ledger import LEDGER
+from diwa_schema.database.role_names import RoleNames
 from diwa_schema.database.version import ECTO, PROTECTION, VERSION, quoted
 
 if TYPE_CHECKING:
@@ -19,24 +20,6 @@ READ_ONLY = (VERSION, LEDGER, PROTECTION, ECTO)
 
 # Predefined roles that reach past the privileges of single tables.
 _TOO_STRONG = ("pg_write_all_data", "pg_maintain")
-
-
-@dataclass(frozen=True, slots=True)
-class RoleNames:
-    """How the three roles are called.
-
-    Args:
-        owner: Who changes the schema.
-        app: Who reads and writes rows.
-        reader: Who reads rows.
-    """
-
-    owner: str = "diwa_owner"
-    app: str = "diwa_app"
-    reader: str = "diwa_reader"
-
-    def __iter__(self) -> Iterator[str]:
-        return iter((self.owner, self.app, self.reader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +76,7 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Existing:
     """What is there now.
 
     Args:
@@ -106,7 +89,7 @@ class Standing:
         grants: The privileges that the three roles and PUBLIC have.
         memberships: Memberships that would let application or reader do more than they should.
         detours: Roles through which the application or the reader is a member of the owner role.
-        powers: Attributes and ownerships that privileges do not limit: role, what it is, and what takes it away.
+        powers: Attributes and ownerships that privileges do not limit: role, what, and what ends it.
     """
 
     version: int
@@ -121,7 +104,7 @@ class Standing:
     powers: tuple[tuple[str, str, str], ...]
 
 
-def read(link: Link, schema: str, tables: Collection[str], names: RoleNames) -> Standing:
+def read(link: Link, schema: str, tables: Collection[str], names: RoleNames) -> Existing:
     """Read what the roles may do now; nothing is written.
 
     Args:
@@ -138,7 +121,7 @@ def read(link: Link, schema: str, tables: Collection[str], names: RoleNames) -> 
     )[0]
     roles = link.rows("SELECT rolname::text FROM pg_roles WHERE rolname = ANY(%s)", (list(names),))
     things, grants = _granted(link, schema, [*tables, *READ_ONLY], names)
-    return Standing(
+    return Existing(
         version=version,
         user=user,
         superuser=superuser,
@@ -156,7 +139,8 @@ _THINGS = """
 WITH s AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = %s),
 ours AS (
   SELECT c.*, c.relname AS holder FROM pg_class c
-   WHERE c.relnamespace = (SELECT oid FROM s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = ANY(%s)),
+   WHERE c.relnamespace = (SELECT oid FROM s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+     AND c.relname = ANY(%s)),
 sequences AS (
   SELECT c.*, o.relname AS holder FROM pg_class c
     JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
@@ -165,8 +149,10 @@ sequences AS (
 SELECT 'database' AS kind, datname AS name, datdba AS owner, datname AS holder,
        coalesce(datacl, acldefault('d', datdba)) AS acl, false AS part
   FROM pg_database WHERE datname = current_database()
-UNION ALL SELECT 'schema', nspname, nspowner, nspname, coalesce(nspacl, acldefault('n', nspowner)), false FROM s
-UNION ALL SELECT 'table', relname, relowner, holder, coalesce(relacl, acldefault('r', relowner)), false FROM ours
+UNION ALL SELECT 'schema', nspname, nspowner, nspname, coalesce(nspacl, acldefault('n', nspowner)), false
+  FROM s
+UNION ALL SELECT 'table', relname, relowner, holder, coalesce(relacl, acldefault('r', relowner)), false
+  FROM ours
 UNION ALL SELECT 'table', o.relname, o.relowner, o.holder, a.attacl, true
   FROM ours o JOIN pg_attribute a ON a.attrelid = o.oid WHERE a.attacl IS NOT NULL
 UNION ALL SELECT 'sequence', relname, relowner, holder, coalesce(relacl, acldefault('s', relowner)), false
@@ -203,7 +189,8 @@ def _memberships(link: Link, names: RoleNames) -> tuple[Membership, ...]:
     rows = link.rows(
         "SELECT g.rolname::text, m.rolname::text, pg_get_userbyid(a.grantor)::text FROM pg_auth_members a"
         " JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member"
-        " WHERE (m.rolname = %s AND g.rolname = ANY(%s)) OR (m.rolname = %s AND g.rolname = ANY(%s)) ORDER BY 1, 2",
+        " WHERE (m.rolname = %s AND g.rolname = ANY(%s)) OR (m.rolname = %s AND g.rolname = ANY(%s))"
+        " ORDER BY 1, 2",
         (names.app, [names.owner, *_TOO_STRONG], names.reader, [names.owner, names.app, *_TOO_STRONG]),
     )
     return tuple(Membership(*row) for row in rows)

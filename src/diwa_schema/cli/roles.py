@@ -1,0 +1,80 @@
+"""The command `roles`: the SQL for the database's roles, printed or run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from diwa_schema.cli import options
+from diwa_schema.cli.command import Commands, Result, add
+
+if TYPE_CHECKING:
+    from diwa_schema.database.roles import Roles
+
+
+def register(commands: Commands) -> None:
+    """Add `roles` to the parser."""
+    parser = add(commands, "roles", run, help="print or run the SQL for owner, application and reader role")
+    parser.add_argument("--url", metavar="URL", help="the database")
+    parser.add_argument("--apply", action="store_true", help="run the statements, in one transaction")
+    parser.add_argument("--owner", metavar="NAME", default="diwa_owner", help="changes the schema")
+    parser.add_argument("--app", metavar="NAME", default="diwa_app", help="reads and writes rows")
+    parser.add_argument("--reader", metavar="NAME", default="diwa_reader", help="reads rows")
+    parser.add_argument("--schema", metavar="NAME", help="the tables' schema (where new tables go)")
+    parser.add_argument(
+        "--event-trigger",
+        action="store_true",
+        help="also refuse changes of the schema by others than the owner's members (needs a superuser)",
+    )
+    parser.add_argument(
+        "--take-ownership", action="store_true", help="also hand tables of other roles over to the owner"
+    )
+    options.add_guard(parser)
+    options.add_settings(parser)
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Print the statements between the roles as they are and as they should be, or run them."""
+    from diwa_schema.api import roles
+    from diwa_schema.cli.progress import progress
+
+    with progress(quiet=args.json) as told:
+        found = roles(
+            args.url,
+            apply=args.apply,
+            owner=args.owner,
+            app=args.app,
+            reader=args.reader,
+            schema=args.schema,
+            event_trigger=args.event_trigger,
+            take_ownership=args.take_ownership,
+            repo=args.repo,
+            settings=options.settings_of(args),
+            progress=told,
+        )
+    return Result(found.as_dict(), "\n".join(_script(found)))
+
+
+def _script(found: Roles) -> Iterator[str]:
+    """Yield the statements as a script that psql runs, each under its reason."""
+    yield f"-- {_one_line(found.database)}, schema {_one_line(found.schema)}"
+    if found.changes:
+        done = "applied" if found.applied else "not applied: run this script, or add --apply"
+        yield f"-- {len(found.changes)} changes, {done}"
+        yield from ("", "BEGIN;")
+        for change in found.changes:
+            yield from (f"-- {change.kind}: {_one_line(change.what)}", f"{change.sql};")
+        yield "COMMIT;"
+    else:
+        yield "-- The roles are as they should be."
+    if found.by_hand:
+        yield from ("", f"-- Left to you ({len(found.by_hand)}); --take-ownership hands tables over as well:")
+        for change in found.by_hand:
+            yield f"-- {_one_line(change.what)}:"
+            yield from (f"--     {line}" for line in f"{change.sql};".splitlines())
+
+
+def _one_line(text: str) -> str:
+    """Return a text that stays within its comment, whatever a name in it holds."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
