@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from diwa_schema.database import read_only
 from diwa_schema.database.link import Link
 
 LEDGER = "diwa_schema_ledger"
@@ -121,13 +122,14 @@ class Run:
 
 
 def create(link: Link) -> None:
-    """Create the ledger where it is absent."""
+    """Create the ledger where it is absent, to be written by its owner only."""
     link.execute(create_statement(link.dialect))
 
 
 def create_statement(dialect: str) -> str:
-    """Return the SQL that creates the ledger where it is absent."""
-    return _CREATE[dialect]
+    """Return the SQL that creates the ledger where it is absent, to be written by its owner only."""
+    statement = _CREATE[dialect]
+    return f"{statement};\n{read_only.statement(LEDGER)}" if dialect == "postgresql" else statement
 
 
 def script_statement(dialect: str, revision: str, checksum: str, direction: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from diwa_schema.database import read_only
 from diwa_schema.database.ledger import LEDGER
 from diwa_schema.database.link import Link
 
@@ -89,13 +90,13 @@ def quoted(name: str) -> str:
 
 
 def create(link: Link) -> None:
-    """Create the version table."""
-    link.execute(_CREATE)
+    """Create the version table, to be written by its owner only."""
+    link.execute(create_statement(link.dialect))
 
 
-def create_statement() -> str:
-    """Return the SQL that creates the version table."""
-    return _CREATE
+def create_statement(dialect: str) -> str:
+    """Return the SQL that creates the version table, to be written by its owner only."""
+    return f"{_CREATE};\n{read_only.statement(VERSION)}" if dialect == "postgresql" else _CREATE
 
 
 def advance_statement(before: str | None, after: str | None, floor: str | None) -> str:
@@ -140,6 +141,8 @@ def protect(link: Link, at: str, by: str | None, reason: str | None) -> None:
     """Mark the database as protected: from then on the bypass does not work on it."""
     with link.transaction():
         link.execute(_CREATE_PROTECTION.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+        if link.dialect == "postgresql":
+            link.execute(read_only.statement(PROTECTION))
         link.execute(f"DELETE FROM {PROTECTION}")
         link.execute(f"INSERT INTO {PROTECTION} VALUES (%s, %s, %s)", (at, by, reason))
 

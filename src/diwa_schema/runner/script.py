@@ -42,7 +42,7 @@ def render(dialect: str, revision: str, direction: str) -> str:
         opts={"as_sql": True, "output_buffer": out, "literal_binds": True, "version_table": version.VERSION},
     )
     if first is None:
-        out.write(f"{version.create_statement()};\n\n{ledger.create_statement(dialect)};\n\n")
+        out.write(f"{version.create_statement(dialect)};\n\n{ledger.create_statement(dialect)};\n\n")
     for step in steps:
         _write(step, direction, dialect, context, out)
     return out.getvalue()
