@@ -1,4 +1,4 @@
-"""The shared schema of diwa-agent and diwa-cloud: models, one migration history, and the guard in front of it.
+"""The shared schema of diwa-agent and diwa-cloud: models, one migration history, and the guard before it.
 
     >>> import diwa_schema
     >>> diwa_schema.ensure_current("postgresql://app@db/diwa")   # at an application's start-up
@@ -9,9 +9,10 @@ Everything is loaded when it is first used: importing the package imports no dat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in typing, which alone would cost more than all the rest of this import
 if TYPE_CHECKING:
+    from typing import Any
+
     from diwa_schema.api import (
         downgrade as downgrade,
         drop as drop,

@@ -1,0 +1,84 @@
+"""What each way in loads, told by the modules that are there afterwards: seconds depend on the machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import diwa_schema
+from diwa_schema.database.target import Target
+
+LIBRARIES = frozenset({"alembic", "importlib_metadata", "pgvector", "psycopg", "rich", "sqlalchemy"})
+TELL = "\nimport json, sys\nprint('\\n' + json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))"
+CLI = "from diwa_schema.cli import main\ntry:\n    main({!r})\nexcept SystemExit:\n    pass"
+
+
+def loaded(code: str) -> set[str]:
+    """Return the top-level modules of a new interpreter that has run the code."""
+    done = subprocess.run([sys.executable, "-c", code + TELL], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def libraries(code: str) -> set[str]:
+    return loaded(code) & LIBRARIES
+
+
+@pytest.fixture
+def current(database: str, owner_directory) -> str:
+    """The URL of a database at head."""
+    diwa_schema.migrate(database)
+    return database
+
+
+def driver(url: str) -> set[str]:
+    return {"psycopg"} if Target.of(url).dialect == "postgresql" else set()
+
+
+def test_the_package_loads_nothing_that_python_has_not_loaded_itself():
+    own = loaded("import diwa_schema") - loaded("pass")
+    assert own <= {"__future__", "diwa_schema"}
+
+
+def test_models_load_sqlalchemy_and_nothing_of_the_machinery():
+    assert libraries("import diwa_schema.models") <= {"sqlalchemy", "pgvector"}
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_a_word_about_the_program_needs_no_database_library(option):
+    assert libraries(CLI.format([option])) <= {"importlib_metadata"}
+
+
+def test_the_help_of_a_command_needs_no_library():
+    assert libraries(CLI.format(["upgrade", "--help"])) == set()
+
+
+@pytest.mark.parametrize("repository", ["diwa-cloud", "diwa-agent"])
+def test_the_guard_needs_no_library(repository, owner_directory):
+    assert libraries(CLI.format(["guard", "--repo", repository])) == set()
+
+
+@pytest.mark.parametrize("call", ["ensure_current({!r})", "status({!r})", "migrate({!r})", "plan({!r})"])
+def test_where_nothing_is_to_be_done_only_the_driver_is_loaded(call, current):
+    assert libraries(f"import diwa_schema\ndiwa_schema.{call.format(current)}") == driver(current)
+
+
+@pytest.mark.parametrize("command", ["status", "upgrade", "plan"])
+def test_a_command_with_nothing_to_do_loads_only_the_driver(command, current):
+    assert libraries(CLI.format([command, "--url", current])) == driver(current)
+
+
+@pytest.mark.usefixtures("owner_directory")
+def test_an_empty_database_gets_the_snapshot_without_sqlalchemy(database):
+    found = libraries(f"import diwa_schema\nassert diwa_schema.migrate({database!r}).kind == 'snapshot'")
+    assert found - {"importlib_metadata"} == driver(database)
+
+
+@pytest.mark.usefixtures("owner_directory")
+def test_a_replay_is_seen_by_these_tests(sqlite):
+    """What the other tests look for is there when revisions run."""
+    code = f"import diwa_schema as d\nd.migrate({sqlite!r}, settings=d.Settings(replay=True))"
+    assert {"alembic", "sqlalchemy"} <= libraries(code)
