@@ -102,9 +102,9 @@ class Memory(Base):
 
     __tablename__ = "memories"
     __table_args__ = (
-        Index("memories_fts_idx", "tsv_content", postgresql_using="gin"),
-        Index("memories_metadata_index", "metadata", postgresql_using="gin"),
-        Index("memories_tags_index", "tags", postgresql_using="gin"),
+        Index("memories_fts_idx", "tsv_content"),
+        Index("memories_metadata_index", "metadata"),
+        Index("memories_tags_index", "tags"),
     )
     # The search words are PostgreSQL's own affair: nothing asks for them after a write.
     __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it

@@ -8,16 +8,9 @@ from typing import Any, Literal
 from sqlalchemy import ARRAY, JSON, TEXT, String
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.operators import OperatorType
-from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
-
-class _SqliteJsonb(UserDefinedType[Any]):
-    """The column type that the Ecto adapter makes of ``:jsonb``; its content is JSON as text."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_options: Any) -> str:
-        return "JSONB"
+from diwa_schema.models.declared import Declared
 
 
 class Document(TypeDecorator[Any]):
@@ -40,7 +33,7 @@ class Document(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "sqlite":
-            return dialect.type_descriptor(TEXT() if self.sqlite == "TEXT" else _SqliteJsonb())
+            return dialect.type_descriptor(TEXT() if self.sqlite == "TEXT" else Declared("JSONB"))
         if dialect.name != "postgresql":
             return dialect.type_descriptor(JSON(none_as_null=True))
         from sqlalchemy.dialects.postgresql import JSONB

@@ -15,6 +15,9 @@ _SEARCH_TRIGGER = DDL(  # type: ignore[no-untyped-call]
 
 POSTGRES_ONLY_INDEXES = frozenset({"memories_fts_idx", "memories_metadata_index"})
 
+# Said here, because saying it where a model is declared loads the whole dialect.
+INVERTED_INDEXES = POSTGRES_ONLY_INDEXES | {"memories_tags_index"}
+
 # PostgreSQL cuts a name after 63 bytes, and Ecto left it to PostgreSQL.
 FULL_NAMES = {
     "context_relationships_source_context_id_target_context_id_relat": (
@@ -50,6 +53,9 @@ def _fit_postgresql(metadata: MetaData, connection: Connection) -> None:
     if "memories" in metadata.tables:
         event.listen(metadata.tables["memories"], "after_create", _SEARCH_TRIGGER)
     for table in metadata.tables.values():
+        for index in table.indexes:
+            if index.name in INVERTED_INDEXES:
+                index.dialect_options["postgresql"]["using"] = "gin"
         for column in table.columns:
             if isinstance(column.type, Embedding):
                 column.type = column.type.stored_as(kind_in(connection, f"{table.name}.{column.name}"))

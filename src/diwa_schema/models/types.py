@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import (
-    DECIMAL,
     DOUBLE_PRECISION,
     TEXT,
     Boolean,
@@ -28,6 +27,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from diwa_schema.models.declared import Declared
 from diwa_schema.models.documents import Document, TextArray
 from diwa_schema.models.embeddings import Embedding, EmbeddingValue, RawEmbedding
 from diwa_schema.models.times import Timestamp
@@ -156,9 +156,7 @@ class Real(TypeDecorator[float]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(
-            Numeric(asdecimal=False) if _is_sqlite(dialect) else DOUBLE_PRECISION()
-        )
+        return Numeric(asdecimal=False) if _is_sqlite(dialect) else DOUBLE_PRECISION()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> float | None:
         return None if value is None else float(value)
@@ -177,12 +175,19 @@ class Cost(TypeDecorator[Decimal]):
         super().__init__(10, 6)
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(
-            DECIMAL(10, 6, asdecimal=False) if _is_sqlite(dialect) else Numeric(10, 6)
-        )
+        if _is_sqlite(dialect):
+            return Declared("DECIMAL(10,6)")
+        return dialect.type_descriptor(Numeric(10, 6))
+
+    def process_bind_param(self, value: Decimal | float | None, dialect: Dialect) -> Any:
+        return value if value is None or not _is_sqlite(dialect) else float(_six_places(value))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(str(value)).quantize(Decimal("0.000001"))
+        return None if value is None else _six_places(value)
+
+
+def _six_places(amount: Any) -> Decimal:
+    return Decimal(str(amount)).quantize(Decimal("0.000001"))
 
 
 class Count(TypeDecorator[int]):

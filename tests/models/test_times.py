@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import StatementError
+from sqlalchemy.orm import Session
+
+from diwa_schema.models import Context, Memory, MemoryVersion, Organization, Plan, SyncQueue
+from diwa_schema.models.times import Timestamp, spell
+from tests.models.rows import MOMENT, new_row
+
+TOKYO = timezone(timedelta(hours=9))
+
+
+@pytest.fixture
+def memory(engine: Engine):
+    *needed, memory = new_row(Memory)
+    memory.deleted_at = MOMENT
+    memory.inserted_at = MOMENT
+    with Session(engine, expire_on_commit=False) as session:
+        for row in (*needed, memory):
+            session.add(row)
+            session.flush()
+        session.commit()
+    return memory
+
+
+def test_a_time_comes_back_aware_in_utc(engine, memory, storage):
+    with Session(engine) as session:
+        read = session.get_one(Memory, memory.id)
+        assert read.deleted_at == MOMENT
+        assert read.deleted_at.tzinfo is UTC
+        # The fraction is cut off, not rounded into the future; SQLite keeps it, as the Elixir model does.
+        assert read.inserted_at == (MOMENT if storage == "sqlite" else MOMENT.replace(microsecond=0))
+
+
+def test_a_fraction_is_never_rounded_into_the_future(engine, memory):
+    late = MOMENT.replace(microsecond=999_999)
+    with Session(engine) as session:
+        session.get_one(Memory, memory.id).inserted_at = late
+        session.commit()
+        assert session.get_one(Memory, memory.id).inserted_at <= late
+
+
+def test_another_zone_is_converted(engine, memory):
+    with Session(engine) as session:
+        session.get_one(Memory, memory.id).deleted_at = datetime(2026, 3, 1, 21, 0, tzinfo=TOKYO)
+        session.commit()
+        assert session.get_one(Memory, memory.id).deleted_at == datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(MOMENT.replace(tzinfo=None), "has no zone"), (date(2026, 3, 1), "not date"), ("2026-03-01", "not str")],
+)
+def test_what_names_no_point_in_time_is_refused(engine, memory, value, message):
+    with Session(engine) as session:
+        session.get_one(Memory, memory.id).deleted_at = value
+        with pytest.raises(StatementError, match=message):
+            session.commit()
+
+
+def test_times_are_compared_as_given(engine, memory):
+    before, after = MOMENT - timedelta(microseconds=1), MOMENT + timedelta(microseconds=1)
+    with Session(engine) as session:
+        assert session.scalars(select(Memory.id).where(Memory.deleted_at.between(before, after))).all()
+        assert session.scalars(select(Memory.id).where(Memory.inserted_at <= MOMENT)).all()
+        assert session.scalars(select(Memory.id).where(Memory.inserted_at < after)).all()
+        assert not session.scalars(select(Memory.id).where(Memory.deleted_at > MOMENT)).all()
+
+
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("2026-03-01T12:30:15.123456Z", MOMENT),
+        ("2026-03-01T12:30:15Z", MOMENT.replace(microsecond=0)),
+        ("2026-03-01T12:30:15", MOMENT.replace(microsecond=0)),
+        ("2026-03-01 12:30:15", MOMENT.replace(microsecond=0)),
+        ("2026-03-01T12:30:15.123Z", MOMENT.replace(microsecond=123_000)),
+        ("2026-03-01T21:30:15+09:00", MOMENT.replace(microsecond=0)),
+        ("2026-03-01", datetime(2026, 3, 1, tzinfo=UTC)),
+    ],
+)
+def test_every_spelling_on_sqlite_is_read(engine, memory, written, expected):
+    with Session(engine) as session:
+        session.execute(text("UPDATE memories SET deleted_at = :written"), {"written": written})
+        assert session.get_one(Memory, memory.id).deleted_at == expected
+
+
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("model", "spelling"),
+    [
+        (Context, "2026-03-01T12:30:15.123456Z"),
+        (Plan, "2026-03-01T12:30:15.123456Z"),
+        (SyncQueue, "2026-03-01T12:30:15.123456Z"),
+        (Organization, "2026-03-01T12:30:15Z"),
+        (MemoryVersion, "2026-03-01T12:30:15"),
+    ],
+)
+def test_sqlite_gets_the_spelling_of_the_elixir_model(engine, model, spelling):
+    *needed, row = new_row(model)
+    row.inserted_at = MOMENT
+    with Session(engine) as session:
+        for each in (*needed, row):
+            session.add(each)
+            session.flush()
+        table = model.__tablename__
+        written = session.execute(text(f"SELECT inserted_at FROM {table} ORDER BY rowid DESC LIMIT 1"))
+        assert written.scalar_one() == spelling
+
+
+def test_a_change_moves_updated_at_and_nothing_else(engine, memory):
+    with Session(engine) as session:
+        read = session.get_one(Memory, memory.id)
+        read.updated_at = MOMENT
+        session.commit()
+        read.content = "changed"
+        session.commit()
+        assert read.updated_at > MOMENT
+        assert read.deleted_at == MOMENT
+
+
+@given(st.datetimes(timezones=st.timezones()).filter(lambda moment: 1 < moment.year < 9999))
+def test_microseconds_survive_the_text_of_sqlite(moment):
+    moment = moment.astimezone(UTC)
+    read = Timestamp().process_result_value(spell(moment, "utc_datetime_usec"), None)  # type: ignore[arg-type]
+    assert read == moment
