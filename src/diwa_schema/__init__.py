@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from diwa_schema.api import (
+        adopt as adopt,
         downgrade as downgrade,
         drop as drop,
+        examine as examine,
         history as history,
         migrate as migrate,
         plan as plan,
@@ -37,8 +39,10 @@ _HOMES = {
     "Report": "runner.settings",
     "Settings": "runner.settings",
     "Status": "standing",
+    "adopt": "api",
     "downgrade": "api",
     "drop": "api",
+    "examine": "api",
     "ensure_current": "current",
     "history": "api",
     "migrate": "api",

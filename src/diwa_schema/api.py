@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.roles import Roles
     from diwa_schema.database.target import Database
+    from diwa_schema.runner.adopt import Adoption
     from diwa_schema.runner.plan import Plan
     from diwa_schema.runner.run import Runner
     from diwa_schema.standing import Status
@@ -137,6 +138,63 @@ def stamp(
     operation = guard.Operation.STAMP
     runner = _runner(operation, database, embedded, repo, allow_core_migration, settings, progress)
     return run(runner, revision, force=force)
+
+
+def adopt(
+    database: Database | None = None,
+    *,
+    mend: bool = False,
+    embedded: Embedded = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Take over a database that Ecto migrated: verify it, then record the revision it stands at.
+
+    Args:
+        database: As for `migrate`.
+        mend: Whether to apply first what is safe on a live table, where it differs from the shape it should have.
+        embedded: As for `migrate`.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was recorded. Rows of tables that were of another shape are kept beside it.
+
+    Raises:
+        DatabaseRefused: The database is not of a shape that Ecto left; the differences are listed and nothing was
+            changed but, with `mend`, what was mended.
+        SchemaEmpty: There is nothing to take over.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner.adopt import adopt as run
+
+    operation = guard.Operation.ADOPT
+    runner = _runner(operation, database, embedded, repo, allow_core_migration, settings, progress)
+    return run(runner, mend=mend)
+
+
+def examine(database: Database | None = None, *, embedded: Embedded = None) -> Adoption:
+    """Return what `adopt` would find in a database and do to it; nothing is changed.
+
+    Args:
+        database: As for `migrate`.
+        embedded: As for `downgrade`.
+
+    Raises:
+        DatabaseRefused: The database is not one that Ecto's migrations can have made.
+        SchemaEmpty: There is nothing to take over.
+        DatabaseUnreachable: There is no connection.
+    """
+    from diwa_schema.database import version
+    from diwa_schema.migrations.manifest import load
+    from diwa_schema.runner.adopt import examine as run
+
+    with _reading(database, embedded) as link:
+        return run(link, version.read(link, load().tables))
 
 
 def drop(

@@ -13,6 +13,8 @@ from diwa_schema.database.link import Link
 VERSION = "diwa_schema_version"
 PROTECTION = "diwa_schema_protection"
 ECTO = "schema_migrations"
+# A table of the agent's first lineage, kept by the adoption that built the database anew.
+REBUILT = "diwa_schema_kept_organizations"
 
 _CREATE = f"CREATE TABLE {VERSION} (version_num VARCHAR(32) NOT NULL PRIMARY KEY, floor VARCHAR(32))"
 _CREATE_PROTECTION = f"CREATE TABLE {PROTECTION} (protected_at TEXT NOT NULL, protected_by TEXT, reason TEXT)"
@@ -62,7 +64,7 @@ class State:
         """What the database is to this package."""
         if self.versions:
             return Kind.VERSIONED
-        if not self.tables - {VERSION, LEDGER, PROTECTION, ECTO}:
+        if not self.tables - {VERSION, LEDGER, PROTECTION, ECTO, REBUILT}:
             return Kind.EMPTY
         return Kind.ECTO if self.ecto else Kind.FOREIGN
 
@@ -74,7 +76,7 @@ def read(link: Link, tables: Collection[str]) -> State:
         link: A connection to it.
         tables: The names of the tables that belong to the schema.
     """
-    schema, present, elsewhere = _present(link, [*tables, VERSION, LEDGER, PROTECTION, ECTO])
+    schema, present, elsewhere = _present(link, [*tables, VERSION, LEDGER, PROTECTION, ECTO, REBUILT])
     prefix = f"{quoted(schema)}."
     versions = link.rows(f"SELECT version_num, floor FROM {prefix}{VERSION}") if VERSION in present else []
     ecto = None

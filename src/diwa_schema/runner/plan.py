@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from diwa_schema.database.version import Kind, State
-from diwa_schema.errors import DatabaseProtected, MigrationFailed, NotAdopted, SchemaForeign, SchemaTooNew, UsageError
+from diwa_schema.catalog.variants import V1_REVISION
+from diwa_schema.database.version import REBUILT, Kind, State
+from diwa_schema.errors import DatabaseProtected, DatabaseRefused, NotAdopted, SchemaForeign, SchemaTooNew, UsageError
 from diwa_schema.guard import Verdict
 from diwa_schema.migrations.manifest import Manifest, Revision
 
@@ -53,8 +54,7 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
 
     Raises:
         UnknownRevision: The history has no such revision.
-        DatabaseRefused: The database is not one to downgrade.
-        MigrationFailed: One of the revisions cannot be reversed.
+        DatabaseRefused: One of the revisions cannot be reversed, or the database is not one to downgrade.
     """
     refuse_unknown(state, manifest, shown)
     after = manifest.resolve(name, state.revision)
@@ -64,9 +64,15 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
             f"{after} comes after {state.revision or 'base'}, where {shown} is.",
             next_step=f"Type: diwa-schema upgrade {after}",
         )
+    if REBUILT in state.tables and (after or "") < V1_REVISION:
+        raise DatabaseRefused(
+            f"{shown} was built anew from the agent's first lineage, which has no place below revision {V1_REVISION}.",
+            next_step=f"Stay at it or above: diwa-schema downgrade {V1_REVISION}; the old tables are kept as"
+            f" {REBUILT} and its neighbours.",
+        )
     for revision in reversed_:
         if revision.irreversible:
-            raise MigrationFailed(
+            raise DatabaseRefused(
                 f"Revision {revision.revision} ({revision.slug}) cannot be reversed: {revision.irreversible}",
                 next_step=f"Stay at it or above: diwa-schema downgrade {revision.revision}",
                 revision=revision.revision,

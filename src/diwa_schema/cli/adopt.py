@@ -1,0 +1,53 @@
+"""The command `adopt`: take over a database that Ecto migrated."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from diwa_schema.cli import options
+from diwa_schema.cli.command import Commands, Result, add
+
+if TYPE_CHECKING:
+    from diwa_schema.runner.adopt import Adoption
+
+
+def register(commands: Commands) -> None:
+    """Add the command."""
+    parser = add(commands, "adopt", _run, help="take over a database that Ecto migrated")
+    parser.add_argument("--plan", action="store_true", help="only say what was found and what would be done")
+    parser.add_argument("--mend", action="store_true", help="first apply what is safe where it differs")
+    options.add_database(parser)
+    options.add_guard(parser)
+    options.add_settings(parser)
+
+
+def _run(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import adopt, examine
+    from diwa_schema.cli.progress import progress
+
+    if args.plan:
+        found = examine(**options.database_of(args))
+        return Result(found.as_dict(), _planned(found), 1 if found.differences else 0)
+    with progress(quiet=args.json) as told:
+        report = adopt(
+            mend=args.mend,
+            repo=args.repo,
+            settings=options.settings_of(args),
+            progress=told,
+            **options.database_of(args),
+        )
+    text = f"{report.database} is taken over at {report.after or 'base'}. Next: diwa-schema upgrade"
+    return Result(report.as_dict(), text)
+
+
+def _planned(found: Adoption) -> str:
+    lines = [f"{found.database}: {found.variant.name}"]
+    if found.variant.strange:
+        lines.append(f"not of this history, left alone: {', '.join(map(str, found.variant.strange))}")
+    lines += [f"would {step}" for step in found.steps]
+    for one in found.differences:
+        lines += [f"differs: {one.text}", f"    {one.statement or one.mend.caution}"]
+    if found.differences:
+        lines.append("It is taken over once it differs no more: run the statements, or add --mend for the safe ones.")
+    return "\n".join(lines)
