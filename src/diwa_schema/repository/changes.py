@@ -1,0 +1,124 @@
+"""What a checkout adds or changes, compared with its base: committed, staged and not yet staged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from diwa_schema.repository.git import LINK, REGULAR, Git
+
+WHERE = {"index": ("--cached",), "working tree": ()}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file that is not what it was at the base.
+
+    Args:
+        path: The path from the root of the checkout.
+        kind: What happened to it, in words.
+        contents: Every content it has, in the index and in the working tree; None for what is no file.
+    """
+
+    path: str
+    kind: str
+    contents: tuple[bytes | None, ...]
+
+
+class Difference(NamedTuple):
+    """One line of what git calls the raw difference: before and after.
+
+    Args:
+        path: The path from the root of the checkout.
+        status: Git's letter: A added, D deleted, and others.
+        modes: The file's mode before and after.
+        blobs: The content's id before and after; zeros for what only the working tree has.
+    """
+
+    path: str
+    status: str
+    modes: tuple[str, str]
+    blobs: tuple[str, str]
+
+
+def differences(git: Git, tree: str) -> list[Difference]:
+    """Return how the index and the working tree differ from a tree."""
+    return [one for options in WHERE.values() for one in _differences(git, tree, options)]
+
+
+def since(git: Git, tree: str, found: Iterable[Difference]) -> list[Change]:
+    """Return the changes that differences amount to. Deleted files are none, unchanged content is none.
+
+    Args:
+        git: The checkout.
+        tree: The commit or tree that it was compared with.
+        found: The differences that matter.
+    """
+    found = [one for one in found if one.status != "D"]
+    blobs = git.blobs(blob for one in found for blob in one.blobs if blob.strip("0"))
+    origins = _by_blob(git, tree) if any(one.status == "A" for one in found) else {}
+    changes: dict[str, Change] = {}
+    for one in found:
+        content = _content(git, one, blobs)
+        if _same(one, content, blobs):
+            continue
+        known = changes.get(one.path)
+        contents = tuple(dict.fromkeys((*(known.contents if known else ()), content)))
+        changes[one.path] = Change(one.path, known.kind if known else _kind(one, origins), contents)
+    return list(changes.values())
+
+
+def untracked(git: Git, wanted: Callable[[str], bool], places: set[str]) -> list[Change]:
+    """Return the wanted files that git does not know yet, in places where it knows others."""
+    if not places:
+        return []
+    listed = git.run("ls-files", "--others", "--exclude-standard", "-z", "--", *sorted(places))
+    names = [name for name in os.fsdecode(listed).split("\0") if name and wanted(name)]
+    return [Change(name, "added, not yet in git", (read(git, name),)) for name in names]
+
+
+def read(git: Git, path: str) -> bytes | None:
+    """Return a file of the working tree, a link as its text; None for what is neither."""
+    place = git.root / path
+    try:
+        return os.fsencode(place.readlink()) if place.is_symlink() else place.read_bytes()
+    except OSError:
+        return None
+
+
+def _differences(git: Git, tree: str, options: tuple[str, ...]) -> Iterator[Difference]:
+    # Without detection of renames a file that was renamed or copied is what it is here: added.
+    arguments = ("--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=dirty")
+    parts = os.fsdecode(git.run("diff", *arguments, *options, tree, "--")).split("\0")[:-1]
+    for described, path in zip(parts[::2], parts[1::2], strict=True):
+        before, after, old, new, status = described.removeprefix(":").split(" ")
+        yield Difference(path, status[0], (before, after), (old, new))
+
+
+def _content(git: Git, one: Difference, blobs: dict[str, bytes]) -> bytes | None:
+    if one.modes[1] not in (*REGULAR, LINK):
+        return None
+    return blobs.get(one.blobs[1]) if one.blobs[1].strip("0") else read(git, one.path)
+
+
+def _same(one: Difference, content: bytes | None, blobs: dict[str, bytes]) -> bool:
+    """Tell whether only the mode, the line ends or git's own bookkeeping differ."""
+    before = blobs.get(one.blobs[0])
+    if content is None or before is None or any(mode not in REGULAR for mode in one.modes):
+        return False
+    return content.replace(b"\r\n", b"\n") == before.replace(b"\r\n", b"\n")
+
+
+def _by_blob(git: Git, tree: str) -> dict[str, str]:
+    """Return the paths of a tree by the id of their content."""
+    listed = os.fsdecode(git.run("ls-tree", "-r", "-z", "--full-tree", tree)).split("\0")[:-1]
+    return {described.split(" ")[2]: path for described, _, path in (line.partition("\t") for line in listed)}
+
+
+def _kind(one: Difference, origins: dict[str, str]) -> str:
+    if one.status != "A":
+        return "changed"
+    origin = origins.get(one.blobs[1])
+    return f"added with the content of {origin}" if origin else "added"

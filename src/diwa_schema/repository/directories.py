@@ -1,0 +1,116 @@
+"""Where migrations live in a repository, by convention or by its own word."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from diwa_schema.errors import UsageError
+
+CONVENTIONS = ("**/priv/*/migrations", "**/alembic/versions", "**/migrations/versions")
+DJANGO = "**/migrations"
+NUMBERED = re.compile(r"[vV]?\d+[_-].*\.(?:py|sql|exs?)")
+HARMLESS = re.compile(r"README.*|.*\.md|\.gitkeep|\.keep|\.gitignore|\.formatter\.exs|.*\.pyc", re.IGNORECASE)
+OUTSIDE = ".."
+
+
+class Directories:
+    """The places of a repository whose files are migrations.
+
+    Args:
+        configured: Further places, as globs from the root: `*` within a name, `**` across directories.
+        links: Every symbolic link of the repository, by its path, with what it points at.
+    """
+
+    def __init__(self, configured: Sequence[str] = (), links: Mapping[str, str] | None = None) -> None:
+        self._everything = _any_of((*CONVENTIONS, *configured))
+        self._numbered = _any_of((DJANGO,))
+        self._anything = _any_of((*CONVENTIONS, *configured, DJANGO))
+        self._links = {link: _target(link, to) for link, to in (links or {}).items()}
+
+    def holds(self, path: str) -> bool:
+        """Tell whether a file is a migration, under its own name or through a symbolic link."""
+        if not self._links:
+            return self._holds(path)
+        return any(self._holds(name) for name in self._names(path))
+
+    def leading_out(self) -> list[str]:
+        """Return the links that stand where migrations do and lead out of the repository."""
+        return sorted(link for link, to in self._links.items() if to == OUTSIDE and self.holds(link))
+
+    def _holds(self, path: str) -> bool:
+        if not self._anything.fullmatch(path):
+            return False
+        name = posixpath.basename(path)
+        if HARMLESS.fullmatch(name):
+            return False
+        if self._everything.fullmatch(path):
+            return True
+        parent = self._numbered.fullmatch(posixpath.dirname(path))
+        return bool(parent and NUMBERED.fullmatch(name))
+
+    def _names(self, path: str) -> Iterator[str]:
+        seen, waiting = {path}, [path]
+        while waiting:
+            name = waiting.pop()
+            yield name
+            for link, to in self._links.items():
+                if (name == to or name.startswith(f"{to}/")) and (
+                    alias := link + name[len(to) :]
+                ) not in seen:
+                    # A link that points above itself has an endless number of names.
+                    if len(seen) < len(self._links) + 2:
+                        waiting.append(alias)
+                    seen.add(alias)
+
+
+def configured(pyproject: bytes | None, source: str = "pyproject.toml") -> tuple[str, ...]:
+    """Return the `migration-paths` of the table `[tool.diwa-schema]`.
+
+    Args:
+        pyproject: The content of a pyproject.toml; None where there is none.
+        source: What to call it in an error.
+
+    Raises:
+        UsageError: It is malformed, or a path leads out of the repository.
+    """
+    try:
+        document: Any = tomllib.loads((pyproject or b"").decode())
+        paths = document.get("tool", {}).get("diwa-schema", {}).get("migration-paths", [])
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"{source} cannot be read: {error}", next_step=f"Mend {source}.") from None
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise _wrong_path(source, "must be a list of texts")
+    return tuple(_checked(path, source) for path in paths)
+
+
+def _checked(path: str, source: str) -> str:
+    plain = posixpath.normpath(path.strip())
+    if not path.strip() or plain.startswith(("/", "..")) or plain == ".":
+        raise _wrong_path(source, f"names {path!r}, which is no place inside the repository")
+    return plain
+
+
+def _wrong_path(source: str, what: str) -> UsageError:
+    return UsageError(
+        f"migration-paths in [tool.diwa-schema] of {source} {what}.",
+        next_step='Write it as: migration-paths = ["db/changes", "services/*/migrations"]',
+    )
+
+
+def _any_of(globs: Sequence[str]) -> re.Pattern[str]:
+    choices = "|".join(_translated(glob) for glob in globs)
+    return re.compile(rf"(?:{choices})(?:/.*)?", re.IGNORECASE | re.DOTALL)
+
+
+def _translated(glob: str) -> str:
+    pieces = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(pieces.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", glob))
+
+
+def _target(link: str, to: str) -> str:
+    plain = posixpath.normpath(posixpath.join(posixpath.dirname(link), to))
+    return OUTSIDE if plain.startswith(("/", "..")) else plain

@@ -1,0 +1,125 @@
+"""What a check of a repository found, and the forms in which it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from diwa_schema.repository.roles import Role
+
+
+class Level(StrEnum):
+    """How much a finding weighs."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found.
+
+    Args:
+        level: An error fails the check, a warning does not.
+        path: The file, from the root of the repository.
+        what: What is wrong with it.
+        fix: What to do about it.
+        line: The line in the file, from 1.
+        changed: Whether the file was changed since the base.
+    """
+
+    level: Level
+    path: str
+    what: str
+    fix: str = ""
+    line: int = 1
+    changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check of a repository found.
+
+    Args:
+        role: The repository's role.
+        repository: Its name.
+        base: What it was compared with; empty where nothing was.
+        findings: What was found, errors first.
+        notes: What else is worth knowing.
+    """
+
+    role: Role
+    repository: str
+    base: str
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> int:
+        """How many findings fail the check."""
+        return sum(finding.level is Level.ERROR for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as a document for ``--json``."""
+        return {
+            "role": self.role.value,
+            "repository": self.repository,
+            "base": self.base,
+            "errors": self.errors,
+            "warnings": len(self.findings) - self.errors,
+            "findings": [
+                {
+                    "level": finding.level.value,
+                    "path": finding.path,
+                    "line": finding.line,
+                    "what": finding.what,
+                    "fix": finding.fix,
+                    "changed": finding.changed,
+                }
+                for finding in self.findings
+            ],
+            "notes": list(self.notes),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield the report line by line for people."""
+        for finding in self.findings:
+            yield f"{shown(finding.path)}:{finding.line}: {finding.level}: {finding.what}"
+            if finding.fix:
+                yield f"    {finding.fix}"
+        yield from self.notes
+        yield self.summary()
+
+    def summary(self) -> str:
+        """Return the result in one line."""
+        warnings = len(self.findings) - self.errors
+        verdict = f"{self.errors} error(s)" if self.errors else "nothing to fail"
+        against = f", compared with {self.base}" if self.base else ""
+        return f"repo-check: {self.repository} ({self.role}): {verdict}, {warnings} warning(s){against}"
+
+
+def github_annotations(report: Report) -> Iterator[str]:
+    """Yield GitHub's workflow commands: one annotation for every finding in a changed file."""
+    for finding in report.findings:
+        if finding.level is Level.ERROR or finding.changed:
+            title = "diwa-schema repo-check"
+            place = f"file={_property(finding.path)},line={finding.line},title={title}"
+            yield f"::{finding.level} {place}::{_message(f'{finding.what} {finding.fix}'.strip())}"
+
+
+def shown(path: str) -> str:
+    """Return a path that can be printed on one line, whatever its name holds."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path
+    )
+
+
+def _message(text: str) -> str:
+    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return escaped.encode(errors="backslashreplace").decode()
+
+
+def _property(text: str) -> str:
+    return _message(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,150 @@
+"""Questions to git about one checkout. Nothing here changes the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from diwa_schema.errors import UsageError
+
+REGULAR = ("100644", "100755")
+LINK = "120000"
+
+
+class Entry(NamedTuple):
+    """One path in git's index.
+
+    Args:
+        path: The path from the root of the checkout, with slashes.
+        mode: Git's mode, such as `100644`.
+        blob: The id of the content.
+    """
+
+    path: str
+    mode: str
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """A checkout that git knows.
+
+    Args:
+        root: The root of the working tree.
+        shallow: Whether older commits were left out when it was cloned.
+        environment: The environment in which git is asked.
+    """
+
+    root: Path
+    shallow: bool
+    environment: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def open(cls, directory: Path) -> Git:
+        """Return the checkout around a directory.
+
+        Raises:
+            UsageError: The directory is in no checkout with a working tree, or git is not installed.
+        """
+        wanted = ("--show-toplevel", "--is-shallow-repository")
+        environment = _environment()
+        done = _start(directory, environment, ("rev-parse", *wanted))
+        if done.returncode:
+            reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+            raise UsageError(
+                f"{directory} is not a checkout that git can work with: {reason}",
+                next_step="Run the command inside a checkout (`git status` tells), with its .git directory.",
+            )
+        root, shallow = os.fsdecode(done.stdout).rstrip("\n").rsplit("\n", 1)
+        return cls(Path(root), shallow == "true", environment)
+
+    def run(self, *arguments: str, stdin: bytes | None = None) -> bytes:
+        """Return what git answers.
+
+        Raises:
+            UsageError: Git refused.
+        """
+        done = _start(self.root, self.environment, arguments, stdin)
+        if done.returncode:
+            reason = done.stderr.decode(errors="replace").strip()
+            raise UsageError(f"git {arguments[0]} failed: {reason}", next_step="Type: git fsck")
+        return done.stdout
+
+    def ask(self, *arguments: str) -> str | None:
+        """Return what git answers, without white space around it; None when it says no."""
+        done = _start(self.root, self.environment, arguments)
+        return None if done.returncode else os.fsdecode(done.stdout).strip()
+
+    def content(self, name: str) -> bytes | None:
+        """Return a file as `TREE:PATH`, or of the index as `:PATH`, names it; None when there is none."""
+        done = _start(self.root, self.environment, ("cat-file", "blob", name))
+        return None if done.returncode else done.stdout
+
+    def search(self, *arguments: str) -> bytes:
+        """Return the lines of tracked files that `git grep` finds."""
+        done = _start(self.root, self.environment, ("grep", "--no-color", "--no-column", *arguments))
+        return done.stdout
+
+    def commit(self, name: str) -> str | None:
+        """Return the commit that a name stands for; None when there is none."""
+        if not name or name.startswith("-"):
+            return None
+        return self.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+
+    def tracked(self) -> list[Entry]:
+        """Return every path in the index."""
+        entries = []
+        for line in os.fsdecode(self.run("ls-files", "--stage", "-z")).split("\0")[:-1]:
+            described, _, path = line.partition("\t")
+            mode, blob, _ = described.split(" ")
+            entries.append(Entry(path, mode, blob))
+        return entries
+
+    def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
+        """Return the contents of blobs by their ids, in one call; ids that are no blob are left out."""
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        answer = self.run("cat-file", "--batch", stdin="\n".join(wanted).encode() + b"\n")
+        found: dict[str, bytes] = {}
+        at = 0
+        while at < len(answer):
+            end = answer.index(b"\n", at)
+            name, kind, *size = answer[at:end].decode().split()
+            at = end + 1
+            if size:
+                if kind == "blob":
+                    found[name] = answer[at : at + int(size[0])]
+                at += int(size[0]) + 1
+        return found
+
+
+def _environment() -> dict[str, str]:
+    # Inside a hook git exports where it stands; the checkout asked about may be another one.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    kept |= {name: value for name, value in os.environ.items() if name.startswith("GIT_CONFIG")}
+    return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+
+
+def _start(
+    directory: Path, environment: Mapping[str, str], arguments: Iterable[str], stdin: bytes | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(  # noqa: S603
+            ["git", *arguments],  # noqa: S607 - the user's own git
+            cwd=directory,
+            env=environment,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            check=False,
+        )
+    except OSError as error:
+        raise UsageError(
+            f"git could not be started in {directory}: {error.strerror}",
+            next_step="Install git, and run the command in an existing directory.",
+        ) from None

@@ -1,0 +1,98 @@
+"""The history in this package's own repository: what was released stays as it is, what is new comes last."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from diwa_schema.errors import UsageError
+from diwa_schema.migrations.manifest import Manifest, checksum_of, parse
+from diwa_schema.repository import changes
+from diwa_schema.repository.base import Base
+from diwa_schema.repository.findings import Finding, Level
+from diwa_schema.repository.git import Git
+
+MIGRATIONS = "src/diwa_schema/migrations"
+VERSIONS = f"{MIGRATIONS}/versions"
+MANIFEST = f"{MIGRATIONS}/manifest.json"
+FILE = re.compile(r"(\d{14})_[a-z0-9_]+\.py")
+
+
+def findings(git: Git, base: Base) -> Iterator[Finding]:
+    """Yield what breaks the history: released revisions that were touched, and new ids out of order."""
+    yield from _released(git, base)
+    yield from _order(git, base)
+
+
+def _released(git: Git, base: Base) -> Iterator[Finding]:
+    manifest = _manifest_at(git, base.tree)
+    for revision in manifest or ():
+        if not revision.released:
+            continue
+        path = f"{VERSIONS}/{revision.file}"
+        content, staged = changes.read(git, path), git.content(f":{path}")
+        if content is None or staged is None:
+            yield _fault(path, f"the released revision {revision.revision} is gone")
+        elif {checksum_of(content), checksum_of(staged)} != {revision.sha256}:
+            yield _fault(path, f"the released revision {revision.revision} ({revision.released}) was changed")
+
+
+def _order(git: Git, base: Base) -> Iterator[Finding]:
+    before = set(_files_at(git, base.tip or base.tree))
+    now = {posixpath.basename(entry.path) for entry in git.tracked() if _is_revision(entry.path)}
+    last = max((_id(name) for name in before & now), default="")
+    seen: dict[str, str] = {}
+    for name in sorted(now):
+        path = f"{VERSIONS}/{name}"
+        identity = _id(name)
+        if not _is_time(identity):
+            yield _fault(
+                path, "a revision file is named by a UTC time and a slug, such as 20260131120000_add_it.py"
+            )
+        elif other := seen.get(identity):
+            yield _fault(path, f"its id is also that of {other}")
+        elif name not in before and identity <= last:
+            yield _fault(path, f"its id is not above {last}, the last one of '{base.name}'")
+        seen.setdefault(identity, name)
+
+
+def _manifest_at(git: Git, tree: str) -> Manifest | None:
+    content = git.content(f"{tree}:{MANIFEST}")
+    if content is None:
+        return None
+    try:
+        return parse(json.loads(content))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{MANIFEST} at the base cannot be read: {error}", next_step="Name another base: --base BRANCH"
+        ) from None
+
+
+def _files_at(git: Git, tree: str) -> Iterator[str]:
+    listed = git.ask("ls-tree", "-r", "--name-only", "--full-tree", tree, "--", f"{VERSIONS}/")
+    yield from (posixpath.basename(path) for path in (listed or "").splitlines() if _is_revision(path))
+
+
+def _is_revision(path: str) -> bool:
+    return posixpath.dirname(path) == VERSIONS and path.endswith(".py") and not path.endswith("__init__.py")
+
+
+def _id(name: str) -> str:
+    match = FILE.fullmatch(name)
+    return match[1] if match else ""
+
+
+def _is_time(identity: str) -> bool:
+    try:
+        datetime.strptime(identity, "%Y%m%d%H%M%S")  # noqa: DTZ007 - only its form is looked at
+    except ValueError:
+        return False
+    return True
+
+
+def _fault(path: str, what: str) -> Finding:
+    fix = "Write a new revision instead; what was released never changes." if "released" in what else ""
+    return Finding(Level.ERROR, path, f"{what}.", fix or "Give the file an id of now: date -u +%Y%m%d%H%M%S")

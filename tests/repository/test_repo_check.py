@@ -1,0 +1,481 @@
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import pytest
+
+from diwa_schema.errors import UsageError
+from diwa_schema.repository.repo_check import check
+
+from .checkouts import ECTO, NOT_PORTED, Checkout
+
+NEW = f"{ECTO}/{NOT_PORTED}_local.exs"
+OLD = f"{ECTO}/20250101000001_old.exs"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        NEW,
+        "apps/core/priv/repo/migrations/20260109204856_local.exs",
+        "priv/other_repo/migrations/nested/20260109204856_local.exs",
+        "alembic/versions/ab12_local.py",
+        "services/api/alembic/versions/ab12_local.py",
+        "src/agent/migrations/versions/20260109204856_local.py",
+        "app/migrations/0002_local.py",
+        "db/migrations/V7__local.sql",
+        "PRIV/Repo/Migrations/20260109204856_local.exs",
+    ],
+)
+def test_a_file_added_to_any_migration_directory_fails(agent, path):
+    agent.write(path)
+    agent.commit()
+    assert agent.errors() == [path]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "lib/agent/migrations/runner.ex",
+        "tests/migrations/test_it.py",
+        "docs/migrations/0001_notes.md",
+        f"{ECTO}/README.md",
+        f"{ECTO}/.formatter.exs",
+        "alembic/env.py",
+        "migrations.py",
+    ],
+)
+def test_what_is_no_migration_passes(agent, path):
+    agent.write(path)
+    agent.commit()
+    assert agent.errors() == []
+
+
+def test_a_file_without_content_passes_until_it_has_some(agent):
+    path = agent.write("app/migrations/versions/__init__.py", "")
+    agent.commit()
+    assert agent.errors() == []
+    agent.write(path)
+    assert agent.errors() == [path]
+
+
+def test_a_change_of_an_old_migration_fails(agent):
+    agent.write(OLD, "new\n")
+    agent.commit()
+    assert agent.errors() == [OLD]
+
+
+def test_a_rename_into_a_migration_directory_fails_and_names_its_origin(agent):
+    agent.git("switch", "-q", "main")
+    agent.write("lib/step.exs")
+    agent.commit()
+    agent.git("switch", "-q", "-C", "work")
+    agent.git("mv", "lib/step.exs", NEW)
+    agent.commit()
+    assert agent.errors() == [NEW]
+    assert "lib/step.exs" in agent.check().findings[0].what
+
+
+def test_a_rename_within_and_a_copy_fail(agent):
+    agent.git("mv", OLD, NEW)
+    agent.commit()
+    assert agent.errors() == [NEW]
+    agent.write(OLD, "old\n")
+    agent.commit()
+    assert agent.errors() == [NEW]
+    assert f"the content of {OLD}" in agent.check().findings[0].what
+
+
+def test_a_deletion_and_a_rename_out_pass(agent):
+    agent.write(f"{ECTO}/20250101000002_old.exs", "other\n")
+    agent.commit()
+    agent.git("switch", "-q", "-C", "main")
+    agent.branch("more")
+    agent.git("mv", OLD, "lib_old.exs")
+    agent.git("rm", "-q", f"{ECTO}/20250101000002_old.exs")
+    assert agent.errors() == []
+    agent.commit()
+    assert agent.errors() == []
+
+
+def test_a_change_of_the_mode_or_the_line_ends_passes(agent):
+    (agent.root / OLD).chmod(0o755)
+    assert agent.errors() == []
+    agent.commit()
+    assert agent.errors() == []
+    (agent.root / OLD).write_bytes(b"old\r\n")
+    agent.commit()
+    assert agent.errors() == []
+
+
+def test_a_touched_file_is_not_a_changed_one(agent):
+    os.utime(agent.root / OLD, (1, 1))
+    assert agent.errors() == []
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_what_is_not_committed_counts_too(agent, staged):
+    agent.write(NEW)
+    agent.write(OLD, "new\n")
+    if staged:
+        agent.git("add", ".")
+    assert agent.errors() == [OLD, NEW]
+
+
+def test_what_is_staged_counts_even_if_the_working_tree_hides_it(agent):
+    agent.write(OLD, "new\n")
+    agent.git("add", ".")
+    agent.write(OLD, "old\n")
+    assert agent.errors() == [OLD]
+    agent.git("reset", "-q")
+    agent.write(NEW)
+    agent.git("add", ".")
+    (agent.root / NEW).unlink()
+    assert agent.errors() == [NEW]
+
+
+def test_only_the_branchs_own_changes_count(agent):
+    agent.git("switch", "-q", "main")
+    agent.write(f"{ECTO}/20260101000000_of_main.exs")
+    agent.commit()
+    agent.git("switch", "-q", "work")
+    agent.write("lib/agent.ex", "defmodule Agent do\nend\n")
+    agent.commit()
+    assert agent.errors() == []
+    agent.git("merge", "-q", "--no-edit", "main")
+    assert agent.errors() == []
+
+
+def test_a_type_change_and_a_submodule_fail(agent, tmp_path):
+    other = Checkout(tmp_path / "other", "")
+    other.write("x")
+    other.commit()
+    agent.git("submodule", "--quiet", "add", str(other.root), "alembic/versions")
+    assert agent.errors() == ["alembic/versions"]
+    agent.git("reset", "-q", "--hard")
+    (agent.root / OLD).unlink()
+    (agent.root / OLD).symlink_to("elsewhere")
+    assert agent.errors() == [OLD]
+
+
+def test_non_ascii_paths_and_a_name_with_a_newline(agent, cli):
+    names = ["é.exs", "日本.exs", "a\nb.exs", 'a"b.exs', " leading.exs", "-dash.exs"]
+    for name in names:
+        agent.write(f"{ECTO}/{name}", name)
+    (agent.root / ECTO / os.fsdecode(b"\xff.exs")).write_bytes(b"latin")
+    agent.commit()
+    found = agent.errors()
+    assert sorted(found) == sorted(f"{ECTO}/{name}" for name in [*names, os.fsdecode(b"\xff.exs")])
+    shown = cli("repo-check", cwd=agent.root, check=1).stdout
+    assert f"{ECTO}/日本.exs:1: error: " in shown
+    assert f"{ECTO}/a\\nb.exs:1: error: " in shown
+    assert len(json.loads(cli("repo-check", "--json", cwd=agent.root, check=1).stdout)["findings"]) == 7
+
+
+def test_configured_paths_count_and_a_change_cannot_take_them_away(agent):
+    agent.git("switch", "-q", "main")
+    places = 'migration-paths = ["db/changes", "svc/*/sql/*.sql"]'
+    agent.write("pyproject.toml", f'[project]\nname = "diwa-agent"\n[tool.diwa-schema]\n{places}\n')
+    agent.commit()
+    agent.git("switch", "-q", "-C", "work")
+    agent.write("db/changes/1.txt")
+    agent.write("svc/a/sql/1.sql")
+    agent.write("svc/a/sql/1.md")
+    agent.write("svc/a/b/sql/1.sql")
+    agent.write("pyproject.toml", '[project]\nname = "diwa-agent"\n')
+    agent.commit()
+    assert agent.errors() == ["db/changes/1.txt", "svc/a/sql/1.sql"]
+
+
+@pytest.mark.parametrize("paths", ['"db"', "[1]", '["/etc"]', '["../other"]', '[""]', '["."]'])
+def test_configured_paths_that_are_no_places_are_refused(agent, paths):
+    agent.write(
+        "pyproject.toml", f'[project]\nname = "diwa-agent"\n[tool.diwa-schema]\nmigration-paths = {paths}\n'
+    )
+    with pytest.raises(UsageError, match="migration-paths"):
+        agent.check()
+
+
+def test_a_linked_directory_is_followed(agent):
+    agent.git("switch", "-q", "main")
+    agent.write("shared/sql/1.exs")
+    (agent.root / "apps" / "x" / "priv" / "repo").mkdir(parents=True)
+    (agent.root / "apps/x/priv/repo/migrations").symlink_to("../../../../shared/sql")
+    (agent.root / "loop").symlink_to(".")
+    agent.commit()
+    agent.git("switch", "-q", "-C", "work")
+    agent.write("shared/sql/2.exs")
+    agent.commit()
+    assert agent.errors() == ["shared/sql/2.exs"]
+
+
+def test_a_link_in_the_place_of_a_directory_fails_when_it_is_new(agent):
+    (agent.root / "alembic").mkdir()
+    (agent.root / "alembic" / "versions").symlink_to("../lib")
+    agent.commit()
+    assert agent.errors() == ["alembic/versions"]
+
+
+@pytest.mark.parametrize("target", ["/srv/migrations", "../../outside"])
+def test_a_link_that_leads_out_of_the_repository_fails_even_if_it_is_old(agent, target):
+    agent.git("switch", "-q", "main")
+    (agent.root / "alembic").mkdir()
+    (agent.root / "alembic" / "versions").symlink_to(target)
+    agent.commit()
+    agent.git("switch", "-q", "-C", "work")
+    assert agent.errors() == ["alembic/versions"]
+
+
+def test_raw_statements_outside_of_migrations_are_warnings(agent):
+    agent.write(
+        "lib/a.ex",
+        'x\nexecute "ALTER TABLE memories ADD x int"\n  execute """\n  CREATE UNIQUE INDEX i\n  """\n',
+    )
+    agent.write(
+        "app/a.py",
+        '# op.create_table("x")\nop.create_table("x")\nBase.metadata.create_all(db)\nshop.create_order()\n',
+    )
+    agent.write(
+        ".github/workflows/ci.yml",
+        "      - run: mix ecto.migrate\n      - run: alembic -c x.ini upgrade head\n",
+    )
+    agent.write("scripts/setup.sh", "python manage.py migrate\npython -m diwa_schema upgrade\n")
+    agent.write(
+        "mix.exs",
+        '"ecto.setup": ["ecto.migrate"],\n"ecto.migrate": ["cmd python3 -m diwa_schema upgrade"]\n',
+    )
+    agent.write("sql/a.sql", "-- drop table x\ndrop  table x;\n")
+    agent.write("lib/fine.ex", 'Repo.query("select 1")\nname = "create tables of numbers"\n')
+    agent.write("notes.md", "mix ecto.migrate\n")
+    agent.commit()
+    assert agent.errors() == []
+    assert agent.warnings() == [
+        (".github/workflows/ci.yml", 1),
+        (".github/workflows/ci.yml", 2),
+        ("app/a.py", 2),
+        ("app/a.py", 3),
+        ("lib/a.ex", 2),
+        ("lib/a.ex", 4),
+        ("mix.exs", 1),
+        ("scripts/setup.sh", 1),
+        ("sql/a.sql", 2),
+    ]
+
+
+def test_a_warning_in_an_old_file_is_not_an_annotation(agent, cli):
+    agent.git("switch", "-q", "main")
+    agent.write("scripts/old.sh", "mix ecto.migrate\n")
+    agent.commit()
+    agent.git("switch", "-q", "-C", "work")
+    agent.write("scripts/new.sh", "mix ecto.migrate\n")
+    agent.write(NEW)
+    agent.commit()
+    shown = cli("repo-check", "--format", "github", cwd=agent.root, check=1).stdout.splitlines()
+    annotations = [line for line in shown if line.startswith("::")]
+    assert [line.partition(",")[0] for line in annotations] == [
+        f"::error file={NEW}",
+        "::warning file=scripts/new.sh",
+    ]
+    assert any(line.startswith("scripts/old.sh:1: warning: ") for line in shown)
+
+
+def test_annotations_are_escaped_as_github_reads_them(agent, cli):
+    agent.write(f"{ECTO}/a:b,c%d\ne.exs")
+    agent.commit()
+    shown = cli("repo-check", cwd=agent.root, env={"GITHUB_ACTIONS": "true"}, check=1).stdout
+    assert (
+        f"::error file={ECTO}/a%3Ab%2Cc%25d%0Ae.exs,line=1,title=diwa-schema repo-check::a migration" in shown
+    )
+
+
+def test_the_owner_has_nothing_to_fail(tmp_path, cli):
+    cloud = Checkout(tmp_path / "cloud", "diwa-cloud")
+    cloud.write(NEW)
+    cloud.commit()
+    done = cli("repo-check", cwd=cloud.root, check=0)
+    assert "owns the schema: there is nothing to fail" in done.stdout
+    cloud.write("x")
+    assert cli("repo-check", "--repo", "diwa-agent", cwd=cloud.root).returncode == 0
+    cloud.branch()
+    cloud.write(f"{ECTO}/20260201000000_x.exs")
+    assert cli("repo-check", "--repo", "diwa-agent", cwd=cloud.root).returncode == 1
+
+
+def test_the_command_says_what_to_do_and_ends_with_1(agent, cli):
+    agent.write(NEW)
+    done = cli("repo-check", cwd=agent.root / "priv", check=1)
+    assert f"{NEW}:1: error: a migration was added" in done.stdout
+    assert ".diwa-schema/ported.toml" in done.stdout
+    assert "1 error(s)" in done.stdout
+    assert done.stderr == ""
+
+
+class TestTheBase:
+    def test_the_one_that_is_named(self, agent):
+        agent.write(NEW)
+        agent.commit()
+        assert agent.errors("main") == [NEW]
+        assert agent.errors("HEAD") == []
+
+    def test_the_one_of_the_pull_request_is_the_remotes(self, agent, tmp_path, monkeypatch):
+        agent.write(NEW)
+        agent.commit()
+        clone = self.clone(agent, tmp_path)
+        clone.git("switch", "-q", "-c", "more", "origin/work")
+        monkeypatch.setenv("GITHUB_BASE_REF", "work")
+        assert clone.errors() == []
+        monkeypatch.setenv("GITHUB_BASE_REF", "main")
+        assert clone.errors() == [NEW]
+
+    def test_the_remotes_default_branch(self, agent, tmp_path):
+        agent.git("branch", "-m", "main", "trunk")
+        agent.git("switch", "-q", "trunk")
+        clone = self.clone(agent, tmp_path)
+        clone.write(NEW)
+        clone.commit()
+        assert clone.check().base == "the merge base with origin/HEAD"
+        assert clone.errors() == [NEW]
+
+    def test_a_remote_that_is_not_called_origin(self, agent, tmp_path):
+        clone = self.clone(agent, tmp_path)
+        clone.git("remote", "rename", "origin", "upstream")
+        clone.write(NEW)
+        assert clone.errors() == [NEW]
+
+    @pytest.mark.parametrize("name", ["nowhere", "--all", "main:x"])
+    def test_one_that_is_not_there(self, agent, name):
+        with pytest.raises(UsageError, match="no branch or commit") as error:
+            agent.check(name)
+        assert "git fetch" in error.value.next_step
+
+    def test_none_to_be_found(self, agent, cli):
+        agent.git("branch", "-D", "main")
+        done = cli("repo-check", cwd=agent.root, check=2)
+        assert "--base BRANCH" in done.stderr
+
+    def test_a_detached_head(self, agent):
+        agent.write(NEW)
+        agent.commit()
+        agent.git("switch", "-q", "--detach")
+        assert agent.errors() == [NEW]
+
+    def test_histories_without_a_common_commit(self, agent):
+        agent.git("switch", "-q", "--orphan", "other")
+        agent.write("pyproject.toml", '[project]\nname = "diwa-agent"\n')
+        agent.write(NEW)
+        agent.commit()
+        report = agent.check()
+        assert [one.path for one in report.findings] == [NEW]
+        assert "no history in common" in report.notes[0]
+
+    def clone(self, source: Checkout, tmp_path, *options: str) -> Checkout:
+        source.git("clone", "-q", *options, source.root.as_uri(), str(tmp_path / "clone"))
+        clone = Checkout(tmp_path / "clone", "")
+        clone.git("remote", "set-url", "origin", "https://example.invalid/acme/diwa-agent.git")
+        return clone
+
+    def test_a_shallow_clone_says_what_to_fetch(self, agent, tmp_path, cli):
+        agent.write(NEW)
+        agent.commit()
+        agent.git("switch", "-q", "main")
+        agent.write("later")
+        agent.commit()
+        clone = self.clone(agent, tmp_path, "--depth=1", "--branch=work", "--no-single-branch")
+        done = cli("repo-check", cwd=clone.root, check=2)
+        assert "shallow" in done.stderr
+        assert "git fetch --unshallow" in done.stderr
+        assert "fetch-depth: 0" in done.stderr
+        clone.git("fetch", "-q", "--unshallow", agent.root.as_uri(), "main", "work")
+        assert clone.errors() == [NEW]
+
+    def test_a_shallow_clone_that_reaches_far_enough_is_checked(self, agent, tmp_path):
+        agent.git("switch", "-q", "main")
+        agent.commit()
+        agent.git("switch", "-q", "-C", "work")
+        agent.write(NEW)
+        agent.commit()
+        agent.git("switch", "-q", "main")
+        clone = self.clone(agent, tmp_path, "--depth=2", "--branch=work", "--no-single-branch")
+        report = clone.check()
+        assert [one.path for one in report.findings] == [NEW]
+        assert "shallow" in report.notes[0]
+
+    def test_a_worktree(self, agent, tmp_path):
+        agent.git("worktree", "add", "-q", str(tmp_path / "tree"), "-b", "beside")
+        agent.write("lib/a.ex", "1")
+        tree = Checkout.__new__(Checkout)
+        tree.root = tmp_path / "tree"
+        tree.write(NEW)
+        tree.commit()
+        assert tree.errors() == [NEW]
+        assert agent.errors() == []
+
+    def test_an_unborn_branch(self, tmp_path):
+        new = Checkout(tmp_path / "new")
+        assert new.errors() == []
+        new.write(NEW)
+        new.git("add", ".")
+        assert new.errors() == [NEW]
+
+    def test_an_unborn_branch_beside_a_base(self, agent):
+        agent.git("switch", "-q", "--orphan", "other")
+        agent.git("checkout", "-q", "main", "--", ".")
+        assert agent.errors() == []
+        agent.write(NEW)
+        agent.git("add", ".")
+        assert agent.errors() == [NEW]
+
+
+class TestBadPlaces:
+    def test_no_git_repository(self, tmp_path, cli):
+        done = cli("repo-check", cwd=tmp_path, check=2)
+        assert "not a git repository" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_a_bare_repository(self, agent, tmp_path):
+        agent.git("clone", "-q", "--bare", str(agent.root), str(tmp_path / "bare"))
+        with pytest.raises(UsageError, match="work tree"):
+            check(tmp_path / "bare")
+
+    def test_a_directory_that_is_gone(self, tmp_path):
+        with pytest.raises(UsageError, match="could not be started"):
+            check(tmp_path / "gone")
+
+    def test_an_unknown_repository(self, tmp_path, cli):
+        ops = Checkout(tmp_path / "ops", "ops")
+        ops.commit()
+        done = cli("repo-check", cwd=ops.root, check=2)
+        assert "ops" in done.stderr
+        assert "--repo NAME" in done.stderr
+
+    def test_a_project_that_cannot_be_read(self, agent, cli):
+        agent.write("pyproject.toml", "[project")
+        assert "Mend" in cli("repo-check", cwd=agent.root, check=2).stderr
+
+    def test_another_repository_in_the_environment_is_not_the_one_that_is_checked(
+        self, agent, tmp_path, monkeypatch
+    ):
+        agent.write(NEW)
+        agent.git("add", ".")
+        other = Checkout(tmp_path / "other", "diwa-cloud")
+        other.commit()
+        monkeypatch.setenv("GIT_DIR", str(other.root / ".git"))
+        monkeypatch.setenv("GIT_WORK_TREE", str(other.root))
+        monkeypatch.setenv("GIT_INDEX_FILE", str(other.root / ".git" / "index"))
+        assert agent.errors() == [NEW]
+
+    def test_inside_a_hook_of_a_partial_commit(self, agent):
+        hook = agent.root / ".git" / "hooks" / "pre-commit"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\n{sys.executable} -m diwa_schema repo-check > found\n")
+        hook.chmod(0o755)
+        agent.write("fine")
+        agent.git("add", "fine")
+        agent.write(NEW)
+        with pytest.raises(AssertionError):
+            agent.git("commit", "-q", "-m", "only one", "fine")
+        assert NEW in (agent.root / "found").read_text()
+        (agent.root / NEW).unlink()
+        agent.git("commit", "-q", "-m", "only one", "fine")
