@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -64,6 +66,14 @@ def templates(server: Server) -> Iterator[dict[str, str]]:
         server.drop(name)
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the tables of the models."""
+    path = tmp_path_factory.mktemp("models") / "template.db"
+    create_tables(f"sqlite:///{path}")
+    return path
+
+
 def make_template(server: Server, storage: str) -> str:
     name = database_name()
     url = server.create(name)
@@ -85,7 +95,7 @@ def tables_url(request: pytest.FixtureRequest, storage: str, owner_directory: ob
     """The URL of a database with the tables of the models and no rows."""
     if storage == "sqlite":
         url = str(request.getfixturevalue("sqlite"))
-        create_tables(url)
+        shutil.copy(request.getfixturevalue("sqlite_template"), url.removeprefix("sqlite:///"))
         return url
     templates = request.getfixturevalue("templates")
     if storage not in templates:

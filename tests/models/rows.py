@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import Mapper, Session
 
 from diwa_schema.models import Base
 from diwa_schema.models.types import Bytes, Count, Document, Embedding, Timestamp, UniqueId
@@ -18,12 +18,13 @@ MOMENT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
 
 def mappers() -> list[Mapper[Any]]:
-    order = {table.name: place for place, table in enumerate(Base.metadata.sorted_tables)}
-    return sorted(Base.registry.mappers, key=lambda mapper: order[mapper.local_table.name])
+    """Return all models, those that others refer to first."""
+    order = list(Base.metadata.sorted_tables)
+    return sorted(Base.registry.mappers, key=lambda mapper: order.index(mapper.local_table))  # type: ignore[arg-type]
 
 
 def class_of(table: str) -> Any:
-    return next(mapper.class_ for mapper in mappers() if mapper.local_table.name == table)
+    return next(mapper.class_ for mapper in mappers() if mapper.class_.__tablename__ == table)
 
 
 def attributes(row: Any) -> Iterator[tuple[str, Column[Any]]]:
@@ -32,7 +33,7 @@ def attributes(row: Any) -> Iterator[tuple[str, Column[Any]]]:
 
 
 def new_row(model: Any) -> list[Any]:
-    """Return a row of a model after the rows that it needs, with an embedding where there is a column for one."""
+    """Return a row of a model after the rows that it needs, with an embedding where it can have one."""
     row, needed = model(), []
     for key, column in attributes(row):
         embedding = isinstance(column.type, Embedding)
@@ -57,3 +58,11 @@ def _value(column: Column[Any]) -> Any:
         UniqueId: uuid.uuid4(),
     }
     return kinds.get(type(column.type), f"{column.name} {uuid.uuid4()}"[:60])
+
+
+def store(session: Session, *rows: Any) -> None:
+    """Store rows in their order, and end the transaction."""
+    for row in rows:
+        session.add(row)
+        session.flush()
+    session.commit()

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from diwa_schema.models import Context, Memory, MemoryVersion, Organization, Plan, SyncQueue
 from diwa_schema.models.times import Timestamp, spell
-from tests.models.rows import MOMENT, new_row
+from tests.models.rows import MOMENT, new_row, store
 
 TOKYO = timezone(timedelta(hours=9))
 
@@ -22,10 +22,7 @@ def memory(engine: Engine):
     memory.deleted_at = MOMENT
     memory.inserted_at = MOMENT
     with Session(engine, expire_on_commit=False) as session:
-        for row in (*needed, memory):
-            session.add(row)
-            session.flush()
-        session.commit()
+        store(session, *needed, memory)
     return memory
 
 
@@ -107,9 +104,7 @@ def test_sqlite_gets_the_spelling_of_the_elixir_model(engine, model, spelling):
     *needed, row = new_row(model)
     row.inserted_at = MOMENT
     with Session(engine) as session:
-        for each in (*needed, row):
-            session.add(each)
-            session.flush()
+        store(session, *needed, row)
         table = model.__tablename__
         written = session.execute(text(f"SELECT inserted_at FROM {table} ORDER BY rowid DESC LIMIT 1"))
         assert written.scalar_one() == spelling

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from sqlalchemy import FetchedValue, ForeignKey, Index
+from sqlalchemy import FetchedValue, Index
 from sqlalchemy.orm import Mapped, deferred, mapped_column, relationship
 
 from diwa_schema.models.base import (
@@ -235,7 +235,7 @@ class ContextRegistry(Base):
 
     id: Mapped[ClientId]
     name: Mapped[str] = mapped_column(index=True, unique=True)
-    context_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("contexts.id", ondelete="CASCADE"))
+    context_id: Mapped[uuid.UUID | None] = belongs_to("contexts.id")
     platform_ref: Mapped[Json | None] = mapped_column(**defaulted({}))
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]

@@ -12,6 +12,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from diwa_schema.models.declared import Declared
 
+LENGTH = 255
+
 
 class Document(TypeDecorator[Any]):
     """A JSON document: jsonb on PostgreSQL, JSON as text on SQLite.
@@ -70,28 +72,40 @@ class TextArray(TypeDecorator[list[str]]):
     """A list of short texts: varchar(255)[] on PostgreSQL, a JSON list as text on SQLite.
 
     Text on SQLite that is no JSON list is read as names between commas, a spelling of early agent releases.
+
+    Raises:
+        TypeError: One text is given instead of a list.
+        ValueError: A text is longer than 255 characters and meant for PostgreSQL. SQLAlchemy wraps both as
+            ``StatementError``.
     """
 
     impl = ARRAY
     cache_ok = True
 
     def __init__(self) -> None:
-        super().__init__(String(255))
+        super().__init__(String(LENGTH))
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name == "sqlite":
             return dialect.type_descriptor(TEXT())
-        return dialect.type_descriptor(ARRAY(String(255)))
+        return dialect.type_descriptor(ARRAY(String(LENGTH)))
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         if value is None:
             return None
         if isinstance(value, str):
             raise TypeError("A text array takes a list of texts, not one text.")
-        return _write_json(list(value)) if dialect.name == "sqlite" else list(value)
+        return _write_json(list(value)) if dialect.name == "sqlite" else _checked(list(value))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> list[str] | None:
         return _read_texts(value) if isinstance(value, str) else value
+
+
+def _checked(texts: list[str]) -> list[str]:
+    # The statement casts to varchar(255)[], and an explicit cast cuts without a word.
+    if any(item is not None and len(item) > LENGTH for item in texts):
+        raise ValueError(f"A text of the list is too long: a text array takes {LENGTH} characters each.")
+    return texts
 
 
 def _read_texts(text: str) -> list[Any] | None:

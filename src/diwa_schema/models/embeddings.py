@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Self
+from typing import Any, Self, cast
 
-from sqlalchemy import LargeBinary
+from sqlalchemy import ColumnElement, Float, LargeBinary
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
@@ -61,7 +61,7 @@ class Embedding(TypeDecorator[EmbeddingValue]):
         column: ``table.column`` that the type belongs to. On PostgreSQL nothing can be written without it:
             the kind of the column is asked from the database at the first write of an engine, in its
             transaction.
-        storage: What DDL on PostgreSQL says, ``vector`` or ``bytea``.
+        kind: What DDL on PostgreSQL says, ``vector`` or ``bytea``.
 
     Raises:
         TypeError: A value is no sequence of numbers. SQLAlchemy wraps it as ``StatementError``.
@@ -71,20 +71,35 @@ class Embedding(TypeDecorator[EmbeddingValue]):
     impl = LargeBinary
     cache_ok = True
 
-    def __init__(self, column: str | None = None, *, storage: storage.Kind = "vector") -> None:
+    class Comparator(TypeDecorator.Comparator[EmbeddingValue]):
+        """What a vector column can be asked for; bytes know no distance."""
+
+        def l2_distance(self, other: Any) -> ColumnElement[float]:
+            """Return the Euclidean distance to another embedding."""
+            return cast("ColumnElement[float]", self.op("<->", return_type=Float())(other))
+
+        def cosine_distance(self, other: Any) -> ColumnElement[float]:
+            """Return the cosine distance to another embedding, 0 to 2."""
+            return cast("ColumnElement[float]", self.op("<=>", return_type=Float())(other))
+
+    comparator_factory = Comparator
+
+    def __init__(self, column: str | None = None, *, kind: storage.Kind = "vector") -> None:
         super().__init__()
         self.column = column
-        self.storage = storage
+        self.kind = kind
+        if column is not None:
+            storage.declare(column)
 
     def stored_as(self, kind: storage.Kind) -> Self:
         """Return the type of the same column, with other DDL."""
-        return type(self)(self.column, storage=kind)
+        return type(self)(self.column, kind=kind)
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name != "postgresql":
             return dialect.type_descriptor(LargeBinary())
-        storage.watch(dialect, self.column)
-        return Vector(DIMENSIONS) if self.storage == "vector" else dialect.type_descriptor(LargeBinary())
+        storage.watch(dialect)
+        return Vector(DIMENSIONS) if self.kind == "vector" else dialect.type_descriptor(LargeBinary())
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         if value is None:

@@ -21,7 +21,7 @@ from diwa_schema.models.base import (
     defaulted,
 )
 from diwa_schema.models.core import Context
-from diwa_schema.models.types import ServerDefault
+from diwa_schema.models.types import LooseId, ServerDefault
 from diwa_schema.models.values import OperationStatus, SyncStatus, SyncType
 
 
@@ -50,11 +50,11 @@ class TalaOperation(Base):
 
     __tablename__ = "tala_operations"
 
-    id: Mapped[ClientId]
-    session_id: Mapped[str | None] = mapped_column(index=True)
-    """The id of a session as text, or anything else that names one; no foreign key."""
-    context_id: Mapped[str | None]
-    """The id of a context as text; no foreign key."""
+    id: Mapped[ServerId]
+    session_id: Mapped[str | None] = mapped_column(LooseId, index=True)
+    """The id of a session; no foreign key. A database before head can hold any text here."""
+    context_id: Mapped[str | None] = mapped_column(LooseId, index=True)
+    """The id of a context; no foreign key. A database before head can hold any text here."""
     tool_name: Mapped[str | None]
     params: Mapped[Json | None]
     actor: Mapped[str | None]

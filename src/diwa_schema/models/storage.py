@@ -64,24 +64,24 @@ def kind_in(connection: Connection, column: str) -> Kind:
     return "vector" if connection.scalar(text("SELECT to_regtype('vector') IS NOT NULL")) else "bytea"
 
 
-def watch(dialect: Dialect, column: str | None) -> None:
-    """Decide the form of values for a column in every statement that an engine of this dialect executes."""
-    if column is None:
-        return
+def declare(column: str) -> None:
+    """Name a column that the catalog is to be asked about, as ``table.column``."""
+    _columns.add(column)
+
+
+def watch(dialect: Dialect) -> None:
+    """Decide the form of embeddings in every statement that an engine of this dialect executes."""
     with _starting:
-        sender = _senders.get(dialect)
-        if sender is None:
+        if dialect not in _senders:
             sender = _senders[dialect] = _Sender()
             event.listen(dialect, "do_execute", sender.execute)
             event.listen(dialect, "do_executemany", sender.executemany)
-        sender.columns.add(column)
 
 
 class _Sender:
     """Executes the statements of one engine that carry embeddings."""
 
     def __init__(self) -> None:
-        self.columns: set[str] = set()
         self.known: dict[str, _Column] = {}
 
     def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
@@ -120,7 +120,7 @@ class _Sender:
         """Ask the catalog in the caller's transaction; an absent column is no error there."""
         cursor = connection.connection.cursor()
         try:
-            cursor.execute(_KINDS.format(columns=", ".join(f"'{name}'" for name in sorted(self.columns))))
+            cursor.execute(_KINDS.format(columns=", ".join(f"'{name}'" for name in sorted(_columns))))
             self.known = {name: _Column(kind, oid) for name, kind, oid in cursor.fetchall()}
         finally:
             cursor.close()
@@ -143,6 +143,7 @@ class _Forgetting:
 
 _senders: WeakKeyDictionary[Dialect, _Sender] = WeakKeyDictionary()
 _starting = Lock()
+_columns: set[str] = set()
 
 
 def _carries(parameters: Any) -> bool:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 from diwa_schema.models.declared import Declared
 from diwa_schema.models.documents import Document, TextArray
@@ -41,6 +41,7 @@ __all__ = [
     "EmbeddingValue",
     "Flag",
     "LongText",
+    "LooseId",
     "RawEmbedding",
     "Real",
     "SearchVector",
@@ -101,6 +102,31 @@ class UniqueId(TypeDecorator[uuid.UUID]):
         return uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(value)
 
 
+class LooseId(TypeDecorator[str]):
+    """An id as text whose column may be either: uuid on PostgreSQL at head, text in databases before that.
+
+    Values are sent without a type, which both kinds of column accept.
+    """
+
+    impl = Uuid
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(TEXT() if _is_sqlite(dialect) else _UntypedUuid())
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+
+class _UntypedUuid(UserDefinedType[Any]):
+    """A uuid column whose values are sent without a type."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_options: Any) -> str:
+        return "UUID"
+
+
 class ShortText(TypeDecorator[str]):
     """Text of limited length: varchar on PostgreSQL, TEXT without a limit on SQLite.
 
@@ -138,6 +164,7 @@ class Flag(TypeDecorator[bool]):
 
     impl = Boolean
     cache_ok = True
+    coerce_to_is_types = (type(None), bool)
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(Integer() if _is_sqlite(dialect) else Boolean())

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import get_args
+from uuid import UUID
+
+import pytest
+from sqlalchemy import JSON, Engine, null, select, text
+from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.orm import Session
+
+from diwa_schema.models import (
+    Agent,
+    Checkpoint,
+    ConflictPerformance,
+    Context,
+    Memory,
+    OrphanReviewLog,
+    Secret,
+    Task,
+    UsageRecord,
+    values,
+)
+from tests.models.rows import new_row, store
+
+UPSTREAM = {
+    "tasks.status": values.TaskStatus,
+    "tasks.priority": values.TaskPriority,
+    "plans.status": values.PlanStatus,
+    "hitl_escalations.status": values.EscalationStatus,
+    "conflict_resolution_outcomes.outcome": values.ConflictOutcome,
+    "memory_versions.operation": values.MemoryOperation,
+    "memories.memory_class": values.MemoryClass,
+    "memories.priority": values.MemoryPriority,
+    "memories.lifecycle": values.MemoryLifecycle,
+    "contexts.sync_origin, memories.sync_origin": values.SyncOrigin,
+    "sync_queue.type": values.SyncType,
+    "sync_queue.status": values.SyncStatus,
+    "tala_operations.status": values.OperationStatus,
+    "orphan_review_logs.action": values.OrphanAction,
+    "delegations.status": values.DelegationStatus,
+    "ingest_jobs.status": values.IngestStatus,
+    "usage_records.operation": values.UsageOperation,
+}
+
+
+def test_value_sets_are_those_of_upstream(shared):
+    document = json.loads((shared / "upstream" / "extra" / "value_sets.json").read_text())
+    listed = {entry["where"]: entry["values"] for entry in document["columns"]}
+    for where, words in UPSTREAM.items():
+        assert set(get_args(words)) == set(next(v for k, v in listed.items() if k.startswith(where))), where
+    assert set(values.VALUE_SETS) == set(UPSTREAM.values())
+
+
+def stored(engine: Engine, model, **attributes):
+    *needed, row = new_row(model)
+    for name, value in attributes.items():
+        setattr(row, name, value)
+    with Session(engine, expire_on_commit=False) as session:
+        store(session, *needed, row)
+    return row
+
+
+def read(engine: Engine, row):
+    with Session(engine) as session:
+        return session.get_one(type(row), row.id)
+
+
+DOCUMENTS = [{"a": {"b": [1, 2.5, None, True]}}, [], ["x"], "text", 5, 2.5, True, {"größe": "Ünïcode 🌊"}]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_any_document_comes_back(engine, document):
+    assert read(engine, stored(engine, Memory, metadata_=document)).metadata_ == document
+    assert read(engine, stored(engine, OrphanReviewLog, metadata_=document)).metadata_ == document
+
+
+def test_sql_null_and_json_null_are_none(engine):
+    row = stored(engine, ConflictPerformance, resolutions=null())
+    other = stored(engine, ConflictPerformance, resolutions=JSON.NULL)
+    assert read(engine, row).resolutions is None
+    assert read(engine, other).resolutions is None
+    with Session(engine) as session:
+        nulls = session.scalars(
+            select(ConflictPerformance.id).where(text("conflict_performance.resolutions IS NULL"))
+        )
+        assert nulls.all() == [row.id]
+
+
+def test_documents_can_be_searched(engine):
+    row = stored(engine, Memory, metadata_={"type": "decision", "depth": {"n": 3}})
+    stored(engine, Memory, metadata_={"type": "lesson"})
+    with Session(engine) as session:
+        by_text = select(Memory.id).where(Memory.metadata_["type"].as_string() == "decision")
+        by_number = select(Memory.id).where(Memory.metadata_["depth", "n"].as_integer() == 3)
+        assert session.scalars(by_text).all() == session.scalars(by_number).all() == [row.id]
+        assert session.scalars(select(Memory.metadata_["depth"])).all() == [{"n": 3}, None]
+
+
+def test_a_number_that_json_does_not_have_is_refused(engine):
+    with pytest.raises((StatementError, DBAPIError)):
+        stored(engine, Memory, metadata_={"x": float("nan")})
+
+
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+def test_json_is_written_to_sqlite_as_elixir_writes_it(engine):
+    stored(engine, Memory, metadata_={"a": ["ü", 1]}, tags=["b", "ü"])
+    with engine.connect() as connection:
+        written = connection.execute(text("SELECT metadata, tags FROM memories")).one()
+    assert written == ('{"a":["ü",1]}', '["b","ü"]')
+
+
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("content", "document"),
+    [
+        ('["{\\"a\\": 1}"]', ['{"a": 1}']),
+        ("not json", "not json"),
+        ("", ""),
+        ("5", 5),
+        (b"\xff\x00", b"\xff\x00"),
+    ],
+    ids=str,
+)
+def test_whatever_lies_in_a_document_of_sqlite_is_read(engine, content, document):
+    performance, snapshot = stored(engine, ConflictPerformance), stored(engine, Checkpoint)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE conflict_performance SET resolutions = :content"), {"content": content}
+        )
+        connection.execute(text("UPDATE checkpoints SET buffer_snapshot = :content"), {"content": content})
+    assert read(engine, performance).resolutions == document
+    assert read(engine, snapshot).buffer_snapshot == document
+
+
+@pytest.mark.parametrize("tags", [[], ["a"], ["with, comma", 'with "quotes"', "ü", ""]], ids=str)
+def test_a_list_of_texts_comes_back(engine, tags):
+    assert read(engine, stored(engine, Memory, tags=tags)).tags == tags
+
+
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("content", "tags"),
+    [("one, two", ["one", "two"]), ("", []), ("null", None), ('["a",1]', ["a", "1"]), ('"a"', ['"a"'])],
+)
+def test_old_spellings_of_a_list_are_read(engine, content, tags):
+    row = stored(engine, Memory)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE memories SET tags = :content"), {"content": content})
+    assert read(engine, row).tags == tags
+
+
+def test_one_text_is_no_list_of_texts(engine):
+    with pytest.raises(StatementError, match="takes a list"):
+        stored(engine, Memory, tags="decision")
+
+
+@pytest.mark.parametrize("storage", ["bytea"], indirect=True)
+def test_a_text_that_is_too_long_is_refused_not_cut(engine):
+    with pytest.raises(StatementError, match="too long"):
+        stored(engine, Memory, tags=["x" * 256])
+    assert read(engine, stored(engine, Memory, tags=["ü" * 255])).tags == ["ü" * 255]
+    with pytest.raises(DBAPIError, match="too long"):
+        stored(engine, Task, title="x" * 256)
+
+
+@pytest.mark.parametrize("amount", ["0.000001", "1234.567891", "9999.999999", "0"])
+def test_costs_keep_six_places(engine, amount):
+    cost = read(engine, stored(engine, UsageRecord, cost_estimate=Decimal(amount))).cost_estimate
+    assert cost == Decimal(amount)
+    assert str(cost) == str(Decimal(amount).quantize(Decimal("0.000001")))
+
+
+def test_numbers_flags_bytes_and_ids_have_their_python_types(engine, storage):
+    context = stored(engine, Context, conflict_base_threshold=1, conflict_auto_calibrate=False)
+    threshold = read(engine, context).conflict_base_threshold
+    assert (type(threshold), threshold) == (float, 1.0)
+    assert read(engine, context).conflict_auto_calibrate is False
+    assert isinstance(read(engine, context).id, UUID)
+    assert read(engine, stored(engine, Secret, value_encrypted=b"\x00\xff")).value_encrypted == b"\x00\xff"
+    with Session(engine) as session:
+        assert session.scalars(select(Context.id).where(Context.conflict_auto_calibrate.is_(False))).all()
+        assert session.scalars(select(Context.id).where(Context.id == str(context.id).upper())).all()
+        if storage == "sqlite":
+            assert str(context.id) in session.execute(text("SELECT id FROM contexts")).scalars().all()
+
+
+def test_defaults_are_the_same_from_the_client_and_from_the_server(engine, storage):
+    row = stored(engine, Context)
+    names = "health_score, conflict_domain, conflict_safety_level, conflict_base_threshold, sync_origin"
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO contexts (id, organization_id, name, inserted_at, updated_at)"
+                " SELECT :id, organization_id, 'by SQL', inserted_at, updated_at FROM contexts"
+            ),
+            {"id": str(UUID(int=1)) if storage == "sqlite" else UUID(int=1)},
+        )
+        rows = connection.execute(text(f"SELECT {names}, conflict_auto_calibrate FROM contexts")).all()
+    assert rows[0] == rows[1]
+    assert row.health_score == 100
+
+
+def test_text_that_only_looks_like_json_stays_text(engine):
+    assert read(engine, stored(engine, Agent, capabilities="python, sql")).capabilities == "python, sql"
