@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from diwa_schema.database.url import Dialect
 
+Problem = Literal["missing", "extra", "changed", "renamed"]
+
 
 def _many(kind: type) -> Any:
     return field(default=(), metadata={"of": kind})
@@ -243,7 +245,7 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that a trigger of ours calls; the name carries the argument types."""
+    """A function for triggers; the name carries the argument types."""
 
     name: str
     definition: str
@@ -291,18 +293,8 @@ class Catalog:
         """Return the table of that name."""
         return next((table for table in self.tables if table.name == name), None)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of all tables."""
-        return tuple(table.name for table in self.tables)
-
     def __str__(self) -> str:
         """Return the text form for people."""
         from diwa_schema.catalog.text import described
 
         return described(self)
-
-
-Child = Column | Key | ForeignKey | Check | Exclusion | Index | Trigger | Policy
-Free = Sequence | Enum | Domain | Function | View
-Problem = Literal["missing", "extra", "changed", "renamed"]

@@ -60,13 +60,15 @@ WHERE {_OURS}
 """
 
 TRIGGERS = f"""
-SELECT g.tgrelid, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text,
-  p.oid::regprocedure::text,
-  CASE WHEN p.pronamespace = %(schema)s AND NOT EXISTS (
-    SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
-  THEN pg_get_functiondef(p.oid) END
-FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
+SELECT g.tgrelid, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text
+FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
 WHERE NOT g.tgisinternal AND {_OURS}
+"""
+
+FUNCTIONS = """
+SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid) FROM pg_proc p
+WHERE p.pronamespace = %(schema)s AND p.prorettype = 'trigger'::regtype AND NOT EXISTS (
+  SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
 """
 
 POLICIES = f"""

@@ -1,4 +1,4 @@
-"""Reading the catalog of a PostgreSQL schema: nine queries, sent together, all seeing the same moment."""
+"""Reading the catalog of a PostgreSQL schema: ten queries, sent together, all seeing the same moment."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ _IDENTITY = {"a": "always", "d": "by default"}
 _REPLICA = {"d": "DEFAULT", "n": "NOTHING", "f": "FULL"}
 _COMMANDS = {"*": "ALL", "r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
 _HAS_ENFORCED = 180000
-_BY_TABLE = (queries.CONSTRAINTS, queries.INDEXES, queries.TRIGGERS, queries.POLICIES)
 
 
 def read(
@@ -77,6 +76,7 @@ def _all(link: Link, held: dict[str, Any], enforced: str, *, views: bool) -> dic
         "constraints": queries.CONSTRAINTS.format(enforced=enforced),
         "indexes": queries.INDEXES,
         "triggers": queries.TRIGGERS,
+        "functions": queries.FUNCTIONS,
         "policies": queries.POLICIES,
         "sequences": queries.SEQUENCES,
         "types": queries.TYPES,
@@ -94,7 +94,7 @@ def _assembled(rows: dict[str, Rows], origin: Origin, *, named: bool) -> Catalog
     _add_constraints(parts, rows["constraints"])
     for table, name, text, unique, valid in rows["indexes"]:
         parts[table]["indexes"].append(definition.index(name, text, unique=unique, valid=valid))
-    for table, name, text, enabled, *_ in rows["triggers"]:
+    for table, name, text, enabled in rows["triggers"]:
         parts[table]["triggers"].append(definition.trigger(name, text, enabled))
     for table, *policy in rows["policies"]:
         parts[table]["policies"].append(_policy(policy))
@@ -108,7 +108,7 @@ def _assembled(rows: dict[str, Rows], origin: Origin, *, named: bool) -> Catalog
         sequences=_sorted(Sequence(*row) for row in rows["sequences"]),
         enums=_sorted(Enum(row[0], tuple(row[1])) for row in rows["types"] if row[2] is None),
         domains=_sorted(_domain(row) for row in rows["types"] if row[2] is not None),
-        functions=_sorted({_function(row[4], row[5]) for row in rows["triggers"] if row[5]}),
+        functions=_sorted(_function(*row) for row in rows["functions"]),
         views=_sorted(View(name, " ".join(text.split()).rstrip(";")) for name, text in rows.get("views", [])),
         origin=origin,
     )
