@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database import version
-from diwa_schema.database.failures import is_driver_error, unreachable
+from diwa_schema.database.failures import PERMISSION, brief, is_driver_error, sqlstate, unreachable
 from diwa_schema.database.ledger import LEDGER
 from diwa_schema.database.link import Link
 from diwa_schema.database.target import Target
-from diwa_schema.errors import SchemaEmpty, SchemaForeign, SchemaOutOfDate
+from diwa_schema.errors import PermissionMissing, SchemaEmpty, SchemaForeign, SchemaOutOfDate
 from diwa_schema.migrations.manifest import Manifest, load
 
 if TYPE_CHECKING:
@@ -37,14 +37,28 @@ def ensure_current(database: Database | None = None) -> None:
         SchemaTooNew: The database no longer works with this version; the message names what to install.
         NotAdopted: Ecto made the database, and it has not been taken over.
         SchemaForeign: The tables are another tool's, or the revision is unknown.
+        PermissionMissing: The role may not read where the schema stands.
         DatabaseUnreachable: There is no connection.
     """
     with _reading(database) as link:
-        history = load()
-        rows = _versions(link)
-        if len(rows) == 1 and rows[0][0] == history.head:
-            return
-        _judge(link, version.read(link, history.tables), history)
+        judge(link)
+
+
+def judge(link: Link) -> None:
+    """Return or raise as `ensure_current` does, for the database behind an open connection."""
+    history = load()
+    rows = _versions(link)
+    if len(rows) == 1 and rows[0][0] == history.head:
+        return
+    try:
+        _judge(link, version.read(link), history)
+    except Exception as error:
+        if sqlstate(error) != PERMISSION:
+            raise
+        raise PermissionMissing(
+            f"The database role may not read where the schema of {link.shown} stands: {brief(error)}",
+            next_step="Grant it the application's or the reader's role: diwa-schema roles prints them.",
+        ) from error
 
 
 def _versions(link: Link) -> list[tuple[Any, ...]]:

@@ -151,7 +151,7 @@ def _wanted(role: str, names: RoleNames, thing: Thing) -> frozenset[str]:
         return _NONE  # the owner's rights are its own
     if role == names.owner:
         return _OWNER.get(thing.kind, _NONE)
-    if thing.read_only and thing.kind in ("table", "sequence"):
+    if thing.read_only and thing.kind == "table":
         return _LOOK
     return (_APP if role == names.app else _READER)[thing.kind]
 
