@@ -194,7 +194,7 @@ def examine(database: Database | None = None, *, embedded: Embedded = None) -> A
     from diwa_schema.runner.adopt import examine as run
 
     with _reading(database, embedded) as link:
-        return run(link, version.read(link, load().tables))
+        return run(link, version.read(link))
 
 
 def drop(
@@ -301,7 +301,7 @@ def plan(
     from diwa_schema.runner import plan as planning
 
     with _reading(database, embedded) as link:
-        state = version.read(link, load().tables)
+        state = version.read(link)
         return planning.upgrade(state, load(), revision, link.shown, replay=replay)
 
 
@@ -319,7 +319,7 @@ def history(database: Database | None = None, *, embedded: Embedded = None) -> l
     from diwa_schema.database import ledger, version
 
     with _reading(database, embedded) as link:
-        state = version.read(link, ())
+        state = version.read(link)
         return ledger.entries(link, state.schema) if ledger.LEDGER in state.tables else []
 
 

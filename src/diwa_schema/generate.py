@@ -51,6 +51,7 @@ def document(release: str | None = None) -> dict[str, Any]:
             floor=module.floor,
             transactional=getattr(module, "transactional", True),
             irreversible=getattr(module, "irreversible", None),
+            leaves=tuple(getattr(module, "leaves", ())),
             drops=tuple(getattr(module, "drops", ())),
             stalls=getattr(module, "stalls", None),
             released=released.get(step.revision) or release,

@@ -51,7 +51,7 @@ class Status:
 def read(link: Link) -> Status:
     """Read where a database stands; nothing is written."""
     history = load()
-    state = version.read(link, history.tables)
+    state = version.read(link)
     known = state.revision is None or state.revision in history
     pending = history.between(state.revision, history.head) if known else ()
     return Status(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
 from diwa_schema.database import read_only
 from diwa_schema.database.ledger import LEDGER
 from diwa_schema.database.link import Link
+from diwa_schema.migrations.manifest import load
 
 VERSION = "diwa_schema_version"
 PROTECTION = "diwa_schema_protection"
@@ -18,6 +18,8 @@ REBUILT = "diwa_schema_kept_organizations"
 
 _CREATE = f"CREATE TABLE {VERSION} (version_num VARCHAR(32) NOT NULL PRIMARY KEY, floor VARCHAR(32))"
 _CREATE_PROTECTION = f"CREATE TABLE {PROTECTION} (protected_at TEXT NOT NULL, protected_by TEXT, reason TEXT)"
+
+_BOOKKEEPING = frozenset({VERSION, LEDGER, PROTECTION, ECTO, REBUILT})
 
 
 class Kind(StrEnum):
@@ -35,7 +37,7 @@ class State:
 
     Args:
         schema: The schema that unqualified names are created in ("main" on SQLite).
-        tables: Which of the asked-for tables exist there.
+        tables: Which tables of the schema, and of those that keep account of it, exist there.
         versions: The rows of the version table: revision and floor.
         ecto: The versions that Ecto has recorded; None without its table.
         protected: Whether the database is marked as protected.
@@ -48,6 +50,11 @@ class State:
     ecto: tuple[int, ...] | None = None
     protected: bool = False
     elsewhere: str | None = None
+
+    @property
+    def schema_tables(self) -> frozenset[str]:
+        """Which tables of the schema itself exist."""
+        return self.tables - _BOOKKEEPING
 
     @property
     def revision(self) -> str | None:
@@ -64,19 +71,18 @@ class State:
         """What the database is to this package."""
         if self.versions:
             return Kind.VERSIONED
-        if not self.tables - {VERSION, LEDGER, PROTECTION, ECTO, REBUILT}:
+        # At base there may be tables that were left for what is in them.
+        ours = self.schema_tables - load().leftovers if VERSION in self.tables else self.schema_tables
+        if not ours:
             return Kind.EMPTY
         return Kind.ECTO if self.ecto else Kind.FOREIGN
 
 
-def read(link: Link, tables: Collection[str]) -> State:
-    """Read where a database stands; nothing is written.
-
-    Args:
-        link: A connection to it.
-        tables: The names of the tables that belong to the schema.
-    """
-    schema, present, elsewhere = _present(link, [*tables, VERSION, LEDGER, PROTECTION, ECTO, REBUILT])
+def read(link: Link) -> State:
+    """Read where a database stands; nothing is written."""
+    history = load()
+    names = [*history.tables, *history.leftovers - set(history.tables), *_BOOKKEEPING]
+    schema, present, elsewhere = _present(link, names)
     prefix = f"{quoted(schema)}."
     versions = link.rows(f"SELECT version_num, floor FROM {prefix}{VERSION}") if VERSION in present else []
     ecto = None

@@ -34,6 +34,7 @@ class Revision:
         floor: The oldest head whose code still works afterwards; None leaves it as it was.
         transactional: Whether all of it runs in one transaction.
         irreversible: Why it cannot be reversed; None when it can.
+        leaves: The tables that reversing it leaves in place while there is something in them.
         drops: The tables and "table.column"s that reversing it drops.
         stalls: Why it holds a strong lock for longer than the stall allows; None when it does not.
         released: The version of the package that first contained it; None before that.
@@ -48,6 +49,7 @@ class Revision:
     floor: str | None = None
     transactional: bool = True
     irreversible: str | None = None
+    leaves: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
     stalls: str | None = None
     released: str | None = None
@@ -71,6 +73,11 @@ class Manifest:
         self.tables = tables
         self.ids = tuple(revision.revision for revision in revisions)
         self._position = {name: number for number, name in enumerate(self.ids)}
+
+    @property
+    def leftovers(self) -> frozenset[str]:
+        """The tables that may be there at base, with what was in them."""
+        return frozenset(table for revision in self.revisions for table in revision.leaves)
 
     @property
     def head(self) -> str:
@@ -154,7 +161,7 @@ def checksum_of(content: bytes) -> str:
 def parse(document: dict[str, Any]) -> Manifest:
     """Return the manifest that a document describes."""
     revisions = tuple(
-        Revision(**{**entry, "drops": tuple(entry.get("drops", ()))}) for entry in document["revisions"]
+        Revision(**{**entry, **{name: tuple(entry.get(name, ())) for name in ("drops", "leaves")}}) for entry in document["revisions"]
     )
     return Manifest(revisions, tuple(document["tables"]))
 

@@ -129,6 +129,25 @@ CREATE TABLE delegations (
     updated_at timestamp without time zone NOT NULL
 );
 
+CREATE TABLE diwa_schema_embedding_archive (
+    table_name character varying(63) NOT NULL,
+    row_id uuid NOT NULL,
+    digest character varying(64) NOT NULL,
+    kind character varying(255) NOT NULL,
+    value bytea NOT NULL,
+    reason text NOT NULL,
+    archived_at timestamp without time zone NOT NULL
+);
+
+CREATE TABLE diwa_schema_kept_values (
+    table_name character varying(63) NOT NULL,
+    row_id uuid NOT NULL,
+    column_name character varying(63) NOT NULL,
+    value text NOT NULL,
+    reason text NOT NULL,
+    kept_at timestamp without time zone NOT NULL
+);
+
 CREATE TABLE embedding_cache (
     id uuid NOT NULL,
     hash character varying(255) NOT NULL,
@@ -324,8 +343,8 @@ CREATE TABLE sync_queue (
 
 CREATE TABLE tala_operations (
     id uuid NOT NULL,
-    session_id character varying(255),
-    context_id character varying(255),
+    session_id uuid,
+    context_id uuid,
     tool_name character varying(255),
     params jsonb,
     actor character varying(255),
@@ -405,6 +424,12 @@ ALTER TABLE ONLY contexts
 
 ALTER TABLE ONLY delegations
     ADD CONSTRAINT delegations_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY diwa_schema_embedding_archive
+    ADD CONSTRAINT diwa_schema_embedding_archive_pkey PRIMARY KEY (table_name, row_id, digest);
+
+ALTER TABLE ONLY diwa_schema_kept_values
+    ADD CONSTRAINT diwa_schema_kept_values_pkey PRIMARY KEY (table_name, row_id, column_name);
 
 ALTER TABLE ONLY embedding_cache
     ADD CONSTRAINT embedding_cache_pkey PRIMARY KEY (id);
@@ -500,6 +525,8 @@ CREATE INDEX context_commits_context_id_index ON context_commits USING btree (co
 
 CREATE INDEX context_commits_hash_index ON context_commits USING btree (hash);
 
+CREATE INDEX context_registry_context_id_index ON context_registry USING btree (context_id);
+
 CREATE UNIQUE INDEX context_registry_name_index ON context_registry USING btree (name);
 
 CREATE INDEX context_relationships_source_context_id_index ON context_relationships USING btree (source_context_id);
@@ -591,6 +618,8 @@ CREATE UNIQUE INDEX shortcut_aliases_alias_name_index ON shortcut_aliases USING 
 CREATE INDEX sync_queue_status_priority_scheduled_at_index ON sync_queue USING btree (status, priority, scheduled_at);
 
 CREATE INDEX tala_operations_audit_hash_index ON tala_operations USING btree (audit_hash);
+
+CREATE INDEX tala_operations_context_id_index ON tala_operations USING btree (context_id);
 
 CREATE INDEX tala_operations_phi_flag_index ON tala_operations USING btree (phi_flag);
 

@@ -155,7 +155,7 @@ CREATE TABLE usage_records (
 	tokens_input INTEGER DEFAULT 0, 
 	tokens_output INTEGER DEFAULT 0, 
 	total_tokens INTEGER DEFAULT 0, 
-	cost_estimate DECIMAL(10, 6), 
+	cost_estimate DECIMAL(10,6), 
 	duration_ms INTEGER, 
 	inserted_at TEXT NOT NULL, 
 	updated_at TEXT NOT NULL, 
@@ -436,3 +436,24 @@ CREATE TABLE idempotency_log (
 );
 CREATE UNIQUE INDEX idempotency_log_context_id_client_id_index ON idempotency_log (context_id, client_id);
 CREATE INDEX idempotency_log_processed_at_index ON idempotency_log (processed_at);
+CREATE TABLE diwa_schema_embedding_archive (
+	table_name TEXT NOT NULL, 
+	row_id TEXT NOT NULL, 
+	digest TEXT NOT NULL, 
+	kind TEXT NOT NULL, 
+	value BLOB NOT NULL, 
+	reason TEXT NOT NULL, 
+	archived_at TEXT NOT NULL, 
+	CONSTRAINT diwa_schema_embedding_archive_pkey PRIMARY KEY (table_name, row_id, digest)
+);
+CREATE TABLE diwa_schema_kept_values (
+	table_name TEXT NOT NULL, 
+	row_id TEXT NOT NULL, 
+	column_name TEXT NOT NULL, 
+	value TEXT NOT NULL, 
+	reason TEXT NOT NULL, 
+	kept_at TEXT NOT NULL, 
+	CONSTRAINT diwa_schema_kept_values_pkey PRIMARY KEY (table_name, row_id, column_name)
+);
+CREATE INDEX tala_operations_context_id_index ON tala_operations (context_id);
+CREATE INDEX context_registry_context_id_index ON context_registry (context_id);

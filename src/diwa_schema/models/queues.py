@@ -50,7 +50,7 @@ class TalaOperation(Base):
 
     __tablename__ = "tala_operations"
 
-    id: Mapped[ServerId]
+    id: Mapped[ClientId]
     session_id: Mapped[str | None] = mapped_column(LooseId, index=True)
     """The id of a session; no foreign key. A database before head can hold any text here."""
     context_id: Mapped[str | None] = mapped_column(LooseId, index=True)

@@ -95,7 +95,7 @@ def adopt(runner: Runner, *, mend: bool) -> Report:
 
     with runner.explained(), runner.target.work() as link:
         runner.look(link)
-        with runner.locked(link, version.read(link, ()).schema) as held:
+        with runner.locked(link, version.read(link).schema) as held:
             state = runner.look(link)
             found = examine(link, state)
             if mend and found.differences:

@@ -31,7 +31,7 @@ class Keeper:
         from diwa_schema.migrations.manifest import load
 
         known = {int(revision) for revision in load().ids if revision <= LAST}
-        return cls(bool(known & set(read(link, ()).ecto or ())))
+        return cls(bool(known & set(read(link).ecto or ())))
 
     def record(self, link: Link, revision: str, *, applied: bool) -> None:
         """Record a revision as applied, or take its record away, inside the caller's transaction."""

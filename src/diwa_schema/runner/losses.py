@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.database.version import quoted
 from diwa_schema.errors import UsageError
+from diwa_schema.migrations.steps import aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +35,10 @@ def rows(link: Link, state: State, table: str) -> int:
     """Count the rows of a table; 0 where it does not exist."""
     if not columns(link, state, table):
         return 0
-    return int(link.value(f"SELECT count(*) FROM {quoted(state.schema)}.{quoted(table)}"))
+    kept = aside.kept_name(table)
+    # What was copied from a table that is brought back is no loss.
+    there = f" WHERE id NOT IN (SELECT id FROM {quoted(kept)})" if columns(link, state, kept) else ""
+    return int(link.value(f"SELECT count(*) FROM {quoted(state.schema)}.{quoted(table)}{there}"))
 
 
 def confirm(link: Link, lost: dict[str, int], typed: str | None, shown: str) -> None:

@@ -88,7 +88,7 @@ class Replay:
             if revision.transactional:
                 pace.short(lambda sa_: self._whole(plan, revision, sa_, work, entry, began, pace, keeper))
             else:
-                _single_step(revision, connection, work, pace)
+                _single_step(revision, connection, work, module.upgrade, pace)
                 pace.short(lambda _: self._record(plan, revision, entry, began, pace, keeper))
         except Exception as error:
             self._journal_failure(entry, error, pace.lock_waits)
@@ -169,11 +169,14 @@ def load(revision: Revision) -> ModuleType:
     return module
 
 
-def _single_step(revision: Revision, connection: sa.Connection, work: Callable[[], None], pace: Pace) -> None:
+def _single_step(
+    revision: Revision, connection: sa.Connection, work: Callable[[], None], upgrade: Callable[[], None], pace: Pace
+) -> None:
+    # On the way back there may be nothing to do.
     steps: list[str] = []
     with operations(connection, {"pace": pace, "steps": steps}):
         work()
-    if len(steps) != 1:
+    if len(steps) > 1 or (work is upgrade and not steps):
         raise MigrationFailed(
             f"Revision {revision.revision} is declared as not transactional and ran {len(steps)} steps, not one.",
             untouched="Its version row was not written; running it again finishes it.",

@@ -97,7 +97,7 @@ class Runner:
 
     def look(self, link: Link) -> version.State:
         """Read where the database stands, and refuse what the bypass may not reach."""
-        state = version.read(link, manifests.load().tables)
+        state = version.read(link)
         planning.refuse_protected(state, self.verdict, self.target.shown)
         return state
 

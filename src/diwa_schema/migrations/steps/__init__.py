@@ -11,6 +11,13 @@ from __future__ import annotations
 
 from diwa_schema.migrations.steps.archive import create_embedding_archive, drop_embedding_archive
 from diwa_schema.migrations.steps.backfill import backfill
+from diwa_schema.migrations.steps.buffer import (
+    copy_kept_rows,
+    create_kept_values,
+    drop_or_bring_back,
+    make_ids_texts,
+    make_ids_uuids,
+)
 from diwa_schema.migrations.steps.constraints import add_check, add_foreign_key, set_not_null
 from diwa_schema.migrations.steps.dialects import (
     add_column_with_first_value,
@@ -40,15 +47,20 @@ __all__ = [
     "add_indexed_columns",
     "add_reference",
     "backfill",
+    "copy_kept_rows",
     "create_embedding_archive",
     "create_index_concurrently",
     "create_index_on_postgresql",
+    "create_kept_values",
     "create_vector_extension",
     "drop_embedding_archive",
     "drop_index_concurrently",
     "drop_indexed_columns",
+    "drop_or_bring_back",
     "drop_table_unless_filled",
     "index_name",
+    "make_ids_texts",
+    "make_ids_uuids",
     "only_on_postgresql",
     "retype_embedding",
     "set_not_null",

@@ -36,7 +36,9 @@ def _rename(before: str, after: str, renamed: object) -> None:
     name = renamed if callable(renamed) else str
     if connection.dialect.name == "sqlite":
         indexes = connection.execute(
-            sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :table AND sql IS NOT NULL"),
+            sa.text(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :table AND sql IS NOT NULL"
+            ),
             {"table": before},
         ).all()
         op.rename_table(before, after)
@@ -46,7 +48,9 @@ def _rename(before: str, after: str, renamed: object) -> None:
             _, _, rest = text.partition(" ON ")
             unique = "UNIQUE " if text.upper().startswith("CREATE UNIQUE") else ""
             columns = rest[rest.index("(") :]
-            op.execute(f"CREATE {unique}INDEX {quoted(connection, name(index))} ON {quoted(connection, after)} {columns}")
+            op.execute(
+                f"CREATE {unique}INDEX {quoted(connection, name(index))} ON {quoted(connection, after)} {columns}"
+            )
         return
     found = connection.scalars(
         sa.text(
@@ -57,4 +61,6 @@ def _rename(before: str, after: str, renamed: object) -> None:
     ).all()
     op.rename_table(before, after)
     for index in found:
-        op.execute(f"ALTER INDEX {quoted(connection, index)} RENAME TO {quoted(connection, name(index)[:63])}")
+        op.execute(
+            f"ALTER INDEX {quoted(connection, index)} RENAME TO {quoted(connection, name(index)[:63])}"
+        )

@@ -102,6 +102,13 @@ class Replacement:
         )
         return [str(row) for (row,) in rows]
 
+    def count_noted(self, connection: sa.Connection) -> int:
+        """Return how many rows were written meanwhile."""
+        if not lookup.table_exists(connection, self.notes):
+            return 0
+        notes = qualified(connection, self.notes)
+        return int(connection.scalar(sa.text(f"SELECT count(DISTINCT row_id) FROM {notes}")) or 0)
+
     def forget(self, connection: sa.Connection, rows: Sequence[str]) -> None:
         """Delete the notes on rows that this transaction has locked and taken over."""
         connection.execute(

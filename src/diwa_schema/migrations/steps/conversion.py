@@ -36,7 +36,7 @@ def _numbers(text: str) -> list[float]:
 
 def _fits_single_precision(numbers: list[float]) -> bool:
     try:
-        struct.pack(f"{len(numbers)}f", *numbers)
+        struct.pack(f"<{len(numbers)}f", *numbers)
     except OverflowError:
         return False
     return True

@@ -56,7 +56,7 @@ def column_types(connection: sa.Connection, table: str) -> dict[str, str]:
         ),
         {"name": table},
     )
-    return dict(found.tuples().all())
+    return {name: str(kind) for name, kind in found}
 
 
 def estimated_rows(connection: sa.Connection, table: str) -> int:

@@ -26,6 +26,8 @@ COLUMN = "embedding"
 _WEIGHT = 40
 # As many rows are taken over in milliseconds, so the swap may do it while it keeps everybody out.
 _IN_SWAP = 10
+# Times that the swap is tried when more than that was written since the last batch.
+_ROUNDS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,28 +191,43 @@ class Retyping:
         return len(noted)
 
     def _swap(self) -> None:
-        pace, allowed = self.on.pace, _IN_SWAP
-        while True:
+        """Put the new column in place, once so little is left to take over that the swap can do it."""
+        pace = self.on.pace
+        for _ in range(_ROUNDS):
             indexes = pace.long(self.replacement.indexes)
             for index in indexes:
                 build_index(self.on, index.built, _builder(index))
-            pace.batches(
-                lambda connection, size: self._catch_up(connection, max(1, size // _WEIGHT)),
-                0,
-                f"{self.replacement.table}: rows written meanwhile",
-            )
-            if pace.short(lambda connection: self._try_swap(connection, indexes, allowed)):  # noqa: B023
+            self._catch_up_once()
+            if pace.short(lambda connection: self._try_swap(connection, indexes)):  # noqa: B023
                 return
-            allowed *= 2
+        raise MigrationFailed(
+            f"Embeddings of {self.replacement.table} are written faster than they can be taken over.",
+            untouched="The column is as it was; what was converted so far is kept beside it.",
+            next_step="Type the same command again when there is less traffic: it goes on from there.",
+        )
 
-    def _try_swap(self, connection: sa.Connection, indexes: Sequence[Carried], allowed: int) -> bool:
+    def _catch_up_once(self) -> None:
+        """Take over as many rows as are noted now; what is written meanwhile is for the next time."""
+        left = self.on.pace.long(self.replacement.count_noted)
+
+        def batch(connection: sa.Connection, size: int) -> int:
+            nonlocal left
+            if left <= _IN_SWAP:
+                return 0
+            taken = self._catch_up(connection, max(1, size // _WEIGHT))
+            left -= taken
+            return taken
+
+        self.on.pace.batches(batch, left, f"{self.replacement.table}: rows written meanwhile")
+
+    def _try_swap(self, connection: sa.Connection, indexes: Sequence[Carried]) -> bool:
         """Swap, unless too much was written meanwhile to take it over at once, or another index came up."""
         self.replacement.lock(connection)
-        if len(self.replacement.noted(connection, allowed + 1)) > allowed:
+        if self.replacement.count_noted(connection) > _IN_SWAP:
             return False
         if self.replacement.indexes(connection) != indexes:
             return False
-        self._catch_up(connection, allowed)
+        self._catch_up(connection, _IN_SWAP)
         self.replacement.swap(connection, indexes)
         position.end(connection, self._name)
         return True

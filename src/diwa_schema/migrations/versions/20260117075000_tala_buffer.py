@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from diwa_schema.migrations import steps
 from diwa_schema.models.types import Document, ShortText, Timestamp, UniqueId
 
 revision = "20260117075000"
@@ -33,4 +34,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("tala_operations")
+    steps.drop_or_bring_back("tala_operations")

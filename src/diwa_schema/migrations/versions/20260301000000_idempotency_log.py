@@ -16,6 +16,7 @@ depends_on = None
 
 phase = "expand"
 floor = None
+leaves = ("idempotency_log",)
 
 
 def upgrade() -> None:

@@ -1,0 +1,25 @@
+"""Create the tables for values that a column of today cannot hold, so that every database ends in one shape.
+
+Reversed, each is dropped only while there is nothing in it.
+"""
+
+from diwa_schema.migrations import steps
+
+revision = "20260302000000"
+down_revision = "20260301000000"
+branch_labels = None
+depends_on = None
+
+phase = "expand"
+floor = None
+leaves = ("diwa_schema_embedding_archive", "diwa_schema_kept_values")
+
+
+def upgrade() -> None:
+    steps.create_embedding_archive()
+    steps.create_kept_values()
+
+
+def downgrade() -> None:
+    steps.drop_table_unless_filled("diwa_schema_kept_values")
+    steps.drop_table_unless_filled("diwa_schema_embedding_archive")

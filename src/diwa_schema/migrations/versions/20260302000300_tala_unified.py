@@ -1,0 +1,34 @@
+"""Give the buffer of tool operations one shape, and take over what the agent's own tables hold.
+
+The agent's code binds session and context as uuids; no other code that uses the buffer is known. A session or context that is no uuid is kept as a value.
+"""
+
+from alembic import op
+
+from diwa_schema.migrations import steps
+
+revision = "20260302000300"
+down_revision = "20260302000200"
+branch_labels = None
+depends_on = None
+
+phase = "expand"
+floor = None
+
+
+def upgrade() -> None:
+    steps.make_ids_uuids()
+    op.create_index("tala_operations_context_id_index", "tala_operations", ["context_id"])
+    steps.copy_kept_rows(
+        "tala_operations",
+        ("id", "session_id", "context_id", "tool_name", "params", "actor", "status", "inserted_at"),
+    )
+    steps.copy_kept_rows(
+        "idempotency_log",
+        ("id", "context_id", "client_id", "tool_name", "result_id", "status", "error_reason", "processed_at"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("tala_operations_context_id_index", "tala_operations")
+    steps.make_ids_texts()
