@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -69,8 +71,9 @@ def build(session: nox.Session) -> None:
     built = folder / "dist"
     shutil.rmtree(built, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(built), silent=True)
-    (wheel,) = built.glob("*.whl")
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
     check_content(session, wheel)
+    check_sources(session, sdist)
     use(session, wheel.resolve(), folder.resolve())
 
 
@@ -89,24 +92,34 @@ def check_content(session: nox.Session, wheel: Path) -> None:
         session.error("the wheel lacks the LICENSE")
 
 
+def check_sources(session: nox.Session, sdist: Path) -> None:
+    """Fail unless the sdist holds what building, reading and testing need."""
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    needed = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "noxfile.py", "tests/conftest.py"}
+    if not needed <= names:
+        session.error(f"the sdist lacks {needed - names}")
+
+
 def use(session: nox.Session, wheel: Path, folder: Path) -> None:
-    """Install the wheel into an environment of its own and run it from an empty folder."""
-    environment, empty = folder / "environment", folder / "empty"
-    for old in (environment, empty):
-        shutil.rmtree(old, ignore_errors=True)
-    empty.mkdir()
+    """Install the wheel and both examples into a new environment and run them from an empty folder."""
+    environment = folder / "environment"
+    shutil.rmtree(environment, ignore_errors=True)
     session.run("python", "-m", "venv", str(environment))
-    python = str(environment / "bin" / "python")
-    session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}[binary]", external=True)
-    with session.chdir(empty):
-        for arguments in (
-            ["--version"],
-            ["upgrade", "--embedded", "diwa.db"],
-            ["status", "--embedded", "diwa.db"],
+    programs = environment / "bin"
+    examples = [str(path.resolve()) for path in Path("examples").iterdir()]
+    pip = [str(programs / "python"), "-m", "pip", "install", "--quiet"]
+    session.run(*pip, f"{wheel}[binary]", *examples, external=True)
+    with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
+        session.run(str(programs / "python"), "-W", "error", "-c", "import diwa_schema.models", external=True)
+        for program, arguments, code in (
+            ("diwa-schema", "--version", 0),
+            ("python", "-m diwa_schema upgrade --embedded diwa.db", 0),
+            ("diwa-schema", "status --embedded diwa.db", 0),
+            ("diwa-agent-migrate", "--url sqlite:///shared.db", 3),
+            ("diwa-cloud-migrate", "--url sqlite:///shared.db", 0),
         ):
-            session.run(python, "-m", "diwa_schema", *arguments, external=True)
-        session.run(str(environment / "bin" / "diwa-schema"), "history", external=True, silent=True)
-        session.run(python, "-W", "error", "-c", "import diwa_schema.models", external=True)
+            session.run(str(programs / program), *arguments.split(), success_codes=[code], external=True)
 
 
 @nox.session
