@@ -332,3 +332,122 @@ DRIFTS = (
         since=16,
     ),
 )
+
+
+def rewritten(table: str, old: str, new: str) -> str:
+    """SQL that gives a SQLite table another text, as if it had been created so."""
+    old, new = old.replace("'", "''"), new.replace("'", "''")
+    return (
+        "PRAGMA writable_schema = ON;"
+        f"UPDATE sqlite_master SET sql = replace(sql, '{old}', '{new}') WHERE name = '{table}';"
+        "PRAGMA writable_schema = RESET"
+    )
+
+
+DRIFTS_SQLITE = (
+    Drift(
+        "ALTER TABLE animals ADD COLUMN age INTEGER",
+        "column age is not part of the schema on animals",
+        safe=False,
+    ),
+    Drift("ALTER TABLE animals DROP COLUMN tags", "column tags is missing on animals"),
+    Drift("ALTER TABLE animals DROP COLUMN seen_at", "column seen_at is missing on animals"),
+    Drift(
+        "ALTER TABLE animals RENAME COLUMN tags TO labels",
+        "column tags is named labels on animals",
+        safe=False,
+    ),
+    Drift(
+        rewritten("animals", "partner_id INTEGER", "partner_id TEXT"),
+        "column partner_id on animals is TEXT, should be INTEGER",
+    ),
+    Drift(
+        rewritten("animals", "DEFAULT 'nobody' NOT NULL COLLATE", "DEFAULT 'nobody' COLLATE"),
+        "column name on animals is TEXT collate NOCASE default 'nobody',"
+        " should be TEXT collate NOCASE not null default 'nobody'",
+    ),
+    Drift(
+        rewritten("animals", "DEFAULT ('pending')", "DEFAULT 'completed'"),
+        "column status on animals is TEXT default 'completed', should be TEXT default 'pending'",
+    ),
+    Drift(
+        rewritten("animals", " COLLATE NOCASE", ""),
+        "column name on animals is TEXT not null default 'nobody',"
+        " should be TEXT collate NOCASE not null default 'nobody'",
+    ),
+    Drift(
+        rewritten("animals", "upper(name)", "lower(name)"),
+        "column shout on animals is TEXT generated as (lower(name)) virtual,"
+        " should be TEXT generated as (upper(name)) virtual",
+    ),
+    Drift(
+        rewritten(
+            "animals", "CONSTRAINT animals_keeper_id_fkey REFERENCES keepers (id) ON DELETE CASCADE", ""
+        ),
+        "foreign key animals_keeper_id_fkey is missing on animals",
+    ),
+    Drift(
+        rewritten("animals", "ON DELETE CASCADE", "ON DELETE SET NULL"),
+        "foreign key animals_keeper_id_fkey on animals is (keeper_id) references keepers (id) on delete set null,"
+        " should be (keeper_id) references keepers (id) on delete cascade",
+    ),
+    Drift(
+        rewritten("animals", "DEFERRABLE INITIALLY DEFERRED", ""),
+        "foreign key animals_partner_id_fkey on animals is (partner_id) references animals (id),"
+        " should be (partner_id) references animals (id) deferrable initially deferred",
+    ),
+    Drift(
+        rewritten(
+            "animals", "tame INTEGER DEFAULT true", "tame INTEGER DEFAULT true REFERENCES animals (id)"
+        ),
+        "foreign key animals_tame_fkey is not part of the schema on animals",
+        safe=False,
+    ),
+    Drift(
+        rewritten("animals", "'completed')", "'completed', 'lost')"),
+        "check animals_status_check on animals is (status IN ('pending', 'completed', 'lost')),"
+        " should be (status IN ('pending', 'completed'))",
+    ),
+    Drift(
+        rewritten("animals", "CONSTRAINT animals_weight_check CHECK (weight > 0)", ""),
+        "check animals_weight_check is missing on animals",
+    ),
+    Drift("DROP INDEX animals_status_index", "index animals_status_index is missing on animals"),
+    Drift(
+        "DROP INDEX animals_live_index; CREATE INDEX animals_live_index ON animals (keeper_id, weight)",
+        "index animals_live_index on animals is (keeper_id, weight),"
+        " should be (keeper_id, weight DESC) where status = 'pending'",
+    ),
+    Drift(
+        "DROP INDEX animals_lower_name_index; CREATE INDEX animals_lower_name_index ON animals (lower(name))",
+        "index animals_lower_name_index on animals is (lower(name)), should be unique (lower(name))",
+    ),
+    Drift(
+        "CREATE INDEX animals_tags ON animals (tags)",
+        "index animals_tags is not part of the schema on animals",
+        safe=False,
+        severity="note",
+    ),
+    Drift(
+        "CREATE UNIQUE INDEX keepers_name ON keepers (name)",
+        "index keepers_name is not part of the schema on keepers",
+        safe=False,
+    ),
+    Drift("DROP TRIGGER animals_touch", "trigger animals_touch is missing on animals"),
+    Drift(
+        "CREATE TRIGGER spy AFTER DELETE ON animals BEGIN SELECT 1; END",
+        "trigger spy is not part of the schema on animals",
+        safe=False,
+    ),
+    Drift(
+        "DROP TRIGGER animals_touch; CREATE TRIGGER animals_touch AFTER INSERT ON animals BEGIN SELECT 1; END",
+        "trigger animals_touch on animals is AFTER INSERT BEGIN SELECT 1; END, should be AFTER UPDATE OF NAME BEGIN"
+        " UPDATE animals SET seen_at = CURRENT_TIMESTAMP WHERE id = NEW.id; END",
+    ),
+    Drift("DROP VIEW light_animals", "view light_animals is missing"),
+    Drift(
+        "DROP VIEW light_animals; CREATE VIEW light_animals AS SELECT id, name FROM animals WHERE weight < 2",
+        "view light_animals is CREATE VIEW light_animals AS SELECT id, name FROM animals WHERE weight < 2,"
+        " should be CREATE VIEW light_animals AS SELECT id, name FROM animals WHERE weight < 1",
+    ),
+)

@@ -1,6 +1,8 @@
 """Every kind of drift is found, alone, in words; the statement that is printed makes it go away."""
 
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,7 +16,7 @@ from diwa_schema.database.target import Target
 from tests.catalog import zoo
 from tests.catalog.drifts import DRIFTS, Drift
 from tests.fixtures_databases import database_name
-from tests.fixtures_server import Server
+from tests.fixtures_server import Server, wheel_programs
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,43 @@ def test_a_view_in_the_place_of_a_table_is_set_aside(live: Link, expected: Catal
     mend(live, differences(live, expected))
     assert differences(live, expected) == ()
     assert live.value("SELECT count(*) FROM keepers_aside") == 2
+
+
+def test_psql_runs_what_is_printed(
+    new_database: Callable[..., str], template: str, expected: Catalog, tmp_path: Path
+) -> None:
+    url = new_database(template)
+    with Target.of(url).connect() as live:
+        live.script(
+            "DROP INDEX animals_status_index; ALTER TABLE animals DROP CONSTRAINT animals_keeper_id_fkey;"
+            "ALTER TABLE animals ADD extra int UNIQUE; ALTER TABLE animals RENAME COLUMN notes TO remarks;"
+            "ALTER TABLE keepers DROP CONSTRAINT keepers_pkey; ALTER TABLE animals ALTER name DROP NOT NULL;"
+            "CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END';"
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'animals_live_index'::regclass;"
+            "ALTER TABLE animals DISABLE TRIGGER USER, DROP CONSTRAINT animals_status_check"
+        )
+        found = differences(live, expected)
+        script = tmp_path / "mend.sql"
+        script.write_text("\n".join(one.statement for one in found))
+        psql = [str(wheel_programs() / "psql"), "-v", "ON_ERROR_STOP=1", "-q", "-f", str(script), url]
+        subprocess.run(psql, check=True)
+
+        assert len(found) == 12
+        assert differences(live, expected) == ()
+
+
+def test_a_schema_is_the_same_after_it_was_dumped_and_loaded(
+    new_database: Callable[..., str], template: str, expected: Catalog
+) -> None:
+    first, second = new_database(template), new_database()
+    dump = subprocess.run([wheel_programs() / "pg_dump", first], check=True, capture_output=True).stdout
+    loaded = subprocess.run(
+        [wheel_programs() / "psql", "-q", second], input=dump, capture_output=True, check=True
+    )
+
+    with Target.of(second).connect() as live:
+        assert read(live, views=zoo.VIEWS) == expected, loaded.stderr
+        assert differences(live, expected) == ()
 
 
 def test_an_untouched_schema_has_no_difference(live: Link, expected: Catalog) -> None:

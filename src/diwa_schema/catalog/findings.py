@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,10 +139,15 @@ def _followed(live: Catalog, expected: Catalog) -> tuple[Catalog, dict[str, dict
 def _column_pairs(found: Table, expected: Table, dialect: str) -> dict[str, str]:
     missing = [column for column in expected.columns if found.column(column.name) is None]
     extra = [column for column in found.columns if expected.column(column.name) is None]
+    alike = [
+        (one, other)
+        for one in missing
+        for other in extra
+        if not differing(other, one, found.name, dialect=dialect)
+    ]
     # With several candidates nobody can say which column became which.
-    if len(missing) != 1 or len(extra) != 1:
-        return {}
-    return {other.name: one.name for one, other in _matches(missing, extra, found.name, dialect)}
+    ones, others = Counter(one.name for one, _ in alike), Counter(other.name for _, other in alike)
+    return {other.name: one.name for one, other in alike if ones[one.name] == others[other.name] == 1}
 
 
 def _with_names(table: Table, names: dict[str, dict[str, str]]) -> Table:

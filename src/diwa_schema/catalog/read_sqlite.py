@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -62,6 +63,24 @@ class _Parts:
 
 def read(link: Link, tables: Collection[str] | None, views: Collection[str] = ()) -> Catalog:
     """Read the catalog of a SQLite database; see `diwa_schema.catalog.read.read`."""
+    with _one_moment(link):
+        return _read(link, tables, views)
+
+
+@contextmanager
+def _one_moment(link: Link) -> Iterator[None]:
+    """Let all queries see one state."""
+    if link.raw.in_transaction:
+        yield
+        return
+    link.raw.execute("BEGIN")
+    try:
+        yield
+    finally:
+        link.raw.execute("ROLLBACK")
+
+
+def _read(link: Link, tables: Collection[str] | None, views: Collection[str]) -> Catalog:
     objects = link.rows(_OBJECTS)
     parts = _Parts(
         columns=_grouped(link.rows(_COLUMNS)),
@@ -143,7 +162,7 @@ def _foreign_keys(
     for number, own in enumerate(_grouped((str(row[0]), *row[1:]) for row in rows).values()):
         columns = tuple(row[0] for row in own)
         _, references, _, on_update, on_delete = own[0]
-        name, deferrable = declared.foreign_keys[number]
+        name, deferrable = dict(enumerate(declared.foreign_keys)).get(number, (None, None))
         yield ForeignKey(
             name or f"{table}_{'_'.join(columns)}_fkey",
             columns,
