@@ -14,6 +14,7 @@ from diwa_schema.migrations.steps.backfill import backfill
 from diwa_schema.migrations.steps.buffer import (
     copy_kept_rows,
     create_kept_values,
+    drop_kept_values,
     drop_or_bring_back,
     make_ids_texts,
     make_ids_uuids,
@@ -56,6 +57,7 @@ __all__ = [
     "drop_embedding_archive",
     "drop_index_concurrently",
     "drop_indexed_columns",
+    "drop_kept_values",
     "drop_or_bring_back",
     "drop_table_unless_filled",
     "index_name",

@@ -7,6 +7,7 @@ from alembic import op
 
 from diwa_schema.migrations.steps import aside
 from diwa_schema.migrations.steps.pace import dialect, offline
+from diwa_schema.migrations.steps.tables import drop_table_unless_filled
 from diwa_schema.models.types import LongText, ShortText, Timestamp, UniqueId
 
 TABLE = "tala_operations"
@@ -29,6 +30,14 @@ def create_kept_values() -> None:
         sa.PrimaryKeyConstraint("table_name", "row_id", "column_name", name=f"{KEPT}_pkey"),
         if_not_exists=True,
     )
+
+
+def drop_kept_values() -> None:
+    """Drop the table of kept values while there is nothing in it; on SQLite there never is."""
+    if dialect() == "sqlite":
+        op.drop_table(KEPT)
+    else:
+        drop_table_unless_filled(KEPT)
 
 
 def make_ids_uuids() -> None:

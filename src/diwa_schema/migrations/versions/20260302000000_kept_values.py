@@ -21,5 +21,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    steps.drop_table_unless_filled("diwa_schema_kept_values")
+    steps.drop_kept_values()
     steps.drop_table_unless_filled("diwa_schema_embedding_archive")
