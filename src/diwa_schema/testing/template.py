@@ -1,0 +1,88 @@
+"""The database that test databases are copied from: built once for a state of the history and kept."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from diwa_schema.api import migrate
+from diwa_schema.database.failures import driver
+from diwa_schema.database.target import Target
+from diwa_schema.guard import OwnDatabase
+from diwa_schema.testing.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from diwa_schema.testing.server import Server
+
+PREFIX = "diwa_template_"
+UNUSED = timedelta(days=7)  # after which a template is dropped
+_NOTED = timedelta(days=1)  # how exactly its last use is known
+
+_HAS_VECTOR = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
+_OTHERS = """
+SELECT d.datname::text, d.datistemplate, shobj_description(d.oid, 'pg_database') FROM pg_database d
+WHERE starts_with(d.datname, %s) AND d.datname <> %s AND pg_has_role(d.datdba, 'USAGE')
+  AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)
+"""
+
+
+def prepare(server: Server) -> str:
+    """Return the name of the template for the installed history, built if it is not there.
+
+    Raises:
+        DiwaSchemaError: It cannot be built.
+    """
+    # Tables belong to the role that builds them, and embeddings are vectors where the server has pgvector.
+    name = PREFIX + fingerprint(server.role, str(server.link.value(_HAS_VECTOR)))
+    server.use(name)
+    if not _finished(server, name):
+        with server.building(name):
+            if not _finished(server, name):
+                _build(server, name)
+    _note_use(server, name)
+    _drop_unused(server, name)
+    return name
+
+
+def _finished(server: Server, name: str) -> bool:
+    # It becomes a template in the last statement that builds it: one that is none was left half-built.
+    return bool(server.link.value("SELECT datistemplate FROM pg_database WHERE datname = %s", (name,)))
+
+
+def _build(server: Server, name: str) -> None:
+    server.link.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    server.link.execute(f"CREATE DATABASE {name}")
+    url = server.address.database(name)
+    with OwnDatabase(Target.of(url).identity):
+        migrate(url)
+    server.link.execute(f"ALTER DATABASE {name} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
+
+
+def _note_use(server: Server, name: str) -> None:
+    used = server.link.value(
+        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", (name,)
+    )
+    if _idle(used) < _NOTED:
+        return
+    with suppress(driver("postgresql").Error):  # another worker notes it at this moment
+        server.link.execute(
+            f"COMMENT ON DATABASE {name} IS 'last used {datetime.now(UTC):%Y-%m-%d %H:%M:%S}'"
+        )
+
+
+def _idle(comment: str | None) -> timedelta:
+    with suppress(ValueError):
+        moment = datetime.strptime(comment or "", "last used %Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - said next
+        return datetime.now(UTC) - moment.replace(tzinfo=UTC)
+    return timedelta.max
+
+
+def _drop_unused(server: Server, name: str) -> None:
+    for other, finished, comment in server.link.rows(_OTHERS, (PREFIX, name)):
+        if finished and _idle(comment) < UNUSED:
+            continue
+        with server.unused(other) as free, suppress(driver("postgresql").Error):
+            if free:
+                server.link.execute(f"ALTER DATABASE {other} WITH IS_TEMPLATE false")
+                server.link.execute(f"DROP DATABASE IF EXISTS {other}")
