@@ -1,9 +1,10 @@
-"""The command `repo-check`: whether a repository holds what its role lets it hold."""
+"""The commands of a repository: `repo-check` tells what it must not hold, `init` adds what it needs."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from diwa_schema.cli.command import Commands, Result, add
 from diwa_schema.cli.options import add_guard
@@ -13,7 +14,7 @@ TEXT, GITHUB = "text", "github"
 
 
 def register(commands: Commands) -> None:
-    """Add `repo-check` to the parser."""
+    """Add `repo-check` and `init` to the parser."""
     check = add(
         commands, "repo-check", run_check, help="fail on migrations that this repository must not have"
     )
@@ -29,6 +30,11 @@ def register(commands: Commands) -> None:
         default=GITHUB if os.environ.get("GITHUB_ACTIONS") == "true" else TEXT,
         help="github adds annotations of the changed files; the default in a GitHub workflow",
     )
+    init = add(commands, "init", run_init, help="add the shim, the settings, the hook and the workflow")
+    add_guard(init)
+    how = init.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="only show the diff")
+    how.add_argument("--yes", action="store_true", help="do not ask after the diff, on a terminal")
 
 
 def run_check(args: argparse.Namespace) -> Result:
@@ -39,3 +45,25 @@ def run_check(args: argparse.Namespace) -> Result:
     report = check(base=args.base, repo=args.repo)
     lines = [*report.lines(), *(github_annotations(report) if args.format == GITHUB else ())]
     return Result(report.as_dict(), "\n".join(lines), CheckFailed.exit_code if report.errors else 0)
+
+
+def run_init(args: argparse.Namespace) -> Result:
+    """Show what a repository lacks as a diff, then write it. What is there is never overwritten."""
+    from diwa_schema.repository.init import apply, plan
+
+    wanted = plan(repo=args.repo)
+    if not args.json:
+        sys.stdout.write(wanted.diff())
+        sys.stdout.flush()
+    write = bool(wanted.additions) and not args.dry_run and (args.yes or args.json or _confirmed())
+    if write:
+        apply(wanted)
+    files = ", ".join(addition.path for addition in wanted.additions)
+    done = f"Written: {files}" if write else f"Not written: {files}" if files else "Nothing is missing."
+    return Result({**wanted.as_dict(), "written": write}, "\n".join((*wanted.notes, done)))
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        return True
+    return input("Write this? [y/N] ").strip().lower() in {"y", "yes"}

@@ -14,13 +14,12 @@ from diwa_schema.repository import changes, ddl, directories, own, ported
 from diwa_schema.repository.base import Base
 from diwa_schema.repository.changes import Change
 from diwa_schema.repository.directories import Directories
-from diwa_schema.repository.evidence import collect
 from diwa_schema.repository.findings import Finding, Level, Report
 from diwa_schema.repository.git import LINK, Entry, Git
+from diwa_schema.repository.identity import OWN, identify
 from diwa_schema.repository.ported import Ported
-from diwa_schema.repository.roles import REPOSITORIES, Evidence, Role, weigh
+from diwa_schema.repository.roles import Role
 
-OWN = "diwa-schema"
 PYPROJECT = "pyproject.toml"
 
 
@@ -40,20 +39,14 @@ def check(directory: Path | None = None, *, base: str | None = None, repo: str |
         git = Git.open(directory or Path.cwd())
     except FileNotFoundError:
         raise UsageError("The working directory no longer exists.", next_step="cd into a checkout.") from None
-    evidence = collect(repo, git.root)
-    role = weigh(evidence)
-    names = {one.name for one in evidence if one.role is role}
-    if role is Role.UNKNOWN:
-        raise _unknown(evidence)
-    if OWN in names:
+    role, name = identify(git.root, repo)
+    if name == OWN:
         found = bases.find(git, base)
-        return _report(role, OWN, found, list(own.findings(git, found)))
+        return _report(role, name, found, list(own.findings(git, found)))
     if role is Role.OWNER:
-        return Report(
-            role, min(names), "", notes=(f"{min(names)} owns the schema: there is nothing to fail.",)
-        )
+        return Report(role, name, "", notes=(f"{name} owns the schema: there is nothing to fail.",))
     found = bases.find(git, base)
-    return _report(role, min(names), found, list(_consumer(git, found)))
+    return _report(role, name, found, list(_consumer(git, found)))
 
 
 def _report(role: Role, name: str, base: Base, findings: list[Finding]) -> Report:
@@ -133,17 +126,3 @@ def _disagreements(git: Git, entries: dict[str, Ported]) -> Iterator[Finding]:
             what = f"{entry.file} is named here, but there is no such file."
             yield Finding(Level.WARNING, ported.PATH, what, line=entry.line)
         yield from ported.disagreements(entry, contents)
-
-
-def _unknown(evidence: tuple[Evidence, ...]) -> UsageError:
-    unread = [one.source for one in evidence if one.role is Role.UNKNOWN]
-    if unread:
-        return UsageError(
-            "What may name this repository cannot be read.", next_step=f"Mend {'; '.join(unread)}."
-        )
-    listed = ", ".join(f"{one.name} ({one.source})" for one in evidence) or "nothing"
-    return UsageError(
-        f"No known repository is recognised here; what speaks: {listed}.",
-        next_step=f"Say which it is ({', '.join(REPOSITORIES)}): --repo NAME, DIWA_REPO, or "
-        '[tool.diwa-schema] repo = "NAME" in pyproject.toml.',
-    )

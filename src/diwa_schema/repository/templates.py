@@ -1,0 +1,93 @@
+"""The texts that `init` writes into a repository."""
+
+from __future__ import annotations
+
+from importlib_metadata import version
+
+HOOK_ID = "diwa-schema-repo-check"
+CHECKOUT = "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0"
+
+
+def shim(name: str, *, runnable: bool) -> str:
+    """Return the module that hands migrations over.
+
+    Args:
+        name: The repository.
+        runnable: Whether it is started by its file and not by a console script.
+    """
+    end = '\n\nif __name__ == "__main__":\n    sys.exit(main())\n' if runnable else ""
+    return f'''"""`{name}-migrate`: diwa-schema upgrades the shared schema, if its guard lets {name} do it."""
+
+import sys
+
+from diwa_schema.cli import main as diwa_schema
+
+
+def main() -> int:
+    """Upgrade the schema."""
+    return diwa_schema(["upgrade", "--repo", "{name}", *sys.argv[1:]])
+{end}'''
+
+
+def mix_aliases() -> dict[str, str]:
+    """Return what mix's own migration tasks become."""
+    commands = {"ecto.migrate": "upgrade", "ecto.rollback": "rollback", "ecto.drop": "drop"}
+    return {task: f'&diwa_schema(["{command}" | &1])' for task, command in commands.items()}
+
+
+def mix_function(name: str) -> str:
+    """Return the function that mix's aliases call; it ends mix with the exit code of the command."""
+    return f"""  # The shared schema is changed by diwa-schema alone; its guard decides who may.
+  defp diwa_schema(arguments) do
+    command = ["-m", "diwa_schema"] ++ arguments ++ ["--repo", "{name}"]
+    {{_, status}} = System.cmd("python3", command, into: IO.stream(:stdio, :line))
+    if status != 0, do: exit({{:shutdown, status}})
+  end
+"""
+
+
+def pre_commit_entry() -> str:
+    """Return the hook, run by the package that the repository has installed."""
+    return f"""\
+- repo: local
+  hooks:
+    - id: {HOOK_ID}
+      name: no migrations outside of diwa-schema
+      entry: python3 -m diwa_schema repo-check
+      language: system
+      pass_filenames: false
+      always_run: true
+"""
+
+
+def workflow() -> str:
+    """Return GitHub's workflow: the check of every pull request, by the release that is installed here."""
+    return f"""\
+# A pull request fails when it adds migrations that diwa-schema does not have.
+name: diwa-schema
+
+on:
+  pull_request:
+
+permissions: {{}}
+
+jobs:
+  repo-check:
+    name: No migrations outside of diwa-schema
+    runs-on: ubuntu-24.04
+    timeout-minutes: 5
+    permissions:
+      contents: read
+    steps:
+      - uses: {CHECKOUT}
+        with:
+          fetch-depth: 0
+          persist-credentials: false
+      - name: Install
+        run: |
+          python3 -m venv "$RUNNER_TEMP/diwa-schema"
+          "$RUNNER_TEMP/diwa-schema/bin/pip" install --quiet 'diwa-schema=={version("diwa-schema")}'
+      - name: Check
+        run: |
+          "$RUNNER_TEMP/diwa-schema/bin/python" -m diwa_schema repo-check
+"""
