@@ -114,6 +114,9 @@ class LooseId(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(TEXT() if _is_sqlite(dialect) else _UntypedUuid())
 
+    def process_bind_param(self, value: uuid.UUID | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else str(value)
 
