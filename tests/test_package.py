@@ -11,6 +11,7 @@ import importlib_metadata
 import pytest
 
 import diwa_schema
+from diwa_schema.cli import build_parser
 from tests.fixtures_checkout import Cli
 
 ROOT = Path(__file__).parents[1]
@@ -56,3 +57,9 @@ def test_the_changelog_keeps_its_form() -> None:
     assert set(re.findall(r"^### (.*)$", text, flags=re.MULTILINE)) <= SECTIONS
     if ".dev" not in PROJECT["version"]:
         assert f"[{PROJECT['version']}] - " in text
+
+
+def test_the_changelog_names_every_command() -> None:
+    (commands,) = (action.choices for action in build_parser()._actions if action.choices)
+    named = re.findall(r"`([a-z-]+)`", (ROOT / "CHANGELOG.md").read_text())
+    assert sorted(set(dict(commands)) - set(named)) == []
