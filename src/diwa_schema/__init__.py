@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from diwa_schema.api import (
         adopt as adopt,
+        check as check,
         downgrade as downgrade,
         drop as drop,
         examine as examine,
@@ -40,6 +41,7 @@ _HOMES = {
     "Settings": "runner.settings",
     "Status": "standing",
     "adopt": "api",
+    "check": "api",
     "downgrade": "api",
     "drop": "api",
     "examine": "api",

@@ -16,6 +16,7 @@ from diwa_schema.runner.settings import Progress, Report, Settings, Silence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from diwa_schema.catalog.difference import Difference
     from diwa_schema.database.link import Link
     from diwa_schema.database.roles import Roles
     from diwa_schema.database.target import Database
@@ -280,6 +281,27 @@ def status(database: Database | None = None, *, embedded: Embedded = None) -> St
 
     with _reading(database, embedded) as link:
         return standing.read(link)
+
+
+def check(database: Database | None = None, *, embedded: Embedded = None) -> list[Difference]:
+    """Return where a database differs from what is expected at its revision; nothing is written.
+
+    Args:
+        database: As for `migrate`.
+        embedded: As for `downgrade`.
+
+    Returns:
+        The differences, in the order in which they can be mended; empty where there are none.
+
+    Raises:
+        DatabaseRefused: The database is not at a revision of the installed history.
+        PermissionMissing: It is below head, and the role may not create the schema to compare with.
+        DatabaseUnreachable: There is no connection.
+    """
+    from diwa_schema.catalog.check import check as run
+
+    with _reading(database, embedded) as link:
+        return list(run(link))
 
 
 def plan(

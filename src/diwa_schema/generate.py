@@ -1,4 +1,4 @@
-"""Write what is generated from the revision files: the manifest and the snapshots.
+"""Write what is generated from the revision files: the manifest, the snapshots and the catalogs.
 
     python -m diwa_schema.generate --postgresql URL [--pg-dump PATH] [--check]
 
@@ -17,6 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from diwa_schema.api import downgrade, migrate
+from diwa_schema.catalog import check
+from diwa_schema.catalog.document import dumps
+from diwa_schema.catalog.model import Catalog
+from diwa_schema.catalog.read import read
+from diwa_schema.database.link import Link
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
 from diwa_schema.migrations import manifest
@@ -73,19 +78,19 @@ def _released() -> dict[str, str | None]:
     return {entry["revision"]: entry.get("released") for entry in content["revisions"]}
 
 
-def snapshot_sqlite() -> str:
-    """Return the snapshot for SQLite, from a replay in a temporary file."""
+def of_sqlite() -> tuple[str, str]:
+    """Return snapshot and catalog of SQLite, from a replay in a temporary file."""
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "head.db"
         migrate(embedded=path, settings=Settings(replay=True))
         with Target.of(sqlite_url(path)).connect() as link:
-            return snapshot.from_sqlite(link)
+            return snapshot.from_sqlite(link), dumps(_ours(link))
 
 
-def snapshot_postgresql(url: str, pg_dump: str) -> str:
-    """Return the snapshot for PostgreSQL, from a replay in an empty database.
+def of_postgresql(url: str, pg_dump: str) -> tuple[str, str]:
+    """Return snapshot and catalog of PostgreSQL, from a replay in an empty database.
 
     Args:
         url: The empty database; its tables are dropped again.
@@ -95,8 +100,15 @@ def snapshot_postgresql(url: str, pg_dump: str) -> str:
     without = [f"--exclude-table={name}" for name in snapshot.BOOKKEEPING]
     command = [pg_dump, "--schema-only", "--no-owner", "--no-privileges", *without, url]
     dumped = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - the developer's own
+    with Target.of(url).connect() as link:
+        catalog = dumps(_ours(link))
     downgrade(url, "base")
-    return snapshot.from_dump(dumped.stdout)
+    return snapshot.from_dump(dumped.stdout), catalog
+
+
+def _ours(link: Link) -> Catalog:
+    names = {table.name for table in read(link).tables} - set(snapshot.BOOKKEEPING)
+    return read(link, tables=sorted(names))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,10 +121,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     stale = _update(manifest.PATH, render(document(args.release)), check=args.check)
     manifest.load.cache_clear()
-    stale |= _update(snapshot.path("sqlite"), snapshot_sqlite(), check=args.check)
+    found = {"sqlite": of_sqlite()}
     if args.postgresql:
-        text = snapshot_postgresql(args.postgresql, args.pg_dump)
-        stale |= _update(snapshot.path("postgresql"), text, check=args.check)
+        found["postgresql"] = of_postgresql(args.postgresql, args.pg_dump)
+    for dialect, (script, catalog) in found.items():
+        stale |= _update(snapshot.path(dialect), script, check=args.check)
+        stale |= _update(check.path(dialect), catalog, check=args.check)
     return int(stale and args.check)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from diwa_schema.runner.run import Runner
 
 # Alembic's `op` is one global of the process.
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
 
 
 class Replay:
@@ -67,7 +67,7 @@ class Replay:
             DiwaSchemaError: A revision failed; those before it stay applied, the failed one is rolled back.
         """
         done = []
-        with _ONE_AT_A_TIME, connection_over(self._link) as connection:
+        with ONE_AT_A_TIME, connection_over(self._link) as connection:
             keeper = ecto.Keeper.of(self._link, self._schema)
             for number, revision in enumerate(plan.revisions, 1):
                 self._progress.revision(f"{revision.revision} {revision.slug}", number, len(plan.revisions))

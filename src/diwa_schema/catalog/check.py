@@ -1,0 +1,74 @@
+"""Comparing a live database with what is expected at its revision."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from diwa_schema.catalog.compare import compare
+from diwa_schema.catalog.document import loads
+from diwa_schema.catalog.read import read
+from diwa_schema.database import version
+from diwa_schema.migrations.manifest import DIRECTORY, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from diwa_schema.catalog.difference import Difference
+    from diwa_schema.catalog.model import Catalog
+    from diwa_schema.database.link import Link
+
+
+def path(dialect: str) -> Path:
+    """Return where the catalog of a dialect at head is."""
+    return DIRECTORY / f"catalog_{dialect}.json"
+
+
+@cache
+def at_head(dialect: str) -> Catalog:
+    """Return the catalog expected at head, which ships with the package."""
+    return loads(path(dialect).read_text(encoding="utf-8"))
+
+
+def expected(link: Link, revision: str | None) -> Catalog:
+    """Return the catalog expected at a revision: the shipped one at head, a shadow's below.
+
+    Raises:
+        PermissionMissing: A shadow is needed and the role may not create one.
+    """
+    if revision == load().head:
+        return at_head(link.dialect)
+    from diwa_schema.catalog.shadow import expected_at
+
+    return expected_at(link, revision)
+
+
+def check(link: Link) -> tuple[Difference, ...]:
+    """Return where a database differs from what is expected at its revision; nothing is written.
+
+    Raises:
+        DatabaseRefused: The database is not at a revision of the installed history.
+        PermissionMissing: It is below head and the role may not create the shadow.
+    """
+    from diwa_schema.runner.plan import refuse_unknown
+
+    state = version.read(link)
+    refuse_unknown(state, load(), link.shown)
+    return compare_at(link, state.revision)
+
+
+def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
+    """Return where a database differs from what is expected at a revision, wherever it stands."""
+    wanted = expected(link, revision)
+    names = [table.name for table in wanted.tables]
+    return compare(read(link, tables=names), wanted)
+
+
+def mend(link: Link, differences: Iterable[Difference]) -> list[Difference]:
+    """Run the statements of the differences that are safe to mend on a live table; return those."""
+    mended = [one for one in differences if one.safe and one.mend.statements]
+    for one in mended:
+        for statement in one.mend.statements:
+            link.execute(statement)
+    return mended

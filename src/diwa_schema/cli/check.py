@@ -1,0 +1,38 @@
+"""The command `check`: say where a live database differs from what it should be."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from diwa_schema.cli import options
+from diwa_schema.cli.command import Commands, Result, add
+
+if TYPE_CHECKING:
+    from diwa_schema.catalog.difference import Difference
+
+
+def register(commands: Commands) -> None:
+    """Add the command."""
+    parser = add(commands, "check", _run, help="say where the database differs from what it should be")
+    options.add_database(parser)
+
+
+def _run(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import check
+
+    found = check(**options.database_of(args))
+    drift = [one for one in found if one.severity == "drift"]
+    document = {"differences": [one.as_dict() for one in found], "drift": len(drift)}
+    lines = [line for one in found for line in _lines(one)]
+    return Result(document, "\n".join(lines) or "No differences.", 1 if drift else 0)
+
+
+def _lines(one: Difference) -> list[str]:
+    lines = [one.text if one.severity == "drift" else f"note: {one.text}"]
+    if one.mend.statements:
+        lines += [f"    {line}" for line in one.statement.splitlines()]
+        lines.append("    safe on a live table" if one.safe else f"    not safe on a live table: {one.mend.caution}")
+    elif one.mend.caution:
+        lines.append(f"    {one.mend.caution}")
+    return lines
