@@ -83,7 +83,7 @@ def upgrade(url: str) -> None:
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
-def migrated(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def at_head(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database at head: the test runs once on PostgreSQL and once on SQLite."""
     if request.param == "postgresql":
         template = request.getfixturevalue("head_template")

@@ -62,8 +62,8 @@ def test_legacy_sqlite(legacy) -> None:
     connection.close()
 
 
-def test_migrated_is_at_head(migrated: str, cli: Cli) -> None:
-    assert "nothing to do" in cli("status", "--url", migrated, check=0).stdout
+def test_at_head_has_nothing_to_do(at_head: str, cli: Cli) -> None:
+    assert "nothing to do" in cli("status", "--url", at_head, check=0).stdout
 
 
 def test_environment_is_clean(tmp_path: Path) -> None:
