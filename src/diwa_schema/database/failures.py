@@ -134,6 +134,12 @@ def explain(error: BaseException, shown: str, doing: str) -> DiwaSchemaError:
             next_step="Name another file.",
             **facts,
         )
+    if (state or "").startswith("SQLITE_CORRUPT"):
+        return DatabaseRefused(
+            f"The file is damaged. {what}",
+            next_step="Restore a backup, or see what can be saved: sqlite3 FILE .recover",
+            **facts,
+        )
     return MigrationFailed(
         f"It failed: {what}",
         untouched=_ROLLED_BACK,

@@ -13,13 +13,16 @@ from diwa_schema.migrations.manifest import load
 VERSION = "diwa_schema_version"
 PROTECTION = "diwa_schema_protection"
 ECTO = "schema_migrations"
-# A table of the agent's first lineage, kept by the adoption that built the database anew.
-REBUILT = "diwa_schema_kept_organizations"
+# What stands before the name of a table that an adoption set aside.
+KEPT = "diwa_schema_kept_"
+# One of the agent's first lineage, which an adoption has built anew.
+REBUILT = f"{KEPT}organizations"
+_ASIDE = frozenset({REBUILT, f"{KEPT}tala_operations", f"{KEPT}idempotency_log"})
 
 _CREATE = f"CREATE TABLE {VERSION} (version_num VARCHAR(32) NOT NULL PRIMARY KEY, floor VARCHAR(32))"
 _CREATE_PROTECTION = f"CREATE TABLE {PROTECTION} (protected_at TEXT NOT NULL, protected_by TEXT, reason TEXT)"
 
-_BOOKKEEPING = frozenset({VERSION, LEDGER, PROTECTION, ECTO, REBUILT})
+_BOOKKEEPING = frozenset({VERSION, LEDGER, PROTECTION, ECTO}) | _ASIDE
 
 
 class Kind(StrEnum):
@@ -55,6 +58,11 @@ class State:
     def schema_tables(self) -> frozenset[str]:
         """Which tables of the schema itself exist."""
         return self.tables - _BOOKKEEPING
+
+    @property
+    def untouched(self) -> bool:
+        """Whether there is no table of the schema, and none that was set aside for it."""
+        return not self.schema_tables and not self.tables & _ASIDE
 
     @property
     def revision(self) -> str | None:

@@ -45,7 +45,7 @@ def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: 
     pending = manifest.between(state.revision, after)
     if not pending:
         return Plan("upgrade", state.revision, state.revision)
-    fresh = not state.schema_tables and after == manifest.head and not replay
+    fresh = state.untouched and after == manifest.head and not replay
     return Plan("upgrade", state.revision, after, pending, snapshot=fresh)
 
 

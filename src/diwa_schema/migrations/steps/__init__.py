@@ -18,6 +18,7 @@ from diwa_schema.migrations.steps.buffer import (
     drop_or_bring_back,
     make_ids_texts,
     make_ids_uuids,
+    make_room,
 )
 from diwa_schema.migrations.steps.constraints import add_check, add_foreign_key, set_not_null
 from diwa_schema.migrations.steps.dialects import (
@@ -63,6 +64,7 @@ __all__ = [
     "index_name",
     "make_ids_texts",
     "make_ids_uuids",
+    "make_room",
     "only_on_postgresql",
     "retype_embedding",
     "set_not_null",

@@ -5,30 +5,29 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from diwa_schema.migrations.steps.lookup import quoted
+from diwa_schema.database.version import KEPT
+from diwa_schema.migrations.steps.lookup import quoted, table_exists, table_exists
 
-# Names are cut after 63 bytes by PostgreSQL; the longest of these tables leaves room.
-PREFIX = "diwa_schema_kept_"
 
 
 def kept_name(table: str) -> str:
     """Return the name that a table has while it is kept aside."""
-    return PREFIX + table
+    return KEPT + table
 
 
 def is_kept(table: str) -> bool:
     """Tell whether a table of this name is kept aside in the database."""
-    return sa.inspect(op.get_bind()).has_table(kept_name(table))
+    return table_exists(op.get_bind(), kept_name(table))
 
 
 def set_aside(table: str) -> None:
     """Rename a table and its indexes, so that another of its name can be made. Rows stay; foreign keys follow."""
-    _rename(table, kept_name(table), lambda index: PREFIX + index)
+    _rename(table, kept_name(table), lambda index: KEPT + index)
 
 
 def bring_back(table: str) -> None:
     """Give a table that was set aside its names again; there must be no other of that name."""
-    _rename(kept_name(table), table, lambda index: index.removeprefix(PREFIX))
+    _rename(kept_name(table), table, lambda index: index.removeprefix(KEPT))
 
 
 def _rename(before: str, after: str, renamed: object) -> None:

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from diwa_schema.migrations.steps import aside
+from diwa_schema.migrations.steps.lookup import table_exists
 from diwa_schema.migrations.steps.pace import dialect, offline
 from diwa_schema.migrations.steps.tables import drop_table_unless_filled
 from diwa_schema.models.types import LongText, ShortText, Timestamp, UniqueId
@@ -87,6 +88,12 @@ END
 $do$""")
     elif not offline() and aside.is_kept(table):
         op.execute(copy)
+
+
+def make_room(table: str) -> None:
+    """Set a table aside that already has the name of one that is about to be made; its rows stay in it."""
+    if not offline() and table_exists(op.get_bind(), table):
+        aside.set_aside(table)
 
 
 def drop_or_bring_back(table: str) -> None:

@@ -43,7 +43,12 @@ def qualified(connection: sa.Connection, name: str) -> str:
 
 
 def table_exists(connection: sa.Connection, table: str) -> bool:
-    """Tell whether the current schema has a table."""
+    """Tell whether the current schema has a table.
+
+    SQLAlchemy's inspector would also find one elsewhere on the search path: beside a shadow, the live one.
+    """
+    if connection.dialect.name == "sqlite":
+        return bool(sa.inspect(connection).has_table(table))
     return connection.scalar(sa.text(f"SELECT {IN_SCHEMA} IS NOT NULL"), {"name": table}) is True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from diwa_schema.migrations.steps.lookup import table_exists
 from diwa_schema.migrations.steps.pace import dialect, offline
 
 
@@ -26,6 +27,6 @@ $do$""")
 
 
 def _filled_or_absent(connection: sa.Connection, table: str) -> bool:
-    if not sa.inspect(connection).has_table(table):
+    if not table_exists(connection, table):
         return True
     return bool(connection.scalar(sa.text(f'SELECT EXISTS (SELECT 1 FROM "{table}")')))

@@ -1,4 +1,4 @@
-"""Create the buffer of tool operations."""
+"""Create the buffer of tool operations; the agent's own table of that name is kept aside until the way back."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +17,7 @@ drops = ("tala_operations",)
 
 
 def upgrade() -> None:
+    steps.make_room("tala_operations")
     op.create_table(
         "tala_operations",
         sa.Column("id", UniqueId(), nullable=True),
