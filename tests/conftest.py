@@ -2,6 +2,7 @@
 
 # In the order in which they import each other: pytest rewrites the assertions of what it loads first.
 pytest_plugins = (
+    "pytester",  # runs of pytest inside a test
     "tests.fixtures_server",  # where PostgreSQL comes from
     "tests.fixtures_checkout",  # who is asking: directory, environment, command line
     "tests.fixtures_databases",  # which database a test works on
