@@ -18,6 +18,7 @@ from diwa_schema.models import (
     Memory,
     OrphanReviewLog,
     Secret,
+    TalaOperation,
     Task,
     UsageRecord,
     values,
@@ -204,3 +205,11 @@ def test_defaults_are_the_same_from_the_client_and_from_the_server(engine, stora
 
 def test_text_that_only_looks_like_json_stays_text(engine):
     assert read(engine, stored(engine, Agent, capabilities="python, sql")).capabilities == "python, sql"
+
+
+def test_a_buffered_operation_names_its_session_as_text(engine):
+    wanted = UUID(int=7)
+    row = stored(engine, TalaOperation, session_id=wanted, context_id=str(wanted))
+    assert read(engine, row).session_id == read(engine, row).context_id == str(wanted)
+    with Session(engine) as session:
+        assert session.scalars(select(TalaOperation.id).where(TalaOperation.session_id == str(wanted))).all()
