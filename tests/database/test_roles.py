@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from sqlalchemy import create_engine, select, update
@@ -22,7 +23,8 @@ from diwa_schema.errors import (
     UsageError,
 )
 from diwa_schema.migrations.manifest import load
-from tests.fixtures_checkout import checkout
+from tests.examples.test_examples import EXAMPLES, path_of
+from tests.fixtures_checkout import checkout, run
 from tests.fixtures_roles import Site, name_of
 
 CHANGES = {
@@ -135,6 +137,16 @@ def test_a_printed_upgrade_leaves_the_version_to_the_owner(site, cli, psql, refu
         app,
     )
     refused(app, "DELETE FROM diwa_schema_version", "DELETE FROM diwa_schema_ledger")
+
+
+def test_the_agent_passes_its_tests_as_the_application(migrated, app):
+    example = EXAMPLES / "diwa-agent"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    env = path_of("diwa-agent") | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = run(command, cwd=example, env=env | {"DATABASE_URL": app}, check=0)
+    assert "1 passed" in done.stdout
+    stranger = run(command, cwd=example, env=env | {"DATABASE_URL": migrated.login()}, check=1)
+    assert "PermissionMissing" in stranger.stdout
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """The agent's own test: it may have a database of its own, as long as nobody else sees it."""
 
+import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import create_engine
+import pytest
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
 import diwa_schema
@@ -13,10 +16,20 @@ from diwa_schema.models import Context, Memory, Organization
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def test_newest_leaves_out_what_was_deleted(tmp_path: Path) -> None:
-    path = tmp_path / "agent.db"
-    diwa_schema.migrate(embedded=path)
-    engine = create_engine(f"sqlite:///{path}")
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """The database that DATABASE_URL names, which its owner has migrated; else a private file."""
+    url = os.environ.get("DATABASE_URL")
+    if url is None:
+        path = tmp_path / "agent.db"
+        diwa_schema.migrate(embedded=path)
+        url = f"sqlite:///{path}"
+    made = create_engine(url)
+    yield made
+    made.dispose()
+
+
+def test_newest_leaves_out_what_was_deleted(engine: Engine) -> None:
     diwa_schema.ensure_current(engine)
     with Session(engine) as session:
         context = Context(name="home", organization=Organization(name="me", slug="me"))
@@ -31,4 +44,3 @@ def test_newest_leaves_out_what_was_deleted(tmp_path: Path) -> None:
         )
         session.flush()
         assert [memory.content for memory in newest(session, context.id, limit=2)] == ["memory 3", "memory 1"]
-    engine.dispose()
