@@ -6,4 +6,5 @@ pytest_plugins = (
     "tests.fixtures_server",  # where PostgreSQL comes from
     "tests.fixtures_checkout",  # who is asking: directory, environment, command line
     "tests.fixtures_databases",  # which database a test works on
+    "tests.fixtures_roles",  # as whom it connects
 )
