@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from diwa_schema.catalog.read import read
 from diwa_schema.database.alchemy import connection_over
-from diwa_schema.database.failures import PERMISSION, is_driver_error, sqlstate
+from diwa_schema.database.failures import LOCK_TIMEOUT, PERMISSION, READ_ONLY, is_driver_error, sqlstate
 from diwa_schema.database.link import Link
 from diwa_schema.database.version import quoted
 from diwa_schema.errors import DiwaSchemaError, PermissionMissing
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # A revision that is run in a shadow makes nothing that outlives it, such as an extension.
 _OPTIONS = {"shadow": True}
 
+_SURROUNDINGS = """
+SELECT current_setting('search_path'),
+  format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user)
+"""
 _FOREIGN_LOCKS = """
 SELECT DISTINCT c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode <> 'AccessShareLock'
@@ -62,23 +66,37 @@ def expected_at(link: Link, revision: str | None) -> Catalog:
             catalog = read(link, name)
             _prove_harmless(link, name)
             return catalog
+        except Exception as error:
+            # Nobody else knows the shadow's own tables, so nobody can hold one.
+            if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
+                raise _astray("one that somebody else holds") from error
+            raise
         finally:
             link.abandon()
 
 
 def _enter(link: Link, name: str) -> None:
     # The schema of the database stays on the path behind it: pgvector's type may be there.
-    path = link.value("SELECT current_setting('search_path')")
+    path, grant = link.rows(_SURROUNDINGS)[0]
     try:
         link.execute(f"CREATE SCHEMA {quoted(name)}")
     except Exception as error:
-        if not is_driver_error(error) or sqlstate(error) != PERMISSION:
+        if not is_driver_error(error) or sqlstate(error) not in (PERMISSION, READ_ONLY):
             raise
+        why = (
+            "The role may not create a schema in"
+            if sqlstate(error) == PERMISSION
+            else "Nothing can be written to"
+        )
         raise PermissionMissing(
-            f"The role may not create a schema in {link.shown}, which comparing with a revision below head needs.",
-            next_step="Upgrade to head first, or as the owner of the database: GRANT CREATE ON DATABASE ... TO ...",
+            f"{why} {link.shown}, and what it should be below head is built there to be compared with.",
+            next_step=f"Let its owner type `{grant}`, or upgrade first: at head reading is enough.",
         ) from error
-    link.row("SELECT set_config('search_path', %s, true)", (f"{quoted(name)}, {path}",))
+    # A statement that reached a live table would make others wait behind it.
+    link.row(
+        "SELECT set_config('search_path', %s, true), set_config('lock_timeout', '50ms', true)",
+        (f"{quoted(name)}, {path}",),
+    )
 
 
 def _build(connection: sa.Connection, revision: str | None) -> None:
@@ -90,9 +108,12 @@ def _build(connection: sa.Connection, revision: str | None) -> None:
 def _prove_harmless(link: Link, name: str) -> None:
     locked = link.rows(_FOREIGN_LOCKS, (quoted(name),))
     if locked:
-        listed = ", ".join(f"{table} ({mode})" for table, mode in locked)
-        raise DiwaSchemaError(
-            f"The comparison reached tables outside its own schema: {listed}.",
-            untouched="Everything was rolled back.",
-            next_step="Report this message: a revision names a table with its schema.",
-        )
+        raise _astray(", ".join(f"{table} ({mode})" for table, mode in locked))
+
+
+def _astray(what: str) -> DiwaSchemaError:
+    return DiwaSchemaError(
+        f"The comparison reached tables outside its own schema: {what}.",
+        untouched="Everything was rolled back.",
+        next_step="Report this message: a revision names a table with its schema.",
+    )
