@@ -180,7 +180,8 @@ _POSTGRES = {
     " FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'",
     "indexes": "SELECT pg_get_indexdef(i.indexrelid), i.indisvalid FROM pg_index i JOIN pg_class c"
     " ON c.oid = i.indexrelid WHERE c.relnamespace = 'public'::regnamespace",
-    "triggers": "SELECT pg_get_triggerdef(t.oid), t.tgenabled FROM pg_trigger t WHERE NOT t.tgisinternal",
+    "triggers": "SELECT pg_get_triggerdef(t.oid), t.tgenabled FROM pg_trigger t JOIN pg_class c"
+    " ON c.oid = t.tgrelid WHERE c.relnamespace = 'public'::regnamespace AND NOT t.tgisinternal",
     "functions": "SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace"
     " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')",
 }

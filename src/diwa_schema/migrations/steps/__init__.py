@@ -36,7 +36,7 @@ from diwa_schema.migrations.steps.indexes import (
     drop_indexed_columns,
 )
 from diwa_schema.migrations.steps.pace import Pace, step
-from diwa_schema.migrations.steps.tables import drop_table_unless_filled
+from diwa_schema.migrations.steps.tables import drop_table_if_there, drop_table_unless_filled
 from diwa_schema.migrations.steps.vector import add_embedding, create_vector_extension
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "drop_indexed_columns",
     "drop_kept_values",
     "drop_or_bring_back",
+    "drop_table_if_there",
     "drop_table_unless_filled",
     "index_name",
     "make_ids_texts",

@@ -13,6 +13,7 @@ from alembic.operations import Operations
 
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import ground, offline, operations
+from diwa_schema.migrations.steps.tables import drop_table_if_there
 from diwa_schema.models.types import LongText, ShortText, Timestamp, UniqueId
 
 TABLE = "diwa_schema_embedding_archive"
@@ -47,9 +48,7 @@ def create_embedding_archive() -> None:
 
 def drop_embedding_archive() -> None:
     """Drop the archive, whatever is in it, where it is there."""
-    from alembic import op
-
-    op.drop_table(TABLE, if_exists=True)
+    drop_table_if_there(TABLE)
 
 
 def create(to: Operations) -> None:

@@ -6,8 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from diwa_schema.database.version import KEPT
-from diwa_schema.migrations.steps.lookup import quoted, table_exists, table_exists
-
+from diwa_schema.migrations.steps.lookup import quoted, table_exists
 
 
 def kept_name(table: str) -> str:

@@ -29,7 +29,7 @@ def index_name(name: str) -> str:
     return name[:_LONGEST_NAME] if dialect() == "postgresql" else name
 
 
-def add_reference(table: str, column: str, kind: TypeEngine[object], referent: str, *, ondelete: str) -> None:
+def add_reference(table: str, column: str, kind: TypeEngine[Any], referent: str, *, ondelete: str) -> None:
     """Add a column that refers to another table's `id`, its key named as Ecto names it.
 
     SQLite takes a named key only inside ADD COLUMN, in a form that PostgreSQL takes as well.

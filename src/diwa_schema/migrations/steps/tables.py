@@ -1,4 +1,4 @@
-"""Taking a table away only where nothing is in it."""
+"""Taking a table away that may be absent, or that may be needed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ from alembic import op
 
 from diwa_schema.migrations.steps.lookup import table_exists
 from diwa_schema.migrations.steps.pace import dialect, offline
+
+
+def drop_table_if_there(table: str) -> None:
+    """Drop a table of the current schema; one of its name elsewhere on the search path stays."""
+    if dialect() == "sqlite":
+        op.drop_table(table, if_exists=True)
+        return
+    op.execute(f"""DO $do$
+BEGIN
+  IF to_regclass(quote_ident(current_schema()) || '.{table}') IS NOT NULL THEN DROP TABLE {table}; END IF;
+END
+$do$""")
 
 
 def drop_table_unless_filled(table: str) -> None:

@@ -101,7 +101,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("idempotency_log", if_exists=True)
+    steps.drop_table_if_there("idempotency_log")
     op.drop_table("memories")
     op.drop_table("contexts")
     op.drop_table("organizations")

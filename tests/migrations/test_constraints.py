@@ -1,0 +1,156 @@
+"""Constraints on tables that are in use: new rows first, then the old ones; all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from diwa_schema.errors import DatabaseRefused
+from diwa_schema.migrations import steps
+from tests.migrations.replaying import Stopped, T, TestPace, bound, kill_everywhere, paced, shape, transaction
+
+
+@pytest.fixture
+def parents(connection: sa.Connection) -> sa.Connection:
+    """A database of either kind with two tables; one child has no name and no parent."""
+    connection.exec_driver_sql("CREATE TABLE parents (id integer PRIMARY KEY, kind varchar(9))")
+    connection.exec_driver_sql(
+        "CREATE TABLE children"
+        " (id integer PRIMARY KEY, parent_id integer, name varchar(9) DEFAULT 'x', kept jsonb)"
+    )
+    connection.exec_driver_sql("CREATE INDEX children_name_index ON children (name)")
+    connection.exec_driver_sql("INSERT INTO parents VALUES (1, 'a'), (2, 'b')")
+    connection.exec_driver_sql("INSERT INTO children VALUES (1, 1, 'one', '1'), (2, 7, NULL, '2')")
+    return connection
+
+
+@pytest.fixture
+def mended(parents: sa.Connection) -> sa.Connection:
+    """The same with children that keep every rule."""
+    parents.exec_driver_sql("UPDATE children SET parent_id = 2, name = 'two' WHERE id = 2")
+    return parents
+
+
+def foreign_key() -> None:
+    steps.add_foreign_key("children_parent_id_fkey", "children", ["parent_id"], "parents", ondelete="CASCADE")
+
+
+def check() -> None:
+    steps.add_check("children_name_check", "children", "name <> 'nobody' AND name IS NOT NULL")
+
+
+def not_null() -> None:
+    steps.set_not_null("children", "name")
+
+
+STEPS = pytest.mark.parametrize("work", [foreign_key, check, not_null])
+BREAKS = {
+    foreign_key: "INSERT INTO children VALUES (3, 9, 'three', '3')",
+    check: "INSERT INTO children VALUES (3, 1, 'nobody', '3')",
+    not_null: "INSERT INTO children VALUES (3, 1, NULL, '3')",
+}
+
+
+def rows(connection: sa.Connection) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in connection.exec_driver_sql("SELECT * FROM children ORDER BY id")]
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["paced", "plain"])
+@STEPS
+def test_holds_afterwards(mended: sa.Connection, work: Callable[[], None], live: bool):
+    before = rows(mended)
+    for _ in range(2 if mended.dialect.name == "postgresql" else 1):
+        if live:
+            paced(mended, work)
+        else:
+            with bound(mended), transaction(mended):
+                work()
+    assert rows(mended) == before
+    if mended.dialect.name == "sqlite":
+        mended.exec_driver_sql("PRAGMA foreign_keys = ON")
+    with pytest.raises(IntegrityError):
+        mended.exec_driver_sql(BREAKS[work])
+    found = str(shape(mended))
+    assert "children_name_index" in found
+    assert "jsonb" in found
+    assert "diwa_schema" not in found
+    assert "NOT VALID" not in found
+
+
+@STEPS
+def test_changes_nothing_when_rows_break_it(parents: sa.Connection, work: Callable[[], None]):
+    before = shape(parents), rows(parents)
+    if parents.dialect.name == "sqlite" and work is foreign_key:
+        pytest.skip("SQLite takes a foreign key that rows break, as it does in a new table")
+    with pytest.raises(IntegrityError):
+        paced(parents, work)
+    assert (shape(parents), rows(parents)) == before
+
+
+@STEPS
+def test_killed_anywhere_it_is_finished_by_the_next_run(pg: sa.Connection, work: Callable[[], None]):
+    pg.exec_driver_sql("CREATE TABLE parents (id integer PRIMARY KEY)")
+    pg.exec_driver_sql("INSERT INTO parents VALUES (1)")
+
+    def attempt(piece: int, late: bool) -> bool:
+        pg.exec_driver_sql("DROP TABLE IF EXISTS children")
+        pg.exec_driver_sql("CREATE TABLE children (id integer, parent_id integer, name text, kept jsonb)")
+        pg.exec_driver_sql("INSERT INTO children VALUES (1, 1, 'one')")
+        stopped = False
+        try:
+            paced(pg, work, stop_at=piece, late=late)
+        except Stopped:
+            stopped = True
+        paced(pg, work)
+        with pytest.raises(IntegrityError):
+            pg.exec_driver_sql(BREAKS[work])
+        assert "NOT VALID" not in str(shape(pg))
+        assert "diwa_schema" not in str(shape(pg))
+        return stopped
+
+    assert kill_everywhere(attempt) > 6
+
+
+class Busy(TestPace):
+    """A pace during whose long pieces another transaction has written to both tables."""
+
+    long_pieces = 0
+
+    def long(self, work: Callable[[sa.Connection], T]) -> T:
+        url = self.connection.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url) as writer:
+            writer.execute("UPDATE children SET name = name")
+            writer.execute("UPDATE parents SET kind = kind")
+            self.connection.exec_driver_sql("SET lock_timeout = '2s'")
+            self.long_pieces += 1
+            return super().long(work)
+
+
+@STEPS
+def test_rows_are_read_without_a_lock_that_stops_writers(pg: sa.Connection, work: Callable[[], None]):
+    pg.exec_driver_sql("CREATE TABLE parents (id integer PRIMARY KEY, kind text)")
+    pg.exec_driver_sql("CREATE TABLE children (id integer, parent_id integer, name text, kept jsonb)")
+    pg.exec_driver_sql("INSERT INTO parents VALUES (1, 'a')")
+    pg.exec_driver_sql("INSERT INTO children VALUES (1, 1, 'one')")
+    statements: list[str] = []
+    sa.event.listen(pg, "before_cursor_execute", lambda _c, _u, statement, *_: statements.append(statement))
+    pace = Busy(pg)
+    with bound(pg, pace=pace):
+        work()
+    assert pace.long_pieces >= 2
+    assert any("NOT VALID" in statement for statement in statements)
+    assert any("VALIDATE CONSTRAINT" in statement for statement in statements)
+
+
+def test_a_sqlite_table_is_not_rebuilt_where_that_would_delete_rows(sqlite: str, connect):
+    connection = connect(sqlite)
+    connection.exec_driver_sql("CREATE TABLE things (id integer PRIMARY KEY, name text)")
+    connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+    before = shape(connection)
+    with pytest.raises(DatabaseRefused, match="enforces foreign keys"):
+        paced(connection, lambda: steps.set_not_null("things", "name"))
+    assert shape(connection) == before
