@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from diwa_schema.api import (
         adopt as adopt,
         check as check,
+        doctor as doctor,
+        disable_index as disable_index,
         downgrade as downgrade,
         drop as drop,
+        enable_index as enable_index,
+        enable_vector as enable_vector,
         examine as examine,
         history as history,
         migrate as migrate,
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     )
     from diwa_schema.current import ensure_current as ensure_current
     from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
+    from diwa_schema.health.finding import Finding as Finding
     from diwa_schema.runner.settings import Report as Report, Settings as Settings
     from diwa_schema.standing import Status as Status
 
@@ -37,13 +42,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "DiwaSchemaError": "errors",
+    "Finding": "health.finding",
     "Report": "runner.settings",
     "Settings": "runner.settings",
     "Status": "standing",
     "adopt": "api",
     "check": "api",
+    "doctor": "api",
+    "disable_index": "api",
     "downgrade": "api",
     "drop": "api",
+    "enable_index": "api",
+    "enable_vector": "api",
     "examine": "api",
     "ensure_current": "current",
     "history": "api",

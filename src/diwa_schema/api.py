@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.roles import Roles
     from diwa_schema.database.target import Database
+    from diwa_schema.health.finding import Finding
     from diwa_schema.runner.adopt import Adoption
     from diwa_schema.runner.plan import Plan
     from diwa_schema.runner.run import Runner
@@ -231,6 +232,103 @@ def drop(
     return run(runner, confirm)
 
 
+def enable_vector(
+    database: Database | None = None,
+    *,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Turn the embeddings of a PostgreSQL database into vectors, once it has pgvector; no value is lost.
+
+    Args:
+        database: As for `migrate`.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        DatabaseRefused: It has no pgvector and cannot get it, or is not at head; nothing was changed.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner import convert
+
+    operation = guard.Operation.CONVERT
+    return convert.enable_vector(_runner(operation, database, None, repo, allow_core_migration, settings, progress))
+
+
+def enable_index(
+    name: str,
+    database: Database | None = None,
+    *,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Build an optional index while its table is in use.
+
+    Args:
+        name: The index; `diwa-schema index list` shows them.
+        database: As for `migrate`.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UsageError: There is no optional index of that name.
+        PermissionMissing: Its extension is absent, and the role cannot create it; nothing was changed.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner import convert
+
+    operation = guard.Operation.CONVERT
+    runner = _runner(operation, database, None, repo, allow_core_migration, settings, progress)
+    return convert.enable_index(runner, name)
+
+
+def disable_index(
+    name: str,
+    database: Database | None = None,
+    *,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Drop an optional index while its table is in use.
+
+    Args:
+        name: The index.
+        database: As for `migrate`.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UsageError: There is no optional index of that name.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner import convert
+
+    operation = guard.Operation.CONVERT
+    runner = _runner(operation, database, None, repo, allow_core_migration, settings, progress)
+    return convert.disable_index(runner, name)
+
+
 def protect(
     database: Database | None = None, *, reason: str | None = None, repo: str | None = None
 ) -> None:
@@ -401,6 +499,31 @@ def roles(  # noqa: PLR0913 - all by name
     operation = guard.Operation.ROLES
     runner = _runner(operation, database, None, repo, allow_core_migration, settings, progress)
     return run.apply(runner, names, schema, event_trigger=event_trigger, take_ownership=take_ownership)
+
+
+def doctor(
+    database: Database | None = None, *, embedded: Embedded = None, repo: str | None = None
+) -> list[Finding]:
+    """Check a database as the application that connects to it sees it; whatever is tried is rolled back.
+
+    Args:
+        database: As for `migrate`; name it as the application does. An Engine connects as the application's own
+            connections do.
+        embedded: As for `downgrade`.
+        repo: As for `migrate`; a consumer that can change the schema is a finding.
+
+    Returns:
+        What was found; a database is fit when there is nothing but notes.
+
+    Raises:
+        UsageError: The database cannot be understood.
+        DatabaseUnreachable: There is no connection.
+        DatabaseRefused: What is there cannot be read at all.
+    """
+    from diwa_schema.health.doctor import examine
+
+    verdict = guard.examine(guard.Operation.UPGRADE, repo=repo)
+    return examine(target_of(database, embedded), verdict.role, verdict.repository)
 
 
 def target_of(database: Database | None, embedded: Embedded) -> Target:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from diwa_schema.errors import DiwaSchemaError, UsageError
 
-_MODULES = ("migrate", "inspect", "check", "adopt", "guard", "repository", "roles")
+_MODULES = ("migrate", "inspect", "check", "adopt", "convert", "guard", "repository", "roles", "doctor")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,50 @@
+"""The commands for what a database gets only when somebody asks: vectors, and the optional indexes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from diwa_schema.cli import options
+from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.progress import progress
+
+
+def register(commands: Commands) -> None:
+    """Add the commands."""
+    vector = add(commands, "enable-vector", _enable_vector, help="turn embeddings into vectors, once pgvector is there")
+    index = add(commands, "index", _index, help="build, drop or list the optional indexes")
+    index.add_argument("action", choices=["enable", "disable", "list"], help="what to do")
+    index.add_argument("name", nargs="?", help="the index")
+    for parser in (vector, index):
+        parser.add_argument("--url", metavar="URL", help="the database")
+        options.add_guard(parser)
+        options.add_settings(parser)
+
+
+def _enable_vector(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import enable_vector
+
+    return _done(args, enable_vector, "Embeddings are vectors")
+
+
+def _index(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import disable_index, enable_index
+    from diwa_schema.catalog.optional import OPTIONAL
+
+    if args.action == "list":
+        listed = [{"name": one.index.name, "table": one.table, "serves": one.serves} for one in OPTIONAL]
+        return Result({"indexes": listed}, "\n".join(f"{one['name']}  {one['serves']}" for one in listed))
+    if args.name is None:
+        from diwa_schema.errors import UsageError
+
+        raise UsageError(f"index {args.action} needs the name of an index.", next_step="Type: diwa-schema index list")
+    if args.action == "enable":
+        return _done(args, enable_index, f"Index {args.name} is there", args.name)
+    return _done(args, disable_index, f"Index {args.name} is gone", args.name)
+
+
+def _done(args: argparse.Namespace, call: Any, sentence: str, *words: str) -> Result:
+    with progress(quiet=args.json) as told:
+        report = call(*words, database=args.url, repo=args.repo, settings=options.settings_of(args), progress=told)
+    return Result(report.as_dict(), f"{sentence} in {report.database}.")

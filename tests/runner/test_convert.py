@@ -1,0 +1,96 @@
+"""Vectors and optional indexes: made when somebody asks, while the tables are used, and no drift either way."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from diwa_schema import api
+from diwa_schema.errors import DatabaseRefused, UsageError
+from diwa_schema.models.erlang import encode_floats
+
+pytestmark = pytest.mark.usefixtures("owner_directory")
+
+
+@pytest.fixture
+def with_vector(postgres, server):
+    if not server.has_vector:
+        pytest.skip("needs pgvector")
+    return postgres
+
+
+@pytest.fixture
+def bytes_first(with_vector):
+    """A database at head whose embeddings are bytes, because pgvector came later; one is a vector, one is not."""
+    url = with_vector
+    api.migrate(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE memories DROP COLUMN embedding, ADD COLUMN embedding bytea")
+        connection.execute("ALTER TABLE embedding_cache DROP COLUMN embedding, ADD COLUMN embedding bytea")
+        connection.execute("DROP EXTENSION vector")
+        connection.execute(
+            "INSERT INTO organizations (id, name, inserted_at, updated_at) VALUES (gen_random_uuid(), 'o', now(), now())"
+        )
+        connection.execute(
+            "INSERT INTO contexts (organization_id, name, inserted_at, updated_at) SELECT id, 'c', now(), now() FROM organizations"
+        )
+        for content, value in (("whole", encode_floats([0.5] * 1536)), ("short", encode_floats([1.0, 2.0]))):
+            connection.execute(
+                "INSERT INTO memories (context_id, content, embedding, inserted_at, updated_at)"
+                " SELECT id, %s, %s, now(), now() FROM contexts",
+                (content, value),
+            )
+    assert api.check(url) == []
+    return url
+
+
+def test_vectors_are_enabled_later_without_a_loss(bytes_first):
+    report = api.enable_vector(bytes_first)
+    assert (report.kind, report.before) == ("convert", report.after)
+    with psycopg.connect(bytes_first) as connection:
+        assert connection.execute("SELECT content FROM memories WHERE embedding IS NOT NULL").fetchall() == [("whole",)]
+        kept = connection.execute("SELECT value FROM diwa_schema_embedding_archive").fetchall()
+        kind = connection.execute(
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute"
+            " WHERE attrelid = 'embedding_cache'::regclass AND attname = 'embedding'"
+        ).fetchone()
+    assert kept == [(encode_floats([1.0, 2.0]),)]
+    assert kind == ("vector(1536)",)
+    assert api.check(bytes_first) == []
+    assert api.history(bytes_first)[-1]["kind"] == "convert"
+    api.enable_vector(bytes_first)
+
+
+def test_without_pgvector_it_says_what_to_install(postgres, server):
+    if server.has_vector:
+        pytest.skip("needs a server without pgvector")
+    api.migrate(postgres)
+    with pytest.raises(DatabaseRefused, match="CREATE EXTENSION vector"):
+        api.enable_vector(postgres)
+
+
+def test_an_optional_index_is_no_drift_there_or_not(with_vector, cli):
+    api.migrate(with_vector)
+    cli("index", "enable", "memories_embedding_idx", "--url", with_vector, check=0)
+    assert api.check(with_vector) == []
+    with psycopg.connect(with_vector) as connection:
+        found = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'memories_embedding_idx'").fetchone()
+    assert found is not None
+    assert "hnsw" in found[0]
+    cli("index", "enable", "memories_embedding_idx", "--url", with_vector, check=0)
+    cli("index", "disable", "memories_embedding_idx", "--url", with_vector, check=0)
+    assert api.check(with_vector) == []
+
+
+def test_any_other_index_is_refused(postgres, cli):
+    api.migrate(postgres)
+    with pytest.raises(UsageError, match="memories_embedding_idx"):
+        api.enable_index("tasks_status_index", postgres)
+    assert "memories_embedding_idx" in cli("index", "list", check=0).stdout
+    assert cli("index", "enable", "--url", postgres).returncode == 2
+
+
+def test_a_consumer_is_blocked(consumer_directory, cli):
+    for words in (("enable-vector",), ("index", "enable", "memories_embedding_idx")):
+        done = cli(*words, "--url", "postgresql://app@127.0.0.1:9/diwa", cwd=consumer_directory)
+        assert done.returncode == 3
