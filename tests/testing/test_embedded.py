@@ -103,13 +103,21 @@ def test_a_memory_that_cannot_be_written_to_is_passed_over(checkout, monkeypatch
     wait_until_stopped(place)
 
 
-def test_a_folder_that_somebody_else_has_made_is_not_used(checkout, monkeypatch):
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_folder_that_somebody_else_has_made_is_not_used(checkout, monkeypatch, kind):
     trap = checkout.memory / "trap" / f"diwa-schema-{os.geteuid()}"
+    elsewhere = checkout.memory / "elsewhere"
     trap.parent.mkdir()
-    (checkout.memory / "elsewhere").mkdir()
-    trap.symlink_to(checkout.memory / "elsewhere")
+    elsewhere.mkdir()
+    if kind == "link":
+        trap.symlink_to(elsewhere)
+    elif os.geteuid() == 0:
+        trap.mkdir()
+        os.chown(trap, 1, 1)
+    else:
+        pytest.skip("only root can give a folder away")
     monkeypatch.setenv("TMPDIR", str(checkout.memory))
     checkout.write(USES_ONE, f"place.MEMORY = Path({str(trap.parent)!r})\n")
     checkout.passes(1)
-    assert not list((checkout.memory / "elsewhere").iterdir())
+    assert not list(trap.iterdir())
     wait_until_stopped(folder(checkout))
