@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,67 +9,7 @@ import pytest
 from diwa_schema.repository.evidence import app_in, collect
 from diwa_schema.repository.roles import Role, name_of, weigh
 
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch):
-    for name in [name for name in os.environ if name.startswith(("DIWA_", "ALLOW_CORE", "GIT_"))]:
-        monkeypatch.delenv(name)
-
-
-def git(*arguments: str, cwd: Path) -> str:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "protocol.file.allow=always"]
-    return subprocess.run(
-        ["git", *identity, *arguments], cwd=cwd, check=True, capture_output=True, text=True
-    ).stdout
-
-
-def project(place: Path, name: str) -> Path:
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
-    return place
-
-
-def checkout(place: Path, origin: str = "") -> Path:
-    place.mkdir(parents=True, exist_ok=True)
-    git("init", "-q", cwd=place)
-    if origin:
-        git("remote", "add", "origin", origin, cwd=place)
-    return place
-
-
-def names(place: Path, repo: str | None = None) -> list[str]:
-    return [one.name for one in collect(repo, place)]
-
-
-def role(place: Path, repo: str | None = None) -> Role:
-    return weigh(collect(repo, place))
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://github.com/acme/diwa-agent.git",
-        "https://github.com/acme/diwa-agent",
-        "https://github.com/acme/Diwa_Agent.git/",
-        "https://joe:s3cret@github.com/acme/diwa-agent.git",
-        "https://host/acme/diwa-agent.git?token=s3cret#frag",
-        "https://host/acme/_git/diwa%2Dagent",
-        "ssh://git@host:2222/acme/diwa-agent.git",
-        "git@github.com:acme/diwa-agent.git",
-        "s3cret@host:diwa-agent",
-        "host:diwa-agent.git",
-        "/srv/git/diwa-agent.git",
-        "/home/joe/diwa-agent/.git",
-        "file:///srv/git/diwa-agent.GIT",
-        "../diwa-agent",
-        r"C:\work\diwa-agent.git",
-    ],
-)
-def test_every_form_of_a_remote_gives_the_name_and_no_credentials(tmp_path, url):
-    place = checkout(tmp_path / "here", url)
-    found = collect(None, place)
-    assert [(one.name, one.role) for one in found] == [("diwa-agent", Role.CONSUMER)]
-    assert "s3cret" not in repr(found)
+from .places import checkout, names, project, role
 
 
 @pytest.mark.parametrize("url", ["https://s3cret@host", "https://joe:s3cret@host/", "joe:s3cret@host:"])
@@ -227,48 +166,6 @@ def test_a_directory_or_a_loop_in_place_of_a_file_never_opens(tmp_path, file):
     (tmp_path / "b" / file).symlink_to(file)
     assert role(tmp_path / "a", "diwa-cloud") is Role.UNKNOWN
     assert role(tmp_path / "b", "diwa-cloud") is Role.UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("config", "found"),
-    [
-        ('[remote "origin"]\n\turl = a/diwa-agent\n', ["diwa-agent"]),
-        ('[Remote "origin"] URL = "a/diwa-agent" ; note\n', ["diwa-agent"]),
-        ("[remote.origin]\nurl=a/diwa-agent # note\n", ["diwa-agent"]),
-        ('[remote "origin"]\nurl = a/diwa-\\\nagent\n', ["diwa-agent"]),
-        ('\ufeff[remote "origin"]\nurl = a/diwa-cloud\nurl = a/diwa-agent\n', ["diwa-cloud", "diwa-agent"]),
-        ('[remote "fork"]\nurl = a/diwa-agent\n[core]\nbare\n', []),
-        ('[remote "Origin"]\nurl = a/diwa-agent\n', []),
-        ('[remote "origin"]\n; url = a/diwa-agent\n', []),
-        ('[remote "origin"]\nthis is no entry\n', [""]),
-    ],
-)
-def test_a_git_configuration_is_read_as_git_reads_it(tmp_path, config, found):
-    (tmp_path / ".git").mkdir()
-    (tmp_path / ".git" / "config").write_text(config, encoding="utf-8")
-    assert names(tmp_path, "x")[1:] == found
-
-
-def test_an_included_configuration_is_followed(tmp_path, monkeypatch):
-    place = checkout(tmp_path / "here")
-    (tmp_path / "more").write_text('[remote "origin"]\nurl = a/diwa-agent\n')
-    git("config", "include.path", str(tmp_path / "more"), cwd=place)
-    other = checkout(tmp_path / "other", "a/diwa-cloud")
-    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
-    assert names(place) == ["diwa-agent"]
-
-
-def test_a_worktree_and_a_submodule_know_their_origin(tmp_path):
-    agent = checkout(tmp_path / "diwa-agent", "git@host:acme/diwa-agent.git")
-    git("commit", "-q", "--allow-empty", "-m", "first", cwd=agent)
-    git("worktree", "add", "-q", str(tmp_path / "tree"), cwd=agent)
-    assert names(tmp_path / "tree") == ["diwa-agent"]
-
-    cloud = checkout(tmp_path / "cloud", "git@host:acme/diwa-cloud.git")
-    git("submodule", "--quiet", "add", str(agent), "vendor/agent", cwd=cloud)
-    assert (cloud / "vendor" / "agent" / ".git").is_file()
-    assert role(cloud / "vendor" / "agent") is Role.CONSUMER
-    assert role(cloud) is Role.OWNER
 
 
 def test_a_directory_reached_through_a_link_is_where_it_really_is(tmp_path):

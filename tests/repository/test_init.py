@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import os
 import pty
-import shutil
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
@@ -15,27 +13,7 @@ from diwa_schema.errors import UsageError
 from diwa_schema.repository.init import HOOKS, MIX, PYPROJECT, WORKFLOW, apply, plan
 
 from .checkouts import Checkout
-
-MIX_FILE = """\
-defmodule DiwaAgent.MixProject do
-  use Mix.Project
-
-  def project do
-    [
-      app: :diwa_agent,
-      version: "0.1.0"
-    ]
-  end
-end
-"""
-ALIASES = """
-  defp aliases do
-    [
-      "ecto.setup": ["ecto.create", "ecto.migrate"]
-    ]
-  end
-end
-"""
+from .mix import MIX_FILE
 
 
 def snapshot(checkout):
@@ -51,13 +29,6 @@ def python(tmp_path):
     made = Checkout(tmp_path / "agent")
     made.write(PYPROJECT, '# ours\n[project]\nname = "diwa-agent"\ndependencies = ["diwa-schema[binary]"]\n')
     made.write("src/diwa_agent/__init__.py", "")
-    return made
-
-
-@pytest.fixture
-def elixir(tmp_path):
-    made = Checkout(tmp_path / "agent", "")
-    made.write(MIX, MIX_FILE)
     return made
 
 
@@ -90,7 +61,7 @@ def test_the_shim_that_is_written_is_blocked_as_the_command_is(python, cli):
     assert done.stderr.startswith("[SAFETY BLOCK] Database migrations in 'diwa-agent' are restricted")
 
 
-def test_again_there_is_nothing_to_do(python, elixir, cli):
+def test_again_there_is_nothing_to_do(python, cli):
     python.write(MIX, MIX_FILE)
     cli("init", cwd=python.root, check=0)
     before = snapshot(python)
@@ -220,70 +191,6 @@ def test_a_project_without_a_package_gets_a_script(tmp_path, cli):
     )
     assert done.returncode == 0
     assert "scripts" not in tomllib.loads((made.root / PYPROJECT).read_text())["project"]
-
-
-@pytest.mark.parametrize(
-    "aliases", ["", ALIASES, ALIASES.replace('"ecto.setup": ["ecto.create", "ecto.migrate"]', "")]
-)
-def test_mix_gets_aliases_that_call_the_command(elixir, aliases):
-    if aliases:
-        wanted = MIX_FILE.replace('"0.1.0"', '"0.1.0",\n      aliases: aliases()')
-        elixir.write(MIX, wanted.removesuffix("end\n") + aliases)
-    apply(plan(elixir.root))
-    text = (elixir.root / MIX).read_text()
-    for task, command in {
-        "ecto.migrate": "upgrade",
-        "ecto.rollback": "rollback",
-        "ecto.drop": "drop",
-    }.items():
-        assert text.count(f'"{task}": &diwa_schema(["{command}" | &1])') == 1
-    assert text.count("aliases: aliases()") == 1
-    assert text.count("defp aliases do") == 1
-    assert text.count("defp diwa_schema(arguments) do") == 1
-    assert tomllib.loads((elixir.root / PYPROJECT).read_text()) == {
-        "tool": {"diwa-schema": {"repo": "diwa-agent"}}
-    }
-    assert not plan(elixir.root).additions
-
-
-@pytest.mark.skipif(not shutil.which("mix"), reason="Elixir is not installed")
-@pytest.mark.parametrize("aliases", ["", ALIASES])
-def test_mix_itself_shows_the_same_text_and_exit_code(elixir, cli, aliases):
-    if aliases:
-        wanted = MIX_FILE.replace('"0.1.0"', '"0.1.0",\n      aliases: aliases()')
-        elixir.write(MIX, wanted.removesuffix("end\n") + aliases)
-    apply(plan(elixir.root))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    surroundings = {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8"}
-    url = "postgresql://u@127.0.0.1:1/x"
-    for task, command in (("ecto.migrate", "upgrade"), ("ecto.rollback", "rollback"), ("ecto.drop", "drop")):
-        mix = subprocess.run(
-            ["mix", task, "--url", url],
-            cwd=elixir.root,
-            env=surroundings,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        plain = cli(command, "--repo", "diwa-agent", "--url", url, cwd=elixir.root, check=3)
-        assert (mix.returncode, mix.stderr) == (3, plain.stderr)
-    formatted = subprocess.run(["mix", "format", "--check-formatted", MIX], cwd=elixir.root, check=False)
-    assert formatted.returncode == 0
-
-
-@pytest.mark.parametrize(
-    "mix",
-    [
-        MIX_FILE.replace('"0.1.0"', '"0.1.0",\n      aliases: ["ecto.migrate": "cmd true"]'),
-        MIX_FILE.replace('"0.1.0"', '"0.1.0",\n      aliases: Shared.aliases()'),
-        "app = [app: :diwa_agent]\n",
-    ],
-)
-def test_aliases_in_another_form_are_left_to_a_person(elixir, mix):
-    elixir.write(MIX, mix)
-    wanted = plan(elixir.root)
-    assert MIX not in [addition.path for addition in wanted.additions]
-    assert any(note.startswith(f"{MIX}, by hand: ") and "diwa_schema" in note for note in wanted.notes)
 
 
 def test_a_link_out_of_the_repository_is_not_followed(python, tmp_path):
