@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import ssl
@@ -489,3 +490,12 @@ def test_only_the_driver_is_loaded(migrated, app):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "'psycopg'" in done.stdout
     assert not [name for name in ("sqlalchemy", "alembic", "rich") if f"'{name}'" in done.stdout]
+
+
+def test_the_documentation_names_every_finding():
+    folder = Path(contents.__file__).parent
+    written = "".join(path.read_text() for path in folder.glob("*.py"))
+    codes = set(re.findall(r'(?:Finding\(|yield \(?)\s*"([a-z-]+)",', written))
+    assert {"role", "superuser", "can-forge", "tls-off", "index-invalid", "can-drop"} <= codes
+    page = (Path(__file__).parents[1] / "docs" / "roles.md").read_text()
+    assert sorted(code for code in codes if f"`{code}`" not in page) == []

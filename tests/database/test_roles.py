@@ -20,6 +20,7 @@ from diwa_schema.errors import (
     MigrationLockBusy,
     PermissionMissing,
     SchemaEmpty,
+    SchemaForeign,
     UsageError,
 )
 from diwa_schema.migrations.manifest import load
@@ -343,6 +344,13 @@ def test_the_event_trigger_asks_who_logged_in(old, refused):
     refused(login, CHANGES["COMMENT"])
 
 
+def test_a_concurrent_build_that_the_event_trigger_stopped_is_found(old, refused):
+    site, login = old
+    site.roles(apply=True, event_trigger=True)
+    refused(login, "CREATE INDEX CONCURRENTLY stopped ON memories (content)")
+    assert "Index stopped of memories" in "".join(one.reason for one in diwa_schema.doctor(login))
+
+
 def test_the_event_trigger_leaves_other_schemas_alone(old):
     site, login = old
     site.run(f"CREATE SCHEMA other AUTHORIZATION {name_of(login)}")
@@ -352,10 +360,16 @@ def test_the_event_trigger_leaves_other_schemas_alone(old):
 
 def test_the_event_trigger_is_put_right_again(site, owner_directory):
     site.roles(apply=True, event_trigger=True)
-    site.run("ALTER EVENT TRIGGER diwa_schema_commands_public DISABLE")
-    assert len(site.roles(event_trigger=True).changes) == 1
-    site.roles(apply=True, event_trigger=True)
-    assert site.roles(event_trigger=True).changes == ()
+    nothing = "RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'"
+    for weakened in (
+        "ALTER EVENT TRIGGER diwa_schema_commands_public DISABLE",
+        "DROP EVENT TRIGGER diwa_schema_drops_public",
+        f"CREATE OR REPLACE FUNCTION diwa_schema_refuse_ddl() {nothing}",
+    ):
+        site.run(weakened)
+        assert len(site.roles(event_trigger=True).changes) == 1
+        site.roles(apply=True, event_trigger=True)
+        assert site.roles(event_trigger=True).changes == ()
 
 
 def test_the_event_trigger_needs_a_superuser(site, owner_directory):
@@ -377,7 +391,7 @@ def test_who_is_no_superuser_but_owns_the_database_can_apply(site, owner_directo
 
 
 def test_nothing_is_changed_where_not_all_can_be(site, dump, owner_directory):
-    site.run("CREATE TABLE organizations (id int)")
+    diwa_schema.migrate(site.url)
     login = site.login(attributes="CREATEROLE")
     before = dump(site.url)
     with pytest.raises(PermissionMissing):
@@ -397,6 +411,14 @@ def test_a_warning_of_the_server_is_not_taken_for_success(migrated, dump):
     with pytest.raises(PermissionMissing, match=f"{migrated.names.app} lacks INSERT on table memories"):
         migrated.roles(helper, apply=True)
     assert dump(migrated.url) == before
+
+
+def test_tables_of_another_tool_are_left_alone(site, dump, owner_directory):
+    site.run("CREATE TABLE organizations (id int); GRANT ALL ON organizations TO PUBLIC")
+    before = dump(site.url)
+    with pytest.raises(SchemaForeign):
+        site.roles(apply=True)
+    assert dump(site.url) == before
 
 
 def test_names_that_need_quotes_are_quoted(site, owner_directory):

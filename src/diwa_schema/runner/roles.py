@@ -12,6 +12,7 @@ from diwa_schema.database import ddl_fence, grants, ledger, roles, version
 from diwa_schema.database.role_names import RoleNames
 from diwa_schema.errors import PermissionMissing, UsageError
 from diwa_schema.migrations.manifest import load
+from diwa_schema.runner import plan
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -60,6 +61,7 @@ def apply(
 
     Raises:
         UsageError: As for `difference`.
+        SchemaForeign: The tables are another tool's; nothing was changed.
         PermissionMissing: The connection may not do all of it; nothing was changed.
     """
 
@@ -70,6 +72,8 @@ def apply(
         first = look(link)
         with _within(link, first.schema), runner.locked(link, first.schema) as held:
             state = runner.look(link)
+            if state.kind is version.Kind.FOREIGN:
+                plan.refuse_unknown(state, load(), link.shown)
             found = look(link)
             _refuse_fence(found, event_trigger=event_trigger)
             if not found.changes:
