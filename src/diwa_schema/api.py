@@ -65,7 +65,9 @@ def migrate(
         MigrationFailed: A revision failed; it was rolled back, those before it stay applied.
         DatabaseRefused: The database is not one to work on; nothing was changed.
     """
-    runner = _runner(guard.Operation.UPGRADE, database, embedded, repo, allow_core_migration, settings, progress)
+    runner = _runner(
+        guard.Operation.UPGRADE, database, embedded, repo, allow_core_migration, settings, progress
+    )
     return runner.upgrade(revision)
 
 
@@ -192,7 +194,6 @@ def examine(database: Database | None = None, *, embedded: Embedded = None) -> A
         DatabaseUnreachable: There is no connection.
     """
     from diwa_schema.database import version
-    from diwa_schema.migrations.manifest import load
     from diwa_schema.runner.adopt import examine as run
 
     with _reading(database, embedded) as link:
@@ -259,7 +260,9 @@ def enable_vector(
     from diwa_schema.runner import convert
 
     operation = guard.Operation.CONVERT
-    return convert.enable_vector(_runner(operation, database, None, repo, allow_core_migration, settings, progress))
+    return convert.enable_vector(
+        _runner(operation, database, None, repo, allow_core_migration, settings, progress)
+    )
 
 
 def enable_index(
@@ -329,9 +332,7 @@ def disable_index(
     return convert.disable_index(runner, name)
 
 
-def protect(
-    database: Database | None = None, *, reason: str | None = None, repo: str | None = None
-) -> None:
+def protect(database: Database | None = None, *, reason: str | None = None, repo: str | None = None) -> None:
     """Mark a database as protected: the bypass of the guard does not work on it from then on.
 
     Args:
@@ -403,7 +404,11 @@ def check(database: Database | None = None, *, embedded: Embedded = None) -> lis
 
 
 def plan(
-    database: Database | None = None, revision: str = "head", *, embedded: Embedded = None, replay: bool = False
+    database: Database | None = None,
+    revision: str = "head",
+    *,
+    embedded: Embedded = None,
+    replay: bool = False,
 ) -> Plan:
     """Return what `migrate` would do to a database; nothing is written.
 

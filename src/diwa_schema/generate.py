@@ -116,7 +116,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m diwa_schema.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
     parser.add_argument("--release", metavar="VERSION", help="mark the revisions that have no version yet")
-    parser.add_argument("--postgresql", metavar="URL", help="an empty database; without it, SQLite's files only")
+    parser.add_argument(
+        "--postgresql", metavar="URL", help="an empty database; without it, SQLite's files only"
+    )
     parser.add_argument("--pg-dump", metavar="PATH", default="pg_dump", help="not older than the server")
     args = parser.parse_args(argv)
     stale = _update(manifest.PATH, render(document(args.release)), check=args.check)

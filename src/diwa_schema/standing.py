@@ -73,7 +73,8 @@ def _bypassed(link: Link, state: version.State) -> tuple[dict[str, Any], ...]:
     runs: dict[str, dict[str, Any]] = {}
     for entry in ledger.entries(link, state.schema):
         if not entry["bypass"]:
-            runs.clear()
+            if entry["outcome"] == "applied":  # one that failed has set nothing right
+                runs.clear()
             continue
         kept = ("run_id", "started_at", "kind", "repository", "os_user", "host", "bypass", "bypass_reason")
         run = runs.setdefault(entry["run_id"], {name: entry[name] for name in kept} | {"revisions": []})

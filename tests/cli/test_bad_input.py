@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sqlite3
 from contextlib import closing
@@ -27,12 +26,20 @@ def refused(done, code: int, *words: str) -> None:
 def test_an_unknown_revision(database, cli, dump):
     cli("upgrade", "--url", database, check=0)
     before = dump(database)
-    refused(cli("upgrade", "20990101", "--url", database), 2, "20990101", "Nothing was changed", "diwa-schema history")
+    refused(
+        cli("upgrade", "20990101", "--url", database),
+        2,
+        "20990101",
+        "Nothing was changed",
+        "diwa-schema history",
+    )
     refused(cli("downgrade", "nowhere", "--url", database), 2, "nowhere")
     assert dump(database) == before
 
 
-@pytest.mark.parametrize("url", ["diwa", "mysql://db/x", "postgresql://app:se@cret@db/diwa", "postgresql://u:pw@h:po/x"])
+@pytest.mark.parametrize(
+    "url", ["diwa", "mysql://db/x", "postgresql://app:se@cret@db/diwa", "postgresql://u:pw@h:po/x"]
+)
 def test_a_malformed_url(cli, url):
     done = cli("upgrade", "--url", url)
     refused(done, 2, "Nothing was changed")
@@ -105,7 +112,7 @@ def test_a_version_table_that_names_an_unknown_revision(database, cli, dump):
 
 def test_no_right_to_create_a_table(cli, postgres, dump):
     role = f"poor_{postgres.rpartition('/')[2].partition('?')[0]}"
-    _execute(postgres, f"CREATE ROLE {role} LOGIN", f"REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    _execute(postgres, f"CREATE ROLE {role} LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     before = dump(postgres)
     try:
         done = cli("upgrade", "--url", _as(postgres, role))
@@ -125,7 +132,15 @@ def test_sqlite_locked_by_another_process(cli, sqlite, dump):
 
 @pytest.mark.parametrize(
     "command",
-    [["upgrade"], ["downgrade"], ["rollback"], ["stamp", "head"], ["drop"], ["drop", "--confirm", "diwa"], ["protect"]],
+    [
+        ["upgrade"],
+        ["downgrade"],
+        ["rollback"],
+        ["stamp", "head"],
+        ["drop"],
+        ["drop", "--confirm", "diwa"],
+        ["protect"],
+    ],
 )
 def test_a_blocked_command_sends_not_one_byte(cli, consumer_directory, command):
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -164,4 +179,8 @@ def _execute(url: str, *statements: str) -> None:
 
 
 def _as(url: str, role: str) -> str:
-    return "postgresql://" + role + "@" + url.rpartition("@")[2] if "@" in url else url.replace("://", f"://{role}@")
+    return (
+        "postgresql://" + role + "@" + url.rpartition("@")[2]
+        if "@" in url
+        else url.replace("://", f"://{role}@")
+    )

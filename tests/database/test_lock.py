@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -89,7 +88,7 @@ def test_a_lock_file_that_was_replaced_is_not_proved(sqlite, tmp_path):
     with pytest.raises(MigrationLockLost):
         held.prove()
     held.release()
-    os.unlink(path)
+    path.unlink()
 
 
 def test_the_fence_keeps_a_second_runner_out_of_a_transaction(postgres):
@@ -113,9 +112,11 @@ def test_schemas_have_locks_of_their_own():
     assert len({*lock.keys("public"), *lock.keys("other")}) == 4
 
 
-def test_waiting_does_not_deadlock_with_a_concurrent_index(postgres, schema="public"):
-    held = lock.acquire(Target.of(postgres), schema, 0, print)
-    waiting = subprocess.Popen([sys.executable, "-c", HOLD.replace(", 0,", ", 30,"), postgres], stdout=subprocess.PIPE)
+def test_waiting_does_not_deadlock_with_a_concurrent_index(postgres):
+    held = lock.acquire(Target.of(postgres), "public", 0, print)
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", HOLD.replace(", 0,", ", 30,"), postgres], stdout=subprocess.PIPE
+    )
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute("CREATE TABLE big AS SELECT generate_series(1, 100000) AS n")
         time.sleep(0.7)

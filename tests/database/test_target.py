@@ -16,7 +16,11 @@ def alchemy_url(url: str) -> str:
 
 def test_a_url_an_engine_and_a_connection_reach_the_same_database(database):
     engine = sa.create_engine(alchemy_url(database))
-    question = "SELECT current_database()" if engine.dialect.name == "postgresql" else "SELECT file FROM pragma_database_list"
+    question = (
+        "SELECT current_database()"
+        if engine.dialect.name == "postgresql"
+        else "SELECT file FROM pragma_database_list"
+    )
     with engine.connect() as connection:
         answers = set()
         for named in (database, sa.make_url(database), engine, connection):

@@ -28,7 +28,10 @@ def alembic(database, tmp_path):
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "alembic", "-c", str(ini), *words], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "alembic", "-c", str(ini), *words],
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     return run

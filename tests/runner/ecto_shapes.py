@@ -21,25 +21,31 @@ TO_BYTES = (
     + " END"
 )
 AGENT_TALA = (
-    "CREATE TABLE tala_operations (id uuid DEFAULT uuid_generate_v4() NOT NULL CONSTRAINT tala_operations_pkey PRIMARY KEY,"
-    " context_id uuid NOT NULL CONSTRAINT tala_operations_context_id_fkey REFERENCES contexts ON DELETE CASCADE,"
-    " session_id uuid NOT NULL, tool_name varchar(255) NOT NULL, params jsonb DEFAULT '{}' NOT NULL, actor varchar(255),"
-    " status varchar(255) DEFAULT 'pending', inserted_at timestamp(0) DEFAULT now() NOT NULL)",
+    (
+        "CREATE TABLE tala_operations (id uuid DEFAULT uuid_generate_v4() NOT NULL CONSTRAINT tala_operations_pkey PRIMARY KEY,"
+        " context_id uuid NOT NULL CONSTRAINT tala_operations_context_id_fkey REFERENCES contexts ON DELETE CASCADE,"
+        " session_id uuid NOT NULL, tool_name varchar(255) NOT NULL, params jsonb DEFAULT '{}' NOT NULL, actor varchar(255),"
+        " status varchar(255) DEFAULT 'pending', inserted_at timestamp(0) DEFAULT now() NOT NULL)"
+    ),
     "CREATE INDEX tala_operations_context_id_index ON tala_operations (context_id)",
     "CREATE INDEX tala_operations_session_id_index ON tala_operations (session_id)",
     "CREATE INDEX tala_operations_status_index ON tala_operations (status)",
 )
 AUDIT_COLUMNS = (
-    "ALTER TABLE tala_operations ADD capability_token text, ADD phi_flag boolean DEFAULT false,"
-    " ADD merkle_root varchar(255), ADD audit_hash varchar(255), ADD degradation_tier varchar(255) DEFAULT 'online'",
+    (
+        "ALTER TABLE tala_operations ADD capability_token text, ADD phi_flag boolean DEFAULT false,"
+        " ADD merkle_root varchar(255), ADD audit_hash varchar(255), ADD degradation_tier varchar(255) DEFAULT 'online'"
+    ),
     "CREATE INDEX tala_operations_audit_hash_index ON tala_operations (audit_hash)",
     "CREATE INDEX tala_operations_phi_flag_index ON tala_operations (phi_flag)",
 )
 IDEMPOTENCY = (
-    "CREATE TABLE idempotency_log (id uuid DEFAULT uuid_generate_v4() NOT NULL CONSTRAINT idempotency_log_pkey PRIMARY KEY,"
-    " context_id uuid NOT NULL CONSTRAINT idempotency_log_context_id_fkey REFERENCES contexts ON DELETE CASCADE,"
-    " client_id varchar(255) NOT NULL, tool_name varchar(255) NOT NULL, result_id uuid, status varchar(255) NOT NULL,"
-    " error_reason text, processed_at timestamp(0) DEFAULT now() NOT NULL)",
+    (
+        "CREATE TABLE idempotency_log (id uuid DEFAULT uuid_generate_v4() NOT NULL CONSTRAINT idempotency_log_pkey PRIMARY KEY,"
+        " context_id uuid NOT NULL CONSTRAINT idempotency_log_context_id_fkey REFERENCES contexts ON DELETE CASCADE,"
+        " client_id varchar(255) NOT NULL, tool_name varchar(255) NOT NULL, result_id uuid, status varchar(255) NOT NULL,"
+        " error_reason text, processed_at timestamp(0) DEFAULT now() NOT NULL)"
+    ),
     "CREATE UNIQUE INDEX idempotency_log_context_id_client_id_index ON idempotency_log (context_id, client_id)",
     "CREATE INDEX idempotency_log_processed_at_index ON idempotency_log (processed_at)",
 )

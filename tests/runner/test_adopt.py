@@ -15,18 +15,19 @@ from diwa_schema import api
 from diwa_schema.database.target import Target
 from diwa_schema.errors import DatabaseRefused, SchemaEmpty
 from diwa_schema.migrations.manifest import load
-from diwa_schema.models.embeddings import decode_floats
+from diwa_schema.models.erlang import decode_floats
 from tests.runner import ecto_shapes
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
 HEAD = load().head
+Rows = dict[str, dict[str, dict[str, object]]]
 EMBEDDINGS = ("memories", "embedding_cache")
 # What the package itself adds to a database, and Ecto's own account, which is kept in step.
 NOT_OURS = ("schema_migrations", "diwa_schema_version", "diwa_schema_ledger")
 
 
-def content(url: str) -> dict[str, dict[str, dict[str, object]]]:
+def content(url: str) -> Rows:
     """Return every row of every table by its key, embeddings aside."""
     with psycopg.connect(url, row_factory=dict_row) as connection:
         tables = connection.execute(
@@ -82,7 +83,7 @@ def _rounded(numbers: list[float]) -> list[float]:
     return [round(number, 4) for number in numbers]
 
 
-def assert_all_there(before: dict, after: dict, kept: dict) -> None:
+def assert_all_there(before: Rows, after: Rows, kept: dict[tuple[str, str, str], str]) -> None:
     """Every value of before stands in after, in its own column or among the kept values."""
     for table, rows in before.items():
         for key, row in rows.items():
@@ -196,7 +197,7 @@ def test_a_database_of_the_community_edition(legacy, journal):
     assert {table: after[table] for table in before} == before
 
 
-def _lite(connection: sqlite3.Connection) -> dict[str, list]:
+def _lite(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
     names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     return {
         name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)

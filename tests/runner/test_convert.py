@@ -48,7 +48,9 @@ def test_vectors_are_enabled_later_without_a_loss(bytes_first):
     report = api.enable_vector(bytes_first)
     assert (report.kind, report.before) == ("convert", report.after)
     with psycopg.connect(bytes_first) as connection:
-        assert connection.execute("SELECT content FROM memories WHERE embedding IS NOT NULL").fetchall() == [("whole",)]
+        assert connection.execute("SELECT content FROM memories WHERE embedding IS NOT NULL").fetchall() == [
+            ("whole",)
+        ]
         kept = connection.execute("SELECT value FROM diwa_schema_embedding_archive").fetchall()
         kind = connection.execute(
             "SELECT format_type(atttypid, atttypmod) FROM pg_attribute"
@@ -74,7 +76,9 @@ def test_an_optional_index_is_no_drift_there_or_not(with_vector, cli):
     cli("index", "enable", "memories_embedding_idx", "--url", with_vector, check=0)
     assert api.check(with_vector) == []
     with psycopg.connect(with_vector) as connection:
-        found = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'memories_embedding_idx'").fetchone()
+        found = connection.execute(
+            "SELECT indexdef FROM pg_indexes WHERE indexname = 'memories_embedding_idx'"
+        ).fetchone()
     assert found is not None
     assert "hnsw" in found[0]
     cli("index", "enable", "memories_embedding_idx", "--url", with_vector, check=0)

@@ -12,8 +12,8 @@ from diwa_schema import api
 from diwa_schema.database.target import Target
 from diwa_schema.errors import (
     ConnectionInUse,
-    DatabaseRefused,
     DatabaseProtected,
+    DatabaseRefused,
     NotAdopted,
     SchemaForeign,
     SchemaTampered,
@@ -161,9 +161,7 @@ def test_foreign_keys_of_a_callers_sqlite_connection_stay_enforced(sqlite):
 
 def test_an_edited_applied_revision_stops_every_further_run(database, dump):
     api.migrate(database, LAST_OF_ECTO)
-    execute(
-        database, f"UPDATE diwa_schema_ledger SET checksum = 'other' WHERE revision = '{load().ids[3]}'"
-    )
+    execute(database, f"UPDATE diwa_schema_ledger SET checksum = 'other' WHERE revision = '{load().ids[3]}'")
     before = dump(database)
     with pytest.raises(SchemaTampered) as caught:
         api.migrate(database)
@@ -173,7 +171,8 @@ def test_an_edited_applied_revision_stops_every_further_run(database, dump):
 
 
 @pytest.mark.parametrize(
-    ("revision", "error"), [("99990101000000", SchemaTooNew), ("abc", SchemaForeign), ("20251224044224", SchemaForeign)]
+    ("revision", "error"),
+    [("99990101000000", SchemaTooNew), ("abc", SchemaForeign), ("20251224044224", SchemaForeign)],
 )
 def test_an_unknown_revision_is_refused(database, dump, revision, error):
     api.migrate(database)
@@ -207,7 +206,9 @@ def test_a_database_of_ecto_asks_for_adopt(legacy, dump):
     assert dump(url) == before
 
 
-def test_a_protected_database_is_out_of_the_bypass_reach(database, owner_directory, monkeypatch, consumer_directory):
+def test_a_protected_database_is_out_of_the_bypass_reach(
+    database, owner_directory, monkeypatch, consumer_directory
+):
     monkeypatch.chdir(owner_directory)
     api.migrate(database, LAST_OF_ECTO)
     api.protect(database, reason="production")
@@ -228,7 +229,9 @@ def test_a_bypass_is_in_the_ledger_and_the_status(database, consumer_directory, 
     report = api.migrate(database, LAST_OF_ECTO)
     assert report.bypass
     entries = api.history(database)
-    assert {(entry["bypass_reason"], entry["repository"]) for entry in entries} == {("a fix at night", "diwa-agent")}
+    assert {(entry["bypass_reason"], entry["repository"]) for entry in entries} == {
+        ("a fix at night", "diwa-agent")
+    }
     assert len(api.status(database).bypassed) == 1
     monkeypatch.chdir(owner_directory)
     monkeypatch.delenv("ALLOW_CORE_MIGRATION")
@@ -237,7 +240,12 @@ def test_a_bypass_is_in_the_ledger_and_the_status(database, consumer_directory, 
 
 
 def test_threads_migrate_two_databases_of_one_process(new_database, tmp_path):
-    urls = [new_database(), new_database(), f"sqlite:///{tmp_path / 'one.db'}", f"sqlite:///{tmp_path / 'two.db'}"]
+    urls = [
+        new_database(),
+        new_database(),
+        f"sqlite:///{tmp_path / 'one.db'}",
+        f"sqlite:///{tmp_path / 'two.db'}",
+    ]
     reports: dict[str, object] = {}
 
     def run(url: str) -> None:
@@ -253,7 +261,7 @@ def test_threads_migrate_two_databases_of_one_process(new_database, tmp_path):
 
 def test_a_stamp_is_refused_where_something_is_missing(database, dump):
     before = dump(database)
-    with pytest.raises(DatabaseRefused, match="has no table organizations"):
+    with pytest.raises(DatabaseRefused, match="it has no table"):
         api.stamp(database, HEAD)
     assert dump(database) == before
     api.migrate(database, "20260107203000")
@@ -276,5 +284,5 @@ def test_a_stamp_records_what_is_there(database):
 
 def test_a_forced_stamp_is_recorded_as_forced(database):
     api.stamp(database, "20251226000000", force=True)
-    assert {entry["forced"] for entry in api.history(database)} <= {True, 1}
+    assert {entry["forced"] for entry in api.history(database)} <= {True}
     assert api.status(database).revision == "20251226000000"

@@ -61,8 +61,7 @@ def check(link: Link) -> tuple[Difference, ...]:
 def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
     """Return where a database differs from what is expected at a revision, wherever it stands."""
     wanted = expected(link, revision)
-    names = [table.name for table in wanted.tables]
-    return compare(read(link, tables=names), wanted)
+    return compare(read(link, like=wanted), wanted)
 
 
 def mend(link: Link, differences: Iterable[Difference]) -> list[Difference]:

@@ -36,7 +36,9 @@ class Variant:
     strange: tuple[int, ...] = ()
 
 
-def recognise(versions: Collection[int], ids: tuple[str, ...], agent_tables: Collection[str], shown: str) -> Variant:
+def recognise(
+    versions: Collection[int], ids: tuple[str, ...], agent_tables: Collection[str], shown: str
+) -> Variant:
     """Return the variant that a database is.
 
     Args:
@@ -68,7 +70,9 @@ def _of_the_agent(revision: str | None, agent_tables: Collection[str], strange: 
     aside = tuple(table for table in ("tala_operations",) if table in agent_tables)
     if revision is None:
         # Only the agent's two tables are there; their foreign keys lead to a table that is not.
-        return Variant("agent release on its own", None, ("tala_operations", "idempotency_log"), strange=strange)
+        return Variant(
+            "agent release on its own", None, ("tala_operations", "idempotency_log"), strange=strange
+        )
     marked = revision >= "20260117075000"
     return Variant("agent, shared versions marked" if marked else "agent", revision, aside, strange=strange)
 

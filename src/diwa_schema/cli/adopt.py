@@ -49,5 +49,7 @@ def _planned(found: Adoption) -> str:
     for one in found.differences:
         lines += [f"differs: {one.text}", f"    {one.statement or one.mend.caution}"]
     if found.differences:
-        lines.append("It is taken over once it differs no more: run the statements, or add --mend for the safe ones.")
+        lines.append(
+            "It is taken over once it differs no more: run the statements, or add --mend for the safe ones."
+        )
     return "\n".join(lines)

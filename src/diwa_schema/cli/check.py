@@ -32,7 +32,9 @@ def _lines(one: Difference) -> list[str]:
     lines = [one.text if one.severity == "drift" else f"note: {one.text}"]
     if one.mend.statements:
         lines += [f"    {line}" for line in one.statement.splitlines()]
-        lines.append("    safe on a live table" if one.safe else f"    not safe on a live table: {one.mend.caution}")
+        lines.append(
+            "    safe on a live table" if one.safe else f"    not safe on a live table: {one.mend.caution}"
+        )
     elif one.mend.caution:
         lines.append(f"    {one.mend.caution}")
     return lines

@@ -12,7 +12,9 @@ from diwa_schema.cli.progress import progress
 
 def register(commands: Commands) -> None:
     """Add the commands."""
-    vector = add(commands, "enable-vector", _enable_vector, help="turn embeddings into vectors, once pgvector is there")
+    vector = add(
+        commands, "enable-vector", _enable_vector, help="turn embeddings into vectors, once pgvector is there"
+    )
     index = add(commands, "index", _index, help="build, drop or list the optional indexes")
     index.add_argument("action", choices=["enable", "disable", "list"], help="what to do")
     index.add_argument("name", nargs="?", help="the index")
@@ -38,7 +40,9 @@ def _index(args: argparse.Namespace) -> Result:
     if args.name is None:
         from diwa_schema.errors import UsageError
 
-        raise UsageError(f"index {args.action} needs the name of an index.", next_step="Type: diwa-schema index list")
+        raise UsageError(
+            f"index {args.action} needs the name of an index.", next_step="Type: diwa-schema index list"
+        )
     if args.action == "enable":
         return _done(args, enable_index, f"Index {args.name} is there", args.name)
     return _done(args, disable_index, f"Index {args.name} is gone", args.name)
@@ -46,5 +50,7 @@ def _index(args: argparse.Namespace) -> Result:
 
 def _done(args: argparse.Namespace, call: Any, sentence: str, *words: str) -> Result:
     with progress(quiet=args.json) as told:
-        report = call(*words, database=args.url, repo=args.repo, settings=options.settings_of(args), progress=told)
+        report = call(
+            *words, database=args.url, repo=args.repo, settings=options.settings_of(args), progress=told
+        )
     return Result(report.as_dict(), f"{sentence} in {report.database}.")

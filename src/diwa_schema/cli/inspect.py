@@ -16,7 +16,9 @@ def register(commands: Commands) -> None:
     """Add the commands."""
     status = add(commands, "status", _status, help="say where the database stands")
     options.add_database(status)
-    history = add(commands, "history", _history, help="list the revisions, or what was applied to the database")
+    history = add(
+        commands, "history", _history, help="list the revisions, or what was applied to the database"
+    )
     history.add_argument("--applied", action="store_true", help="show the ledger of the database")
     options.add_database(history)
     plan = add(commands, "plan", _plan, help="say what an upgrade would do")
@@ -42,7 +44,9 @@ def _status_lines(found: Status) -> list[str]:
     if not found.known:
         lines.append("unknown   the installed package does not have this revision")
     if found.pending:
-        lines.append(f"pending   {len(found.pending)}: {', '.join(found.pending[:5])}{' ...' if found.pending[5:] else ''}")
+        lines.append(
+            f"pending   {len(found.pending)}: {', '.join(found.pending[:5])}{' ...' if found.pending[5:] else ''}"
+        )
     lines += [f"bypassed  {_bypassed(run)}" for run in found.bypassed]
     lines.append(_next_step(found))
     return [line for line in lines if line]
@@ -67,7 +71,8 @@ def _history(args: argparse.Namespace) -> Result:
     from diwa_schema.migrations.manifest import load
 
     entries = [
-        {"revision": step.revision, "slug": step.slug, "phase": step.phase, "floor": step.floor} for step in load()
+        {"revision": step.revision, "slug": step.slug, "phase": step.phase, "floor": step.floor}
+        for step in load()
     ]
     text = "\n".join(f"{entry['revision']}  {entry['phase']:8}  {entry['slug']}" for entry in entries)
     return Result({"revisions": entries}, text)

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 def register(commands: Commands) -> None:
     """Add the commands."""
     upgrade = _changing(commands, "upgrade", _upgrade, "bring the database up to a revision")
-    upgrade.add_argument("revision", nargs="?", default="head", help="head (default), an id or its beginning, or +N")
+    upgrade.add_argument(
+        "revision", nargs="?", default="head", help="head (default), an id or its beginning, or +N"
+    )
     upgrade.add_argument("--sql", action="store_true", help="print the SQL instead; connects to nothing")
     upgrade.add_argument("--replay", action="store_true", help="run every revision even on an empty database")
     options.add_settings(upgrade)
     downgrade = _changing(commands, "downgrade", _downgrade, "reverse revisions", aliases=["rollback"])
-    downgrade.add_argument("revision", nargs="?", default="-1", help="an id or its beginning, base, or -N (default -1)")
+    downgrade.add_argument(
+        "revision", nargs="?", default="-1", help="an id or its beginning, base, or -N (default -1)"
+    )
     downgrade.add_argument("--sql", action="store_true", help="print the SQL instead; connects to nothing")
     options.add_confirm(downgrade)
     options.add_settings(downgrade)
@@ -112,7 +116,9 @@ def _protect(args: argparse.Namespace) -> Result:
     from diwa_schema.api import protect
 
     protect(args.url, reason=args.reason, repo=args.repo)
-    return Result({"protected": True}, "The database is protected: the bypass of the guard does not work on it.")
+    return Result(
+        {"protected": True}, "The database is protected: the bypass of the guard does not work on it."
+    )
 
 
 def _unprotect(args: argparse.Namespace) -> Result:

@@ -37,7 +37,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """Declare how patient and careful the run is."""
     group = parser.add_argument_group("patience")
     group.add_argument(
-        "--lock-wait", type=_not_negative, default=60.0, metavar="SECONDS", help="wait for another run (60; 0 = not at all)"
+        "--lock-wait",
+        type=_not_negative,
+        default=60.0,
+        metavar="SECONDS",
+        help="wait for another run (60; 0 = not at all)",
     )
     group.add_argument(
         "--max-stall",
@@ -47,7 +51,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="the longest the application may be made to wait (100)",
     )
     group.add_argument(
-        "--lock-budget", type=_positive, default=600.0, metavar="SECONDS", help="keep trying to get a table (600)"
+        "--lock-budget",
+        type=_positive,
+        default=600.0,
+        metavar="SECONDS",
+        help="keep trying to get a table (600)",
     )
     group.add_argument(
         "--strong-timeout",
@@ -63,7 +71,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="longest index build or validation (1200)",
     )
-    group.add_argument("--allow-stall", action="store_true", help="let a revision hold a strong lock for longer")
+    group.add_argument(
+        "--allow-stall", action="store_true", help="let a revision hold a strong lock for longer"
+    )
 
 
 def settings_of(args: argparse.Namespace) -> Settings:

@@ -86,12 +86,13 @@ def unreachable(shown: str, error: BaseException) -> DatabaseUnreachable:
     """Describe a connection that could not be made."""
     return DatabaseUnreachable(
         f"The database {shown} cannot be reached: {brief(error)}",
-        next_step="Check that the server runs and that host, port, name and user are right, then type the command again.",
+        next_step="Check that the server runs and that host, port, name and user are right,"
+        " then type the command again.",
         database=shown,
     )
 
 
-def explain(error: BaseException, shown: str, doing: str) -> DiwaSchemaError:
+def explain(error: BaseException, shown: str, doing: str) -> DiwaSchemaError:  # noqa: PLR0911 - one per meaning
     """Describe a driver's error that came while something was being done.
 
     Args:
@@ -106,7 +107,8 @@ def explain(error: BaseException, shown: str, doing: str) -> DiwaSchemaError:
         return PermissionMissing(
             f"The database role lacks a right. {what}",
             untouched=_ROLLED_BACK,
-            next_step="Connect as the role that owns the schema; `diwa-schema roles` prints the roles this package expects.",
+            next_step="Connect as the role that owns the schema;"
+            " `diwa-schema roles` prints the roles this package expects.",
             **facts,
         )
     if state == READ_ONLY or (state or "").startswith("SQLITE_READONLY"):
@@ -119,7 +121,8 @@ def explain(error: BaseException, shown: str, doing: str) -> DiwaSchemaError:
         return TableLockBusy(
             f"A table stayed in use. {what}",
             untouched=_ROLLED_BACK,
-            next_step="Type the command again when the application is less busy, or allow more with --lock-budget SECONDS.",
+            next_step="Type the command again when the application is less busy,"
+            " or allow more with --lock-budget SECONDS.",
             **facts,
         )
     if (state or "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -138,7 +138,10 @@ def script_statement(dialect: str, revision: str, checksum: str, direction: str)
 
     moment = "CURRENT_TIMESTAMP"
     role = "current_user" if dialect == "postgresql" else "'sqlite'"
-    columns = "run_id, revision, direction, kind, outcome, started_at, finished_at, database_role, package_version, checksum"
+    columns = (
+        "run_id, revision, direction, kind, outcome, started_at, finished_at,"
+        " database_role, package_version, checksum"
+    )
     return (
         f"INSERT INTO {LEDGER} ({columns}) VALUES ('{uuid.uuid4()}', '{revision}', '{direction}', 'migrate', 'applied',"
         f" {moment}, {moment}, {role}, '{__version__}', '{checksum}')"
@@ -177,7 +180,9 @@ def failed(link: Link, entry: int, error_class: str, sqlstate: str | None, lock_
     )
 
 
-def record(link: Link, run: Run, revisions: Sequence[tuple[str | None, str | None]], began: str, ms: int) -> None:
+def record(
+    link: Link, run: Run, revisions: Sequence[tuple[str | None, str | None]], began: str, ms: int
+) -> None:
     """Record revisions that were applied together, one entry each, in one statement.
 
     Args:
@@ -193,7 +198,10 @@ def record(link: Link, run: Run, revisions: Sequence[tuple[str | None, str | Non
     size = 200
     for start in range(0, len(revisions), size):
         chunk = revisions[start : start + size]
-        values = [_values(link, run, revision, checksum, "applied", began, now(), ms) for revision, checksum in chunk]
+        values = [
+            _values(link, run, revision, checksum, "applied", began, now(), ms)
+            for revision, checksum in chunk
+        ]
         rows = ", ".join([f"({_marks(link)})"] * len(values))
         link.execute(f"{_insert()} VALUES {rows}", [value for row in values for value in row])
 

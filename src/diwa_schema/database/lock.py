@@ -147,7 +147,8 @@ class AdvisoryLock:
         """Raise MigrationLockLost unless this very session still holds the key."""
         try:
             held = self.link.value(
-                f"SELECT 1 FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}", _halves(self.key)
+                f"SELECT 1 FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}",
+                _halves(self.key),
             )
         except Exception as error:
             if not is_driver_error(error):

@@ -42,7 +42,10 @@ class FileLock:
             return False
         self._descriptor = descriptor
         os.truncate(descriptor, 0)
-        os.write(descriptor, f"pid {os.getpid()}, user {_user()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}".encode())
+        os.write(
+            descriptor,
+            f"pid {os.getpid()}, user {_user()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}".encode(),
+        )
         return True
 
     def holder(self) -> str:
@@ -78,7 +81,7 @@ class FileLock:
     def _still_named(self, descriptor: int) -> bool:
         # The former holder may have removed the file between our open and our lock.
         try:
-            named = os.stat(self.path)
+            named = self.path.stat()
         except FileNotFoundError:
             return False
         held = os.fstat(descriptor)

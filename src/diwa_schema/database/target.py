@@ -154,7 +154,9 @@ class Target:
                 f"'{path}' is a directory, and SQLite keeps a database in one file.",
                 next_step="Name a file in it.",
             )
-        raw = sqlite3.connect(path, isolation_level=None, timeout=5.0, uri=self.url.uri, check_same_thread=False)
+        raw = sqlite3.connect(
+            path, isolation_level=None, timeout=5.0, uri=self.url.uri, check_same_thread=False
+        )
         return Link(raw, "sqlite", self.shown)
 
     def _open_postgresql(self, psycopg: Any, purpose: str) -> Link:

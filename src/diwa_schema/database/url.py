@@ -124,7 +124,11 @@ def _libpq_uri(netloc: str, path: str, options: dict[str, str]) -> str:
 
 def _port_is_number(netloc: str) -> bool:
     hosts = netloc.rpartition("@")[2].split(",")
-    ports = (re.sub(r"^\[.*\]", "", host).rpartition(":")[2] for host in hosts if ":" in re.sub(r"^\[.*\]", "", host))
+    ports = (
+        re.sub(r"^\[.*\]", "", host).rpartition(":")[2]
+        for host in hosts
+        if ":" in re.sub(r"^\[.*\]", "", host)
+    )
     return all(port.isdigit() or port == "" for port in ports)
 
 

@@ -8,13 +8,11 @@ from enum import StrEnum
 from diwa_schema.database import read_only
 from diwa_schema.database.ledger import LEDGER
 from diwa_schema.database.link import Link
-from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.manifest import KEPT, load
 
 VERSION = "diwa_schema_version"
 PROTECTION = "diwa_schema_protection"
 ECTO = "schema_migrations"
-# What stands before the name of a table that an adoption set aside.
-KEPT = "diwa_schema_kept_"
 # One of the agent's first lineage, which an adoption has built anew.
 REBUILT = f"{KEPT}organizations"
 _ASIDE = frozenset({REBUILT, f"{KEPT}tala_operations", f"{KEPT}idempotency_log"})
@@ -148,7 +146,8 @@ def advance(link: Link, before: str | None, after: str | None, floor: str | None
         return bool(link.execute(f"DELETE FROM {VERSION} WHERE version_num = %s", (before,)))
     return bool(
         link.execute(
-            f"UPDATE {VERSION} SET version_num = %s, floor = %s WHERE version_num = %s", (after, floor, before)
+            f"UPDATE {VERSION} SET version_num = %s, floor = %s WHERE version_num = %s",
+            (after, floor, before),
         )
     )
 
@@ -178,8 +177,8 @@ def _present(link: Link, names: list[str]) -> tuple[str, frozenset[str], str | N
         rows = link.rows(f"SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", names)
         return "main", frozenset(row[0] for row in rows), None
     rows = link.rows(
-        "SELECT s.name, (SELECT array_agg(c.relname::text) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = s.name AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')),"
+        "SELECT s.name, (SELECT array_agg(c.relname::text) FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = s.name AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')),"
         " (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         "  WHERE c.oid = to_regclass(%s))"
         " FROM (SELECT current_schema()::text AS name) s",

@@ -70,10 +70,8 @@ def _print_sql() -> None:
     from diwa_schema.runner.script import render
 
     url = context.config.get_main_option("sqlalchemy.url") or "postgresql://"
-    start, end = (
-        context._proxy.context_opts.get("starting_rev"),
-        context._proxy.context_opts["destination_rev"],
-    )  # noqa: SLF001
+    wanted = context._proxy.context_opts  # noqa: SLF001 - as above
+    start, end = wanted.get("starting_rev"), wanted["destination_rev"]
     text = render(Target.of(url).dialect, f"{start or ''}:{end or 'base'}", _command())
     context.config.output_buffer.write(text) if context.config.output_buffer else sys.stdout.write(text)
 

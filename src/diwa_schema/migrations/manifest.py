@@ -16,6 +16,9 @@ DIRECTORY = Path(__file__).parent
 VERSIONS = DIRECTORY / "versions"
 PATH = DIRECTORY / "manifest.json"
 
+# What stands before the name of a table that was set aside for one of this history.
+KEPT = "diwa_schema_kept_"
+
 HEAD = "head"
 BASE = "base"
 
@@ -161,7 +164,8 @@ def checksum_of(content: bytes) -> str:
 def parse(document: dict[str, Any]) -> Manifest:
     """Return the manifest that a document describes."""
     revisions = tuple(
-        Revision(**{**entry, **{name: tuple(entry.get(name, ())) for name in ("drops", "leaves")}}) for entry in document["revisions"]
+        Revision(**{**entry, **{name: tuple(entry.get(name, ())) for name in ("drops", "leaves")}})
+        for entry in document["revisions"]
     )
     return Manifest(revisions, tuple(document["tables"]))
 

@@ -50,7 +50,9 @@ class Adoption:
         """What taking it over would do, a sentence each."""
         steps = [f"keep the agent's own {table} aside, with its rows" for table in self.variant.aside]
         if self.variant.reshape:
-            steps.append(f"keep {len(lineage.TABLES)} tables of the first lineage aside and copy their rows into new ones")
+            steps.append(
+                f"keep {len(lineage.TABLES)} tables of the first lineage aside and copy their rows into new ones"
+            )
         steps.append(f"record revision {self.variant.revision or 'base'} as where it stands")
         return tuple(steps)
 
@@ -72,7 +74,9 @@ def examine(link: Link, state: version.State) -> Adoption:
         DatabaseRefused: It is not one that Ecto's migrations can have made.
     """
     if state.kind is version.Kind.EMPTY:
-        raise SchemaEmpty(f"{link.shown} is empty: there is nothing to take over.", next_step="Type: diwa-schema upgrade")
+        raise SchemaEmpty(
+            f"{link.shown} is empty: there is nothing to take over.", next_step="Type: diwa-schema upgrade"
+        )
     if state.kind is not version.Kind.ECTO:
         plan.refuse_unknown(state, load(), link.shown)
         raise DatabaseRefused(
@@ -139,7 +143,9 @@ class _Taking:
         missing = {int(step.revision) for step in steps} - set(self._state.ecto or ())
         for number in sorted(missing):
             keeper.record(self._link, str(number), applied=True)
-        entries: list[tuple[str | None, str | None]] = [(step.revision, step.sha256) for step in steps] or [(None, None)]
+        entries: list[tuple[str | None, str | None]] = [(step.revision, step.sha256) for step in steps] or [
+            (None, None)
+        ]
         ledger.record(self._link, self._run, entries, began, round((time.monotonic() - clock) * 1000))
         return entries
 
@@ -162,7 +168,11 @@ def _of_the_agent(link: Link, state: version.State) -> bool:
     if "tala_operations" not in state.tables:
         return False
     if link.dialect == "sqlite":
-        return bool(link.value("SELECT \"notnull\" FROM pragma_table_info('tala_operations') WHERE name = 'context_id'"))
+        return bool(
+            link.value(
+                "SELECT \"notnull\" FROM pragma_table_info('tala_operations') WHERE name = 'context_id'"
+            )
+        )
     return bool(
         link.value(
             "SELECT attnotnull FROM pg_attribute WHERE attname = 'context_id' AND attrelid = to_regclass(%s)",
@@ -180,7 +190,9 @@ def _differences(link: Link, state: version.State, variant: Variant) -> tuple[Di
     return tuple(
         one
         for one in found
-        if one.severity == "drift" and one.table not in variant.aside and not _known_embedding(link, state, one)
+        if one.severity == "drift"
+        and one.table not in variant.aside
+        and not _known_embedding(link, state, one)
     )
 
 

@@ -113,7 +113,9 @@ def _run(runner: Runner, work: Callable[[Link], None]) -> Report:
                 took = round((time.monotonic() - clock) * 1000)
                 pace.short(lambda _: ledger.record(link, run, [(None, None)], began, took))
         runner.prove(link, state.schema, run, state.revision, 1)
-        return Report(link.shown, state.revision, state.revision, run.kind, bypass=run.bypass, run_id=run.run_id)
+        return Report(
+            link.shown, state.revision, state.revision, run.kind, bypass=run.bypass, run_id=run.run_id
+        )
 
 
 def _refuse(runner: Runner, state: State) -> None:

@@ -41,7 +41,7 @@ TABLES = (
 _LONGEST_TEXT = 255
 
 
-class _Unfit(ValueError):
+class _UnfitError(ValueError):
     """A value that the new column cannot hold."""
 
 
@@ -92,7 +92,7 @@ class Rebuild:
             return values[name]
         try:
             return fit(values[name], self.link.dialect)
-        except _Unfit:
+        except _UnfitError:
             self.unfit.append(f"{table} {values['id']}: {name} stays in {aside.kept_name(table)}")
             return fit(None, self.link.dialect)
 
@@ -120,7 +120,7 @@ def _texts(value: str | None, dialect: str) -> Any:
     """Return tags, written as a JSON list or with commas between, as today's list of texts."""
     found = list(_split(value))
     if any(len(text) > _LONGEST_TEXT for text in found):
-        raise _Unfit
+        raise _UnfitError
     return json.dumps(found, ensure_ascii=False) if dialect == "sqlite" else found
 
 
@@ -132,7 +132,7 @@ def _split(value: str | None) -> Iterator[str]:
         return
     listed = _json(value)
     if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
-        raise _Unfit
+        raise _UnfitError
     yield from listed
 
 
@@ -146,11 +146,11 @@ def _document(value: str | None, _: str) -> Any:
 
 def _json(text: str) -> Any:
     if "\\u0000" in text:  # jsonb has no such character
-        raise _Unfit
+        raise _UnfitError
     try:
         return json.loads(text)
     except ValueError as error:
-        raise _Unfit from error
+        raise _UnfitError from error
 
 
 def _operation(value: str | None, _: str) -> str:

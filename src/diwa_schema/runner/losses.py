@@ -94,4 +94,4 @@ def columns(link: Link, state: State, table: str) -> dict[str, str | None]:
         " WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped",
         (f"{quoted(state.schema)}.{quoted(table)}",),
     )
-    return {name: default for name, default in found}
+    return dict(found)

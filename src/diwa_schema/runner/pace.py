@@ -187,7 +187,9 @@ class Pace:
             self._progress.say(f"asking autovacuum to give way ({workers[0]})")
             self._deadlock_timeout = True
         elif self._settings.allow_stall:
-            self._progress.say(f"waiting longer than the stall allows for autovacuum to give way ({workers[0]})")
+            self._progress.say(
+                f"waiting longer than the stall allows for autovacuum to give way ({workers[0]})"
+            )
             self._long_try = 2000 * float(self._link.value(_DEADLOCK_TIMEOUT))
         else:
             role = self._link.value("SELECT current_user")
@@ -222,7 +224,10 @@ _MAY_SET_DEADLOCK_TIMEOUT = "SELECT has_parameter_privilege('deadlock_timeout', 
 
 
 def _set(link: Link, limits: dict[str, float], *, local: bool) -> None:
-    calls = ", ".join(f"set_config('{name}', '{max(int(value), 0)}ms', {str(local).lower()})" for name, value in limits.items())
+    calls = ", ".join(
+        f"set_config('{name}', '{max(int(value), 0)}ms', {str(local).lower()})"
+        for name, value in limits.items()
+    )
     link.row(f"SELECT {calls}")
 
 

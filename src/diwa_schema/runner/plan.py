@@ -7,7 +7,14 @@ from typing import Literal
 
 from diwa_schema.catalog.variants import V1_REVISION
 from diwa_schema.database.version import REBUILT, Kind, State
-from diwa_schema.errors import DatabaseProtected, DatabaseRefused, NotAdopted, SchemaForeign, SchemaTooNew, UsageError
+from diwa_schema.errors import (
+    DatabaseProtected,
+    DatabaseRefused,
+    NotAdopted,
+    SchemaForeign,
+    SchemaTooNew,
+    UsageError,
+)
 from diwa_schema.guard import Verdict
 from diwa_schema.migrations.manifest import Manifest, Revision
 

@@ -47,9 +47,7 @@ class Replay:
         run: What the ledger's entries have in common.
     """
 
-    def __init__(
-        self, runner: Runner, link: Link, held: MigrationLock, schema: str, run: ledger.Run
-    ) -> None:
+    def __init__(self, runner: Runner, link: Link, held: MigrationLock, schema: str, run: ledger.Run) -> None:
         self._runner = runner
         self._link = link
         # The ledger's "started" is committed apart from the revision, so that it survives a rollback.
@@ -154,7 +152,9 @@ class Replay:
 @contextmanager
 def operations(connection: sa.Connection, options: dict[str, Any]) -> Iterator[MigrationContext]:
     """Bind Alembic's `op` to a connection; what `options` holds is found by steps in the context's options."""
-    context = MigrationContext.configure(connection=connection, opts={"version_table": version.VERSION, **options})
+    context = MigrationContext.configure(
+        connection=connection, opts={"version_table": version.VERSION, **options}
+    )
     with Operations.context(context):
         yield context
 
@@ -170,7 +170,11 @@ def load(revision: Revision) -> ModuleType:
 
 
 def _single_step(
-    revision: Revision, connection: sa.Connection, work: Callable[[], None], upgrade: Callable[[], None], pace: Pace
+    revision: Revision,
+    connection: sa.Connection,
+    work: Callable[[], None],
+    upgrade: Callable[[], None],
+    pace: Pace,
 ) -> None:
     # On the way back there may be nothing to do.
     steps: list[str] = []

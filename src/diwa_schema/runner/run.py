@@ -11,9 +11,10 @@ from diwa_schema.database import ledger, lock, version
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
 from diwa_schema.errors import DiwaSchemaError, MigrationFailed, NotPersisted
 from diwa_schema.migrations import manifest as manifests
-from diwa_schema.runner import integrity, plan as planning, pooler
+from diwa_schema.runner import integrity, pooler
+from diwa_schema.runner import plan as planning
 from diwa_schema.runner.pace import Pace
-from diwa_schema.runner.settings import Applied, Progress, Report, Settings, Silence
+from diwa_schema.runner.settings import Applied, Progress, Report, Settings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -39,8 +40,8 @@ class Runner:
 
     target: Target
     verdict: Verdict
-    settings: Settings = Settings()
-    progress: Progress = Silence()
+    settings: Settings
+    progress: Progress
 
     def upgrade(self, revision: str) -> Report:
         """Bring the database up to a revision."""
@@ -87,7 +88,9 @@ class Runner:
                 applied = self._change(decided, link, held, state, run)
             self.prove(link, state.schema, run, decided.after, len(applied))
             bypass = run.bypass
-            return Report(self.target.shown, decided.before, decided.after, run.kind, applied, bypass, run.run_id)
+            return Report(
+                self.target.shown, decided.before, decided.after, run.kind, applied, bypass, run.run_id
+            )
 
     def rehearse(self, decide: Callable[[version.State, Link], object]) -> None:
         """Decide once beforehand where SQLite has no file yet: a refusal is not to leave an empty one behind."""

@@ -53,7 +53,9 @@ def apply(
         link.script(script(link))
         milliseconds = round((time.monotonic() - clock) * 1000)
         version.advance(link, None, plan.after, load().floor(plan.after))
-        ledger.record(link, run, [(step.revision, step.sha256) for step in plan.revisions], began, milliseconds)
+        ledger.record(
+            link, run, [(step.revision, step.sha256) for step in plan.revisions], began, milliseconds
+        )
         return milliseconds
 
     milliseconds = runner.pace(link, held, state.schema).short(work, timeout=runner.settings.build_timeout)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from diwa_schema.catalog import check
 from diwa_schema.database import ledger, version
 from diwa_schema.errors import DatabaseRefused, UsageError
 from diwa_schema.migrations.manifest import load
-from diwa_schema.runner import ecto, losses
+from diwa_schema.runner import ecto
 from diwa_schema.runner.run import create_bookkeeping
 from diwa_schema.runner.settings import Applied, Report
 
@@ -29,8 +30,10 @@ def stamp(runner: Runner, name: str, *, force: bool) -> Report:
     def decide(state: version.State, link: Link) -> str:
         revision = history.resolve(name, state.revision if state.revision in history else None)
         if revision is None:
-            raise UsageError("A database cannot be stamped as base.", next_step="Type: diwa-schema downgrade base")
-        missing = _missing(link, state, revision)
+            raise UsageError(
+                "A database cannot be stamped as base.", next_step="Type: diwa-schema downgrade base"
+            )
+        missing = _missing(link, revision)
         if missing and not force:
             raise _refusal(link.shown, revision, missing)
         return revision
@@ -63,34 +66,14 @@ def stamp(runner: Runner, name: str, *, force: bool) -> Report:
         return Report(link.shown, state.revision, revision, run.kind, applied, run.bypass, run.run_id)
 
 
-def _missing(link: Link, state: version.State, revision: str) -> list[str]:
+def _missing(link: Link, revision: str) -> list[str]:
     """Return the tables and columns of a revision that the database does not have."""
-    missing = []
-    for table, columns in _expected(revision).items():
-        found = losses.columns(link, state, table)
-        if not found:
-            missing.append(f"table {table}")
-        missing += [f"column {table}.{column}" for column in columns if found and column not in found]
-    return missing
-
-
-def _expected(revision: str) -> dict[str, list[str]]:
-    """Return the columns of each table at a revision, from a replay in memory."""
-    import sqlalchemy as sa
-
-    from diwa_schema.api import migrate
-
-    engine = sa.create_engine("sqlite://")
-    try:
-        migrate(engine, revision)
-        inspector = sa.inspect(engine)
-        return {
-            table: [column["name"] for column in inspector.get_columns(table)]
-            for table in load().tables
-            if inspector.has_table(table)
-        }
-    finally:
-        engine.dispose()
+    found = check.compare_at(link, revision)
+    return [
+        f"{one.kind} {f'{one.table}.' if one.kind == 'column' else ''}{one.object}"
+        for one in found
+        if one.problem == "missing" and one.kind in ("table", "column")
+    ]
 
 
 def _refusal(shown: str, revision: str, missing: list[str]) -> DatabaseRefused:

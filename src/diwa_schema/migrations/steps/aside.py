@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from diwa_schema.database.version import KEPT
+from diwa_schema.migrations.manifest import KEPT
 from diwa_schema.migrations.steps.lookup import quoted, table_exists
 
 

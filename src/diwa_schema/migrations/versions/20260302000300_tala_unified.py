@@ -1,6 +1,7 @@
 """Give the buffer of tool operations one shape, and take over what the agent's own tables hold.
 
-The agent's code binds session and context as uuids; no other code that uses the buffer is known. A session or context that is no uuid is kept as a value.
+The agent's code binds session and context as uuids; no other code that uses the buffer is known.
+A session or context that is no uuid is kept as a value.
 """
 
 from alembic import op
