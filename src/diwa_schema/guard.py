@@ -159,7 +159,7 @@ def decide(
     )
 
 
-def ask(  # noqa: PLR0913 - one question, all by name
+def ask(
     operation: Operation,
     *,
     repo: str | None = None,
@@ -199,7 +199,7 @@ def ask(  # noqa: PLR0913 - one question, all by name
     return verdict
 
 
-def examine(  # noqa: PLR0913 - the same question
+def examine(
     operation: Operation,
     *,
     repo: str | None = None,

@@ -178,7 +178,8 @@ def _present(link: Link, names: list[str]) -> tuple[str, frozenset[str], str | N
         return "main", frozenset(row[0] for row in rows), None
     rows = link.rows(
         "SELECT s.name, (SELECT array_agg(c.relname::text) FROM pg_class c"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = s.name AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')),"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = s.name AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')),"
         " (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         "  WHERE c.oid = to_regclass(%s))"
         " FROM (SELECT current_schema()::text AS name) s",
