@@ -48,6 +48,24 @@ def fill(url: str, rows: int = 3) -> int:
         return _fill(connection, _POSTGRESQL, rows, "%s")
 
 
+def multiply(url: str, memories: int, embeddings: int = 0) -> None:
+    """Make so many memories of a PostgreSQL database's first one, some of them with its embedding."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        columns = connection.execute(
+            "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
+            " WHERE attrelid = 'memories'::regclass AND attnum > 0 AND NOT attisdropped"
+        ).fetchall()
+        values = {name: f'm."{name}"' for name, _ in columns} | {"id": "gen_random_uuid()"}
+        if ("embedding", "bytea") in columns:
+            values["embedding"] = f"CASE WHEN n <= {embeddings} THEN m.embedding END"
+        connection.execute(
+            f"INSERT INTO memories ({', '.join(values)}) SELECT {', '.join(values.values())}"
+            f" FROM (SELECT * FROM memories WHERE id = '{key('memories', 0)}') AS m,"
+            f" generate_series(1, {memories}) AS n".encode()
+        )
+        connection.execute("VACUUM ANALYZE")
+
+
 def _fill(connection: Any, catalog: str, rows: int, mark: str) -> int:
     tables: dict[str, list[Column]] = {}
     for table, *column in connection.execute(catalog).fetchall():

@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.fixtures_databases import database_name
@@ -64,31 +63,13 @@ def busy(server: Server, launcher: Launcher) -> Iterator[Callable[[str], str]]:
             url = server.create(templates[revision])
             assert launcher.run("upgrade", revision, "--url", url).code == 0
             seeds.fill(url)
-            multiply(url)
+            seeds.multiply(url, MEMORIES, EMBEDDINGS)
         names.append(database_name())
         return server.create(names[-1], templates[revision])
 
     yield make
     for name in (*names, *templates.values()):
         server.drop(name)
-
-
-def multiply(url: str) -> None:
-    """Make many memories of one, some with an embedding."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        columns = connection.execute(
-            "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
-            " WHERE attrelid = 'memories'::regclass AND attnum > 0 AND NOT attisdropped"
-        ).fetchall()
-        values = {name: f'm."{name}"' for name, _ in columns} | {"id": "gen_random_uuid()"}
-        if ("embedding", "bytea") in columns:
-            values["embedding"] = f"CASE WHEN n <= {EMBEDDINGS} THEN m.embedding END"
-        connection.execute(
-            f"INSERT INTO memories ({', '.join(values)}) SELECT {', '.join(values.values())}"
-            f" FROM (SELECT * FROM memories WHERE id = '{seeds.key('memories', 0)}') AS m,"
-            f" generate_series(1, {MEMORIES}) AS n".encode()
-        )
-        connection.execute("VACUUM ANALYZE")
 
 
 def migrate(launcher: Launcher, url: str, after: str | tuple[str, ...], folder: Path) -> Outcome:

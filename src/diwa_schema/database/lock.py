@@ -49,7 +49,9 @@ def application_name() -> str:
     return f"diwa-schema migrate since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def acquire(target: Target, schema: str, wait: float, tell: Tell) -> MigrationLock:
+def acquire(
+    target: Target, schema: str, wait: float, tell: Tell, *, check: Callable[[Link], None] | None = None
+) -> MigrationLock:
     """Take the migration lock of a database, waiting for another runner where there is one.
 
     Args:
@@ -57,6 +59,7 @@ def acquire(target: Target, schema: str, wait: float, tell: Tell) -> MigrationLo
         schema: The schema of the version table.
         wait: How long to wait at most, in seconds; 0 does not wait.
         tell: Called with a line for people while waiting.
+        check: Looks at the lock's own connection before the lock is tried for, and raises where none can be held.
 
     Raises:
         MigrationLockBusy: Another runner held it all the time.
@@ -70,6 +73,8 @@ def acquire(target: Target, schema: str, wait: float, tell: Tell) -> MigrationLo
     else:
         lock = AdvisoryLock(target.connect(application_name()), schema)
     try:
+        if check is not None and isinstance(lock, AdvisoryLock):
+            check(lock.link)
         _poll(lock, wait, tell, target.shown)
     except BaseException:
         lock.release()
@@ -184,6 +189,14 @@ def fence(link: Link, schema: str) -> None:
         return  # BEGIN IMMEDIATE is the fence
     if not link.value("SELECT pg_try_advisory_xact_lock(%s::bigint)", (keys(schema)[1],)):
         raise lost(link.shown)
+
+
+def fenced(link: Link, schema: str) -> bool:
+    """Whether the transaction that took the fence is still open; what ran in it can have ended it."""
+    if link.dialect == "sqlite":
+        return bool(link.raw.in_transaction)
+    mine = f"SELECT 1 FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}"
+    return bool(link.value(mine, _halves(keys(schema)[1])))
 
 
 def lost(shown: str) -> MigrationLockLost:

@@ -139,6 +139,8 @@ class Target:
             pool.dispose()
 
         if self.dialect == "postgresql":
+            # What an application's hook has set on it would be lost, or stay open, with its transaction.
+            raw.commit()
             raw.autocommit = True
             raw.execute("SELECT set_config('application_name', %s, false)", (purpose,))
         else:
@@ -210,7 +212,8 @@ def _autocommit(raw: Any, dialect: urls.Dialect) -> AbstractContextManager[None]
 @contextmanager
 def _autocommit_postgresql(raw: Any) -> Iterator[None]:
     before = raw.autocommit
-    raw.rollback()
+    # SQLAlchemy knows of no transaction; one that is open all the same holds what an application's hook has set.
+    raw.commit()
     raw.autocommit = True
     try:
         yield

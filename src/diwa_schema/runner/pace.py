@@ -176,7 +176,9 @@ class Pace:
 
     def _watch(self) -> Watch:
         link = self._target.connect("diwa-schema watch")
-        return Watch(link, self._link.raw.info.backend_pid, self._settings.max_stall / 1000 / 8)
+        # Asked of the server: what the driver knows is the pooler's where one keeps sessions in between.
+        pid = self._link.value("SELECT pg_backend_pid()")
+        return Watch(link, pid, self._settings.max_stall / 1000 / 8)
 
     def _meet_autovacuum(self, blockers: tuple[Blocker, ...], failure: Exception) -> None:
         """Let the next try make autovacuum give way, which it does only to who waits longer than deadlock_timeout."""

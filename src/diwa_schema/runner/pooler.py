@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
 
 _SETTING = "diwa_schema.session"
+# A pooler may hand a connection its former server process again, by chance, among other clients.
+_ROUNDS = 20
 
 
 def refuse(first: Link, second: Link, shown: str) -> None:
@@ -22,14 +24,24 @@ def refuse(first: Link, second: Link, shown: str) -> None:
     Raises:
         TransactionPooler: They do.
     """
-    token = str(uuid.uuid4())
-    first.row("SELECT set_config(%s, %s, false)", (_SETTING, token))
-    with second.transaction():
-        leaked = second.value("SELECT current_setting(%s, true)", (_SETTING,)) == token
-        kept = leaked or first.value("SELECT current_setting(%s, true)", (_SETTING,)) == token
-    if leaked or not kept:
+    rounds = 1 if _direct(first) else _ROUNDS
+    if any(_changes(first, second) for _ in range(rounds)):
         raise TransactionPooler(
             f"{shown} is reached through a pooler that changes the server process between transactions;"
             " a migration lock cannot be held there.",
             next_step="Set DIWA_MIGRATION_DATABASE_URL to the server itself, past the pooler.",
         )
+
+
+def _direct(link: Link) -> bool:
+    """Whether the process that greeted this connection is the one that answers: a pooler greets by itself."""
+    return bool(link.raw.info.backend_pid == link.value("SELECT pg_backend_pid()"))
+
+
+def _changes(first: Link, second: Link) -> bool:
+    # No two statements are alike, so that the driver prepares none: its name would be unknown elsewhere.
+    token = uuid.uuid4()
+    look = f"SELECT current_setting('{_SETTING}', true) = '{token}'"
+    first.row(f"SELECT set_config('{_SETTING}', '{token}', false)")
+    with second.transaction():
+        return bool(second.value(look)) or not first.value(look)

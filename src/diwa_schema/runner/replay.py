@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from diwa_schema.database import ledger, version
 from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
-from diwa_schema.database.lock import AdvisoryLock
+from diwa_schema.database.lock import AdvisoryLock, fenced
 from diwa_schema.errors import DiwaSchemaError, MigrationFailed, MigrationLockLost, NotPersisted
 from diwa_schema.migrations.manifest import load as load_manifest
 from diwa_schema.runner import ecto
@@ -106,6 +106,14 @@ class Replay:
     ) -> None:
         with operations(connection, {}):
             work()
+        if not fenced(self._link, self._schema):
+            raise MigrationFailed(
+                f"Revision {revision.revision} ({revision.slug}) ended the transaction that it runs in.",
+                untouched="Its version row was not written; what it had committed by then is there.",
+                next_step="Take COMMIT or autocommit_block out of the revision, and what it left out of"
+                f" {self._shown}.",
+                revision=revision.revision,
+            )
         self._record(plan, revision, entry, began, pace, keeper)
 
     def _record(

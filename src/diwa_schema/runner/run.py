@@ -128,10 +128,15 @@ class Runner:
             MigrationLockBusy: Another run held it for longer than the settings wait.
             TransactionPooler: The connection is one that cannot hold a lock.
         """
-        held = lock.acquire(self.target, schema, self.settings.lock_wait, self.progress.say)
+        # A lock that was tried for through a pooler would stay in one of its sessions, and keep everybody out.
+        held = lock.acquire(
+            self.target,
+            schema,
+            self.settings.lock_wait,
+            self.progress.say,
+            check=lambda own: pooler.refuse(own, link, self.target.shown),
+        )
         try:
-            if isinstance(held, lock.AdvisoryLock):
-                pooler.refuse(held.link, link, self.target.shown)
             yield held
         finally:
             held.release()

@@ -1,0 +1,84 @@
+"""A PostgreSQL server of one test's own: with settings of its own, to be crashed and started again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+from tests import postmaster
+from tests.fixtures_server import MEMORY, SETTINGS, Server, free_port, wheel_server
+
+
+class OwnServer(Server):
+    """A server that nobody else uses.
+
+    Args:
+        options: Settings beside those of every test's server.
+    """
+
+    def __init__(self, **options: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="diwa-own-", dir=MEMORY if MEMORY.is_dir() else None))
+        self._folder.chmod(0o755)
+        self._wheel = wheel_server(self._folder / "data")
+        self._wheel.ensure_pgdata_inited()
+        self._port = free_port()
+        self._options = SETTINGS | options
+        self._keepers: list[subprocess.Popen[bytes]] = []
+        super().__init__(f"postgresql://postgres@127.0.0.1:{self._port}/postgres")
+        self.start()
+
+    @property
+    def user(self) -> str | None:
+        """The user of the operating system that the server runs as; None for the one who runs the tests."""
+        return self._wheel.system_user or None
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = [f"-p{self._port}", *(f"-c{name}={value}" for name, value in self._options.items())]
+        self._keepers.append(
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    postmaster.__file__,
+                    str(self._wheel.bin_path),
+                    str(self._folder / "data"),
+                    self.user or "",
+                    *options,
+                ],
+                stdin=subprocess.PIPE,
+            )
+        )
+        give_up = time.monotonic() + 30
+        while not self.answers():
+            assert time.monotonic() < give_up, (self._folder / "log").read_text()
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        try:
+            psycopg.connect(self.admin_url).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def crash(self) -> None:
+        """Stop it at once, as a machine does that loses its power."""
+        pid = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGQUIT)
+        while self.answers():
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        """End it and remove its data."""
+        # The last keeper's server is the one that runs; those before it have nothing left to stop.
+        for keeper in reversed(self._keepers):
+            keeper.communicate()
+        shutil.rmtree(self._folder, ignore_errors=True)
