@@ -150,6 +150,14 @@ def test_the_agent_passes_its_tests_as_the_application(migrated, app):
     assert "PermissionMissing" in stranger.stdout
 
 
+def lacks_a_right(done) -> bool:
+    assert done.returncode == 7, done.stderr
+    assert "[SAFETY BYPASS]" in done.stderr
+    assert "The database role lacks a right" in done.stderr
+    assert "diwa-schema roles" in done.stderr
+    return "Traceback" not in done.stderr
+
+
 @pytest.fixture
 def bypassing(cli, tmp_path):
     """The command line in a consumer's checkout, with the bypass on."""
@@ -173,12 +181,30 @@ def test_the_bypass_ends_at_the_database(migrated, app, bypassing, dump, command
     before = dump(migrated.url)
     if command[0] == "roles":
         command = (*command, "--owner", migrated.names.owner, "--app", "diwa_test_nobody")
-    done = bypassing(*command, "--url", app)
-    assert done.returncode == 7, done.stderr
-    assert "The database role lacks a right" in done.stderr
-    assert "diwa-schema roles" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert lacks_a_right(bypassing(*command, "--url", app))
     assert dump(migrated.url) == before
+
+
+def test_the_bypass_converts_no_embeddings_as_the_application(migrated, app, bypassing, dump, server):
+    if not server.has_vector:
+        pytest.skip("this server has no pgvector")
+    migrated.run("CREATE EXTENSION vector")
+    before = dump(migrated.url)
+    assert lacks_a_right(bypassing("enable-vector", "--url", app))
+    assert dump(migrated.url) == before
+
+
+def test_the_bypass_adopts_nothing_as_the_application(site, legacy, bypassing, dump, owner_directory):
+    old = Site(legacy("ecto_no_vector"), site.names)
+    try:
+        old.roles(apply=True)
+        before = dump(old.url)
+        done = bypassing("adopt", "--url", old.login(site.names.app))
+        assert (done.returncode, "The role may not" in done.stderr) == (7, True), done.stderr
+        assert "Traceback" not in done.stderr
+        assert dump(old.url) == before
+    finally:
+        old.forget()
 
 
 def test_roles_come_with_their_reasons_and_once_only(site, owner_directory):
