@@ -126,4 +126,4 @@ def use(session: nox.Session, wheel: Path, folder: Path) -> None:
 def bench(session: nox.Session) -> None:
     """Measure ratios against plain Alembic and the bare driver, and write them to benchmarks/RESULTS.md."""
     session.install(".[async,binary]", "--group", "test")
-    session.run("python", "-m", "benchmarks", *session.posargs, success_codes=[0, 1])
+    session.run("python", "-m", "benchmarks", *session.posargs)
