@@ -20,6 +20,15 @@ from diwa_schema.database.roles import Roles
 from tests.fixtures_checkout import run
 from tests.fixtures_server import wheel_programs
 
+CHANGES = {
+    "ALTER": "ALTER TABLE memories ADD COLUMN mood text",
+    "CREATE": "CREATE TABLE notes (id int)",
+    "DROP": "DROP TABLE idempotency_log",
+    "TRUNCATE": "TRUNCATE idempotency_log",
+    "CREATE INDEX": "CREATE INDEX ON memories (content)",
+    "COMMENT": "COMMENT ON TABLE memories IS 'mine'",
+}
+
 
 @dataclass
 class Site:
@@ -120,6 +129,15 @@ def app(migrated: Site) -> str:
 def reader(migrated: Site) -> str:
     """The URL of a database at head, as a login that only reads."""
     return migrated.login(migrated.names.reader)
+
+
+@pytest.fixture
+def old(site: Site, owner_directory: object) -> tuple[Site, str]:
+    """A database whose application has made the tables and owns them."""
+    login = site.login(attributes="CREATEDB")
+    site.run(f"GRANT CREATE ON SCHEMA public TO {name_of(login)}")
+    diwa_schema.migrate(login)
+    return site, login
 
 
 @pytest.fixture(scope="session")

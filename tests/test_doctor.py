@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import sqlite3
-import ssl
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 
 import diwa_schema
-from diwa_schema.errors import DatabaseRefused, DatabaseUnreachable
+from diwa_schema.errors import DatabaseUnreachable
 from diwa_schema.health import contents
 from diwa_schema.migrations.manifest import load
+from tests.findings import found, to_mend
 from tests.fixtures_checkout import checkout
 from tests.fixtures_roles import name_of
-from tests.fixtures_server import free_port
-from tests.forwarder import Forwarder, outward_address
 
 NOTES = {"role", "pgvector-not-installed", "pgvector-absent"}
 
@@ -41,14 +32,6 @@ def agent(tmp_path, monkeypatch):
         return made
 
     return enter
-
-
-def found(database: object, **options: object) -> dict[str, diwa_schema.Finding]:
-    return {one.code: one for one in diwa_schema.doctor(database, **options)}  # type: ignore[arg-type]
-
-
-def to_mend(database: object, **options: object) -> set[str]:
-    return {code for code, one in found(database, **options).items() if one.severity != "note"}
 
 
 def test_an_application_with_the_rights_it_needs_has_nothing_to_mend(migrated, app, agent, dump):
@@ -238,228 +221,10 @@ def test_invalid_indexes_are_told_with_what_rebuilds_them(migrated, app):
     assert to_mend(app) == set()
 
 
-def test_a_search_path_that_leads_elsewhere_is_told(migrated, app):
-    login = name_of(app)
-    migrated.run(f"CREATE SCHEMA {login} AUTHORIZATION {login}")
-    assert to_mend(app) == {"search-path-elsewhere"}
-    migrated.run("CREATE TABLE memories (id int)", app)
-    assert to_mend(app) == {"search-path-elsewhere", "search-path-shadowed"}
-    migrated.run(found(app)["search-path-elsewhere"].command, app)
-    assert to_mend(app) == set()
-
-
-def test_a_schema_in_which_everybody_may_create_is_told(migrated, app):
-    migrated.run("CREATE SCHEMA loose; GRANT USAGE, CREATE ON SCHEMA loose TO PUBLIC")
-    path = app + "?options=-csearch_path%3Dpublic%2Cloose"
-    assert to_mend(path) == {"search-path-writable"}
-    migrated.run(found(path)["search-path-writable"].command)
-    assert to_mend(path) == set()
-
-
 def test_a_check_that_cannot_be_made_is_told_and_stops_no_other(migrated, app):
     migrated.run("REVOKE SELECT ON pg_constraint FROM PUBLIC; GRANT TRUNCATE ON memories TO PUBLIC")
     assert {"unvalidated-constraints-not-checked"} == to_mend(app)
     assert "can-truncate" in to_mend(app, repo="diwa-agent")
-
-
-@pytest.fixture
-def bouncer(migrated, app, tmp_path):
-    """The application's URL through a pooler in transaction mode."""
-    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
-    if program is None:
-        pytest.skip("no pgbouncer")
-    parts, port = urlsplit(app), free_port()
-    tmp_path.chmod(0o755)
-    (tmp_path / "users").write_text(f'"{parts.username}" "{parts.password}"\n')
-    (tmp_path / "ini").write_text(
-        f"[databases]\n* = host={parts.hostname} port={parts.port}\n[pgbouncer]\npool_mode = transaction\n"
-        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
-        f"auth_file = {tmp_path / 'users'}\nignore_startup_parameters = options\n"
-    )
-    user = ["-u", "nobody"] if os.getuid() == 0 else []
-    process = subprocess.Popen([program, *user, str(tmp_path / "ini")], stderr=subprocess.DEVNULL)
-    url = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}").geturl()
-    for _ in range(100):
-        try:
-            psycopg.connect(url).close()
-            break
-        except psycopg.OperationalError:
-            time.sleep(0.05)
-    yield url
-    process.terminate()
-    process.wait()
-
-
-def test_a_pooler_in_transaction_mode_is_told(bouncer, app):
-    assert "pooler" not in found(app)
-    assert found(bouncer)["pooler"].severity == "warning"
-    assert found(bouncer, repo="diwa-agent")["pooler"].severity == "note"
-
-
-@pytest.fixture
-def outward() -> str:
-    address = outward_address()
-    if address is None:
-        pytest.skip("no network interface but loopback")
-    return address
-
-
-@pytest.fixture
-def certificate(outward: str, tmp_path: Path) -> Path:
-    """A certificate and its key, in one file, for the outward address."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl")
-    made, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    what = ["-subj", "/CN=diwa", "-addext", f"subjectAltName=IP:{outward}", "-days", "2"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command = ["openssl", "req", "-x509", *kind, *what, "-keyout", str(key), "-out", str(made)]
-    subprocess.run(command, check=True, capture_output=True)
-    made.write_bytes(made.read_bytes() + key.read_bytes())
-    return made
-
-
-def through(url: str, address: str, port: int, options: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(
-        netloc=f"{parts.username}:{parts.password}@{address}:{port}", query=options
-    ).geturl()
-
-
-def server_of(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return parts.hostname or "127.0.0.1", parts.port or 5432
-
-
-def test_an_open_connection_that_leaves_the_machine_is_told(app, outward):
-    with Forwarder(outward, server_of(app)) as way:
-        open_way = found(through(app, outward, way.port, "sslmode=disable"))
-    assert open_way["tls-off"].severity == "error"
-    assert "tls-off" not in found(app)
-
-
-def test_encryption_that_proves_nothing_is_noted(app, outward, certificate):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    with Forwarder(outward, server_of(app), context) as way:
-        loose = found(through(app, outward, way.port, ""))
-        options = f"sslmode=verify-full&sslrootcert={certificate}"
-        strict = found(through(app, outward, way.port, options))
-    assert {code: one.severity for code, one in loose.items() if code.startswith("tls")} == {
-        "tls-not-verified": "note",
-        "tls-ends-early": "note",
-    }
-    assert "sslmode=prefer" in loose["tls-not-verified"].reason
-    assert {code for code in strict if code.startswith("tls")} == {"tls-ends-early"}
-
-
-@pytest.fixture
-def lite(sqlite, owner_directory):
-    """The URL of a SQLite database at head in write-ahead mode."""
-    diwa_schema.migrate(sqlite)
-    run_lite(sqlite, "PRAGMA journal_mode = WAL")
-    return sqlite
-
-
-def path_of(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///"))
-
-
-def run_lite(url: str, script: str) -> None:
-    with closing(sqlite3.connect(path_of(url))) as connection:
-        connection.executescript(script)
-
-
-def test_a_sound_file_has_nothing_to_mend(lite, dump):
-    before = dump(lite)
-    assert found(lite) == {}
-    assert dump(lite) == before
-
-
-def test_a_missing_file_is_not_made(tmp_path, owner_directory):
-    assert set(found(f"sqlite:///{tmp_path / 'none.db'}")) == {"schema-empty"}
-    assert not (tmp_path / "none.db").exists()
-
-
-def test_an_engine_that_keeps_no_foreign_keys_is_told(lite):
-    from diwa_schema.models import enforce_foreign_keys
-
-    engine = sa.create_engine(lite)
-    assert to_mend(engine) == {"foreign-keys-off"}
-    enforce_foreign_keys(engine)
-    assert to_mend(engine) == set()
-    with engine.connect() as connection:
-        assert to_mend(connection) == set()
-    engine.dispose()
-
-
-def test_orphans_are_told(lite):
-    run_lite(
-        lite,
-        "INSERT INTO contexts (id, name, organization_id, inserted_at, updated_at)"
-        f" VALUES ('{uuid4()}', 'x', '{uuid4()}', 'now', 'now')",
-    )
-    assert "1 of contexts" in found(lite)["foreign-keys-broken"].reason
-
-
-@pytest.mark.parametrize(("mode", "code"), [("delete", "journal-blocks"), ("truncate", "journal-blocks")])
-def test_a_journal_that_blocks_is_noted(lite, mode, code):
-    run_lite(lite, f"PRAGMA journal_mode = {mode}")
-    if mode == "truncate":
-        # The mode is the connection's own; only write-ahead is written to the file.
-        engine = sa.create_engine(lite)
-        sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA journal_mode = off"))
-        assert "journal-unsafe" in to_mend(engine)
-        engine.dispose()
-    assert found(lite)[code].severity == "note"
-
-
-def test_a_file_that_cannot_be_written_is_told(lite):
-    read_only = f"sqlite:///file:{path_of(lite)}?mode=ro&uri=true"
-    assert to_mend(read_only) == {"file-not-writable"}
-
-
-def test_a_file_that_somebody_else_keeps_locked_is_told(lite):
-    engine = sa.create_engine(lite, connect_args={"timeout": 0.1})
-    with closing(sqlite3.connect(path_of(lite), isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        assert "file-busy" in to_mend(engine)
-    engine.dispose()
-
-
-def damage(file: Path, first: int) -> None:
-    """Overwrite a file's pages from one on."""
-    content = bytearray(file.read_bytes())
-    size = int.from_bytes(content[16:18], "big")
-    start = first * size % len(content)
-    content[start:] = b"\xff" * (len(content) - start)
-    file.write_bytes(content)
-
-
-def test_a_damaged_file_is_told(lite):
-    run_lite(lite, "PRAGMA journal_mode = DELETE")
-    damage(path_of(lite), -1)
-    assert "file-damaged" in to_mend(lite)
-
-
-def test_a_file_whose_schema_is_damaged_is_refused(lite):
-    run_lite(lite, "PRAGMA journal_mode = DELETE")
-    damage(path_of(lite), 1)
-    with pytest.raises(DatabaseRefused, match="damaged"):
-        diwa_schema.doctor(lite)
-
-
-def test_a_file_that_is_no_database_is_refused(tmp_path, owner_directory):
-    (tmp_path / "text.db").write_text("no database " * 1000)
-    with pytest.raises(DatabaseRefused):
-        diwa_schema.doctor(f"sqlite:///{tmp_path / 'text.db'}")
-
-
-def test_an_engine_in_memory_is_looked_at_where_it_is(owner_directory):
-    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
-    assert to_mend(engine) == {"schema-empty"}
-    diwa_schema.migrate(engine)
-    assert found(engine) == {}
-    engine.dispose()
 
 
 def test_the_command_says_whether_there_is_something_to_mend(migrated, app, cli, tmp_path):
