@@ -10,9 +10,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 import diwa_schema
-from diwa_schema.errors import (
-    PermissionMissing,
-)
+from diwa_schema.errors import PermissionMissing, SchemaEmpty
 from diwa_schema.migrations.manifest import load
 from tests.examples.test_examples import EXAMPLES, path_of
 from tests.fixtures_checkout import checkout, run
