@@ -1,0 +1,62 @@
+"""What is generated is fresh, and snapshot, replay and models are one and the same."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import sqlalchemy as sa
+
+import diwa_schema
+from diwa_schema import api, generate
+from diwa_schema.catalog.check import at_head
+from diwa_schema.catalog.compare import compare
+from diwa_schema.catalog.read import read
+from diwa_schema.database import capabilities
+from diwa_schema.database.target import Target
+from diwa_schema.migrations.manifest import load
+from diwa_schema.models import Base
+from tests.fixtures_server import wheel_programs
+
+pytestmark = pytest.mark.usefixtures("owner_directory")
+
+
+def test_the_generated_files_are_fresh(postgres, server, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", f"{wheel_programs()}{os.pathsep}{os.environ['PATH']}")
+    # Where there is no pgvector, or an older server writes some things otherwise, SQLite's files are checked alone.
+    newest = ["--postgresql", postgres] if server.has_vector and server.version >= 18 else []
+    assert generate.main(["--check", *newest]) == 0, capsys.readouterr().err
+
+
+def test_a_stale_file_is_told(tmp_path, capsys):
+    stale = tmp_path / "manifest.json"
+    stale.write_text("{}")
+    assert generate._update(stale, "{ }", check=True)
+    assert stale.read_text() == "{}"
+    assert "stale" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["snapshot", "replay", "models"])
+def test_every_way_to_head_ends_in_the_catalog_that_ships(database, way):
+    if way == "models":
+        engine = sa.create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(capabilities.CREATE_VECTOR)
+            Base.metadata.create_all(connection)
+        engine.dispose()
+    else:
+        report = api.migrate(database, settings=diwa_schema.Settings(replay=way == "replay"))
+        assert report.kind == ("migrate" if way == "replay" else "snapshot")
+    with Target.of(database).connect() as link:
+        expected = at_head(link.dialect)
+        live = read(link, tables=[table.name for table in expected.tables])
+    found = [one.text for one in compare(live, expected)]
+    if way == "models":  # which have no class for the two tables of kept values
+        found = [
+            text
+            for text in found
+            if not any(table in text for table in load().leftovers - set(load().tables))
+        ]
+    assert found == []
+    assert len(live.tables) >= len(load().tables)
