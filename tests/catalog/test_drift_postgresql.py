@@ -41,8 +41,7 @@ def live(new_database: Callable[..., str], template: str) -> Iterator[Link]:
 
 
 def differences(link: Link, expected: Catalog) -> tuple[Difference, ...]:
-    names = [table.name for table in expected.tables]
-    return compare(read(link, tables=names, views=zoo.VIEWS), expected)
+    return compare(read(link, like=expected), expected)
 
 
 def mend(link: Link, found: tuple[Difference, ...]) -> None:

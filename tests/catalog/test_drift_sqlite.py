@@ -47,8 +47,7 @@ def live(path: Path, expected: Catalog, request: pytest.FixtureRequest) -> Itera
 
 
 def differences(link: Link, expected: Catalog) -> tuple[Difference, ...]:
-    names = [table.name for table in expected.tables]
-    return compare(read(link, tables=names, views=zoo.VIEWS_SQLITE), expected)
+    return compare(read(link, like=expected), expected)
 
 
 def mend(link: Link, found: tuple[Difference, ...]) -> None:

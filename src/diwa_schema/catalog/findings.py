@@ -52,6 +52,8 @@ def findings(live: Catalog, expected: Catalog) -> list[Finding]:
     followed, column_names = _followed(live, expected)
     found = list(_free(live, expected))
     for table in expected.tables:
+        if live.table(table.name) == table:
+            continue
         one = followed.table(table.name)
         if one is None:
             found.append(Finding("table", "missing", table.name, expected=table))
@@ -92,6 +94,8 @@ def _keys(table: Table) -> list[Key]:
 def _paired(
     kind: str, table: str, here: Iterable[Any], there: Iterable[Any], dialect: str
 ) -> Iterator[Finding]:
+    if here == there:
+        return
     found, expected = {one.name: one for one in here}, {one.name: one for one in there}
     for name in sorted(found.keys() & expected.keys()):
         fields = differing(found[name], expected[name], table, dialect=dialect)
@@ -129,7 +133,7 @@ def _followed(live: Catalog, expected: Catalog) -> tuple[Catalog, dict[str, dict
     names: dict[str, dict[str, str]] = {}
     for table in expected.tables:
         found = live.table(table.name)
-        if found is not None and (pairs := _column_pairs(found, table, live.dialect)):
+        if found not in (None, table) and (pairs := _column_pairs(found, table, live.dialect)):
             names[table.name] = pairs
     if not names:
         return live, names

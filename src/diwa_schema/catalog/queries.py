@@ -1,10 +1,10 @@
-"""The queries that read a PostgreSQL catalog. Each reads all tables at once."""
+"""The queries that read a PostgreSQL catalog: the first sets the schema, each other reads all its tables."""
 
 from __future__ import annotations
 
 # Extensions are put on the path too, so that their types are written without a schema, wherever they live.
 SETTING = """
-SELECT n.oid, n.nspname::text,
+SELECT n.nspname::text,
   (SELECT pg_get_userbyid(v.relowner)::text FROM pg_class v
     WHERE v.relnamespace = n.oid AND v.relname = ANY(%(version_tables)s) AND v.relkind = 'r'
     ORDER BY array_position(%(version_tables)s, v.relname::text) LIMIT 1),
@@ -16,7 +16,7 @@ SELECT n.oid, n.nspname::text,
 FROM pg_namespace n WHERE n.nspname = coalesce(%(schema)s, current_schema())
 """
 
-_OURS = """c.relnamespace = %(schema)s
+_OURS = """c.relnamespace = current_schema()::regnamespace
   AND (%(names)s::text[] IS NULL OR c.relname = ANY(%(names)s))"""
 
 RELATIONS = f"""
@@ -30,12 +30,15 @@ WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND {_OURS}
 
 COLUMNS = f"""
 SELECT a.attrelid, a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
-  pg_get_expr(d.adbin, d.adrelid), a.attidentity::text, a.attgenerated::text, l.collname::text, a.attnum
+  CASE WHEN a.atthasdef THEN (
+    SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+    WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
+  a.attidentity::text, a.attgenerated::text,
+  CASE WHEN a.attcollation NOT IN (0, 'pg_catalog.default'::regcollation) THEN (
+    SELECT l.collname::text FROM pg_collation l WHERE l.oid = a.attcollation) END,
+  a.attnum
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'f')
-JOIN pg_type t ON t.oid = a.atttypid
-LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-LEFT JOIN pg_collation l ON l.oid = a.attcollation AND a.attcollation <> t.typcollation
 WHERE a.attnum > 0 AND NOT a.attisdropped AND {_OURS}
 ORDER BY a.attrelid, a.attnum
 """
@@ -55,8 +58,9 @@ FROM pg_index x
 JOIN pg_class c ON c.oid = x.indrelid
 JOIN pg_class i ON i.oid = x.indexrelid
 WHERE {_OURS}
-  AND NOT EXISTS (SELECT FROM pg_constraint k
-    WHERE k.conrelid = x.indrelid AND k.conindid = x.indexrelid AND k.contype IN ('p', 'u', 'x'))
+  AND x.indexrelid <> ALL (ARRAY(
+    SELECT k.conindid FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+    WHERE k.contype IN ('p', 'u', 'x') AND {_OURS}))
 """
 
 TRIGGERS = f"""
@@ -67,7 +71,8 @@ WHERE NOT g.tgisinternal AND {_OURS}
 
 FUNCTIONS = """
 SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid) FROM pg_proc p
-WHERE p.pronamespace = %(schema)s AND p.prorettype = 'trigger'::regtype AND NOT EXISTS (
+WHERE p.pronamespace = current_schema()::regnamespace AND p.prorettype = 'trigger'::regtype
+  AND (%(functions)s::text[] IS NULL OR p.proname = ANY(%(functions)s)) AND NOT EXISTS (
   SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
 """
 
@@ -89,7 +94,7 @@ LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
   AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
 LEFT JOIN pg_class t ON t.oid = d.refobjid
 LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-WHERE c.relnamespace = %(schema)s
+WHERE c.relnamespace = current_schema()::regnamespace
   AND (%(names)s::text[] IS NULL OR t.relname IS NULL OR t.relname = ANY(%(names)s))
 """
 
@@ -103,11 +108,11 @@ SELECT t.typname::text,
 FROM pg_type t
 LEFT JOIN pg_type b ON b.oid = t.typbasetype
 LEFT JOIN pg_collation l ON l.oid = t.typcollation AND t.typtype = 'd' AND t.typcollation <> b.typcollation
-WHERE t.typnamespace = %(schema)s AND t.typtype IN ('e', 'd') AND NOT EXISTS (
+WHERE t.typnamespace = current_schema()::regnamespace AND t.typtype IN ('e', 'd') AND NOT EXISTS (
   SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
 """
 
 VIEWS = """
 SELECT c.relname::text, pg_get_viewdef(c.oid) FROM pg_class c
-WHERE c.relnamespace = %(schema)s AND c.relkind IN ('v', 'm') AND c.relname = ANY(%(views)s)
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('v', 'm') AND c.relname = ANY(%(views)s)
 """

@@ -1,10 +1,9 @@
-"""Reading the catalog of a PostgreSQL schema: ten queries, sent together, all seeing the same moment."""
+"""Reading the catalog of a PostgreSQL schema: ten queries, sent in one round trip, that see one state."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from operator import attrgetter
 from typing import Any
 
@@ -23,6 +22,7 @@ from diwa_schema.catalog.model import (
     Table,
     View,
 )
+from diwa_schema.catalog.read import Wanted
 from diwa_schema.catalog.scan import cut
 from diwa_schema.database.link import Link
 from diwa_schema.database.version import ECTO, VERSION
@@ -36,56 +36,58 @@ _IDENTITY = {"a": "always", "d": "by default"}
 _REPLICA = {"d": "DEFAULT", "n": "NOTHING", "f": "FULL"}
 _COMMANDS = {"*": "ALL", "r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
 _HAS_ENFORCED = 180000
+_FREE = {
+    "functions": queries.FUNCTIONS,
+    "sequences": queries.SEQUENCES,
+    "types": queries.TYPES,
+    "views": queries.VIEWS,
+}
 
 
-def read(
-    link: Link, schema: str | None, tables: Collection[str] | None, views: Collection[str] = ()
-) -> Catalog:
+def read(link: Link, schema: str | None, wanted: Wanted) -> Catalog:
     """Read the catalog of one schema; see `diwa_schema.catalog.read.read`."""
     server = link.raw.info.server_version
-    asked = {"schema": schema, "version_tables": [VERSION, ECTO]}
-    with _one_moment(link):
-        setting = link.raw.execute(queries.SETTING, asked).fetchone()
-        if setting is None:
-            return Catalog("postgresql", origin=Origin(schema or "", server=server))
-        oid, name, owner, vector, _ = setting
-        held = {"schema": oid, "names": None if tables is None else list(tables), "views": list(views)}
-        enforced = "k.conenforced" if server >= _HAS_ENFORCED else "true"
-        rows = _all(link, held, enforced, views=bool(views))
-    origin = Origin(name, owner, vector, server)
-    return _assembled(rows, origin, named=tables is not None)
+    rows = _all(link, schema, wanted, "k.conenforced" if server >= _HAS_ENFORCED else "true")
+    if not rows["setting"]:
+        return Catalog("postgresql", origin=Origin(schema or "", server=server))
+    name, owner, vector, _ = rows["setting"][0]
+    return _assembled(rows, Origin(name, owner, vector, server), named=wanted.tables is not None)
 
 
-@contextmanager
-def _one_moment(link: Link) -> Iterator[None]:
-    """Let all queries see one state, with a search path of their own, and leave the connection as it was."""
-    idle = link.raw.info.transaction_status == 0
-    begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if idle else "SAVEPOINT diwa_schema_read"
-    end = "ROLLBACK" if idle else "ROLLBACK TO diwa_schema_read; RELEASE diwa_schema_read"
-    link.raw.execute(begin)
-    try:
-        yield
-    finally:
-        link.raw.execute(end)
-
-
-def _all(link: Link, held: dict[str, Any], enforced: str, *, views: bool) -> dict[str, Rows]:
+def _all(link: Link, schema: str | None, wanted: Wanted, enforced: str) -> dict[str, Rows]:
+    """Run all queries in one round trip, on one state; the connection's search path is the same afterwards."""
+    held = {
+        "schema": schema,
+        "version_tables": [VERSION, ECTO],
+        "names": _list(wanted.tables),
+        "views": _list(wanted.views),
+        "functions": _list(wanted.functions),
+    }
     texts = {
+        "setting": queries.SETTING,
         "relations": queries.RELATIONS,
         "columns": queries.COLUMNS,
         "constraints": queries.CONSTRAINTS.format(enforced=enforced),
         "indexes": queries.INDEXES,
         "triggers": queries.TRIGGERS,
-        "functions": queries.FUNCTIONS,
         "policies": queries.POLICIES,
-        "sequences": queries.SEQUENCES,
-        "types": queries.TYPES,
     }
-    if views:
-        texts["views"] = queries.VIEWS
+    texts |= {kind: _FREE[kind] for kind in wanted.kinds}
+    idle = link.raw.info.transaction_status == 0
+    begin = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"] if idle else ["SAVEPOINT diwa_schema_read"]
+    end = ["ROLLBACK"] if idle else ["ROLLBACK TO diwa_schema_read", "RELEASE diwa_schema_read"]
     with link.raw.pipeline():
+        for statement in begin:
+            link.raw.execute(statement)
         cursors = {name: link.raw.execute(text, held) for name, text in texts.items()}
-        return {name: cursor.fetchall() for name, cursor in cursors.items()}
+        for statement in end:
+            link.raw.execute(statement)
+        rows = {name: cursor.fetchall() for name, cursor in cursors.items()}
+    return {kind: rows.get(kind, []) for kind in (*texts, *_FREE)}
+
+
+def _list(names: Collection[str] | None) -> list[str] | None:
+    return None if names is None else list(names)
 
 
 def _assembled(rows: dict[str, Rows], origin: Origin, *, named: bool) -> Catalog:
@@ -109,7 +111,7 @@ def _assembled(rows: dict[str, Rows], origin: Origin, *, named: bool) -> Catalog
         enums=_sorted(Enum(row[0], tuple(row[1])) for row in rows["types"] if row[2] is None),
         domains=_sorted(_domain(row) for row in rows["types"] if row[2] is not None),
         functions=_sorted(_function(*row) for row in rows["functions"]),
-        views=_sorted(View(name, " ".join(text.split()).rstrip(";")) for name, text in rows.get("views", [])),
+        views=_sorted(View(name, " ".join(text.split()).rstrip(";")) for name, text in rows["views"]),
         origin=origin,
     )
 

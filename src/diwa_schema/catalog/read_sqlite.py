@@ -23,6 +23,7 @@ from diwa_schema.catalog.model import (
     Trigger,
     View,
 )
+from diwa_schema.catalog.read import Wanted
 from diwa_schema.database.link import Link
 
 _OBJECTS = """
@@ -61,10 +62,10 @@ class _Parts:
     triggers: Groups
 
 
-def read(link: Link, tables: Collection[str] | None, views: Collection[str] = ()) -> Catalog:
+def read(link: Link, wanted: Wanted) -> Catalog:
     """Read the catalog of a SQLite database; see `diwa_schema.catalog.read.read`."""
     with _one_moment(link):
-        return _read(link, tables, views)
+        return _read(link, wanted)
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def _one_moment(link: Link) -> Iterator[None]:
         link.raw.execute("ROLLBACK")
 
 
-def _read(link: Link, tables: Collection[str] | None, views: Collection[str]) -> Catalog:
+def _read(link: Link, wanted: Wanted) -> Catalog:
     objects = link.rows(_OBJECTS)
     parts = _Parts(
         columns=_grouped(link.rows(_COLUMNS)),
@@ -94,12 +95,12 @@ def _read(link: Link, tables: Collection[str] | None, views: Collection[str]) ->
         tables=tuple(
             _table(name, sql, parts) if kind == "table" else Table(name, kind="view")
             for kind, name, _, sql in objects
-            if _asked(kind, name, tables)
+            if _asked(kind, name, wanted.tables)
         ),
         views=tuple(
             View(name, " ".join(parse_sqlite.without_comments(sql).split()))
             for kind, name, _, sql in objects
-            if kind == "view" and name in views
+            if kind == "view" and name in wanted.views
         ),
         origin=Origin("main"),
     )

@@ -24,6 +24,8 @@ _TRUTHS = {"true": "1", "false": "0"}
 
 def differing(found: Any, expected: Any, table: str | None = None, *, dialect: str) -> tuple[str, ...]:
     """Return the names of the fields in which two objects of one kind differ, apart from their names."""
+    if found == expected:
+        return ()
     return tuple(
         spec.name
         for spec in fields(expected)
