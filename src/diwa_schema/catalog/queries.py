@@ -16,7 +16,7 @@ SELECT n.nspname::text,
 FROM pg_namespace n WHERE n.nspname = coalesce(%(schema)s, current_schema())
 """
 
-_OURS = """c.relnamespace = current_schema()::regnamespace
+_OURS = """c.relnamespace = quote_ident(current_schema())::regnamespace
   AND (%(names)s::text[] IS NULL OR c.relname = ANY(%(names)s))"""
 
 RELATIONS = f"""
@@ -71,7 +71,7 @@ WHERE NOT g.tgisinternal AND {_OURS}
 
 FUNCTIONS = """
 SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid) FROM pg_proc p
-WHERE p.pronamespace = current_schema()::regnamespace AND p.prorettype = 'trigger'::regtype
+WHERE p.pronamespace = quote_ident(current_schema())::regnamespace AND p.prorettype = 'trigger'::regtype
   AND (%(functions)s::text[] IS NULL OR p.proname = ANY(%(functions)s)) AND NOT EXISTS (
   SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
 """
@@ -94,7 +94,7 @@ LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
   AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
 LEFT JOIN pg_class t ON t.oid = d.refobjid
 LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-WHERE c.relnamespace = current_schema()::regnamespace
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
   AND (%(names)s::text[] IS NULL OR t.relname IS NULL OR t.relname = ANY(%(names)s))
 """
 
@@ -108,11 +108,11 @@ SELECT t.typname::text,
 FROM pg_type t
 LEFT JOIN pg_type b ON b.oid = t.typbasetype
 LEFT JOIN pg_collation l ON l.oid = t.typcollation AND t.typtype = 'd' AND t.typcollation <> b.typcollation
-WHERE t.typnamespace = current_schema()::regnamespace AND t.typtype IN ('e', 'd') AND NOT EXISTS (
+WHERE t.typnamespace = quote_ident(current_schema())::regnamespace AND t.typtype IN ('e', 'd') AND NOT EXISTS (
   SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
 """
 
 VIEWS = """
 SELECT c.relname::text, pg_get_viewdef(c.oid) FROM pg_class c
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('v', 'm') AND c.relname = ANY(%(views)s)
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('v', 'm') AND c.relname = ANY(%(views)s)
 """
