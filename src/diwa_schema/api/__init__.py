@@ -1,0 +1,29 @@
+"""The functions that change or describe a database, whoever calls them: an application, the command line, Alembic."""
+
+from __future__ import annotations
+
+from diwa_schema.api.arrange import disable_index, enable_index, enable_vector, protect, roles, unprotect
+from diwa_schema.api.change import adopt, downgrade, drop, migrate, stamp
+from diwa_schema.api.describe import check, doctor, examine, history, plan, status
+from diwa_schema.api.request import target_of
+
+__all__ = [
+    "adopt",
+    "check",
+    "disable_index",
+    "doctor",
+    "downgrade",
+    "drop",
+    "enable_index",
+    "enable_vector",
+    "examine",
+    "history",
+    "migrate",
+    "plan",
+    "protect",
+    "roles",
+    "stamp",
+    "status",
+    "target_of",
+    "unprotect",
+]

@@ -1,0 +1,197 @@
+"""The functions that change where a database stands. Each asks the guard first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diwa_schema import guard
+from diwa_schema.api.request import Embedded, runner_for
+from diwa_schema.runner.settings import Progress, Report, Settings
+
+if TYPE_CHECKING:
+    from diwa_schema.database.target import Database
+
+
+def migrate(
+    database: Database | None = None,
+    revision: str = "head",
+    *,
+    embedded: Embedded = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Bring a database up to a revision.
+
+    An empty database gets the snapshot in one transaction; any other gets the pending revisions, each in its own.
+
+    Args:
+        database: A URL, an Engine or a Connection that is in no transaction; by default what
+            ``DIWA_MIGRATION_DATABASE_URL`` or ``DATABASE_URL`` names.
+        revision: ``head``, a revision id or its beginning, or ``+N``.
+        embedded: The private SQLite database of this installation: True for its default place, or its path.
+            It is not guarded, because nobody else can see it.
+        repo: The name of the repository that asks, one piece of evidence for the guard.
+        allow_core_migration: True to use the bypass, as ``ALLOW_CORE_MIGRATION=true`` does.
+        settings: How patient and careful the run is.
+        progress: Who is told what happens.
+
+    Returns:
+        What was done; its kind is "nothing" when the database was there already.
+
+    Raises:
+        Blocked: The guard refused; nothing was connected to.
+        UsageError: The revision or the database cannot be understood.
+        DatabaseUnreachable: There is no connection.
+        LockNotObtained: Another runner or the application kept a lock.
+        MigrationFailed: A revision failed; it was rolled back, those before it stay applied.
+        DatabaseRefused: The database is not one to work on; nothing was changed.
+    """
+    runner = runner_for(
+        guard.Operation.UPGRADE, database, embedded, repo, allow_core_migration, settings, progress
+    )
+    return runner.upgrade(revision)
+
+
+def downgrade(
+    database: Database | None = None,
+    revision: str = "-1",
+    *,
+    confirm: str | None = None,
+    embedded: Embedded = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Reverse revisions, by default the last one.
+
+    Args:
+        database: As for `migrate`.
+        revision: The revision to end at: an id or its beginning, ``-N``, or ``base``.
+        confirm: The database's name; needed when rows would be lost.
+        embedded: As for `migrate`; it only names the database here.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UsageError: Rows would be lost and `confirm` is not the database's name; nothing was changed.
+        MigrationFailed: A revision cannot be reversed (nothing was changed), or failed (it was rolled back).
+        DiwaSchemaError: As for `migrate`.
+    """
+    operation = guard.Operation.DOWNGRADE
+    runner = runner_for(operation, database, embedded, repo, allow_core_migration, settings, progress)
+    return runner.downgrade(revision, confirm)
+
+
+def stamp(
+    database: Database | None = None,
+    revision: str = "head",
+    *,
+    force: bool = False,
+    embedded: Embedded = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Record that a database is at a revision, after looking whether it can be.
+
+    Args:
+        database: As for `migrate`.
+        revision: The revision to record.
+        force: Record it even when tables or columns of it are missing; the ledger shows that.
+        embedded: As for `downgrade`.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was recorded.
+
+    Raises:
+        DatabaseRefused: The database is empty, or lacks tables or columns of the revision; nothing was changed.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner.stamp import stamp as run
+
+    operation = guard.Operation.STAMP
+    runner = runner_for(operation, database, embedded, repo, allow_core_migration, settings, progress)
+    return run(runner, revision, force=force)
+
+
+def adopt(
+    database: Database | None = None,
+    *,
+    mend: bool = False,
+    embedded: Embedded = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Take over a database that Ecto migrated: verify it, then record the revision it stands at.
+
+    Args:
+        database: As for `migrate`.
+        mend: Whether to apply first what is safe on a live table, where it differs from the shape it should have.
+        embedded: As for `migrate`.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was recorded. Rows of tables that were of another shape are kept beside it.
+
+    Raises:
+        DatabaseRefused: The database is not of a shape that Ecto left; the differences are listed and nothing was
+            changed but, with `mend`, what was mended.
+        SchemaEmpty: There is nothing to take over.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner.adopt import adopt as run
+
+    operation = guard.Operation.ADOPT
+    runner = runner_for(operation, database, embedded, repo, allow_core_migration, settings, progress)
+    return run(runner, mend=mend)
+
+
+def drop(
+    database: Database | None = None,
+    *,
+    confirm: str | None = None,
+    embedded: Embedded = None,
+    repo: str | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Drop the tables of the models, and nothing else. The bypass does not reach this.
+
+    Args:
+        database: As for `migrate`.
+        confirm: The database's name; needed when the tables have rows.
+        embedded: As for `downgrade`.
+        repo: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        Blocked: The repository is not the owner, bypass or not.
+        UsageError: The tables have rows and `confirm` is not the database's name; nothing was changed.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.runner.drop import drop as run
+
+    runner = runner_for(guard.Operation.DROP, database, embedded, repo, None, settings, progress)
+    return run(runner, confirm)

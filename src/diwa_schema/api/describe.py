@@ -1,0 +1,143 @@
+"""The functions that describe a database; nothing is written, and nobody is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from diwa_schema import guard
+from diwa_schema.api.request import Embedded, reading, target_of
+
+if TYPE_CHECKING:
+    from diwa_schema.catalog.difference import Difference
+    from diwa_schema.database.target import Database
+    from diwa_schema.health.finding import Finding
+    from diwa_schema.runner.adopt import Adoption
+    from diwa_schema.runner.plan import Plan
+    from diwa_schema.standing import Status
+
+
+def status(database: Database | None = None, *, embedded: Embedded = None) -> Status:
+    """Return where a database stands; nothing is written.
+
+    Args:
+        database: As for `migrate`.
+        embedded: As for `downgrade`.
+
+    Raises:
+        UsageError: The database cannot be understood.
+        DatabaseUnreachable: There is no connection.
+    """
+    from diwa_schema import standing
+
+    with reading(database, embedded) as link:
+        return standing.read(link)
+
+
+def check(database: Database | None = None, *, embedded: Embedded = None) -> list[Difference]:
+    """Return where a database differs from what is expected at its revision; nothing is written.
+
+    Args:
+        database: As for `migrate`.
+        embedded: As for `downgrade`.
+
+    Returns:
+        The differences, in the order in which they can be mended; empty where there are none.
+
+    Raises:
+        DatabaseRefused: The database is not at a revision of the installed history.
+        PermissionMissing: It is below head, and the role may not create the schema to compare with.
+        DatabaseUnreachable: There is no connection.
+    """
+    from diwa_schema.catalog.check import check as run
+
+    with reading(database, embedded) as link:
+        return list(run(link))
+
+
+def plan(
+    database: Database | None = None,
+    revision: str = "head",
+    *,
+    embedded: Embedded = None,
+    replay: bool = False,
+) -> Plan:
+    """Return what `migrate` would do to a database; nothing is written.
+
+    Args:
+        database: As for `migrate`.
+        revision: As for `migrate`.
+        embedded: As for `downgrade`.
+        replay: Whether an empty database would get every revision instead of the snapshot.
+
+    Raises:
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.database import version
+    from diwa_schema.migrations.manifest import load
+    from diwa_schema.runner import plan as planning
+
+    with reading(database, embedded) as link:
+        state = version.read(link)
+        return planning.upgrade(state, load(), revision, link.shown, replay=replay)
+
+
+def history(database: Database | None = None, *, embedded: Embedded = None) -> list[dict[str, Any]]:
+    """Return the ledger of a database, oldest entry first; empty where it has none.
+
+    Args:
+        database: As for `migrate`.
+        embedded: As for `downgrade`.
+
+    Raises:
+        UsageError: The database cannot be understood.
+        DatabaseUnreachable: There is no connection.
+    """
+    from diwa_schema.database import ledger, version
+
+    with reading(database, embedded) as link:
+        state = version.read(link)
+        return ledger.entries(link, state.schema) if ledger.LEDGER in state.tables else []
+
+
+def examine(database: Database | None = None, *, embedded: Embedded = None) -> Adoption:
+    """Return what `adopt` would find in a database and do to it; nothing is changed.
+
+    Args:
+        database: As for `migrate`.
+        embedded: As for `downgrade`.
+
+    Raises:
+        DatabaseRefused: The database is not one that Ecto's migrations can have made.
+        SchemaEmpty: There is nothing to take over.
+        DatabaseUnreachable: There is no connection.
+    """
+    from diwa_schema.database import version
+    from diwa_schema.runner.adopt import examine as run
+
+    with reading(database, embedded) as link:
+        return run(link, version.read(link))
+
+
+def doctor(
+    database: Database | None = None, *, embedded: Embedded = None, repo: str | None = None
+) -> list[Finding]:
+    """Check a database as the application that connects to it sees it; whatever is tried is rolled back.
+
+    Args:
+        database: As for `migrate`; name it as the application does. An Engine connects as the application's own
+            connections do.
+        embedded: As for `downgrade`.
+        repo: As for `migrate`; a consumer that can change the schema is a finding.
+
+    Returns:
+        What was found; a database is fit when there is nothing but notes.
+
+    Raises:
+        UsageError: The database cannot be understood.
+        DatabaseUnreachable: There is no connection.
+        DatabaseRefused: What is there cannot be read at all.
+    """
+    from diwa_schema.health.doctor import examine
+
+    verdict = guard.examine(guard.Operation.UPGRADE, repo=repo)
+    return examine(target_of(database, embedded), verdict.role, verdict.repository)

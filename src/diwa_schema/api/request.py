@@ -1,0 +1,82 @@
+"""What a caller names and asks for, as the target, the guard's permission and the runner that serve it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diwa_schema import guard
+from diwa_schema.database import url as urls
+from diwa_schema.database.target import Target
+from diwa_schema.errors import UsageError
+from diwa_schema.runner.settings import Progress, Settings, Silence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.target import Database
+    from diwa_schema.runner.run import Runner
+
+Embedded = bool | str | PathLike[str] | None
+
+
+def target_of(database: Database | None, embedded: Embedded) -> Target:
+    """Return the database that the two arguments name together.
+
+    Raises:
+        UsageError: Both are given, or what is given cannot be understood.
+    """
+    if embedded is None or embedded is False:
+        return Target.of(database)
+    if database is not None:
+        raise UsageError(
+            "A database and the embedded one were both named.",
+            next_step="Name one of them.",
+        )
+    path = urls.default_embedded_path() if embedded is True else Path(embedded)
+    return Target.of(urls.sqlite_url(path.expanduser().absolute()))
+
+
+def runner_for(
+    operation: guard.Operation,
+    database: Database | None,
+    embedded: Embedded,
+    repo: str | None,
+    allow_core_migration: bool | None,
+    settings: Settings | None,
+    progress: Progress | None,
+) -> Runner:
+    """Ask the guard, and return what runs the operation; nothing is connected to.
+
+    Raises:
+        Blocked: The guard refused.
+        UsageError: The database cannot be understood.
+    """
+    from diwa_schema.runner.run import Runner
+
+    target = target_of(database, embedded)
+    verdict = guard.ask(
+        operation,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        private=guard.IN_MEMORY if target.in_memory else guard.EMBEDDED if embedded else None,
+        database=target.identity,
+    )
+    if embedded and operation is guard.Operation.UPGRADE:
+        Path(target.url.driver).parent.mkdir(parents=True, exist_ok=True)
+    return Runner(target, verdict, settings or Settings(), progress or Silence())
+
+
+@contextmanager
+def reading(database: Database | None, embedded: Embedded) -> Iterator[Link]:
+    """Give a connection for reading; a file that does not exist is not made."""
+    target = target_of(database, embedded)
+    if target.connection is not None or (target.in_memory and target.engine is not None):
+        with target.work() as link:
+            yield link
+        return
+    with target.connect(create=False) as link:
+        yield link
