@@ -2,7 +2,6 @@
 
 A line is the change and the words for it, so it is as long as it is.
 """
-# ruff: noqa: E501
 
 from dataclasses import dataclass
 

@@ -114,5 +114,6 @@ WHERE t.typnamespace = quote_ident(current_schema())::regnamespace AND t.typtype
 
 VIEWS = """
 SELECT c.relname::text, pg_get_viewdef(c.oid) FROM pg_class c
-WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('v', 'm') AND c.relname = ANY(%(views)s)
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
+  AND c.relkind IN ('v', 'm') AND c.relname = ANY(%(views)s)
 """
