@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import socket
 import uuid
@@ -95,6 +96,23 @@ _CREATE = {
 }
 
 
+# A list of pairs as rows: where they come from, the two of a pair, and their order.
+_PAIRS = {
+    "postgresql": (
+        "json_array_elements(%s::json) WITH ORDINALITY AS r(pair, n)",
+        "r.pair ->> 0",
+        "r.pair ->> 1",
+        "r.n",
+    ),
+    "sqlite": (
+        "json_each(%s) AS r",
+        "json_extract(r.value, '$[0]')",
+        "json_extract(r.value, '$[1]')",
+        "r.key",
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What all entries of one run have in common.
@@ -183,7 +201,7 @@ def failed(link: Link, entry: int, error_class: str, sqlstate: str | None, lock_
 def record(
     link: Link, run: Run, revisions: Sequence[tuple[str | None, str | None]], began: str, ms: int
 ) -> None:
-    """Record revisions that were applied together, one entry each, in one statement.
+    """Record revisions that were applied together, one entry each.
 
     Args:
         link: The connection of the transaction that applied them.
@@ -194,16 +212,16 @@ def record(
     """
     if not revisions:
         return
-    # One parameter list for all rows would pass the limits of both drivers with a long history.
-    size = 200
-    for start in range(0, len(revisions), size):
-        chunk = revisions[start : start + size]
-        values = [
-            _values(link, run, revision, checksum, "applied", began, now(), ms)
-            for revision, checksum in chunk
-        ]
-        rows = ", ".join([f"({_marks(link)})"] * len(values))
-        link.execute(f"{_insert()} VALUES {rows}", [value for row in values for value in row])
+    # The second statement takes all but two columns from the first one's row: a history of thousands of
+    # revisions would else be so many parameters that the drivers refuse it, or take their time over it.
+    first = _values(link, run, *revisions[0], "applied", began, now(), ms)
+    entry = link.value(f"{_insert()} VALUES ({_marks(link)}) RETURNING id", first)
+    columns = {name: f"e.{name}" for name in _COLUMNS}
+    source, columns["revision"], columns["checksum"], order = _PAIRS[link.dialect]
+    link.execute(
+        f"{_insert()} SELECT {', '.join(columns.values())} FROM {LEDGER} e, {source} WHERE e.id = %s ORDER BY {order}",
+        (json.dumps(revisions[1:]), entry),
+    )
 
 
 def entries(link: Link, schema: str) -> list[dict[str, Any]]:
