@@ -103,6 +103,13 @@ DRIFTS = (
         safe=False,
         since=17,
     ),
+    Drift(
+        "ALTER TABLE animals ALTER name DROP NOT NULL;"
+        "ALTER TABLE animals ADD CONSTRAINT named NOT NULL name NOT VALID",
+        "column name on animals is character varying(255) default 'nobody'::character varying,"
+        " should be character varying(255) not null default 'nobody'::character varying",
+        since=18,
+    ),
     # keys
     Drift(
         "ALTER TABLE animals DROP CONSTRAINT animals_pkey", "primary key animals_pkey is missing on animals"

@@ -97,6 +97,18 @@ def test_a_shell_that_goes_on_after_an_error_loses_no_row(path: Path, expected: 
         assert read(live) == before
 
 
+def test_a_copy_leaves_alone_what_refers_to_the_table(path: Path, expected: Catalog) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(rewritten("keepers", "email TEXT", "email TEXT DEFAULT 'none'"))
+    with link_to(path) as live:
+        live.execute("PRAGMA foreign_keys = ON")
+        rows = live.rows(ROWS)
+        mend(live, differences(live, expected))
+        assert differences(live, expected) == ()
+        assert live.rows(ROWS) == rows
+        assert live.value("SELECT count(*) FROM keepers") == 2
+
+
 def test_several_drifts_of_a_table_are_mended_together(path: Path, expected: Catalog) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(rewritten("animals", "'completed')", "'completed', 'lost')"))
