@@ -32,6 +32,7 @@ def add_foreign_key(
 
     Raises:
         sqlalchemy.exc.IntegrityError: Rows break it; the constraint is not there afterwards.
+        MigrationFailed: The same on SQLite.
         DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
     """
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.operations import BatchOperations
 from sqlalchemy.types import UserDefinedType
 
-from diwa_schema.errors import DatabaseRefused
+from diwa_schema.errors import DatabaseRefused, MigrationFailed
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import ground, operations
 
@@ -37,6 +37,7 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
     Raises:
         DatabaseRefused: The connection enforces foreign keys: dropping the old table would delete the rows
             that refer to it.
+        MigrationFailed: A new foreign key does not hold.
     """
 
     def work(connection: sa.Connection) -> None:
@@ -51,12 +52,25 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
         def keep_type(_: Any, __: Any, column: dict[str, Any]) -> None:
             column["type"] = Declared(declared[column["name"]])
 
+        dangling = _dangling(connection, table)
         with operations(connection).batch_alter_table(
             table, recreate="always", reflect_kwargs={"listeners": [("column_reflect", keep_type)]}
         ) as batch:
             change(batch)
+        if _dangling(connection, table) > dangling:
+            raise MigrationFailed(
+                f"Rows of {table} refer to rows that are not there.",
+                untouched="The table is as it was.",
+                next_step=f"Type: PRAGMA foreign_key_check({lookup.quoted(connection, table)})",
+                table=table,
+            )
 
     ground().pace.short(work)
+
+
+def _dangling(connection: sa.Connection, table: str) -> int:
+    check = f"PRAGMA foreign_key_check({lookup.quoted(connection, table)})"
+    return len(connection.execute(sa.text(check)).all())
 
 
 def _refuse_enforcement(connection: sa.Connection, table: str) -> None:

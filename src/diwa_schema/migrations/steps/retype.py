@@ -25,7 +25,7 @@ COLUMN = "embedding"
 # A value is some forty times the work of a row without one: reading, converting, storing in the new column.
 _WEIGHT = 40
 # As many rows are taken over in milliseconds, so the swap may do it while it keeps everybody out.
-_IN_SWAP = 10
+_IN_SWAP = 5
 # Times that the swap is tried when more than that was written since the last batch.
 _ROUNDS = 200
 
