@@ -208,6 +208,22 @@ def test_session(diwa_session):
     assert left == []
 
 
+def test_a_server_that_can_only_be_read_says_so(checkout, dsn, query):
+    role = dsn.partition("//")[2].partition(":")[0]
+    query(f"ALTER ROLE {role} SET default_transaction_read_only = on")
+    checkout.write(USES_ONE)
+    result = checkout.run(dsn=dsn)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*The database can only be read.*", "*Name the primary server*"])
+
+
+def test_every_spelling_of_a_url_is_understood(checkout, dsn):
+    checkout.write(
+        "import psycopg\n\n\ndef test_it(diwa_database):\n    psycopg.connect(diwa_database).close()\n"
+    )
+    checkout.passes(1, dsn=dsn.replace("postgresql://", "postgresql+psycopg://"))
+
+
 def test_without_any_right_the_grant_is_named(checkout, new_role, postgres):
     poor = new_role("NOSUPERUSER NOCREATEDB", database=postgres.rpartition("/")[2])
     checkout.write(USES_ONE)

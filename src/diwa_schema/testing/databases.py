@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.database.target import Target
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def _on_server(dsn: str, tell: Tell, lease: Lease | None = None) -> Databases:
             f' which is slower. To change it: ALTER ROLE "{server.role}" CREATEDB'
         )
         return Schemas(server)
-    except BaseException:
+    except BaseException as error:
         server.close()
+        if is_driver_error(error):
+            raise explain(error, server.shown, "Preparing test databases") from error
         raise

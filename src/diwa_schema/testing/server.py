@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from diwa_schema.database import url as urls
 from diwa_schema.database.lock import AdvisoryLock, application_name
 from diwa_schema.database.target import Target
 from diwa_schema.errors import MigrationLockBusy
@@ -40,7 +41,7 @@ class Server:
     """
 
     def __init__(self, dsn: str, lease: Lease | None = None) -> None:
-        self.address = Address(dsn)
+        self.address = Address(urls.parse(dsn).driver)
         self.own = lease is not None
         self._lease = lease
         self._target = Target.of(self.address)
