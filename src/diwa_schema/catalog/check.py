@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from diwa_schema.catalog.compare import compare
 from diwa_schema.catalog.document import loads
@@ -12,12 +13,15 @@ from diwa_schema.database import version
 from diwa_schema.migrations.manifest import DIRECTORY, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from diwa_schema.catalog.difference import Difference
     from diwa_schema.catalog.model import Catalog
     from diwa_schema.database.link import Link
+
+# What may take long and makes nobody wait meanwhile.
+_WAITS_ALONE = ("CONCURRENTLY", "VALIDATE CONSTRAINT")
 
 
 def path(dialect: str) -> Path:
@@ -64,10 +68,56 @@ def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
     return compare(read(link, like=wanted), wanted)
 
 
-def mend(link: Link, differences: Iterable[Difference]) -> list[Difference]:
-    """Run the statements of the differences that are safe to mend on a live table; return those."""
-    mended = [one for one in differences if one.safe and one.mend.statements]
-    for one in mended:
-        for statement in one.mend.statements:
-            link.execute(statement)
-    return mended
+class Pace(Protocol):
+    """Runs work on a live database: short what takes a strong lock, long what waits without one."""
+
+    def short(self, work: Callable[[Any], object]) -> object:
+        """Run work in one short transaction, again when a table is in use."""
+
+    def long(self, work: Callable[[Any], object]) -> object:
+        """Run work outside a transaction."""
+
+
+def mend(link: Link, differences: Iterable[Difference], pace: Pace) -> list[Difference]:
+    """Run the statements of the differences that are safe to mend on a live table.
+
+    Args:
+        link: The connection to the database, in no transaction.
+        differences: What was found there.
+        pace: What runs the statements on that connection.
+
+    Returns:
+        The differences that are mended now; those that are not safe are left.
+    """
+    safe = [one for one in differences if one.safe and one.mend.statements]
+    with _enforcement_kept(link):
+        # Several differences of a SQLite table are mended by one copy of it.
+        for statements in dict.fromkeys(one.mend.statements for one in safe):
+            for statement in statements:
+                _run(link, statement, pace)
+    return safe
+
+
+def _run(link: Link, statement: str, pace: Pace) -> None:
+    if link.dialect == "sqlite":
+        link.execute(statement)
+    elif any(word in statement for word in _WAITS_ALONE):
+        pace.long(lambda _: link.execute(statement))
+    else:
+        pace.short(lambda _: link.execute(statement))
+
+
+@contextmanager
+def _enforcement_kept(link: Link) -> Iterator[None]:
+    """Leave SQLite's connection as it was: copying a table needs foreign keys not to be enforced."""
+    if link.dialect != "sqlite":
+        yield
+        return
+    enforced = link.value("PRAGMA foreign_keys")
+    try:
+        yield
+    except BaseException:
+        link.abandon()
+        raise
+    finally:
+        link.execute(f"PRAGMA foreign_keys = {enforced}")

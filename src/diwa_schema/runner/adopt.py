@@ -103,7 +103,7 @@ def adopt(runner: Runner, *, mend: bool) -> Report:
             state = runner.look(link)
             found = examine(link, state)
             if mend and found.differences:
-                check.mend(link, found.differences)
+                check.mend(link, found.differences, runner.pace(link, held, state.schema))
                 found = examine(link, state)
             _refuse_differences(found)
             run = runner.ledger_run("adopt")
