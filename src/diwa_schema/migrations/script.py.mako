@@ -14,7 +14,8 @@ Say what a row or a column means, not which statements follow.
 #   - `phase` is "contract" where code that runs today would break, and then `floor` is the oldest head whose code
 #     works with it. Where a strong lock is held for longer than traffic may wait, `stalls` says why.
 #   - `drops` names the tables and "table.column"s that downgrade() takes away, so that the rows in them are counted
-#     first; `leaves` those that it keeps while they have rows. What cannot be reversed says `irreversible = "why"`.
+#     first; `leaves` the tables that it keeps while they have rows. What cannot be reversed says
+#     `irreversible = "why"`.
 import sqlalchemy as sa
 from alembic import op
 ${imports if imports else ""}
