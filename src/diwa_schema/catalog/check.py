@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +12,7 @@ from diwa_schema.database import version
 from diwa_schema.migrations.manifest import DIRECTORY, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from diwa_schema.catalog.difference import Difference
@@ -90,11 +89,10 @@ def mend(link: Link, differences: Iterable[Difference], pace: Pace) -> list[Diff
         The differences that are mended now; those that are not safe are left.
     """
     safe = [one for one in differences if one.safe and one.mend.statements]
-    with _enforcement_kept(link):
-        # Several differences of a SQLite table are mended by one copy of it.
-        for statements in dict.fromkeys(one.mend.statements for one in safe):
-            for statement in statements:
-                _run(link, statement, pace)
+    # Several differences of a SQLite table are mended by one copy of it.
+    for statements in dict.fromkeys(one.mend.statements for one in safe):
+        for statement in statements:
+            _run(link, statement, pace)
     return safe
 
 
@@ -105,19 +103,3 @@ def _run(link: Link, statement: str, pace: Pace) -> None:
         pace.long(lambda _: link.execute(statement))
     else:
         pace.short(lambda _: link.execute(statement))
-
-
-@contextmanager
-def _enforcement_kept(link: Link) -> Iterator[None]:
-    """Leave SQLite's connection as it was: copying a table needs foreign keys not to be enforced."""
-    if link.dialect != "sqlite":
-        yield
-        return
-    enforced = link.value("PRAGMA foreign_keys")
-    try:
-        yield
-    except BaseException:
-        link.abandon()
-        raise
-    finally:
-        link.execute(f"PRAGMA foreign_keys = {enforced}")
