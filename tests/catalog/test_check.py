@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 import diwa_schema
+from diwa_schema.catalog import check
 from diwa_schema.catalog.optional import OPTIONAL
 from diwa_schema.database.target import Target
 from diwa_schema.errors import NotAdopted, SchemaForeign
@@ -45,6 +46,15 @@ def test_nothing_is_said_after_it_was_dumped_and_loaded(head: str, new_database:
     subprocess.run([wheel_programs() / "psql", "-q", second], input=dumped, capture_output=True, check=True)
     assert diwa_schema.status(second).current
     assert diwa_schema.check(second) == []
+
+
+def test_how_a_session_likes_its_output_makes_no_difference(head: str) -> None:
+    with Target.of(head).connect() as link:
+        link.script(
+            "SET quote_all_identifiers = on; SET DateStyle = 'German'; SET IntervalStyle = 'iso_8601'"
+        )
+        assert check.check(link) == ()
+        assert link.value("SHOW quote_all_identifiers") == "on"
 
 
 def test_nothing_is_changed_by_looking(database: str, dump: Callable[[str], str]) -> None:

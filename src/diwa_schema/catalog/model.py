@@ -1,7 +1,6 @@
 """The catalog: what one reading of a live schema yields, as values that can be compared.
 
-The order of columns is not part of it: tables grew column by column in different orders in the field.
-A field that is marked `of` holds values of that class; the JSON form needs to know.
+The order of columns is no part of it. A field that is marked `of` holds values of that class.
 """
 
 from __future__ import annotations
@@ -245,7 +244,7 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function for triggers; the name carries the argument types."""
+    """A trigger's function; the name carries the argument types."""
 
     name: str
     definition: str
@@ -264,10 +263,10 @@ class Origin:
     """Where a catalog was read: needed to write statements for that place, never compared.
 
     Args:
-        schema: The schema that was read.
-        owner: The owner of the version table there; None without one.
-        vector: Whether pgvector is installed in that database.
-        server: The version of the server, as 180001.
+        schema: The schema.
+        owner: The owner of the version table; None without one.
+        vector: Whether pgvector is installed.
+        server: The server's version, as 180001.
     """
 
     schema: str = "public"

@@ -12,7 +12,8 @@ SELECT n.nspname::text,
   set_config('search_path', quote_ident(n.nspname) || coalesce((
     SELECT string_agg(DISTINCT ', ' || quote_ident(e.nspname), '')
     FROM pg_extension x JOIN pg_namespace e ON e.oid = x.extnamespace
-    WHERE e.oid <> n.oid AND e.nspname <> 'pg_catalog'), ''), true)
+    WHERE e.oid <> n.oid AND e.nspname <> 'pg_catalog'), ''), true),
+  set_config('quote_all_identifiers', 'off', true)
 FROM pg_namespace n WHERE n.nspname = coalesce(%(schema)s, current_schema())
 """
 

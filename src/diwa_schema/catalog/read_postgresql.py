@@ -50,7 +50,7 @@ def read(link: Link, schema: str | None, wanted: Wanted) -> Catalog:
     rows = _all(link, schema, wanted, "k.conenforced" if server >= _HAS_ENFORCED else "true")
     if not rows["setting"]:
         return Catalog("postgresql", origin=Origin(schema or "", server=server))
-    name, owner, vector, _ = rows["setting"][0]
+    name, owner, vector, *_ = rows["setting"][0]
     return _assembled(rows, Origin(name, owner, vector, server), named=wanted.tables is not None)
 
 
