@@ -37,18 +37,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     with server() as url, tempfile.TemporaryDirectory(prefix="diwa-bench-") as folder:
         bench = Bench(url, Path(folder), args.rounds, args.memories)
-        parts = [report.heading(url, max(args.rounds, FEWEST_ROUNDS))]
+        parts = told([report.heading(url, max(args.rounds, FEWEST_ROUNDS))])
         rows = [row for name in args.rows or ROWS for row in measured(name, bench)]
-        parts.append(report.table(rows))
+        parts += told([report.table(rows)])
         if args.growth:
-            parts += [growth.rows(bench), growth.history(bench)]
+            parts += told([growth.rows(bench), growth.history(bench)])
         if args.peers:
-            parts.append(peers.table(bench, args.peers))
-    text = "\n\n".join(parts) + "\n"
-    print(text)
+            parts += told([peers.table(bench, args.peers)])
     if not args.rows:
-        RESULTS.write_text(text, encoding="utf-8")
+        RESULTS.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return int(not all(row.holds for row in rows))
+
+
+def told(parts: list[str]) -> list[str]:
+    """Print what is measured already: the rest may take long."""
+    print("\n\n".join(parts), end="\n\n", flush=True)
+    return parts
 
 
 def parser() -> argparse.ArgumentParser:

@@ -72,7 +72,7 @@ class Peer:
 
 
 PEERS = (
-    Peer("Django", "django", ("-m", "django", "migrate"), "contrib/*/migrations/[0-9]*.py"),
+    Peer("Django", "django", ("-m", "django", "migrate", "--skip-checks"), "contrib/*/migrations/[0-9]*.py"),
     Peer("MLflow", "mlflow", ("-m", "mlflow", "db", "upgrade"), "store/db_migrations/versions/*.py"),
     Peer(
         "Optuna",
