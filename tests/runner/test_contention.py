@@ -80,7 +80,8 @@ def test_exactly_one_of_many_processes_applies(launcher, database, where, proces
 
 
 def test_who_does_not_wait_is_told_who_holds_the_lock(launcher, database):
-    first = launcher.start("upgrade", "--url", database, "--replay", how="pause", at=40).pauses()
+    first = launcher.start("upgrade", "--url", database, "--replay", how="pause", match="TABLE plans", at=1)
+    first.pauses()
     refused = launcher.run("upgrade", "--url", database, "--lock-wait", "0")
     assert refused.code == 5, refused.err
     assert "holds the migration lock" in refused.err

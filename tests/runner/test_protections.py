@@ -8,11 +8,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 
 import psycopg
 import pytest
@@ -21,6 +18,7 @@ import sqlalchemy as sa
 from diwa_schema import api
 from diwa_schema.migrations import manifest
 from tests.runner import seeds
+from tests.runner.asking import execute, until, value
 from tests.runner.histories import FIRST, extended
 from tests.runner.killable import terminate
 from tests.runner.poolers import Pooler
@@ -32,35 +30,6 @@ LOCK, WORK = "diwa-schema migrate", "diwa-schema$"
 INDEX, BEFORE_INDEX = "20260107203000", "20260107201000"
 ADD_COLUMN = "op.add_column('memories', sa.Column('extra', sa.Text()))"
 BACKFILL = "steps.backfill('memories', \"extra = 'x'\", 'extra IS NULL')"
-
-
-def value(url: str, query: str) -> object:
-    if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as lite:
-            return lite.execute(query).fetchone()[0]
-    with psycopg.connect(url) as connection:
-        row = connection.execute(query.encode()).fetchone()
-        assert row is not None
-        return row[0]
-
-
-def execute(url: str, *statements: str) -> None:
-    if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as lite, lite:
-            for statement in statements:
-                lite.execute(statement)
-        return
-    with psycopg.connect(url, autocommit=True) as connection:
-        for statement in statements:
-            connection.execute(statement.encode())
-
-
-def until(url: str, query: str) -> None:
-    """Wait until a query's value is true."""
-    give_up = time.monotonic() + 20
-    while not value(url, query):
-        assert time.monotonic() < give_up, query
-        time.sleep(0.02)
 
 
 def applied_twice(url: str) -> object:
@@ -132,7 +101,7 @@ def test_no_run_begins_while_one_without_its_lock_is_inside_a_transaction(launch
 
 
 def test_no_transaction_goes_on_while_another_run_is_inside_one(launcher, postgres):
-    limits = r"^SELECT set_config\('lock_timeout', '\d+ms', true\)"
+    limits = r"^SELECT set_config\('lock_timeout', '\d+ms', true\), "
     first = launcher.start("upgrade", "--url", postgres, "--replay", how="pause", match=limits, at=2)
     first.pauses()  # its lock is proved and its transaction open
     terminate(postgres, LOCK)

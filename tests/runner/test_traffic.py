@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.fixtures_databases import database_name
@@ -28,8 +29,10 @@ MEMORIES = 20_000
 EMBEDDINGS = 1_000
 
 ADD_COLUMN = "op.add_column('memories', sa.Column('extra', sa.Text()))"
-SEVERAL = """
-for table in ('organizations', 'contexts', 'memories', 'memory_versions'):
+# The tables that the migration waits for one after the other, after the first that it gets at once.
+IN_TURN = ("contexts", "memories", "memory_versions", "tasks")
+SEVERAL = f"""
+for table in ('organizations', *{IN_TURN}):
     op.add_column(table, sa.Column('extra', sa.Text()))
 """.strip()
 # The revision before the migration, and after it: one of the package's own, or what those of the test do.
@@ -142,6 +145,32 @@ def test_nobody_waits_longer_than_the_stall(launcher, busy, tmp_path, steps, ste
     with Stalls(url) as stalls:
         found = under_traffic(launcher, url, after, tmp_path / "history", 0)
     measured(not_noticed(found, stalls.longest(url)))
+
+
+WAITING_FOR = """
+SELECT c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE NOT l.granted AND a.datname = current_database() AND a.application_name = 'diwa-schema'
+AND clock_timestamp() - l.waitstart > interval '180 ms'
+"""
+
+
+def test_waits_for_several_tables_do_not_add_up(launcher, busy, tmp_path, measured):
+    # Each table comes free after a third of the stall; meanwhile those that the migration has got already wait.
+    url, history = busy("head"), extended(tmp_path / "history", SEVERAL)
+    with ExitStack() as stack:
+        stalls, _ = stack.enter_context(Stalls(url)), stack.enter_context(Traffic(url, "organizations"))
+        readers = {name: stack.enter_context(psycopg.connect(url)) for name in IN_TURN}
+        for name, reader in readers.items():
+            reader.execute(f"SELECT count(*) FROM {name}".encode())
+        run = launcher.start("upgrade", "--url", url, "--max-stall", "600", history=history)
+        looking = stack.enter_context(psycopg.connect(url, autocommit=True))
+        while not run.over.wait(0.005):
+            for (name,) in looking.execute(WAITING_FOR):
+                readers[name].commit()
+        outcome = run.wait()
+    assert outcome.code == 0, outcome.err
+    assert 180 < stalls.longest(url) <= 600 + GRAIN
+    measured(f"stalled for {stalls.longest(url):.0f} ms at most, where 600 are allowed")
 
 
 def test_nor_with_a_long_reader_in_the_way(launcher, server, busy, tmp_path, steps, measured):

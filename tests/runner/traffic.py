@@ -1,8 +1,8 @@
 """An application that goes on while a migration runs, and how long its requests wait for it.
 
-    python traffic.py URL
+    python traffic.py URL KIND...
 
-sends requests at a steady rate until its standard input ends, and prints all of them with their times.
+sends requests of these kinds at a steady rate until its standard input ends, and prints all of them with their times.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -111,15 +112,17 @@ class Traffic:
 
     Args:
         url: The database; it has to have rows in `memories`.
+        kinds: Which requests.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *kinds: str) -> None:
         self._url = url
+        self._kinds = kinds or tuple(KINDS)
         self.requests: list[Request] = []
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__)), self._url],
+            [sys.executable, str(Path(__file__)), self._url, *self._kinds],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -177,12 +180,13 @@ class Reader:
         self.ended = time.monotonic()
 
 
-def main(url: str) -> None:
+def main(url: str, *kinds: str) -> None:
     """Send requests until standard input ends, then print them."""
     over = threading.Event()
     requests: list[list[Any]] = []
     threads = [
-        threading.Thread(target=work, args=(url, number, over, requests)) for number in range(CONNECTIONS)
+        threading.Thread(target=work, args=(url, random.Random(number), kinds, over, requests))
+        for number in range(CONNECTIONS)
     ]
     for thread in threads:
         thread.start()
@@ -195,13 +199,14 @@ def main(url: str) -> None:
     sys.stdout.write(json.dumps(requests))
 
 
-def work(url: str, number: int, over: threading.Event, requests: list[list[Any]]) -> None:
+def work(
+    url: str, choice: random.Random, kinds: Sequence[str], over: threading.Event, requests: list[list[Any]]
+) -> None:
     """Send requests on one connection, each at its time; after a late one they do not come closer."""
-    choice = random.Random(number)
     with psycopg.connect(url, autocommit=True, application_name="traffic") as connection:
         rows = [row for (row,) in connection.execute("SELECT id FROM memories LIMIT 200")]
         while not over.is_set():
-            kind = choice.choice(list(KINDS))
+            kind = choice.choice(kinds)
             began = time.monotonic()
             error = None
             try:
@@ -213,4 +218,4 @@ def work(url: str, number: int, over: threading.Event, requests: list[list[Any]]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

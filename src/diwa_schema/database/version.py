@@ -43,6 +43,7 @@ class State:
         ecto: The versions that Ecto has recorded; None without its table.
         protected: Whether the database is marked as protected.
         elsewhere: Another schema on the search path that holds a version table.
+        nowhere: Whether the search path leads to no schema that is there and may be used.
     """
 
     schema: str
@@ -51,6 +52,7 @@ class State:
     ecto: tuple[int, ...] | None = None
     protected: bool = False
     elsewhere: str | None = None
+    nowhere: bool = False
 
     @property
     def schema_tables(self) -> frozenset[str]:
@@ -88,14 +90,16 @@ def read(link: Link) -> State:
     """Read where a database stands; nothing is written."""
     history = load()
     names = [*history.tables, *history.leftovers - set(history.tables), *_BOOKKEEPING]
-    schema, present, elsewhere = _present(link, names)
+    found, present, elsewhere = _present(link, names)
+    schema, nowhere = found or "public", found is None
     prefix = f"{quoted(schema)}."
     versions = link.rows(f"SELECT version_num, floor FROM {prefix}{VERSION}") if VERSION in present else []
     ecto = None
     if ECTO in present:
         ecto = tuple(row[0] for row in link.rows(f"SELECT version FROM {prefix}{ECTO} ORDER BY version"))
     protected = PROTECTION in present and bool(link.value(f"SELECT count(*) FROM {prefix}{PROTECTION}"))
-    return State(schema, present, tuple((row[0], row[1]) for row in versions), ecto, protected, elsewhere)
+    rows = tuple((row[0], row[1]) for row in versions)
+    return State(schema, present, rows, ecto, protected, elsewhere, nowhere)
 
 
 def quoted(name: str) -> str:
@@ -171,7 +175,7 @@ def _literal(value: str | None) -> str:
     return "NULL" if value is None else "'" + value.replace("'", "''") + "'"
 
 
-def _present(link: Link, names: list[str]) -> tuple[str, frozenset[str], str | None]:
+def _present(link: Link, names: list[str]) -> tuple[str | None, frozenset[str], str | None]:
     if link.dialect == "sqlite":
         marks = ", ".join(["%s"] * len(names))
         rows = link.rows(f"SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", names)
@@ -186,4 +190,4 @@ def _present(link: Link, names: list[str]) -> tuple[str, frozenset[str], str | N
         (names, VERSION),
     )
     schema, present, holder = rows[0]
-    return schema or "public", frozenset(present or ()), holder if holder not in (None, schema) else None
+    return schema, frozenset(present or ()), holder if holder not in (None, schema) else None

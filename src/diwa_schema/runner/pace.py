@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, is_driver_error, sqlstate
 from diwa_schema.database.lock import MigrationLock, fence
-from diwa_schema.errors import TableLockBusy
+from diwa_schema.errors import DatabaseUnreachable, TableLockBusy
 from diwa_schema.runner.blockers import Blocker, Watch
 from diwa_schema.runner.settings import Progress, Settings
 
@@ -29,6 +29,7 @@ _LONGEST_PAUSE = 5.0
 _FIRST_BATCH = 1_000
 _LARGEST_BATCH = 50_000
 _BATCH_PAUSE = 0.02
+_SHORTEST_WAIT = 10  # milliseconds
 
 
 class Pace:
@@ -63,6 +64,7 @@ class Pace:
         self._progress = progress
         self._deadlock_timeout = False
         self._long_try: float | None = None
+        self._session: dict[str, float] = {}
         self.lock_waits = 0
 
     def short(self, work: Callable[[sa.Connection], T], *, timeout: float | None = None) -> T:
@@ -82,7 +84,8 @@ class Pace:
         attempt = 0
         while True:
             with ExitStack() as stack:
-                watch = stack.enter_context(self._watch()) if attempt else None
+                watch = self._watch() if attempt else None
+                stack.enter_context(watch or nullcontext())
                 try:
                     return self._once(work, attempt, timeout)
                 except Exception as error:
@@ -142,18 +145,22 @@ class Pace:
     def _once(self, work: Callable[[sa.Connection], T], attempt: int, timeout: float | None) -> T:
         self._lock.prove()
         with self._link.transaction():
-            if self._link.dialect == "postgresql":
-                self._limit(attempt, timeout or self._settings.strong_timeout)
+            if self._link.dialect == "sqlite":
+                return work(self._connection)
+            lock = self._lock_timeout(attempt)
+            self._limit(lock, timeout or self._settings.strong_timeout)
             fence(self._link, self._schema)
-            return work(self._connection)
+            with self._one_stall(lock):
+                return work(self._connection)
 
-    def _limit(self, attempt: int, timeout: float) -> None:
-        lock = self._lock_timeout(attempt)
+    def _limit(self, lock: float, timeout: float) -> None:
         limits = {
             "lock_timeout": lock,
             "statement_timeout": timeout * 1000,
             "idle_in_transaction_session_timeout": 0,
         }
+        if self._link.raw.info.server_version >= _TRANSACTION_TIMEOUT:
+            limits["transaction_timeout"] = 0
         if self._deadlock_timeout:
             limits["deadlock_timeout"] = lock * 0.4
         _set(self._link, limits, local=True)
@@ -166,16 +173,45 @@ class Pace:
         return min(self._settings.max_stall, self._settings.max_stall * (0.5 + 0.1 * attempt))
 
     @contextmanager
+    def _one_stall(self, lock: float) -> Iterator[None]:
+        """Let all waits of a transaction together last no longer than one: what it has locked waits with it."""
+        if self._connection is None or self._settings.allow_stall:
+            yield
+            return
+        from sqlalchemy import event
+
+        began = time.monotonic()
+
+        def shorten(*_: object) -> None:
+            left = self._settings.max_stall - (time.monotonic() - began) * 1000
+            if left < lock:
+                _set(self._link, {"lock_timeout": max(left, _SHORTEST_WAIT)}, local=True)
+
+        event.listen(self._connection, "before_cursor_execute", shorten)
+        try:
+            yield
+        finally:
+            event.remove(self._connection, "before_cursor_execute", shorten)
+
+    @contextmanager
     def _session_timeouts(self, lock: float, statement: float) -> Iterator[None]:
-        _set(self._link, {"lock_timeout": lock, "statement_timeout": statement}, local=False)
+        limits = {"lock_timeout": lock, "statement_timeout": statement}
+        if self._link.raw.info.server_version >= _TRANSACTION_TIMEOUT:
+            limits["transaction_timeout"] = 0
+        if not self._session:  # read once: the connection may be a caller's, who gets it back as it was
+            self._session = {name: float(self._link.value(_SETTING, (name,))) for name in limits}
+        _set(self._link, limits, local=False)
         try:
             yield
         finally:
             if not self._link.raw.closed:
-                _set(self._link, {"lock_timeout": self._settings.max_stall / 2}, local=False)
+                _set(self._link, self._session, local=False)
 
-    def _watch(self) -> Watch:
-        link = self._target.connect("diwa-schema watch")
+    def _watch(self) -> Watch | None:
+        try:
+            link = self._target.connect("diwa-schema watch")
+        except DatabaseUnreachable:
+            return None  # no connection is left for the role: the run goes on without looking
         # Asked of the server: what the driver knows is the pooler's where one keeps sessions in between.
         pid = self._link.value("SELECT pg_backend_pid()")
         return Watch(link, pid, self._settings.max_stall / 1000 / 8)
@@ -218,6 +254,11 @@ class Pace:
             sqlstate=sqlstate(failure),
         )
 
+
+# The first version of the server that has it, as the driver tells versions.
+_TRANSACTION_TIMEOUT = 170000
+
+_SETTING = "SELECT setting FROM pg_settings WHERE name = %s"  # in milliseconds, unlike current_setting
 
 _DEADLOCK_TIMEOUT = "SELECT setting::int / 1000.0 FROM pg_settings WHERE name = 'deadlock_timeout'"
 

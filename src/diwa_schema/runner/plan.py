@@ -11,6 +11,7 @@ from diwa_schema.errors import (
     DatabaseProtected,
     DatabaseRefused,
     NotAdopted,
+    PermissionMissing,
     SchemaForeign,
     SchemaTooNew,
     UsageError,
@@ -150,6 +151,12 @@ def refuse_stalls(plan: Plan, *, allow_stall: bool) -> None:
 
 
 def _refuse_elsewhere(state: State, shown: str) -> None:
+    if state.nowhere:
+        raise PermissionMissing(
+            f"The search_path of {shown} leads to no schema that is there and may be used.",
+            next_step="Name one: ?options=-csearch_path%3DNAME in the URL; or as its owner:"
+            " GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
+        )
     if state.elsewhere:
         raise SchemaForeign(
             f"New tables of {shown} would go to schema '{state.schema}', but the version table is in"

@@ -134,12 +134,18 @@ class Runner:
             schema,
             self.settings.lock_wait,
             self.progress.say,
-            check=lambda own: pooler.refuse(own, link, self.target.shown),
+            check=lambda own: self._keep(own, link),
         )
         try:
             yield held
         finally:
             held.release()
+
+    def _keep(self, own: Link, link: Link) -> None:
+        pooler.refuse(own, link, self.target.shown)
+        # Both are idle for long: one while the other works, the other while it waits for another run.
+        for kept in [own] if self.target.connection is not None else [own, link]:
+            kept.execute("SET idle_session_timeout = 0")
 
     def pace(
         self, link: Link, held: lock.MigrationLock, schema: str, connection: sa.Connection | None = None
