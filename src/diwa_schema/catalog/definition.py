@@ -8,6 +8,8 @@ from diwa_schema.catalog.expression import canonical
 from diwa_schema.catalog.model import Check, Exclusion, ForeignKey, Index, Key, Trigger
 from diwa_schema.catalog.scan import cut, names, plain, split
 
+# Most indexes are of this form, and take a tenth of the time.
+_USUAL_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX \w+ ON [\w.]+ USING btree \(([a-z_0-9, ]+)\)")
 _METHOD = re.compile(r" USING (\w+) (?=\()")
 _OPTIONS = re.compile(r" WITH (?=\()")
 _PREDICATE = " WHERE "
@@ -22,6 +24,8 @@ _ENABLED = {"O": "enabled", "D": "disabled", "R": "replica", "A": "always"}
 
 def index(name: str, definition: str, *, unique: bool, valid: bool) -> Index:
     """Return an index from what `pg_get_indexdef` says."""
+    if usual := _USUAL_INDEX.fullmatch(definition):
+        return Index(name, tuple(usual.group(1).split(", ")), unique=unique, valid=valid)
     found = _METHOD.search(definition)
     assert found, definition  # noqa: S101 - PostgreSQL always writes the method
     columns, rest = cut(definition, found.end())
