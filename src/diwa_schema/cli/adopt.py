@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.progress import reported
 
 if TYPE_CHECKING:
     from diwa_schema.runner.adopt import Adoption
@@ -24,19 +25,11 @@ def register(commands: Commands) -> None:
 
 def _run(args: argparse.Namespace) -> Result:
     from diwa_schema.api import adopt, examine
-    from diwa_schema.cli.progress import progress
 
     if args.plan:
         found = examine(**options.database_of(args))
         return Result(found.as_dict(), _planned(found), 1 if found.differences else 0)
-    with progress(quiet=args.json) as told:
-        report = adopt(
-            mend=args.mend,
-            repo=args.repo,
-            settings=options.settings_of(args),
-            progress=told,
-            **options.database_of(args),
-        )
+    report = reported(args, adopt, mend=args.mend)
     text = f"{report.database} is taken over at {report.after or 'base'}. Next: diwa-schema upgrade"
     return Result(report.as_dict(), text)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
-from diwa_schema.cli.progress import progress
+from diwa_schema.cli.progress import reported
 
 
 def register(commands: Commands) -> None:
@@ -44,13 +44,10 @@ def _index(args: argparse.Namespace) -> Result:
             f"index {args.action} needs the name of an index.", next_step="Type: diwa-schema index list"
         )
     if args.action == "enable":
-        return _done(args, enable_index, f"Index {args.name} is there", args.name)
-    return _done(args, disable_index, f"Index {args.name} is gone", args.name)
+        return _done(args, enable_index, f"Index {args.name} is there", name=args.name)
+    return _done(args, disable_index, f"Index {args.name} is gone", name=args.name)
 
 
-def _done(args: argparse.Namespace, call: Any, sentence: str, *words: str) -> Result:
-    with progress(quiet=args.json) as told:
-        report = call(
-            *words, database=args.url, repo=args.repo, settings=options.settings_of(args), progress=told
-        )
+def _done(args: argparse.Namespace, call: Any, sentence: str, **more: Any) -> Result:
+    report = reported(args, call, **more)
     return Result(report.as_dict(), f"{sentence} in {report.database}.")

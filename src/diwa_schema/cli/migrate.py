@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.progress import reported
 
 if TYPE_CHECKING:
     from diwa_schema.runner.settings import Report
@@ -55,15 +56,7 @@ def _upgrade(args: argparse.Namespace) -> Result:
 
     if args.sql:
         return _script(args, "upgrade")
-    with _progress(args) as progress:
-        report = migrate(
-            revision=args.revision,
-            repo=args.repo,
-            settings=options.settings_of(args),
-            progress=progress,
-            **options.database_of(args),
-        )
-    return Result(report.as_dict(), _sentence(report))
+    return _told(reported(args, migrate, revision=args.revision))
 
 
 def _downgrade(args: argparse.Namespace) -> Result:
@@ -71,45 +64,19 @@ def _downgrade(args: argparse.Namespace) -> Result:
 
     if args.sql:
         return _script(args, "downgrade")
-    with _progress(args) as progress:
-        report = downgrade(
-            revision=args.revision,
-            confirm=args.confirm,
-            repo=args.repo,
-            settings=options.settings_of(args),
-            progress=progress,
-            **options.database_of(args),
-        )
-    return Result(report.as_dict(), _sentence(report))
+    return _told(reported(args, downgrade, revision=args.revision, confirm=args.confirm))
 
 
 def _stamp(args: argparse.Namespace) -> Result:
     from diwa_schema.api import stamp
 
-    with _progress(args) as progress:
-        report = stamp(
-            revision=args.revision,
-            force=args.force,
-            repo=args.repo,
-            settings=options.settings_of(args),
-            progress=progress,
-            **options.database_of(args),
-        )
-    return Result(report.as_dict(), _sentence(report))
+    return _told(reported(args, stamp, revision=args.revision, force=args.force))
 
 
 def _drop(args: argparse.Namespace) -> Result:
     from diwa_schema.api import drop
 
-    with _progress(args) as progress:
-        report = drop(
-            confirm=args.confirm,
-            repo=args.repo,
-            settings=options.settings_of(args),
-            progress=progress,
-            **options.database_of(args),
-        )
-    return Result(report.as_dict(), _sentence(report))
+    return _told(reported(args, drop, confirm=args.confirm))
 
 
 def _protect(args: argparse.Namespace) -> Result:
@@ -142,10 +109,8 @@ def _script(args: argparse.Namespace, direction: str) -> Result:
     return Result({"dialect": dialect, "sql": text}, text)
 
 
-def _progress(args: argparse.Namespace) -> Any:
-    from diwa_schema.cli.progress import progress
-
-    return progress(quiet=args.json)
+def _told(report: Report) -> Result:
+    return Result(report.as_dict(), _sentence(report))
 
 
 def _sentence(report: Report) -> str:

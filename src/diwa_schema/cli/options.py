@@ -93,7 +93,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def database_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of the API that name the database."""
-    return {"database": args.url, "embedded": args.embedded}
+    named = {"database": args.url}
+    return {**named, "embedded": args.embedded} if hasattr(args, "embedded") else named
 
 
 def _positive(text: str) -> float:

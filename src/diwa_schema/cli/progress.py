@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from diwa_schema.runner.settings import Progress
+from diwa_schema.cli import options
+from diwa_schema.runner.settings import Progress, Report
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 _SECONDS_BETWEEN_LINES = 1.0
+
+
+def reported(args: argparse.Namespace, call: Callable[..., Report], **more: Any) -> Report:
+    """Call a function of the API with what was typed, while its progress is shown; return its report."""
+    with progress(quiet=args.json) as told:
+        return call(
+            repo=args.repo,
+            settings=options.settings_of(args),
+            progress=told,
+            **options.database_of(args),
+            **more,
+        )
 
 
 @contextmanager
