@@ -48,6 +48,13 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session
+def live(session: nox.Session) -> None:
+    """Measure how long writers and readers wait while each kind of step runs; nothing else may run beside it."""
+    session.install("-e", ".", "--group", "test")
+    session.run("pytest", "-m", "live", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting and the directions of imports."""
     session.install("-e", ".", "--group", "lint")

@@ -19,6 +19,9 @@ from tests.runner.histories import extended
 from tests.runner.launcher import Launcher, Outcome
 from tests.runner.traffic import Reader, Stalls, Traffic
 
+# What is measured is time, so nothing else may take the processor meanwhile.
+pytestmark = pytest.mark.live
+
 STALL = 100  # milliseconds, as the command has it by default
 # How exactly a wait can be told: the time between two looks, and what the server's timers are late.
 GRAIN = 30  # milliseconds
