@@ -1,32 +1,32 @@
 """Every exception of diwa-schema, with the exit code the command line ends with.
 
-    DiwaSchemaError
-    ├── CheckFailed              1   a check found something
-    │   ├── SchemaOutOfDate          the database is behind the installed package
-    │   │   └── SchemaEmpty          nothing of the schema is there yet
-    │   └── DriftFound               a live schema differs from what it should be
-    ├── UsageError               2   wrong usage or configuration
-    │   ├── NoDatabase               no database was named
-    │   ├── InvalidDatabase          what was named cannot be a database
-    │   ├── UnknownRevision          the history has no such revision
-    │   └── ConnectionInUse          a caller's connection is already in a transaction
-    ├── Blocked                  3   the guard refused
-    ├── DatabaseUnreachable      4   no connection
-    ├── LockNotObtained          5   a lock was not obtained in time
-    │   ├── MigrationLockBusy        another runner holds the migration lock
-    │   └── TableLockBusy            the application holds a table
-    ├── MigrationFailed          6   a revision failed and was rolled back
-    │   ├── MigrationLockLost        the migration lock was lost during the run
-    │   └── NotPersisted             the database does not hold what the run wrote
-    └── DatabaseRefused          7   the database is not one to work on
-        ├── SchemaTampered           an applied revision is no longer the one that was applied
-        ├── SchemaForeign            tables of another tool, or an unknown revision
-        ├── SchemaTooNew             the installed package is older than the database allows
-        ├── NotAdopted               made by Ecto and not taken over yet
-        ├── DatabaseProtected        marked with `diwa-schema protect`
-        ├── DatabaseReadOnly         nothing can be written
-        ├── PermissionMissing        the role lacks a right
-        └── TransactionPooler        the connection changes its server process between transactions
+DiwaSchemaError
+├── CheckFailed              1   a check found something
+│   ├── SchemaOutOfDate          the database is behind the installed package
+│   │   └── SchemaEmpty          nothing of the schema is there yet
+│   └── DriftFound               a live schema differs from what it should be
+├── UsageError               2   wrong usage or configuration
+│   ├── NoDatabase               no database was named
+│   ├── InvalidDatabase          what was named cannot be a database
+│   ├── UnknownRevision          the history has no such revision
+│   └── ConnectionInUse          a caller's connection is already in a transaction
+├── Blocked                  3   the guard refused
+├── DatabaseUnreachable      4   no connection
+├── LockNotObtained          5   a lock was not obtained in time
+│   ├── MigrationLockBusy        another runner holds the migration lock
+│   └── TableLockBusy            the application holds a table
+├── MigrationFailed          6   a revision failed and was rolled back
+│   ├── MigrationLockLost        the migration lock was lost during the run
+│   └── NotPersisted             the database does not hold what the run wrote
+└── DatabaseRefused          7   the database is not one to work on
+    ├── SchemaTampered           an applied revision is no longer the one that was applied
+    ├── SchemaForeign            tables of another tool, or an unknown revision
+    ├── SchemaTooNew             the installed package is older than the database allows
+    ├── NotAdopted               made by Ecto and not taken over yet
+    ├── DatabaseProtected        marked with `diwa-schema protect`
+    ├── DatabaseReadOnly         nothing can be written
+    ├── PermissionMissing        the role lacks a right
+    └── TransactionPooler        the connection changes its server process between transactions
 """
 
 from __future__ import annotations

@@ -23,8 +23,11 @@ from diwa_schema.migrations.manifest import load
 from tests.fixtures_databases import database_name
 from tests.fixtures_server import MEMORY, Server
 from tests.runner import seeds
+from tests.runner.asking import value
 from tests.runner.fingerprint import fingerprint
+from tests.runner.histories import extended
 from tests.runner.launcher import KILLED, Launcher, Outcome
+from tests.runner.traffic import Reader
 
 REPLAY, SNAPSHOT = "replay", "snapshot"
 # More values than are converted in one batch.
@@ -254,3 +257,22 @@ def test_the_run_after_a_kill_is_killed_as_well(on_postgresql, measured):
     for first, second in pairs:
         on_postgresql.twice(first, round(second * len(on_postgresql.log)))
     measured(f"{len(pairs)} pairs of kill points tried")
+
+
+LOOKS = "unnest.pg_blocking_pids"
+
+
+@pytest.mark.parametrize("how", [KILL, "diwa-schema watch"])
+@pytest.mark.parametrize("at", [1, 2, 5])
+def test_while_it_looks_who_is_in_the_way(launcher, postgres, tmp_path, how, at):
+    history = extended(tmp_path / "history", "op.add_column('memories', sa.Column('extra', sa.Text()))")
+    assert launcher.run("upgrade", "--url", postgres).code == 0
+    command = ["upgrade", "--url", postgres]
+    with Reader(postgres, 1.5):
+        disturbed = launcher.run(*command, history=history, url=postgres, match=LOOKS, at=at, how=how)
+    # The run can do without that connection; without its process it cannot.
+    assert disturbed.code == (KILLED if how == KILL else 0), disturbed.err
+    assert disturbed.reached or how == KILL
+    assert launcher.run(*command, history=history).code == 0
+    columns = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'memories'::regclass AND attname = 'extra'"
+    assert value(postgres, columns) == 1
