@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ LEDGER = "diwa_schema_ledger"
 # What a run writes a time of its own into.
 _CLOCK = ["archived_at", "inserted_at"]
 _OF_RUNS = ("schema_migrations", "diwa_schema_embedding_archive")
+
+# The words of a dump's own, and the moment that Debian's server notes with each column that is made.
+_NEW_EVERY_TIME = re.compile(r"^\\(un)?restrict |SET \(pg_attver=\d+\);$")
 
 # pg_dump passes over an index that is not valid; here everything has a line that has a name.
 _RELATIONS = """
@@ -40,10 +44,7 @@ def _postgresql(url: str) -> Iterator[str]:
         [wheel_programs() / "pg_dump", "--schema-only", url], capture_output=True, text=True, check=False
     )
     assert dumped.returncode == 0, dumped.stderr
-    # These two lines carry a word that is new in every dump.
-    yield from (
-        line for line in dumped.stdout.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))
-    )
+    yield from (line for line in dumped.stdout.splitlines() if not _NEW_EVERY_TIME.search(line))
     with psycopg.connect(url) as connection:
         relations = connection.execute(_RELATIONS).fetchall()
         yield from ("|".join(map(str, row)) for row in relations)

@@ -30,7 +30,8 @@ class OwnServer(Server):
         self._wheel = wheel_server(self._folder / "data")
         self._wheel.ensure_pgdata_inited()
         self._port = free_port()
-        self._options = SETTINGS | options
+        # What was committed is there after a crash.
+        self._options = SETTINGS | {"synchronous_commit": "on"} | options
         self._keepers: list[subprocess.Popen[bytes]] = []
         super().__init__(f"postgresql://postgres@127.0.0.1:{self._port}/postgres")
         self.start()

@@ -53,10 +53,10 @@ def own(own_server: OwnServer) -> Iterator[Callable[[], str]]:
 def role(postgres: str) -> Iterator[Callable[..., str]]:
     """Makes a role that owns the test's database and is no superuser; returns the URL as that role."""
     name = postgres.rpartition("/")[2]
+    execute(postgres, f"CREATE ROLE {name} LOGIN", f"ALTER DATABASE {name} OWNER TO {name}")
+    execute(postgres, f"ALTER SCHEMA public OWNER TO {name}")
 
     def make(*settings: str) -> str:
-        execute(postgres, f"CREATE ROLE {name} LOGIN", f"ALTER DATABASE {name} OWNER TO {name}")
-        execute(postgres, f"ALTER SCHEMA public OWNER TO {name}")
         execute(postgres, *(f"ALTER ROLE {name} {setting}" for setting in settings))
         return postgres.replace("//postgres@", f"//{name}@")
 
@@ -83,7 +83,8 @@ def command(scene: str, url: str) -> list[str]:
 @pytest.mark.parametrize("scene", ["replay", "retype"])
 def test_the_server_stops_at_once_midway(launcher, own_server, own, scene):
     undisturbed, url = own(), own()
-    paused(launcher, undisturbed, scene).go().wait()
+    finished = paused(launcher, undisturbed, scene).go().wait()
+    assert finished.code == 0, finished.err
     run = paused(launcher, url, scene)
     own_server.crash()
     ended = run.go().wait()
@@ -100,7 +101,8 @@ def test_the_server_stops_at_once_midway(launcher, own_server, own, scene):
 
 def test_a_process_of_the_server_is_killed_midway(launcher, own_server, own):
     undisturbed, url = own(), own()
-    paused(launcher, undisturbed, "replay").go().wait()
+    finished = paused(launcher, undisturbed, "replay").go().wait()
+    assert finished.code == 0, finished.err
     run = paused(launcher, url, "replay")
     backend = "SELECT pid FROM pg_stat_activity WHERE application_name = 'diwa-schema' AND datname = current_database()"
     os.kill(value(url, backend), signal.SIGKILL)
