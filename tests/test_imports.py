@@ -11,7 +11,9 @@ import pytest
 import diwa_schema
 from diwa_schema.database.target import Target
 
-LIBRARIES = frozenset({"alembic", "importlib_metadata", "pgvector", "psycopg", "rich", "sqlalchemy"})
+LIBRARIES = frozenset(
+    {"alembic", "importlib_metadata", "pgvector", "psycopg", "rich", "sqlalchemy", "sqlite3"}
+)
 TELL = "\nimport json, sys\nprint('\\n' + json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))"
 CLI = "from diwa_schema.cli import main\ntry:\n    main({!r})\nexcept SystemExit:\n    pass"
 
@@ -35,7 +37,7 @@ def current(database: str, owner_directory) -> str:
 
 
 def driver(url: str) -> set[str]:
-    return {"psycopg"} if Target.of(url).dialect == "postgresql" else set()
+    return {"psycopg"} if Target.of(url).dialect == "postgresql" else {"sqlite3"}
 
 
 def test_the_package_loads_nothing_that_python_has_not_loaded_itself():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database.url import mask
@@ -36,6 +35,8 @@ def driver(dialect: str) -> ModuleType:
         DiwaSchemaError: The driver cannot be loaded.
     """
     if dialect == "sqlite":
+        import sqlite3
+
         return sqlite3
     try:
         import psycopg
@@ -63,8 +64,8 @@ def sqlstate(error: BaseException) -> str | None:
 
 def is_driver_error(error: BaseException) -> bool:
     """Whether an error comes from a database driver, directly or through SQLAlchemy."""
-    error = cause(error)
-    return isinstance(error, sqlite3.Error) or type(error).__module__.startswith("psycopg")
+    # Told by name: a driver that nobody has used is not to be loaded for the question.
+    return type(cause(error)).__module__.startswith(("psycopg", "sqlite3"))
 
 
 def connection_lost(error: BaseException) -> bool:
@@ -73,7 +74,7 @@ def connection_lost(error: BaseException) -> bool:
     state = sqlstate(error) or ""
     if state.startswith("08") or state in ("57P01", "57P02", "57P03", "25P03", "57P05"):
         return True
-    return type(error).__name__ == "OperationalError" and not state and not isinstance(error, sqlite3.Error)
+    return type(error).__name__ == "OperationalError" and not state and type(error).__module__ != "sqlite3"
 
 
 def brief(error: BaseException) -> str:

@@ -7,14 +7,16 @@ never loads SQLAlchemy.
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from diwa_schema.database.failures import is_driver_error
 from diwa_schema.database.url import Dialect
 
 if TYPE_CHECKING:
+    import sqlite3
+
     import psycopg
     import sqlalchemy as sa
 
@@ -82,10 +84,8 @@ class Link:
         """Roll back an open transaction; a connection that is already gone has done so itself."""
         try:
             self.raw.rollback()
-        except (sqlite3.Error, OSError):
-            pass
-        except Exception as error:  # the driver's own error class, without importing the driver
-            if not _is_driver_error(error):
+        except Exception as error:
+            if not isinstance(error, OSError) and not is_driver_error(error):
                 raise
 
     def close(self) -> None:
@@ -104,11 +104,9 @@ class Link:
         return self.raw.execute(sql, params or None)
 
 
-def _is_driver_error(error: Exception) -> bool:
-    return type(error).__module__.startswith("psycopg")
-
-
 def _statements(sql: str) -> Iterator[str]:
+    import sqlite3
+
     statement = ""
     for piece in re.split("(?<=;)", sql):
         statement += piece

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,6 +14,8 @@ from diwa_schema.database.link import Link
 from diwa_schema.errors import ConnectionInUse, InvalidDatabase
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
@@ -99,7 +100,7 @@ class Target:
             if self.engine is not None:
                 return self._from_pool(purpose)
             if self.dialect == "sqlite":
-                return self._open_sqlite(create=create)
+                return self._open_sqlite(module, create=create)
             return self._open_postgresql(module, purpose)
         except Exception as error:
             if not is_driver_error(error):
@@ -147,7 +148,7 @@ class Target:
             raw.isolation_level = None
         return Link(raw, self.dialect, self.shown, close)
 
-    def _open_sqlite(self, *, create: bool) -> Link:
+    def _open_sqlite(self, sqlite: Any, *, create: bool) -> Link:
         path = self.url.driver
         if not create and self.absent:
             path = ":memory:"
@@ -156,7 +157,7 @@ class Target:
                 f"'{path}' is a directory, and SQLite keeps a database in one file.",
                 next_step="Name a file in it.",
             )
-        raw = sqlite3.connect(
+        raw = sqlite.connect(
             path, isolation_level=None, timeout=5.0, uri=self.url.uri, check_same_thread=False
         )
         return Link(raw, "sqlite", self.shown)
