@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import psycopg
@@ -153,6 +155,24 @@ def test_a_blocked_command_sends_not_one_byte(cli, consumer_directory, command):
         cli("status", "--url", f"{url}?connect_timeout=1", cwd=consumer_directory, check=4)
         listener.accept()[0].close()
     refused(done, 3, "[SAFETY BLOCK] Database migrations in 'diwa-agent' are restricted", "Nothing was")
+
+
+def test_no_right_to_read(cli, postgres):
+    cli("upgrade", "--url", postgres, check=0)
+    role = f"blind_{postgres.rpartition('/')[2].partition('?')[0]}"
+    _execute(postgres, f"CREATE ROLE {role} LOGIN")
+    try:
+        for command in ("status", "check", "plan"):
+            refused(cli(command, "--url", _as(postgres, role)), 7, "lacks a right")
+    finally:
+        _execute(postgres, f"DROP ROLE {role}")
+
+
+def test_a_reader_that_stops_reading_gets_no_traceback():
+    words = f"{sys.executable} -m diwa_schema history | head -n 1"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert len(done.stdout.splitlines()) == 1
 
 
 def test_the_wrong_option(cli):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema import guard
 from diwa_schema.database import url as urls
+from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.database.target import Target
 from diwa_schema.errors import UsageError
 from diwa_schema.runner.settings import Progress, Settings, Silence
@@ -74,9 +75,11 @@ def runner_for(
 def reading(database: Database | None, embedded: Embedded) -> Iterator[Link]:
     """Give a connection for reading; a file that does not exist is not made."""
     target = target_of(database, embedded)
-    if target.connection is not None or (target.in_memory and target.engine is not None):
-        with target.work() as link:
+    shared = target.connection is not None or (target.in_memory and target.engine is not None)
+    with target.work() if shared else target.connect(create=False) as link:
+        try:
             yield link
-        return
-    with target.connect(create=False) as link:
-        yield link
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            raise explain(error, target.shown, "reading") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -25,18 +26,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = build_parser().parse_args(words)
         result = args.run(args)
+        print(json.dumps(result.document, indent=2, default=str) if wants_json else result.text, flush=True)
+        return int(result.exit_code)
     except DiwaSchemaError as error:
         return _print_error(error, as_json=wants_json)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; what was not yet applied was rolled back\n")
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # or the interpreter complains about it once more
+        # What is still to be written goes nowhere, or the interpreter complains about it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:  # noqa: BLE001 - a user must never meet a bare traceback
         return _print_error(_unexpected(error), as_json=wants_json)
-    print(json.dumps(result.document, indent=2, default=str) if wants_json else result.text)
-    return int(result.exit_code)
 
 
 def build_parser() -> argparse.ArgumentParser:
