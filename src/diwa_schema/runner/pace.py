@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, is_driver_error, sqlstate
 from diwa_schema.database.lock import MigrationLock, fence
 from diwa_schema.errors import DatabaseUnreachable, TableLockBusy
-from diwa_schema.runner.blockers import Blocker, Watch
 from diwa_schema.runner.settings import Progress, Settings
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from diwa_schema.database.link import Link
     from diwa_schema.database.target import Target
+    from diwa_schema.runner.blockers import Blocker, Watch
 
 T = TypeVar("T")
 
@@ -208,6 +208,8 @@ class Pace:
                 _set(self._link, self._session, local=False)
 
     def _watch(self) -> Watch | None:
+        from diwa_schema.runner.blockers import Watch
+
         try:
             link = self._target.connect("diwa-schema watch")
         except DatabaseUnreachable:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from diwa_schema.catalog.variants import V1_REVISION
 from diwa_schema.database.version import REBUILT, Kind, State
 from diwa_schema.errors import (
     DatabaseProtected,
@@ -64,6 +63,8 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
         UnknownRevision: The history has no such revision.
         DatabaseRefused: One of the revisions cannot be reversed, or the database is not one to downgrade.
     """
+    from diwa_schema.catalog.variants import V1_REVISION
+
     refuse_unknown(state, manifest, shown)
     after = manifest.resolve(name, state.revision)
     reversed_ = tuple(reversed(manifest.between(after, state.revision)))

@@ -13,7 +13,6 @@ from diwa_schema.errors import DiwaSchemaError, MigrationFailed, NotPersisted
 from diwa_schema.migrations import manifest as manifests
 from diwa_schema.runner import integrity, pooler
 from diwa_schema.runner import plan as planning
-from diwa_schema.runner.pace import Pace
 from diwa_schema.runner.settings import Applied, Progress, Report, Settings
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.target import Target
     from diwa_schema.guard import Verdict
+    from diwa_schema.runner.pace import Pace
     from diwa_schema.runner.plan import Plan
 
 Decide = Callable[[version.State, "Link"], "Plan"]
@@ -151,6 +151,8 @@ class Runner:
         self, link: Link, held: lock.MigrationLock, schema: str, connection: sa.Connection | None = None
     ) -> Pace:
         """Return what runs pieces of work on a connection under this run's settings."""
+        from diwa_schema.runner.pace import Pace
+
         return Pace(self.target, link, connection, held, schema, self.settings, self.progress)
 
     @contextmanager
