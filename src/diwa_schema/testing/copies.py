@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from diwa_schema.testing.server import Server
+
+ENDING = 0.02  # seconds that the server is given to end the processes of connections that were closed
+
+_CONNECTED = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s)"
 
 
 class Copies:
@@ -30,7 +35,6 @@ class Copies:
         # On somebody else's server this would force a checkpoint of everything that is there.
         self._strategy = " STRATEGY file_copy" if server.own else ""
         self._open: dict[str, tuple[str, OwnDatabase]] = {}
-        self._given_up: list[str] = []
         for name in server.left_over(self._copies()):
             self._drop(name)
 
@@ -40,31 +44,26 @@ class Copies:
         self._server.link.execute(f"CREATE DATABASE {name} TEMPLATE {self._template}{self._strategy}")
         url = self._server.address.database(name)
         self._open[url] = name, OwnDatabase(Target.of(url).identity).__enter__()
-        self._drop_given_up()
         return url
 
     def drop(self, url: str) -> None:
-        """Give a copy up. It is dropped once the next one stands, or at the end.
-
-        The server takes a moment to end the processes behind closed connections; a DROP DATABASE that comes
-        before would sleep for a tenth of a second.
-        """
+        """Drop a copy; connections that are still open to it are ended."""
         name, token = self._open.pop(url)
         token.__exit__()
-        self._given_up.append(name)
+        self._drop(name)
 
     def close(self) -> None:
         """Drop what is left, and leave the server."""
         for url in list(self._open):
             self.drop(url)
-        self._drop_given_up()
         self._server.close()
 
-    def _drop_given_up(self) -> None:
-        while self._given_up:
-            self._drop(self._given_up.pop())
-
     def _drop(self, name: str) -> None:
+        # The server takes a moment to end the processes behind closed connections. A DROP DATABASE that finds one
+        # sleeps for a tenth of a second.
+        give_up = time.monotonic() + ENDING
+        while self._server.link.value(_CONNECTED, (name,)) and time.monotonic() < give_up:
+            time.sleep(0.001)
         with suppress(driver("postgresql").Error):  # it is dropped by a later run
             self._server.link.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
