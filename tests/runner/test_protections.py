@@ -22,7 +22,7 @@ from tests.runner.asking import execute, until, value
 from tests.runner.histories import FIRST, extended
 from tests.runner.killable import terminate
 from tests.runner.poolers import Pooler
-from tests.runner.traffic import Reader
+from tests.runner.traffic import Reader, Stalls, Traffic
 
 HEAD = manifest.load().head
 SECOND = manifest.load().ids[1]
@@ -293,3 +293,15 @@ def test_a_table_that_stays_in_use_is_named_and_left_alone(launcher, postgres, t
         value(postgres, "SELECT error_class FROM diwa_schema_ledger ORDER BY id DESC LIMIT 1")
         == "TableLockBusy"
     )
+
+
+def test_nobody_waits_behind_a_change_for_as_long_as_it_waits_itself(launcher, postgres, tmp_path, measured):
+    # How long exactly is measured elsewhere; here the difference is between a part of a second and all three.
+    assert launcher.run("upgrade", "--url", postgres).code == 0
+    seeds.fill(postgres)
+    history = extended(tmp_path / "history", ADD_COLUMN)
+    with Stalls(postgres) as stalls, Traffic(postgres), Reader(postgres, 3):
+        outcome = launcher.run("upgrade", "--url", postgres, history=history)
+    assert outcome.code == 0, outcome.err
+    assert 0 < stalls.longest(postgres) < 1_000
+    measured(f"stalled for {stalls.longest(postgres):.0f} ms at most behind a reader of 3 s")
