@@ -140,8 +140,10 @@ class AdvisoryLock:
         row = self.link.row(
             "SELECT l.pid, a.usename::text, a.application_name FROM pg_locks l"
             " LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-            f" WHERE l.granted AND l.pid <> pg_backend_pid() AND ({_HELD} OR {_HELD}) LIMIT 1",
-            (*_halves(self.key), *_halves(self.fence)),
+            f" WHERE l.granted AND l.pid <> pg_backend_pid() AND ({_HELD} OR {_HELD})"
+            # The run itself before its other connection, which is inside a revision.
+            f" ORDER BY {_HELD} DESC LIMIT 1",
+            (*_halves(self.key), *_halves(self.fence), *_halves(self.key)),
         )
         if row is None:
             return "a run that is just ending"
