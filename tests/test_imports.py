@@ -14,15 +14,29 @@ from diwa_schema.database.target import Target
 LIBRARIES = frozenset(
     {"alembic", "importlib_metadata", "pgvector", "psycopg", "rich", "sqlalchemy", "sqlite3"}
 )
-TELL = "\nimport json, sys\nprint('\\n' + json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))"
+TELL = "\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"
 CLI = "from diwa_schema.cli import main\ntry:\n    main({!r})\nexcept SystemExit:\n    pass"
 
 
-def loaded(code: str) -> set[str]:
-    """Return the top-level modules of a new interpreter that has run the code."""
+def modules(code: str) -> list[str]:
+    """Return the modules of a new interpreter that has run the code."""
     done = subprocess.run([sys.executable, "-c", code + TELL], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    names: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return names
+
+
+def loaded(code: str) -> set[str]:
+    return {name.partition(".")[0] for name in modules(code)}
+
+
+def commands(*words: str) -> set[str]:
+    """Return the modules of the command line that those words load."""
+    return {
+        name.rpartition(".")[2]
+        for name in modules(CLI.format(list(words)))
+        if name.startswith("diwa_schema.cli.")
+    }
 
 
 def libraries(code: str) -> set[str]:
@@ -56,6 +70,13 @@ def test_a_word_about_the_program_needs_no_database_library(option):
 
 def test_the_help_of_a_command_needs_no_library():
     assert libraries(CLI.format(["upgrade", "--help"])) == set()
+
+
+def test_a_command_does_not_load_those_after_it():
+    after = {"check", "doctor", "guard", "roles"}
+    assert after <= commands("--help")
+    assert "migrate" in commands("upgrade", "--help")
+    assert not after & commands("upgrade", "--help")
 
 
 @pytest.mark.parametrize("repository", ["diwa-cloud", "diwa-agent"])

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     wants_json = "--json" in words
     try:
-        args = build_parser().parse_args(words)
+        args = build_parser(words[0] if words else "").parse_args(words)
         result = args.run(args)
         print(json.dumps(result.document, indent=2, default=str) if wants_json else result.text, flush=True)
         return int(result.exit_code)
@@ -41,8 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_error(_unexpected(error), as_json=wants_json)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def build_parser(command: str = "") -> argparse.ArgumentParser:
+    """Return the parser of all commands.
+
+    Args:
+        command: The one that was typed; once it is there, those after it are left out.
+    """
     parser = _Parser(
         prog="diwa-schema",
         description="The shared schema of diwa-agent and diwa-cloud.",
@@ -54,6 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     for module in _MODULES:
         import_module(f"diwa_schema.cli.{module}").register(commands)
+        if command in commands.choices:
+            break
     return parser
 
 
