@@ -44,7 +44,7 @@ def tests(session: nox.Session) -> None:
 def matrix(session: nox.Session) -> None:
     """Kill a run at every statement, for every revision."""
     session.install("-e", ".", "--group", "test")
-    session.run("pytest", "-m", "matrix", *session.posargs)
+    session.run("pytest", "-m", "matrix", *(session.posargs or ["-n", "auto"]))
 
 
 @nox.session

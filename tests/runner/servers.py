@@ -28,13 +28,17 @@ class OwnServer(Server):
         self._folder = Path(tempfile.mkdtemp(prefix="diwa-own-", dir=MEMORY if MEMORY.is_dir() else None))
         self._folder.chmod(0o755)
         self._wheel = wheel_server(self._folder / "data")
-        self._wheel.ensure_pgdata_inited()
+        self.make_data()
         self._port = free_port()
         # What was committed is there after a crash.
         self._options = SETTINGS | {"synchronous_commit": "on"} | options
         self._keepers: list[subprocess.Popen[bytes]] = []
         super().__init__(f"postgresql://postgres@127.0.0.1:{self._port}/postgres")
         self.start()
+
+    def make_data(self) -> None:
+        """Make the folder of the server's data."""
+        self._wheel.ensure_pgdata_inited()
 
     @property
     def user(self) -> str | None:
@@ -83,3 +87,36 @@ class OwnServer(Server):
         for keeper in reversed(self._keepers):
             keeper.communicate()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Standby(OwnServer):
+    """A replica that follows another server and can only be read.
+
+    Args:
+        primary: The server that it follows.
+    """
+
+    def __init__(self, primary: OwnServer) -> None:
+        self._primary = primary
+        super().__init__()
+
+    def make_data(self) -> None:
+        """Copy the primary's data."""
+        place = self._folder / "data"
+        place.mkdir(exist_ok=True)
+        place.chmod(0o700)
+        if self.user:
+            shutil.chown(place, self.user, self.user)
+        subprocess.run(
+            [
+                self._wheel.bin_path / "pg_basebackup",
+                f"--dbname={self._primary.admin_url}",
+                f"--pgdata={place}",
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+            ],
+            check=True,
+            user=self.user,
+            group=self.user,
+            extra_groups=[] if self.user else None,
+        )

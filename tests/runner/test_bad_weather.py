@@ -24,7 +24,7 @@ from tests.runner.asking import execute, value
 from tests.runner.fingerprint import fingerprint
 from tests.runner.histories import extended
 from tests.runner.launcher import Launcher
-from tests.runner.servers import OwnServer
+from tests.runner.servers import OwnServer, Standby
 from tests.runner.traffic import Reader
 
 HEAD = manifest.load().head
@@ -312,6 +312,23 @@ def test_a_database_that_is_read_only(launcher, postgres, dump, revision):
     assert "can only be read" in refused.err
     assert "primary" in refused.err
     assert dump(postgres) == before
+
+
+def test_a_replica(launcher, own_server, own, dump):
+    url = own()
+    assert launcher.run("upgrade", "20260107201000", "--url", url).code == 0
+    before = dump(url)
+    standby = Standby(own_server)
+    try:
+        there = standby.url(url.rpartition("/")[2])
+        refused = launcher.run("upgrade", "--url", there)
+        assert refused.code == 7, refused.err
+        assert "can only be read" in refused.err
+        assert "primary" in refused.err
+        assert launcher.run("status", "--url", there).code == 1
+    finally:
+        standby.close()
+    assert dump(url) == before
 
 
 def test_a_sqlite_file_is_locked_by_another_process(launcher, sqlite, dump, tmp_path):

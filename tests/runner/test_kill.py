@@ -29,13 +29,13 @@ from tests.runner.histories import extended
 from tests.runner.launcher import KILLED, Launcher, Outcome
 from tests.runner.traffic import Reader
 
-REPLAY, SNAPSHOT = "replay", "snapshot"
+REPLAY, SNAPSHOT, BACK = "replay", "snapshot", "back to base"
 # More values than are converted in one batch.
 ROWS = 30
 AT_ONCE = 2
 
 SPECIAL = [step.revision for step in load() if not step.transactional]
-SCENES = [REPLAY, SNAPSHOT, *SPECIAL]
+SCENES = [REPLAY, SNAPSHOT, BACK, *SPECIAL]
 
 READS = re.compile(r"\s*(SELECT|SHOW|PRAGMA)\b", re.IGNORECASE)
 
@@ -46,7 +46,7 @@ WORK = "diwa-schema$"
 LOCK = "diwa-schema migrate"
 
 # As many points the sample has at most of each scene, killed and otherwise.
-KILLS = {REPLAY: 12, SNAPSHOT: 12}
+KILLS = {REPLAY: 12, SNAPSHOT: 12, BACK: 12}
 OTHER_KILLS, OTHER = 24, 5
 MATRIX = pytest.mark.matrix
 BOTH = [pytest.param(False, id="sample"), pytest.param(True, id="all", marks=MATRIX)]
@@ -57,7 +57,7 @@ class Place:
     """Where the runs of one scene happen: copies of a database as it is before them.
 
     Args:
-        scene: What is done: replay, snapshot, or one revision on tables with rows.
+        scene: What is done: replay, snapshot, all of it reversed, or one revision on tables with rows.
         fresh: Makes a new copy and returns its URL.
         discard: Takes a copy away.
     """
@@ -67,6 +67,8 @@ class Place:
     discard: Callable[[str], None]
 
     def command(self, url: str) -> list[str]:
+        if self.scene == BACK:
+            return ["downgrade", "base", "--url", url]
         if self.scene in (REPLAY, SNAPSHOT):
             return ["upgrade", "--url", url, *(["--replay"] if self.scene == REPLAY else [])]
         return ["upgrade", self.scene, "--url", url]
@@ -74,6 +76,8 @@ class Place:
 
 def before(launcher: Launcher, scene: str, url: str) -> None:
     """Bring an empty database to where a scene begins."""
+    if scene == BACK:
+        assert launcher.run("upgrade", "--url", url).code == 0
     if scene in SPECIAL:
         down = load().get(scene).down_revision
         assert down is not None
@@ -165,14 +169,14 @@ class Matrix:
         self.finish(url, about)
         return disturbed
 
-    def twice(self, first: int, second: int) -> None:
-        """Kill a run at a statement and the run after it at another; the third one is compared."""
+    def twice(self, first: int, second: int) -> bool:
+        """Kill a run at a statement and the run after it at another, compare the third; tell if both were killed."""
         url = self.place.fresh()
         command = self.place.command(url)
         codes = [self.launcher.run(*command, at=at).code for at in (first, second)]
-        assert set(codes) <= {KILLED, 0}
-        assert KILLED in codes
-        self.finish(url, f"{self.place.scene}, killed at {first}, then at {second}")
+        assert set(codes) <= {KILLED, 0}, codes
+        self.finish(url, f"{self.place.scene}, killed at {first}, then at {second}: {codes}")
+        return codes == [KILLED, KILLED]
 
     def finish(self, url: str, about: str) -> None:
         """Run the command to its end and compare what is there then with what an undisturbed run left."""
@@ -249,14 +253,15 @@ def test_on_sqlite(on_sqlite, whole, measured):
     measured(f"{len(points)} of {len(every)} points tried")
 
 
+@pytest.mark.parametrize("whole", BOTH)
 @pytest.mark.parametrize("scene", SPECIAL)
-def test_the_run_after_a_kill_is_killed_as_well(on_postgresql, measured):
-    pairs = [
-        (first, second) for first in spread(sample(on_postgresql, KILL)[1:-1], 2) for second in (0.4, 0.8)
-    ]
-    for first, second in pairs:
-        on_postgresql.twice(first, round(second * len(on_postgresql.log)))
-    measured(f"{len(pairs)} pairs of kill points tried")
+def test_the_run_after_a_kill_is_killed_as_well(on_postgresql, whole, measured):
+    points = spread(sample(on_postgresql, KILL)[1:-1], 10 if whole else 2)
+    parts = (0.1, 0.3, 0.5, 0.7, 0.9) if whole else (0.3, 0.6)
+    pairs = [(first, max(1, round(part * len(on_postgresql.log)))) for first in points for part in parts]
+    both = sum(on_postgresql.twice(*pair) for pair in pairs)
+    measured(f"{len(pairs)} pairs of kill points tried, {both} of them reached")
+    assert both
 
 
 LOOKS = "unnest.pg_blocking_pids"
