@@ -60,7 +60,8 @@ def test_the_package_loads_nothing_that_python_has_not_loaded_itself():
 
 
 def test_models_load_sqlalchemy_and_nothing_of_the_machinery():
-    assert libraries("import diwa_schema.models") <= {"sqlalchemy", "pgvector"}
+    found = libraries("from diwa_schema.models import Memory")
+    assert {"sqlalchemy"} <= found <= {"sqlalchemy", "pgvector"}
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
@@ -105,3 +106,10 @@ def test_a_replay_is_seen_by_these_tests(sqlite):
     """What the other tests look for is there when revisions run."""
     code = f"import diwa_schema as d\nd.migrate({sqlite!r}, settings=d.Settings(replay=True))"
     assert {"alembic", "sqlalchemy"} <= libraries(code)
+
+
+@pytest.mark.usefixtures("owner_directory")
+def test_revisions_load_types_and_no_classes(database):
+    found = modules(f"import diwa_schema as d\nd.migrate({database!r}, settings=d.Settings(replay=True))")
+    assert "diwa_schema.models.types" in found
+    assert not {"diwa_schema.models.core", "sqlalchemy.orm"} & set(found)

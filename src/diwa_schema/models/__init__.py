@@ -1,43 +1,54 @@
-"""What a row is: one class per table, in three tiers, the same on PostgreSQL and on SQLite."""
+"""What a row is: one class per table, in three tiers, the same on PostgreSQL and on SQLite.
 
-from diwa_schema.models import values
-from diwa_schema.models.base import Base, enforce_foreign_keys
-from diwa_schema.models.core import (
-    Context,
-    ContextBinding,
-    ContextCommit,
-    ContextRegistry,
-    ContextRelationship,
-    Memory,
-    MemoryVersion,
-)
-from diwa_schema.models.embeddings import EmbeddingValue, RawEmbedding
-from diwa_schema.models.enterprise import (
-    ApiKey,
-    ConflictPerformance,
-    ConflictResolutionOutcome,
-    EmbeddingCache,
-    MemoryChecksum,
-    Organization,
-    OrphanReviewLog,
-    Secret,
-    UsageRecord,
-)
-from diwa_schema.models.queues import IdempotencyLog, SyncQueue, TalaOperation
-from diwa_schema.models.team import (
-    Agent,
-    Checkpoint,
-    Delegation,
-    HitlEscalation,
-    IngestJob,
-    Message,
-    Panel,
-    Plan,
-    Session,
-    ShortcutAlias,
-    Task,
-    Workspace,
-)
+The classes are loaded when the first of them is asked for: a revision needs nothing but the types of columns.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from diwa_schema.models import values
+    from diwa_schema.models.base import Base, enforce_foreign_keys
+    from diwa_schema.models.core import (
+        Context,
+        ContextBinding,
+        ContextCommit,
+        ContextRegistry,
+        ContextRelationship,
+        Memory,
+        MemoryVersion,
+    )
+    from diwa_schema.models.embeddings import EmbeddingValue, RawEmbedding
+    from diwa_schema.models.enterprise import (
+        ApiKey,
+        ConflictPerformance,
+        ConflictResolutionOutcome,
+        EmbeddingCache,
+        MemoryChecksum,
+        Organization,
+        OrphanReviewLog,
+        Secret,
+        UsageRecord,
+    )
+    from diwa_schema.models.queues import IdempotencyLog, SyncQueue, TalaOperation
+    from diwa_schema.models.team import (
+        Agent,
+        Checkpoint,
+        Delegation,
+        HitlEscalation,
+        IngestJob,
+        Message,
+        Panel,
+        Plan,
+        Session,
+        ShortcutAlias,
+        Task,
+        Workspace,
+    )
 
 __all__ = [
     "Agent",
@@ -77,3 +88,23 @@ __all__ = [
     "enforce_foreign_keys",
     "values",
 ]
+
+_HOMES = ("base", "embeddings", "core", "enterprise", "queues", "team")
+
+
+def load() -> None:
+    """Load all classes: they refer to one another by name. Nothing happens when they are there."""
+    for home in _HOMES:
+        found = vars(import_module(f"{__name__}.{home}"))
+        globals().update({name: value for name, value in found.items() if name in __all__})
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    load()
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -55,6 +55,7 @@ class SharedMetaData(MetaData):
             Blocked: The guard refuses. Nothing was sent.
         """
         _ask("CREATE_ALL", bind)
+        _load_all()
         with _connected(bind) as connection:
             shape, names = tables_for(self, connection), _names(tables)
             MetaData.create_all(shape, connection, _named(shape, names), checkfirst)
@@ -71,7 +72,18 @@ class SharedMetaData(MetaData):
             Blocked: The guard refuses. Nothing was sent.
         """
         _ask("DROP_ALL", bind)
+        _load_all()
         super().drop_all(bind, tables, checkfirst)
+
+
+def _load_all() -> None:
+    """Load the classes that are not there yet: whoever imports one of their modules has some of them only."""
+    from diwa_schema import models
+
+    models.load()
+
+
+event.listen(Mapper, "before_configured", _load_all)
 
 
 def _ask(operation: str, bind: Any) -> None:
