@@ -268,12 +268,12 @@ LOOKS = "unnest.pg_blocking_pids"
 
 
 @pytest.mark.parametrize("how", [KILL, "diwa-schema watch"])
-@pytest.mark.parametrize("at", [1, 2, 5])
+@pytest.mark.parametrize("at", [1, 2, 4])
 def test_while_it_looks_who_is_in_the_way(launcher, postgres, tmp_path, how, at):
     history = extended(tmp_path / "history", "op.add_column('memories', sa.Column('extra', sa.Text()))")
     assert launcher.run("upgrade", "--url", postgres).code == 0
     command = ["upgrade", "--url", postgres]
-    with Reader(postgres, 1.5):
+    with Reader(postgres, 3):
         disturbed = launcher.run(*command, history=history, url=postgres, match=LOOKS, at=at, how=how)
     # The run can do without that connection; without its process it cannot.
     assert disturbed.code == (KILLED if how == KILL else 0), disturbed.err

@@ -262,7 +262,7 @@ def test_a_pooler_that_keeps_sessions_is_none(launcher, postgres, pooler, tmp_pa
     url = pooler("session")
     assert launcher.run("upgrade", "--url", url).code == 0
     history = extended(tmp_path / "history", ADD_COLUMN)
-    with Reader(postgres, 1.5):
+    with Reader(postgres, 3):
         outcome = launcher.run("upgrade", "--url", url, history=history)
     assert outcome.code == 0, outcome.err
     assert "application 'report'" in outcome.err
@@ -271,7 +271,7 @@ def test_a_pooler_that_keeps_sessions_is_none(launcher, postgres, pooler, tmp_pa
 def test_a_table_in_use_is_tried_for_again(launcher, postgres, tmp_path):
     assert launcher.run("upgrade", "--url", postgres).code == 0
     history = extended(tmp_path / "history", ADD_COLUMN)
-    with Reader(postgres, 1.5):
+    with Reader(postgres, 3):
         outcome = launcher.run("upgrade", "--url", postgres, history=history)
     assert outcome.code == 0, outcome.err
     assert "a table is in use by pid" in outcome.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.database import ledger, lock, version
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
-from diwa_schema.errors import DiwaSchemaError, MigrationFailed, NotPersisted
+from diwa_schema.errors import DatabaseUnreachable, DiwaSchemaError, MigrationFailed, NotPersisted
 from diwa_schema.migrations import manifest as manifests
 from diwa_schema.runner import integrity, pooler
 from diwa_schema.runner import plan as planning
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from diwa_schema.runner.plan import Plan
 
 Decide = Callable[[version.State, "Link"], "Plan"]
+
+_RECONNECT = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +201,19 @@ class Runner:
         if self.target.in_memory:
             yield link
             return
-        with self.target.connect() as fresh:
+        with self._reconnect() as fresh:
             yield fresh
+
+    def _reconnect(self) -> Link:
+        # The lock's connection was closed a moment ago: where a role may have few, the server still counts it.
+        deadline = time.monotonic() + _RECONNECT
+        while True:
+            try:
+                return self.target.connect()
+            except DatabaseUnreachable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def _change(
         self, decided: Plan, link: Link, held: lock.MigrationLock, state: version.State, run: ledger.Run
