@@ -8,8 +8,13 @@ from diwa_schema.catalog.expression import canonical
 from diwa_schema.catalog.model import Check, Exclusion, ForeignKey, Index, Key, Trigger
 from diwa_schema.catalog.scan import cut, names, plain, split
 
-# Most indexes are of this form, and take a tenth of the time.
-_USUAL_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX \w+ ON [\w.]+ USING btree \(([a-z_0-9, ]+)\)")
+# Most definitions are of these forms, and take a tenth of the time.
+_NAMES = r"\(([a-z_0-9, ]+)\)"
+_USUAL_INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX \w+ ON [\w.]+ USING btree {_NAMES}")
+_USUAL_KEY = re.compile(rf"(?:PRIMARY KEY|UNIQUE) {_NAMES}")
+_USUAL_FOREIGN_KEY = re.compile(
+    rf"FOREIGN KEY {_NAMES} REFERENCES ([a-z_0-9]+){_NAMES}(?: ON DELETE (CASCADE|SET NULL|RESTRICT))?"
+)
 _METHOD = re.compile(r" USING (\w+) (?=\()")
 _OPTIONS = re.compile(r" WITH (?=\()")
 _PREDICATE = " WHERE "
@@ -46,6 +51,8 @@ def index(name: str, definition: str, *, unique: bool, valid: bool) -> Index:
 
 def key(name: str, definition: str) -> Key:
     """Return a primary key or unique constraint from what `pg_get_constraintdef` says."""
+    if usual := _USUAL_KEY.fullmatch(definition):
+        return Key(name, tuple(usual.group(1).split(", ")))
     columns, rest = cut(definition)
     head = definition.partition("(")[0]
     return Key(
@@ -59,18 +66,29 @@ def key(name: str, definition: str) -> Key:
 
 def foreign_key(name: str, definition: str, *, validated: bool, enforced: bool) -> ForeignKey:
     """Return a foreign key from what `pg_get_constraintdef` says."""
+    if usual := _USUAL_FOREIGN_KEY.fullmatch(definition):
+        own, references, others, on_delete = usual.groups("NO ACTION")
+        return ForeignKey(
+            name,
+            tuple(own.split(", ")),
+            references,
+            tuple(others.split(", ")),
+            on_delete=on_delete,
+            validated=validated,
+            enforced=enforced,
+        )
     columns, rest = cut(definition)
     target = _REFERENCES.match(rest)
     assert target, definition  # noqa: S101 - a foreign key refers to something
     ref_columns, rest = cut(rest, target.end())
-    on_update, on_delete = _ON_UPDATE.search(rest), _ON_DELETE.search(rest)
+    updates, deletes = _ON_UPDATE.search(rest), _ON_DELETE.search(rest)
     return ForeignKey(
         name,
         columns=names(columns),
         references=plain(target.group(1)),
         ref_columns=names(ref_columns),
-        on_update=on_update.group(1) if on_update else "NO ACTION",
-        on_delete=on_delete.group(1) if on_delete else "NO ACTION",
+        on_update=updates.group(1) if updates else "NO ACTION",
+        on_delete=deletes.group(1) if deletes else "NO ACTION",
         match="FULL" if "MATCH FULL" in rest else "SIMPLE",
         deferrable=_found(_DEFERRABLE, rest),
         validated=validated,

@@ -1,4 +1,7 @@
-"""The queries that read a PostgreSQL catalog: the first sets the schema, each other reads all its tables."""
+"""The queries that read a PostgreSQL catalog: the first sets the schema, each other reads all its tables.
+
+Those with `{ours}` in them are completed by one of `ALL` and `NAMED`.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,21 @@ SELECT n.nspname::text,
 FROM pg_namespace n WHERE n.nspname = coalesce(%(schema)s, current_schema())
 """
 
-_OURS = """c.relnamespace = quote_ident(current_schema())::regnamespace
-  AND (%(names)s::text[] IS NULL OR c.relname = ANY(%(names)s))"""
+# Which relations the others read. One form for both would have to be planned anew each time.
+ALL = "c.relnamespace = quote_ident(current_schema())::regnamespace"
+NAMED = f"{ALL} AND c.relname = ANY(%(names)s::text[])"
 
-RELATIONS = f"""
+RELATIONS = """
 SELECT c.oid, c.relname::text, c.relkind::text, c.relpersistence::text, pg_get_userbyid(c.relowner)::text,
-  c.relrowsecurity, c.relforcerowsecurity, c.relreplident::text, i.relname::text
+  c.relrowsecurity, c.relforcerowsecurity, c.relreplident::text,
+  CASE c.relreplident WHEN 'i' THEN (
+    SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+    WHERE x.indrelid = c.oid AND x.indisreplident) END
 FROM pg_class c
-LEFT JOIN pg_index x ON x.indrelid = c.oid AND x.indisreplident
-LEFT JOIN pg_class i ON i.oid = x.indexrelid
-WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND {_OURS}
+WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND {ours}
 """
 
-COLUMNS = f"""
+COLUMNS = """
 SELECT a.attrelid, a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
   CASE WHEN a.atthasdef THEN (
     SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
@@ -40,50 +45,47 @@ SELECT a.attrelid, a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.
   a.attnum
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'f')
-WHERE a.attnum > 0 AND NOT a.attisdropped AND {_OURS}
-ORDER BY a.attrelid, a.attnum
+WHERE a.attnum > 0 AND NOT a.attisdropped AND {ours}
 """
 
 # From version 18 on NOT NULL is a constraint too; only one that is not validated says something new.
-CONSTRAINTS = f"""
+CONSTRAINTS = """
 SELECT k.conrelid, k.conname::text, k.contype::text, pg_get_constraintdef(k.oid), k.convalidated,
-  NOT k.connoinherit, {{enforced}}, k.conkey
+  NOT k.connoinherit, {enforced}, k.conkey, k.conindid
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-WHERE (k.contype IN ('p', 'u', 'f', 'c', 'x') OR (k.contype = 'n' AND NOT k.convalidated)) AND {_OURS}
+WHERE (k.contype IN ('p', 'u', 'f', 'c', 'x') OR (k.contype = 'n' AND NOT k.convalidated)) AND {ours}
 """
 
-INDEXES = f"""
+# Those that stand behind a constraint are told by the constraints.
+INDEXES = """
 SELECT x.indrelid, i.relname::text, pg_get_indexdef(x.indexrelid), x.indisunique,
-  x.indisvalid AND x.indisready
-FROM pg_index x
-JOIN pg_class c ON c.oid = x.indrelid
+  x.indisvalid AND x.indisready, x.indexrelid
+FROM pg_class c
+JOIN pg_index x ON x.indrelid = c.oid
 JOIN pg_class i ON i.oid = x.indexrelid
-WHERE {_OURS}
-  AND x.indexrelid <> ALL (ARRAY(
-    SELECT k.conindid FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-    WHERE k.contype IN ('p', 'u', 'x') AND {_OURS}))
+WHERE NOT x.indisprimary AND {ours}
 """
 
-TRIGGERS = f"""
+TRIGGERS = """
 SELECT g.tgrelid, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
-WHERE NOT g.tgisinternal AND {_OURS}
+WHERE NOT g.tgisinternal AND {ours}
 """
 
 FUNCTIONS = """
 SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid) FROM pg_proc p
 WHERE p.pronamespace = quote_ident(current_schema())::regnamespace AND p.prorettype = 'trigger'::regtype
-  AND (%(functions)s::text[] IS NULL OR p.proname = ANY(%(functions)s)) AND NOT EXISTS (
+  AND (%(functions)s::text[] IS NULL OR p.proname = ANY(%(functions)s::text[])) AND NOT EXISTS (
   SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
 """
 
-POLICIES = f"""
+POLICIES = """
 SELECT o.polrelid, o.polname::text, o.polcmd::text, o.polpermissive,
   ARRAY(SELECT CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r)::text END
     FROM unnest(o.polroles) r ORDER BY 1),
   pg_get_expr(o.polqual, o.polrelid), pg_get_expr(o.polwithcheck, o.polrelid)
 FROM pg_policy o JOIN pg_class c ON c.oid = o.polrelid
-WHERE {_OURS}
+WHERE {ours}
 """
 
 SEQUENCES = """
@@ -96,7 +98,7 @@ LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
 LEFT JOIN pg_class t ON t.oid = d.refobjid
 LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
-  AND (%(names)s::text[] IS NULL OR t.relname IS NULL OR t.relname = ANY(%(names)s))
+  AND (%(names)s::text[] IS NULL OR t.relname IS NULL OR t.relname = ANY(%(names)s::text[]))
 """
 
 TYPES = """
@@ -116,5 +118,5 @@ WHERE t.typnamespace = quote_ident(current_schema())::regnamespace AND t.typtype
 VIEWS = """
 SELECT c.relname::text, pg_get_viewdef(c.oid) FROM pg_class c
 WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
-  AND c.relkind IN ('v', 'm') AND c.relname = ANY(%(views)s)
+  AND c.relkind IN ('v', 'm') AND c.relname = ANY(%(views)s::text[])
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from diwa_schema.catalog import definition, queries
@@ -63,19 +63,20 @@ def _all(link: Link, schema: str | None, wanted: Wanted, enforced: str) -> dict[
         "views": _list(wanted.views),
         "functions": _list(wanted.functions),
     }
+    ours = queries.ALL if wanted.tables is None else queries.NAMED
     texts = {
         "setting": queries.SETTING,
-        "relations": queries.RELATIONS,
-        "columns": queries.COLUMNS,
-        "constraints": queries.CONSTRAINTS.format(enforced=enforced),
-        "indexes": queries.INDEXES,
-        "triggers": queries.TRIGGERS,
-        "policies": queries.POLICIES,
+        "relations": queries.RELATIONS.format(ours=ours),
+        "columns": queries.COLUMNS.format(ours=ours),
+        "constraints": queries.CONSTRAINTS.format(ours=ours, enforced=enforced),
+        "indexes": queries.INDEXES.format(ours=ours),
+        "triggers": queries.TRIGGERS.format(ours=ours),
+        "policies": queries.POLICIES.format(ours=ours),
     }
     texts |= {kind: _FREE[kind] for kind in wanted.kinds}
     idle = link.raw.info.transaction_status == 0
     begin = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"] if idle else ["SAVEPOINT diwa_schema_read"]
-    end = ["ROLLBACK"] if idle else ["ROLLBACK TO diwa_schema_read", "RELEASE diwa_schema_read"]
+    end = ["COMMIT"] if idle else ["ROLLBACK TO diwa_schema_read", "RELEASE diwa_schema_read"]
     with link.raw.pipeline():
         for statement in begin:
             link.raw.execute(statement)
@@ -86,16 +87,22 @@ def _all(link: Link, schema: str | None, wanted: Wanted, enforced: str) -> dict[
     return {kind: rows.get(kind, []) for kind in (*texts, *_FREE)}
 
 
-def _list(names: Collection[str] | None) -> list[str] | None:
-    return None if names is None else list(names)
+def _list(names: Collection[str] | None) -> str | None:
+    """Return an array as the server writes it: the driver would take a list apart again for every query."""
+    if names is None:
+        return None
+    escaped = (name.replace("\\", r"\\").replace('"', r"\"") for name in names)
+    return "{" + ",".join(f'"{name}"' for name in escaped) + "}"
 
 
 def _assembled(rows: dict[str, Rows], origin: Origin, *, named: bool) -> Catalog:
     parts: Parts = defaultdict(lambda: defaultdict(list))
     _add_columns(parts, rows["columns"], rows["constraints"])
     _add_constraints(parts, rows["constraints"])
-    for table, name, text, unique, valid in rows["indexes"]:
-        parts[table]["indexes"].append(definition.index(name, text, unique=unique, valid=valid))
+    of_constraints = {row[8] for row in rows["constraints"] if row[2] in ("u", "x")}
+    for table, name, text, unique, valid, itself in rows["indexes"]:
+        if itself not in of_constraints:
+            parts[table]["indexes"].append(definition.index(name, text, unique=unique, valid=valid))
     for table, name, text, enabled in rows["triggers"]:
         parts[table]["triggers"].append(definition.trigger(name, text, enabled))
     for table, *policy in rows["policies"]:
@@ -137,7 +144,7 @@ def _table(row: tuple[Any, ...], parts: dict[str, list[Any]], owner: str | None)
 
 def _add_columns(parts: Parts, columns: Rows, constraints: Rows) -> None:
     unvalidated = {(row[0], row[7][0]) for row in constraints if row[2] == "n"}
-    for row in columns:
+    for row in sorted(columns, key=itemgetter(-1)):
         table, name, type_, nullable, expression, identity, generated, collation, number = row
         held = parts[table]["columns"]
         held.append(
@@ -156,7 +163,7 @@ def _add_columns(parts: Parts, columns: Rows, constraints: Rows) -> None:
 
 
 def _add_constraints(parts: Parts, constraints: Rows) -> None:
-    for table, name, kind, text, validated, inherited, enforced, _ in constraints:
+    for table, name, kind, text, validated, inherited, enforced, *_ in constraints:
         held = parts[table]
         if kind == "p":
             held["primary_key"].append(definition.key(name, text))

@@ -181,13 +181,12 @@ def _present(link: Link, names: list[str]) -> tuple[str | None, frozenset[str], 
         rows = link.rows(f"SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", names)
         return "main", frozenset(row[0] for row in rows), None
     rows = link.rows(
-        "SELECT s.name, (SELECT array_agg(c.relname::text) FROM pg_class c"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = s.name AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')),"
-        " (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        "  WHERE c.oid = to_regclass(%s))"
-        " FROM (SELECT current_schema()::text AS name) s",
-        (names, VERSION),
+        "SELECT current_schema()::text, array_agg(c.relname::text),"
+        " (SELECT n.nspname::text FROM pg_class v JOIN pg_namespace n ON n.oid = v.relnamespace"
+        "  WHERE v.oid = to_regclass(%s))"
+        " FROM pg_class c WHERE c.relnamespace = quote_ident(current_schema())::regnamespace"
+        " AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
+        (VERSION, names),
     )
     schema, present, holder = rows[0]
     return schema, frozenset(present or ()), holder if holder not in (None, schema) else None
