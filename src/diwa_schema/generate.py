@@ -58,7 +58,7 @@ def document(release: str | None = None) -> dict[str, Any]:
             irreversible=getattr(module, "irreversible", None),
             leaves=tuple(getattr(module, "leaves", ())),
             drops=tuple(getattr(module, "drops", ())),
-            stalls=getattr(module, "stalls", None),
+            rewrites=tuple(getattr(module, "rewrites", ())),
             released=released.get(step.revision) or release,
         )
         revisions.append(asdict(entry))

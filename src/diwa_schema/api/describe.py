@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema import guard
@@ -75,10 +76,15 @@ def plan(
     from diwa_schema.database import version
     from diwa_schema.migrations.manifest import load
     from diwa_schema.runner import plan as planning
+    from diwa_schema.runner import stalls
+    from diwa_schema.runner.settings import Settings
 
     with reading(database, embedded) as link:
         state = version.read(link)
-        return planning.upgrade(state, load(), revision, link.shown, replay=replay)
+        found = planning.upgrade(state, load(), revision, link.shown, replay=replay)
+        return dataclasses.replace(
+            found, stalls=stalls.of(link, state, found.revisions, Settings().max_stall)
+        )
 
 
 def history(database: Database | None = None, *, embedded: Embedded = None) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def _plan(args: argparse.Namespace) -> Result:
             "slug": step.slug,
             "phase": step.phase,
             "transactional": step.transactional,
-            "stalls": step.stalls,
+            "stalls": found.stalls.get(step.revision),
         }
         for step in found.revisions
     ]

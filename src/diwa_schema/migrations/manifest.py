@@ -39,7 +39,7 @@ class Revision:
         irreversible: Why it cannot be reversed; None when it can.
         leaves: The tables that reversing it leaves in place while there is something in them.
         drops: The tables and "table.column"s that reversing it drops.
-        stalls: Why it holds a strong lock for longer than the stall allows; None when it does not.
+        rewrites: The tables whose rows it writes or indexes anew while it holds a strong lock.
         released: The version of the package that first contained it; None before that.
     """
 
@@ -54,7 +54,7 @@ class Revision:
     irreversible: str | None = None
     leaves: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
-    stalls: str | None = None
+    rewrites: tuple[str, ...] = ()
     released: str | None = None
 
     @property

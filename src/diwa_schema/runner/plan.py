@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from diwa_schema.database.version import REBUILT, Kind, State
@@ -31,6 +31,7 @@ class Plan:
         after: The revision it ends at; None for base.
         revisions: The revisions in the order they run.
         snapshot: Whether all of them come at once, as the snapshot.
+        stalls: Why revisions would make the application wait for longer than it may, by their ids.
     """
 
     direction: Direction
@@ -38,6 +39,7 @@ class Plan:
     after: str | None
     revisions: tuple[Revision, ...] = ()
     snapshot: bool = False
+    stalls: dict[str, str] = field(default_factory=dict)
 
 
 def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: bool = False) -> Plan:
@@ -138,17 +140,6 @@ def refuse_protected(state: State, verdict: Verdict, shown: str) -> None:
             f"{shown} is protected, and the bypass ({verdict.bypass.source}) does not reach it.",
             next_step="Run the command in the diwa-cloud repository: cd ../diwa-cloud",
         )
-
-
-def refuse_stalls(plan: Plan, *, allow_stall: bool) -> None:
-    """Raise when a revision would hold a strong lock for long and nobody allowed that."""
-    for revision in plan.revisions:
-        if revision.stalls and not allow_stall:
-            raise UsageError(
-                f"Revision {revision.revision} ({revision.slug}) would make the application wait: {revision.stalls}",
-                next_step="Choose a quiet hour and add --allow-stall.",
-                revision=revision.revision,
-            )
 
 
 def _refuse_elsewhere(state: State, shown: str) -> None:

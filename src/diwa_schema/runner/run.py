@@ -12,7 +12,7 @@ from diwa_schema.database import ledger, lock, version
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
 from diwa_schema.errors import DatabaseUnreachable, DiwaSchemaError, MigrationFailed, NotPersisted
 from diwa_schema.migrations import manifest as manifests
-from diwa_schema.runner import integrity, pooler
+from diwa_schema.runner import integrity, pooler, stalls
 from diwa_schema.runner import plan as planning
 from diwa_schema.runner.settings import Applied, Progress, Report, Settings
 
@@ -55,7 +55,7 @@ class Runner:
                 state, history, revision, self.target.shown, replay=self.settings.replay
             )
             integrity.verify(link, state, history)
-            planning.refuse_stalls(decided, allow_stall=self.settings.allow_stall)
+            self._refuse_stalls(link, state, decided)
             return decided
 
         return self._run(decide)
@@ -69,9 +69,15 @@ class Runner:
         def decide(state: version.State, link: Link) -> Plan:
             decided = planning.downgrade(state, history, revision, self.target.shown)
             losses.confirm(link, losses.of(link, state, decided.revisions), confirm, self.target.shown)
+            self._refuse_stalls(link, state, decided)
             return decided
 
         return self._run(decide)
+
+    def _refuse_stalls(self, link: Link, state: version.State, decided: Plan) -> None:
+        if not self.settings.allow_stall:
+            found = stalls.of(link, state, decided.revisions, self.settings.max_stall)
+            stalls.refuse(found, decided.revisions)
 
     def _run(self, decide: Decide) -> Report:
         self.rehearse(decide)

@@ -44,7 +44,8 @@ def drop_kept_values() -> None:
 def make_ids_uuids() -> None:
     """Turn the ids of the buffer into uuids; a text that is none is kept as a value. SQLite holds both as text.
 
-    The buffer holds what waits for the end of a session, so it is small and is rewritten at once.
+    The buffer holds what waits for the end of a session, so it is small and is rewritten at once; a revision
+    that does so declares it in `rewrites`.
     """
     if dialect() == "sqlite":
         return

@@ -14,6 +14,7 @@ depends_on = None
 
 phase = "expand"
 floor = None
+rewrites = ("memories",)
 
 
 @steps.only_on_postgresql

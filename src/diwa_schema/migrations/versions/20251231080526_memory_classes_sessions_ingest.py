@@ -12,6 +12,7 @@ depends_on = None
 
 phase = "expand"
 floor = None
+rewrites = ("memories",)
 drops = (
     "sessions",
     "ingest_jobs",

@@ -12,6 +12,7 @@ depends_on = None
 
 phase = "expand"
 floor = None
+rewrites = ("tala_operations",)
 drops = (
     "tala_operations.capability_token",
     "tala_operations.phi_flag",

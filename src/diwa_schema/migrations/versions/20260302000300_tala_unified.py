@@ -15,6 +15,7 @@ depends_on = None
 
 phase = "expand"
 floor = None
+rewrites = ("tala_operations", "diwa_schema_kept_tala_operations", "diwa_schema_kept_idempotency_log")
 
 
 def upgrade() -> None:
