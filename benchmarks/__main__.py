@@ -28,6 +28,7 @@ ROWS = (
     "savepoints",
     "check",
     "from_ecto",
+    "from_ecto_running",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

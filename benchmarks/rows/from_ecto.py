@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import large
@@ -15,6 +16,18 @@ from diwa_schema.runner.ecto import LAST
 
 
 def row(bench: Bench) -> Row | None:
+    return against_psql(bench, upgrade, 1.2, "")
+
+
+def against_psql(bench: Bench, run: Callable[[str], float], at_most: float | None, how: str) -> Row | None:
+    """Measure a way to run the upgrade; None where there is no psql.
+
+    Args:
+        bench: Where it is measured.
+        run: Upgrades a database and returns how long that took, in milliseconds.
+        at_most: The ratio that must not be passed.
+        how: What to say of the way.
+    """
     psql = shutil.which("psql")
     if psql is None:
         return None
@@ -23,7 +36,7 @@ def row(bench: Bench) -> Row | None:
 
         def ours() -> float:
             with bench.database(template) as url:
-                return upgrade(url)
+                return run(url)
 
         def theirs() -> float:
             with bench.database(template) as url:
@@ -31,9 +44,9 @@ def row(bench: Bench) -> Row | None:
 
         samples = alternate(FEWEST_ROUNDS, ours, theirs)
     return Row(
-        f"from Ecto's last version, {bench.memories:,} memories",
+        f"from Ecto's last version, {bench.memories:,} memories{how}",
         "the same statements through psql",
-        1.2,
+        at_most,
         *samples,
     )
 

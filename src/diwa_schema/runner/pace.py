@@ -199,7 +199,8 @@ class Pace:
         if self._link.raw.info.server_version >= _TRANSACTION_TIMEOUT:
             limits["transaction_timeout"] = 0
         if not self._session:  # read once: the connection may be a caller's, who gets it back as it was
-            self._session = {name: float(self._link.value(_SETTING, (name,))) for name in limits}
+            rows = self._link.rows(_SETTINGS, (list(limits),))
+            self._session = {name: float(value) for name, value in rows}
         _set(self._link, limits, local=False)
         try:
             yield
@@ -260,7 +261,9 @@ class Pace:
 # The first version of the server that has it, as the driver tells versions.
 _TRANSACTION_TIMEOUT = 170000
 
-_SETTING = "SELECT setting FROM pg_settings WHERE name = %s"  # in milliseconds, unlike current_setting
+_SETTINGS = (
+    "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"  # in milliseconds, unlike current_setting
+)
 
 _DEADLOCK_TIMEOUT = "SELECT setting::int / 1000.0 FROM pg_settings WHERE name = 'deadlock_timeout'"
 
