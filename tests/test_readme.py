@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 import diwa_schema
+from benchmarks import readme
 from diwa_schema import errors
 from diwa_schema.cli import build_parser
 from diwa_schema.models import Context, Memory, Organization
@@ -204,6 +205,12 @@ def test_sessions_of_nox_are_there() -> None:
     for name in ("lint", "types", "build", "tests", "matrix", "bench"):
         assert f"`{name}`" in README or f"nox -s {name}`" in README
         assert f"def {name}(session" in noxfile
+
+
+def test_what_was_measured_is_what_the_benchmarks_wrote() -> None:
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    assert readme.part(results) in README
+    assert re.search(r"^Measured on \d{4}-\d\d-\d\d\.$", README, re.MULTILINE)
 
 
 def test_shell_commands_parse() -> None:

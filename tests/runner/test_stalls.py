@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from tests.fixtures_databases import database_name
+from tests.runner import seeds
 from tests.runner.asking import execute, value
 
 BEFORE, REWRITES = "20260302000200", "20260302000300"
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 VERSION = "SELECT version_num FROM diwa_schema_version"
 FILL = """
 INSERT INTO tala_operations (id, session_id, context_id, tool_name, params, status, inserted_at)
@@ -71,3 +76,22 @@ def test_the_way_back_asks_as_well(launcher, filled):
     assert value(url, VERSION) == head
     assert launcher.run("downgrade", BEFORE, "--url", url, "--allow-stall").code == 0
     assert value(url, VERSION) == BEFORE
+
+
+def test_after_ectos_last_version_the_statements_do_not_depend_on_the_number_of_memories(
+    launcher, server, postgres
+):
+    assert launcher.run("upgrade", "20260228010000", "--url", postgres).code == 0
+    seeds.fill(postgres, 1)
+    name = database_name()
+    many = server.create(name, postgres.rpartition("/")[2])
+    try:
+        seeds.multiply(many, 3_000)
+        few, more = (launcher.run("upgrade", "--url", url) for url in (postgres, many))
+        assert value(many, "SELECT count(*) FROM memories") > 3_000
+    finally:
+        server.drop(name)
+    assert few.code == more.code == 0, few.err + more.err
+    first, second = ([_ID.sub("ID", statement) for _, statement in run.log] for run in (few, more))
+    assert first == second
+    assert len(first) > 100
