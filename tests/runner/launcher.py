@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,14 @@ class Child:
         except TimeoutError:
             raise AssertionError(f"it does not pause: {self._text('err')}") from None
         assert self._talk.recv(16) == b"here"
+        return self
+
+    def says(self, text: str, timeout: float = PATIENCE) -> Child:
+        """Wait until it has written a text to standard error."""
+        deadline = time.monotonic() + timeout
+        while text not in self._text("err"):
+            assert time.monotonic() < deadline, f"it does not say '{text}': {self._text('err')}"
+            time.sleep(0.02)
         return self
 
     def go(self) -> Child:
