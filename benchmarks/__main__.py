@@ -6,6 +6,7 @@ The server is the one of DIWA_TEST_DATABASE_URL, else the embedded one of pixelt
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ README = RESULTS.parents[1] / "README.md"
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 1 when a row misses its target."""
     args = parser().parse_args(argv)
+    # A process that compiles its modules anew would be measured for how much is written in them.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with server() as url, tempfile.TemporaryDirectory(prefix="diwa-bench-") as folder:
         bench = Bench(url, Path(folder), args.rounds, args.memories)
         parts = told([report.heading(url, max(args.rounds, FEWEST_ROUNDS))])

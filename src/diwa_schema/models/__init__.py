@@ -1,6 +1,7 @@
 """What a row is: one class per table, in three tiers, the same on PostgreSQL and on SQLite.
 
 The classes are loaded when the first of them is asked for: a revision needs nothing but the types of columns.
+Their modules do without `from __future__ import annotations`: SQLAlchemy would evaluate each of 300 texts by itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """Core tier: contexts, what is remembered in them, and how they belong together."""
 
-from __future__ import annotations
-
 import uuid
 from typing import TYPE_CHECKING
 
@@ -72,28 +70,28 @@ class Context(Base):
     remote_id: Mapped[uuid.UUID | None]
     """The id of the same context on the other side of a synchronisation; no foreign key."""
 
-    organization: Mapped[Organization] = relationship(back_populates="contexts")
-    memories: Mapped[list[Memory]] = referred_by("context")
-    bindings: Mapped[list[ContextBinding]] = referred_by("context")
-    outgoing_relationships: Mapped[list[ContextRelationship]] = referred_by(
+    organization: Mapped["Organization"] = relationship(back_populates="contexts")
+    memories: Mapped["list[Memory]"] = referred_by("context")
+    bindings: Mapped["list[ContextBinding]"] = referred_by("context")
+    outgoing_relationships: Mapped["list[ContextRelationship]"] = referred_by(
         "source_context", foreign_keys="ContextRelationship.source_context_id"
     )
-    incoming_relationships: Mapped[list[ContextRelationship]] = referred_by(
+    incoming_relationships: Mapped["list[ContextRelationship]"] = referred_by(
         "target_context", foreign_keys="ContextRelationship.target_context_id"
     )
-    registry_entries: Mapped[list[ContextRegistry]] = referred_by("context")
-    commits: Mapped[list[ContextCommit]] = referred_by("context")
-    idempotency_entries: Mapped[list[IdempotencyLog]] = referred_by("context")
-    plans: Mapped[list[Plan]] = referred_by("context")
-    tasks: Mapped[list[Task]] = referred_by("context")
-    sessions: Mapped[list[Session]] = referred_by("context")
-    ingest_jobs: Mapped[list[IngestJob]] = referred_by("context")
-    escalations: Mapped[list[HitlEscalation]] = referred_by("context")
-    agents: Mapped[list[Agent]] = referred_by("context")
-    delegations: Mapped[list[Delegation]] = referred_by("context")
-    conflict_performance: Mapped[ConflictPerformance | None] = referred_by("context")
-    conflict_outcomes: Mapped[list[ConflictResolutionOutcome]] = referred_by("context")
-    usage_records: Mapped[list[UsageRecord]] = referred_by("context")
+    registry_entries: Mapped["list[ContextRegistry]"] = referred_by("context")
+    commits: Mapped["list[ContextCommit]"] = referred_by("context")
+    idempotency_entries: Mapped["list[IdempotencyLog]"] = referred_by("context")
+    plans: Mapped["list[Plan]"] = referred_by("context")
+    tasks: Mapped["list[Task]"] = referred_by("context")
+    sessions: Mapped["list[Session]"] = referred_by("context")
+    ingest_jobs: Mapped["list[IngestJob]"] = referred_by("context")
+    escalations: Mapped["list[HitlEscalation]"] = referred_by("context")
+    agents: Mapped["list[Agent]"] = referred_by("context")
+    delegations: Mapped["list[Delegation]"] = referred_by("context")
+    conflict_performance: Mapped["ConflictPerformance | None"] = referred_by("context")
+    conflict_outcomes: Mapped["list[ConflictResolutionOutcome]"] = referred_by("context")
+    usage_records: Mapped["list[UsageRecord]"] = referred_by("context")
     """A context that has any cannot be deleted: their foreign key forbids it."""
 
 
@@ -143,15 +141,15 @@ class Memory(Base):
     remote_id: Mapped[uuid.UUID | None]
     """As in `Context`."""
 
-    context: Mapped[Context] = relationship(back_populates="memories")
-    parent: Mapped[Memory | None] = relationship(back_populates="children", remote_side="Memory.id")
-    children: Mapped[list[Memory]] = referred_by("parent")
-    versions: Mapped[list[MemoryVersion]] = referred_by("memory")
-    checksum: Mapped[MemoryChecksum | None] = referred_by("memory")
-    escalations_as_a: Mapped[list[HitlEscalation]] = referred_by(
+    context: Mapped["Context"] = relationship(back_populates="memories")
+    parent: Mapped["Memory | None"] = relationship(back_populates="children", remote_side="Memory.id")
+    children: Mapped["list[Memory]"] = referred_by("parent")
+    versions: Mapped["list[MemoryVersion]"] = referred_by("memory")
+    checksum: Mapped["MemoryChecksum | None"] = referred_by("memory")
+    escalations_as_a: Mapped["list[HitlEscalation]"] = referred_by(
         "memory_a", foreign_keys="HitlEscalation.memory_a_id"
     )
-    escalations_as_b: Mapped[list[HitlEscalation]] = referred_by(
+    escalations_as_b: Mapped["list[HitlEscalation]"] = referred_by(
         "memory_b", foreign_keys="HitlEscalation.memory_b_id"
     )
 
@@ -176,7 +174,7 @@ class MemoryVersion(Base):
     version_number: Mapped[int | None]
     """Counts from 1 per memory. Old rows all say 1, and rows of older agents say nothing."""
 
-    memory: Mapped[Memory] = relationship(back_populates="versions")
+    memory: Mapped["Memory"] = relationship(back_populates="versions")
 
 
 class ContextBinding(Base):
@@ -194,7 +192,7 @@ class ContextBinding(Base):
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]
 
-    context: Mapped[Context] = relationship(back_populates="bindings")
+    context: Mapped["Context"] = relationship(back_populates="bindings")
 
 
 class ContextRelationship(Base):
@@ -220,10 +218,10 @@ class ContextRelationship(Base):
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]
 
-    source_context: Mapped[Context] = relationship(
+    source_context: Mapped["Context"] = relationship(
         back_populates="outgoing_relationships", foreign_keys=[source_context_id]
     )
-    target_context: Mapped[Context] = relationship(
+    target_context: Mapped["Context"] = relationship(
         back_populates="incoming_relationships", foreign_keys=[target_context_id]
     )
 
@@ -240,7 +238,7 @@ class ContextRegistry(Base):
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
-    context: Mapped[Context | None] = relationship(back_populates="registry_entries")
+    context: Mapped["Context | None"] = relationship(back_populates="registry_entries")
 
 
 class ContextCommit(Base):
@@ -260,4 +258,4 @@ class ContextCommit(Base):
     signature: Mapped[Prose | None]
     signer_pubkey: Mapped[str | None]
 
-    context: Mapped[Context | None] = relationship(back_populates="commits")
+    context: Mapped["Context | None"] = relationship(back_populates="commits")

@@ -1,7 +1,5 @@
 """Enterprise tier: organizations and their keys, conflicts, vectors, usage and secrets."""
 
-from __future__ import annotations
-
 import uuid
 from datetime import datetime
 from decimal import Decimal
@@ -45,8 +43,8 @@ class Organization(Base):
     """Lower-case letters, digits and hyphens by convention. The Elixir model demands it, old rows lack it."""
     custom_domain: Mapped[str | None] = mapped_column(index=True, unique=True)
 
-    contexts: Mapped[list[Context]] = referred_by("organization")
-    api_keys: Mapped[list[ApiKey]] = referred_by("organization")
+    contexts: Mapped["list[Context]"] = referred_by("organization")
+    api_keys: Mapped["list[ApiKey]"] = referred_by("organization")
 
 
 class ApiKey(Base):
@@ -67,7 +65,7 @@ class ApiKey(Base):
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]
 
-    organization: Mapped[Organization] = relationship(back_populates="api_keys")
+    organization: Mapped["Organization"] = relationship(back_populates="api_keys")
 
 
 class ConflictPerformance(Base):
@@ -87,7 +85,7 @@ class ConflictPerformance(Base):
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond] = mapped_column(index=True)
 
-    context: Mapped[Context] = relationship(back_populates="conflict_performance")
+    context: Mapped["Context"] = relationship(back_populates="conflict_performance")
 
 
 class ConflictResolutionOutcome(Base):
@@ -107,7 +105,7 @@ class ConflictResolutionOutcome(Base):
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
-    context: Mapped[Context] = relationship(back_populates="conflict_outcomes")
+    context: Mapped["Context"] = relationship(back_populates="conflict_outcomes")
 
 
 class MemoryChecksum(Base):
@@ -123,7 +121,7 @@ class MemoryChecksum(Base):
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
-    memory: Mapped[Memory] = relationship(back_populates="checksum")
+    memory: Mapped["Memory"] = relationship(back_populates="checksum")
 
 
 class EmbeddingCache(Base):
@@ -162,7 +160,7 @@ class UsageRecord(Base):
     inserted_at: Mapped[CreatedSecond] = mapped_column(index=True)
     updated_at: Mapped[ChangedSecond]
 
-    context: Mapped[Context] = relationship(back_populates="usage_records")
+    context: Mapped["Context"] = relationship(back_populates="usage_records")
 
 
 class Secret(Base):

@@ -1,7 +1,5 @@
 """Core tier: work that waits, and the memory of work that was done."""
 
-from __future__ import annotations
-
 import uuid
 
 from sqlalchemy import Index
@@ -89,4 +87,4 @@ class IdempotencyLog(Base):
     )
     """UTC where a client wrote it; the default of PostgreSQL is the session's local time."""
 
-    context: Mapped[Context] = relationship(back_populates="idempotency_entries")
+    context: Mapped["Context"] = relationship(back_populates="idempotency_entries")

@@ -1,7 +1,5 @@
 """Team tier: plans and sessions, agents that share work, and the workspaces people sit at."""
 
-from __future__ import annotations
-
 import uuid
 
 from sqlalchemy import Index
@@ -53,7 +51,7 @@ class Plan(Base):
     inserted_at: Mapped[CreatedFiner]
     updated_at: Mapped[ChangedFiner]
 
-    context: Mapped[Context] = relationship(back_populates="plans")
+    context: Mapped["Context"] = relationship(back_populates="plans")
 
 
 class Task(Base):
@@ -70,7 +68,7 @@ class Task(Base):
     inserted_at: Mapped[CreatedFiner]
     updated_at: Mapped[ChangedFiner]
 
-    context: Mapped[Context] = relationship(back_populates="tasks")
+    context: Mapped["Context"] = relationship(back_populates="tasks")
 
 
 class HitlEscalation(Base):
@@ -93,11 +91,11 @@ class HitlEscalation(Base):
     score: Mapped[float | None]
     """How much the two contradict each other, 0 to 1 by convention."""
 
-    context: Mapped[Context] = relationship(back_populates="escalations")
-    memory_a: Mapped[Memory | None] = relationship(
+    context: Mapped["Context"] = relationship(back_populates="escalations")
+    memory_a: Mapped["Memory | None"] = relationship(
         back_populates="escalations_as_a", foreign_keys=[memory_a_id]
     )
-    memory_b: Mapped[Memory | None] = relationship(
+    memory_b: Mapped["Memory | None"] = relationship(
         back_populates="escalations_as_b", foreign_keys=[memory_b_id]
     )
 
@@ -117,8 +115,8 @@ class Session(Base):
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]
 
-    context: Mapped[Context] = relationship(back_populates="sessions")
-    checkpoints: Mapped[list[Checkpoint]] = referred_by("session")
+    context: Mapped["Context"] = relationship(back_populates="sessions")
+    checkpoints: Mapped["list[Checkpoint]"] = referred_by("session")
 
 
 class Checkpoint(Base):
@@ -137,7 +135,7 @@ class Checkpoint(Base):
     checksum: Mapped[str] = mapped_column(ShortText(64))
     created_at: Mapped[CreatedSecond] = mapped_column(index=True)
 
-    session: Mapped[Session] = relationship(back_populates="checkpoints")
+    session: Mapped["Session"] = relationship(back_populates="checkpoints")
 
 
 class IngestJob(Base):
@@ -156,7 +154,7 @@ class IngestJob(Base):
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]
 
-    context: Mapped[Context] = relationship(back_populates="ingest_jobs")
+    context: Mapped["Context"] = relationship(back_populates="ingest_jobs")
 
 
 class ShortcutAlias(Base):
@@ -190,11 +188,11 @@ class Agent(Base):
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]
 
-    context: Mapped[Context | None] = relationship(back_populates="agents")
-    sent_delegations: Mapped[list[Delegation]] = referred_by(
+    context: Mapped["Context | None"] = relationship(back_populates="agents")
+    sent_delegations: Mapped["list[Delegation]"] = referred_by(
         "from_agent", foreign_keys="Delegation.from_agent_id"
     )
-    received_delegations: Mapped[list[Delegation]] = referred_by(
+    received_delegations: Mapped["list[Delegation]"] = referred_by(
         "to_agent", foreign_keys="Delegation.to_agent_id"
     )
 
@@ -218,11 +216,13 @@ class Delegation(Base):
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]
 
-    from_agent: Mapped[Agent] = relationship(back_populates="sent_delegations", foreign_keys=[from_agent_id])
-    to_agent: Mapped[Agent | None] = relationship(
+    from_agent: Mapped["Agent"] = relationship(
+        back_populates="sent_delegations", foreign_keys=[from_agent_id]
+    )
+    to_agent: Mapped["Agent | None"] = relationship(
         back_populates="received_delegations", foreign_keys=[to_agent_id]
     )
-    context: Mapped[Context] = relationship(back_populates="delegations")
+    context: Mapped["Context"] = relationship(back_populates="delegations")
 
 
 class Workspace(Base):
@@ -238,7 +238,7 @@ class Workspace(Base):
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
-    panels: Mapped[list[Panel]] = referred_by("workspace")
+    panels: Mapped["list[Panel]"] = referred_by("workspace")
 
 
 class Panel(Base):
@@ -258,8 +258,8 @@ class Panel(Base):
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
-    workspace: Mapped[Workspace | None] = relationship(back_populates="panels")
-    messages: Mapped[list[Message]] = referred_by("panel")
+    workspace: Mapped["Workspace | None"] = relationship(back_populates="panels")
+    messages: Mapped["list[Message]"] = referred_by("panel")
 
 
 class Message(Base):
@@ -275,4 +275,4 @@ class Message(Base):
     inserted_at: Mapped[CreatedUtcSecond] = mapped_column(index=True)
     updated_at: Mapped[ChangedUtcSecond]
 
-    panel: Mapped[Panel | None] = relationship(back_populates="messages")
+    panel: Mapped["Panel | None"] = relationship(back_populates="messages")
