@@ -71,27 +71,27 @@ class Context(Base):
     """The id of the same context on the other side of a synchronisation; no foreign key."""
 
     organization: Mapped["Organization"] = relationship(back_populates="contexts")
-    memories: Mapped["list[Memory]"] = referred_by("context")
-    bindings: Mapped["list[ContextBinding]"] = referred_by("context")
-    outgoing_relationships: Mapped["list[ContextRelationship]"] = referred_by(
+    memories: Mapped[list["Memory"]] = referred_by("context")
+    bindings: Mapped[list["ContextBinding"]] = referred_by("context")
+    outgoing_relationships: Mapped[list["ContextRelationship"]] = referred_by(
         "source_context", foreign_keys="ContextRelationship.source_context_id"
     )
-    incoming_relationships: Mapped["list[ContextRelationship]"] = referred_by(
+    incoming_relationships: Mapped[list["ContextRelationship"]] = referred_by(
         "target_context", foreign_keys="ContextRelationship.target_context_id"
     )
-    registry_entries: Mapped["list[ContextRegistry]"] = referred_by("context")
-    commits: Mapped["list[ContextCommit]"] = referred_by("context")
-    idempotency_entries: Mapped["list[IdempotencyLog]"] = referred_by("context")
-    plans: Mapped["list[Plan]"] = referred_by("context")
-    tasks: Mapped["list[Task]"] = referred_by("context")
-    sessions: Mapped["list[Session]"] = referred_by("context")
-    ingest_jobs: Mapped["list[IngestJob]"] = referred_by("context")
-    escalations: Mapped["list[HitlEscalation]"] = referred_by("context")
-    agents: Mapped["list[Agent]"] = referred_by("context")
-    delegations: Mapped["list[Delegation]"] = referred_by("context")
+    registry_entries: Mapped[list["ContextRegistry"]] = referred_by("context")
+    commits: Mapped[list["ContextCommit"]] = referred_by("context")
+    idempotency_entries: Mapped[list["IdempotencyLog"]] = referred_by("context")
+    plans: Mapped[list["Plan"]] = referred_by("context")
+    tasks: Mapped[list["Task"]] = referred_by("context")
+    sessions: Mapped[list["Session"]] = referred_by("context")
+    ingest_jobs: Mapped[list["IngestJob"]] = referred_by("context")
+    escalations: Mapped[list["HitlEscalation"]] = referred_by("context")
+    agents: Mapped[list["Agent"]] = referred_by("context")
+    delegations: Mapped[list["Delegation"]] = referred_by("context")
     conflict_performance: Mapped["ConflictPerformance | None"] = referred_by("context")
-    conflict_outcomes: Mapped["list[ConflictResolutionOutcome]"] = referred_by("context")
-    usage_records: Mapped["list[UsageRecord]"] = referred_by("context")
+    conflict_outcomes: Mapped[list["ConflictResolutionOutcome"]] = referred_by("context")
+    usage_records: Mapped[list["UsageRecord"]] = referred_by("context")
     """A context that has any cannot be deleted: their foreign key forbids it."""
 
 
@@ -143,13 +143,13 @@ class Memory(Base):
 
     context: Mapped["Context"] = relationship(back_populates="memories")
     parent: Mapped["Memory | None"] = relationship(back_populates="children", remote_side="Memory.id")
-    children: Mapped["list[Memory]"] = referred_by("parent")
-    versions: Mapped["list[MemoryVersion]"] = referred_by("memory")
+    children: Mapped[list["Memory"]] = referred_by("parent")
+    versions: Mapped[list["MemoryVersion"]] = referred_by("memory")
     checksum: Mapped["MemoryChecksum | None"] = referred_by("memory")
-    escalations_as_a: Mapped["list[HitlEscalation]"] = referred_by(
+    escalations_as_a: Mapped[list["HitlEscalation"]] = referred_by(
         "memory_a", foreign_keys="HitlEscalation.memory_a_id"
     )
-    escalations_as_b: Mapped["list[HitlEscalation]"] = referred_by(
+    escalations_as_b: Mapped[list["HitlEscalation"]] = referred_by(
         "memory_b", foreign_keys="HitlEscalation.memory_b_id"
     )
 

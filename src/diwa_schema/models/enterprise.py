@@ -43,8 +43,8 @@ class Organization(Base):
     """Lower-case letters, digits and hyphens by convention. The Elixir model demands it, old rows lack it."""
     custom_domain: Mapped[str | None] = mapped_column(index=True, unique=True)
 
-    contexts: Mapped["list[Context]"] = referred_by("organization")
-    api_keys: Mapped["list[ApiKey]"] = referred_by("organization")
+    contexts: Mapped[list["Context"]] = referred_by("organization")
+    api_keys: Mapped[list["ApiKey"]] = referred_by("organization")
 
 
 class ApiKey(Base):

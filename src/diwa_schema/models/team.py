@@ -116,7 +116,7 @@ class Session(Base):
     updated_at: Mapped[ChangedMoment]
 
     context: Mapped["Context"] = relationship(back_populates="sessions")
-    checkpoints: Mapped["list[Checkpoint]"] = referred_by("session")
+    checkpoints: Mapped[list["Checkpoint"]] = referred_by("session")
 
 
 class Checkpoint(Base):
@@ -189,10 +189,10 @@ class Agent(Base):
     updated_at: Mapped[ChangedMoment]
 
     context: Mapped["Context | None"] = relationship(back_populates="agents")
-    sent_delegations: Mapped["list[Delegation]"] = referred_by(
+    sent_delegations: Mapped[list["Delegation"]] = referred_by(
         "from_agent", foreign_keys="Delegation.from_agent_id"
     )
-    received_delegations: Mapped["list[Delegation]"] = referred_by(
+    received_delegations: Mapped[list["Delegation"]] = referred_by(
         "to_agent", foreign_keys="Delegation.to_agent_id"
     )
 
@@ -238,7 +238,7 @@ class Workspace(Base):
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
-    panels: Mapped["list[Panel]"] = referred_by("workspace")
+    panels: Mapped[list["Panel"]] = referred_by("workspace")
 
 
 class Panel(Base):
@@ -259,7 +259,7 @@ class Panel(Base):
     updated_at: Mapped[ChangedSecond]
 
     workspace: Mapped["Workspace | None"] = relationship(back_populates="panels")
-    messages: Mapped["list[Message]"] = referred_by("panel")
+    messages: Mapped[list["Message"]] = referred_by("panel")
 
 
 class Message(Base):
