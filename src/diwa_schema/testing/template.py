@@ -21,10 +21,11 @@ _NOTED = timedelta(days=1)  # how exactly its last use is known
 
 _HAS_VECTOR = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
 _OTHERS = """
-SELECT d.datname::text, d.datistemplate, shobj_description(d.oid, 'pg_database') FROM pg_database d
+SELECT d.datname::text FROM pg_database d
 WHERE starts_with(d.datname, %s) AND d.datname <> %s AND pg_has_role(d.datdba, 'USAGE')
   AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)
 """
+_ABOUT = "SELECT datistemplate, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
 
 
 def prepare(server: Server) -> str:
@@ -79,10 +80,16 @@ def _idle(comment: str | None) -> timedelta:
 
 
 def _drop_unused(server: Server, name: str) -> None:
-    for other, finished, comment in server.link.rows(_OTHERS, (PREFIX, name)):
-        if finished and _idle(comment) < UNUSED:
+    for (other,) in server.link.rows(_OTHERS, (PREFIX, name)):
+        if not _is_old(server, other):
             continue
         with server.unused(other) as free, suppress(driver("postgresql").Error):
-            if free:
+            # Another run can have used it, or finished it, since it was looked at.
+            if free and _is_old(server, other):
                 server.link.execute(f"ALTER DATABASE {other} WITH IS_TEMPLATE false")
                 server.link.execute(f"DROP DATABASE IF EXISTS {other}")
+
+
+def _is_old(server: Server, name: str) -> bool:
+    row = server.link.row(_ABOUT, (name,))
+    return row is not None and not (row[0] and _idle(row[1]) < UNUSED)
