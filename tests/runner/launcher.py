@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +55,7 @@ class Child:
         self.number = number
         self.pid = 0
         self.status: int | None = None
+        self.started = threading.Event()
         self.over = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.socket)
@@ -128,7 +128,6 @@ class Launcher:
             env={name: value for name, value in os.environ.items() if name not in VARIABLES},
             text=True,
         )
-        self._started: dict[int, threading.Event] = defaultdict(threading.Event)
         assert "ready" in self._line()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -168,7 +167,7 @@ class Launcher:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(job) + "\n")
             self._process.stdin.flush()
-        assert self._started[child.number].wait(PATIENCE)
+        assert child.started.wait(PATIENCE)
         return child
 
     def run(self, *args: str, **options: Any) -> Outcome:
@@ -195,7 +194,7 @@ class Launcher:
             child = self._children[document["number"]]
             if "pid" in document:
                 child.pid = document["pid"]
-                self._started[child.number].set()
+                child.started.set()
             else:
                 child.status = document["status"]
                 child.over.set()

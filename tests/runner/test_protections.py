@@ -251,10 +251,12 @@ def test_a_pooler_is_recognised_among_other_clients(launcher, postgres, pooler):
     clients = [threading.Thread(target=ask) for _ in range(4)]
     for client in clients:
         client.start()
-    codes = {launcher.run("upgrade", "--url", url).code for _ in range(10)}
-    over.set()
-    for client in clients:
-        client.join()
+    try:
+        codes = {launcher.run("upgrade", "--url", url).code for _ in range(10)}
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
     assert codes == {7}
 
 
