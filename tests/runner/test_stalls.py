@@ -1,4 +1,4 @@
-"""A revision that rewrites a table with many rows says so beforehand, and asks."""
+"""What many rows mean for a run: a revision that rewrites them says so beforehand, and asks."""
 
 from __future__ import annotations
 

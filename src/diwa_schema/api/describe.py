@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema import guard
@@ -82,9 +81,7 @@ def plan(
     with reading(database, embedded) as link:
         state = version.read(link)
         found = planning.upgrade(state, load(), revision, link.shown, replay=replay)
-        return dataclasses.replace(
-            found, stalls=stalls.of(link, state, found.revisions, Settings().max_stall)
-        )
+        return stalls.noted(found, link, state, Settings().max_stall)
 
 
 def history(database: Database | None = None, *, embedded: Embedded = None) -> list[dict[str, Any]]:

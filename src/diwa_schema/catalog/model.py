@@ -12,7 +12,6 @@ from diwa_schema.database.url import Dialect
 
 Problem = Literal["missing", "extra", "changed", "renamed"]
 
-
 T = TypeVar("T")
 
 

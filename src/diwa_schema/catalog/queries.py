@@ -1,6 +1,6 @@
 """The queries that read a PostgreSQL catalog: the first sets the schema, each other reads all its tables.
 
-Those with `{ours}` in them are completed by one of `ALL` and `NAMED`.
+Those with `{ours}` in them are completed by one of `WHOLE_SCHEMA` and `NAMED`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ SELECT n.nspname::text,
 FROM pg_namespace n WHERE n.nspname = coalesce(%(schema)s, current_schema())
 """
 
-# Which relations the others read. One form for both would have to be planned anew each time.
-ALL = "c.relnamespace = quote_ident(current_schema())::regnamespace"
-NAMED = f"{ALL} AND c.relname = ANY(%(names)s::text[])"
+# Which relations the others read: all of the schema, or those named. A form for both (`%(names)s IS NULL OR`)
+# gets a plan that is made anew for each check of a connection.
+WHOLE_SCHEMA = "c.relnamespace = quote_ident(current_schema())::regnamespace"
+NAMED = f"{WHOLE_SCHEMA} AND c.relname = ANY(%(names)s::text[])"
 
 RELATIONS = """
 SELECT c.oid, c.relname::text, c.relkind::text, c.relpersistence::text, pg_get_userbyid(c.relowner)::text,

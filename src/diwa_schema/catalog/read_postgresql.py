@@ -63,7 +63,7 @@ def _all(link: Link, schema: str | None, wanted: Wanted, enforced: str) -> dict[
         "views": _list(wanted.views),
         "functions": _list(wanted.functions),
     }
-    ours = queries.ALL if wanted.tables is None else queries.NAMED
+    ours = queries.WHOLE_SCHEMA if wanted.tables is None else queries.NAMED
     texts = {
         "setting": queries.SETTING,
         "relations": queries.RELATIONS.format(ours=ours),
@@ -76,6 +76,7 @@ def _all(link: Link, schema: str | None, wanted: Wanted, enforced: str) -> dict[
     texts |= {kind: _FREE[kind] for kind in wanted.kinds}
     idle = link.raw.info.transaction_status == 0
     begin = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"] if idle else ["SAVEPOINT diwa_schema_read"]
+    # After a ROLLBACK the driver forgets the statements that it has prepared.
     end = ["COMMIT"] if idle else ["ROLLBACK TO diwa_schema_read", "RELEASE diwa_schema_read"]
     with link.raw.pipeline():
         for statement in begin:

@@ -261,9 +261,8 @@ class Pace:
 # The first version of the server that has it, as the driver tells versions.
 _TRANSACTION_TIMEOUT = 170000
 
-_SETTINGS = (
-    "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"  # in milliseconds, unlike current_setting
-)
+# In milliseconds, unlike current_setting.
+_SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
 
 _DEADLOCK_TIMEOUT = "SELECT setting::int / 1000.0 FROM pg_settings WHERE name = 'deadlock_timeout'"
 

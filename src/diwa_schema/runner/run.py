@@ -55,8 +55,7 @@ class Runner:
                 state, history, revision, self.target.shown, replay=self.settings.replay
             )
             integrity.verify(link, state, history)
-            self._refuse_stalls(link, state, decided)
-            return decided
+            return self._within_stall(decided, link, state)
 
         return self._run(decide)
 
@@ -69,15 +68,15 @@ class Runner:
         def decide(state: version.State, link: Link) -> Plan:
             decided = planning.downgrade(state, history, revision, self.target.shown)
             losses.confirm(link, losses.of(link, state, decided.revisions), confirm, self.target.shown)
-            self._refuse_stalls(link, state, decided)
-            return decided
+            return self._within_stall(decided, link, state)
 
         return self._run(decide)
 
-    def _refuse_stalls(self, link: Link, state: version.State, decided: Plan) -> None:
+    def _within_stall(self, decided: Plan, link: Link, state: version.State) -> Plan:
+        noted = stalls.noted(decided, link, state, self.settings.max_stall)
         if not self.settings.allow_stall:
-            found = stalls.of(link, state, decided.revisions, self.settings.max_stall)
-            stalls.refuse(found, decided.revisions)
+            stalls.refuse(noted)
+        return noted
 
     def _run(self, decide: Decide) -> Report:
         self.rehearse(decide)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from diwa_schema.database.version import quoted
@@ -11,40 +11,40 @@ from diwa_schema.errors import UsageError
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.version import State
-    from diwa_schema.migrations.manifest import Revision
+    from diwa_schema.runner.plan import Plan
 
 # That many rows a millisecond are written anew, with their indexes, on a machine that is not fast.
 _ROWS = 20
 
 
-def of(link: Link, state: State, revisions: Iterable[Revision], max_stall: float) -> dict[str, str]:
-    """Return why revisions would hold a strong lock for longer than the stall allows, by their ids.
+def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
+    """Return the plan with a note on each revision that would hold a strong lock for longer than the stall allows.
 
     Args:
+        plan: What is to run.
         link: A connection to the database.
         state: What is there.
-        revisions: The revisions that are to run.
         max_stall: The longest the application may be made to wait, in milliseconds.
     """
     if link.dialect == "sqlite":
-        return {}  # its one writer waits for every change
+        return plan  # its one writer waits for every change
     most = int(max_stall * _ROWS)
     found: dict[str, str] = {}
-    for revision in revisions:
+    for revision in plan.revisions:
         large = [table for table in revision.rewrites if _has_more(link, state, table, most)]
         if large:
             found[revision.revision] = f"it rewrites {' and '.join(large)}, of more than {most:,} rows"
-    return found
+    return replace(plan, stalls=found)
 
 
-def refuse(found: dict[str, str], revisions: Iterable[Revision]) -> None:
-    """Raise where a revision would stall the application.
+def refuse(plan: Plan) -> None:
+    """Raise where a revision is noted to stall the application.
 
     Raises:
         UsageError: One would.
     """
-    for revision in revisions:
-        if why := found.get(revision.revision):
+    for revision in plan.revisions:
+        if why := plan.stalls.get(revision.revision):
             raise UsageError(
                 f"Revision {revision.revision} ({revision.slug}) would make the application wait: {why}.",
                 next_step="Choose a quiet hour and add --allow-stall.",

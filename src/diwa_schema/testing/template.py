@@ -47,8 +47,7 @@ def prepare(server: Server) -> str:
 
 
 def _finished(server: Server, name: str) -> bool:
-    # It becomes a template in the last statement that builds it: one that is none was left half-built.
-    return bool(server.link.value("SELECT datistemplate FROM pg_database WHERE datname = %s", (name,)))
+    return _about(server, name)[0]
 
 
 def _build(server: Server, name: str) -> None:
@@ -61,10 +60,7 @@ def _build(server: Server, name: str) -> None:
 
 
 def _note_use(server: Server, name: str) -> None:
-    used = server.link.value(
-        "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", (name,)
-    )
-    if _idle(used) < _NOTED:
+    if _idle(_about(server, name)[1]) < _NOTED:
         return
     with suppress(driver("postgresql").Error):  # another worker notes it at this moment
         server.link.execute(
@@ -91,5 +87,14 @@ def _drop_unused(server: Server, name: str) -> None:
 
 
 def _is_old(server: Server, name: str) -> bool:
-    row = server.link.row(_ABOUT, (name,))
-    return row is not None and not (row[0] and _idle(row[1]) < UNUSED)
+    finished, comment = _about(server, name)
+    return not finished or _idle(comment) >= UNUSED
+
+
+def _about(server: Server, name: str) -> tuple[bool, str | None]:
+    """Return whether a template is finished and what is noted on its last use.
+
+    It becomes a template in the last statement that builds it: one that is none was left half-built.
+    """
+    finished, comment = server.link.row(_ABOUT, (name,)) or (False, None)
+    return finished, comment
