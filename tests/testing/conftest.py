@@ -108,7 +108,11 @@ def _drop_role(server: Server, role: str) -> None:
             "SELECT datname::text FROM pg_database WHERE pg_get_userbyid(datdba) = %s", (role,)
         ).fetchall()
         for (name,) in owned:
-            connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name)))
+            # Runs of other tests clean up as well, and the server ends a session that alters what is being dropped.
+            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
+            found = connection.execute("SELECT datistemplate FROM pg_database WHERE datname = %s", (name,))
+            if found.fetchone() == (True,):
+                connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name)))
             server.drop(name)
         connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
         connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))

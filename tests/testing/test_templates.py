@@ -133,6 +133,15 @@ def test_only_templates_that_nobody_uses_any_more_are_dropped(checkout, dsn, que
     assert f"diwa_templates_of_somebody{os.getpid()}" in left
 
 
+def test_what_an_interrupted_drop_has_left_of_a_template_stops_nobody(checkout, dsn, query, databases):
+    name = f"diwa_template_left{os.getpid()}"
+    query(f"CREATE DATABASE {name}")
+    query(f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{name}'")
+    checkout.write(USES_ONE)
+    checkout.passes(1, dsn=dsn)
+    assert name not in databases("diwa_template_")
+
+
 def test_only_copies_of_dead_runs_are_dropped(checkout, dsn, query, databases):
     runs = {
         "dead": f"{old(0.1):x}_{os.urandom(4).hex()}",

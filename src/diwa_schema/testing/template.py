@@ -82,7 +82,9 @@ def _drop_unused(server: Server, name: str) -> None:
         with server.unused(other) as free, suppress(driver("postgresql").Error):
             # Another run can have used it, or finished it, since it was looked at.
             if free and _is_old(server, other):
-                server.link.execute(f"ALTER DATABASE {other} WITH IS_TEMPLATE false")
+                # The server ends a session that alters what an interrupted DROP DATABASE has left.
+                if _finished(server, other):
+                    server.link.execute(f"ALTER DATABASE {other} WITH IS_TEMPLATE false")
                 server.link.execute(f"DROP DATABASE IF EXISTS {other}")
 
 
