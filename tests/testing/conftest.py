@@ -112,7 +112,9 @@ def _drop_role(server: Server, role: str) -> None:
             connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
             found = connection.execute("SELECT datistemplate FROM pg_database WHERE datname = %s", (name,))
             if found.fetchone() == (True,):
-                connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name)))
+                connection.execute(
+                    sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name))
+                )
             server.drop(name)
         connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
         connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
