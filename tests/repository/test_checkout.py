@@ -25,6 +25,7 @@ from .places import checkout, git, names, role
         "host:diwa-agent.git",
         "/srv/git/diwa-agent.git",
         "/home/joe/diwa-agent/.git",
+        "/home/joe/diwa-agent/.",
         "file:///srv/git/diwa-agent.GIT",
         "../diwa-agent",
         r"C:\work\diwa-agent.git",

@@ -47,7 +47,7 @@ def name_of(text: str) -> str:
     """Return the normalised repository name in a name, a path or a URL of any form, without credentials."""
     path = re.split(r"[?#]", text.strip(), maxsplit=1)[0]
     segments = [re.sub(r"\.git$", "", part, flags=re.IGNORECASE) for part in re.split(r"[/\\:]", path)]
-    last = next((part for part in reversed(segments) if part), "")
+    last = next((part for part in reversed(segments) if part not in {"", "."}), "")
     plain = re.sub(r"%([0-7][0-9A-Fa-f])", lambda code: chr(int(code[1], 16)), last.rpartition("@")[2])
     shown = "".join(letter if letter.isprintable() else "?" for letter in plain)[:SHOWN_LENGTH]
     return re.sub(r"[-_.\s]+", "-", shown).strip("-").lower()
