@@ -47,7 +47,7 @@ LOCK = "diwa-schema migrate"
 
 # As many points the sample has at most of each scene, killed and otherwise.
 KILLS = {REPLAY: 12, SNAPSHOT: 12, BACK: 12}
-OTHER_KILLS, OTHER = 24, 5
+OTHER_KILLS, OTHER = 16, 4
 MATRIX = pytest.mark.matrix
 BOTH = [pytest.param(False, id="sample"), pytest.param(True, id="all", marks=MATRIX)]
 
