@@ -364,7 +364,7 @@ def test_no_write_of_real_traffic_is_lost(before: sa.Connection):
                 except psycopg.errors.DatatypeMismatch:
                     return
                 given[row] = value
-                time.sleep(0.005)
+                time.sleep(0.02)
             raise AssertionError
 
     threads = [threading.Thread(target=write, args=(rows[part::3],)) for part in range(3)]
