@@ -114,18 +114,15 @@ def test_another(diwa_database):
 def test_only_templates_that_nobody_uses_any_more_are_dropped(checkout, dsn, query, databases):
     comments = {"old": old(8), "used": old(8), "young": old(6)}
     names = {name: f"diwa_template_{name}{os.getpid()}" for name in comments}
+    for name, moment in comments.items():
+        query(f"CREATE DATABASE {names[name]} IS_TEMPLATE true")
+        used = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment))
+        query(f"COMMENT ON DATABASE {names[name]} IS 'last used {used}'")
     query(f"CREATE DATABASE diwa_templates_of_somebody{os.getpid()} IS_TEMPLATE true")
     query(f"COMMENT ON DATABASE diwa_templates_of_somebody{os.getpid()} IS 'last used 2020-01-01 00:00:00'")
     checkout.write(USES_ONE)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        for name, moment in comments.items():
-            # Runs of other tests clean up as well: nobody may meet one that says nothing of its last use yet.
-            connection.execute("SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))", (names[name],))
-            query(f"CREATE DATABASE {names[name]} IS_TEMPLATE true")
-            used = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment))
-            query(f"COMMENT ON DATABASE {names[name]} IS 'last used {used}'")
-        for name in ("old", "young"):
-            connection.execute("SELECT pg_advisory_unlock_shared(hashtextextended(%s, 0))", (names[name],))
+        connection.execute("SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))", (names["used"],))
         checkout.passes(1, dsn=dsn)
     left = databases("diwa_template")
     assert names["old"] not in left
@@ -133,10 +130,13 @@ def test_only_templates_that_nobody_uses_any_more_are_dropped(checkout, dsn, que
     assert f"diwa_templates_of_somebody{os.getpid()}" in left
 
 
-def test_what_an_interrupted_drop_has_left_of_a_template_stops_nobody(checkout, dsn, query, databases):
+def test_what_an_interrupted_drop_has_left_of_a_template_stops_nobody(
+    checkout, dsn, query, databases, server
+):
     name = f"diwa_template_left{os.getpid()}"
     query(f"CREATE DATABASE {name}")
-    query(f"UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{name}'")
+    with psycopg.connect(server.admin_url, autocommit=True) as connection:
+        connection.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = %s", (name,))
     checkout.write(USES_ONE)
     checkout.passes(1, dsn=dsn)
     assert name not in databases("diwa_template_")
@@ -155,7 +155,7 @@ def test_only_copies_of_dead_runs_are_dropped(checkout, dsn, query, databases):
         query(f"CREATE DATABASE {name}")
     checkout.write(USES_ONE)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(f"SELECT pg_advisory_lock(hashtextextended('{runs['alive']}', 0))".encode())
+        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (runs["alive"],))
         checkout.passes(1, dsn=dsn)
     assert set(databases("diwa_copy_")) == set(copies.values()) - {copies["dead"]}
 

@@ -77,19 +77,19 @@ def _idle(comment: str | None) -> timedelta:
 
 def _drop_unused(server: Server, name: str) -> None:
     for (other,) in server.link.rows(_OTHERS, (PREFIX, name)):
-        if not _is_old(server, other):
+        if not _is_old(*_about(server, other)):
             continue
         with server.unused(other) as free, suppress(driver("postgresql").Error):
             # Another run can have used it, or finished it, since it was looked at.
-            if free and _is_old(server, other):
+            finished, comment = _about(server, other)
+            if free and _is_old(finished, comment):
                 # The server ends a session that alters what an interrupted DROP DATABASE has left.
-                if _finished(server, other):
+                if finished:
                     server.link.execute(f"ALTER DATABASE {other} WITH IS_TEMPLATE false")
                 server.link.execute(f"DROP DATABASE IF EXISTS {other}")
 
 
-def _is_old(server: Server, name: str) -> bool:
-    finished, comment = _about(server, name)
+def _is_old(finished: bool, comment: str | None) -> bool:
     return not finished or _idle(comment) >= UNUSED
 
 
