@@ -115,6 +115,20 @@ def test_a_process_of_the_server_is_killed_midway(launcher, own_server, own):
     assert fingerprint(url) == fingerprint(undisturbed)
 
 
+def test_what_is_committed_is_said_where_it_cannot_be_read_back(launcher, postgres, server):
+    name = postgres.rpartition("/")[2]
+    run = paused(launcher, postgres, "replay")
+    execute(server.admin_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    ended = run.go().wait()
+    execute(server.admin_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    assert ended.code == 4, ended.err
+    assert "not currently accepting connections" in ended.err
+    assert "is committed" in ended.err
+    assert "Nothing was changed" not in ended.err
+    assert "diwa-schema status" in ended.err
+    assert value(postgres, VERSION) == HEAD
+
+
 def test_a_run_is_interrupted_from_the_keyboard(launcher, postgres):
     run = launcher.start("upgrade", "--url", postgres, "--replay", how="pause", match="TABLE plans", at=1)
     os.kill(run.pauses().pid, signal.SIGINT)
@@ -194,7 +208,8 @@ def test_the_disk_is_full_in_a_step(launcher, cramped, small_disk, tmp_path, ste
     history = extended(tmp_path / "history", ADD_COLUMN, step)
     assert launcher.run("upgrade", "--url", cramped).code == 0
     seeds.fill(cramped)
-    seeds.multiply(cramped, 8_000)
+    # Far more than fits, also when the server drops its cache of the catalog on that disk (160 kB) meanwhile.
+    seeds.multiply(cramped, 16_000)
     execute(cramped, "CHECKPOINT")
     ballast = fill_up(small_disk, 400_000)
     full = launcher.run("upgrade", "--url", cramped, history=history)

@@ -185,6 +185,7 @@ class Runner:
         """Read version and ledger back on a fresh connection.
 
         Raises:
+            DatabaseUnreachable: No fresh connection could be made.
             NotPersisted: The database does not hold what the run wrote.
         """
         with self._fresh(link) as fresh:
@@ -215,9 +216,14 @@ class Runner:
         while True:
             try:
                 return self.target.connect()
-            except DatabaseUnreachable:
+            except DatabaseUnreachable as error:
                 if time.monotonic() > deadline:
-                    raise
+                    raise DatabaseUnreachable(
+                        f"What this run has done is committed, but cannot be read back: {error.what}",
+                        untouched="Nothing of it was undone.",
+                        next_step="When the server can be reached again, type: diwa-schema status",
+                        **error.facts,
+                    ) from error
                 time.sleep(0.05)
 
     def _change(
