@@ -34,6 +34,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 NOTHING_CHANGED = "Nothing was changed."
+ROLLED_BACK = "What was not yet applied was rolled back."
 
 
 class DiwaSchemaError(Exception):

@@ -329,6 +329,18 @@ def test_a_database_that_is_read_only(launcher, postgres, dump, revision):
     assert dump(postgres) == before
 
 
+def test_a_database_that_can_only_be_read_midway(launcher, postgres, tmp_path):
+    reading = "op.execute('SET TRANSACTION READ ONLY'); " + ADD_COLUMN.replace("extra", "more")
+    history = extended(tmp_path / "history", ADD_COLUMN, reading)
+    assert launcher.run("upgrade", "--url", postgres).code == 0
+    ended = launcher.run("upgrade", "--url", postgres, history=history)
+    assert ended.code == 7, ended.err
+    assert "can only be read" in ended.err
+    assert "What was not yet applied was rolled back" in ended.err
+    assert "Nothing was changed" not in ended.err
+    assert value(postgres, VERSION) == "29990101000000"
+
+
 def test_a_replica(launcher, own_server, own, dump):
     url = own()
     assert launcher.run("upgrade", "20260107201000", "--url", url).code == 0

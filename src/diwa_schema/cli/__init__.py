@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from diwa_schema.errors import DiwaSchemaError, UsageError
+from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, UsageError
 
 _MODULES = ("migrate", "inspect", "check", "adopt", "convert", "guard", "repository", "roles", "doctor")
 
@@ -94,6 +94,6 @@ def _unexpected(error: Exception) -> DiwaSchemaError:
 
     return DiwaSchemaError(
         f"An error that was not foreseen: {type(error).__name__}: {mask(str(error))}",
-        untouched="What was not yet applied was rolled back.",
+        untouched=ROLLED_BACK,
         next_step="Type `diwa-schema status` to see where the database stands, and report this message.",
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database.url import mask
 from diwa_schema.errors import (
+    NOTHING_CHANGED,
     DatabaseReadOnly,
     DatabaseRefused,
     DatabaseUnreachable,
@@ -24,8 +25,6 @@ DEADLOCK = "40P01"
 STATEMENT_TIMEOUT = "57014"
 PERMISSION = "42501"
 READ_ONLY = "25006"
-
-_ROLLED_BACK = "What was not yet applied was rolled back."
 
 
 def driver(dialect: str) -> ModuleType:
@@ -93,21 +92,23 @@ def unreachable(shown: str, error: BaseException) -> DatabaseUnreachable:
     )
 
 
-def explain(error: BaseException, shown: str, doing: str) -> DiwaSchemaError:  # noqa: PLR0911 - one per meaning
+def explain(  # noqa: PLR0911 - one per meaning
+    error: BaseException, shown: str, doing: str, untouched: str = NOTHING_CHANGED
+) -> DiwaSchemaError:
     """Describe a driver's error that came while something was being done.
 
     Args:
         error: The driver's error, or SQLAlchemy's wrapper of it.
         shown: The database's masked URL.
         doing: What was being done, such as "revision 20251224044223".
+        untouched: What the failed operation left as it was.
     """
     state = sqlstate(error)
     what = f"{doing} on {shown}: {brief(error)}"
-    facts: dict[str, Any] = {"database": shown, "sqlstate": state}
+    facts: dict[str, Any] = {"untouched": untouched, "database": shown, "sqlstate": state}
     if state in (PERMISSION, "SQLITE_PERM", "SQLITE_AUTH"):
         return PermissionMissing(
             f"The database role lacks a right. {what}",
-            untouched=_ROLLED_BACK,
             next_step="Connect as the role that owns the schema;"
             " `diwa-schema roles` prints the roles this package expects.",
             **facts,
@@ -121,7 +122,6 @@ def explain(error: BaseException, shown: str, doing: str) -> DiwaSchemaError:  #
     if state in (LOCK_TIMEOUT, DEADLOCK):
         return TableLockBusy(
             f"A table stayed in use. {what}",
-            untouched=_ROLLED_BACK,
             next_step="Type the command again when the application is less busy,"
             " or allow more with --lock-budget SECONDS.",
             **facts,
@@ -146,7 +146,6 @@ def explain(error: BaseException, shown: str, doing: str) -> DiwaSchemaError:  #
         )
     return MigrationFailed(
         f"It failed: {what}",
-        untouched=_ROLLED_BACK,
         next_step="Mend the cause, then type the same command again: it goes on from where this run stopped.",
         **facts,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, is_driver_error, sqlstate
 from diwa_schema.database.lock import MigrationLock, fence
-from diwa_schema.errors import DatabaseUnreachable, TableLockBusy
+from diwa_schema.errors import ROLLED_BACK, DatabaseUnreachable, TableLockBusy
 from diwa_schema.runner.settings import Progress, Settings
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class Pace:
             raise TableLockBusy(
                 f"Autovacuum is working on a table that has to change ({workers[0]}), and it gives way only to who"
                 f" waits longer than deadlock_timeout, which role {role} may not lower.",
-                untouched="What was not yet applied was rolled back.",
+                untouched=ROLLED_BACK,
                 next_step=f'As a superuser: GRANT SET ON PARAMETER deadlock_timeout TO "{role}"; or add --allow-stall.',
                 blockers=[str(worker) for worker in workers],
             ) from failure
@@ -251,7 +251,7 @@ class Pace:
         names = "; ".join(str(blocker) for blocker in blockers) or "nobody who could still be seen"
         return TableLockBusy(
             f"A table of {self._target.shown} stayed in use for {self._settings.lock_budget:g} s. In the way: {names}.",
-            untouched="What was not yet applied was rolled back.",
+            untouched=ROLLED_BACK,
             next_step="End that session or wait for it, then type the same command again.",
             blockers=[str(blocker) for blocker in blockers],
             sqlstate=sqlstate(failure),

@@ -17,7 +17,7 @@ from diwa_schema.database import ledger, version
 from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
 from diwa_schema.database.lock import AdvisoryLock, fenced
-from diwa_schema.errors import DiwaSchemaError, MigrationFailed, MigrationLockLost, NotPersisted
+from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, MigrationLockLost, NotPersisted
 from diwa_schema.migrations.manifest import load as load_manifest
 from diwa_schema.runner import ecto
 from diwa_schema.runner.pace import Pace, describe_error
@@ -147,7 +147,7 @@ class Replay:
         if isinstance(error, DiwaSchemaError):
             return error
         if is_driver_error(error) and not connection_lost(error):
-            return explain(error, self._shown, doing)
+            return explain(error, self._shown, doing, ROLLED_BACK)
         reason = "the connection ended" if is_driver_error(error) else f"{type(error).__name__}: {error}"
         return MigrationFailed(
             f"In {doing} on {self._shown}: {reason}.",
@@ -171,7 +171,11 @@ def load(revision: Revision) -> ModuleType:
     """Import a revision's file and return its module."""
     spec = importlib.util.spec_from_file_location(f"diwa_schema_revision_{revision.revision}", revision.path)
     if spec is None or spec.loader is None:
-        raise NotPersisted(f"{revision.path} cannot be imported.", next_step="Install the package again.")
+        raise NotPersisted(
+            f"{revision.path} cannot be imported.",
+            untouched=ROLLED_BACK,
+            next_step="Install the package again.",
+        )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.database import ledger, lock, version
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
-from diwa_schema.errors import DatabaseUnreachable, DiwaSchemaError, MigrationFailed, NotPersisted
+from diwa_schema.errors import (
+    ROLLED_BACK,
+    DatabaseUnreachable,
+    DiwaSchemaError,
+    MigrationFailed,
+    NotPersisted,
+)
 from diwa_schema.migrations import manifest as manifests
 from diwa_schema.runner import integrity, pooler, stalls
 from diwa_schema.runner import plan as planning
@@ -176,10 +182,10 @@ class Runner:
             if connection_lost(error):
                 raise MigrationFailed(
                     f"The connection to {self.target.shown} ended.",
-                    untouched="What was not yet applied was rolled back.",
+                    untouched=ROLLED_BACK,
                     next_step="Type the same command again: it goes on from where this run stopped.",
                 ) from error
-            raise explain(error, self.target.shown, "the run") from error
+            raise explain(error, self.target.shown, "the run", ROLLED_BACK) from error
 
     def prove(self, link: Link, schema: str, run: ledger.Run, after: str | None, entries: int) -> None:
         """Read version and ledger back on a fresh connection.

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.operations import BatchOperations
 from sqlalchemy.types import UserDefinedType
 
-from diwa_schema.errors import DatabaseRefused, MigrationFailed
+from diwa_schema.errors import ROLLED_BACK, DatabaseRefused, MigrationFailed
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import ground, operations
 
@@ -78,6 +78,7 @@ def _refuse_enforcement(connection: sa.Connection, table: str) -> None:
         raise DatabaseRefused(
             f"Table {table} has to be rebuilt, and this connection enforces foreign keys: dropping the old"
             " table would delete what refers to it.",
+            untouched=ROLLED_BACK,
             next_step="Run it on a connection with PRAGMA foreign_keys = OFF.",
             table=table,
         )
