@@ -29,7 +29,6 @@ ROWS = (
     "savepoints",
     "check",
     "from_ecto",
-    "from_ecto_running",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 README = RESULTS.parents[1] / "README.md"
@@ -77,12 +76,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def measured(name: str, bench: Bench) -> list[Row]:
-    """Return the row of that name; none where it cannot be measured here."""
+    """Return the rows of that name; none where they cannot be measured here."""
     sys.stderr.write(f"{name} ...\n")
-    row = import_module(f"benchmarks.rows.{name}").row(bench)
-    if row is None:
+    rows = list(import_module(f"benchmarks.rows.{name}").rows(bench))
+    if not rows:
         sys.stderr.write(f"{name} cannot be measured here\n")
-    return [row] if row else []
+    return rows
 
 
 if __name__ == "__main__":

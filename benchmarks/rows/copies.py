@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 
@@ -14,9 +14,9 @@ from diwa_schema.testing.server import Server
 NAME = "diwa_bench_bare"
 
 
-def row(bench: Bench) -> Row:
+def rows(bench: Bench) -> Iterator[Row]:
     samples = measured(bench, lambda _: None, f"DROP DATABASE {NAME}")
-    return Row("a database for a test", "CREATE DATABASE … TEMPLATE and drop", 1.25, *samples)
+    yield Row("a database for a test", "CREATE DATABASE … TEMPLATE and drop", 1.25, *samples)
 
 
 def measured(bench: Bench, work: Callable[[str], None], drop: str) -> tuple[Sample, Sample]:

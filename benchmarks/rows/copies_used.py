@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from benchmarks.bench import Bench
 from benchmarks.measure import Row
 from benchmarks.rows.copies import NAME, connect, measured
 
 
-def row(bench: Bench) -> Row:
+def rows(bench: Bench) -> Iterator[Row]:
     samples = measured(bench, connect, f"DROP DATABASE {NAME} WITH (FORCE)")
-    return Row(
+    yield Row(
         "a database for a test that connects", "CREATE … TEMPLATE, connect, drop WITH (FORCE)", None, *samples
     )

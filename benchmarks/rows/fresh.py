@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from benchmarks import plain_alembic
 from benchmarks.bench import Bench
 from benchmarks.measure import Row, alternate, process
 
 
-def row(bench: Bench) -> Row:
+def rows(bench: Bench) -> Iterator[Row]:
     environment = plain_alembic.make(bench.folder / "plain")
 
     def ours() -> float:
@@ -18,7 +20,7 @@ def row(bench: Bench) -> Row:
         with bench.database() as url:
             return plain_alembic.upgrade(environment, url)
 
-    return Row("upgrade of an empty database", "plain Alembic", 0.5, *alternate(bench.rounds, ours, theirs))
+    yield Row("upgrade of an empty database", "plain Alembic", 0.5, *alternate(bench.rounds, ours, theirs))
 
 
 def upgrade(url: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.bench import Bench
@@ -13,7 +14,7 @@ from diwa_schema.runner import snapshot
 SENDS = "import sys, psycopg; psycopg.connect(sys.argv[1], autocommit=True).execute(open(sys.argv[2]).read())"
 
 
-def row(bench: Bench) -> Row:
+def rows(bench: Bench) -> Iterator[Row]:
     script = bench.folder / "snapshot.sql"
 
     def ours() -> float:
@@ -25,7 +26,7 @@ def row(bench: Bench) -> Row:
             write(url, script)
             return process("-c", SENDS, url, str(script))
 
-    return Row(
+    yield Row(
         "upgrade of an empty database",
         "psycopg sends the snapshot in one execute()",
         1.5,

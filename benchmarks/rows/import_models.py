@@ -10,12 +10,12 @@ from benchmarks.bench import Bench
 from benchmarks.measure import Row, alternate, process
 
 
-def row(bench: Bench) -> Row | None:
+def rows(bench: Bench) -> Iterator[Row]:
     from diwa_schema.models import Base
 
     tables = Base.metadata.sorted_tables
     if not tables:
-        return None
+        return
     (bench.folder / "by_hand.py").write_text("\n".join(written(tables)))
     beside = {
         **os.environ,
@@ -26,7 +26,7 @@ def row(bench: Bench) -> Row | None:
         lambda: process("-c", "import diwa_schema.models; diwa_schema.models.Memory"),
         lambda: process("-c", "import by_hand", env=beside),
     )
-    return Row(
+    yield Row(
         "import diwa_schema.models, with its classes",
         f"sqlalchemy.orm and {len(tables)} classes by hand",
         1.2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -14,7 +16,7 @@ TESTS = 50  # in one measurement
 QUERY = sa.text("SELECT count(*) FROM organizations")
 
 
-def row(bench: Bench) -> Row:
+def rows(bench: Bench) -> Iterator[Row]:
     with bench.database() as url:
         diwa_schema.migrate(url)
         savepoints = Savepoints(url)
@@ -38,4 +40,4 @@ def row(bench: Bench) -> Row:
             samples = alternate(bench.rounds, lambda: timed(ours) / TESTS, lambda: timed(theirs) / TESTS)
         engine.dispose()
         savepoints.close()
-    return Row("a session for a test", "a savepoint and its rollback", 1.5, *samples)
+    yield Row("a session for a test", "a savepoint and its rollback", 1.5, *samples)

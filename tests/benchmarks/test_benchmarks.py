@@ -6,12 +6,17 @@ import sqlite3
 import sys
 from importlib import import_module
 
+import psycopg
 import pytest
 
+import diwa_schema
 from benchmarks import __main__ as benchmarks
-from benchmarks import growth, report
+from benchmarks import growth, recording, report
 from benchmarks.measure import FEWEST_ROUNDS, Row, Sample, alternate
+from diwa_schema.migrations.manifest import load
+from diwa_schema.runner.ecto import LAST
 from tests.fixtures_checkout import run
+from tests.fixtures_databases import database_name
 
 
 def test_both_things_are_measured_in_turn():
@@ -39,7 +44,7 @@ def test_a_row_says_whether_it_holds(at_most, said):
 
 @pytest.mark.parametrize("name", benchmarks.ROWS)
 def test_every_row_can_be_measured(name):
-    assert callable(import_module(f"benchmarks.rows.{name}").row)
+    assert callable(import_module(f"benchmarks.rows.{name}").rows)
 
 
 def test_rows_are_printed_and_a_missed_one_is_the_exit_code(server, capsys, monkeypatch):
@@ -48,6 +53,22 @@ def test_rows_are_printed_and_a_missed_one_is_the_exit_code(server, capsys, monk
     printed = capsys.readouterr().out
     assert "a session for a test" in printed
     assert code == int("**no**" in printed)
+
+
+@pytest.mark.usefixtures("owner_directory")
+def test_what_a_run_has_sent_does_the_same_through_psql(server, postgres, psql, tmp_path):
+    diwa_schema.migrate(postgres, LAST)
+    copy = server.create(database_name(), postgres.rpartition("/")[2])
+    text, count = recording.script(lambda: diwa_schema.migrate(postgres))
+    (tmp_path / "script.sql").write_text(text)
+    done = psql(copy, "-v", "ON_ERROR_STOP=1", "-f", str(tmp_path / "script.sql"))
+    assert done.returncode == 0, done.stderr
+    assert count > len(load().between(LAST, load().head)) * 5
+    assert diwa_schema.check(copy) == []
+    with psycopg.connect(postgres) as first, psycopg.connect(copy) as second:
+        for query in ("SELECT * FROM diwa_schema_version", "SELECT * FROM diwa_schema_ledger ORDER BY id"):
+            assert first.execute(query).fetchall() == second.execute(query).fetchall()
+    server.drop(copy.rpartition("/")[2])
 
 
 def test_a_longer_history_is_one_that_the_package_accepts(tmp_path):

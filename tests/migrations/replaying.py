@@ -73,6 +73,9 @@ class TestPace:
             raise Stopped
         return work(self.connection)
 
+    def look(self, work: Callable[[sa.Connection], T]) -> T:
+        return TestPace.long(self, work)
+
     def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
         done = 0
         while taken := self.short(lambda connection: work(connection, self.size)):

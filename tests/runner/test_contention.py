@@ -67,8 +67,8 @@ def test_exactly_one_of_many_processes_applies(launcher, database, where, proces
     assert "nothing to do" not in outcomes[winner].out
     assert all(f"is at {HEAD}: nothing to do" in outcome.out for outcome in losers)
     waited = sum("waiting for the migration lock, held by pid" in outcome.err for outcome in losers)
-    # The snapshot of a small file can be over before anybody else looks.
-    assert waited or where == EMPTY
+    # The snapshot of a small file can be over before anybody else looks; and on a starved machine, one of two runs.
+    assert waited or where == EMPTY or processes == 2
     if database.startswith("postgresql"):
         assert rows(
             database, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"

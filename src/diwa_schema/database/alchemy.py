@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
@@ -19,8 +20,14 @@ def connection_over(link: Link) -> Iterator[sa.Connection]:
 
     It is in autocommit mode: transactions belong to the link alone, so nothing in between can commit or lose one.
     """
+    # The schema has no hstore: without the option SQLAlchemy would ask each new connection for it.
+    options: dict[str, Any] = {"use_native_hstore": False} if link.dialect == "postgresql" else {}
     engine = sa.create_engine(
-        _NAMES[link.dialect], creator=lambda: link.raw, poolclass=StaticPool, isolation_level="AUTOCOMMIT"
+        _NAMES[link.dialect],
+        creator=lambda: link.raw,
+        poolclass=StaticPool,
+        isolation_level="AUTOCOMMIT",
+        **options,
     )
     connection = engine.connect()
     try:

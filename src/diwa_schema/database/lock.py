@@ -181,15 +181,21 @@ def _halves(key: int) -> tuple[int, int]:
     return unsigned >> 32, unsigned & 0xFFFFFFFF
 
 
-def fence(link: Link, schema: str) -> None:
+def fence(link: Link, schema: str, *calls: str) -> None:
     """Take the fence inside the open transaction of a revision; a second runner cannot pass it.
+
+    Args:
+        link: The connection of the transaction.
+        schema: The schema of the version table.
+        calls: What else to call in the same round trip, as SQL.
 
     Raises:
         MigrationLockLost: Another runner is inside a revision's transaction.
     """
     if link.dialect == "sqlite":
         return  # BEGIN IMMEDIATE is the fence
-    if not link.value("SELECT pg_try_advisory_xact_lock(%s::bigint)", (keys(schema)[1],)):
+    take = ", ".join(("pg_try_advisory_xact_lock(%s::bigint)", *calls))
+    if not link.value(f"SELECT {take}", (keys(schema)[1],)):
         raise lost(link.shown)
 
 

@@ -178,7 +178,8 @@ class Target:
             "keepalives_interval": 10,
             "keepalives_count": 3,
         } | {name: value for name, value in given.items() if name != "application_name"}
-        raw = psycopg.connect(**settings, autocommit=True)
+        # What a run sends it sends a few times, and after each change of a table the driver would prepare it anew.
+        raw = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
         return Link(raw, "postgresql", self.shown)
 
 

@@ -15,7 +15,7 @@ from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError
 from diwa_schema.migrations import steps
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.steps.indexes import build_index
-from diwa_schema.migrations.steps.pace import ground
+from diwa_schema.migrations.steps.pace import PACE, ground
 from diwa_schema.runner import plan
 from diwa_schema.runner.replay import ONE_AT_A_TIME, operations
 from diwa_schema.runner.settings import Report
@@ -108,7 +108,7 @@ def _run(runner: Runner, work: Callable[[Link], None]) -> Report:
             began, clock = ledger.now(), time.monotonic()
             with ONE_AT_A_TIME, connection_over(link) as connection:
                 pace = runner.pace(link, held, state.schema, connection)
-                with operations(connection, {"pace": pace}):
+                with operations(connection, {PACE: pace}):
                     work(link)
                 took = round((time.monotonic() - clock) * 1000)
                 pace.short(lambda _: ledger.record(link, run, [(None, None)], began, took))

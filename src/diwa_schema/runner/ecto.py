@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from diwa_schema.database.version import ECTO, read
+from diwa_schema.database.version import ECTO, State
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -26,12 +26,12 @@ class Keeper:
     active: bool
 
     @classmethod
-    def of(cls, link: Link, schema: str) -> Keeper:  # noqa: ARG003 - the table is found where unqualified names lead
+    def of(cls, state: State) -> Keeper:
         """Return the keeper of a database."""
         from diwa_schema.migrations.manifest import load
 
         known = {int(revision) for revision in load().ids if revision <= LAST}
-        return cls(bool(known & set(read(link).ecto or ())))
+        return cls(bool(known & set(state.ecto or ())))
 
     def record(self, link: Link, revision: str, *, applied: bool) -> None:
         """Record a revision as applied, or take its record away, inside the caller's transaction."""

@@ -115,6 +115,10 @@ class Pace:
         with self._session_timeouts(lock=0, statement=milliseconds):
             return work(self._connection)
 
+    def look(self, work: Callable[[sa.Connection], T]) -> T:
+        """Read what a step has to know: nobody waits for that, and it is no reason to prove the lock."""
+        return work(self._connection)
+
     def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
         """Run work in short transactions of so many rows until none is left.
 
@@ -148,12 +152,12 @@ class Pace:
             if self._link.dialect == "sqlite":
                 return work(self._connection)
             lock = self._lock_timeout(attempt)
-            self._limit(lock, timeout or self._settings.strong_timeout)
-            fence(self._link, self._schema)
+            limits = self._limits(lock, timeout or self._settings.strong_timeout)
+            fence(self._link, self._schema, *_calls(limits, local=True))
             with self._one_stall(lock):
                 return work(self._connection)
 
-    def _limit(self, lock: float, timeout: float) -> None:
+    def _limits(self, lock: float, timeout: float) -> dict[str, float]:
         limits = {
             "lock_timeout": lock,
             "statement_timeout": timeout * 1000,
@@ -163,7 +167,7 @@ class Pace:
             limits["transaction_timeout"] = 0
         if self._deadlock_timeout:
             limits["deadlock_timeout"] = lock * 0.4
-        _set(self._link, limits, local=True)
+        return limits
 
     def _lock_timeout(self, attempt: int) -> float:
         """Return milliseconds: half of the stall at first, never more than all of it but in an allowed long try."""
@@ -271,11 +275,14 @@ _MAY_SET_DEADLOCK_TIMEOUT = "SELECT has_parameter_privilege('deadlock_timeout', 
 
 
 def _set(link: Link, limits: dict[str, float], *, local: bool) -> None:
-    calls = ", ".join(
+    link.row(f"SELECT {', '.join(_calls(limits, local=local))}")
+
+
+def _calls(limits: dict[str, float], *, local: bool) -> list[str]:
+    return [
         f"set_config('{name}', '{max(int(value), 0)}ms', {str(local).lower()})"
         for name, value in limits.items()
-    )
-    link.row(f"SELECT {calls}")
+    ]
 
 
 def _pause(attempt: int) -> float:

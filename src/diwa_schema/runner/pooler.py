@@ -39,7 +39,7 @@ def _direct(link: Link) -> bool:
 
 
 def _changes(first: Link, second: Link) -> bool:
-    # No two statements are alike, so that the driver prepares none: its name would be unknown elsewhere.
+    # No two statements are alike, so that a caller's connection prepares none: its name would be unknown elsewhere.
     token = uuid.uuid4()
     look = f"SELECT current_setting('{_SETTING}', true) = '{token}'"
     first.row(f"SELECT set_config('{_SETTING}', '{token}', false)")

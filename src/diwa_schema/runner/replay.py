@@ -16,9 +16,10 @@ from alembic.runtime.migration import MigrationContext
 from diwa_schema.database import ledger, version
 from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
-from diwa_schema.database.lock import AdvisoryLock, fenced
+from diwa_schema.database.lock import AdvisoryLock, fenced, lost
 from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, MigrationLockLost, NotPersisted
 from diwa_schema.migrations.manifest import load as load_manifest
+from diwa_schema.migrations.steps.pace import PACE, STEPS
 from diwa_schema.runner import ecto
 from diwa_schema.runner.pace import Pace, describe_error
 from diwa_schema.runner.plan import Plan
@@ -43,17 +44,20 @@ class Replay:
         runner: What every run works with.
         link: The connection that changes are made on.
         held: The migration lock.
-        schema: The schema of the version table.
+        state: Where the database stands.
         run: What the ledger's entries have in common.
     """
 
-    def __init__(self, runner: Runner, link: Link, held: MigrationLock, schema: str, run: ledger.Run) -> None:
+    def __init__(
+        self, runner: Runner, link: Link, held: MigrationLock, state: version.State, run: ledger.Run
+    ) -> None:
         self._runner = runner
         self._link = link
         # The ledger's "started" is committed apart from the revision, so that it survives a rollback.
         self._journal = held.link if isinstance(held, AdvisoryLock) else link
         self._held = held
-        self._schema = schema
+        self._schema = state.schema
+        self._keeper = ecto.Keeper.of(state)
         self._run = run
         self._shown = runner.target.shown
         self._progress = runner.progress
@@ -65,47 +69,52 @@ class Replay:
             DiwaSchemaError: A revision failed; those before it stay applied, the failed one is rolled back.
         """
         done = []
-        with ONE_AT_A_TIME, connection_over(self._link) as connection:
-            keeper = ecto.Keeper.of(self._link, self._schema)
+        with (
+            ONE_AT_A_TIME,
+            connection_over(self._link) as connection,
+            operations(connection, {}) as context,
+        ):
             for number, revision in enumerate(plan.revisions, 1):
                 self._progress.revision(f"{revision.revision} {revision.slug}", number, len(plan.revisions))
                 pace = self._runner.pace(self._link, self._held, self._schema, connection)
-                done.append(self._one(plan, revision, connection, pace, keeper))
+                done.append(self._one(plan, revision, context, pace))
                 self._progress.done(f"{revision.revision} {revision.slug}", done[-1].milliseconds)
         return tuple(done)
 
-    def _one(
-        self, plan: Plan, revision: Revision, connection: sa.Connection, pace: Pace, keeper: ecto.Keeper
-    ) -> Applied:
-        self._held.prove()
-        entry = ledger.started(self._journal, self._run, revision.revision, revision.sha256)
+    def _one(self, plan: Plan, revision: Revision, context: MigrationContext, pace: Pace) -> Applied:
+        entry = self._started(revision)
         began = time.monotonic()
         try:
             module = load(revision)
             work = module.upgrade if plan.direction == "upgrade" else module.downgrade
             if revision.transactional:
-                pace.short(lambda sa_: self._whole(plan, revision, sa_, work, entry, began, pace, keeper))
+                pace.short(lambda _: self._whole(plan, revision, work, entry, began, pace))
             else:
-                _single_step(revision, connection, work, module.upgrade, pace)
-                pace.short(lambda _: self._record(plan, revision, entry, began, pace, keeper))
+                _single_step(revision, context, work, module.upgrade, pace)
+                pace.short(lambda _: self._record(plan, revision, entry, began, pace))
         except Exception as error:
             self._journal_failure(entry, error, pace.lock_waits)
             raise self._explained(error, revision) from error
         return Applied(revision.revision, revision.slug, _since(began), pace.lock_waits)
 
+    def _started(self, revision: Revision) -> int:
+        try:
+            return ledger.started(self._journal, self._run, revision.revision, revision.sha256)
+        except Exception as error:
+            if isinstance(self._held, AdvisoryLock) and is_driver_error(error) and connection_lost(error):
+                raise lost(self._shown) from error
+            raise
+
     def _whole(
         self,
         plan: Plan,
         revision: Revision,
-        connection: sa.Connection,
         work: Callable[[], None],
         entry: int,
         began: float,
         pace: Pace,
-        keeper: ecto.Keeper,
     ) -> None:
-        with operations(connection, {}):
-            work()
+        work()
         if not fenced(self._link, self._schema):
             raise MigrationFailed(
                 f"Revision {revision.revision} ({revision.slug}) ended the transaction that it runs in.",
@@ -114,11 +123,9 @@ class Replay:
                 f" {self._shown}.",
                 revision=revision.revision,
             )
-        self._record(plan, revision, entry, began, pace, keeper)
+        self._record(plan, revision, entry, began, pace)
 
-    def _record(
-        self, plan: Plan, revision: Revision, entry: int, began: float, pace: Pace, keeper: ecto.Keeper
-    ) -> None:
+    def _record(self, plan: Plan, revision: Revision, entry: int, began: float, pace: Pace) -> None:
         up = plan.direction == "upgrade"
         before, after = revision.down_revision, revision.revision
         if not up:
@@ -130,7 +137,7 @@ class Replay:
                 untouched=f"Revision {revision.revision} was rolled back.",
                 next_step="Type: diwa-schema status",
             )
-        keeper.record(self._link, revision.revision, applied=up)
+        self._keeper.record(self._link, revision.revision, applied=up)
         ledger.applied(self._link, entry, _since(began), pace.lock_waits)
 
     def _journal_failure(self, entry: int, error: BaseException, lock_waits: int) -> None:
@@ -183,15 +190,18 @@ def load(revision: Revision) -> ModuleType:
 
 def _single_step(
     revision: Revision,
-    connection: sa.Connection,
+    context: MigrationContext,
     work: Callable[[], None],
     upgrade: Callable[[], None],
     pace: Pace,
 ) -> None:
     # On the way back there may be nothing to do.
     steps: list[str] = []
-    with operations(connection, {"pace": pace, "steps": steps}):
+    context.opts |= {PACE: pace, STEPS: steps}
+    try:
         work()
+    finally:
+        del context.opts[PACE], context.opts[STEPS]
     if len(steps) > 1 or (work is upgrade and not steps):
         raise MigrationFailed(
             f"Revision {revision.revision} is declared as not transactional and ran {len(steps)} steps, not one.",

@@ -55,12 +55,13 @@ class Runner:
     def upgrade(self, revision: str) -> Report:
         """Bring the database up to a revision."""
         history = manifests.load()
+        installed = integrity.installed(history)
 
         def decide(state: version.State, link: Link) -> Plan:
             decided = planning.upgrade(
                 state, history, revision, self.target.shown, replay=self.settings.replay
             )
-            integrity.verify(link, state, history)
+            integrity.verify(link, state, history, installed)
             return self._within_stall(decided, link, state)
 
         return self._run(decide)
@@ -242,7 +243,7 @@ class Runner:
         from diwa_schema.runner.replay import Replay
 
         create_bookkeeping(link, state)
-        return Replay(self, link, held, state.schema, run).run(decided)
+        return Replay(self, link, held, state, run).run(decided)
 
 
 def create_bookkeeping(link: Link, state: version.State) -> None:

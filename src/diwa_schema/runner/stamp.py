@@ -54,7 +54,7 @@ def stamp(runner: Runner, name: str, *, force: bool) -> Report:
             def work(_: object) -> None:
                 link.execute(f"DELETE FROM {version.VERSION}")
                 version.advance(link, None, revision, history.floor(revision))
-                keeper = ecto.Keeper.of(link, state.schema)
+                keeper = ecto.Keeper.of(state)
                 for step in history:
                     keeper.record(link, step.revision, applied=step.revision <= revision)
                 entries = [(step.revision, step.sha256) for step in steps]

@@ -61,9 +61,13 @@ class Replacement:
         """The table and the function that note which rows were written meanwhile."""
         return f"diwa_schema_note_{self.table}"
 
+    def begun(self, connection: sa.Connection) -> bool:
+        """Tell whether the new column stands beside the old one."""
+        return self.new in lookup.column_types(connection, self.table)
+
     def prepare(self, connection: sa.Connection, *, live: bool) -> None:
         """Add the new column, and begin to note what is written to the old one, in one transaction."""
-        if self.new in lookup.column_types(connection, self.table):
+        if self.begun(connection):
             return
         table = qualified(connection, self.table)
         connection.execute(
@@ -141,7 +145,7 @@ class Replacement:
 
     def abandon(self, connection: sa.Connection) -> None:
         """Take away what an interrupted replacement left beside the column."""
-        if self.new not in lookup.column_types(connection, self.table):
+        if not self.begun(connection):
             return
         self._stop_noting(connection)
         connection.execute(

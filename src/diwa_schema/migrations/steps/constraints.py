@@ -92,10 +92,10 @@ def set_not_null(table: str, column: str) -> None:
 
 
 def _set_not_null(on: Ground, table: str, column: str) -> None:
-    if on.pace.long(lambda connection: lookup.is_not_null(connection, table, column)):
+    if on.pace.look(lambda connection: lookup.is_not_null(connection, table, column)):
         return
     name = f"diwa_schema_{column}_not_null"[:63]
-    quoted = on.pace.long(lambda connection: lookup.quoted(connection, column))
+    quoted = on.pace.look(lambda connection: lookup.quoted(connection, column))
     _add(
         name,
         table,
@@ -116,7 +116,7 @@ def _add(name: str, table: str, add: Add) -> None:
         add(op, False)  # type: ignore[arg-type]  # the module offers what the class does
         return
     on = ground()
-    valid = on.pace.long(lambda connection: lookup.constraint_valid(connection, table, name))
+    valid = on.pace.look(lambda connection: lookup.constraint_valid(connection, table, name))
     if valid is None:
         on.pace.short(lambda connection: add(operations(connection), on.live))
     if valid or (valid is None and not on.live):

@@ -38,9 +38,10 @@ def retype_embedding(table: str, to: Kind) -> None:
         op.execute(_to_vector_later(table) if to == "vector" else _to_bytes_later(table))
         return
     on = ground()
-    if to == "vector":
+    target = on.pace.look(lambda connection: _target(connection, to))
+    if target is None:
         on.pace.short(lambda _: vector.create_vector_extension())
-    target = on.pace.long(lambda connection: _target(connection, to))
+        target = on.pace.look(lambda connection: _target(connection, to))
     if target is not None:
         Retyping(on, Replacement(table, COLUMN, target), to).run()
 

@@ -136,7 +136,7 @@ def build_index(on: Ground, name: str, build: Build) -> None:
         if on.live:
             _remove(on, name)
         raise
-    built = on.pace.long(lambda connection: lookup.index_state(connection, name))
+    built = on.pace.look(lambda connection: lookup.index_state(connection, name))
     if built is None or not built.valid:
         raise MigrationFailed(
             f"Index {name} was built and is not valid.",
@@ -191,7 +191,7 @@ def _remove(on: Ground, name: str) -> None:
 def _settled(pace: Pace, name: str) -> lookup.IndexState | None:
     """Return the state of an index once no other server process is building it."""
     while True:
-        found = pace.long(lambda connection: lookup.index_state(connection, name))
+        found = pace.look(lambda connection: lookup.index_state(connection, name))
         if found is None or not found.builders:
             return found
         pids = ", ".join(map(str, found.builders))
@@ -200,7 +200,7 @@ def _settled(pace: Pace, name: str) -> lookup.IndexState | None:
 
 
 def _refuse_other(pace: Pace, name: str, wanted: lookup.IndexState) -> None:
-    found = pace.long(lambda connection: lookup.index_state(connection, name))
+    found = pace.look(lambda connection: lookup.index_state(connection, name))
     if found is None:
         return
     if (found.table, found.columns, found.unique) != (wanted.table, wanted.columns, wanted.unique):

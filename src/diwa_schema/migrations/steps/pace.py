@@ -32,7 +32,11 @@ class Pace(Protocol):
         ...
 
     def long(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run work outside a transaction and without a lock_timeout: index builds, validations, lookups."""
+        """Run work outside a transaction and without a lock_timeout: index builds and validations."""
+        ...
+
+    def look(self, work: Callable[[sa.Connection], T]) -> T:
+        """Read what a step has to know before it changes anything."""
         ...
 
     def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
@@ -60,6 +64,10 @@ class Plain:
 
     def long(self, work: Callable[[sa.Connection], T]) -> T:
         """Run work now."""
+        return work(self._connection)
+
+    def look(self, work: Callable[[sa.Connection], T]) -> T:
+        """Read now."""
         return work(self._connection)
 
     def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:

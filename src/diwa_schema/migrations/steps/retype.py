@@ -47,13 +47,14 @@ class Retyping:
     def run(self) -> None:
         """Change the column unless it is of that kind, and leave nothing beside it."""
         pace, replacement = self.on.pace, self.replacement
-        kind = pace.long(self._kind)
+        kind = pace.look(self._kind)
         if kind == plain_name(replacement.type):
-            pace.short(lambda connection: abandon(connection, replacement.table))
+            if pace.look(lambda connection: _interrupted(connection, replacement)):
+                pace.short(lambda connection: abandon(connection, replacement.table))
         else:
-            pace.long(replacement.refuse_dependents)
+            pace.look(replacement.refuse_dependents)
             pace.short(self._prepare)
-            total = pace.long(lambda connection: lookup.estimated_rows(connection, replacement.table))
+            total = pace.look(lambda connection: lookup.estimated_rows(connection, replacement.table))
             pace.batches(self._convert_next, total, f"{replacement.table}.{COLUMN} to {self.to}")
             self._swap()
         if self.to == "bytes":
@@ -194,7 +195,7 @@ class Retyping:
         """Put the new column in place, once so little is left to take over that the swap can do it."""
         pace = self.on.pace
         for _ in range(_ROUNDS):
-            indexes = pace.long(self.replacement.indexes)
+            indexes = pace.look(self.replacement.indexes)
             for index in indexes:
                 build_index(self.on, index.built, _builder(index))
             self._catch_up_once()
@@ -249,6 +250,11 @@ def abandon(connection: sa.Connection, table: str) -> None:
     Replacement(table, COLUMN, "").abandon(connection)
     for to in ("vector", "bytes"):
         position.end(connection, _name(table, to))
+
+
+def _interrupted(connection: sa.Connection, replacement: Replacement) -> bool:
+    """Tell whether there is something for `abandon` to take away."""
+    return replacement.begun(connection) or lookup.table_exists(connection, position.TABLE)
 
 
 def plain_name(kind: str) -> str:
