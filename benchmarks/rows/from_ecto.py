@@ -30,8 +30,8 @@ def rows(bench: Bench) -> Iterator[Row]:
         def measure(run: Callable[[str], float], script: Path, against: str, *, at_most: float | None) -> Row:
             ours = partial(on_a_copy, bench, template, run)
             theirs = partial(on_a_copy, bench, template, partial(sent, psql, script))
-            how = "" if run is in_process else ", whole process"
-            return Row(f"{what}{how}", against, at_most, *alternate(bench.rounds, ours, theirs))
+            how = "by migrate() in a running program" if run is in_process else "whole process"
+            return Row(f"{what}, {how}", against, at_most, *alternate(bench.rounds, ours, theirs))
 
         yield measure(in_process, same, f"the same {count} statements through psql", at_most=1.2)
         yield measure(in_process, printed, "what `upgrade --sql` prints, through psql", at_most=None)
