@@ -455,6 +455,13 @@ def test_without_pgvector_bytes_stay_bytes(before: sa.Connection):
     assert embeddings(before) == found_bytes()
 
 
+def test_where_the_server_has_pgvector_by_now_it_is_created_first(before: sa.Connection):
+    before.exec_driver_sql("DROP EXTENSION vector CASCADE")
+    paced(before, to_vector)
+    assert kind(before) == "vector(1536)"
+    check_vectors(before, dict(found_bytes()))
+
+
 def test_pgvector_in_a_schema_off_the_search_path_is_found(before: sa.Connection):
     before.exec_driver_sql("CREATE SCHEMA elsewhere")
     before.exec_driver_sql("ALTER EXTENSION vector SET SCHEMA elsewhere")

@@ -71,6 +71,19 @@ def test_a_lock_that_is_lost_stops_the_run_before_the_next_batch(launcher, postg
     assert value(postgres, "SELECT count(*) FROM memories WHERE extra IS NULL") == 0
 
 
+@pytest.mark.parametrize("match", [r"^INSERT INTO diwa_schema_ledger", "FROM pg_index i JOIN pg_class"])
+def test_a_lock_that_is_lost_stops_the_run_before_it_builds_an_index(launcher, postgres, match):
+    assert launcher.run("upgrade", manifest.load().ids[-2], "--url", postgres).code == 0
+    run = launcher.start("upgrade", "--url", postgres, how="pause", match=match, at=1).pauses()
+    terminate(postgres, LOCK)
+    stopped = run.go().wait()
+    assert stopped.code == 6, stopped.out
+    assert "The migration lock" in stopped.err
+    assert "was lost" in stopped.err
+    assert value(postgres, "SELECT to_regclass('context_registry_context_id_index') IS NULL")
+    assert launcher.run("upgrade", "--url", postgres).code == 0
+
+
 def test_a_lock_file_that_is_replaced_stops_the_run(launcher, sqlite, tmp_path):
     run = launcher.start(
         "upgrade", "--url", sqlite, "--replay", how="pause", match="CREATE TABLE plans", at=1
