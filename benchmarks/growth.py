@@ -100,7 +100,10 @@ def _upgrade(url: str, env: Mapping[str, str]) -> float:
 def longer(folder: Path, count: int) -> Path:
     """Copy the package into a folder with revisions added that do nothing, until it has so many; return the folder."""
     package = Path(str(diwa_schema.__file__)).parent
-    copy = Path(shutil.copytree(package, folder / "diwa_schema"))
+    # Compiled modules come and go while other processes use the package.
+    copy = Path(
+        shutil.copytree(package, folder / "diwa_schema", ignore=shutil.ignore_patterns("__pycache__"))
+    )
     path = copy / "migrations" / "manifest.json"
     document = json.loads(path.read_text())
     entries = document["revisions"]

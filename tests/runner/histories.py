@@ -49,7 +49,9 @@ def extended(folder: Path, *upgrades: str) -> Path:
     """
     installed = manifest.load()
     folder.mkdir(exist_ok=True)
-    shutil.copytree(manifest.VERSIONS, folder / "versions", dirs_exist_ok=True)
+    # Compiled modules come and go while other tests use the package.
+    sources = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(manifest.VERSIONS, folder / "versions", dirs_exist_ok=True, ignore=sources)
     revisions = list(installed.revisions)
     for number, upgrade in enumerate(upgrades):
         revisions.append(_write(folder / "versions", FIRST + number, revisions[-1].revision, upgrade))
