@@ -104,7 +104,7 @@ class Pace:
             attempt += 1
 
     def long(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run work outside a transaction and without a lock_timeout: index builds and validations only.
+        """Run work outside a transaction and without a lock_timeout: index builds, validations and counts only.
 
         Such a statement waits without making anybody else wait; a lock_timeout would leave an invalid index.
         """

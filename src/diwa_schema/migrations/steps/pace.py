@@ -32,7 +32,7 @@ class Pace(Protocol):
         ...
 
     def long(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run work outside a transaction and without a lock_timeout: index builds and validations."""
+        """Run work outside a transaction and without a lock_timeout: index builds, validations, counts of rows."""
         ...
 
     def look(self, work: Callable[[sa.Connection], T]) -> T:
