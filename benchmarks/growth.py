@@ -14,7 +14,7 @@ from benchmarks import large, plain_alembic, report
 from benchmarks.bench import Bench
 from benchmarks.measure import Sample, process
 from diwa_schema.migrations import manifest
-from diwa_schema.runner.settings import Settings
+from diwa_schema.run.settings import Settings
 
 MEMORIES = (10_000, 100_000, 1_000_000)
 REVISIONS = (35, 350, 3_500)

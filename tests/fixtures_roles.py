@@ -15,8 +15,8 @@ import pytest
 from psycopg import sql
 
 import diwa_schema
-from diwa_schema.database.role_names import RoleNames
-from diwa_schema.database.roles import Roles
+from diwa_schema.roles.difference import Roles
+from diwa_schema.roles.names import RoleNames
 from tests.fixtures_checkout import run
 from tests.fixtures_server import wheel_programs
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.runner.launcher import Launcher
+from tests.run.launcher import Launcher
 
 MEASURED = "measured"
 

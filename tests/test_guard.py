@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diwa_schema.errors import Blocked
-from diwa_schema.guard import (
+from diwa_schema.guard.verdict import (
     EMBEDDED,
     IN_MEMORY,
     OWN_DATABASE,
@@ -243,7 +243,7 @@ def test_asking_is_light():
     modules = "sqlalchemy", "alembic", "psycopg", "rich", "subprocess", "importlib.metadata", "argparse"
     code = f"""
 import sys
-from diwa_schema.guard import Operation, ask
+from diwa_schema.guard.verdict import Operation, ask
 ask(Operation.UPGRADE, repo="diwa-cloud")
 assert "diwa_schema.guard" in sys.modules
 sys.exit(", ".join(set({modules!r}) & set(sys.modules)) or None)

@@ -9,7 +9,7 @@ from benchmarks.bench import Bench
 from benchmarks.measure import Row, alternate, process
 from benchmarks.rows.fresh import upgrade
 from diwa_schema.database.target import Target
-from diwa_schema.runner import snapshot
+from diwa_schema.run import snapshot
 
 SENDS = "import sys, psycopg; psycopg.connect(sys.argv[1], autocommit=True).execute(open(sys.argv[2]).read())"
 

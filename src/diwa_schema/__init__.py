@@ -64,21 +64,21 @@ if TYPE_CHECKING:
     from diwa_schema.api import (
         unprotect as unprotect,
     )
-    from diwa_schema.current import ensure_current as ensure_current
+    from diwa_schema.doctor.finding import Finding as Finding
+    from diwa_schema.doctor.startup import ensure_current as ensure_current
+    from diwa_schema.doctor.status import Status as Status
     from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
-    from diwa_schema.health.finding import Finding as Finding
-    from diwa_schema.runner.settings import Report as Report
-    from diwa_schema.runner.settings import Settings as Settings
-    from diwa_schema.standing import Status as Status
+    from diwa_schema.run.settings import Report as Report
+    from diwa_schema.run.settings import Settings as Settings
 
     __version__: str
 
 _HOMES = {
     "DiwaSchemaError": "errors",
-    "Finding": "health.finding",
-    "Report": "runner.settings",
-    "Settings": "runner.settings",
-    "Status": "standing",
+    "Finding": "doctor.finding",
+    "Report": "run.settings",
+    "Settings": "run.settings",
+    "Status": "doctor.status",
     "adopt": "api",
     "check": "api",
     "doctor": "api",
@@ -88,7 +88,7 @@ _HOMES = {
     "enable_index": "api",
     "enable_vector": "api",
     "examine": "api",
-    "ensure_current": "current",
+    "ensure_current": "doctor.startup",
     "history": "api",
     "migrate": "api",
     "plan": "api",

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from diwa_schema.api import downgrade, migrate
-from diwa_schema.catalog import check
-from diwa_schema.catalog.document import dumps
-from diwa_schema.catalog.model import Catalog
-from diwa_schema.catalog.read import read
 from diwa_schema.database.link import Link
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
+from diwa_schema.drift import check
+from diwa_schema.drift.document import dumps
+from diwa_schema.drift.model import Catalog
+from diwa_schema.drift.read import read
 from diwa_schema.migrations import manifest
-from diwa_schema.runner import snapshot
-from diwa_schema.runner.settings import Settings
+from diwa_schema.run import snapshot
+from diwa_schema.run.settings import Settings
 
 
 def document(release: str | None = None) -> dict[str, Any]:

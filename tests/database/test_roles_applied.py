@@ -8,7 +8,6 @@ import pytest
 
 import diwa_schema
 from diwa_schema.database import lock
-from diwa_schema.database.role_names import RoleNames
 from diwa_schema.database.target import Target
 from diwa_schema.errors import (
     Blocked,
@@ -19,6 +18,7 @@ from diwa_schema.errors import (
     UsageError,
 )
 from diwa_schema.migrations.manifest import load
+from diwa_schema.roles.names import RoleNames
 from tests.fixtures_roles import CHANGES, name_of
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import diwa_schema
-from diwa_schema.catalog.compare import compare
-from diwa_schema.catalog.model import Catalog, Table
-from diwa_schema.catalog.read import read
 from diwa_schema.database.target import Target
 from diwa_schema.database.version import ECTO
+from diwa_schema.drift.compare import compare
+from diwa_schema.drift.model import Catalog, Table
+from diwa_schema.drift.read import read
 from diwa_schema.migrations.manifest import load
-from tests.catalog import upstream
+from tests.drift import upstream
 from tests.fixtures_server import Server
 
 pytestmark = pytest.mark.usefixtures("owner_directory")

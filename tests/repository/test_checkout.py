@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from diwa_schema.repository.evidence import collect
-from diwa_schema.repository.roles import Role
+from diwa_schema.guard.evidence import collect
+from diwa_schema.guard.role import Role
 
 from .places import checkout, git, names, role
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from diwa_schema.repository.evidence import app_in, collect
-from diwa_schema.repository.roles import Role, name_of, weigh
+from diwa_schema.guard.evidence import app_in, collect
+from diwa_schema.guard.role import Role, name_of, weigh
 
 from .places import checkout, names, project, role
 
@@ -229,7 +229,7 @@ def test_collecting_is_light():
     modules = "importlib.metadata", "subprocess", "sqlalchemy", "alembic", "psycopg", "rich"
     code = f"""
 import sys
-from diwa_schema.repository.evidence import collect
+from diwa_schema.guard.evidence import collect
 assert collect("diwa-cloud")
 sys.exit(", ".join(set({modules!r}) & set(sys.modules)) or None)
 """

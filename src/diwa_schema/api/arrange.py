@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diwa_schema import guard
 from diwa_schema.api.request import reading, runner_for
-from diwa_schema.runner.settings import Progress, Report, Settings
+from diwa_schema.guard import verdict as guard
+from diwa_schema.run.settings import Progress, Report, Settings
 
 if TYPE_CHECKING:
-    from diwa_schema.database.roles import Roles
     from diwa_schema.database.target import Database
+    from diwa_schema.roles.difference import Roles
 
 
 def enable_vector(
@@ -37,7 +37,7 @@ def enable_vector(
         DatabaseRefused: It has no pgvector and cannot get it, or is not at head; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.runner import convert
+    from diwa_schema.run.verbs import convert
 
     operation = guard.Operation.CONVERT
     return convert.enable_vector(
@@ -72,7 +72,7 @@ def enable_index(
         PermissionMissing: Its extension is absent, and the role cannot create it; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.runner import convert
+    from diwa_schema.run.verbs import convert
 
     operation = guard.Operation.CONVERT
     runner = runner_for(operation, database, None, repo, allow_core_migration, settings, progress)
@@ -105,7 +105,7 @@ def disable_index(
         UsageError: There is no optional index of that name.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.runner import convert
+    from diwa_schema.run.verbs import convert
 
     operation = guard.Operation.CONVERT
     runner = runner_for(operation, database, None, repo, allow_core_migration, settings, progress)
@@ -124,7 +124,7 @@ def protect(database: Database | None = None, *, reason: str | None = None, repo
         Blocked: The repository is not the owner.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.runner import protection
+    from diwa_schema.run.verbs import protection
 
     protection.protect(runner_for(guard.Operation.PROTECT, database, None, repo, None, None, None), reason)
 
@@ -140,7 +140,7 @@ def unprotect(database: Database | None = None, *, repo: str | None = None) -> N
         Blocked: The repository is not the owner.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.runner import protection
+    from diwa_schema.run.verbs import protection
 
     protection.unprotect(runner_for(guard.Operation.UNPROTECT, database, None, repo, None, None, None))
 
@@ -189,8 +189,8 @@ def roles(  # noqa: PLR0913 - all by name
         PermissionMissing: The connection may not do all of it; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.database.role_names import RoleNames
-    from diwa_schema.runner import roles as run
+    from diwa_schema.roles.names import RoleNames
+    from diwa_schema.run.verbs import roles as run
 
     names = RoleNames(owner, app, reader)
     if not apply:

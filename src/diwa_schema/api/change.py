@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diwa_schema import guard
 from diwa_schema.api.request import Embedded, runner_for
-from diwa_schema.runner.settings import Progress, Report, Settings
+from diwa_schema.guard import verdict as guard
+from diwa_schema.run.settings import Progress, Report, Settings
 
 if TYPE_CHECKING:
     from diwa_schema.database.target import Database
@@ -120,7 +120,7 @@ def stamp(
         DatabaseRefused: The database is empty, or lacks tables or columns of the revision; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.runner.stamp import stamp as run
+    from diwa_schema.run.verbs.stamp import stamp as run
 
     operation = guard.Operation.STAMP
     runner = runner_for(operation, database, embedded, repo, allow_core_migration, settings, progress)
@@ -157,7 +157,7 @@ def adopt(
         SchemaEmpty: There is nothing to take over.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.runner.adopt import adopt as run
+    from diwa_schema.run.adopt.takeover import adopt as run
 
     operation = guard.Operation.ADOPT
     runner = runner_for(operation, database, embedded, repo, allow_core_migration, settings, progress)
@@ -191,7 +191,7 @@ def drop(
         UsageError: The tables have rows and `confirm` is not the database's name; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.runner.drop import drop as run
+    from diwa_schema.run.verbs.drop import drop as run
 
     runner = runner_for(guard.Operation.DROP, database, embedded, repo, None, settings, progress)
     return run(runner, confirm)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema import guard
 from diwa_schema.api.request import Embedded, reading, target_of
+from diwa_schema.guard import verdict as guard
 
 if TYPE_CHECKING:
-    from diwa_schema.catalog.difference import Difference
     from diwa_schema.database.target import Database
-    from diwa_schema.health.finding import Finding
-    from diwa_schema.runner.adopt import Adoption
-    from diwa_schema.runner.plan import Plan
-    from diwa_schema.standing import Status
+    from diwa_schema.doctor.finding import Finding
+    from diwa_schema.doctor.status import Status
+    from diwa_schema.drift.difference import Difference
+    from diwa_schema.run.adopt.takeover import Adoption
+    from diwa_schema.run.plan import Plan
 
 
 def status(database: Database | None = None, *, embedded: Embedded = None) -> Status:
@@ -27,7 +27,7 @@ def status(database: Database | None = None, *, embedded: Embedded = None) -> St
         UsageError: The database cannot be understood.
         DatabaseUnreachable: There is no connection.
     """
-    from diwa_schema import standing
+    from diwa_schema.doctor import status as standing
 
     with reading(database, embedded) as link:
         return standing.read(link)
@@ -48,7 +48,7 @@ def check(database: Database | None = None, *, embedded: Embedded = None) -> lis
         PermissionMissing: It is below head, and the role may not create the schema to compare with.
         DatabaseUnreachable: There is no connection.
     """
-    from diwa_schema.catalog.check import check as run
+    from diwa_schema.drift.check import check as run
 
     with reading(database, embedded) as link:
         return list(run(link))
@@ -74,9 +74,9 @@ def plan(
     """
     from diwa_schema.database import version
     from diwa_schema.migrations.manifest import load
-    from diwa_schema.runner import plan as planning
-    from diwa_schema.runner import stalls
-    from diwa_schema.runner.settings import Settings
+    from diwa_schema.run import plan as planning
+    from diwa_schema.run import stalls
+    from diwa_schema.run.settings import Settings
 
     with reading(database, embedded) as link:
         state = version.read(link)
@@ -115,7 +115,7 @@ def examine(database: Database | None = None, *, embedded: Embedded = None) -> A
         DatabaseUnreachable: There is no connection.
     """
     from diwa_schema.database import version
-    from diwa_schema.runner.adopt import examine as run
+    from diwa_schema.run.adopt.takeover import examine as run
 
     with reading(database, embedded) as link:
         return run(link, version.read(link))
@@ -140,7 +140,7 @@ def doctor(
         DatabaseUnreachable: There is no connection.
         DatabaseRefused: What is there cannot be read at all.
     """
-    from diwa_schema.health.doctor import examine
+    from diwa_schema.doctor.checks import examine
 
     verdict = guard.examine(guard.Operation.UPGRADE, repo=repo)
     return examine(target_of(database, embedded), verdict.role, verdict.repository)

@@ -7,19 +7,19 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diwa_schema import guard
 from diwa_schema.database import url as urls
 from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.database.target import Target
 from diwa_schema.errors import UsageError
-from diwa_schema.runner.settings import Progress, Settings, Silence
+from diwa_schema.guard import verdict as guard
+from diwa_schema.run.settings import Progress, Settings, Silence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from diwa_schema.database.link import Link
     from diwa_schema.database.target import Database
-    from diwa_schema.runner.run import Runner
+    from diwa_schema.run.session import Runner
 
 Embedded = bool | str | PathLike[str] | None
 
@@ -56,7 +56,7 @@ def runner_for(
         Blocked: The guard refused.
         UsageError: The database cannot be understood.
     """
-    from diwa_schema.runner.run import Runner
+    from diwa_schema.run.session import Runner
 
     target = target_of(database, embedded)
     verdict = guard.ask(

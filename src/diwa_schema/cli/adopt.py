@@ -10,7 +10,7 @@ from diwa_schema.cli.command import Commands, Result, add
 from diwa_schema.cli.progress import reported
 
 if TYPE_CHECKING:
-    from diwa_schema.runner.adopt import Adoption
+    from diwa_schema.run.adopt.takeover import Adoption
 
 
 def register(commands: Commands) -> None:

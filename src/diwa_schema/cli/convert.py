@@ -32,7 +32,7 @@ def _enable_vector(args: argparse.Namespace) -> Result:
 
 def _index(args: argparse.Namespace) -> Result:
     from diwa_schema.api import disable_index, enable_index
-    from diwa_schema.catalog.optional import OPTIONAL
+    from diwa_schema.drift.optional import OPTIONAL
 
     if args.action == "list":
         listed = [{"name": one.index.name, "table": one.table, "serves": one.serves} for one in OPTIONAL]

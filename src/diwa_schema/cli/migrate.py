@@ -10,7 +10,7 @@ from diwa_schema.cli.command import Commands, Result, add
 from diwa_schema.cli.progress import reported
 
 if TYPE_CHECKING:
-    from diwa_schema.runner.settings import Report
+    from diwa_schema.run.settings import Report
 
 
 def register(commands: Commands) -> None:
@@ -99,7 +99,7 @@ def _script(args: argparse.Namespace, direction: str) -> Result:
     from diwa_schema.api import target_of
     from diwa_schema.database import url as urls
     from diwa_schema.errors import NoDatabase
-    from diwa_schema.runner.script import render
+    from diwa_schema.run.script import render
 
     try:
         dialect = target_of(args.url, args.embedded).dialect

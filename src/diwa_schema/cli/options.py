@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diwa_schema.runner.settings import Settings
+    from diwa_schema.run.settings import Settings
 
 
 def add_database(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +78,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """Return the settings that were typed."""
-    from diwa_schema.runner.settings import Settings
+    from diwa_schema.run.settings import Settings
 
     return Settings(
         lock_wait=args.lock_wait,

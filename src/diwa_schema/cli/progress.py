@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
-from diwa_schema.runner.settings import Progress, Report
+from diwa_schema.run.settings import Progress, Report
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

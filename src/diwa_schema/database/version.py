@@ -8,7 +8,9 @@ from enum import StrEnum
 from diwa_schema.database import read_only
 from diwa_schema.database.ledger import LEDGER
 from diwa_schema.database.link import Link
-from diwa_schema.migrations.manifest import KEPT, load
+from diwa_schema.errors import NotAdopted, PermissionMissing, SchemaForeign, SchemaTooNew
+from diwa_schema.migrations.manifest import KEPT, Manifest, load
+from diwa_schema.names import literal, quoted
 
 VERSION = "diwa_schema_version"
 PROTECTION = "diwa_schema_protection"
@@ -102,11 +104,6 @@ def read(link: Link) -> State:
     return State(schema, present, rows, ecto, protected, elsewhere, nowhere)
 
 
-def quoted(name: str) -> str:
-    """Return an identifier in double quotes."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def create(link: Link) -> None:
     """Create the version table, to be written by its owner only."""
     link.execute(create_statement(link.dialect))
@@ -120,11 +117,11 @@ def create_statement(dialect: str) -> str:
 def advance_statement(before: str | None, after: str | None, floor: str | None) -> str:
     """Return the SQL that moves the version row, for a printed script."""
     if before is None:
-        return f"INSERT INTO {VERSION} (version_num, floor) VALUES ({_literal(after)}, {_literal(floor)})"
+        return f"INSERT INTO {VERSION} (version_num, floor) VALUES ({literal(after)}, {literal(floor)})"
     if after is None:
-        return f"DELETE FROM {VERSION} WHERE version_num = {_literal(before)}"
-    changes = f"version_num = {_literal(after)}, floor = {_literal(floor)}"
-    return f"UPDATE {VERSION} SET {changes} WHERE version_num = {_literal(before)}"
+        return f"DELETE FROM {VERSION} WHERE version_num = {literal(before)}"
+    changes = f"version_num = {literal(after)}, floor = {literal(floor)}"
+    return f"UPDATE {VERSION} SET {changes} WHERE version_num = {literal(before)}"
 
 
 def advance(link: Link, before: str | None, after: str | None, floor: str | None) -> bool:
@@ -171,10 +168,6 @@ def unprotect(link: Link) -> None:
     link.execute(f"DROP TABLE IF EXISTS {PROTECTION}")
 
 
-def _literal(value: str | None) -> str:
-    return "NULL" if value is None else "'" + value.replace("'", "''") + "'"
-
-
 def _present(link: Link, names: list[str]) -> tuple[str | None, frozenset[str], str | None]:
     if link.dialect == "sqlite":
         marks = ", ".join(["%s"] * len(names))
@@ -190,3 +183,60 @@ def _present(link: Link, names: list[str]) -> tuple[str | None, frozenset[str], 
     )
     schema, present, holder = rows[0]
     return schema, frozenset(present or ()), holder if holder not in (None, schema) else None
+
+
+def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
+    """Raise unless the database is empty or at a revision of the installed history."""
+    _refuse_elsewhere(state, shown)
+    if len(state.versions) > 1:
+        raise SchemaForeign(
+            f"The version table of {shown} has {len(state.versions)} rows, and a linear history has one.",
+            next_step="Find out who wrote them: diwa-schema history --applied",
+        )
+    if state.kind is Kind.ECTO:
+        raise NotAdopted(
+            f"{shown} was made by Ecto ({len(state.ecto or ())} versions recorded) and has not been taken over yet.",
+            next_step="Type: diwa-schema adopt --plan, then diwa-schema adopt",
+        )
+    if state.kind is Kind.FOREIGN:
+        ours = sorted(state.tables & set(manifest.tables))
+        raise SchemaForeign(
+            f"{shown} has tables named like ours ({', '.join(ours[:5])}{', ...' if len(ours) > 5 else ''})"  # noqa: PLR2004 - as many names as fit a line
+            " but no version table: another tool made them.",
+            next_step="Name an empty database, or a schema of its own with ?options=-csearch_path%3DNAME.",
+            tables=ours,
+        )
+    if state.revision is not None and state.revision not in manifest:
+        raise unknown_revision(state, manifest, shown)
+
+
+def unknown_revision(state: State, manifest: Manifest, shown: str) -> SchemaTooNew | SchemaForeign:
+    """Describe a database at a revision that the installed history does not have."""
+    revision = state.revision or ""
+    if revision.isdigit() and len(revision) == len(manifest.head) and revision > manifest.head:
+        return SchemaTooNew(
+            f"{shown} is at revision {revision}, and the installed package ends at {manifest.head}.",
+            next_step="Install the newer package: pip install --upgrade diwa-schema",
+            revision=revision,
+            head=manifest.head,
+        )
+    return SchemaForeign(
+        f"{shown} is at revision '{revision}', which is not in the installed history.",
+        next_step="Install the package that knows it, or see what was applied: diwa-schema history --applied",
+        revision=revision,
+    )
+
+
+def _refuse_elsewhere(state: State, shown: str) -> None:
+    if state.nowhere:
+        raise PermissionMissing(
+            f"The search_path of {shown} leads to no schema that is there and may be used.",
+            next_step="Name one: ?options=-csearch_path%3DNAME in the URL; or as its owner:"
+            " GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
+        )
+    if state.elsewhere:
+        raise SchemaForeign(
+            f"New tables of {shown} would go to schema '{state.schema}', but the version table is in"
+            f" '{state.elsewhere}'.",
+            next_step=f"Name the schema first: ?options=-csearch_path%3D{state.elsewhere}%2Cpublic in the URL.",
+        )

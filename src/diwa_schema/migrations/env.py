@@ -67,7 +67,7 @@ def _look() -> None:
 
 
 def _print_sql() -> None:
-    from diwa_schema.runner.script import render
+    from diwa_schema.run.script import render
 
     url = context.config.get_main_option("sqlalchemy.url") or "postgresql://"
     wanted = context._proxy.context_opts  # noqa: SLF001 - as above

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from diwa_schema.errors import UsageError
+from diwa_schema.guard.identity import OWN, identify
+from diwa_schema.guard.role import Role
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import base as bases
 from diwa_schema.repository import changes, ddl, directories, own, ported
@@ -16,9 +18,7 @@ from diwa_schema.repository.changes import Change
 from diwa_schema.repository.directories import Directories
 from diwa_schema.repository.findings import Finding, Level, Report
 from diwa_schema.repository.git import LINK, Entry, Git
-from diwa_schema.repository.identity import OWN, identify
 from diwa_schema.repository.ported import Ported
-from diwa_schema.repository.roles import Role
 
 PYPROJECT = "pyproject.toml"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from diwa_schema.migrations import manifest
-from diwa_schema.runner import snapshot
+from diwa_schema.run import snapshot
 
 
 def fingerprint(*circumstances: str) -> str:

@@ -1,0 +1,160 @@
+"""Who the connection is, and what it may do to the schema and to its rows."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
+
+from diwa_schema.database.failures import PERMISSION, READ_ONLY, is_driver_error, sqlstate
+from diwa_schema.doctor.finding import Finding, Patient, Severity
+from diwa_schema.guard.role import Role
+from diwa_schema.names import quoted
+from diwa_schema.roles.grants import READ_ONLY as BOOKKEEPING
+
+_ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_SHOWN = 3
+_LOCK_TIMEOUT = "50ms"
+_NO_SCHEMA = "3F000"
+_APP_ROLE = "diwa-schema roles --apply, then connect as a login that is a member of diwa_app only"
+_OWNER_ROLE = "diwa-schema roles shows which roles there should be"
+
+
+def who(patient: Patient) -> Iterator[Finding]:
+    """Tell as whom the application is connected."""
+    session, current, groups = patient.link.rows(
+        "SELECT session_user::text, current_user::text, ARRAY(SELECT g.rolname::text FROM pg_auth_members m"
+        " JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member"
+        " WHERE r.rolname = current_user ORDER BY 1)"
+    )[0]
+    acting = f", acting as {current}" if current != session else ""
+    member = f", a member of {', '.join(groups)}" if groups else ", a member of no other role"
+    asks = f"{patient.repository} ({patient.role})" if patient.repository else "an unknown repository"
+    yield Finding(
+        "role",
+        Severity.NOTE,
+        f"Connected as {session}{acting}{member}; {asks} is asking.",
+        "diwa-schema guard tells how the repository was recognised, diwa-schema roles which roles should be",
+    )
+
+
+def changes(patient: Patient) -> Iterator[Finding]:
+    """Try whether the connection can change the schema, which only its owner's should."""
+    ways = list(_ways(patient))
+    if patient.role is Role.OWNER:
+        code, way = ways[0] if ways else ("cannot-change", "cannot change the schema")
+        reason = f"The connection {way}; this repository owns the schema."
+        yield Finding(code, Severity.NOTE, reason, _OWNER_ROLE)
+        yield from _owned_by_others(patient)
+        return
+    asks = "a consumer" if patient.role is Role.CONSUMER else "an unknown repository"
+    for code, way in ways:
+        reason = f"The connection {way}; {asks} must not change the schema."
+        yield Finding(code, Severity.ERROR, reason, _APP_ROLE)
+
+
+def rows(patient: Patient) -> Iterator[Finding]:
+    """Tell which tables the application cannot read or write."""
+    held = {
+        row[0]: dict(zip(_ROWS, row[1:], strict=True))
+        for row in patient.link.rows(
+            "SELECT c.relname::text, "
+            + ", ".join(f"has_table_privilege(c.oid, '{privilege}')" for privilege in _ROWS)
+            + " FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(%s))"
+            " AND c.relname = ANY(%s)",
+            (patient.schema, list(patient.tables)),
+        )
+    }
+    unread = sorted(table for table, rights in held.items() if not rights["SELECT"])
+    unwritten = sorted(table for table, rights in held.items() if not all(rights.values()))
+    if unread:
+        reason = f"The connection cannot read {_listed(unread)}."
+        yield Finding("rows-not-readable", Severity.ERROR, reason, _APP_ROLE)
+    elif unwritten and not any(rights[name] for rights in held.values() for name in _ROWS[1:]):
+        reason = "The connection reads rows and writes none, as the reader's role does."
+        yield Finding("read-only", Severity.NOTE, reason, _APP_ROLE)
+    elif unwritten:
+        reason = f"The connection cannot write all rows of {_listed(unwritten)}."
+        yield Finding("rows-not-writable", Severity.ERROR, reason, _APP_ROLE)
+
+
+def _ways(patient: Patient) -> Iterator[tuple[str, str]]:
+    """Yield each way in which the connection can change the schema: a code, and what it does."""
+    if patient.link.value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
+        yield "superuser", "is a superuser's, whom no privilege limits"
+        return
+    if creates(patient):
+        yield "can-create", f"can create tables in schema {patient.schema} (tried, and rolled back)"
+    if owned := _tables(patient, "pg_has_role(c.relowner, 'MEMBER')", patient.tables):
+        yield "can-alter", f"can alter and drop {_listed(owned)}, whose owner it is or is a member of"
+    if _owns_schema(patient):
+        yield (
+            "can-drop",
+            f"can drop every table of schema {patient.schema}, whose owner it is or is a member of",
+        )
+    more = "has_table_privilege(c.oid, 'TRUNCATE, REFERENCES, TRIGGER')"
+    if beyond := _tables(patient, f"{more} AND NOT pg_has_role(c.relowner, 'MEMBER')", patient.tables):
+        yield "can-truncate", f"can truncate, refer to or put triggers on {_listed(beyond)}"
+    written = "has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE')"
+    if kept := _tables(patient, written, BOOKKEEPING):
+        yield "can-forge", f"can write {_listed(kept)}, which say where the schema stands"
+
+
+def creates(patient: Patient) -> bool:
+    """Try to create a table in a transaction that is rolled back; nothing is left and nobody waits for it."""
+    link, name = patient.link, f"diwa_schema_doctor_{uuid.uuid4().hex}"
+    link.execute("BEGIN")
+    try:
+        link.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+        link.execute(f"CREATE TABLE {quoted(patient.schema)}.{name} ()")
+    except Exception as error:
+        if is_driver_error(error) and sqlstate(error) in (PERMISSION, READ_ONLY, _NO_SCHEMA):
+            return False
+        raise
+    else:
+        return True
+    finally:
+        link.abandon()
+
+
+def _owns_schema(patient: Patient) -> bool:
+    return bool(
+        patient.link.value(
+            "SELECT pg_has_role(nspowner, 'MEMBER') FROM pg_namespace WHERE nspname = %s", (patient.schema,)
+        )
+    )
+
+
+def _owned_by_others(patient: Patient) -> Iterator[Finding]:
+    """Tell the owner when tables it creates would not belong to the role that owns the others."""
+    others = patient.link.rows(
+        "SELECT pg_get_userbyid(c.relowner)::text, count(*) FROM pg_class c"
+        " WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = ANY(%s)"
+        " AND pg_get_userbyid(c.relowner) <> current_user AND pg_has_role(c.relowner, 'MEMBER')"
+        " GROUP BY 1 ORDER BY 2 DESC",
+        (patient.schema, list(patient.tables)),
+    )
+    if others and creates(patient):
+        owner = others[0][0]
+        user = patient.link.value("SELECT current_user::text")
+        yield Finding(
+            "creates-as-itself",
+            Severity.WARNING,
+            f"Tables that a revision creates would belong to {user}, while {owner} owns the others:"
+            f" the privileges that {owner} gives on future tables would not reach them.",
+            f"Add ?options=-crole%3D{quote(owner)} to the URL that migrates",
+        )
+
+
+def _tables(patient: Patient, condition: str, names: Sequence[str]) -> list[str]:
+    found = patient.link.rows(
+        "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(%s))"
+        f" AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') AND {condition} ORDER BY 1",
+        (patient.schema, list(names)),
+    )
+    return [row[0] for row in found]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more tables" if len(names) > _SHOWN else shown

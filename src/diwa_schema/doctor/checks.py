@@ -1,0 +1,102 @@
+"""All checks of a database, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from diwa_schema.database import version
+from diwa_schema.database.failures import brief, explain, is_driver_error
+from diwa_schema.doctor import access, connection, contents, embedded, place, tls
+from diwa_schema.doctor.finding import Check, Finding, Patient, Severity
+from diwa_schema.migrations.manifest import load
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.target import Target
+    from diwa_schema.guard.role import Role
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "postgresql": (
+        access.who,
+        access.changes,
+        access.rows,
+        place.current,
+        place.bypassed,
+        contents.server_version,
+        contents.pgvector,
+        contents.unvalidated_constraints,
+        contents.invalid_indexes,
+        connection.pooler,
+        connection.search_path,
+        tls.encryption,
+    ),
+    "sqlite": (
+        place.current,
+        place.bypassed,
+        embedded.quick_check,
+        embedded.foreign_keys,
+        embedded.journal,
+        embedded.writable,
+    ),
+}
+
+
+def examine(target: Target, role: Role, repository: str | None) -> list[Finding]:
+    """Run every check on a database; what one of them writes is rolled back.
+
+    Args:
+        target: The database.
+        role: What the repository that asks may do with the schema.
+        repository: Its name.
+
+    Raises:
+        DatabaseUnreachable: There is no connection.
+        DatabaseRefused: What is there cannot be read at all.
+    """
+    with _connected(target) as link:
+        try:
+            patient = _patient(target, link, role, repository)
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            raise explain(error, link.shown, "looking for the schema") from error
+        return [finding for check in CHECKS[link.dialect] for finding in _run(check, patient)]
+
+
+def _connected(target: Target) -> AbstractContextManager[Link]:
+    return target.work() if target.in_memory and target.engine is not None else target.connect(create=False)
+
+
+def _patient(target: Target, link: Link, role: Role, repository: str | None) -> Patient:
+    if link.dialect == "sqlite":
+        rows = link.rows("SELECT 'main', name FROM sqlite_master WHERE type = 'table'")
+    else:
+        rows = link.rows(
+            "SELECT n.nspname::text, c.relname::text FROM pg_namespace n"
+            " LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')"
+            " WHERE n.oid = coalesce((SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)),"
+            " to_regnamespace(quote_ident(current_schema())))",
+            (version.VERSION,),
+        )
+    present = {name for _, name in rows}
+    schema = rows[0][0] if rows else "main" if link.dialect == "sqlite" else "public"
+    return Patient(
+        target, link, role, repository, schema, tuple(name for name in load().tables if name in present)
+    )
+
+
+def _run(check: Check, patient: Patient) -> Iterator[Finding]:
+    try:
+        yield from check(patient)
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        name = check.__name__.replace("_", "-")
+        yield Finding(
+            f"{name}-not-checked",
+            Severity.WARNING,
+            f"The check '{name}' could not be made: {brief(error)}",
+            "Connect as a role that may read the schema, then type: diwa-schema doctor",
+        )

@@ -1,0 +1,76 @@
+"""Whether an SQLite file is sound, and whether the application's connections treat it well."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from diwa_schema.doctor.finding import Finding, Patient, Severity
+
+_SHOWN = 3
+_UNSAFE_JOURNALS = ("off", "memory")
+_USE_WAL = "sqlite3 FILE 'PRAGMA journal_mode = WAL'"
+
+
+def quick_check(patient: Patient) -> Iterator[Finding]:
+    """Tell when the file is damaged."""
+    try:
+        wrong = [str(row[0]) for row in patient.link.rows("PRAGMA quick_check(10)") if row[0] != "ok"]
+    except sqlite3.DatabaseError as error:
+        wrong = [str(error)]
+    if wrong:
+        reason = f"The file is damaged: {'; '.join(wrong[:_SHOWN])}"
+        yield Finding("file-damaged", Severity.ERROR, reason, "Restore a backup, or: sqlite3 FILE .recover")
+
+
+def foreign_keys(patient: Patient) -> Iterator[Finding]:
+    """Tell when connections do not keep foreign keys, and which rows are orphans already."""
+    orphans = patient.link.rows(
+        'SELECT "table", count(*) FROM pragma_foreign_key_check GROUP BY 1 ORDER BY 1'
+    )
+    if orphans:
+        listed = ", ".join(f"{count} of {table}" for table, count in orphans)
+        reason = f"Rows refer to rows that are not there: {listed}."
+        yield Finding(
+            "foreign-keys-broken", Severity.ERROR, reason, "sqlite3 FILE 'PRAGMA foreign_key_check'"
+        )
+    # A URL says nothing about the application's connections; an Engine makes them.
+    made_by_engine = patient.target.engine is not None and not patient.target.in_memory
+    if made_by_engine and not patient.link.value("PRAGMA foreign_keys"):
+        reason = "The engine's connections do not keep foreign keys: rows outlive what they refer to."
+        mend = "diwa_schema.models.enforce_foreign_keys(engine)"
+        yield Finding("foreign-keys-off", Severity.WARNING, reason, mend)
+
+
+def journal(patient: Patient) -> Iterator[Finding]:
+    """Tell when a crash could damage the file, or when a writer stops every reader."""
+    file, mode = patient.link.rows(
+        "SELECT file, journal_mode FROM pragma_database_list, pragma_journal_mode"
+    )[0]
+    if not file or mode == "wal":
+        return
+    if mode in _UNSAFE_JOURNALS:
+        reason = f"The journal mode is {mode}: a crash while writing damages the file."
+        yield Finding("journal-unsafe", Severity.WARNING, reason, _USE_WAL)
+    else:
+        reason = f"The journal mode is {mode}: whoever writes keeps everybody else from reading."
+        yield Finding("journal-blocks", Severity.NOTE, reason, _USE_WAL)
+
+
+def writable(patient: Patient) -> Iterator[Finding]:
+    """Try whether rows could be written, in a transaction that is rolled back."""
+    try:
+        patient.link.execute("BEGIN IMMEDIATE")
+        # A file that can only be read lets a writer begin, and refuses what it writes.
+        patient.link.execute(f"PRAGMA user_version = {patient.link.value('PRAGMA user_version')}")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            reason = "Another process kept the file locked for as long as this check waited."
+            yield Finding("file-busy", Severity.WARNING, reason, "End the other process' transaction")
+        else:
+            reason = f"Nothing can be written to the file: {error}"
+            yield Finding(
+                "file-not-writable", Severity.ERROR, reason, "Make the file and its folder writable"
+            )
+    finally:
+        patient.link.abandon()

@@ -1,0 +1,119 @@
+"""The catalog expected at any revision: built in a transaction that is rolled back, and read there."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from diwa_schema.database.alchemy import connection_over
+from diwa_schema.database.failures import LOCK_TIMEOUT, PERMISSION, READ_ONLY, is_driver_error, sqlstate
+from diwa_schema.database.link import Link
+from diwa_schema.drift.read import read
+from diwa_schema.errors import DiwaSchemaError, PermissionMissing
+from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.revisions import ONE_AT_A_TIME, operations
+from diwa_schema.migrations.revisions import load as load_module
+from diwa_schema.names import quoted
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from diwa_schema.drift.model import Catalog
+
+# A revision that is run in a shadow makes nothing that outlives it, such as an extension.
+_OPTIONS = {"shadow": True}
+
+_SURROUNDINGS = """
+SELECT current_setting('search_path'),
+  format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user)
+"""
+_FOREIGN_LOCKS = """
+SELECT DISTINCT c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode <> 'AccessShareLock'
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND c.relnamespace NOT IN (%s::regnamespace, 'pg_catalog'::regnamespace, 'pg_toast'::regnamespace)
+"""
+
+
+def expected_at(link: Link, revision: str | None) -> Catalog:
+    """Return the catalog that a database is expected to have at a revision.
+
+    On PostgreSQL it is built in a schema of its own, inside a transaction that is rolled back, on the given
+    connection; on SQLite in memory. Nothing is left behind, also when the process is killed.
+
+    Args:
+        link: A connection to the database, in no transaction.
+        revision: The revision; None for base.
+
+    Raises:
+        PermissionMissing: The role may not create a schema.
+        DiwaSchemaError: A statement of the shadow locked a table outside it; everything was rolled back.
+    """
+    if link.dialect == "sqlite":
+        with (
+            Link(sqlite3.connect(":memory:", isolation_level=None), "sqlite", "memory") as memory,
+            connection_over(memory) as connection,
+        ):
+            _build(connection, revision)
+            return read(memory)
+    name = f"diwa_schema_shadow_{uuid4().hex[:12]}"
+    with connection_over(link) as connection:
+        link.execute("BEGIN")
+        try:
+            _enter(link, name)
+            _build(connection, revision)
+            catalog = read(link, name)
+            _prove_harmless(link, name)
+            return catalog
+        except Exception as error:
+            # Nobody else knows the shadow's own tables, so nobody can hold one.
+            if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
+                raise _astray("one that somebody else holds") from error
+            raise
+        finally:
+            link.abandon()
+
+
+def _enter(link: Link, name: str) -> None:
+    # The schema of the database stays on the path behind it: pgvector's type may be there.
+    path, grant = link.rows(_SURROUNDINGS)[0]
+    try:
+        link.execute(f"CREATE SCHEMA {quoted(name)}")
+    except Exception as error:
+        if not is_driver_error(error) or sqlstate(error) not in (PERMISSION, READ_ONLY):
+            raise
+        why = (
+            "The role may not create a schema in"
+            if sqlstate(error) == PERMISSION
+            else "Nothing can be written to"
+        )
+        raise PermissionMissing(
+            f"{why} {link.shown}, and what it should be below head is built there to be compared with.",
+            next_step=f"Let its owner type `{grant}`, or upgrade first: at head reading is enough.",
+        ) from error
+    # A statement that reached a live table would make others wait behind it.
+    link.row(
+        "SELECT set_config('search_path', %s, true), set_config('lock_timeout', '50ms', true)",
+        (f"{quoted(name)}, {path}",),
+    )
+
+
+def _build(connection: sa.Connection, revision: str | None) -> None:
+    with ONE_AT_A_TIME, operations(connection, _OPTIONS):
+        for step in load().until(revision):
+            load_module(step).upgrade()
+
+
+def _prove_harmless(link: Link, name: str) -> None:
+    locked = link.rows(_FOREIGN_LOCKS, (quoted(name),))
+    if locked:
+        raise _astray(", ".join(f"{table} ({mode})" for table, mode in locked))
+
+
+def _astray(what: str) -> DiwaSchemaError:
+    return DiwaSchemaError(
+        f"The comparison reached tables outside its own schema: {what}.",
+        untouched="Everything was rolled back.",
+        next_step="Report this message: a revision names a table with its schema.",
+    )

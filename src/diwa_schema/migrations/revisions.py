@@ -1,0 +1,49 @@
+"""Running a revision's functions: its file imported, and Alembic's `op` bound to a connection."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+
+from diwa_schema.errors import ROLLED_BACK, NotPersisted
+from diwa_schema.migrations.manifest import Revision
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+# Alembic's `op` is one global of the process.
+ONE_AT_A_TIME = threading.Lock()
+
+# Alembic's option for it; the runner itself moves the row of that table.
+VERSION_TABLE = "diwa_schema_version"
+
+
+@contextmanager
+def operations(connection: sa.Connection, options: dict[str, Any]) -> Iterator[MigrationContext]:
+    """Bind Alembic's `op` to a connection; what `options` holds is found by steps in the context's options."""
+    context = MigrationContext.configure(
+        connection=connection, opts={"version_table": VERSION_TABLE, **options}
+    )
+    with Operations.context(context):
+        yield context
+
+
+def load(revision: Revision) -> ModuleType:
+    """Import a revision's file and return its module."""
+    spec = importlib.util.spec_from_file_location(f"diwa_schema_revision_{revision.revision}", revision.path)
+    if spec is None or spec.loader is None:
+        raise NotPersisted(
+            f"{revision.path} cannot be imported.",
+            untouched=ROLLED_BACK,
+            next_step="Install the package again.",
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,43 @@
+"""How names and texts are written in SQL: the only quoting in the package.
+
+PostgreSQL keeps 63 bytes of a name and drops the rest without an error, so that two long names can become one. A name
+that this package makes from another one is cut here instead, and ends in a digest of the whole where it was cut.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+LONGEST = 63  # bytes, as PostgreSQL cuts names
+_DIGITS = 8
+
+
+def quoted(name: str) -> str:
+    """Return a name as an identifier in double quotes, as PostgreSQL and SQLite read it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str | None) -> str:
+    """Return a text as an SQL literal; None is NULL. A backslash stays itself, whatever the session's settings."""
+    if value is None:
+        return "NULL"
+    text = value.replace("'", "''")
+    return f" E'{text.replace(chr(92), chr(92) * 2)}'" if "\\" in text else f"'{text}'"
+
+
+def qualified(schema: str, name: str) -> str:
+    """Return the name of something in a schema, good from any search path."""
+    return f"{quoted(schema)}.{quoted(name)}"
+
+
+def cut(name: str, *, suffix: str = "") -> str:
+    """Return a made name in at most 63 bytes, with its suffix whole.
+
+    A name that fits stays as it is. Of one that does not, as much as fits is kept, followed by eight digits of a digest
+    of the whole name: names that differ anywhere stay different.
+    """
+    whole = f"{name}{suffix}"
+    if len(whole.encode()) <= LONGEST:
+        return whole
+    end = f"_{sha256(name.encode()).hexdigest()[:_DIGITS]}{suffix}"
+    return name.encode()[: LONGEST - len(end.encode())].decode(errors="ignore") + end

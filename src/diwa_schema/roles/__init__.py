@@ -1,0 +1,1 @@
+"""The three roles of a PostgreSQL database: owner, application and reader."""

@@ -1,0 +1,261 @@
+"""The three roles of a database: what each may do, and the SQL between that and what stands now."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+from diwa_schema.names import quoted
+from diwa_schema.roles.grants import Existing, Kind, Thing
+from diwa_schema.roles.names import RoleNames
+
+_ROWS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+_LOOK = frozenset({"SELECT"})
+_NONE: frozenset[str] = frozenset()
+
+_OWNER: dict[Kind, frozenset[str]] = {
+    "database": frozenset({"CONNECT", "CREATE", "TEMPORARY"}),
+    "schema": frozenset({"USAGE", "CREATE"}),
+}
+_APP: dict[Kind, frozenset[str]] = {
+    "database": frozenset({"CONNECT"}),
+    "schema": frozenset({"USAGE"}),
+    "table": _ROWS,
+    "sequence": frozenset({"USAGE", "SELECT"}),
+    "future tables": _ROWS,
+    "future sequences": frozenset({"USAGE", "SELECT"}),
+}
+_READER: dict[Kind, frozenset[str]] = _APP | dict.fromkeys(
+    ("table", "sequence", "future tables", "future sequences"), _LOOK
+)
+# What does not reach the schema's tables is left as it is.
+_TOLERATED: dict[Kind, frozenset[str]] = {
+    "database": frozenset({"CONNECT", "TEMPORARY"}),
+    "schema": frozenset({"USAGE"}),
+}
+
+_FUTURE = ("future tables", "future sequences")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One statement of the way from what stands to what should.
+
+    Args:
+        kind: Whether something is missing, too much, or to be decided by a person.
+        what: What is different.
+        sql: The statement that changes it, without a semicolon at its end.
+    """
+
+    kind: Literal["missing", "too much", "by hand"]
+    what: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The difference between a database's roles and the ones that should be.
+
+    Args:
+        database: The masked URL.
+        schema: The schema of the tables.
+        names: How the roles are called.
+        changes: What `apply` runs, in its order.
+        by_hand: What is left to a person, each with its statement.
+        applied: Whether the changes were run.
+    """
+
+    database: str
+    schema: str
+    names: RoleNames
+    changes: tuple[Change, ...]
+    by_hand: tuple[Change, ...]
+    applied: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the difference as a document for ``--json``."""
+        return asdict(self)
+
+
+def compare(
+    existing: Existing, shown: str, schema: str, names: RoleNames, *, take_ownership: bool = False
+) -> Roles:
+    """Return the statements between what stands and what should. Pure: reads and changes nothing.
+
+    Args:
+        existing: What stands.
+        shown: The database's masked URL.
+        schema: The schema of the tables.
+        names: How the roles are called.
+        take_ownership: Whether handing tables over to the owner role is one of the changes.
+    """
+    owned = tuple(_ownership(existing, schema, names))
+    then = _handed_over(existing, names) if take_ownership else existing
+    changes = (
+        *_roles(existing, schema, names),
+        *(replace(change, kind="missing") for change in owned if take_ownership),
+        *_memberships(existing),
+        *_missing(then, schema, names),
+        *_too_much(then, schema, names),
+    )
+    by_hand = (*_powers(existing), *_detours(existing, names), *(() if take_ownership else owned))
+    return Roles(shown, schema, names, changes, by_hand)
+
+
+def _roles(existing: Existing, schema: str, names: RoleNames) -> Iterator[Change]:
+    for name in names:
+        if name not in existing.roles:
+            yield Change("missing", f"role {name}", f"CREATE ROLE {quoted(name)} NOLOGIN")
+    if not existing.superuser and not existing.acts_as_owner:
+        what = f"{existing.user} cannot act for {names.owner}, which default privileges need"
+        yield Change("missing", what, f"GRANT {quoted(names.owner)} TO CURRENT_USER")
+    if not any(thing.kind == "schema" for thing in existing.things):
+        sql = f"CREATE SCHEMA {quoted(schema)} AUTHORIZATION {quoted(names.owner)}"
+        yield Change("missing", f"schema {schema}", sql)
+
+
+def _ownership(existing: Existing, schema: str, names: RoleNames) -> Iterator[Change]:
+    for thing in existing.things:
+        if thing.kind == "table" and thing.owner != names.owner:
+            what = f"table {thing.name} belongs to {thing.owner}; only its owner can change it"
+            sql = f"ALTER TABLE {quoted(schema)}.{quoted(thing.name)} OWNER TO {quoted(names.owner)}"
+            yield Change("by hand", what, sql)
+
+
+def _handed_over(existing: Existing, names: RoleNames) -> Existing:
+    """Return what stands once the tables are the owner role's; their owners' rights went with them."""
+
+    def moved(thing: Thing) -> Thing:
+        return replace(thing, owner=names.owner) if thing.kind in ("table", "sequence") else thing
+
+    grants = {
+        replace(grant, thing=moved(grant.thing))
+        for grant in existing.grants
+        if grant.thing == moved(grant.thing) or grant.grantee != grant.thing.owner
+    }
+    return replace(existing, things=tuple(map(moved, existing.things)), grants=frozenset(grants))
+
+
+def _memberships(existing: Existing) -> Iterator[Change]:
+    for one in existing.memberships:
+        sql = f"REVOKE {quoted(one.role)} FROM {quoted(one.member)}"
+        if existing.version >= 16:  # noqa: PLR2004 - where memberships belong to who granted them
+            sql += f" GRANTED BY {quoted(one.grantor)}"
+        yield Change("too much", f"{one.member} is a member of {one.role}", sql)
+
+
+def _wanted(role: str, names: RoleNames, thing: Thing) -> frozenset[str]:
+    if thing.owner == role and thing.kind not in _FUTURE:
+        return _NONE  # the owner's rights are its own
+    if role == names.owner:
+        return _OWNER.get(thing.kind, _NONE)
+    if thing.read_only and thing.kind == "table":
+        return _LOOK
+    return (_APP if role == names.app else _READER)[thing.kind]
+
+
+def _missing(existing: Existing, schema: str, names: RoleNames) -> Iterator[Change]:
+    held: dict[tuple[Kind, str, str | None], set[str]] = defaultdict(set)
+    for grant in existing.grants:
+        if not grant.column:
+            held[grant.thing.kind, grant.thing.name, grant.grantee].add(grant.privilege)
+    things = sorted((thing for thing in existing.things if thing.name), key=_order)
+    if not any(thing.kind == "schema" for thing in things):
+        things.insert(1, Thing("schema", schema, names.owner))
+    groups: dict[tuple[Kind, str, frozenset[str]], list[Thing]] = defaultdict(list)
+    for role in names:
+        for thing in things:
+            lacking = _wanted(role, names, thing) - held[thing.kind, thing.name, role]
+            if lacking:
+                groups[thing.kind, role, lacking].append(thing)
+    for (kind, role, lacking), on in groups.items():
+        privileges = ", ".join(sorted(lacking))
+        sql = f"{_defaults(on[0])}GRANT {privileges} ON {_on(kind, schema, on)} TO {quoted(role)}"
+        yield Change("missing", f"{role} lacks {privileges} on {_listed(kind, on)}", sql)
+
+
+@dataclass(frozen=True, slots=True)
+class _Excess:
+    """What privileges that are too much have in common when one statement takes them away."""
+
+    kind: Kind
+    scope: str
+    grantee: str | None
+    only_option: bool
+    grantor: str | None
+
+
+def _too_much(existing: Existing, schema: str, names: RoleNames) -> Iterator[Change]:
+    groups: dict[_Excess, dict[Thing, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for grant in sorted(existing.grants, key=lambda one: (one.thing.kind, one.thing.name, one.grantee or "")):
+        thing = grant.thing
+        if grant.grantee in (names.owner, thing.owner):
+            continue
+        allowed = _TOLERATED.get(thing.kind, _NONE)
+        if grant.grantee is not None:
+            allowed |= _wanted(grant.grantee, names, thing)
+        if grant.privilege not in allowed or grant.grantable:
+            scope = thing.name if thing.kind in _FUTURE else schema
+            excess = _Excess(thing.kind, scope, grant.grantee, grant.privilege in allowed, grant.grantor)
+            groups[excess][thing].add(grant.privilege)
+    for excess, on in groups.items():
+        for privileges, things in _alike(on).items():
+            yield _revoke(excess, ", ".join(privileges), things, schema)
+
+
+def _revoke(excess: _Excess, privileges: str, things: list[Thing], schema: str) -> Change:
+    role = "PUBLIC" if excess.grantee is None else quoted(excess.grantee)
+    option = "GRANT OPTION FOR " if excess.only_option else ""
+    sql = (
+        f"{_defaults(things[0])}REVOKE {option}{privileges} ON {_on(excess.kind, schema, things)} FROM {role}"
+    )
+    if excess.grantor:  # only who granted it can take it away
+        sql = f"SET LOCAL ROLE {quoted(excess.grantor)}; {sql}; RESET ROLE"
+    may = "may hand on" if excess.only_option else "has"
+    what = f"{excess.grantee or 'PUBLIC'} {may} {privileges} on {_listed(excess.kind, things)}"
+    return Change("too much", what, sql)
+
+
+def _alike(on: dict[Thing, set[str]]) -> dict[tuple[str, ...], list[Thing]]:
+    alike: dict[tuple[str, ...], list[Thing]] = defaultdict(list)
+    for thing, privileges in on.items():
+        alike[tuple(sorted(privileges))].append(thing)
+    return alike
+
+
+def _powers(existing: Existing) -> Iterator[Change]:
+    for role, power, sql in existing.powers:
+        yield Change("by hand", f"{role} {power}", sql)
+
+
+def _detours(existing: Existing, names: RoleNames) -> Iterator[Change]:
+    for role, through in existing.detours:
+        what = f"{role} is a member of {names.owner} through {through}"
+        yield Change("by hand", what, f"REVOKE {quoted(names.owner)} FROM {quoted(through)}")
+
+
+def _order(thing: Thing) -> tuple[int, str]:
+    return get_args(Kind).index(thing.kind), thing.name
+
+
+def _defaults(thing: Thing) -> str:
+    if thing.kind not in _FUTURE:
+        return ""
+    scope = f" IN SCHEMA {quoted(thing.name)}" if thing.name else ""
+    return f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(thing.owner)}{scope} "
+
+
+def _on(kind: Kind, schema: str, things: list[Thing]) -> str:
+    if kind in _FUTURE:
+        return kind.removeprefix("future ").upper()
+    prefix = f"{quoted(schema)}." if kind in ("table", "sequence") else ""
+    return f"{kind.upper()} " + ", ".join(prefix + quoted(thing.name) for thing in things)
+
+
+def _listed(kind: Kind, things: list[Thing]) -> str:
+    if kind in _FUTURE:
+        return f"{kind} of {things[0].owner}"
+    plural = f"{kind}s" if len(things) > 1 else kind
+    return f"{plural} {', '.join(thing.name for thing in things)}"

@@ -1,0 +1,167 @@
+"""Building a database of the agent's first lineage anew, so that it stands at a revision of this history.
+
+Its tables are kept aside as they were. Their rows are copied into tables of today's shape; a value that the new column
+cannot hold stays in the kept table, and is listed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from diwa_schema.database import ledger
+from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.revisions import load as load_module
+from diwa_schema.migrations.steps import aside
+from diwa_schema.names import quoted
+from diwa_schema.run import losses
+from diwa_schema.run.adopt.variants import V1_REVISION
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.version import State
+
+# In the order of their foreign keys.
+TABLES = (
+    "organizations",
+    "contexts",
+    "memories",
+    "memory_versions",
+    "plans",
+    "tasks",
+    "sessions",
+    "ingest_jobs",
+    "agents",
+    "delegations",
+    "shortcut_aliases",
+)
+_LONGEST_TEXT = 255
+
+
+class _UnfitError(ValueError):
+    """A value that the new column cannot hold."""
+
+
+@dataclass(slots=True)
+class Rebuild:
+    """One rebuilding, inside the open transaction of an adoption.
+
+    Args:
+        link: The connection of the transaction.
+        state: Where the database stood before.
+        unfit: What stayed behind in the kept tables, a line each.
+    """
+
+    link: Link
+    state: State
+    unfit: list[str] = field(default_factory=list)
+    _organization: str | None = None
+
+    def run(self) -> None:
+        """Set the old tables aside, make the new ones by their revisions, and copy the rows."""
+        for table in TABLES:
+            aside.set_aside(table)
+        for step in load().until(V1_REVISION):
+            load_module(step).upgrade()
+        for table in TABLES:
+            self._copy(table)
+        self._set_parents()
+
+    def _copy(self, table: str) -> None:
+        kept = aside.kept_name(table)
+        old, new = (losses.columns(self.link, self.state, name) for name in (kept, table))
+        names = [name for name in old if name in new]
+        listed = ", ".join(map(quoted, names))
+        marks = ", ".join(["%s"] * len(names))
+        for row in self.link.rows(f"SELECT {listed} FROM {quoted(kept)}"):
+            values = dict(zip(names, row, strict=True))
+            fitted = [self._fitted(table, name, values) for name in names]
+            self.link.execute(f"INSERT INTO {quoted(table)} ({listed}) VALUES ({marks})", fitted)
+
+    def _fitted(self, table: str, name: str, values: dict[str, Any]) -> Any:
+        fit = _FITS.get((table, name))
+        if (table, name) == ("contexts", "organization_id") and values[name] is None:
+            self.unfit.append(f"contexts {values['id']}: had no organization, now that of '{_DEFAULT}'")
+            return self._default_organization()
+        if (table, name) == ("memories", "parent_id"):
+            return None  # set once all memories are there
+        if fit is None:
+            return values[name]
+        try:
+            return fit(values[name], self.link.dialect)
+        except _UnfitError:
+            self.unfit.append(f"{table} {values['id']}: {name} stays in {aside.kept_name(table)}")
+            return fit(None, self.link.dialect)
+
+    def _default_organization(self) -> str:
+        if self._organization is None:
+            self._organization = str(uuid4())
+            moment = ledger.now()[:19]
+            self.link.execute(
+                "INSERT INTO organizations (id, name, inserted_at, updated_at) VALUES (%s, %s, %s, %s)",
+                (self._organization, _DEFAULT, moment, moment),
+            )
+        return self._organization
+
+    def _set_parents(self) -> None:
+        kept = aside.kept_name("memories")
+        for child, parent in self.link.rows(f"SELECT id, parent_id FROM {kept} WHERE parent_id IS NOT NULL"):
+            self.link.execute("UPDATE memories SET parent_id = %s WHERE id = %s", (parent, child))
+
+
+# The agent's own name for the organization of whoever has none.
+_DEFAULT = "Default"
+
+
+def _texts(value: str | None, dialect: str) -> Any:
+    """Return tags, written as a JSON list or with commas between, as today's list of texts."""
+    found = list(_split(value))
+    if any(len(text) > _LONGEST_TEXT for text in found):
+        raise _UnfitError
+    return json.dumps(found, ensure_ascii=False) if dialect == "sqlite" else found
+
+
+def _split(value: str | None) -> Iterator[str]:
+    if not value:
+        return
+    if not value.lstrip().startswith(("[", "{")):
+        yield from (text.strip() for text in value.split(",") if text.strip())
+        return
+    listed = _json(value)
+    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+        raise _UnfitError
+    yield from listed
+
+
+def _document(value: str | None, _: str) -> Any:
+    """Return metadata as a JSON text."""
+    if not value:
+        return "{}"
+    _json(value)
+    return value
+
+
+def _json(text: str) -> Any:
+    if "\\u0000" in text:  # jsonb has no such character
+        raise _UnfitError
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise _UnfitError from error
+
+
+def _operation(value: str | None, _: str) -> str:
+    return value or "update"
+
+
+_FITS: dict[tuple[str, str], Callable[[Any, str], Any]] = {
+    ("memories", "tags"): _texts,
+    ("memories", "metadata"): _document,
+    ("memory_versions", "tags"): _texts,
+    ("memory_versions", "metadata"): _document,
+    ("memory_versions", "operation"): _operation,
+    ("shortcut_aliases", "args_schema"): _texts,
+}

@@ -1,0 +1,303 @@
+"""How a run gets at the tables of a live database: short tries, never a long wait, nothing half done."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, is_driver_error, sqlstate
+from diwa_schema.database.lock import MigrationLock, fence
+from diwa_schema.errors import ROLLED_BACK, DatabaseUnreachable, TableLockBusy
+from diwa_schema.run.settings import Progress, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import sqlalchemy as sa
+
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.target import Target
+    from diwa_schema.run.blockers import Blocker, Watch
+
+T = TypeVar("T")
+
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 5.0
+_FIRST_BATCH = 1_000
+_LARGEST_BATCH = 50_000
+_BATCH_PAUSE = 0.02
+_SHORTEST_WAIT = 10  # milliseconds
+
+
+class Pace:
+    """Runs pieces of work on one connection under the run's settings.
+
+    Args:
+        target: The database, for a second connection that looks who is in the way.
+        link: The connection that changes are made on.
+        connection: SQLAlchemy's view of the same connection; None where the work needs none.
+        lock: The migration lock, proved before every piece of work.
+        schema: The schema of the version table.
+        settings: How patient the run is.
+        progress: Who is told.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        link: Link,
+        connection: sa.Connection | None,
+        lock: MigrationLock,
+        schema: str,
+        settings: Settings,
+        progress: Progress,
+    ) -> None:
+        self._target = target
+        self._link = link
+        self._connection: Any = connection
+        self._lock = lock
+        self._schema = schema
+        self._settings = settings
+        self._progress = progress
+        self._deadlock_timeout = False
+        self._long_try: float | None = None
+        self._session: dict[str, float] = {}
+        self.lock_waits = 0
+
+    def short(self, work: Callable[[sa.Connection], T], *, timeout: float | None = None) -> T:
+        """Run work in one short transaction, and run it again as a whole when a table is in use.
+
+        Args:
+            work: What to run; it is handed SQLAlchemy's view of the connection.
+            timeout: The longest a statement of it may run, in seconds; by default that of strong locks.
+
+        Raises:
+            TableLockBusy: The tables stayed in use for the whole budget.
+            MigrationLockLost: The migration lock is gone.
+        """
+        if self._link.dialect == "sqlite":
+            return self._once(work, 0, timeout)
+        deadline = time.monotonic() + self._settings.lock_budget
+        attempt = 0
+        while True:
+            with ExitStack() as stack:
+                watch = self._watch() if attempt else None
+                stack.enter_context(watch or nullcontext())
+                try:
+                    return self._once(work, attempt, timeout)
+                except Exception as error:
+                    if sqlstate(error) not in (LOCK_TIMEOUT, DEADLOCK):
+                        raise
+                    failure = error
+            self.lock_waits += 1
+            blockers = watch.blockers if watch else ()
+            self._meet_autovacuum(blockers, failure)
+            pause = _pause(attempt)
+            if time.monotonic() + pause > deadline:
+                raise self._busy(blockers, failure) from failure
+            if attempt:
+                self._progress.say(_waiting(blockers, pause))
+            time.sleep(pause)
+            attempt += 1
+
+    def long(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run work outside a transaction and without a lock_timeout: index builds, validations and counts only.
+
+        Such a statement waits without making anybody else wait; a lock_timeout would leave an invalid index.
+        """
+        self._lock.prove()
+        if self._link.dialect == "sqlite":
+            return work(self._connection)
+        milliseconds = int(self._settings.build_timeout * 1000)
+        with self._session_timeouts(lock=0, statement=milliseconds):
+            return work(self._connection)
+
+    def look(self, work: Callable[[sa.Connection], T]) -> T:
+        """Read what a step has to know: nobody waits for that, and it is no reason to prove the lock."""
+        return work(self._connection)
+
+    def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
+        """Run work in short transactions of so many rows until none is left.
+
+        Args:
+            work: Called with the connection and the number of rows to take at most; returns how many it took.
+            total: How many rows there are, for the progress.
+            label: What the rows are, for the progress.
+
+        Returns:
+            The number of rows taken.
+        """
+        size, done = _FIRST_BATCH, 0
+        while True:
+            began = time.monotonic()
+            taken = self.short(lambda connection, size=size: work(connection, size))  # type: ignore[misc]
+            took = time.monotonic() - began
+            if not taken:
+                return done
+            done += taken
+            self.progress(label, done, max(total, done))
+            size = self._next_size(size, took)
+            time.sleep(max(_BATCH_PAUSE, took / 2))
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """Tell how far a step is."""
+        self._progress.step(label, done, total)
+
+    def _once(self, work: Callable[[sa.Connection], T], attempt: int, timeout: float | None) -> T:
+        self._lock.prove()
+        with self._link.transaction():
+            if self._link.dialect == "sqlite":
+                return work(self._connection)
+            lock = self._lock_timeout(attempt)
+            limits = self._limits(lock, timeout or self._settings.strong_timeout)
+            fence(self._link, self._schema, *_calls(limits, local=True))
+            with self._one_stall(lock):
+                return work(self._connection)
+
+    def _limits(self, lock: float, timeout: float) -> dict[str, float]:
+        limits = {
+            "lock_timeout": lock,
+            "statement_timeout": timeout * 1000,
+            "idle_in_transaction_session_timeout": 0,
+        }
+        if self._link.raw.info.server_version >= _TRANSACTION_TIMEOUT:
+            limits["transaction_timeout"] = 0
+        if self._deadlock_timeout:
+            limits["deadlock_timeout"] = lock * 0.4
+        return limits
+
+    def _lock_timeout(self, attempt: int) -> float:
+        """Return milliseconds: half of the stall at first, never more than all of it but in an allowed long try."""
+        if self._long_try is not None:
+            allowed, self._long_try = self._long_try, None
+            return allowed
+        return min(self._settings.max_stall, self._settings.max_stall * (0.5 + 0.1 * attempt))
+
+    @contextmanager
+    def _one_stall(self, lock: float) -> Iterator[None]:
+        """Let all waits of a transaction together last no longer than one: what it has locked waits with it."""
+        if self._connection is None or self._settings.allow_stall:
+            yield
+            return
+        from sqlalchemy import event
+
+        began = time.monotonic()
+
+        def shorten(*_: object) -> None:
+            left = self._settings.max_stall - (time.monotonic() - began) * 1000
+            if left < lock:
+                _set(self._link, {"lock_timeout": max(left, _SHORTEST_WAIT)}, local=True)
+
+        event.listen(self._connection, "before_cursor_execute", shorten)
+        try:
+            yield
+        finally:
+            event.remove(self._connection, "before_cursor_execute", shorten)
+
+    @contextmanager
+    def _session_timeouts(self, lock: float, statement: float) -> Iterator[None]:
+        limits = {"lock_timeout": lock, "statement_timeout": statement}
+        if self._link.raw.info.server_version >= _TRANSACTION_TIMEOUT:
+            limits["transaction_timeout"] = 0
+        if not self._session:  # read once: the connection may be a caller's, who gets it back as it was
+            rows = self._link.rows(_SETTINGS, (list(limits),))
+            self._session = {name: float(value) for name, value in rows}
+        _set(self._link, limits, local=False)
+        try:
+            yield
+        finally:
+            if not self._link.raw.closed:
+                _set(self._link, self._session, local=False)
+
+    def _watch(self) -> Watch | None:
+        from diwa_schema.run.blockers import Watch
+
+        try:
+            link = self._target.connect("diwa-schema watch")
+        except DatabaseUnreachable:
+            return None  # no connection is left for the role: the run goes on without looking
+        # Asked of the server: what the driver knows is the pooler's where one keeps sessions in between.
+        pid = self._link.value("SELECT pg_backend_pid()")
+        return Watch(link, pid, self._settings.max_stall / 1000 / 8)
+
+    def _meet_autovacuum(self, blockers: tuple[Blocker, ...], failure: Exception) -> None:
+        """Let the next try make autovacuum give way, which it does only to who waits longer than deadlock_timeout."""
+        workers = [blocker for blocker in blockers if blocker.autovacuum]
+        if not workers or self._deadlock_timeout:
+            return
+        if self._link.value(_MAY_SET_DEADLOCK_TIMEOUT):
+            self._progress.say(f"asking autovacuum to give way ({workers[0]})")
+            self._deadlock_timeout = True
+        elif self._settings.allow_stall:
+            self._progress.say(
+                f"waiting longer than the stall allows for autovacuum to give way ({workers[0]})"
+            )
+            self._long_try = 2000 * float(self._link.value(_DEADLOCK_TIMEOUT))
+        else:
+            role = self._link.value("SELECT current_user")
+            raise TableLockBusy(
+                f"Autovacuum is working on a table that has to change ({workers[0]}), and it gives way only to who"
+                f" waits longer than deadlock_timeout, which role {role} may not lower.",
+                untouched=ROLLED_BACK,
+                next_step=f'As a superuser: GRANT SET ON PARAMETER deadlock_timeout TO "{role}"; or add --allow-stall.',
+                blockers=[str(worker) for worker in workers],
+            ) from failure
+
+    def _next_size(self, size: int, took: float) -> int:
+        aim = self._settings.max_stall / 1000 / 2
+        factor = min(2.0, max(0.1, aim / max(took, 0.001)))
+        return int(min(_LARGEST_BATCH, max(1, size * factor)))
+
+    def _busy(self, blockers: tuple[Blocker, ...], failure: Exception) -> TableLockBusy:
+        names = "; ".join(str(blocker) for blocker in blockers) or "nobody who could still be seen"
+        return TableLockBusy(
+            f"A table of {self._target.shown} stayed in use for {self._settings.lock_budget:g} s. In the way: {names}.",
+            untouched=ROLLED_BACK,
+            next_step="End that session or wait for it, then type the same command again.",
+            blockers=[str(blocker) for blocker in blockers],
+            sqlstate=sqlstate(failure),
+        )
+
+
+# The first version of the server that has it, as the driver tells versions.
+_TRANSACTION_TIMEOUT = 170000
+
+# In milliseconds, unlike current_setting.
+_SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
+
+_DEADLOCK_TIMEOUT = "SELECT setting::int / 1000.0 FROM pg_settings WHERE name = 'deadlock_timeout'"
+
+# has_parameter_privilege and the grant exist since PostgreSQL 15.
+_MAY_SET_DEADLOCK_TIMEOUT = "SELECT has_parameter_privilege('deadlock_timeout', 'SET')"
+
+
+def _set(link: Link, limits: dict[str, float], *, local: bool) -> None:
+    link.row(f"SELECT {', '.join(_calls(limits, local=local))}")
+
+
+def _calls(limits: dict[str, float], *, local: bool) -> list[str]:
+    return [
+        f"set_config('{name}', '{max(int(value), 0)}ms', {str(local).lower()})"
+        for name, value in limits.items()
+    ]
+
+
+def _pause(attempt: int) -> float:
+    """Return seconds: full jitter, over a floor that keeps the tries a small part of the time."""
+    return 0.1 + random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))  # noqa: S311 - jitter
+
+
+def _waiting(blockers: tuple[Blocker, ...], pause: float) -> str:
+    names = "; ".join(str(blocker) for blocker in blockers) or "somebody"
+    return f"a table is in use by {names}; trying again in {pause:.1f} s"
+
+
+def describe_error(error: BaseException) -> tuple[str, Any]:
+    """Return the class and SQLSTATE of an error, for the ledger."""
+    from diwa_schema.database.failures import cause
+
+    origin = cause(error) if is_driver_error(error) else error
+    return type(origin).__name__, sqlstate(error)

@@ -1,0 +1,97 @@
+"""What a run would do to a database in a given state, and which states it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from diwa_schema.database import version
+from diwa_schema.database.version import REBUILT, State
+from diwa_schema.errors import (
+    DatabaseProtected,
+    DatabaseRefused,
+    UsageError,
+)
+from diwa_schema.guard.verdict import Verdict
+from diwa_schema.migrations.manifest import Manifest, Revision
+
+Direction = Literal["upgrade", "downgrade"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do.
+
+    Args:
+        direction: Which way it goes.
+        before: The revision it starts from; None for base.
+        after: The revision it ends at; None for base.
+        revisions: The revisions in the order they run.
+        snapshot: Whether all of them come at once, as the snapshot.
+        stalls: Why revisions would make the application wait for longer than it may, by their ids.
+    """
+
+    direction: Direction
+    before: str | None
+    after: str | None
+    revisions: tuple[Revision, ...] = ()
+    snapshot: bool = False
+    stalls: dict[str, str] = field(default_factory=dict)
+
+
+def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: bool = False) -> Plan:
+    """Decide what an upgrade to a revision would do.
+
+    Raises:
+        UnknownRevision: The history has no such revision.
+        DatabaseRefused: The database is not one to upgrade.
+    """
+    version.refuse_unknown(state, manifest, shown)
+    after = manifest.resolve(name, state.revision)
+    pending = manifest.between(state.revision, after)
+    if not pending:
+        return Plan("upgrade", state.revision, state.revision)
+    fresh = state.untouched and after == manifest.head and not replay
+    return Plan("upgrade", state.revision, after, pending, snapshot=fresh)
+
+
+def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
+    """Decide what a downgrade to a revision would do.
+
+    Raises:
+        UnknownRevision: The history has no such revision.
+        DatabaseRefused: One of the revisions cannot be reversed, or the database is not one to downgrade.
+    """
+    from diwa_schema.run.adopt.variants import V1_REVISION
+
+    version.refuse_unknown(state, manifest, shown)
+    after = manifest.resolve(name, state.revision)
+    reversed_ = tuple(reversed(manifest.between(after, state.revision)))
+    if not reversed_ and after != state.revision:
+        raise UsageError(
+            f"{after} comes after {state.revision or 'base'}, where {shown} is.",
+            next_step=f"Type: diwa-schema upgrade {after}",
+        )
+    if REBUILT in state.tables and (after or "") < V1_REVISION:
+        raise DatabaseRefused(
+            f"{shown} was built anew from the agent's first lineage, which has no place below revision {V1_REVISION}.",
+            next_step=f"Stay at it or above: diwa-schema downgrade {V1_REVISION}; the old tables are kept as"
+            f" {REBUILT} and its neighbours.",
+        )
+    for revision in reversed_:
+        if revision.irreversible:
+            raise DatabaseRefused(
+                f"Revision {revision.revision} ({revision.slug}) cannot be reversed: {revision.irreversible}",
+                next_step=f"Stay at it or above: diwa-schema downgrade {revision.revision}",
+                revision=revision.revision,
+            )
+    return Plan("downgrade", state.revision, after, reversed_)
+
+
+def refuse_protected(state: State, verdict: Verdict, shown: str) -> None:
+    """Raise when a bypassed run meets a protected database."""
+    if state.protected and verdict.bypass is not None:
+        raise DatabaseProtected(
+            f"{shown} is protected, and the bypass ({verdict.bypass.source}) does not reach it.",
+            next_step="Run the command in the diwa-cloud repository: cd ../diwa-cloud",
+        )

@@ -1,0 +1,61 @@
+"""The SQL of a run, printed instead of sent."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+
+from diwa_schema.database import ledger, version
+from diwa_schema.errors import UsageError
+from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.revisions import load as load_module
+
+if TYPE_CHECKING:
+    from diwa_schema.migrations.manifest import Revision
+
+
+def render(dialect: str, revision: str, direction: str) -> str:
+    """Return the SQL of the revisions in a range; nothing is connected to.
+
+    Args:
+        dialect: postgresql or sqlite.
+        revision: Where to end, or ``FROM:TO``; without FROM it starts at base (downgrade: head).
+        direction: upgrade or downgrade.
+
+    Raises:
+        UnknownRevision: One of the two is not in the history.
+        UsageError: The range is empty.
+    """
+    history = load()
+    start, _, end = revision.rpartition(":")
+    first = history.resolve(start or ("base" if direction == "upgrade" else "head"), None)
+    last = history.resolve(end, first)
+    steps = history.between(first, last) if direction == "upgrade" else history.between(last, first)[::-1]
+    if not steps:
+        raise UsageError(f"There is nothing between {first or 'base'} and {last or 'base'}.")
+    out = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name=dialect,
+        opts={"as_sql": True, "output_buffer": out, "literal_binds": True, "version_table": version.VERSION},
+    )
+    if first is None:
+        out.write(f"{version.create_statement(dialect)};\n\n{ledger.create_statement(dialect)};\n\n")
+    for step in steps:
+        _write(step, direction, dialect, context, out)
+    return out.getvalue()
+
+
+def _write(step: Revision, direction: str, dialect: str, context: MigrationContext, out: io.StringIO) -> None:
+    module = load_module(step)
+    out.write(f"-- {direction} {step.revision} {step.slug}\n\n")
+    out.write("BEGIN;\n\n" if dialect == "postgresql" else "BEGIN IMMEDIATE;\n\n")
+    with Operations.context(context):
+        getattr(module, direction)()
+    up = direction == "upgrade"
+    before, after = (step.down_revision, step.revision) if up else (step.revision, step.down_revision)
+    floor = load().floor(after)
+    out.write(f"{version.advance_statement(before, after, floor)};\n\n")
+    out.write(f"{ledger.script_statement(dialect, step.revision, step.sha256, direction)};\n\nCOMMIT;\n\n")

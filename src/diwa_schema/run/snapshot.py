@@ -1,0 +1,82 @@
+"""The schema at head as one script: how an empty database gets it, and how the script is made."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+from diwa_schema.database import capabilities, ledger, version
+from diwa_schema.migrations.manifest import DIRECTORY, load
+from diwa_schema.run.settings import Applied
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.lock import MigrationLock
+    from diwa_schema.run.plan import Plan
+    from diwa_schema.run.session import Runner
+
+# Stands in the script where a column is a vector in a database with pgvector, and bytes in one without.
+EMBEDDING = "{embedding}"
+
+BOOKKEEPING = (version.VERSION, ledger.LEDGER, version.PROTECTION)
+_NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\|CREATE EXTENSION|COMMENT ON|CREATE SCHEMA)")
+
+
+def path(dialect: str) -> Path:
+    """Return where a dialect's script is."""
+    return DIRECTORY / f"snapshot_{dialect}.sql"
+
+
+def script(link: Link) -> str:
+    """Return the script for a database, with the kind of embeddings it can hold."""
+    text = path(link.dialect).read_text(encoding="utf-8")
+    if link.dialect == "sqlite":
+        return text
+    return text.replace(EMBEDDING, capabilities.embedding_type(link))
+
+
+def apply(
+    runner: Runner, link: Link, held: MigrationLock, plan: Plan, state: version.State, run: ledger.Run
+) -> tuple[Applied, ...]:
+    """Bring an empty database to head in one transaction, with its version row and one ledger entry a revision."""
+    began, clock = ledger.now(), time.monotonic()
+
+    def work(_: object) -> int:
+        ledger.create(link)
+        if version.VERSION not in state.tables:
+            version.create(link)
+        if link.dialect == "postgresql":
+            link.execute(capabilities.CREATE_VECTOR)
+        link.script(script(link))
+        milliseconds = round((time.monotonic() - clock) * 1000)
+        version.advance(link, None, plan.after, load().floor(plan.after))
+        ledger.record(
+            link, run, [(step.revision, step.sha256) for step in plan.revisions], began, milliseconds
+        )
+        return milliseconds
+
+    milliseconds = runner.pace(link, held, state.schema).short(work, timeout=runner.settings.build_timeout)
+    return tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
+
+
+def from_sqlite(link: Link) -> str:
+    """Return the script that makes the schema of an SQLite database at head."""
+    rows = link.rows("SELECT sql, tbl_name FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
+    return "".join(f"{sql.strip()};\n" for sql, table in rows if table not in BOOKKEEPING)
+
+
+def from_dump(dump: str) -> str:
+    """Return the script for PostgreSQL from what `pg_dump --schema-only --no-owner` says of a database at head.
+
+    Names lose their schema, so that the script makes them where the connection's search path leads.
+    """
+    kept: list[str] = []
+    for statement in re.split(r"\n\n+", dump):
+        lines = [line for line in statement.splitlines() if line.strip() and not _NOISE.match(line)]
+        if lines:
+            kept.append("\n".join(lines))
+    text = "\n\n".join(kept).replace("public.", "") + "\n"
+    return re.sub(r"vector\(\d+\)", EMBEDDING, text)

@@ -1,0 +1,362 @@
+"""Every shape that Ecto left is taken over, comes to head, and keeps every value on the way there and back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from diwa_schema import api
+from diwa_schema.database.target import Target
+from diwa_schema.errors import DatabaseRefused, SchemaEmpty
+from diwa_schema.migrations.manifest import load
+from diwa_schema.models.erlang import decode_floats
+from tests.run import ecto_shapes
+
+pytestmark = pytest.mark.usefixtures("owner_directory")
+
+HEAD = load().head
+Rows = dict[str, dict[str, dict[str, object]]]
+EMBEDDINGS = ("memories", "embedding_cache")
+# What the package itself adds to a database, and Ecto's own account, which is kept in step.
+NOT_OURS = ("schema_migrations", "diwa_schema_version", "diwa_schema_ledger")
+
+
+def content(url: str) -> Rows:
+    """Return every row of every table by its key, embeddings aside."""
+    with psycopg.connect(url, row_factory=dict_row) as connection:
+        tables = connection.execute(
+            "SELECT c.relname, (SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid"
+            " AND a.attnum = i.indkey[0] WHERE i.indrelid = c.oid AND i.indisprimary) AS key"
+            " FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace ORDER BY 1"
+        ).fetchall()
+        return {
+            table["relname"]: {
+                str(row["row"][table["key"]]): row["row"]
+                for row in connection.execute(
+                    f"SELECT to_jsonb(t) - 'tsv_content' - 'embedding' AS row FROM {table['relname']} t"
+                )
+            }
+            for table in tables
+            if table["relname"] not in NOT_OURS
+        }
+
+
+def embeddings(url: str) -> dict[tuple[str, str], list[float] | bytes]:
+    """Return every embedding as numbers, whatever holds it: a vector, bytes, or the archive."""
+    found: dict[tuple[str, str], list[float] | bytes] = {}
+    with psycopg.connect(url) as connection:
+        if connection.execute("SELECT to_regclass('diwa_schema_embedding_archive')").fetchone() != (None,):
+            for table, row, value in connection.execute(
+                "SELECT table_name, row_id::text, value FROM diwa_schema_embedding_archive ORDER BY archived_at"
+            ):
+                found[table, row] = _numbers(value)
+        for table in EMBEDDINGS:
+            if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() == (None,):
+                continue
+            for row, kind, value in connection.execute(
+                f"SELECT id::text, pg_typeof(embedding)::text, CASE WHEN pg_typeof(embedding)::text = 'bytea'"
+                f" THEN embedding::text END FROM {table} WHERE embedding IS NOT NULL"
+            ):
+                if kind == "bytea":
+                    found[table, row] = _numbers(bytes.fromhex(value[2:]))
+                else:
+                    text = connection.execute(
+                        f"SELECT embedding::text FROM {table} WHERE id = %s", (row,)
+                    ).fetchone()
+                    assert text is not None
+                    found[table, row] = _rounded(json.loads(text[0]))
+    return found
+
+
+def _numbers(value: bytes) -> list[float] | bytes:
+    numbers = decode_floats(value)
+    return value if numbers is None else _rounded(numbers)
+
+
+def _rounded(numbers: list[float]) -> list[float]:
+    return [round(number, 4) for number in numbers]
+
+
+def assert_all_there(before: Rows, after: Rows, kept: dict[tuple[str, str, str], str]) -> None:
+    """Every value of before stands in after, in its own column or among the kept values."""
+    for table, rows in before.items():
+        for key, row in rows.items():
+            now = after[table][key]
+            for column, value in row.items():
+                expected = kept.get((table, key, column), now[column]) if now[column] is None else now[column]
+                assert expected == value, (table, key, column)
+
+
+def kept_values(url: str) -> dict[tuple[str, str, str], str]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT table_name, row_id::text, column_name, value FROM diwa_schema_kept_values"
+        )
+        return {(table, row, column): value for table, row, column, value in rows}
+
+
+@pytest.mark.parametrize("name", ecto_shapes.VARIANTS)
+def test_a_variant_is_taken_over_and_loses_nothing(name, legacy, server, dump):
+    if not server.has_vector and name not in ecto_shapes.NEED_NO_VECTOR:
+        pytest.skip(f"{name} needs pgvector")
+    url = ecto_shapes.make(name, legacy)
+    before, vectors = content(url), embeddings(url)
+    assert sum(map(len, before.values())) > 50
+    untouched = dump(url)
+    found = api.examine(url)
+    assert found.differences == ()
+    assert dump(url) == untouched
+
+    adopted = api.adopt(url).after
+    assert adopted is not None
+    assert api.migrate(url).after == HEAD
+    assert api.check(url) == []
+    assert_all_there(before, content(url), kept_values(url))
+    assert embeddings(url) == vectors
+
+    report = api.downgrade(url, adopted, confirm=url.rpartition("/")[2].partition("?")[0])
+    assert report.after == adopted
+    there = content(url)
+    there.setdefault("tala_operations", {})
+    assert_all_there(before, there, {})
+    assert embeddings(url) == vectors
+    assert api.migrate(url).after == HEAD
+    assert api.check(url) == []
+
+
+def test_all_variants_end_in_one_shape(legacy, server):
+    if not server.has_vector:
+        pytest.skip("the variants with vectors need pgvector")
+    from diwa_schema.drift.optional import is_optional
+    from diwa_schema.drift.read import read
+
+    shapes = {}
+    for name in (
+        "head_fresh",
+        "head_upgraded",
+        "head_skipped",
+        "agent_local",
+        "both_marked",
+        "v0_1_0_community",
+    ):
+        url = ecto_shapes.make(name, legacy)
+        api.adopt(url)
+        api.migrate(url)
+        with Target.of(url).connect() as link:
+            tables = read(link, tables=[*load().tables, *load().leftovers]).tables
+        shapes[name] = {
+            table.name: (
+                {(column.name, column.type, column.nullable) for column in table.columns},
+                {index for index in table.indexes if not is_optional(table.name, index.name)},
+                table.foreign_keys,
+            )
+            for table in tables
+        }
+    assert len(shapes["head_fresh"]) == len(load().tables) + 2
+    for name, shape in shapes.items():
+        assert shape == shapes["head_fresh"], name
+
+
+def test_ecto_beside_it_sees_nothing_pending(legacy):
+    url = legacy("sqlite_head")
+    with Target.of(url).connect() as link:
+        link.execute("DELETE FROM schema_migrations WHERE version > 20260119152124")
+        link.script(
+            "ALTER TABLE memory_versions DROP COLUMN version_number;"
+            "DROP INDEX organizations_slug_index; DROP INDEX organizations_custom_domain_index;"
+            "ALTER TABLE organizations DROP COLUMN slug; ALTER TABLE organizations DROP COLUMN custom_domain;"
+        )
+    assert api.adopt(url).after == "20260119152124"
+    api.migrate(url)
+    with Target.of(url).connect() as link:
+        recorded = [str(row[0]) for row in link.rows("SELECT version FROM schema_migrations ORDER BY 1")]
+    assert recorded == list(load().ids[:32])
+    api.downgrade(url, "20260227100000", confirm=Path(url).name)
+    with Target.of(url).connect() as link:
+        assert link.value("SELECT max(version) FROM schema_migrations") == 20260227100000
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_a_database_of_the_community_edition(legacy, journal):
+    url = legacy("sqlite_head")
+    path = url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {journal}")
+        before = _lite(connection)
+    assert api.adopt(embedded=path).after == "20260228010000"
+    assert api.migrate(embedded=path).after == HEAD
+    assert api.check(url) == []
+    with closing(sqlite3.connect(path)) as connection:
+        after = _lite(connection)
+    assert {table: after[table] for table in before} == before
+
+
+def _lite(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
+    names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {
+        name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
+        for name in names
+        if not name.startswith("diwa_schema_")
+    }
+
+
+V1_ROWS = """
+INSERT INTO organizations (id, name, inserted_at, updated_at) VALUES
+  ('00000000-0000-4000-8000-000000000001', 'Acme', '2026-01-05T10:00:00.123456', '2026-01-05T10:00:00.123456');
+INSERT INTO contexts (id, name, organization_id, inserted_at, updated_at) VALUES
+  ('00000000-0000-4000-8000-000000000011', 'one', '00000000-0000-4000-8000-000000000001', '2026-01-05T10:00:00', '2026-01-05T10:00:00'),
+  ('00000000-0000-4000-8000-000000000012', 'two', NULL, '2026-01-05T10:00:00', '2026-01-05T10:00:00');
+INSERT INTO memories (id, content, tags, metadata, context_id, parent_id, inserted_at, updated_at) VALUES
+  ('00000000-0000-4000-8000-000000000022', 'child', '["a","b, c"]', '{"type": "lesson"}', '00000000-0000-4000-8000-000000000011',
+   NULL, '2026-01-05T10:00:00', '2026-01-05T10:00:00'),
+  ('00000000-0000-4000-8000-000000000021', 'parent', 'red, green', NULL, '00000000-0000-4000-8000-000000000011',
+   '00000000-0000-4000-8000-000000000022', '2026-01-05T10:00:00', '2026-01-05T10:00:00'),
+  ('00000000-0000-4000-8000-000000000023', 'odd', NULL, 'no json', '00000000-0000-4000-8000-000000000012', NULL,
+   '2026-01-05T10:00:00', '2026-01-05T10:00:00');
+INSERT INTO memory_versions (id, content, tags, metadata, memory_id, inserted_at, updated_at) VALUES
+  ('00000000-0000-4000-8000-000000000031', 'v', NULL, '{}', '00000000-0000-4000-8000-000000000021', '2026-01-05T10:00:00', '2026-01-05T10:00:00');
+INSERT INTO shortcut_aliases (id, alias_name, target_tool, args_schema, inserted_at, updated_at) VALUES
+  ('00000000-0000-4000-8000-000000000041', 'x', 'y', '["q"]', '2026-01-05T10:00:00', '2026-01-05T10:00:00');
+"""
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def first_lineage(request, shared):
+    """A database of the agent's first lineage, with rows."""
+    lite = request.param == "sqlite"
+    url = request.getfixturevalue("sqlite" if lite else "postgres")
+    facts = shared / "upstream" / "extra" / ("agent_v1_sqlite.json" if lite else "agent_v1.json")
+    with Target.of(url).connect() as link:
+        for statement in ecto_shapes.tables_of(facts):
+            link.execute(statement)
+        link.script(V1_ROWS)
+    return url
+
+
+def test_the_agents_first_lineage_is_built_anew(first_lineage):
+    url = first_lineage
+    told: list[str] = []
+
+    class Told:
+        def say(self, line: str) -> None:
+            told.append(line)
+
+    assert api.examine(url).variant.reshape
+    report = api.adopt(url, progress=Told())  # type: ignore[arg-type]
+    assert report.after == "20260107000000"
+    assert api.check(url) == []
+    assert api.migrate(url).after == HEAD
+    assert api.check(url) == []
+    assert any("metadata stays in diwa_schema_kept_memories" in line for line in told)
+    assert any("had no organization" in line for line in told)
+    lite = url.startswith("sqlite")
+    with Target.of(url).connect() as link:
+        tags = dict(link.rows("SELECT content, tags FROM memories"))
+        split = {name: json.loads(value) if lite else value for name, value in tags.items()}
+        assert split == {"child": ["a", "b, c"], "parent": ["red", "green"], "odd": []}
+        assert link.value("SELECT count(*) FROM memories WHERE parent_id IS NOT NULL") == 1
+        assert link.value("SELECT metadata FROM diwa_schema_kept_memories WHERE content = 'odd'") == "no json"
+        assert (
+            link.value(
+                "SELECT o.name FROM organizations o JOIN contexts c ON c.organization_id = o.id WHERE c.name = 'two'"
+            )
+            == "Default"
+        )
+        assert link.value("SELECT count(*) FROM memory_versions") == 1
+    with pytest.raises(DatabaseRefused, match="first lineage"):
+        api.downgrade(url, "20251231080526")
+    name = Path(url).name
+    assert api.downgrade(url, "20260107000000", confirm=name).after == "20260107000000"
+
+
+def test_the_seven_rows_alone_are_not_the_first_lineage(legacy, dump):
+    url = legacy("sqlite_head")
+    with Target.of(url).connect() as link:
+        for version in range(20250101000001, 20250101000008):
+            link.execute("INSERT INTO schema_migrations (version) VALUES (%s)", (version,))
+    assert not api.examine(url).variant.reshape
+    assert api.adopt(url).after == "20260228010000"
+
+
+def test_an_agent_release_on_its_own(sqlite, shared):
+    with Target.of(sqlite).connect() as link:
+        for statement in ecto_shapes.tables_of(shared / "upstream" / "extra" / "agent_release_sqlite.json"):
+            link.execute(statement)
+        link.execute(
+            "INSERT INTO tala_operations (id, context_id, session_id, tool_name) VALUES ('not-a-uuid', 'c', 's', 't')"
+        )
+    assert api.adopt(sqlite).after is None
+    assert api.migrate(sqlite).after == HEAD
+    assert api.check(sqlite) == []
+    with Target.of(sqlite).connect() as link:
+        assert link.row("SELECT id, context_id, tool_name FROM tala_operations") == ("not-a-uuid", "c", "t")
+
+
+def test_gaps_are_refused(legacy, dump):
+    url = legacy("sqlite_head")
+    with Target.of(url).connect() as link:
+        link.execute("DELETE FROM schema_migrations WHERE version = 20260107000000")
+    before = dump(url)
+    for call in (api.examine, api.adopt):
+        with pytest.raises(DatabaseRefused, match="not 20260107000000"):
+            call(url)
+    assert dump(url) == before
+
+
+def test_versions_of_a_neighbour_are_left_alone(legacy):
+    url = legacy("sqlite_head")
+    with Target.of(url).connect() as link:
+        link.execute("INSERT INTO schema_migrations (version) VALUES (20270101000000)")
+    assert api.examine(url).variant.strange == (20270101000000,)
+    assert api.adopt(url).after == "20260228010000"
+    api.migrate(url)
+    with Target.of(url).connect() as link:
+        assert link.value("SELECT max(version) FROM schema_migrations") == 20270101000000
+
+
+def test_what_differs_is_refused_listed_and_mended(legacy, dump):
+    url = legacy("sqlite_head")
+    with Target.of(url).connect() as link:
+        link.execute("DROP INDEX tasks_status_index")
+    before = dump(url)
+    with pytest.raises(DatabaseRefused, match="tasks_status_index") as caught:
+        api.adopt(url)
+    assert caught.value.exit_code == 7
+    assert "--mend" in caught.value.next_step
+    assert dump(url) == before
+    assert api.adopt(url, mend=True).after == "20260228010000"
+    api.migrate(url)
+    assert api.check(url) == []
+
+
+def test_an_empty_database_has_nothing_to_adopt(database):
+    with pytest.raises(SchemaEmpty, match="upgrade"):
+        api.adopt(database)
+
+
+def test_schema_migrations_of_another_application_is_no_database_of_ours(database):
+    with Target.of(database).connect() as link:
+        link.execute("CREATE TABLE schema_migrations (version bigint PRIMARY KEY, inserted_at timestamp)")
+        link.execute("INSERT INTO schema_migrations (version) VALUES (20240101000000)")
+    assert api.migrate(database).after == HEAD
+    with Target.of(database).connect() as link:
+        assert link.rows("SELECT version FROM schema_migrations") == [(20240101000000,)]
+
+
+def test_tables_in_a_schema_of_their_own(legacy, server):
+    url = legacy("ecto_no_vector")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SCHEMA public RENAME TO diwa")
+        connection.execute("CREATE SCHEMA public")
+    inside = f"{url}?options=-csearch_path%3Ddiwa%2Cpublic"
+    assert api.adopt(inside).after == "20260228010000"
+    assert api.migrate(inside).after == HEAD
+    assert api.check(inside) == []
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('public.diwa_schema_version')").fetchone() == (None,)

@@ -1,0 +1,222 @@
+"""Safe steps on a database that others use, and autovacuum with it: what they finish, leave, and wait for."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from diwa_schema.migrations import manifest
+from tests.fixtures_databases import database_name
+from tests.run import seeds
+from tests.run.asking import execute, until, value
+from tests.run.histories import FIRST, extended
+from tests.run.launcher import Launcher, Outcome
+from tests.run.servers import OwnServer
+
+HEAD = manifest.load().head
+INDEX, BEFORE_INDEX = "20260107203000", "20260107201000"
+BUILD = "^CREATE INDEX CONCURRENTLY memories_sync_origin_index"
+ADD_COLUMN = "op.add_column('memories', sa.Column('extra', sa.Integer()))"
+VERSION = "SELECT version_num FROM diwa_schema_version"
+NOT_VALID = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+
+
+@pytest.fixture
+def filled(launcher: Launcher, postgres: str) -> str:
+    """A database at head with some thousand rows in `memories`."""
+    assert launcher.run("upgrade", "--url", postgres).code == 0
+    seeds.fill(postgres)
+    seeds.multiply(postgres, 5_000)
+    return postgres
+
+
+def test_an_index_that_a_dead_run_is_still_building_is_waited_for(launcher, postgres):
+    assert launcher.run("upgrade", BEFORE_INDEX, "--url", postgres).code == 0
+    seeds.fill(postgres)
+    dead = launcher.start("upgrade", INDEX, "--url", postgres, match=BUILD, at=1, how="pause").pauses()
+    with psycopg.connect(postgres) as writer:
+        writer.execute("UPDATE memories SET content = 'in a transaction'")
+        dead.go()
+        until(postgres, "SELECT count(*) FROM pg_stat_progress_create_index")
+        os.kill(dead.pid, signal.SIGKILL)
+        dead.wait()
+        index = "SELECT 'memories_sync_origin_index'::regclass::oid::bigint"
+        before = value(postgres, index)
+        with ThreadPoolExecutor(1) as pool:
+            again = pool.submit(launcher.run, "upgrade", INDEX, "--url", postgres)
+            time.sleep(1)
+            writer.commit()
+            outcome = again.result()
+    assert outcome.code == 0, outcome.err
+    assert "is being built by server process" in outcome.err
+    assert value(postgres, index) == before
+    assert value(postgres, NOT_VALID) == 0
+
+
+def test_a_backfill_goes_on_where_a_killed_run_stopped(launcher, filled, tmp_path):
+    # It is no repetition: each row is counted up once, however often the step is run.
+    count = "steps.backfill('memories', 'extra = coalesce(extra, 0) + 1')"
+    history = extended(tmp_path / "history", ADD_COLUMN, count)
+    killed = launcher.run(
+        "upgrade", "--url", filled, history=history, match="^UPDATE diwa_schema_position", at=3
+    )
+    assert killed.code == -signal.SIGKILL
+    done = value(filled, "SELECT count(*) FROM memories WHERE extra IS NOT NULL")
+    assert 0 < done < 5_000
+    again = launcher.run("upgrade", "--url", filled, history=history)
+    assert again.code == 0, again.err
+    assert value(filled, "SELECT count(*) FROM memories WHERE extra IS DISTINCT FROM 1") == 0
+    assert value(filled, "SELECT to_regclass('diwa_schema_position') IS NULL")
+
+
+def test_batches_adapt_to_the_stall_and_say_how_far_they_are(launcher, filled, tmp_path):
+    slow = "steps.backfill('memories', \"extra = length(pg_sleep(0.0002)::text)\")"
+    execute(filled, "DELETE FROM memories WHERE ctid IN (SELECT ctid FROM memories LIMIT 3500)")
+    history = extended(tmp_path / "history", ADD_COLUMN, slow)
+    outcome = launcher.run("upgrade", "--url", filled, "--max-stall", "100", history=history)
+    assert outcome.code == 0, outcome.err
+    batches = [said for _, said in outcome.log if said.startswith("UPDATE") and "pg_sleep" in said]
+    # A batch of 1,000 rows takes a quarter of a second and more, so they become smaller.
+    assert len(batches) > 5
+    assert re.search(r": \d+ of \d+", outcome.err)
+
+
+STOPPED = {
+    "set not null": ("steps.set_not_null('memories', 'extra')", "extra IS NULL"),
+    "check": ("steps.add_check('extra_there', 'memories', 'extra IS NOT NULL')", "extra IS NULL"),
+    "foreign key": (
+        "steps.add_foreign_key('extra_key', 'memory_versions', ['parent_version_id'], 'memories')",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("step", STOPPED)
+def test_a_constraint_that_rows_break_leaves_nothing_behind(launcher, filled, tmp_path, dump, step):
+    history = extended(tmp_path / "history", ADD_COLUMN, STOPPED[step][0])
+    assert launcher.run("upgrade", str(FIRST), "--url", filled, history=history).code == 0
+    execute(filled, "UPDATE memory_versions SET parent_version_id = gen_random_uuid()")
+    constraints = "SELECT string_agg(conname, ',' ORDER BY conname) FROM pg_constraint"
+    before = value(filled, constraints)
+    failed = launcher.run("upgrade", "--url", filled, history=history)
+    assert failed.code == 6, failed.out
+    assert "rolled back" in failed.err
+    assert value(filled, constraints) == before
+    assert value(filled, VERSION) == str(FIRST)
+    entry = "SELECT outcome || ' ' || sqlstate FROM diwa_schema_ledger ORDER BY id DESC LIMIT 1"
+    assert value(filled, entry) in ("failed 23502", "failed 23503", "failed 23514")
+
+
+def test_two_steps_in_one_revision_are_refused(launcher, filled, tmp_path):
+    two = (
+        "steps.add_check('one', 'memories', 'id IS NOT NULL')\n"
+        "steps.add_check('two', 'memories', 'id IS NOT NULL')"
+    )
+    history = extended(tmp_path / "history", two)
+    refused = launcher.run("upgrade", "--url", filled, history=history)
+    assert refused.code == 6, refused.out
+    assert "2 steps, not one" in refused.err
+    assert value(filled, VERSION) == HEAD
+
+
+def test_a_concurrent_build_inside_a_transaction_is_refused_by_the_server(launcher, filled, tmp_path):
+    build = "op.create_index('i', 'memories', ['content'], postgresql_concurrently=True)"
+    refused = launcher.run("upgrade", "--url", filled, history=extended(tmp_path / "history", build))
+    assert refused.code == 6, refused.out
+    assert "CONCURRENTLY cannot run inside a transaction block" in refused.err
+    assert value(filled, VERSION) == HEAD
+
+
+# Vacuum of `memories` that takes minutes, and begins as soon as autovacuum looks.
+SLOW_VACUUM = (
+    """ALTER TABLE memories SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)""",
+    "UPDATE memories SET content = content || '.'",
+)
+# One try to meet it, one to see who it is; the next is granted. On a starved machine the second sees nobody at times.
+TRIES = 6
+VACUUMING = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE datname = current_database()"
+
+
+@pytest.fixture
+def vacuumed(own_server: OwnServer, launcher: Launcher) -> Iterator[str]:
+    """A database in which autovacuum is at work on `memories`; its owner is no superuser."""
+    name, role = database_name(), "mover"
+    url = own_server.create(name)
+    execute(url, f"DROP ROLE IF EXISTS {role}", f"CREATE ROLE {role} LOGIN")
+    execute(url, f"ALTER DATABASE {name} OWNER TO {role}", f"GRANT ALL ON SCHEMA public TO {role}")
+    assert launcher.run("upgrade", "--url", of(url, role)).code == 0
+    seeds.fill(url)
+    seeds.multiply(url, 5_000)
+    execute(url, *SLOW_VACUUM)
+    until(url, VACUUMING)
+    yield url
+    own_server.drop(name)
+    execute(own_server.admin_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def of(url: str, role: str) -> str:
+    return url.replace("//postgres@", f"//{role}@")
+
+
+def beside_autovacuum(launcher: Launcher, url: str, history: object, *more: str) -> tuple[Outcome, int]:
+    """Add a column while autovacuum is at work; return how that ended and how many tries it took."""
+    until(url, VACUUMING)
+    outcome = launcher.run("upgrade", "--url", url, *more, history=history)
+    waits = "SELECT lock_waits FROM diwa_schema_ledger ORDER BY id DESC LIMIT 1"
+    return outcome, value(url, waits)
+
+
+def test_autovacuum_gives_way_to_who_may_set_deadlock_timeout(launcher, vacuumed, tmp_path, measured):
+    history = extended(tmp_path / "history", ADD_COLUMN)
+    outcome, waits = beside_autovacuum(launcher, vacuumed, history)
+    assert outcome.code == 0, outcome.err
+    assert "asking autovacuum to give way (pid" in outcome.err
+    assert waits <= TRIES, outcome.err
+    measured(f"superuser: {outcome.seconds:.1f} s, granted at try {waits + 1}")
+
+
+def test_the_grant_is_named_where_deadlock_timeout_may_not_be_set(launcher, vacuumed, tmp_path, measured):
+    history = extended(tmp_path / "history", ADD_COLUMN)
+    refused, _ = beside_autovacuum(launcher, of(vacuumed, "mover"), history)
+    assert refused.code == 5, refused.err
+    grant = 'GRANT SET ON PARAMETER deadlock_timeout TO "mover"'
+    assert grant in refused.err
+    assert "--allow-stall" in refused.err
+    assert "rolled back" in refused.err
+    assert value(vacuumed, VERSION) == HEAD
+    execute(vacuumed, grant)
+    outcome, waits = beside_autovacuum(launcher, of(vacuumed, "mover"), history)
+    assert outcome.code == 0, outcome.err
+    assert waits <= TRIES, outcome.err
+    measured(f"with the grant: {outcome.seconds:.1f} s, granted at try {waits + 1}")
+
+
+def test_one_longer_try_makes_autovacuum_give_way_where_a_stall_is_allowed(
+    launcher, vacuumed, tmp_path, measured
+):
+    history = extended(tmp_path / "history", ADD_COLUMN)
+    outcome, waits = beside_autovacuum(launcher, of(vacuumed, "mover"), history, "--allow-stall")
+    assert outcome.code == 0, outcome.err
+    assert "waiting longer than the stall allows" in outcome.err
+    assert waits <= TRIES, outcome.err
+    measured(f"--allow-stall: {outcome.seconds:.1f} s, granted at try {waits + 1}")
+
+
+def test_short_tries_alone_never_get_past_autovacuum(vacuumed, measured):
+    until(vacuumed, VACUUMING)
+    tries, give_up = 0, time.monotonic() + 3
+    with psycopg.connect(vacuumed, autocommit=True) as connection:
+        connection.execute("SET lock_timeout = '100ms'")
+        while time.monotonic() < give_up:
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                connection.execute("ALTER TABLE memories ADD COLUMN extra integer")
+            tries += 1
+    measured(f"{tries} tries of 100 ms in vain")
