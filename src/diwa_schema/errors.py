@@ -31,10 +31,20 @@ DiwaSchemaError
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 NOTHING_CHANGED = "Nothing was changed."
 ROLLED_BACK = "What was not yet applied was rolled back."
+
+# How the command line was told which database to work on, passwords masked: a command that is offered as the next step
+# must not silently go to the one that the environment names.
+NAMED: ContextVar[str] = ContextVar("diwa_schema_named", default="")
+
+
+def command(words: str) -> str:
+    """Return a command of this package to run next, on the database that was named to the one that failed."""
+    return " ".join(part for part in ("diwa-schema", words, NAMED.get()) if part)
 
 
 class DiwaSchemaError(Exception):
@@ -42,7 +52,7 @@ class DiwaSchemaError(Exception):
 
     Args:
         what: What happened, in one or more sentences.
-        next_step: What to do next, usually a command to type.
+        next_step: What to do next, usually a command to run.
         untouched: What the failed operation left as it was.
         facts: Further facts for machines, shown by ``--json``.
     """

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, UsageError
+from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, UsageError, command
 
 _MODULES = ("migrate", "inspect", "check", "adopt", "convert", "guard", "repository", "roles", "doctor")
 
@@ -78,7 +78,7 @@ class _Version(argparse.Action):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}", next_step=f"Type: {self.prog} --help")
+        raise UsageError(f"{self.prog}: {message}", next_step=f"Run: {self.prog} --help")
 
 
 def _print_error(error: DiwaSchemaError, *, as_json: bool) -> int:
@@ -95,5 +95,5 @@ def _unexpected(error: Exception) -> DiwaSchemaError:
     return DiwaSchemaError(
         f"An error that was not foreseen: {type(error).__name__}: {mask(str(error))}",
         untouched=ROLLED_BACK,
-        next_step="Type `diwa-schema status` to see where the database stands, and report this message.",
+        next_step=f"Run {command('status')} to see where the database stands, and report this message.",
     )

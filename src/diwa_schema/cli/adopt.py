@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
 from diwa_schema.cli.progress import reported
+from diwa_schema.errors import command
 
 if TYPE_CHECKING:
     from diwa_schema.run.adopt.takeover import Adoption
@@ -30,7 +31,7 @@ def _run(args: argparse.Namespace) -> Result:
         found = examine(**options.database_of(args))
         return Result(found.as_dict(), _planned(found), 1 if found.differences else 0)
     report = reported(args, adopt, mend=args.mend)
-    text = f"{report.database} is taken over at {report.after or 'base'}. Next: diwa-schema upgrade"
+    text = f"{report.database} is taken over at {report.after or 'base'}. Next: {command('upgrade')}"
     return Result(report.as_dict(), text)
 
 

@@ -41,7 +41,7 @@ def _index(args: argparse.Namespace) -> Result:
         from diwa_schema.errors import UsageError
 
         raise UsageError(
-            f"index {args.action} needs the name of an index.", next_step="Type: diwa-schema index list"
+            f"index {args.action} needs the name of an index.", next_step="Run: diwa-schema index list"
         )
     if args.action == "enable":
         return _done(args, enable_index, f"Index {args.name} is there", name=args.name)

@@ -15,6 +15,7 @@ from diwa_schema.errors import (
     MigrationFailed,
     PermissionMissing,
     TableLockBusy,
+    command,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def driver(dialect: str) -> ModuleType:
 
         raise UsageError(
             "PostgreSQL cannot be reached: psycopg finds no libpq on this machine.",
-            next_step="Type: pip install 'diwa-schema[binary]'",
+            next_step="Run: pip install 'diwa-schema[binary]'",
         ) from error
     return psycopg
 
@@ -87,7 +88,7 @@ def unreachable(shown: str, error: BaseException) -> DatabaseUnreachable:
     return DatabaseUnreachable(
         f"The database {shown} cannot be reached: {brief(error)}",
         next_step="Check that the server runs and that host, port, name and user are right,"
-        " then type the command again.",
+        " then run the command again.",
         database=shown,
     )
 
@@ -110,7 +111,7 @@ def explain(  # noqa: PLR0911 - one per meaning
         return PermissionMissing(
             f"The database role lacks a right. {what}",
             next_step="Connect as the role that owns the schema;"
-            " `diwa-schema roles` prints the roles this package expects.",
+            f" {command('roles')} prints the roles this package expects.",
             **facts,
         )
     if state == READ_ONLY or (state or "").startswith("SQLITE_READONLY"):
@@ -122,14 +123,14 @@ def explain(  # noqa: PLR0911 - one per meaning
     if state in (LOCK_TIMEOUT, DEADLOCK):
         return TableLockBusy(
             f"A table stayed in use. {what}",
-            next_step="Type the command again when the application is less busy,"
+            next_step="Run the command again when the application is less busy,"
             " or allow more with --lock-budget SECONDS.",
             **facts,
         )
     if (state or "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return LockNotObtained(
             f"Another process keeps the file locked. {what}",
-            next_step="End the other process' transaction, then type the command again.",
+            next_step="End the other process' transaction, then run the command again.",
             **facts,
         )
     if state == "SQLITE_NOTADB":
@@ -146,6 +147,6 @@ def explain(  # noqa: PLR0911 - one per meaning
         )
     return MigrationFailed(
         f"It failed: {what}",
-        next_step="Mend the cause, then type the same command again: it goes on from where this run stopped.",
+        next_step="Mend the cause, then run the same command again: it goes on from where this run stopped.",
         **facts,
     )

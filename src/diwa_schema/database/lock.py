@@ -212,6 +212,6 @@ def lost(shown: str) -> MigrationLockLost:
     return MigrationLockLost(
         f"The migration lock of {shown} was lost: its connection ended, or another run took it.",
         untouched="The run stopped before the next change; what was not yet applied was rolled back.",
-        next_step="Type the same command again: it goes on from where this run stopped.",
+        next_step="Run the same command again: it goes on from where this run stopped.",
         pid=os.getpid(),
     )

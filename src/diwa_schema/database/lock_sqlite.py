@@ -75,7 +75,7 @@ class FileLock:
         except OSError as error:
             raise DatabaseReadOnly(
                 f"No lock file can be made beside {self.database}: {error.strerror}.",
-                next_step="Make the directory of the database writable, then type the command again.",
+                next_step="Make the directory of the database writable, then run the command again.",
             ) from error
 
     def _still_named(self, descriptor: int) -> bool:

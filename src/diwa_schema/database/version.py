@@ -8,7 +8,7 @@ from enum import StrEnum
 from diwa_schema.database import read_only
 from diwa_schema.database.ledger import LEDGER
 from diwa_schema.database.link import Link
-from diwa_schema.errors import NotAdopted, PermissionMissing, SchemaForeign, SchemaTooNew
+from diwa_schema.errors import NotAdopted, PermissionMissing, SchemaForeign, SchemaTooNew, command
 from diwa_schema.migrations.manifest import KEPT, Manifest, load
 from diwa_schema.names import literal, quoted
 
@@ -191,12 +191,12 @@ def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
     if len(state.versions) > 1:
         raise SchemaForeign(
             f"The version table of {shown} has {len(state.versions)} rows, and a linear history has one.",
-            next_step="Find out who wrote them: diwa-schema history --applied",
+            next_step=f"Find out who wrote them: {command('history --applied')}",
         )
     if state.kind is Kind.ECTO:
         raise NotAdopted(
             f"{shown} was made by Ecto ({len(state.ecto or ())} versions recorded) and has not been taken over yet.",
-            next_step="Type: diwa-schema adopt --plan, then diwa-schema adopt",
+            next_step=f"Run: {command('adopt --plan')}, then {command('adopt')}",
         )
     if state.kind is Kind.FOREIGN:
         ours = sorted(state.tables & set(manifest.tables))
@@ -222,7 +222,7 @@ def unknown_revision(state: State, manifest: Manifest, shown: str) -> SchemaTooN
         )
     return SchemaForeign(
         f"{shown} is at revision '{revision}', which is not in the installed history.",
-        next_step="Install the package that knows it, or see what was applied: diwa-schema history --applied",
+        next_step=f"Install the package that knows it, or see what was applied: {command('history --applied')}",
         revision=revision,
     )
 

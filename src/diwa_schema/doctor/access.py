@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from diwa_schema.database.failures import PERMISSION, READ_ONLY, is_driver_error, sqlstate
 from diwa_schema.doctor.finding import Finding, Patient, Severity
+from diwa_schema.errors import command
 from diwa_schema.guard.role import Role
 from diwa_schema.names import quoted
 from diwa_schema.roles.grants import READ_ONLY as BOOKKEEPING
@@ -16,8 +17,8 @@ _ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _SHOWN = 3
 _LOCK_TIMEOUT = "50ms"
 _NO_SCHEMA = "3F000"
-_APP_ROLE = "diwa-schema roles --apply, then connect as a login that is a member of diwa_app only"
-_OWNER_ROLE = "diwa-schema roles shows which roles there should be"
+_APP_ROLE = f"{command('roles --apply')}, then connect as a login that is a member of diwa_app only"
+_OWNER_ROLE = f"{command('roles')} shows which roles there should be"
 
 
 def who(patient: Patient) -> Iterator[Finding]:
@@ -34,7 +35,7 @@ def who(patient: Patient) -> Iterator[Finding]:
         "role",
         Severity.NOTE,
         f"Connected as {session}{acting}{member}; {asks} is asking.",
-        "diwa-schema guard tells how the repository was recognised, diwa-schema roles which roles should be",
+        f"diwa-schema guard tells how the repository was recognised, {command('roles')} which roles should be",
     )
 
 

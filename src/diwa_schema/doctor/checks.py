@@ -10,6 +10,7 @@ from diwa_schema.database import version
 from diwa_schema.database.failures import brief, explain, is_driver_error
 from diwa_schema.doctor import access, connection, contents, embedded, place, tls
 from diwa_schema.doctor.finding import Check, Finding, Patient, Severity
+from diwa_schema.errors import command
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
@@ -98,5 +99,5 @@ def _run(check: Check, patient: Patient) -> Iterator[Finding]:
             f"{name}-not-checked",
             Severity.WARNING,
             f"The check '{name}' could not be made: {brief(error)}",
-            "Connect as a role that may read the schema, then type: diwa-schema doctor",
+            f"Connect as a role that may read the schema, then run: {command('doctor')}",
         )

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from diwa_schema.database.failures import brief, is_driver_error
 from diwa_schema.doctor.finding import Finding, Patient, Severity
+from diwa_schema.errors import command
 from diwa_schema.names import quoted
 
 OLDEST_SERVER = 15
 
 _EMBEDDING = "embedding"
-_CONVERT = "diwa-schema enable-vector"
+_CONVERT = f"{command('enable-vector')}"
 
 
 def server_version(patient: Patient) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from diwa_schema.doctor import startup as start_up
 from diwa_schema.doctor import status as standing
 from diwa_schema.doctor.finding import Finding, Patient, Severity
-from diwa_schema.errors import DiwaSchemaError
+from diwa_schema.errors import DiwaSchemaError, command
 from diwa_schema.guard.role import Role
 
 
@@ -30,5 +30,5 @@ def bypassed(patient: Patient) -> Iterator[Finding]:
             Severity.WARNING if patient.role is Role.OWNER else Severity.NOTE,
             f"'{run['kind']}' came through the bypass ({run['bypass']}) at {run['started_at']}, from"
             f" {run['repository'] or 'an unknown repository'} by {run['os_user']} on {run['host']}{reason}.",
-            "diwa-schema history --applied, then diwa-schema check",
+            f"{command('history --applied')}, then {command('check')}",
         )

@@ -90,7 +90,7 @@ def _enter(link: Link, name: str) -> None:
         )
         raise PermissionMissing(
             f"{why} {link.shown}, and what it should be below head is built there to be compared with.",
-            next_step=f"Let its owner type `{grant}`, or upgrade first: at head reading is enough.",
+            next_step=f"Let its owner run `{grant}`, or upgrade first: at head reading is enough.",
         ) from error
     # A statement that reached a live table would make others wait behind it.
     link.row(

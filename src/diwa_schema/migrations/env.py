@@ -43,7 +43,7 @@ def _change() -> None:
     if change is None:
         raise UsageError(
             f"This Alembic command ('{_command()}') is not one the history of diwa-schema supports.",
-            next_step="Type: diwa-schema --help",
+            next_step="Run: diwa-schema --help",
         )
     change(_database(), revision)
 

@@ -135,7 +135,7 @@ class Manifest:
                 f"There is no revision '{name}' in the installed history"
                 if not found
                 else f"'{name}' is the beginning of {len(found)} revisions, from {found[0]} to {found[-1]}.",
-                next_step="Type `diwa-schema history` to see the revisions.",
+                next_step="Run `diwa-schema history` to see the revisions.",
                 revision=name,
             )
         return found[0]
@@ -145,7 +145,7 @@ class Manifest:
         if not 0 <= position <= len(self.ids):
             raise UnknownRevision(
                 f"'{name}' from {current or BASE} leads out of the history.",
-                next_step="Type `diwa-schema history` to see the revisions.",
+                next_step="Run `diwa-schema history` to see the revisions.",
                 revision=name,
             )
         return self.ids[position - 1] if position else None

@@ -92,4 +92,4 @@ def _remote(git: Git) -> str | None:
 def _shallow_note(git: Git) -> tuple[str, ...]:
     if not git.shallow:
         return ()
-    return ("The clone is shallow: should others' changes be reported, type `git fetch --unshallow`.",)
+    return ("The clone is shallow: should others' changes be reported, run `git fetch --unshallow`.",)

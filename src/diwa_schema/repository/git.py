@@ -71,7 +71,7 @@ class Git:
         done = _start(self.root, self.environment, arguments, stdin)
         if done.returncode:
             reason = done.stderr.decode(errors="replace").strip()
-            raise UsageError(f"git {arguments[0]} failed: {reason}", next_step="Type: git fsck")
+            raise UsageError(f"git {arguments[0]} failed: {reason}", next_step="Run: git fsck")
         return done.stdout
 
     def ask(self, *arguments: str) -> str | None:

@@ -117,7 +117,7 @@ def apply(wanted: Plan) -> None:
             raise UsageError(
                 f"{addition.path} could not be written: {error.strerror}.",
                 untouched=f"{addition.path} was left as it is.",
-                next_step="Look at it, then type: python -m diwa_schema init",
+                next_step="Look at it, then run: python -m diwa_schema init",
             ) from None
 
 

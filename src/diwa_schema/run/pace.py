@@ -256,7 +256,7 @@ class Pace:
         return TableLockBusy(
             f"A table of {self._target.shown} stayed in use for {self._settings.lock_budget:g} s. In the way: {names}.",
             untouched=ROLLED_BACK,
-            next_step="End that session or wait for it, then type the same command again.",
+            next_step="End that session or wait for it, then run the same command again.",
             blockers=[str(blocker) for blocker in blockers],
             sqlstate=sqlstate(failure),
         )

@@ -7,11 +7,7 @@ from typing import Literal
 
 from diwa_schema.database import version
 from diwa_schema.database.version import REBUILT, State
-from diwa_schema.errors import (
-    DatabaseProtected,
-    DatabaseRefused,
-    UsageError,
-)
+from diwa_schema.errors import DatabaseProtected, DatabaseRefused, UsageError, command
 from diwa_schema.guard.verdict import Verdict
 from diwa_schema.migrations.manifest import Manifest, Revision
 
@@ -70,19 +66,19 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
     if not reversed_ and after != state.revision:
         raise UsageError(
             f"{after} comes after {state.revision or 'base'}, where {shown} is.",
-            next_step=f"Type: diwa-schema upgrade {after}",
+            next_step=f"Run: {command(f'upgrade {after}')}",
         )
     if REBUILT in state.tables and (after or "") < V1_REVISION:
         raise DatabaseRefused(
             f"{shown} was built anew from the agent's first lineage, which has no place below revision {V1_REVISION}.",
-            next_step=f"Stay at it or above: diwa-schema downgrade {V1_REVISION}; the old tables are kept as"
+            next_step=f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}; the old tables are kept as"
             f" {REBUILT} and its neighbours.",
         )
     for revision in reversed_:
         if revision.irreversible:
             raise DatabaseRefused(
                 f"Revision {revision.revision} ({revision.slug}) cannot be reversed: {revision.irreversible}",
-                next_step=f"Stay at it or above: diwa-schema downgrade {revision.revision}",
+                next_step=f"Stay at it or above: {command(f'downgrade {revision.revision}')}",
                 revision=revision.revision,
             )
     return Plan("downgrade", state.revision, after, reversed_)

@@ -12,7 +12,7 @@ from diwa_schema.database import ledger, version
 from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
 from diwa_schema.database.lock import AdvisoryLock, fenced, lost
-from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, MigrationLockLost
+from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, MigrationLockLost, command
 from diwa_schema.migrations.manifest import load as load_manifest
 from diwa_schema.migrations.revisions import ONE_AT_A_TIME, load, operations
 from diwa_schema.migrations.steps.pace import PACE, STEPS
@@ -126,7 +126,7 @@ class Replay:
                 f"The version row of {self._shown} is not at {before or 'base'} any more:"
                 " another run has moved it.",
                 untouched=f"Revision {revision.revision} was rolled back.",
-                next_step="Type: diwa-schema status",
+                next_step=f"Run: {command('status')}",
             )
         self._keeper.record(self._link, revision.revision, applied=up)
         ledger.applied(self._link, entry, _since(began), pace.lock_waits)
@@ -150,7 +150,7 @@ class Replay:
         return MigrationFailed(
             f"In {doing} on {self._shown}: {reason}.",
             untouched="The revision was rolled back; those before it stay applied.",
-            next_step="Type the same command again: it goes on from there.",
+            next_step="Run the same command again: it goes on from there.",
             revision=revision.revision,
         )
 

@@ -16,6 +16,7 @@ from diwa_schema.errors import (
     DiwaSchemaError,
     MigrationFailed,
     NotPersisted,
+    command,
 )
 from diwa_schema.migrations import manifest as manifests
 from diwa_schema.run import integrity, pooler, stalls
@@ -184,7 +185,7 @@ class Runner:
                 raise MigrationFailed(
                     f"The connection to {self.target.shown} ended.",
                     untouched=ROLLED_BACK,
-                    next_step="Type the same command again: it goes on from where this run stopped.",
+                    next_step="Run the same command again: it goes on from where this run stopped.",
                 ) from error
             raise explain(error, self.target.shown, "the run", ROLLED_BACK) from error
 
@@ -206,7 +207,7 @@ class Runner:
                 f"A fresh connection to {self.target.shown} sees revision {revision or 'base'} with {count} ledger"
                 f" entries of this run, where {after or 'base'} with {entries} were written.",
                 untouched="What is there now is unknown.",
-                next_step="Type: diwa-schema status, then diwa-schema check",
+                next_step=f"Run: {command('status')}, then {command('check')}",
             )
 
     @contextmanager
@@ -228,7 +229,7 @@ class Runner:
                     raise DatabaseUnreachable(
                         f"What this run has done is committed, but cannot be read back: {error.what}",
                         untouched="Nothing of it was undone.",
-                        next_step="When the server can be reached again, type: diwa-schema status",
+                        next_step=f"When the server can be reached again, run: {command('status')}",
                         **error.facts,
                     ) from error
                 time.sleep(0.05)

@@ -206,7 +206,7 @@ class Replacement:
                 f"{self.table}.{self.column} cannot be replaced,"
                 f" because these hang on it: {'; '.join(dependents)}.",
                 untouched="The column and its values were left as they were.",
-                next_step="Drop them, type the same command again, then create them anew.",
+                next_step="Drop them, run the same command again, then create them anew.",
                 dependents=dependents,
             )
 

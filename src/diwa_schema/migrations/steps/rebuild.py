@@ -61,7 +61,7 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
             raise MigrationFailed(
                 f"Rows of {table} refer to rows that are not there.",
                 untouched="The table is as it was.",
-                next_step=f"Type: PRAGMA foreign_key_check({lookup.quoted(connection, table)})",
+                next_step=f"Run: PRAGMA foreign_key_check({lookup.quoted(connection, table)})",
                 table=table,
             )
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from diwa_schema.errors import MigrationFailed
+from diwa_schema.errors import MigrationFailed, command
 from diwa_schema.migrations.steps import archive, lookup, position
 from diwa_schema.migrations.steps.archive import Kept
 from diwa_schema.migrations.steps.column import Carried, Replacement
@@ -71,7 +71,7 @@ class Retyping:
         raise MigrationFailed(
             f"{self.replacement.table}.{COLUMN} is {kind}, neither bytes nor a vector.",
             untouched="The table was left as it was.",
-            next_step="Type: diwa-schema check",
+            next_step=f"Run: {command('check')}",
         )
 
     def _prepare(self, connection: sa.Connection) -> None:
@@ -204,7 +204,7 @@ class Retyping:
         raise MigrationFailed(
             f"Embeddings of {self.replacement.table} are written faster than they can be taken over.",
             untouched="The column is as it was; what was converted so far is kept beside it.",
-            next_step="Type the same command again when there is less traffic: it goes on from there.",
+            next_step="Run the same command again when there is less traffic: it goes on from there.",
         )
 
     def _catch_up_once(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database import ledger, version
 from diwa_schema.drift import check
-from diwa_schema.errors import DatabaseRefused, SchemaEmpty
+from diwa_schema.errors import DatabaseRefused, SchemaEmpty, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import load as load_module
 from diwa_schema.migrations.revisions import operations
@@ -77,12 +77,12 @@ def examine(link: Link, state: version.State) -> Adoption:
     """
     if state.kind is version.Kind.EMPTY:
         raise SchemaEmpty(
-            f"{link.shown} is empty: there is nothing to take over.", next_step="Type: diwa-schema upgrade"
+            f"{link.shown} is empty: there is nothing to take over.", next_step=f"Run: {command('upgrade')}"
         )
     if state.kind is not version.Kind.ECTO:
         version.refuse_unknown(state, load(), link.shown)
         raise DatabaseRefused(
-            f"{link.shown} is at revision {state.revision} already.", next_step="Type: diwa-schema status"
+            f"{link.shown} is at revision {state.revision} already.", next_step=f"Run: {command('status')}"
         )
     known = tuple(name for name in load().ids if name <= ecto.LAST)
     of_agent = ["tala_operations"] if _of_the_agent(link, state) else []
@@ -215,7 +215,7 @@ def _refuse_differences(found: Adoption) -> None:
     raise DatabaseRefused(
         f"{found.database} is not what the {found.variant.name} left: {len(found.differences)} differences.\n"
         + "\n".join(lines),
-        next_step="Run the statements, or type `diwa-schema adopt --mend` for those that are safe on a live table.",
+        next_step=f"Run the statements, or run {command('adopt --mend')} for those that are safe on a live table.",
         differences=[one.as_dict() for one in found.differences],
     )
 
@@ -226,6 +226,6 @@ def _refuse_other_lineages(link: Link, state: version.State) -> None:
         raise DatabaseRefused(
             f"Ecto recorded the agent's first lineage on {link.shown}, but these tables of it are missing:"
             f" {', '.join(missing)}.",
-            next_step="Restore a complete copy of the database, then type the command again.",
+            next_step="Restore a complete copy of the database, then run the command again.",
             missing=missing,
         )

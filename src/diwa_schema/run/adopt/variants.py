@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from diwa_schema.errors import DatabaseRefused
+from diwa_schema.errors import DatabaseRefused, command
 
 # The agent's own migration, which made tala_operations and idempotency_log in shapes of its own.
 AGENT = 20260109204856
@@ -82,6 +82,6 @@ def _gaps(shown: str, missing: list[int], applied: list[int]) -> DatabaseRefused
         f"Ecto recorded version {applied[-1]} on {shown} but not {', '.join(map(str, missing[:3]))}"
         f"{' and others' if missing[3:] else ''}, so where it stands cannot be told.",
         next_step="Find out whether those were applied. If so, add their rows to schema_migrations and type"
-        " `diwa-schema adopt --plan` again; if not, run them with Ecto first.",
+        f" {command('adopt --plan')} again; if not, run them with Ecto first.",
         missing=missing,
     )

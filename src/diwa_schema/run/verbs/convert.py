@@ -11,7 +11,7 @@ from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.version import State
 from diwa_schema.drift.optional import OPTIONAL, OptionalIndex
 from diwa_schema.drift.postgresql.write import Writer
-from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError
+from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
 from diwa_schema.migrations import steps
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import ONE_AT_A_TIME, operations
@@ -124,5 +124,5 @@ def _refuse(runner: Runner, state: State) -> None:
     version.refuse_unknown(state, load(), shown)
     if state.revision != load().head:
         raise DatabaseRefused(
-            f"{shown} is at {state.revision or 'base'}, not at head.", next_step="Type: diwa-schema upgrade"
+            f"{shown} is at {state.revision or 'base'}, not at head.", next_step=f"Run: {command('upgrade')}"
         )

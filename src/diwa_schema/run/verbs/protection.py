@@ -6,7 +6,7 @@ import getpass
 from typing import TYPE_CHECKING
 
 from diwa_schema.database import ledger, version
-from diwa_schema.errors import SchemaEmpty
+from diwa_schema.errors import SchemaEmpty, command
 
 if TYPE_CHECKING:
     from diwa_schema.run.session import Runner
@@ -23,7 +23,7 @@ def protect(runner: Runner, reason: str | None) -> None:
         if state.revision is None:
             raise SchemaEmpty(
                 f"{link.shown} has no revision of this schema yet.",
-                next_step="Type: diwa-schema upgrade",
+                next_step=f"Run: {command('upgrade')}",
             )
         with runner.locked(link, state.schema):
             version.protect(link, ledger.now(), getpass.getuser(), reason)

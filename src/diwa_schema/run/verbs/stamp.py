@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.database import ledger, version
 from diwa_schema.drift import check
-from diwa_schema.errors import DatabaseRefused, UsageError
+from diwa_schema.errors import DatabaseRefused, UsageError, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.session import create_bookkeeping
@@ -31,7 +31,7 @@ def stamp(runner: Runner, name: str, *, force: bool) -> Report:
         revision = history.resolve(name, state.revision if state.revision in history else None)
         if revision is None:
             raise UsageError(
-                "A database cannot be stamped as base.", next_step="Type: diwa-schema downgrade base"
+                "A database cannot be stamped as base.", next_step=f"Run: {command('downgrade base')}"
             )
         missing = _missing(link, revision)
         if missing and not force:
@@ -80,7 +80,7 @@ def _refusal(shown: str, revision: str, missing: list[str]) -> DatabaseRefused:
     listed = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")  # noqa: PLR2004 - as many as fit a line
     return DatabaseRefused(
         f"{shown} is not at revision {revision}: it has no {listed}.",
-        next_step="Type diwa-schema upgrade to apply the revisions; --force records it all the same.",
+        next_step=f"Run {command('upgrade')} to apply the revisions; --force records it all the same.",
         revision=revision,
         missing=missing,
     )
