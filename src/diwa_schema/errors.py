@@ -14,7 +14,8 @@ DiwaSchemaError
 ├── DatabaseUnreachable      4   no connection
 ├── LockNotObtained          5   a lock was not obtained in time
 │   ├── MigrationLockBusy        another runner holds the migration lock
-│   └── TableLockBusy            the application holds a table
+│   ├── TableLockBusy            the application holds a table
+│   └── ApplicationStalled       a change kept the application waiting and was stopped
 ├── MigrationFailed          6   a revision failed and was rolled back
 │   ├── MigrationLockLost        the migration lock was lost during the run
 │   └── NotPersisted             the database does not hold what the run wrote
@@ -152,6 +153,10 @@ class MigrationLockBusy(LockNotObtained):
 
 class TableLockBusy(LockNotObtained):
     """The application holds a table that a revision has to change."""
+
+
+class ApplicationStalled(LockNotObtained):
+    """A change held a table for longer than the application may wait; it was stopped and rolled back."""
 
 
 class MigrationFailed(DiwaSchemaError):

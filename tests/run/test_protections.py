@@ -71,7 +71,9 @@ def test_a_lock_that_is_lost_stops_the_run_before_the_next_batch(launcher, postg
     assert value(postgres, "SELECT count(*) FROM memories WHERE extra IS NULL") == 0
 
 
-@pytest.mark.parametrize("match", [r"^INSERT INTO diwa_schema_ledger", "FROM pg_index i JOIN pg_class"])
+@pytest.mark.parametrize(
+    "match", [r"^INSERT INTO \"public\"\.\"diwa_schema_ledger\"", "FROM pg_index i JOIN pg_class"]
+)
 def test_a_lock_that_is_lost_stops_the_run_before_it_builds_an_index(launcher, postgres, match):
     assert launcher.run("upgrade", manifest.load().ids[-2], "--url", postgres).code == 0
     run = launcher.start("upgrade", "--url", postgres, how="pause", match=match, at=1).pauses()

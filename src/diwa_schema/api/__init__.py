@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from diwa_schema.api.arrange import disable_index, enable_index, enable_vector, protect, roles, unprotect
 from diwa_schema.api.change import adopt, downgrade, drop, migrate, stamp
 from diwa_schema.api.describe import check, doctor, examine, history, plan, status
-from diwa_schema.api.request import target_of
+from diwa_schema.api.opening import target_of
+from diwa_schema.api.operate import disable_index, enable_index, enable_vector, protect, roles, unprotect
 
 __all__ = [
     "adopt",

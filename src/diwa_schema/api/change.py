@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diwa_schema.api.request import Embedded, runner_for
+from diwa_schema.api.opening import Embedded, session_for
 from diwa_schema.guard import verdict as guard
 from diwa_schema.run.settings import Progress, Report, Settings
 
@@ -17,6 +17,7 @@ def migrate(
     revision: str = "head",
     *,
     embedded: Embedded = None,
+    schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
     settings: Settings | None = None,
@@ -32,6 +33,7 @@ def migrate(
         revision: ``head``, a revision id or its beginning, or ``+N``.
         embedded: The private SQLite database of this installation: True for its default place, or its path.
             It is not guarded, because nobody else can see it.
+        schema: The schema of the tables on PostgreSQL; by default the one in which the connection creates tables.
         repo: The name of the repository that asks, one piece of evidence for the guard.
         allow_core_migration: True to use the bypass, as ``ALLOW_CORE_MIGRATION=true`` does.
         settings: How patient and careful the run is.
@@ -48,10 +50,19 @@ def migrate(
         MigrationFailed: A revision failed; it was rolled back, those before it stay applied.
         DatabaseRefused: The database is not one to work on; nothing was changed.
     """
-    runner = runner_for(
-        guard.Operation.UPGRADE, database, embedded, repo, allow_core_migration, settings, progress
+    from diwa_schema.run.verbs import migrate as verb
+
+    session = session_for(
+        guard.Operation.UPGRADE,
+        database,
+        embedded=embedded,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
     )
-    return runner.upgrade(revision)
+    return verb.upgrade(session, revision)
 
 
 def downgrade(
@@ -60,6 +71,7 @@ def downgrade(
     *,
     confirm: str | None = None,
     embedded: Embedded = None,
+    schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
     settings: Settings | None = None,
@@ -70,8 +82,9 @@ def downgrade(
     Args:
         database: As for `migrate`.
         revision: The revision to end at: an id or its beginning, ``-N``, or ``base``.
-        confirm: The database's name; needed when rows would be lost.
+        confirm: The name of the database, or of the schema where one is given; needed when rows would be lost.
         embedded: As for `migrate`; it only names the database here.
+        schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
         settings: As for `migrate`.
@@ -81,13 +94,23 @@ def downgrade(
         What was done.
 
     Raises:
-        UsageError: Rows would be lost and `confirm` is not the database's name; nothing was changed.
+        UsageError: Rows would be lost and `confirm` is not that name; nothing was changed.
         MigrationFailed: A revision cannot be reversed (nothing was changed), or failed (it was rolled back).
         DiwaSchemaError: As for `migrate`.
     """
-    operation = guard.Operation.DOWNGRADE
-    runner = runner_for(operation, database, embedded, repo, allow_core_migration, settings, progress)
-    return runner.downgrade(revision, confirm)
+    from diwa_schema.run.verbs import migrate as verb
+
+    session = session_for(
+        guard.Operation.DOWNGRADE,
+        database,
+        embedded=embedded,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
+    )
+    return verb.downgrade(session, revision, confirm)
 
 
 def stamp(
@@ -96,6 +119,7 @@ def stamp(
     *,
     force: bool = False,
     embedded: Embedded = None,
+    schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
     settings: Settings | None = None,
@@ -108,6 +132,7 @@ def stamp(
         revision: The revision to record.
         force: Record it even when tables or columns of it are missing; the ledger shows that.
         embedded: As for `downgrade`.
+        schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
         settings: As for `migrate`.
@@ -120,11 +145,19 @@ def stamp(
         DatabaseRefused: The database is empty, or lacks tables or columns of the revision; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs.stamp import stamp as run
+    from diwa_schema.run.verbs import stamp as verb
 
-    operation = guard.Operation.STAMP
-    runner = runner_for(operation, database, embedded, repo, allow_core_migration, settings, progress)
-    return run(runner, revision, force=force)
+    session = session_for(
+        guard.Operation.STAMP,
+        database,
+        embedded=embedded,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
+    )
+    return verb.stamp(session, revision, force=force)
 
 
 def adopt(
@@ -132,6 +165,7 @@ def adopt(
     *,
     mend: bool = False,
     embedded: Embedded = None,
+    schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
     settings: Settings | None = None,
@@ -143,6 +177,7 @@ def adopt(
         database: As for `migrate`.
         mend: Whether to apply first what is safe on a live table, where it differs from the shape it should have.
         embedded: As for `migrate`.
+        schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
         settings: As for `migrate`.
@@ -157,11 +192,19 @@ def adopt(
         SchemaEmpty: There is nothing to take over.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.adopt.takeover import adopt as run
+    from diwa_schema.run.adopt import takeover
 
-    operation = guard.Operation.ADOPT
-    runner = runner_for(operation, database, embedded, repo, allow_core_migration, settings, progress)
-    return run(runner, mend=mend)
+    session = session_for(
+        guard.Operation.ADOPT,
+        database,
+        embedded=embedded,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
+    )
+    return takeover.adopt(session, mend=mend)
 
 
 def drop(
@@ -169,16 +212,20 @@ def drop(
     *,
     confirm: str | None = None,
     embedded: Embedded = None,
+    schema: str | None = None,
     repo: str | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Drop the tables of the models, and nothing else. The bypass does not reach this.
+    """Drop the tables of the models and what is kept beside them. The bypass does not reach this.
+
+    The ledger stays and records it.
 
     Args:
         database: As for `migrate`.
-        confirm: The database's name; needed when the tables have rows.
+        confirm: The name of the database, or of the schema where one is given; needed when the tables have rows.
         embedded: As for `downgrade`.
+        schema: As for `migrate`.
         repo: As for `migrate`.
         settings: As for `migrate`.
         progress: As for `migrate`.
@@ -188,10 +235,18 @@ def drop(
 
     Raises:
         Blocked: The repository is not the owner, bypass or not.
-        UsageError: The tables have rows and `confirm` is not the database's name; nothing was changed.
+        UsageError: The tables have rows and `confirm` is not that name; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs.drop import drop as run
+    from diwa_schema.run.verbs import drop as verb
 
-    runner = runner_for(guard.Operation.DROP, database, embedded, repo, None, settings, progress)
-    return run(runner, confirm)
+    session = session_for(
+        guard.Operation.DROP,
+        database,
+        embedded=embedded,
+        schema=schema,
+        repo=repo,
+        settings=settings,
+        progress=progress,
+    )
+    return verb.drop(session, confirm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema.api.request import Embedded, reading, target_of
+from diwa_schema.api.opening import Embedded, reading, target_of
 from diwa_schema.guard import verdict as guard
 
 if TYPE_CHECKING:
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from diwa_schema.run.plan import Plan
 
 
-def status(database: Database | None = None, *, embedded: Embedded = None) -> Status:
+def status(
+    database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
+) -> Status:
     """Return where a database stands; nothing is written.
 
     Args:
         database: As for `migrate`.
         embedded: As for `downgrade`.
+        schema: As for `migrate`.
 
     Raises:
         UsageError: The database cannot be understood.
@@ -29,16 +32,19 @@ def status(database: Database | None = None, *, embedded: Embedded = None) -> St
     """
     from diwa_schema.doctor import status as standing
 
-    with reading(database, embedded) as link:
+    with reading(database, embedded, schema) as link:
         return standing.read(link)
 
 
-def check(database: Database | None = None, *, embedded: Embedded = None) -> list[Difference]:
+def check(
+    database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
+) -> list[Difference]:
     """Return where a database differs from what is expected at its revision; nothing is written.
 
     Args:
         database: As for `migrate`.
         embedded: As for `downgrade`.
+        schema: As for `migrate`.
 
     Returns:
         The differences, in the order in which they can be mended; empty where there are none.
@@ -50,7 +56,7 @@ def check(database: Database | None = None, *, embedded: Embedded = None) -> lis
     """
     from diwa_schema.drift.check import check as run
 
-    with reading(database, embedded) as link:
+    with reading(database, embedded, schema) as link:
         return list(run(link))
 
 
@@ -59,6 +65,7 @@ def plan(
     revision: str = "head",
     *,
     embedded: Embedded = None,
+    schema: str | None = None,
     replay: bool = False,
 ) -> Plan:
     """Return what `migrate` would do to a database; nothing is written.
@@ -67,62 +74,76 @@ def plan(
         database: As for `migrate`.
         revision: As for `migrate`.
         embedded: As for `downgrade`.
+        schema: As for `migrate`.
         replay: Whether an empty database would get every revision instead of the snapshot.
 
     Raises:
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.database import version
+    from diwa_schema.database import bookkeeping
     from diwa_schema.migrations.manifest import load
     from diwa_schema.run import plan as planning
-    from diwa_schema.run import stalls
+    from diwa_schema.run import preflight
     from diwa_schema.run.settings import Settings
 
-    with reading(database, embedded) as link:
-        state = version.read(link)
+    with reading(database, embedded, schema) as link:
+        state = bookkeeping.look(link)
         found = planning.upgrade(state, load(), revision, link.shown, replay=replay)
-        return stalls.noted(found, link, state, Settings().max_stall)
+        return preflight.noted(found, link, state, Settings().max_stall)
 
 
-def history(database: Database | None = None, *, embedded: Embedded = None) -> list[dict[str, Any]]:
+def history(
+    database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
+) -> list[dict[str, Any]]:
     """Return the ledger of a database, oldest entry first; empty where it has none.
 
     Args:
         database: As for `migrate`.
         embedded: As for `downgrade`.
+        schema: As for `migrate`.
 
     Raises:
         UsageError: The database cannot be understood.
         DatabaseUnreachable: There is no connection.
     """
-    from diwa_schema.database import ledger, version
+    from diwa_schema.database import bookkeeping
+    from diwa_schema.database.state import LEDGER
 
-    with reading(database, embedded) as link:
-        state = version.read(link)
-        return ledger.entries(link, state.schema) if ledger.LEDGER in state.tables else []
+    with reading(database, embedded, schema) as link:
+        state = bookkeeping.look(link)
+        books = bookkeeping.Bookkeeping(link, state.schema)
+        return books.ledger.entries() if LEDGER in state.tables else []
 
 
-def examine(database: Database | None = None, *, embedded: Embedded = None) -> Adoption:
+def examine(
+    database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
+) -> Adoption:
     """Return what `adopt` would find in a database and do to it; nothing is changed.
 
     Args:
         database: As for `migrate`.
         embedded: As for `downgrade`.
+        schema: As for `migrate`.
 
     Raises:
         DatabaseRefused: The database is not one that Ecto's migrations can have made.
         SchemaEmpty: There is nothing to take over.
         DatabaseUnreachable: There is no connection.
     """
-    from diwa_schema.database import version
-    from diwa_schema.run.adopt.takeover import examine as run
+    from diwa_schema.database import bookkeeping
+    from diwa_schema.run.adopt.takeover import recognise
+    from diwa_schema.run.session import Look
 
-    with reading(database, embedded) as link:
-        return run(link, version.read(link))
+    with reading(database, embedded, schema) as link:
+        return recognise(Look(link, bookkeeping.look(link)))
 
 
 def doctor(
-    database: Database | None = None, *, embedded: Embedded = None, repo: str | None = None
+    database: Database | None = None,
+    *,
+    embedded: Embedded = None,
+    schema: str | None = None,
+    repo: str | None = None,
 ) -> list[Finding]:
     """Check a database as the application that connects to it sees it; whatever is tried is rolled back.
 
@@ -130,6 +151,7 @@ def doctor(
         database: As for `migrate`; name it as the application does. An Engine connects as the application's own
             connections do.
         embedded: As for `downgrade`.
+        schema: As for `migrate`.
         repo: As for `migrate`; a consumer that can change the schema is a finding.
 
     Returns:
@@ -143,4 +165,4 @@ def doctor(
     from diwa_schema.doctor.checks import examine
 
     verdict = guard.examine(guard.Operation.UPGRADE, repo=repo)
-    return examine(target_of(database, embedded), verdict.role, verdict.repository)
+    return examine(target_of(database, embedded, schema), verdict.role, verdict.repository)

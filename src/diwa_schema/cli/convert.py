@@ -20,6 +20,7 @@ def register(commands: Commands) -> None:
     index.add_argument("name", nargs="?", help="the index")
     for parser in (vector, index):
         parser.add_argument("--url", metavar="URL", help="the database")
+        parser.add_argument("--schema", metavar="NAME", help="the schema of the tables (where new tables go)")
         options.add_guard(parser)
         options.add_settings(parser)
 

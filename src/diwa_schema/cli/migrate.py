@@ -36,12 +36,10 @@ def register(commands: Commands) -> None:
     drop = _changing(commands, "drop", _drop, "drop the tables of the models, and nothing else")
     options.add_confirm(drop)
     options.add_settings(drop)
-    protect = add(commands, "protect", _protect, help="keep the guard's bypass from this database")
+    protect = _changing(commands, "protect", _protect, "keep the guard's bypass from this database")
     protect.add_argument("--reason", help="why, for whoever finds the mark")
-    unprotect = add(commands, "unprotect", _unprotect, help="take the mark of protect away")
-    for parser in (protect, unprotect):
-        parser.add_argument("--url", metavar="URL", help="the database")
-        options.add_guard(parser)
+    options.add_settings(protect)
+    options.add_settings(_changing(commands, "unprotect", _unprotect, "take the mark of protect away"))
 
 
 def _changing(commands: Commands, name: str, run: Any, text: str, **more: Any) -> argparse.ArgumentParser:
@@ -82,17 +80,16 @@ def _drop(args: argparse.Namespace) -> Result:
 def _protect(args: argparse.Namespace) -> Result:
     from diwa_schema.api import protect
 
-    protect(args.url, reason=args.reason, repo=args.repo)
-    return Result(
-        {"protected": True}, "The database is protected: the bypass of the guard does not work on it."
-    )
+    report = reported(args, protect, reason=args.reason)
+    text = f"{report.database} is protected: the bypass of the guard does not work on it."
+    return Result({**report.as_dict(), "protected": True}, text)
 
 
 def _unprotect(args: argparse.Namespace) -> Result:
     from diwa_schema.api import unprotect
 
-    unprotect(args.url, repo=args.repo)
-    return Result({"protected": False}, "The database is not protected.")
+    report = reported(args, unprotect)
+    return Result({**report.as_dict(), "protected": False}, f"{report.database} is not protected.")
 
 
 def _script(args: argparse.Namespace, direction: str) -> Result:

@@ -14,6 +14,7 @@ def add_database(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url", metavar="URL", help="the database; by default DIWA_MIGRATION_DATABASE_URL or DATABASE_URL"
     )
+    parser.add_argument("--schema", metavar="NAME", help="the schema of the tables (where new tables go)")
     parser.add_argument(
         "--embedded",
         metavar="PATH",
@@ -93,7 +94,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def database_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of the API that name the database."""
-    named = {"database": args.url}
+    named = {"database": args.url, "schema": args.schema}
     return {**named, "embedded": args.embedded} if hasattr(args, "embedded") else named
 
 

@@ -78,9 +78,12 @@ def connection_lost(error: BaseException) -> bool:
 
 
 def brief(error: BaseException) -> str:
-    """Return an error's first line, without passwords."""
-    lines = str(cause(error)).strip().splitlines() or [type(error).__name__]
-    return mask(lines[0])
+    """Return what an error says, without passwords: its first line, and what the server adds as detail and hint."""
+    error = cause(error)
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    said = getattr(error, "diag", None)
+    added = [getattr(said, name, None) for name in ("message_detail", "message_hint")]
+    return mask(" ".join([lines[0], *(" ".join(text.split()) for text in added if text)]))
 
 
 def unreachable(shown: str, error: BaseException) -> DatabaseUnreachable:

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from diwa_schema.database import read_only
 from diwa_schema.database.link import Link
-
-LEDGER = "diwa_schema_ledger"
+from diwa_schema.database.state import LEDGER
+from diwa_schema.names import qualified
 
 _COLUMNS = (
     "run_id",
@@ -43,7 +42,7 @@ _COLUMNS = (
 )
 
 _CREATE = {
-    "postgresql": """CREATE TABLE IF NOT EXISTS diwa_schema_ledger (
+    "postgresql": """CREATE TABLE {table} (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id uuid NOT NULL,
     revision varchar(32),
@@ -68,7 +67,7 @@ _CREATE = {
     lock_waits integer NOT NULL DEFAULT 0,
     forced boolean NOT NULL DEFAULT false
 )""",
-    "sqlite": """CREATE TABLE IF NOT EXISTS diwa_schema_ledger (
+    "sqlite": """CREATE TABLE {table} (
     id INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL,
     revision TEXT,
@@ -113,6 +112,22 @@ _PAIRS = {
 }
 
 
+__all__ = [
+    "LEDGER",
+    "Entry",
+    "Ledger",
+    "Run",
+    "create_statement",
+    "entries",
+    "now",
+    "script_statement",
+    "user",
+]
+
+# A revision and its checksum.
+Entry = tuple[str | None, str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What all entries of one run have in common.
@@ -123,7 +138,7 @@ class Run:
         repository_role: Its role.
         bypass: Where the bypass came from; None without one.
         bypass_reason: The reason given for it.
-        kind: migrate, snapshot, stamp, adopt or drop.
+        kind: migrate, snapshot, stamp, adopt, drop, convert, roles, protect or unprotect.
         direction: upgrade or downgrade.
         forced: Whether a check was overridden.
     """
@@ -139,18 +154,159 @@ class Run:
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
-def create(link: Link) -> None:
-    """Create the ledger where it is absent, to be written by its owner only."""
-    link.execute(create_statement(link.dialect))
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The ledger of one schema, on one connection.
+
+    Args:
+        link: The connection.
+        table: The ledger's name, as SQL.
+    """
+
+    link: Link
+    table: str
+
+    def started(self, run: Run, revision: str | None, checksum: str | None) -> int:
+        """Record that a revision is about to run, and return the entry's id.
+
+        It is to be committed on its own, so that the fact survives a rollback of the revision.
+        """
+        values = self._values(run, revision, checksum, "started", now(), None, None)
+        return int(self.link.value(f"{self._insert} VALUES ({self._marks}) RETURNING id", values))
+
+    def applied(self, entry: int, duration_ms: int, lock_waits: int) -> None:
+        """Record, inside the revision's own transaction, that it was applied."""
+        self.link.execute(
+            f"UPDATE {self.table} SET outcome = 'applied', finished_at = %s, duration_ms = %s, lock_waits = %s"
+            " WHERE id = %s",
+            (now(), duration_ms, lock_waits, entry),
+        )
+
+    def failed(
+        self, entry: int, outcome: str, error_class: str, sqlstate: str | None, lock_waits: int
+    ) -> None:
+        """Record how a revision that did not come to its end has ended, after it was rolled back.
+
+        Args:
+            entry: The entry that says it was started.
+            outcome: failed, or interrupted when somebody ended the run.
+            error_class: The class of the error.
+            sqlstate: What the server called it.
+            lock_waits: How often a table lock had to be tried for again.
+        """
+        self.link.execute(
+            f"UPDATE {self.table} SET outcome = %s, finished_at = %s, error_class = %s, sqlstate = %s,"
+            " lock_waits = %s WHERE id = %s AND outcome = 'started'",
+            (outcome, now(), error_class, sqlstate, lock_waits, entry),
+        )
+
+    def unfinished(self) -> list[tuple[str, str, str, str]]:
+        """Return the entries that were started and did not end: revision, when, by whom, and from which host.
+
+        While no run holds the migration lock, each of them is of a run that was killed.
+        """
+        rows = self.link.rows(
+            f"SELECT revision, started_at, os_user, host FROM {self.table} WHERE outcome = 'started' ORDER BY id"
+        )
+        return [(str(row[0]), _plain(row[1])[:19], str(row[2]), str(row[3])) for row in rows]
+
+    def close_unfinished(self) -> None:
+        """Record of every entry without an end that its run was interrupted. Only who holds the lock can know."""
+        self.link.execute(f"UPDATE {self.table} SET outcome = 'interrupted' WHERE outcome = 'started'")
+
+    def record(self, run: Run, entries: Sequence[Entry], began: str, ms: int) -> None:
+        """Record what was applied together, one entry each.
+
+        Args:
+            run: What the entries have in common.
+            entries: Each revision with its checksum; both None for a change that is no revision.
+            began: When the run began.
+            ms: How long all of it took together, in milliseconds.
+        """
+        # The second statement takes all but two columns from the first one's row: a history of thousands of
+        # revisions would else be so many parameters that the drivers refuse it, or take their time over it.
+        first = self._values(run, *entries[0], "applied", began, now(), ms)
+        entry = self.link.value(f"{self._insert} VALUES ({self._marks}) RETURNING id", first)
+        if len(entries) == 1:
+            return
+        columns = {name: f"e.{name}" for name in _COLUMNS}
+        source, columns["revision"], columns["checksum"], order = _PAIRS[self.link.dialect]
+        self.link.execute(
+            f"{self._insert} SELECT {', '.join(columns.values())} FROM {self.table} e, {source}"
+            f" WHERE e.id = %s ORDER BY {order}",
+            (json.dumps(entries[1:]), entry),
+        )
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return all entries, oldest first."""
+        names = ("id", *_COLUMNS)
+        rows = self.link.rows(f"SELECT {', '.join(names)} FROM {self.table} ORDER BY id")
+        return [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in rows]
+
+    def checksums(self) -> dict[str, str]:
+        """Return the checksum that each revision had when it was last applied."""
+        rows = self.link.rows(
+            f"SELECT revision, checksum FROM {self.table} WHERE outcome = %s AND direction = %s"
+            " AND checksum IS NOT NULL AND revision IS NOT NULL ORDER BY id",
+            ("applied", "upgrade"),
+        )
+        return {row[0]: row[1] for row in rows}
+
+    @property
+    def _insert(self) -> str:
+        return f"INSERT INTO {self.table} ({', '.join(_COLUMNS)})"
+
+    @property
+    def _marks(self) -> str:
+        marks = ["%s"] * len(_COLUMNS)
+        if self.link.dialect == "postgresql":
+            marks[_COLUMNS.index("database_role")] = "current_user"
+        return ", ".join(marks)
+
+    def _values(
+        self,
+        run: Run,
+        revision: str | None,
+        checksum: str | None,
+        outcome: str,
+        began: str,
+        finished: str | None,
+        ms: int | None,
+    ) -> list[Any]:
+        # PostgreSQL names the role itself; SQLite has none.
+        role = [] if self.link.dialect == "postgresql" else [user()]
+        return [
+            run.run_id,
+            revision,
+            run.direction,
+            run.kind,
+            outcome,
+            began,
+            finished,
+            ms,
+            *role,
+            user(),
+            socket.gethostname(),
+            os.getpid(),
+            run.repository,
+            run.repository_role,
+            run.bypass,
+            run.bypass_reason,
+            run.package_version,
+            checksum,
+            None,
+            None,
+            0,
+            run.forced,
+        ]
 
 
-def create_statement(dialect: str) -> str:
-    """Return the SQL that creates the ledger where it is absent, to be written by its owner only."""
-    statement = _CREATE[dialect]
-    return f"{statement};\n{read_only.statement(LEDGER)}" if dialect == "postgresql" else statement
+def create_statement(dialect: str, table: str) -> str:
+    """Return the SQL that creates the ledger under a name that is SQL."""
+    return _CREATE[dialect].format(table=table)
 
 
-def script_statement(dialect: str, revision: str, checksum: str, direction: str) -> str:
+def script_statement(dialect: str, table: str, revision: str, checksum: str, direction: str) -> str:
     """Return the SQL that records a revision applied by a printed script, in the name of who runs the script."""
     from diwa_schema import __version__
 
@@ -161,7 +317,7 @@ def script_statement(dialect: str, revision: str, checksum: str, direction: str)
         " database_role, package_version, checksum"
     )
     return (
-        f"INSERT INTO {LEDGER} ({columns}) VALUES ('{uuid.uuid4()}', '{revision}', '{direction}', 'migrate', 'applied',"
+        f"INSERT INTO {table} ({columns}) VALUES ('{uuid.uuid4()}', '{revision}', '{direction}', 'migrate', 'applied',"
         f" {moment}, {moment}, {role}, '{__version__}', '{checksum}')"
     )
 
@@ -171,129 +327,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def started(link: Link, run: Run, revision: str | None, checksum: str | None) -> int:
-    """Record that a revision is about to run, and return the entry's id.
-
-    It is to be committed on its own, so that the fact survives a rollback of the revision.
-    """
-    values = _values(link, run, revision, checksum, "started", now(), None, None)
-    returned = link.value(f"{_insert()} VALUES ({_marks(link)}) RETURNING id", values)
-    return int(returned)
-
-
-def applied(link: Link, entry: int, duration_ms: int, lock_waits: int) -> None:
-    """Record, inside the revision's own transaction, that it was applied."""
-    link.execute(
-        f"UPDATE {LEDGER} SET outcome = 'applied', finished_at = %s, duration_ms = %s, lock_waits = %s WHERE id = %s",
-        (now(), duration_ms, lock_waits, entry),
-    )
-
-
-def failed(link: Link, entry: int, error_class: str, sqlstate: str | None, lock_waits: int) -> None:
-    """Record that a revision failed, after it was rolled back."""
-    link.execute(
-        f"UPDATE {LEDGER} SET outcome = 'failed', finished_at = %s, error_class = %s, sqlstate = %s, lock_waits = %s"
-        " WHERE id = %s AND outcome = 'started'",
-        (now(), error_class, sqlstate, lock_waits, entry),
-    )
-
-
-def record(
-    link: Link, run: Run, revisions: Sequence[tuple[str | None, str | None]], began: str, ms: int
-) -> None:
-    """Record revisions that were applied together, one entry each.
-
-    Args:
-        link: The connection of the transaction that applied them.
-        run: What the entries have in common.
-        revisions: Each revision with its checksum.
-        began: When the run began.
-        ms: How long all of them took together, in milliseconds.
-    """
-    if not revisions:
-        return
-    # The second statement takes all but two columns from the first one's row: a history of thousands of
-    # revisions would else be so many parameters that the drivers refuse it, or take their time over it.
-    first = _values(link, run, *revisions[0], "applied", began, now(), ms)
-    entry = link.value(f"{_insert()} VALUES ({_marks(link)}) RETURNING id", first)
-    columns = {name: f"e.{name}" for name in _COLUMNS}
-    source, columns["revision"], columns["checksum"], order = _PAIRS[link.dialect]
-    link.execute(
-        f"{_insert()} SELECT {', '.join(columns.values())} FROM {LEDGER} e, {source} WHERE e.id = %s ORDER BY {order}",
-        (json.dumps(revisions[1:]), entry),
-    )
-
-
-def entries(link: Link, schema: str) -> list[dict[str, Any]]:
-    """Return all entries, oldest first."""
-    names = ("id", *_COLUMNS)
-    rows = link.rows(f'SELECT {", ".join(names)} FROM "{schema}".{LEDGER} ORDER BY id')
-    return [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in rows]
-
-
-def checksums(link: Link, schema: str) -> dict[str, str]:
-    """Return the checksum that each revision had when it was last applied."""
-    rows = link.rows(
-        f'SELECT revision, checksum FROM "{schema}".{LEDGER} WHERE outcome = %s AND direction = %s'
-        " AND checksum IS NOT NULL AND revision IS NOT NULL ORDER BY id",
-        ("applied", "upgrade"),
-    )
-    return {row[0]: row[1] for row in rows}
+def user() -> str:
+    """Return the name of the operating system's user, or its number where it has none, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, int | str | None) else str(value)
 
 
-def _insert() -> str:
-    return f"INSERT INTO {LEDGER} ({', '.join(_COLUMNS)})"
-
-
-def _marks(link: Link) -> str:
-    marks = ["%s"] * len(_COLUMNS)
-    if link.dialect == "postgresql":
-        marks[_COLUMNS.index("database_role")] = "current_user"
-    return ", ".join(marks)
-
-
-def _values(
-    link: Link,
-    run: Run,
-    revision: str | None,
-    checksum: str | None,
-    outcome: str,
-    began: str,
-    finished: str | None,
-    ms: int | None,
-) -> list[Any]:
-    return [
-        run.run_id,
-        revision,
-        run.direction,
-        run.kind,
-        outcome,
-        began,
-        finished,
-        ms,
-        *_who(link),
-        run.repository,
-        run.repository_role,
-        run.bypass,
-        run.bypass_reason,
-        run.package_version,
-        checksum,
-        None,
-        None,
-        0,
-        run.forced,
-    ]
-
-
-def _who(link: Link) -> list[Any]:
-    """Return database role (left to the server on PostgreSQL), operating-system user, host and process id."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id without a name
-        user = str(os.getuid())
-    role = [] if link.dialect == "postgresql" else [user]
-    return [*role, user, socket.gethostname(), os.getpid()]
+def entries(link: Link, schema: str) -> list[dict[str, Any]]:
+    """Return all entries of a schema's ledger, oldest first."""
+    return Ledger(link, qualified(schema, LEDGER)).entries()

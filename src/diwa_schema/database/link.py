@@ -7,18 +7,52 @@ never loads SQLAlchemy.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from diwa_schema.database.failures import is_driver_error
 from diwa_schema.database.url import Dialect
+from diwa_schema.errors import DatabaseRefused
+from diwa_schema.names import literal, quoted
 
 if TYPE_CHECKING:
     import sqlite3
 
     import psycopg
     import sqlalchemy as sa
+
+
+# What this package relies on, on every connection to PostgreSQL. A role, a database or an application may have any of
+# these set otherwise, and each would change what is read or how it is read:
+# * under row_security the server would hide rows; off, it refuses a statement that it would have to filter;
+# * a snapshot of REPEATABLE READ can be older than a lock that was waited for, so that what was committed in between
+#   would be overwritten (each transaction names its level as well);
+# * the others decide how values and definitions are written as text, how literals are read, and what comparing means.
+SETTINGS = {
+    "row_security": "off",
+    "default_transaction_isolation": "read committed",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "gin_fuzzy_search_limit": "0",
+    "exit_on_error": "off",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+}
+# Only a superuser can set these back, so they are looked at: with any other value, triggers of ours would not fire or
+# damaged rows would be passed over.
+REQUIRED = {
+    "session_replication_role": "origin",
+    "zero_damaged_pages": "off",
+    "ignore_checksum_failure": "off",
+}
 
 
 class Link:
@@ -29,6 +63,7 @@ class Link:
         dialect: The kind of database.
         shown: The database's URL, masked, for messages.
         close: What ends the link; by default the driver connection is closed.
+        schema: The schema that was said; None where the search path decides.
     """
 
     def __init__(
@@ -37,7 +72,9 @@ class Link:
         dialect: Dialect,
         shown: str,
         close: Callable[[], None] | None = None,
+        schema: str | None = None,
     ) -> None:
+        self.schema = schema
         self.raw: Any = raw
         self.dialect = dialect
         self.shown = shown
@@ -69,10 +106,90 @@ class Link:
         for statement in _statements(sql):
             self.raw.execute(statement)
 
+    @cached_property
+    def server_process(self) -> int:
+        """The process that answers on the server; behind a pooler the driver knows another number."""
+        return int(self.value("SELECT pg_backend_pid()"))
+
+    @property
+    def direct(self) -> bool:
+        """Whether the process that greeted this connection is the one that answers: a pooler greets by itself."""
+        return self.dialect == "sqlite" or self.raw.info.backend_pid == self.server_process
+
+    def settle(self) -> dict[str, str]:
+        """Set on a connection to PostgreSQL what this package relies on, and return what was set before.
+
+        Behind a pooler that changes server processes a setting would stay with the process and reach other clients:
+        ask `direct` first, or settle inside a transaction with `settled`.
+        Where a schema was said, it comes first on the search path: what a revision creates without naming a schema
+        goes there, while pgvector's type is still found behind it.
+
+        Raises:
+            DatabaseRefused: A setting that only a superuser can change is not as it has to be.
+        """
+        return self._settle(local=False) if self.dialect == "postgresql" else {}
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Read in the block under what this package relies on, in a transaction that is rolled back at its end."""
+        if self.dialect == "sqlite":
+            yield
+            return
+        self.raw.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            self._settle(local=True)
+            yield
+        finally:
+            self.abandon()
+
+    def _settle(self, *, local: bool) -> dict[str, str]:
+        names = ["search_path", *SETTINGS, *REQUIRED]
+        row = self.row(f"SELECT {', '.join(f'current_setting({literal(name)})' for name in names)}") or ()
+        before = dict(zip(names, map(str, row), strict=True))
+        wanted = dict(SETTINGS)
+        if self.schema is not None:
+            path = before["search_path"]
+            wanted["search_path"] = f"{quoted(self.schema)}, {path}" if path else quoted(self.schema)
+        for name, value in REQUIRED.items():
+            if before[name] != value:
+                self._require(name, value, before[name])
+        self.set({name: value for name, value in wanted.items() if before[name] != value}, local=local)
+        return {
+            name: value for name, value in before.items() if value != {**REQUIRED, **wanted}.get(name, value)
+        }
+
+    def set(self, settings: Mapping[str, str], *, local: bool = False) -> None:
+        """Set settings of the session, or of its open transaction alone, in one round trip."""
+        if settings:
+            calls = (
+                f"set_config({literal(name)}, {literal(value)}, {str(local).lower()})"
+                for name, value in settings.items()
+            )
+            self.row(f"SELECT {', '.join(calls)}")
+
+    def _require(self, name: str, value: str, found: str) -> None:
+        try:
+            self.set({name: value})
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            raise DatabaseRefused(
+                f"The setting {name} is '{found}' on connections to {self.shown}, and has to be '{value}':"
+                " the database would not keep its own rules.",
+                next_step=f"As a superuser: ALTER ROLE ... RESET {name}; or ALTER DATABASE ... RESET {name};",
+                setting=name,
+            ) from error
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run the block in one transaction; on SQLite it takes the write lock at once."""
-        self.raw.execute("BEGIN" if self.dialect == "postgresql" else "BEGIN IMMEDIATE")
+        """Run the block in one transaction; on SQLite it takes the write lock at once.
+
+        The level is named: a role may have another one as its default, whose snapshot would be older than the locks
+        that the block takes.
+        """
+        self.raw.execute(
+            "BEGIN ISOLATION LEVEL READ COMMITTED" if self.dialect == "postgresql" else "BEGIN IMMEDIATE"
+        )
         try:
             yield
         except BaseException:

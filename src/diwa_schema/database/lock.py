@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from diwa_schema.database.failures import is_driver_error
 from diwa_schema.database.link import Link
-from diwa_schema.database.version import VERSION
+from diwa_schema.database.state import VERSION
 from diwa_schema.errors import MigrationLockBusy, MigrationLockLost
 
 if TYPE_CHECKING:

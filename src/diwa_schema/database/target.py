@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Union
 from diwa_schema.database import url as urls
 from diwa_schema.database.failures import driver, is_driver_error, unreachable
 from diwa_schema.database.link import Link
-from diwa_schema.errors import ConnectionInUse, InvalidDatabase
+from diwa_schema.errors import ConnectionInUse, InvalidDatabase, UsageError
+from diwa_schema.names import LONGEST
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,7 +33,10 @@ class Target:
         url: The URL that was understood.
         engine: The caller's Engine, whose way of connecting is used.
         connection: The caller's Connection, on which changes are to run.
+        schema: The schema that was said; None where the search path decides.
     """
+
+    schema: str | None = None
 
     def __init__(
         self, url: urls.DatabaseURL, engine: Engine | None = None, connection: Connection | None = None
@@ -84,17 +88,48 @@ class Target:
         """What tells this database from others, for the guard's own-database tokens."""
         return self.dialect, self.url.driver
 
-    def connect(self, purpose: str = APPLICATION_NAME, *, create: bool = True) -> Link:
-        """Open a new connection in autocommit mode.
+    def in_schema(self, schema: str | None) -> Target:
+        """Return this target with the schema that was said.
+
+        Raises:
+            UsageError: It is SQLite, which has one schema, or the name is empty.
+        """
+        if schema is not None and self.dialect == "sqlite":
+            raise UsageError(
+                f"{self.shown} is SQLite, which has no schemas.", next_step="Leave the schema out."
+            )
+        if schema is not None and (not schema or "\0" in schema or len(schema.encode()) > LONGEST):
+            raise UsageError(
+                "A schema's name has 1 to 63 bytes.", next_step="Name an existing schema with --schema NAME."
+            )
+        self.schema = schema
+        return self
+
+    def connect(self, purpose: str = APPLICATION_NAME, *, create: bool = True, settle: bool = True) -> Link:
+        """Open a new connection in autocommit mode, in the schema that was said.
 
         Args:
             purpose: What PostgreSQL shows as application_name.
             create: Whether SQLite may make a file that does not exist; without, an empty database stands for it.
+            settle: Whether to set what this package relies on; without, the connection is as an application has it.
+                Behind a pooler nothing is set: it would reach other clients.
 
         Raises:
             DatabaseUnreachable: The connection cannot be made.
             InvalidDatabase: The URL cannot be read by the driver, or is a directory.
         """
+        link = self._opened(purpose, create=create)
+        link.schema = self.schema
+        if settle and self.dialect == "postgresql":
+            try:
+                if link.direct:
+                    link.settle()
+            except BaseException:
+                link.close()
+                raise
+        return link
+
+    def _opened(self, purpose: str, *, create: bool) -> Link:
         module = driver(self.dialect)
         try:
             if self.engine is not None:
@@ -120,7 +155,14 @@ class Target:
         proxied = self.connection.connection if self.connection is not None else self._engine.raw_connection()
         raw: Any = proxied.driver_connection
         with _autocommit(raw, self.dialect):
-            yield Link(raw, self.dialect, self.shown, close=lambda: None)
+            link = Link(raw, self.dialect, self.shown, close=lambda: None, schema=self.schema)
+            before = link.settle() if link.direct else {}
+            try:
+                yield link
+            finally:
+                if before and not raw.closed:
+                    link.abandon()
+                    link.set(before)
         if self.connection is None:
             proxied.close()
 

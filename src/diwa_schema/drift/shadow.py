@@ -12,8 +12,8 @@ from diwa_schema.database.link import Link
 from diwa_schema.drift.read import read
 from diwa_schema.errors import DiwaSchemaError, PermissionMissing
 from diwa_schema.migrations.manifest import load
-from diwa_schema.migrations.revisions import ONE_AT_A_TIME, operations
 from diwa_schema.migrations.revisions import load as load_module
+from diwa_schema.migrations.revisions import operations
 from diwa_schema.names import quoted
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _enter(link: Link, name: str) -> None:
 
 
 def _build(connection: sa.Connection, revision: str | None) -> None:
-    with ONE_AT_A_TIME, operations(connection, _OPTIONS):
+    with operations(connection, _OPTIONS):
         for step in load().until(revision):
             load_module(step).upgrade()
 

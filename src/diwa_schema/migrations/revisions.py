@@ -18,8 +18,9 @@ from diwa_schema.migrations.manifest import Revision
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-# Alembic's `op` is one global of the process.
-ONE_AT_A_TIME = threading.Lock()
+# Alembic's `op` is one global of the process: without the lock, a thread would run its statements on the connection
+# that another one has bound.
+_ONE_AT_A_TIME = threading.Lock()
 
 # Alembic's option for it; the runner itself moves the row of that table.
 VERSION_TABLE = "diwa_schema_version"
@@ -27,12 +28,22 @@ VERSION_TABLE = "diwa_schema_version"
 
 @contextmanager
 def operations(connection: sa.Connection, options: dict[str, Any]) -> Iterator[MigrationContext]:
-    """Bind Alembic's `op` to a connection; what `options` holds is found by steps in the context's options."""
+    """Bind Alembic's `op` to a connection, which one thread at a time can do; others wait for the end of the block.
+
+    What `options` holds is found by steps in the context's options.
+    """
     context = MigrationContext.configure(
         connection=connection, opts={"version_table": VERSION_TABLE, **options}
     )
-    with Operations.context(context):
+    with bound(context):
         yield context
+
+
+@contextmanager
+def bound(context: MigrationContext) -> Iterator[None]:
+    """Bind Alembic's `op` to a context, as `operations` does."""
+    with _ONE_AT_A_TIME, Operations.context(context):
+        yield
 
 
 def load(revision: Revision) -> ModuleType:

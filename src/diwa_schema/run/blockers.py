@@ -1,8 +1,10 @@
-"""Who keeps a table from a revision: seen from a second connection while the revision waits."""
+"""Who is in the way of a revision, and in whose way it is: seen from a second connection."""
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -95,3 +97,83 @@ class Watch:
                 if not is_driver_error(error):
                     raise
                 return
+
+
+_BYSTANDERS = """
+SELECT w.pid, a.usename::text, a.application_name, w.relation::regclass::text
+FROM pg_locks w LEFT JOIN pg_stat_activity a ON a.pid = w.pid
+WHERE NOT w.granted AND w.locktype <> 'advisory' AND w.waitstart < clock_timestamp() - %s * interval '1 ms'
+  AND %s = ANY(pg_blocking_pids(w.pid))
+  AND NOT EXISTS (SELECT FROM pg_locks m WHERE m.pid = %s AND NOT m.granted)
+"""
+
+
+class Bystanders:
+    """Stops a piece of work that keeps somebody waiting for longer than a stall may be.
+
+    A lock_timeout bounds how long the work waits for a table, and whoever queues behind it. It says nothing of how
+    long the work then keeps the table: a default that is computed for every row, or a type that is changed in place,
+    would hold everybody up until it is through. Nobody can tell beforehand; so whoever waits is looked for while the
+    work is under way, and where somebody has waited for too long the work is cancelled, and its transaction rolled
+    back.
+
+    Most pieces of work are over before the first look, which a connection is opened for. While the work itself is
+    still waiting for a table nothing is done: that wait is bounded already. A piece of work that has just waited is
+    allowed half a stall more, or one that would have been through in a moment would be stopped.
+
+    Args:
+        connect: Opens the connection to look from.
+        pid: The backend that does the work.
+        stall: The longest that somebody may have to wait, in seconds.
+    """
+
+    def __init__(self, connect: Callable[[], Link | None], pid: int, stall: float) -> None:
+        self._connect = connect
+        self._pid = pid
+        self._stall = stall
+        self._over = threading.Event()
+        self._deciding = threading.Lock()
+        self._thread = threading.Thread(target=self._watch, name="diwa-schema-bystanders", daemon=True)
+        self.waiting: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A decision to cancel is not taken any more once the work is over: it would hit the next piece.
+        with self._deciding:
+            self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        if self._over.wait(self._stall / 2):
+            return
+        link = self._connect()
+        if link is None:
+            return
+        with link:
+            try:
+                self._look(link)
+            except Exception as error:
+                if not is_driver_error(error):
+                    raise
+
+    def _look(self, link: Link) -> None:
+        seen_since: float | None = None
+        while not self._over.wait(self._stall / 8):
+            waiting = link.rows(_BYSTANDERS, (self._stall * 500, self._pid, self._pid))
+            if not waiting:
+                seen_since = None
+                continue
+            seen_since = seen_since or time.monotonic()
+            if time.monotonic() - seen_since < self._stall / 2:
+                continue
+            with self._deciding:
+                if self._over.is_set():
+                    return
+                self.waiting = tuple(
+                    f"pid {pid}, user {user or 'unknown'}, application '{name or 'unnamed'}', for {table or 'a row'}"
+                    for pid, user, name, table in waiting
+                )
+                link.value("SELECT pg_cancel_backend(%s)", (self._pid,))

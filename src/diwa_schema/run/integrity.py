@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diwa_schema.database.ledger import LEDGER, checksums
+from diwa_schema.database.state import LEDGER
 from diwa_schema.errors import SchemaTampered
 from diwa_schema.migrations.manifest import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from diwa_schema.database.link import Link
-    from diwa_schema.database.version import State
     from diwa_schema.migrations.manifest import Manifest
+    from diwa_schema.run.session import Look
 
 
 def installed(manifest: Manifest) -> dict[str, str]:
@@ -21,19 +20,19 @@ def installed(manifest: Manifest) -> dict[str, str]:
     return {revision.revision: checksum(revision.path) for revision in manifest}
 
 
-def verify(link: Link, state: State, manifest: Manifest, installed: Mapping[str, str]) -> None:
+def verify(look: Look, manifest: Manifest, installed: Mapping[str, str]) -> None:
     """Compare the installed source of every applied revision with the ledger.
 
     Args:
-        link: A connection.
-        state: Where the database stands.
+        look: Where the database stands.
         manifest: The history.
         installed: The checksums of its files.
 
     Raises:
         SchemaTampered: A revision's file differs from what the ledger or the manifest says.
     """
-    recorded = checksums(link, state.schema) if LEDGER in state.tables else {}
+    state = look.state
+    recorded = look.books.ledger.checksums() if LEDGER in state.tables else {}
     for revision in manifest.until(state.revision):
         there = installed[revision.revision]
         if there != recorded.get(revision.revision, there):

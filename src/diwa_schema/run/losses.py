@@ -2,96 +2,136 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.steps import aside
-from diwa_schema.names import quoted
+from diwa_schema.names import qualified, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from diwa_schema.database.link import Link
-    from diwa_schema.database.version import State
     from diwa_schema.migrations.manifest import Revision
+    from diwa_schema.run.session import Look
 
 
-def of(link: Link, state: State, revisions: Iterable[Revision]) -> dict[str, int]:
+def of(look: Look, revisions: Iterable[Revision]) -> dict[str, int]:
     """Count what reversing revisions would lose: rows of tables, and rows with a value in columns.
 
-    A column's value that is its default is no loss.
+    A column's value that is its default is no loss, nor is a row that comes back from a table that was set aside.
     """
     dropped = {name for revision in revisions for name in revision.drops}
-    lost = {table: rows(link, state, table) for table in sorted(dropped) if "." not in table}
+    lost = {table: _rows_lost(look, table) for table in sorted(dropped) if "." not in table}
     for name in sorted(dropped):
         table, _, column = name.partition(".")
         if column and table not in dropped:
-            lost[name] = _values(link, state, table, column)
-    return {name: count for name, count in lost.items() if count}
+            lost[name] = _values(look, table, column)
+    return lost
 
 
-def rows(link: Link, state: State, table: str) -> int:
-    """Count the rows of a table; 0 where it does not exist."""
-    if not columns(link, state, table):
-        return 0
-    kept = aside.kept_name(table)
-    # What was copied from a table that is brought back is no loss.
-    there = f" WHERE id NOT IN (SELECT id FROM {quoted(kept)})" if columns(link, state, kept) else ""
-    return int(link.value(f"SELECT count(*) FROM {quoted(state.schema)}.{quoted(table)}{there}"))
-
-
-def confirm(link: Link, lost: dict[str, int], typed: str | None, shown: str) -> None:
-    """Raise unless nothing is lost or the database's name was typed.
+def confirm(look: Look, lost: Mapping[str, int], typed: str | None) -> None:
+    """Raise unless nothing is lost or the name of what would be lost was typed.
 
     Raises:
         UsageError: It was not, or it was another name.
     """
+    lost = {name: count for name, count in lost.items() if count}
     if not lost:
         return
-    name = database_name(link)
+    name = _name(look)
     if typed == name:
         return
     listed = ", ".join(f"{count} in {table}" for table, count in lost.items())
     mistyped = f" '{typed}' is not its name." if typed else ""
     raise UsageError(
-        f"Rows of {shown} would be lost: {listed}.{mistyped}",
+        f"Rows of {look.shown} would be lost: {listed}.{mistyped}",
         next_step=f"To lose them, add --confirm {name}",
         lost=lost,
         confirm=name,
     )
 
 
-def database_name(link: Link) -> str:
-    """Return the name that is typed back: the database's, or the file's on SQLite."""
-    if link.dialect == "postgresql":
-        return str(link.value("SELECT current_database()"))
-    path = link.value("SELECT file FROM pragma_database_list WHERE name = 'main'")
+def count(look: Look, table: str) -> int:
+    """Count the rows of a table that is there."""
+    return int(look.link.value(f"SELECT count(*) FROM {qualified(look.state.schema, table)}"))
+
+
+def tables(look: Look) -> frozenset[str]:
+    """Return all tables of the schema."""
+    if look.link.dialect == "sqlite":
+        rows = look.link.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+    else:
+        rows = look.link.rows(
+            "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relkind IN ('r', 'p')",
+            (look.state.schema,),
+        )
+    return frozenset(row[0] for row in rows)
+
+
+def columns(look: Look, table: str) -> dict[str, str | None]:
+    """Return the columns of a table with their defaults as SQL; none where there is no such table."""
+    if look.link.dialect == "sqlite":
+        return dict(look.link.rows("SELECT name, dflt_value FROM pragma_table_info(%s)", (table,)))
+    found = look.link.rows(
+        "SELECT a.attname::text, pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a"
+        " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+        " WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped",
+        (look.state.schema, table),
+    )
+    return dict(found)
+
+
+def _name(look: Look) -> str:
+    """Return the name that is typed back: the schema's where one was said, else the database's or the file's."""
+    if look.link.schema is not None:
+        return look.link.schema
+    if look.link.dialect == "postgresql":
+        return str(look.link.value("SELECT current_database()"))
+    path = look.link.value("SELECT file FROM pragma_database_list WHERE name = 'main'")
     return Path(path).name if path else "memory"
 
 
-def _values(link: Link, state: State, table: str, column: str) -> int:
-    found = columns(link, state, table)
-    if column not in found:
+def _rows_lost(look: Look, table: str) -> int:
+    """Count the rows of a table that nothing brings back.
+
+    A table that was set aside gets its name back on the way down, with its rows as they were then. A row that was
+    copied from it and not changed since is no loss; one that was edited is. Values are compared as text, which every
+    type has: where the copy is of another type than the original, the row counts as lost, and somebody is asked.
+    """
+    live = columns(look, table)
+    if not live:
         return 0
-    default = found[column]
-    distinct = "IS DISTINCT FROM" if link.dialect == "postgresql" else "IS NOT"
-    other = f" AND {quoted(column)} {distinct} ({default})" if default else ""
+    kept = columns(look, aside.kept_name(table))
+    if not kept:
+        return count(look, table)
+    same = "IS NOT DISTINCT FROM" if look.link.dialect == "postgresql" else "IS"
+    alike = [
+        f"CAST(t.{quoted(name)} AS text) {same} CAST(k.{quoted(name)} AS text)"
+        if name in kept
+        else f"(t.{quoted(name)} IS NULL OR t.{quoted(name)} {same} ({default}))"
+        for name, default in live.items()
+        if name in kept or default is not None
+    ]
+    alike += [
+        f"t.{quoted(name)} IS NULL" for name, default in live.items() if name not in kept and default is None
+    ]
+    there = qualified(look.state.schema, aside.kept_name(table))
     return int(
-        link.value(
-            f"SELECT count(*) FROM {quoted(state.schema)}.{quoted(table)} WHERE {quoted(column)} IS NOT NULL{other}"
+        look.link.value(
+            f"SELECT count(*) FROM {qualified(look.state.schema, table)} t"
+            f" WHERE NOT EXISTS (SELECT 1 FROM {there} k WHERE {' AND '.join(alike)})"
         )
     )
 
 
-def columns(link: Link, state: State, table: str) -> dict[str, str | None]:
-    """Return the columns of a table with their defaults as SQL; none where there is no such table."""
-    if link.dialect == "sqlite":
-        return dict(link.rows("SELECT name, dflt_value FROM pragma_table_info(%s)", (table,)))
-    found = link.rows(
-        "SELECT a.attname::text, pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a"
-        " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
-        " WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped",
-        (f"{quoted(state.schema)}.{quoted(table)}",),
-    )
-    return dict(found)
+def _values(look: Look, table: str, column: str) -> int:
+    found = columns(look, table)
+    if column not in found:
+        return 0
+    default = found[column]
+    distinct = "IS DISTINCT FROM" if look.link.dialect == "postgresql" else "IS NOT"
+    other = f" AND {quoted(column)} {distinct} ({default})" if default else ""
+    table = qualified(look.state.schema, table)
+    return int(look.link.value(f"SELECT count(*) FROM {table} WHERE {quoted(column)} IS NOT NULL{other}"))

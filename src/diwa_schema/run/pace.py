@@ -8,9 +8,10 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, is_driver_error, sqlstate
+from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT, sqlstate
 from diwa_schema.database.lock import MigrationLock, fence
-from diwa_schema.errors import ROLLED_BACK, DatabaseUnreachable, TableLockBusy
+from diwa_schema.errors import ROLLED_BACK, ApplicationStalled, DatabaseUnreachable, TableLockBusy
+from diwa_schema.run.blockers import Bystanders, Watch
 from diwa_schema.run.settings import Progress, Settings
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from diwa_schema.database.link import Link
     from diwa_schema.database.target import Target
-    from diwa_schema.run.blockers import Blocker, Watch
+    from diwa_schema.run.blockers import Blocker
 
 T = TypeVar("T")
 
@@ -154,7 +155,7 @@ class Pace:
             lock = self._lock_timeout(attempt)
             limits = self._limits(lock, timeout or self._settings.strong_timeout)
             fence(self._link, self._schema, *_calls(limits, local=True))
-            with self._one_stall(lock):
+            with self._one_stall(lock), self._nobody_waits():
                 return work(self._connection)
 
     def _limits(self, lock: float, timeout: float) -> dict[str, float]:
@@ -198,6 +199,28 @@ class Pace:
             event.remove(self._connection, "before_cursor_execute", shorten)
 
     @contextmanager
+    def _nobody_waits(self) -> Iterator[None]:
+        """Stop the block when somebody has waited for what it has locked for as long as a stall may be."""
+        if self._settings.allow_stall:
+            yield
+            return
+        pid = self._link.server_process
+        watch = Bystanders(self._second_connection, pid, self._settings.max_stall / 1000)
+        try:
+            with watch:
+                yield
+        except Exception as error:
+            if not watch.waiting or sqlstate(error) != STATEMENT_TIMEOUT:
+                raise
+            raise ApplicationStalled(
+                f"This change of {self._target.shown} kept others waiting for longer than"
+                f" {self._settings.max_stall:g} ms, and was stopped. Waiting: {'; '.join(watch.waiting)}.",
+                untouched=ROLLED_BACK,
+                next_step="Choose a quiet hour and add --allow-stall, or let them wait longer: --max-stall MS.",
+                waiting=list(watch.waiting),
+            ) from error
+
+    @contextmanager
     def _session_timeouts(self, lock: float, statement: float) -> Iterator[None]:
         limits = {"lock_timeout": lock, "statement_timeout": statement}
         if self._link.raw.info.server_version >= _TRANSACTION_TIMEOUT:
@@ -213,15 +236,16 @@ class Pace:
                 _set(self._link, self._session, local=False)
 
     def _watch(self) -> Watch | None:
-        from diwa_schema.run.blockers import Watch
+        link = self._second_connection()
+        if link is None:
+            return None
+        return Watch(link, self._link.server_process, self._settings.max_stall / 1000 / 8)
 
+    def _second_connection(self) -> Link | None:
         try:
-            link = self._target.connect("diwa-schema watch")
+            return self._target.connect("diwa-schema watch")
         except DatabaseUnreachable:
             return None  # no connection is left for the role: the run goes on without looking
-        # Asked of the server: what the driver knows is the pooler's where one keeps sessions in between.
-        pid = self._link.value("SELECT pg_backend_pid()")
-        return Watch(link, pid, self._settings.max_stall / 1000 / 8)
 
     def _meet_autovacuum(self, blockers: tuple[Blocker, ...], failure: Exception) -> None:
         """Let the next try make autovacuum give way, which it does only to who waits longer than deadlock_timeout."""
@@ -293,11 +317,3 @@ def _pause(attempt: int) -> float:
 def _waiting(blockers: tuple[Blocker, ...], pause: float) -> str:
     names = "; ".join(str(blocker) for blocker in blockers) or "somebody"
     return f"a table is in use by {names}; trying again in {pause:.1f} s"
-
-
-def describe_error(error: BaseException) -> tuple[str, Any]:
-    """Return the class and SQLSTATE of an error, for the ledger."""
-    from diwa_schema.database.failures import cause
-
-    origin = cause(error) if is_driver_error(error) else error
-    return type(origin).__name__, sqlstate(error)

@@ -5,13 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from diwa_schema.database import version
-from diwa_schema.database.version import REBUILT, State
-from diwa_schema.errors import DatabaseProtected, DatabaseRefused, UsageError, command
-from diwa_schema.guard.verdict import Verdict
+from diwa_schema.database.state import REBUILT, State, refuse_unknown
+from diwa_schema.errors import DatabaseRefused, UsageError, command
 from diwa_schema.migrations.manifest import Manifest, Revision
 
 Direction = Literal["upgrade", "downgrade"]
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What would make a revision fail, found before the first one runs.
+
+    Args:
+        what: What stands in the way.
+        statement: What takes it out of the way, without a semicolon at its end.
+    """
+
+    what: str
+    statement: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,7 @@ class Plan:
         revisions: The revisions in the order they run.
         snapshot: Whether all of them come at once, as the snapshot.
         stalls: Why revisions would make the application wait for longer than it may, by their ids.
+        obstacles: What would make a revision fail: rights that are missing.
     """
 
     direction: Direction
@@ -33,6 +45,7 @@ class Plan:
     revisions: tuple[Revision, ...] = ()
     snapshot: bool = False
     stalls: dict[str, str] = field(default_factory=dict)
+    obstacles: tuple[Obstacle, ...] = ()
 
 
 def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: bool = False) -> Plan:
@@ -42,7 +55,7 @@ def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: 
         UnknownRevision: The history has no such revision.
         DatabaseRefused: The database is not one to upgrade.
     """
-    version.refuse_unknown(state, manifest, shown)
+    refuse_unknown(state, manifest, shown)
     after = manifest.resolve(name, state.revision)
     pending = manifest.between(state.revision, after)
     if not pending:
@@ -60,7 +73,7 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
     """
     from diwa_schema.run.adopt.variants import V1_REVISION
 
-    version.refuse_unknown(state, manifest, shown)
+    refuse_unknown(state, manifest, shown)
     after = manifest.resolve(name, state.revision)
     reversed_ = tuple(reversed(manifest.between(after, state.revision)))
     if not reversed_ and after != state.revision:
@@ -82,12 +95,3 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
                 revision=revision.revision,
             )
     return Plan("downgrade", state.revision, after, reversed_)
-
-
-def refuse_protected(state: State, verdict: Verdict, shown: str) -> None:
-    """Raise when a bypassed run meets a protected database."""
-    if state.protected and verdict.bypass is not None:
-        raise DatabaseProtected(
-            f"{shown} is protected, and the bypass ({verdict.bypass.source}) does not reach it.",
-            next_step="Run the command in the diwa-cloud repository: cd ../diwa-cloud",
-        )

@@ -24,18 +24,13 @@ def refuse(first: Link, second: Link, shown: str) -> None:
     Raises:
         TransactionPooler: They do.
     """
-    rounds = 1 if _direct(first) else _ROUNDS
+    rounds = 1 if first.direct else _ROUNDS
     if any(_changes(first, second) for _ in range(rounds)):
         raise TransactionPooler(
             f"{shown} is reached through a pooler that changes the server process between transactions;"
             " a migration lock cannot be held there.",
             next_step="Set DIWA_MIGRATION_DATABASE_URL to the server itself, past the pooler.",
         )
-
-
-def _direct(link: Link) -> bool:
-    """Whether the process that greeted this connection is the one that answers: a pooler greets by itself."""
-    return bool(link.raw.info.backend_pid == link.value("SELECT pg_backend_pid()"))
 
 
 def _changes(first: Link, second: Link) -> bool:

@@ -4,109 +4,96 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from types import ModuleType
 
-from alembic.runtime.migration import MigrationContext
-
-from diwa_schema.database import ledger, version
-from diwa_schema.database.alchemy import connection_over
-from diwa_schema.database.failures import connection_lost, explain, is_driver_error
+from diwa_schema.database.failures import cause, connection_lost, explain, is_driver_error, sqlstate
+from diwa_schema.database.ledger import Ledger
 from diwa_schema.database.lock import AdvisoryLock, fenced, lost
 from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, MigrationLockLost, command
-from diwa_schema.migrations.manifest import load as load_manifest
-from diwa_schema.migrations.revisions import ONE_AT_A_TIME, load, operations
-from diwa_schema.migrations.steps.pace import PACE, STEPS
+from diwa_schema.migrations.manifest import Revision
+from diwa_schema.migrations.revisions import load
 from diwa_schema.run.adopt import ecto
-from diwa_schema.run.pace import Pace, describe_error
 from diwa_schema.run.plan import Plan
+from diwa_schema.run.session import Change, Written
 from diwa_schema.run.settings import Applied
-
-if TYPE_CHECKING:
-    from diwa_schema.database.link import Link
-    from diwa_schema.database.lock import MigrationLock
-    from diwa_schema.migrations.manifest import Revision
-    from diwa_schema.run.session import Runner
 
 
 class Replay:
-    """Applies or reverses the revisions of a plan on one connection.
+    """Applies or reverses the revisions of a plan.
 
     Args:
-        runner: What every run works with.
-        link: The connection that changes are made on.
-        held: The migration lock.
-        state: Where the database stands.
-        run: What the ledger's entries have in common.
+        change: The change that it is the work of.
+        plan: What to run.
     """
 
-    def __init__(
-        self, runner: Runner, link: Link, held: MigrationLock, state: version.State, run: ledger.Run
-    ) -> None:
-        self._runner = runner
-        self._link = link
-        # The ledger's "started" is committed apart from the revision, so that it survives a rollback.
-        self._journal = held.link if isinstance(held, AdvisoryLock) else link
-        self._held = held
-        self._schema = state.schema
-        self._keeper = ecto.Keeper.of(state)
-        self._run = run
-        self._shown = runner.target.shown
-        self._progress = runner.progress
+    def __init__(self, change: Change, plan: Plan) -> None:
+        self._change = change
+        self._plan = plan
+        self._keeper = ecto.Keeper.of(change.books, change.state)
+        self._shown = change.look.shown
+        # The ledger's "started" is committed apart from the revision, so that it survives a rollback: on the lock's
+        # connection, which is in no transaction. SQLite has one writer, so there it goes before the revision begins.
+        journal = change.held.link if isinstance(change.held, AdvisoryLock) else change.link
+        self._journal: Ledger = change.books.on(journal).ledger
 
-    def run(self, plan: Plan) -> tuple[Applied, ...]:
+    def run(self) -> Written:
         """Run the plan's revisions, each in its own transaction with its version row and ledger entry.
 
         Raises:
             DiwaSchemaError: A revision failed; those before it stay applied, the failed one is rolled back.
         """
-        done = []
-        with (
-            ONE_AT_A_TIME,
-            connection_over(self._link) as connection,
-            operations(connection, {}) as context,
-        ):
-            for number, revision in enumerate(plan.revisions, 1):
-                self._progress.revision(f"{revision.revision} {revision.slug}", number, len(plan.revisions))
-                pace = self._runner.pace(self._link, self._held, self._schema, connection)
-                done.append(self._one(plan, revision, context, pace))
-                self._progress.done(f"{revision.revision} {revision.slug}", done[-1].milliseconds)
-        return tuple(done)
+        change, revisions = self._change, self._plan.revisions
+        with change.link.transaction():
+            change.books.create(change.state)
+        progress, done = change.session.progress, []
+        with change.op():
+            for number, revision in enumerate(revisions, 1):
+                name = f"{revision.revision} {revision.slug}"
+                progress.revision(name, number, len(revisions))
+                done.append(self._one(revision))
+                progress.done(name, done[-1].milliseconds)
+        return Written(self._plan.after, len(done), tuple(done))
 
-    def _one(self, plan: Plan, revision: Revision, context: MigrationContext, pace: Pace) -> Applied:
+    def _one(self, revision: Revision) -> Applied:
+        pace = self._change.new_pace()
         entry = self._started(revision)
         began = time.monotonic()
+
+        def record() -> None:
+            self._record(revision, entry, _since(began), pace.lock_waits)
+
         try:
             module = load(revision)
-            work = module.upgrade if plan.direction == "upgrade" else module.downgrade
             if revision.transactional:
-                pace.short(lambda _: self._whole(plan, revision, work, entry, began, pace))
+                pace.short(lambda _: self._whole(revision, self._function(module), record))
             else:
-                _single_step(revision, context, work, module.upgrade, pace)
-                pace.short(lambda _: self._record(plan, revision, entry, began, pace))
-        except Exception as error:
+                self._single_step(revision, module)
+                pace.short(lambda _: record())
+        except BaseException as error:
             self._journal_failure(entry, error, pace.lock_waits)
-            raise self._explained(error, revision) from error
+            if isinstance(error, Exception):
+                raise self._explained(error, revision) from error
+            raise
         return Applied(revision.revision, revision.slug, _since(began), pace.lock_waits)
+
+    def _function(self, module: ModuleType) -> Callable[[], None]:
+        return module.upgrade if self._plan.direction == "upgrade" else module.downgrade  # type: ignore[no-any-return]
 
     def _started(self, revision: Revision) -> int:
         try:
-            return ledger.started(self._journal, self._run, revision.revision, revision.sha256)
+            return self._journal.started(self._change.run, revision.revision, revision.sha256)
         except Exception as error:
-            if isinstance(self._held, AdvisoryLock) and is_driver_error(error) and connection_lost(error):
+            if (
+                self._journal.link is not self._change.link
+                and is_driver_error(error)
+                and connection_lost(error)
+            ):
                 raise lost(self._shown) from error
             raise
 
-    def _whole(
-        self,
-        plan: Plan,
-        revision: Revision,
-        work: Callable[[], None],
-        entry: int,
-        began: float,
-        pace: Pace,
-    ) -> None:
+    def _whole(self, revision: Revision, work: Callable[[], None], record: Callable[[], None]) -> None:
         work()
-        if not fenced(self._link, self._schema):
+        if not fenced(self._change.link, self._change.state.schema):
             raise MigrationFailed(
                 f"Revision {revision.revision} ({revision.slug}) ended the transaction that it runs in.",
                 untouched="Its version row was not written; what it had committed by then is there.",
@@ -114,29 +101,42 @@ class Replay:
                 f" {self._shown}.",
                 revision=revision.revision,
             )
-        self._record(plan, revision, entry, began, pace)
+        record()
 
-    def _record(self, plan: Plan, revision: Revision, entry: int, began: float, pace: Pace) -> None:
-        up = plan.direction == "upgrade"
+    def _single_step(self, revision: Revision, module: ModuleType) -> None:
+        work = self._function(module)
+        with self._change.steps() as ran:
+            work()
+        # On the way back there may be nothing to do.
+        if len(ran) > 1 or (work is module.upgrade and not ran):
+            raise MigrationFailed(
+                f"Revision {revision.revision} is declared as not transactional and ran {len(ran)} steps, not one.",
+                untouched="Its version row was not written; running it again finishes it.",
+                next_step="Split the revision, one step each.",
+            )
+
+    def _record(self, revision: Revision, entry: int, took: int, lock_waits: int) -> None:
+        up = self._plan.direction == "upgrade"
         before, after = revision.down_revision, revision.revision
         if not up:
             before, after = revision.revision, revision.down_revision  # type: ignore[assignment]
-        if not version.advance(self._link, before, after, load_manifest().floor(after)):
+        if not self._change.books.advance(before, after):
             raise MigrationLockLost(
                 f"The version row of {self._shown} is not at {before or 'base'} any more:"
                 " another run has moved it.",
                 untouched=f"Revision {revision.revision} was rolled back.",
                 next_step=f"Run: {command('status')}",
             )
-        self._keeper.record(self._link, revision.revision, applied=up)
-        ledger.applied(self._link, entry, _since(began), pace.lock_waits)
+        self._keeper.record(revision.revision, applied=up)
+        self._change.books.ledger.applied(entry, took, lock_waits)
 
     def _journal_failure(self, entry: int, error: BaseException, lock_waits: int) -> None:
-        name, state = describe_error(error)
+        origin = cause(error) if is_driver_error(error) else error
+        outcome = "failed" if isinstance(error, Exception) else "interrupted"
         try:
-            ledger.failed(self._journal, entry, name, state, lock_waits)
+            self._journal.failed(entry, outcome, type(origin).__name__, sqlstate(origin), lock_waits)
         except Exception as second:
-            # The entry stays at "started", which says the same; the first error is the one to report.
+            # The entry stays at "started", and the next run closes it; the first error is the one to report.
             if not is_driver_error(second):
                 raise
 
@@ -152,28 +152,6 @@ class Replay:
             untouched="The revision was rolled back; those before it stay applied.",
             next_step="Run the same command again: it goes on from there.",
             revision=revision.revision,
-        )
-
-
-def _single_step(
-    revision: Revision,
-    context: MigrationContext,
-    work: Callable[[], None],
-    upgrade: Callable[[], None],
-    pace: Pace,
-) -> None:
-    # On the way back there may be nothing to do.
-    steps: list[str] = []
-    context.opts |= {PACE: pace, STEPS: steps}
-    try:
-        work()
-    finally:
-        del context.opts[PACE], context.opts[STEPS]
-    if len(steps) > 1 or (work is upgrade and not steps):
-        raise MigrationFailed(
-            f"Revision {revision.revision} is declared as not transactional and ran {len(steps)} steps, not one.",
-            untouched="Its version row was not written; running it again finishes it.",
-            next_step="Split the revision, one step each.",
         )
 
 

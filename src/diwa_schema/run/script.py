@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
-from diwa_schema.database import ledger, version
+from diwa_schema.database import ledger
+from diwa_schema.database.bookkeeping import advance_statement, create_statements
+from diwa_schema.database.state import LEDGER, VERSION
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.revisions import bound
 from diwa_schema.migrations.revisions import load as load_module
 
 if TYPE_CHECKING:
@@ -39,10 +41,11 @@ def render(dialect: str, revision: str, direction: str) -> str:
     out = io.StringIO()
     context = MigrationContext.configure(
         dialect_name=dialect,
-        opts={"as_sql": True, "output_buffer": out, "literal_binds": True, "version_table": version.VERSION},
+        opts={"as_sql": True, "output_buffer": out, "literal_binds": True, "version_table": VERSION},
     )
     if first is None:
-        out.write(f"{version.create_statement(dialect)};\n\n{ledger.create_statement(dialect)};\n\n")
+        for statement in create_statements(dialect, VERSION, LEDGER).values():
+            out.write(f"{statement};\n\n")
     for step in steps:
         _write(step, direction, dialect, context, out)
     return out.getvalue()
@@ -52,10 +55,11 @@ def _write(step: Revision, direction: str, dialect: str, context: MigrationConte
     module = load_module(step)
     out.write(f"-- {direction} {step.revision} {step.slug}\n\n")
     out.write("BEGIN;\n\n" if dialect == "postgresql" else "BEGIN IMMEDIATE;\n\n")
-    with Operations.context(context):
+    with bound(context):
         getattr(module, direction)()
     up = direction == "upgrade"
     before, after = (step.down_revision, step.revision) if up else (step.revision, step.down_revision)
-    floor = load().floor(after)
-    out.write(f"{version.advance_statement(before, after, floor)};\n\n")
-    out.write(f"{ledger.script_statement(dialect, step.revision, step.sha256, direction)};\n\nCOMMIT;\n\n")
+    out.write(f"{advance_statement(VERSION, before, after)};\n\n")
+    out.write(
+        f"{ledger.script_statement(dialect, LEDGER, step.revision, step.sha256, direction)};\n\nCOMMIT;\n\n"
+    )

@@ -1,48 +1,120 @@
-"""A run from beginning to end: look, lock, look again, change, prove."""
+"""The one way in which a database is changed. A verb says what is to be done and does it; everything else is here.
+
+    rehearse → connect → look → decide → lock → look → decide → Alembic's lock → work → ledger → prove → report
+
+*Rehearse*: where SQLite has no file yet, an empty database in memory stands for it, so that a refusal leaves no file
+behind.
+*Look and decide twice*: the first decision spares those who have nothing to do the lock, and refuses early; only the
+second counts, because until the lock is held another run may change what the first one saw.
+*Work* happens in short pieces (`run/pace.py`). What changes where the database stands, the version row and the
+ledger's entry are one transaction, so a killed run leaves either all of them or none.
+*Prove*: a connection of its own reads back what was written. A transaction that somebody else owns, a proxy or a
+pooler can lose a commit without an error.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
-from diwa_schema.database import ledger, lock, version
+from diwa_schema.database import bookkeeping, lock
+from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
+from diwa_schema.database.ledger import Entry, Run, now
+from diwa_schema.database.state import LEDGER, State, refuse_elsewhere
 from diwa_schema.errors import (
     ROLLED_BACK,
+    DatabaseProtected,
+    DatabaseReadOnly,
     DatabaseUnreachable,
     DiwaSchemaError,
     MigrationFailed,
     NotPersisted,
     command,
 )
-from diwa_schema.migrations import manifest as manifests
-from diwa_schema.run import integrity, pooler, stalls
-from diwa_schema.run import plan as planning
+from diwa_schema.run import pooler
 from diwa_schema.run.settings import Applied, Progress, Report, Settings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+    from alembic.runtime.migration import MigrationContext
 
     from diwa_schema.database.link import Link
+    from diwa_schema.database.lock import MigrationLock
     from diwa_schema.database.target import Target
     from diwa_schema.guard.verdict import Verdict
     from diwa_schema.run.pace import Pace
-    from diwa_schema.run.plan import Plan
-
-Decide = Callable[[version.State, "Link"], "Plan"]
 
 _RECONNECT = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Runner:
-    """What every kind of run works with.
+class Look:
+    """What one look at a database tells; a verb decides on it.
 
     Args:
-        target: The database.
+        link: The connection that changes will be made on.
+        state: Where the database stands.
+    """
+
+    link: Link
+    state: State
+
+    @property
+    def books(self) -> Bookkeeping:
+        """Our own tables of the schema that was looked at."""
+        return Bookkeeping(self.link, self.state.schema)
+
+    @property
+    def shown(self) -> str:
+        """The masked URL, for messages."""
+        return self.link.shown
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One kind of change, as the ledger names it.
+
+    Args:
+        kind: Its name.
+        direction: upgrade or downgrade.
+        forced: Whether a check was overridden.
+        anywhere: Whether it may begin where the schema is not there, or where another one has the version table.
+    """
+
+    kind: str
+    direction: str = "upgrade"
+    forced: bool = False
+    anywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the work of a verb has written.
+
+    Args:
+        after: The revision that the version row shows now; None for base.
+        entries: How many entries of this run the ledger has.
+        applied: The revisions, for the report.
+    """
+
+    after: str | None
+    entries: int
+    applied: tuple[Applied, ...] = ()
+
+
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every run works with.
+
+    Args:
+        target: The database, and the schema in it.
         verdict: The guard's permission, recorded in the ledger.
         settings: How patient the run is.
         progress: Who is told.
@@ -53,97 +125,99 @@ class Runner:
     settings: Settings
     progress: Progress
 
-    def upgrade(self, revision: str) -> Report:
-        """Bring the database up to a revision."""
-        history = manifests.load()
-        installed = integrity.installed(history)
+    def change(
+        self, verb: Verb, decide: Callable[[Look], D | None], work: Callable[[Change, D], Written]
+    ) -> Report:
+        """Change the database by the one template; see the module.
 
-        def decide(state: version.State, link: Link) -> Plan:
-            decided = planning.upgrade(
-                state, history, revision, self.target.shown, replay=self.settings.replay
-            )
-            integrity.verify(link, state, history, installed)
-            return self._within_stall(decided, link, state)
+        Args:
+            verb: What the change is called.
+            decide: Says from a look what is to be done, or raises; called before and under the lock.
+            work: Does it, and says what was written.
 
-        return self._run(decide)
-
-    def downgrade(self, revision: str, confirm: str | None = None) -> Report:
-        """Reverse revisions down to one; where rows would be lost, `confirm` must be the database's name."""
-        from diwa_schema.run import losses
-
-        history = manifests.load()
-
-        def decide(state: version.State, link: Link) -> Plan:
-            decided = planning.downgrade(state, history, revision, self.target.shown)
-            losses.confirm(link, losses.of(link, state, decided.revisions), confirm, self.target.shown)
-            return self._within_stall(decided, link, state)
-
-        return self._run(decide)
-
-    def _within_stall(self, decided: Plan, link: Link, state: version.State) -> Plan:
-        noted = stalls.noted(decided, link, state, self.settings.max_stall)
-        if not self.settings.allow_stall:
-            stalls.refuse(noted)
-        return noted
-
-    def _run(self, decide: Decide) -> Report:
-        self.rehearse(decide)
-        with self.explained(), self.target.work() as link:
-            state = self.look(link)
-            before = state.revision
-            decided = decide(state, link)
-            if not decided.revisions:
+        Raises:
+            DiwaSchemaError: As its class says; what was not applied is rolled back.
+        """
+        self._rehearse(verb, decide)
+        with self._explained(), self.target.work() as link:
+            look = self._look(verb, link)
+            before = look.state.revision
+            if decide(look) is None:
                 return Report(self.target.shown, before, before)
-            with self.locked(link, state.schema) as held:
-                state = self.look(link)
-                decided = decide(state, link)
-                if not decided.revisions:
+            self._refuse_read_only(link)
+            with self._locked(link, look.state.schema) as held:
+                look = self._look(verb, link)
+                decided = decide(look)
+                if decided is None:
                     self.progress.say("another run has already done it")
-                    return Report(self.target.shown, before, state.revision)
-                run = self.ledger_run("snapshot" if decided.snapshot else "migrate", decided.direction)
-                applied = self._change(decided, link, held, state, run)
-            self.prove(link, state.schema, run, decided.after, len(applied))
-            bypass = run.bypass
+                    return Report(self.target.shown, before, look.state.revision)
+                self._close_unfinished(look)
+                change = Change(self, look, held, self._run(verb))
+                written = work(change, decided)
+            run = change.run
+            self._prove(look, run, written)
             return Report(
-                self.target.shown, decided.before, decided.after, run.kind, applied, bypass, run.run_id
+                self.target.shown,
+                look.state.revision,
+                written.after,
+                run.kind,
+                written.applied,
+                run.bypass,
+                run.run_id,
             )
 
-    def rehearse(self, decide: Callable[[version.State, Link], object]) -> None:
-        """Decide once beforehand where SQLite has no file yet: a refusal is not to leave an empty one behind."""
+    def _rehearse(self, verb: Verb, decide: Callable[[Look], object]) -> None:
         if self.target.absent:
             with self.target.connect(create=False) as link:
-                decide(self.look(link), link)
+                decide(self._look(verb, link))
 
-    def look(self, link: Link) -> version.State:
-        """Read where the database stands, and refuse what the bypass may not reach."""
-        state = version.read(link)
-        planning.refuse_protected(state, self.verdict, self.target.shown)
-        return state
+    def _look(self, verb: Verb, link: Link) -> Look:
+        state = bookkeeping.look(link)
+        if not verb.anywhere:
+            refuse_elsewhere(state, self.target.shown)
+        if state.protected and self.verdict.bypass is not None:
+            raise DatabaseProtected(
+                f"{self.target.shown} is protected, and the bypass ({self.verdict.bypass.source}) does not reach it.",
+                next_step="Run the command in the diwa-cloud repository: cd ../diwa-cloud",
+            )
+        return Look(link, state)
 
-    def ledger_run(self, kind: str, direction: str = "upgrade", *, forced: bool = False) -> ledger.Run:
-        """Return what the ledger's entries of this run have in common."""
+    def _refuse_read_only(self, link: Link) -> None:
+        """Raise where nothing can be written, before a lock is tried for, which a replica cannot give."""
+        if link.dialect == "sqlite":
+            return  # the file's rights speak when it is written
+        replica, setting = link.rows("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")[
+            0
+        ]
+        if replica:
+            raise DatabaseReadOnly(
+                f"{self.target.shown} is a replica, which can only be read.",
+                next_step="Name the primary server.",
+            )
+        if setting == "on":
+            raise DatabaseReadOnly(
+                f"Connections of this role to {self.target.shown} can only read: default_transaction_read_only is on.",
+                next_step="Connect as another role; or, where this one is meant to write:"
+                " ALTER ROLE ... RESET default_transaction_read_only; or ALTER DATABASE ... RESET ...;",
+            )
+
+    def _run(self, verb: Verb) -> Run:
         from diwa_schema import __version__
 
         bypass = self.verdict.bypass
-        return ledger.Run(
+        return Run(
             package_version=__version__,
-            kind=kind,
-            direction=direction,
+            kind=verb.kind,
+            direction=verb.direction,
             repository=self.verdict.repository,
             repository_role=str(self.verdict.role),
             bypass=bypass.source if bypass else None,
             bypass_reason=bypass.reason if bypass else None,
-            forced=forced,
+            forced=verb.forced,
         )
 
     @contextmanager
-    def locked(self, link: Link, schema: str) -> Iterator[lock.MigrationLock]:
-        """Hold the migration lock for the block.
-
-        Raises:
-            MigrationLockBusy: Another run held it for longer than the settings wait.
-            TransactionPooler: The connection is one that cannot hold a lock.
-        """
+    def _locked(self, link: Link, schema: str) -> Iterator[MigrationLock]:
         # A lock that was tried for through a pooler would stay in one of its sessions, and keep everybody out.
         held = lock.acquire(
             self.target,
@@ -158,21 +232,29 @@ class Runner:
             held.release()
 
     def _keep(self, own: Link, link: Link) -> None:
+        """Refuse a pooler that changes server processes; from then on both connections are known to keep theirs."""
+        through_pooler = not link.direct
         pooler.refuse(own, link, self.target.shown)
+        for kept in (own, link):
+            if through_pooler:
+                kept.settle()
         # Both are idle for long: one while the other works, the other while it waits for another run.
         for kept in [own] if self.target.connection is not None else [own, link]:
             kept.execute("SET idle_session_timeout = 0")
 
-    def pace(
-        self, link: Link, held: lock.MigrationLock, schema: str, connection: sa.Connection | None = None
-    ) -> Pace:
-        """Return what runs pieces of work on a connection under this run's settings."""
-        from diwa_schema.run.pace import Pace
-
-        return Pace(self.target, link, connection, held, schema, self.settings, self.progress)
+    def _close_unfinished(self, look: Look) -> None:
+        """Say how the last run ended where it could not say so itself: under the lock, nobody else is running."""
+        if LEDGER not in look.state.tables:
+            return
+        for revision, since, user, host in look.books.ledger.unfinished():
+            self.progress.say(
+                f"the run that {user} began on {host} at {since} ended inside revision {revision};"
+                " the revision was rolled back, or this run finishes it"
+            )
+            look.books.ledger.close_unfinished()
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         """Turn a driver's error in the block into one of this package."""
         try:
             yield
@@ -189,23 +271,20 @@ class Runner:
                 ) from error
             raise explain(error, self.target.shown, "the run", ROLLED_BACK) from error
 
-    def prove(self, link: Link, schema: str, run: ledger.Run, after: str | None, entries: int) -> None:
-        """Read version and ledger back on a fresh connection.
-
-        Raises:
-            DatabaseUnreachable: No fresh connection could be made.
-            NotPersisted: The database does not hold what the run wrote.
-        """
-        with self._fresh(link) as fresh:
-            revision = fresh.value(f'SELECT version_num FROM "{schema}".{version.VERSION}')
+    def _prove(self, look: Look, run: Run, written: Written) -> None:
+        if not written.entries:
+            return
+        with self._fresh(look.link) as fresh:
+            books = look.books.on(fresh)
+            revision = fresh.value(f"SELECT version_num FROM {books.version}")
             count = fresh.value(
-                f'SELECT count(*) FROM "{schema}".{ledger.LEDGER} WHERE run_id = %s AND outcome = %s',
+                f"SELECT count(*) FROM {books.ledger.table} WHERE run_id = %s AND outcome = %s",
                 (run.run_id, "applied"),
             )
-        if (revision, count) != (after, entries):
+        if (revision, count) != (written.after, written.entries):
             raise NotPersisted(
                 f"A fresh connection to {self.target.shown} sees revision {revision or 'base'} with {count} ledger"
-                f" entries of this run, where {after or 'base'} with {entries} were written.",
+                f" entries of this run, where {written.after or 'base'} with {written.entries} were written.",
                 untouched="What is there now is unknown.",
                 next_step=f"Run: {command('status')}, then {command('check')}",
             )
@@ -234,24 +313,126 @@ class Runner:
                     ) from error
                 time.sleep(0.05)
 
-    def _change(
-        self, decided: Plan, link: Link, held: lock.MigrationLock, state: version.State, run: ledger.Run
-    ) -> tuple[Applied, ...]:
-        if decided.snapshot:
-            from diwa_schema.run import snapshot
 
-            return snapshot.apply(self, link, held, decided, state, run)
-        from diwa_schema.run.replay import Replay
+@dataclass(slots=True)
+class Change:
+    """A change under way: what the work of a verb is handed, under the lock.
 
-        create_bookkeeping(link, state)
-        return Replay(self, link, held, state, run).run(decided)
+    Args:
+        session: What the run works with.
+        look: The look that was decided on, under the lock.
+        held: The migration lock.
+        run: What the ledger's entries have in common.
+    """
 
+    session: Session
+    look: Look
+    held: MigrationLock
+    run: Run
+    connection: sa.Connection | None = field(init=False, default=None)
+    context: MigrationContext | None = field(init=False, default=None)
+    paced: Pace = field(init=False)
+    began: str = field(init=False, default_factory=now)
+    clock: float = field(init=False, default_factory=time.monotonic)
 
-def create_bookkeeping(link: Link, state: version.State) -> None:
-    """Create the version table and the ledger where they are absent."""
-    if {version.VERSION, ledger.LEDGER} <= state.tables:
-        return
-    with link.transaction():
-        ledger.create(link)
-        if version.VERSION not in state.tables:
-            version.create(link)
+    def __post_init__(self) -> None:
+        """Begin with a pace that knows no connection of SQLAlchemy's: most verbs need none."""
+        self.new_pace()
+
+    @contextmanager
+    def op(self) -> Iterator[None]:
+        """Bind Alembic's `op` to the connection for the block; no other thread of the process can meanwhile."""
+        from diwa_schema.database.alchemy import connection_over
+        from diwa_schema.migrations.revisions import operations
+
+        with connection_over(self.link) as connection, operations(connection, {}) as context:
+            self.connection, self.context = connection, context
+            self.new_pace()
+            try:
+                yield
+            finally:
+                self.connection = self.context = None
+                self.new_pace()
+
+    @property
+    def link(self) -> Link:
+        """The connection that changes are made on."""
+        return self.look.link
+
+    @property
+    def state(self) -> State:
+        """Where the database stood before the work."""
+        return self.look.state
+
+    @property
+    def books(self) -> Bookkeeping:
+        """Our own tables."""
+        return self.look.books
+
+    def new_pace(self) -> Pace:
+        """Run the next pieces of work with their own count of lock waits, and return what runs them."""
+        from diwa_schema.run.pace import Pace
+
+        session = self.session
+        self.paced = Pace(
+            session.target,
+            self.link,
+            self.connection,
+            self.held,
+            self.state.schema,
+            session.settings,
+            session.progress,
+        )
+        return self.paced
+
+    @contextmanager
+    def steps(self) -> Iterator[list[str]]:
+        """Let the steps of a revision work in pieces within the block; gives the names of those that ran."""
+        from diwa_schema.migrations.steps.pace import PACE, STEPS
+
+        assert self.context is not None  # noqa: S101 - steps call `op`, so this is inside its block
+        ran: list[str] = []
+        self.context.opts |= {PACE: self.paced, STEPS: ran}
+        try:
+            yield ran
+        finally:
+            del self.context.opts[PACE], self.context.opts[STEPS]
+
+    def at_once(
+        self,
+        work: Callable[[], object],
+        *,
+        after: str | None,
+        entries: Sequence[Entry] = ((None, None),),
+        timeout: float | None = None,
+        record: bool = True,
+    ) -> int:
+        """Do the work in one short transaction, with the version row and the ledger's entries in it.
+
+        Args:
+            work: What to do; it is run again as a whole when a table is in use.
+            after: The revision that the version row is to show.
+            entries: What the ledger is to have of it.
+            timeout: The longest a statement may run, in seconds; by default that of strong locks.
+            record: Whether to write any of that; without, the work stands alone.
+
+        Returns:
+            How long it took, in milliseconds.
+        """
+
+        def transaction(_: object) -> int:
+            if not record:
+                work()
+                return self.milliseconds()
+            self.books.create(self.state)
+            work()
+            if after != self.state.revision or len(self.state.versions) > 1:
+                self.books.set_version(after)
+            self.books.ledger.record(self.run, entries, self.began, self.milliseconds())
+            return self.milliseconds()
+
+        return self.paced.short(transaction, timeout=timeout)
+
+    def milliseconds(self) -> int:
+        """Return how long the work has been under way."""
+        return round((time.monotonic() - self.clock) * 1000)

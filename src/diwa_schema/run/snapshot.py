@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import re
-import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from diwa_schema.database import capabilities, ledger, version
-from diwa_schema.migrations.manifest import DIRECTORY, load
+from diwa_schema.database import capabilities
+from diwa_schema.database.state import LEDGER, PROTECTION, VERSION
+from diwa_schema.migrations.manifest import DIRECTORY
+from diwa_schema.run.session import Change, Written
 from diwa_schema.run.settings import Applied
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from diwa_schema.database.link import Link
-    from diwa_schema.database.lock import MigrationLock
     from diwa_schema.run.plan import Plan
-    from diwa_schema.run.session import Runner
 
 # Stands in the script where a column is a vector in a database with pgvector, and bytes in one without.
 EMBEDDING = "{embedding}"
 
-BOOKKEEPING = (version.VERSION, ledger.LEDGER, version.PROTECTION)
+BOOKKEEPING = (VERSION, LEDGER, PROTECTION)
 _NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\|CREATE EXTENSION|COMMENT ON|CREATE SCHEMA)")
 
 
@@ -38,28 +38,21 @@ def script(link: Link) -> str:
     return text.replace(EMBEDDING, capabilities.embedding_type(link))
 
 
-def apply(
-    runner: Runner, link: Link, held: MigrationLock, plan: Plan, state: version.State, run: ledger.Run
-) -> tuple[Applied, ...]:
+def apply(change: Change, plan: Plan) -> Written:
     """Bring an empty database to head in one transaction, with its version row and one ledger entry a revision."""
-    began, clock = ledger.now(), time.monotonic()
+    link = change.link
+    change.run = replace(change.run, kind="snapshot")
 
-    def work(_: object) -> int:
-        ledger.create(link)
-        if version.VERSION not in state.tables:
-            version.create(link)
+    def create() -> None:
         if link.dialect == "postgresql":
             link.execute(capabilities.CREATE_VECTOR)
         link.script(script(link))
-        milliseconds = round((time.monotonic() - clock) * 1000)
-        version.advance(link, None, plan.after, load().floor(plan.after))
-        ledger.record(
-            link, run, [(step.revision, step.sha256) for step in plan.revisions], began, milliseconds
-        )
-        return milliseconds
 
-    milliseconds = runner.pace(link, held, state.schema).short(work, timeout=runner.settings.build_timeout)
-    return tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
+    entries = [(step.revision, step.sha256) for step in plan.revisions]
+    timeout = change.session.settings.build_timeout
+    milliseconds = change.at_once(create, after=plan.after, entries=entries, timeout=timeout)
+    applied = tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
+    return Written(plan.after, len(entries), applied)
 
 
 def from_sqlite(link: Link) -> str:

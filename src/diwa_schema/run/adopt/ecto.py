@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from diwa_schema.database.version import ECTO, State
-
-if TYPE_CHECKING:
-    from diwa_schema.database.link import Link
+from diwa_schema.database.bookkeeping import Bookkeeping
+from diwa_schema.database.state import State
+from diwa_schema.migrations.manifest import load
 
 # Ecto knows the revisions up to this one; later ones would only look like missing files to it.
 LAST = "20260228010000"
@@ -20,25 +17,20 @@ class Keeper:
     """Writes to Ecto's table what Ecto would have written.
 
     Args:
+        books: The tables of the schema, on the connection of the transaction.
         active: Whether the database has that table and it is about this schema.
     """
 
+    books: Bookkeeping
     active: bool
 
     @classmethod
-    def of(cls, state: State) -> Keeper:
+    def of(cls, books: Bookkeeping, state: State) -> Keeper:
         """Return the keeper of a database."""
-        from diwa_schema.migrations.manifest import load
-
         known = {int(revision) for revision in load().ids if revision <= LAST}
-        return cls(bool(known & set(state.ecto or ())))
+        return cls(books, bool(known & set(state.ecto or ())))
 
-    def record(self, link: Link, revision: str, *, applied: bool) -> None:
+    def record(self, revision: str, *, applied: bool) -> None:
         """Record a revision as applied, or take its record away, inside the caller's transaction."""
-        if not self.active or revision > LAST:
-            return
-        number = int(revision)
-        link.execute(f"DELETE FROM {ECTO} WHERE version = %s", (number,))
-        if applied:
-            moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            link.execute(f"INSERT INTO {ECTO} (version, inserted_at) VALUES (%s, %s)", (number, moment))
+        if self.active and revision <= LAST:
+            self.books.record_in_ecto(revision, applied=applied)

@@ -21,8 +21,7 @@ from diwa_schema.run import losses
 from diwa_schema.run.adopt.variants import V1_REVISION
 
 if TYPE_CHECKING:
-    from diwa_schema.database.link import Link
-    from diwa_schema.database.version import State
+    from diwa_schema.run.session import Look
 
 # In the order of their foreign keys.
 TABLES = (
@@ -50,13 +49,11 @@ class Rebuild:
     """One rebuilding, inside the open transaction of an adoption.
 
     Args:
-        link: The connection of the transaction.
-        state: Where the database stood before.
+        look: Where the database stood before, on the connection of the transaction.
         unfit: What stayed behind in the kept tables, a line each.
     """
 
-    link: Link
-    state: State
+    look: Look
     unfit: list[str] = field(default_factory=list)
     _organization: str | None = None
 
@@ -72,14 +69,14 @@ class Rebuild:
 
     def _copy(self, table: str) -> None:
         kept = aside.kept_name(table)
-        old, new = (losses.columns(self.link, self.state, name) for name in (kept, table))
+        old, new = (losses.columns(self.look, name) for name in (kept, table))
         names = [name for name in old if name in new]
         listed = ", ".join(map(quoted, names))
         marks = ", ".join(["%s"] * len(names))
-        for row in self.link.rows(f"SELECT {listed} FROM {quoted(kept)}"):
+        for row in self.look.link.rows(f"SELECT {listed} FROM {quoted(kept)}"):
             values = dict(zip(names, row, strict=True))
             fitted = [self._fitted(table, name, values) for name in names]
-            self.link.execute(f"INSERT INTO {quoted(table)} ({listed}) VALUES ({marks})", fitted)
+            self.look.link.execute(f"INSERT INTO {quoted(table)} ({listed}) VALUES ({marks})", fitted)
 
     def _fitted(self, table: str, name: str, values: dict[str, Any]) -> Any:
         fit = _FITS.get((table, name))
@@ -91,16 +88,16 @@ class Rebuild:
         if fit is None:
             return values[name]
         try:
-            return fit(values[name], self.link.dialect)
+            return fit(values[name], self.look.link.dialect)
         except _UnfitError:
             self.unfit.append(f"{table} {values['id']}: {name} stays in {aside.kept_name(table)}")
-            return fit(None, self.link.dialect)
+            return fit(None, self.look.link.dialect)
 
     def _default_organization(self) -> str:
         if self._organization is None:
             self._organization = str(uuid4())
             moment = ledger.now()[:19]
-            self.link.execute(
+            self.look.link.execute(
                 "INSERT INTO organizations (id, name, inserted_at, updated_at) VALUES (%s, %s, %s, %s)",
                 (self._organization, _DEFAULT, moment, moment),
             )
@@ -108,8 +105,10 @@ class Rebuild:
 
     def _set_parents(self) -> None:
         kept = aside.kept_name("memories")
-        for child, parent in self.link.rows(f"SELECT id, parent_id FROM {kept} WHERE parent_id IS NOT NULL"):
-            self.link.execute("UPDATE memories SET parent_id = %s WHERE id = %s", (parent, child))
+        for child, parent in self.look.link.rows(
+            f"SELECT id, parent_id FROM {kept} WHERE parent_id IS NOT NULL"
+        ):
+            self.look.link.execute("UPDATE memories SET parent_id = %s WHERE id = %s", (parent, child))
 
 
 # The agent's own name for the organization of whoever has none.

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema.database import ledger, version
+from diwa_schema.database.state import Kind, refuse_elsewhere, refuse_unknown
 from diwa_schema.drift import check
 from diwa_schema.errors import DatabaseRefused, SchemaEmpty, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import load as load_module
-from diwa_schema.migrations.revisions import operations
 from diwa_schema.migrations.steps import aside
-from diwa_schema.names import quoted
 from diwa_schema.run import losses
 from diwa_schema.run.adopt import ecto, lineage, variants
 from diwa_schema.run.adopt.variants import Variant
+from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Applied, Report
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-
-    from diwa_schema.database.link import Link
+    from diwa_schema.database.ledger import Entry
     from diwa_schema.drift.difference import Difference
-    from diwa_schema.run.session import Runner
 
 # The revisions that make tala_operations, for a database on which somebody marked them as done.
 _BUFFER = ("20260117075000", "20260119152124")
@@ -68,143 +63,137 @@ class Adoption:
         }
 
 
-def examine(link: Link, state: version.State) -> Adoption:
+def recognise(look: Look) -> Adoption:
     """Say what a database is and what taking it over would do; nothing is changed.
 
     Raises:
         SchemaEmpty: There is nothing to take over.
         DatabaseRefused: It is not one that Ecto's migrations can have made.
     """
-    if state.kind is version.Kind.EMPTY:
+    state, shown = look.state, look.shown
+    refuse_elsewhere(state, shown)
+    if state.kind is Kind.EMPTY:
         raise SchemaEmpty(
-            f"{link.shown} is empty: there is nothing to take over.", next_step=f"Run: {command('upgrade')}"
+            f"{shown} is empty: there is nothing to take over.", next_step=f"Run: {command('upgrade')}"
         )
-    if state.kind is not version.Kind.ECTO:
-        version.refuse_unknown(state, load(), link.shown)
+    if state.kind is not Kind.ECTO:
+        refuse_unknown(state, load(), shown)
         raise DatabaseRefused(
-            f"{link.shown} is at revision {state.revision} already.", next_step=f"Run: {command('status')}"
+            f"{shown} is at revision {state.revision} already.", next_step=f"Run: {command('status')}"
         )
     known = tuple(name for name in load().ids if name <= ecto.LAST)
-    of_agent = ["tala_operations"] if _of_the_agent(link, state) else []
-    variant = variants.recognise(state.ecto or (), known, of_agent, link.shown)
-    return Adoption(link.shown, variant, _differences(link, state, variant))
+    of_agent = ["tala_operations"] if _of_the_agent(look) else []
+    variant = variants.recognise(state.ecto or (), known, of_agent, shown)
+    return Adoption(shown, variant, _differences(look, variant))
 
 
-def adopt(runner: Runner, *, mend: bool) -> Report:
+def adopt(session: Session, *, mend: bool) -> Report:
     """Take a database over in one transaction.
 
     Raises:
         DatabaseRefused: It differs from the shape it is told to be; each difference is listed.
         SchemaEmpty: There is nothing to take over.
     """
-    from diwa_schema.database.alchemy import connection_over
 
-    with runner.explained(), runner.target.work() as link:
-        runner.look(link)
-        with runner.locked(link, version.read(link).schema) as held:
-            state = runner.look(link)
-            found = examine(link, state)
-            if mend and found.differences:
-                check.mend(link, found.differences, runner.pace(link, held, state.schema))
-                found = examine(link, state)
+    def decide(look: Look) -> Adoption:
+        found = recognise(look)
+        if not mend:
             _refuse_differences(found)
-            run = runner.ledger_run("adopt")
-            with connection_over(link) as connection:
-                pace = runner.pace(link, held, state.schema, connection)
-                work = _Taking(link, state, found.variant, run)
-                entries = pace.short(work.run, timeout=runner.settings.build_timeout)
-        for line in work.notes:
-            runner.progress.say(line)
-        runner.prove(link, state.schema, run, found.variant.revision, len(entries))
-        applied = tuple(Applied(step, load().get(step).slug, 0) for step, _ in entries if step)
-        return Report(link.shown, None, found.variant.revision, run.kind, applied, run.bypass, run.run_id)
+        return found
+
+    def work(change: Change, found: Adoption) -> Written:
+        if mend and found.differences:
+            check.mend(change.link, found.differences, change.paced)
+            found = recognise(change.look)
+            _refuse_differences(found)
+        taking = _Taking(change, found.variant)
+        revision = found.variant.revision
+        timeout = session.settings.build_timeout
+        with change.op():
+            change.at_once(taking.run, after=revision, entries=taking.entries, timeout=timeout)
+        for line in taking.notes:
+            session.progress.say(line)
+        applied = tuple(Applied(step, load().get(step).slug, 0) for step, _ in taking.entries if step)
+        return Written(revision, len(taking.entries), applied)
+
+    return session.change(Verb("adopt"), decide, work)
 
 
 class _Taking:
     """The transaction that takes a database over; run again as a whole when a table is in use."""
 
-    def __init__(self, link: Link, state: version.State, variant: Variant, run: ledger.Run) -> None:
-        self._link = link
-        self._state = state
+    def __init__(self, change: Change, variant: Variant) -> None:
+        self._change = change
         self._variant = variant
-        self._run = run
+        self._steps = load().until(variant.revision)
+        self.entries: list[Entry] = [(step.revision, step.sha256) for step in self._steps] or [(None, None)]
         self.notes: list[str] = []
 
-    def run(self, connection: sa.Connection) -> list[tuple[str | None, str | None]]:
-        began, clock = ledger.now(), time.monotonic()
-        revision = self._variant.revision
-        with operations(connection, {}):
-            self._set_right()
-        ledger.create(self._link)
-        if version.VERSION not in self._state.tables:
-            version.create(self._link)
-        if revision is not None:
-            version.advance(self._link, None, revision, load().floor(revision))
-        steps = load().until(revision)
-        keeper = ecto.Keeper(active=True)
-        missing = {int(step.revision) for step in steps} - set(self._state.ecto or ())
+    def run(self) -> None:
+        self._set_right()
+        keeper = ecto.Keeper(self._change.books, active=True)
+        missing = {int(step.revision) for step in self._steps} - set(self._change.state.ecto or ())
         for number in sorted(missing):
-            keeper.record(self._link, str(number), applied=True)
-        entries: list[tuple[str | None, str | None]] = [(step.revision, step.sha256) for step in steps] or [
-            (None, None)
-        ]
-        ledger.record(self._link, self._run, entries, began, round((time.monotonic() - clock) * 1000))
-        return entries
+            keeper.record(str(number), applied=True)
 
     def _set_right(self) -> None:
+        revision = self._variant.revision or ""
         if self._variant.reshape:
-            rebuild = lineage.Rebuild(self._link, self._state)
+            rebuild = lineage.Rebuild(self._change.look)
             rebuild.run()
             self.notes = rebuild.unfit
             return
         for table in self._variant.aside:
             aside.set_aside(table)
-        if "tala_operations" in self._variant.aside and (self._variant.revision or "") >= _BUFFER[0]:
-            for revision in _BUFFER:
-                if revision <= (self._variant.revision or ""):
-                    load_module(load().get(revision)).upgrade()
+        if "tala_operations" in self._variant.aside:
+            for step in _BUFFER:
+                if step <= revision:
+                    load_module(load().get(step)).upgrade()
 
 
-def _of_the_agent(link: Link, state: version.State) -> bool:
+def _of_the_agent(look: Look) -> bool:
     """Tell whether tala_operations is the agent's: only there a tool call has to have a context."""
-    if "tala_operations" not in state.tables:
+    if "tala_operations" not in look.state.tables:
         return False
-    if link.dialect == "sqlite":
+    if look.link.dialect == "sqlite":
         return bool(
-            link.value(
+            look.link.value(
                 "SELECT \"notnull\" FROM pragma_table_info('tala_operations') WHERE name = 'context_id'"
             )
         )
-    return bool(
-        link.value(
-            "SELECT attnotnull FROM pg_attribute WHERE attname = 'context_id' AND attrelid = to_regclass(%s)",
-            (f"{quoted(state.schema)}.tala_operations",),
-        )
+    return bool(_attribute(look, "attnotnull", "tala_operations", "context_id"))
+
+
+def _attribute(look: Look, expression: str, table: str | None, column: str) -> Any:
+    return look.link.value(
+        f"SELECT {expression} FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relname = %s AND a.attname = %s",
+        (look.state.schema, table, column),
     )
 
 
-def _differences(link: Link, state: version.State, variant: Variant) -> tuple[Difference, ...]:
+def _differences(look: Look, variant: Variant) -> tuple[Difference, ...]:
     if variant.reshape:
-        _refuse_other_lineages(link, state)
+        _refuse_other_lineages(look)
     if variant.reshape or variant.revision is None:
         return ()
-    found = check.compare_at(link, variant.revision)
+    found = check.compare_at(look.link, variant.revision)
     return tuple(
         one
         for one in found
-        if one.severity == "drift"
-        and one.table not in variant.aside
-        and not _known_embedding(link, state, one)
+        if one.severity == "drift" and one.table not in variant.aside and not _known_embedding(look, one)
     )
 
 
-def _known_embedding(link: Link, state: version.State, one: Difference) -> bool:
-    if link.dialect == "sqlite" or (one.table, one.object) not in _EMBEDDINGS or one.problem != "changed":
+def _known_embedding(look: Look, one: Difference) -> bool:
+    if (
+        look.link.dialect == "sqlite"
+        or (one.table, one.object) not in _EMBEDDINGS
+        or one.problem != "changed"
+    ):
         return False
-    kind = link.value(
-        "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = %s",
-        (f"{quoted(state.schema)}.{one.table}", one.object),
-    )
+    kind = _attribute(look, "format_type(a.atttypid, a.atttypmod)", one.table, one.object)
     return str(kind).rpartition(".")[2] in _EMBEDDING_TYPES
 
 
@@ -220,11 +209,11 @@ def _refuse_differences(found: Adoption) -> None:
     )
 
 
-def _refuse_other_lineages(link: Link, state: version.State) -> None:
-    missing = [table for table in lineage.TABLES if not losses.columns(link, state, table)]
+def _refuse_other_lineages(look: Look) -> None:
+    missing = [table for table in lineage.TABLES if not losses.columns(look, table)]
     if missing:
         raise DatabaseRefused(
-            f"Ecto recorded the agent's first lineage on {link.shown}, but these tables of it are missing:"
+            f"Ecto recorded the agent's first lineage on {look.shown}, but these tables of it are missing:"
             f" {', '.join(missing)}.",
             next_step="Restore a complete copy of the database, then run the command again.",
             missing=missing,

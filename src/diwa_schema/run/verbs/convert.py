@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from diwa_schema.database import capabilities, ledger, version
-from diwa_schema.database.alchemy import connection_over
-from diwa_schema.database.version import State
+from diwa_schema.database import capabilities
+from diwa_schema.database.state import refuse_unknown
 from diwa_schema.drift.optional import OPTIONAL, OptionalIndex
 from diwa_schema.drift.postgresql.write import Writer
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
 from diwa_schema.migrations import steps
 from diwa_schema.migrations.manifest import load
-from diwa_schema.migrations.revisions import ONE_AT_A_TIME, operations
 from diwa_schema.migrations.steps.indexes import build_index
-from diwa_schema.migrations.steps.pace import PACE, ground
+from diwa_schema.migrations.steps.pace import ground
+from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from diwa_schema.database.link import Link
-    from diwa_schema.run.session import Runner
 
 _EMBEDDINGS = ("memories", "embedding_cache")
 
 
-def enable_vector(runner: Runner) -> Report:
+def enable_vector(session: Session) -> Report:
     """Turn the embeddings of a database into vectors, now that it has pgvector; none is lost.
 
     Raises:
         DatabaseRefused: It has no pgvector and cannot get it, or is not at head.
     """
 
-    def work(link: Link) -> None:
+    def work(change: Change) -> None:
+        link = change.link
         link.execute(capabilities.CREATE_VECTOR)
         if capabilities.embedding_type(link) == "bytea":
             raise DatabaseRefused(
@@ -45,10 +43,10 @@ def enable_vector(runner: Runner) -> Report:
         for table in _EMBEDDINGS:
             steps.retype_embedding(table, to="vector")
 
-    return _run(runner, work)
+    return _convert(session, work)
 
 
-def enable_index(runner: Runner, name: str) -> Report:
+def enable_index(session: Session, name: str) -> Report:
     """Build an optional index while its table is in use; one that is there stays.
 
     Raises:
@@ -57,26 +55,26 @@ def enable_index(runner: Runner, name: str) -> Report:
     """
     wanted = _optional(name)
 
-    def work(link: Link) -> None:
-        _need_extension(link, wanted)
-        writer = Writer(str(link.value("SELECT current_schema()")))
+    def work(change: Change) -> None:
+        _need_extension(change.link, wanted)
+        writer = Writer(change.state.schema)
 
         def build(connection: sa.Connection, concurrently: bool) -> None:
             connection.exec_driver_sql(writer.index(wanted.table, wanted.index, concurrently=concurrently))
 
         build_index(ground(), wanted.index.name, build)
 
-    return _run(runner, work)
+    return _convert(session, work)
 
 
-def disable_index(runner: Runner, name: str) -> Report:
+def disable_index(session: Session, name: str) -> Report:
     """Drop an optional index while its table is in use; where it is absent, nothing happens.
 
     Raises:
         UsageError: There is no optional index of that name.
     """
     wanted = _optional(name)
-    return _run(runner, lambda _: steps.drop_index_concurrently(wanted.index.name, wanted.table))
+    return _convert(session, lambda _: steps.drop_index_concurrently(wanted.index.name, wanted.table))
 
 
 def _optional(name: str) -> OptionalIndex:
@@ -97,32 +95,24 @@ def _need_extension(link: Link, wanted: OptionalIndex) -> None:
     )
 
 
-def _run(runner: Runner, work: Callable[[Link], None]) -> Report:
-    """Run work under the migration lock and record it."""
-    with runner.explained(), runner.target.work() as link:
-        _refuse(runner, runner.look(link))
-        with runner.locked(link, runner.look(link).schema) as held:
-            state = runner.look(link)
-            run = runner.ledger_run("convert")
-            began, clock = ledger.now(), time.monotonic()
-            with ONE_AT_A_TIME, connection_over(link) as connection:
-                pace = runner.pace(link, held, state.schema, connection)
-                with operations(connection, {PACE: pace}):
-                    work(link)
-                took = round((time.monotonic() - clock) * 1000)
-                pace.short(lambda _: ledger.record(link, run, [(None, None)], began, took))
-        runner.prove(link, state.schema, run, state.revision, 1)
-        return Report(
-            link.shown, state.revision, state.revision, run.kind, bypass=run.bypass, run_id=run.run_id
-        )
+def _convert(session: Session, work: Callable[[Change], None]) -> Report:
+    """Do the work in pieces on a database at head, and record it."""
 
+    def decide(look: Look) -> bool:
+        if look.link.dialect == "sqlite":
+            raise UsageError(f"{look.shown} is SQLite, which has neither vectors nor these indexes.")
+        refuse_unknown(look.state, load(), look.shown)
+        if look.state.revision != load().head:
+            raise DatabaseRefused(
+                f"{look.shown} is at {look.state.revision or 'base'}, not at head.",
+                next_step=f"Run: {command('upgrade')}",
+            )
+        return True
 
-def _refuse(runner: Runner, state: State) -> None:
-    shown = runner.target.shown
-    if runner.target.dialect == "sqlite":
-        raise UsageError(f"{shown} is SQLite, which has neither vectors nor these indexes.")
-    version.refuse_unknown(state, load(), shown)
-    if state.revision != load().head:
-        raise DatabaseRefused(
-            f"{shown} is at {state.revision or 'base'}, not at head.", next_step=f"Run: {command('upgrade')}"
-        )
+    def convert(change: Change, _: bool) -> Written:
+        with change.op(), change.steps():
+            work(change)
+        change.at_once(lambda: None, after=change.state.revision)
+        return Written(change.state.revision, 1)
+
+    return session.change(Verb("convert"), decide, convert)

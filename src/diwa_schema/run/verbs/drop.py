@@ -1,68 +1,64 @@
-"""Dropping the tables of the models, and nothing else."""
+"""Dropping the tables of the models, and what this package keeps beside them."""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
-
-from diwa_schema.database import ledger, version
+from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import SchemaForeign
-from diwa_schema.migrations.manifest import load
-from diwa_schema.names import quoted
+from diwa_schema.migrations.manifest import KEPT, load
+from diwa_schema.names import qualified
 from diwa_schema.run import losses
-from diwa_schema.run.session import create_bookkeeping
+from diwa_schema.run.adopt import ecto
+from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 
-if TYPE_CHECKING:
-    from diwa_schema.database.link import Link
-    from diwa_schema.run.session import Runner
 
-
-def drop(runner: Runner, confirm: str | None) -> Report:
-    """Drop the tables of the models in one transaction; the ledger stays and records it.
+def drop(session: Session, confirm: str | None) -> Report:
+    """Drop the tables of the models and those set aside or kept beside them; the ledger stays and records it.
 
     Raises:
         UsageError: The tables have rows and their loss was not confirmed.
-        DatabaseRefused: The tables are not this package's.
+        DatabaseRefused: The tables are not this package's, or others refer to them.
     """
     history = load()
-    with runner.explained(), runner.target.work() as link:
-        state = runner.look(link)
-        version.refuse_unknown(state, history, link.shown)
-        with runner.locked(link, state.schema) as held:
-            state = runner.look(link)
-            tables = [table for table in reversed(history.tables) if table in state.tables]
-            if not tables:
-                return Report(link.shown, state.revision, state.revision)
-            lost = {table: losses.rows(link, state, table) for table in tables}
-            losses.confirm(link, {name: count for name, count in lost.items() if count}, confirm, link.shown)
-            _refuse_references(link, state, tables)
-            create_bookkeeping(link, state)
-            run = runner.ledger_run("drop", "downgrade")
-            began, clock = ledger.now(), time.monotonic()
 
-            def work(_: object) -> None:
-                for table in tables:
-                    link.execute(f"DROP TABLE {quoted(state.schema)}.{quoted(table)}")
-                if state.revision is not None:
-                    version.advance(link, state.revision, None, None)
-                ledger.record(link, run, [(None, None)], began, round((time.monotonic() - clock) * 1000))
+    def decide(look: Look) -> tuple[str, ...] | None:
+        refuse_unknown(look.state, history, look.shown)
+        there = losses.tables(look)
+        kept = sorted(name for name in there if name.startswith(KEPT) or name in history.leftovers)
+        ours = [name for name in reversed(history.tables) if name in there]
+        dropped = tuple(dict.fromkeys([*kept, *ours]))
+        if not dropped:
+            return None
+        losses.confirm(look, {name: losses.count(look, name) for name in dropped}, confirm)
+        _refuse_references(look, dropped)
+        return dropped
 
-            runner.pace(link, held, state.schema).short(work)
-        runner.prove(link, state.schema, run, None, 1)
-        return Report(link.shown, state.revision, None, run.kind, run_id=run.run_id)
+    def work(change: Change, tables: tuple[str, ...]) -> Written:
+        def drop_all() -> None:
+            names = [qualified(change.state.schema, table) for table in tables]
+            # One statement, because the tables refer to each other; SQLite drops one at a time and asks nobody.
+            for listed in names if change.link.dialect == "sqlite" else [", ".join(names)]:
+                change.link.execute(f"DROP TABLE {listed}")
+            keeper = ecto.Keeper.of(change.books, change.state)
+            for step in history:
+                keeper.record(step.revision, applied=False)
+
+        change.at_once(drop_all, after=None)
+        return Written(None, 1)
+
+    return session.change(Verb("drop", "downgrade"), decide, work)
 
 
-def _refuse_references(link: Link, state: version.State, tables: list[str]) -> None:
+def _refuse_references(look: Look, tables: tuple[str, ...]) -> None:
     """Raise when a table that is not ours points at one of ours."""
-    if link.dialect == "sqlite":
+    if look.link.dialect == "sqlite":
         return
-    foreign = link.rows(
+    foreign = look.link.rows(
         "SELECT DISTINCT c.conrelid::regclass::text FROM pg_constraint c JOIN pg_class t ON t.oid = c.confrelid"
-        " JOIN pg_class r ON r.oid = c.conrelid"
-        " WHERE c.contype = 'f' AND t.relnamespace = %s::regnamespace AND t.relname = ANY(%s)"
+        " JOIN pg_namespace n ON n.oid = t.relnamespace JOIN pg_class r ON r.oid = c.conrelid"
+        " WHERE c.contype = 'f' AND n.nspname = %s AND t.relname = ANY(%s)"
         " AND NOT (r.relnamespace = t.relnamespace AND r.relname = ANY(%s)) ORDER BY 1",
-        (quoted(state.schema), tables, tables),
+        (look.state.schema, list(tables), list(tables)),
     )
     if foreign:
         names = ", ".join(row[0] for row in foreign)

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-import getpass
-from typing import TYPE_CHECKING
-
-from diwa_schema.database import ledger, version
+from diwa_schema.database.ledger import user
 from diwa_schema.errors import SchemaEmpty, command
+from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.settings import Report
 
-if TYPE_CHECKING:
-    from diwa_schema.run.session import Runner
 
-
-def protect(runner: Runner, reason: str | None) -> None:
-    """Mark the runner's database as protected.
+def protect(session: Session, reason: str | None) -> Report:
+    """Mark the database as protected.
 
     Raises:
-        SchemaEmpty: It has no version table, so there is nothing to protect.
+        SchemaEmpty: It has no revision, so there is nothing to protect.
     """
-    with runner.explained(), runner.target.work() as link:
-        state = runner.look(link)
-        if state.revision is None:
-            raise SchemaEmpty(
-                f"{link.shown} has no revision of this schema yet.",
-                next_step=f"Run: {command('upgrade')}",
-            )
-        with runner.locked(link, state.schema):
-            version.protect(link, ledger.now(), getpass.getuser(), reason)
+
+    def decide(look: Look) -> bool:
+        _refuse_empty(look)
+        return True
+
+    def work(change: Change, _: bool) -> Written:
+        change.at_once(lambda: change.books.protect(user(), reason), after=change.state.revision)
+        return Written(change.state.revision, 1)
+
+    return session.change(Verb("protect"), decide, work)
 
 
-def unprotect(runner: Runner) -> None:
-    """Take the mark away from the runner's database."""
-    with runner.explained(), runner.target.work() as link:
-        state = runner.look(link)
-        with runner.locked(link, state.schema):
-            version.unprotect(link)
+def unprotect(session: Session) -> Report:
+    """Take the mark away from the database.
+
+    Raises:
+        SchemaEmpty: It has no revision.
+    """
+
+    def decide(look: Look) -> bool | None:
+        _refuse_empty(look)
+        return True if look.state.protected else None
+
+    def work(change: Change, _: bool) -> Written:
+        change.at_once(change.books.unprotect, after=change.state.revision)
+        return Written(change.state.revision, 1)
+
+    return session.change(Verb("unprotect"), decide, work)
+
+
+def _refuse_empty(look: Look) -> None:
+    if look.state.revision is None:
+        raise SchemaEmpty(
+            f"{look.shown} has no revision of this schema yet.", next_step=f"Run: {command('upgrade')}"
+        )

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from diwa_schema.database import ledger, version
+from diwa_schema.database.state import LEDGER, VERSION, Kind, refuse_unknown
 from diwa_schema.errors import PermissionMissing, UsageError
 from diwa_schema.migrations.manifest import load
-from diwa_schema.names import quoted
 from diwa_schema.roles import difference as roles
 from diwa_schema.roles import fence as ddl_fence
 from diwa_schema.roles import grants
 from diwa_schema.roles.names import RoleNames
+from diwa_schema.run.session import Change, Look, Session, Verb, Written
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
-    from diwa_schema.roles.difference import Change, Roles
-    from diwa_schema.run.session import Runner
+    from diwa_schema.roles.difference import Change as Statement
+    from diwa_schema.roles.difference import Roles
 
 
 def difference(
@@ -57,9 +54,7 @@ def difference(
     return replace(found, by_hand=(*found.by_hand, left))
 
 
-def apply(
-    runner: Runner, names: RoleNames, schema: str | None, *, event_trigger: bool, take_ownership: bool
-) -> Roles:
+def apply(session: Session, names: RoleNames, *, event_trigger: bool, take_ownership: bool) -> Roles:
     """Run the statements between the roles as they are and as they should be, in one transaction.
 
     Raises:
@@ -67,46 +62,34 @@ def apply(
         SchemaForeign: The tables are another tool's; nothing was changed.
         PermissionMissing: The connection may not do all of it; nothing was changed.
     """
+    found: list[Roles] = []
 
-    def look(link: Link) -> Roles:
-        return difference(link, names, schema, event_trigger=event_trigger, take_ownership=take_ownership)
+    def compare(look: Look) -> Roles:
+        schema = look.state.schema
+        return difference(
+            look.link, names, schema, event_trigger=event_trigger, take_ownership=take_ownership
+        )
 
-    with runner.explained(), runner.target.work() as link:
-        first = look(link)
-        with _within(link, first.schema), runner.locked(link, first.schema) as held:
-            state = runner.look(link)
-            if state.kind is version.Kind.FOREIGN:
-                version.refuse_unknown(state, load(), link.shown)
-            found = look(link)
-            _refuse_fence(found, event_trigger=event_trigger)
-            if not found.changes:
-                return replace(found, applied=True)
-            run = runner.ledger_run("roles")
-            recorded = ledger.LEDGER in state.tables
-            began, clock = ledger.now(), time.monotonic()
+    def decide(look: Look) -> bool | None:
+        if look.state.kind is Kind.FOREIGN:
+            refuse_unknown(look.state, load(), look.shown)
+        compared = compare(look)
+        found[:] = [compared]
+        _refuse_fence(compared, event_trigger=event_trigger)
+        return True if compared.changes else None
 
-            def work(_: object) -> None:
-                for change in found.changes:
-                    link.script(change.sql)
-                _refuse_rest(look(link).changes, link.shown)
-                if recorded:
-                    ledger.record(link, run, [(None, None)], began, round((time.monotonic() - clock) * 1000))
+    def work(change: Change, _: bool) -> Written:
+        def run_all() -> None:
+            for one in found[0].changes:
+                change.link.script(one.sql)
+            _refuse_rest(compare(change.look).changes, change.look.shown)
 
-            runner.pace(link, held, first.schema).short(work)
-        if recorded and version.VERSION in state.tables:
-            runner.prove(link, first.schema, run, state.revision, 1)
-        return replace(found, applied=True)
+        recorded = {VERSION, LEDGER} <= change.state.tables
+        change.at_once(run_all, after=change.state.revision, record=recorded)
+        return Written(change.state.revision, int(recorded))
 
-
-@contextmanager
-def _within(link: Link, schema: str) -> Iterator[None]:
-    """Make unqualified names those of the schema for the block."""
-    before = link.value("SELECT current_setting('search_path')")
-    link.value("SELECT set_config('search_path', %s, false)", (quoted(schema),))
-    try:
-        yield
-    finally:
-        link.value("SELECT set_config('search_path', %s, false)", (before,))
+    session.change(Verb("roles", anywhere=True), decide, work)
+    return replace(found[0], applied=True)
 
 
 def _refuse_fence(found: Roles, *, event_trigger: bool) -> None:
@@ -117,7 +100,7 @@ def _refuse_fence(found: Roles, *, event_trigger: bool) -> None:
         )
 
 
-def _refuse_rest(rest: tuple[Change, ...], shown: str) -> None:
+def _refuse_rest(rest: tuple[Statement, ...], shown: str) -> None:
     """Raise where the server took a statement and did not do what it says, as it does with a warning."""
     if rest:
         raise PermissionMissing(

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
-
-from diwa_schema.database import ledger, version
 from diwa_schema.drift import check
 from diwa_schema.errors import DatabaseRefused, UsageError, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.run.adopt import ecto
-from diwa_schema.run.session import create_bookkeeping
+from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Applied, Report
 
-if TYPE_CHECKING:
-    from diwa_schema.database.link import Link
-    from diwa_schema.run.session import Runner
+_SHOWN = 5
 
 
-def stamp(runner: Runner, name: str, *, force: bool) -> Report:
+def stamp(session: Session, name: str, *, force: bool) -> Report:
     """Record a revision in the version table and the ledger, one entry for each revision it stands for.
 
     Raises:
@@ -27,59 +21,46 @@ def stamp(runner: Runner, name: str, *, force: bool) -> Report:
     """
     history = load()
 
-    def decide(state: version.State, link: Link) -> str:
+    def decide(look: Look) -> str | None:
+        state = look.state
         revision = history.resolve(name, state.revision if state.revision in history else None)
         if revision is None:
             raise UsageError(
                 "A database cannot be stamped as base.", next_step=f"Run: {command('downgrade base')}"
             )
-        missing = _missing(link, revision)
-        if missing and not force:
-            raise _refusal(link.shown, revision, missing)
+        if [revision] == [found for found, _ in state.versions]:
+            return None
+        if not force:
+            _refuse_missing(look, revision)
         return revision
 
-    runner.rehearse(decide)
-    with runner.explained(), runner.target.work() as link:
-        state = runner.look(link)
-        revision = decide(state, link)
-        with runner.locked(link, state.schema) as held:
-            state = runner.look(link)
-            if state.revision == revision:
-                return Report(link.shown, revision, revision)
-            create_bookkeeping(link, state)
-            run = runner.ledger_run("stamp", forced=force)
-            steps = history.until(revision)
-            began, clock = ledger.now(), time.monotonic()
+    def work(change: Change, revision: str) -> Written:
+        steps = history.until(revision)
 
-            def work(_: object) -> None:
-                link.execute(f"DELETE FROM {version.VERSION}")
-                version.advance(link, None, revision, history.floor(revision))
-                keeper = ecto.Keeper.of(state)
-                for step in history:
-                    keeper.record(link, step.revision, applied=step.revision <= revision)
-                entries = [(step.revision, step.sha256) for step in steps]
-                ledger.record(link, run, entries, began, round((time.monotonic() - clock) * 1000))
+        def record() -> None:
+            keeper = ecto.Keeper.of(change.books, change.state)
+            for step in history:
+                keeper.record(step.revision, applied=step.revision <= revision)
 
-            runner.pace(link, held, state.schema).short(work)
-        runner.prove(link, state.schema, run, revision, len(steps))
+        entries = [(step.revision, step.sha256) for step in steps]
+        change.at_once(record, after=revision, entries=entries)
         applied = tuple(Applied(step.revision, step.slug, 0) for step in steps)
-        return Report(link.shown, state.revision, revision, run.kind, applied, run.bypass, run.run_id)
+        return Written(revision, len(steps), applied)
+
+    return session.change(Verb("stamp", forced=force), decide, work)
 
 
-def _missing(link: Link, revision: str) -> list[str]:
-    """Return the tables and columns of a revision that the database does not have."""
-    found = check.compare_at(link, revision)
-    return [
+def _refuse_missing(look: Look, revision: str) -> None:
+    missing = [
         f"{one.kind} {f'{one.table}.' if one.kind == 'column' else ''}{one.object}"
-        for one in found
+        for one in check.compare_at(look.link, revision)
         if one.problem == "missing" and one.kind in ("table", "column")
     ]
-
-
-def _refusal(shown: str, revision: str, missing: list[str]) -> DatabaseRefused:
-    listed = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")  # noqa: PLR2004 - as many as fit a line
-    return DatabaseRefused(
-        f"{shown} is not at revision {revision}: it has no {listed}.",
+    if not missing:
+        return
+    more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+    raise DatabaseRefused(
+        f"{look.shown} is not at revision {revision}: it has no {', '.join(missing[:_SHOWN])}{more}.",
         next_step=f"Run {command('upgrade')} to apply the revisions; --force records it all the same.",
         revision=revision,
         missing=missing,

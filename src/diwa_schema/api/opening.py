@@ -1,8 +1,8 @@
-"""What a caller names and asks for, as the target, the guard's permission and the runner that serve it."""
+"""From what a caller names and asks for to the target, the guard's permission and the session that serve it."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,46 +19,48 @@ if TYPE_CHECKING:
 
     from diwa_schema.database.link import Link
     from diwa_schema.database.target import Database
-    from diwa_schema.run.session import Runner
+    from diwa_schema.run.session import Session
 
 Embedded = bool | str | PathLike[str] | None
 
 
-def target_of(database: Database | None, embedded: Embedded) -> Target:
-    """Return the database that the two arguments name together.
+def target_of(database: Database | None, embedded: Embedded, schema: str | None = None) -> Target:
+    """Return the database that the first two arguments name together, and the schema in it.
 
     Raises:
         UsageError: Both are given, or what is given cannot be understood.
     """
     if embedded is None or embedded is False:
-        return Target.of(database)
+        return Target.of(database).in_schema(schema)
     if database is not None:
         raise UsageError(
             "A database and the embedded one were both named.",
             next_step="Name one of them.",
         )
     path = urls.default_embedded_path() if embedded is True else Path(embedded)
-    return Target.of(urls.sqlite_url(path.expanduser().absolute()))
+    return Target.of(urls.sqlite_url(path.expanduser().absolute())).in_schema(schema)
 
 
-def runner_for(
+def session_for(
     operation: guard.Operation,
     database: Database | None,
-    embedded: Embedded,
-    repo: str | None,
-    allow_core_migration: bool | None,
-    settings: Settings | None,
-    progress: Progress | None,
-) -> Runner:
+    *,
+    embedded: Embedded = None,
+    schema: str | None = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Session:
     """Ask the guard, and return what runs the operation; nothing is connected to.
 
     Raises:
         Blocked: The guard refused.
         UsageError: The database cannot be understood.
     """
-    from diwa_schema.run.session import Runner
+    from diwa_schema.run.session import Session
 
-    target = target_of(database, embedded)
+    target = target_of(database, embedded, schema)
     verdict = guard.ask(
         operation,
         repo=repo,
@@ -68,17 +70,18 @@ def runner_for(
     )
     if embedded and operation is guard.Operation.UPGRADE:
         Path(target.url.driver).parent.mkdir(parents=True, exist_ok=True)
-    return Runner(target, verdict, settings or Settings(), progress or Silence())
+    return Session(target, verdict, settings or Settings(), progress or Silence())
 
 
 @contextmanager
-def reading(database: Database | None, embedded: Embedded) -> Iterator[Link]:
+def reading(database: Database | None, embedded: Embedded, schema: str | None = None) -> Iterator[Link]:
     """Give a connection for reading; a file that does not exist is not made."""
-    target = target_of(database, embedded)
+    target = target_of(database, embedded, schema)
     shared = target.connection is not None or (target.in_memory and target.engine is not None)
     with target.work() if shared else target.connect(create=False) as link:
         try:
-            yield link
+            with nullcontext() if link.direct else link.settled():
+                yield link
         except Exception as error:
             if not is_driver_error(error):
                 raise

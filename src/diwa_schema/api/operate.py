@@ -1,10 +1,10 @@
-"""The functions that change something beside the revisions of a database. Each asks the guard first."""
+"""The functions that operate a database beside its revisions. Each asks the guard first."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diwa_schema.api.request import reading, runner_for
+from diwa_schema.api.opening import Embedded, reading, session_for
 from diwa_schema.guard import verdict as guard
 from diwa_schema.run.settings import Progress, Report, Settings
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def enable_vector(
     database: Database | None = None,
     *,
+    schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
     settings: Settings | None = None,
@@ -25,6 +26,7 @@ def enable_vector(
 
     Args:
         database: As for `migrate`.
+        schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
         settings: As for `migrate`.
@@ -39,16 +41,23 @@ def enable_vector(
     """
     from diwa_schema.run.verbs import convert
 
-    operation = guard.Operation.CONVERT
-    return convert.enable_vector(
-        runner_for(operation, database, None, repo, allow_core_migration, settings, progress)
+    session = session_for(
+        guard.Operation.CONVERT,
+        database,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
     )
+    return convert.enable_vector(session)
 
 
 def enable_index(
     name: str,
     database: Database | None = None,
     *,
+    schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
     settings: Settings | None = None,
@@ -59,6 +68,7 @@ def enable_index(
     Args:
         name: The index; `diwa-schema index list` shows them.
         database: As for `migrate`.
+        schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
         settings: As for `migrate`.
@@ -74,15 +84,23 @@ def enable_index(
     """
     from diwa_schema.run.verbs import convert
 
-    operation = guard.Operation.CONVERT
-    runner = runner_for(operation, database, None, repo, allow_core_migration, settings, progress)
-    return convert.enable_index(runner, name)
+    session = session_for(
+        guard.Operation.CONVERT,
+        database,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
+    )
+    return convert.enable_index(session, name)
 
 
 def disable_index(
     name: str,
     database: Database | None = None,
     *,
+    schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
     settings: Settings | None = None,
@@ -93,6 +111,7 @@ def disable_index(
     Args:
         name: The index.
         database: As for `migrate`.
+        schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
         settings: As for `migrate`.
@@ -107,42 +126,100 @@ def disable_index(
     """
     from diwa_schema.run.verbs import convert
 
-    operation = guard.Operation.CONVERT
-    runner = runner_for(operation, database, None, repo, allow_core_migration, settings, progress)
-    return convert.disable_index(runner, name)
+    session = session_for(
+        guard.Operation.CONVERT,
+        database,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
+    )
+    return convert.disable_index(session, name)
 
 
-def protect(database: Database | None = None, *, reason: str | None = None, repo: str | None = None) -> None:
+def protect(
+    database: Database | None = None,
+    *,
+    reason: str | None = None,
+    embedded: Embedded = None,
+    schema: str | None = None,
+    repo: str | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
     """Mark a database as protected: the bypass of the guard does not work on it from then on.
 
     Args:
         database: As for `migrate`.
         reason: Why, for whoever finds the mark.
+        embedded: As for `downgrade`.
+        schema: As for `migrate`.
         repo: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
 
     Raises:
+        SchemaEmpty: The database has no revision of this schema.
         Blocked: The repository is not the owner.
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.run.verbs import protection
 
-    protection.protect(runner_for(guard.Operation.PROTECT, database, None, repo, None, None, None), reason)
+    session = session_for(
+        guard.Operation.PROTECT,
+        database,
+        embedded=embedded,
+        schema=schema,
+        repo=repo,
+        settings=settings,
+        progress=progress,
+    )
+    return protection.protect(session, reason)
 
 
-def unprotect(database: Database | None = None, *, repo: str | None = None) -> None:
+def unprotect(
+    database: Database | None = None,
+    *,
+    embedded: Embedded = None,
+    schema: str | None = None,
+    repo: str | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
     """Take the mark of `protect` away; nothing happens where there is none.
 
     Args:
         database: As for `migrate`.
+        embedded: As for `downgrade`.
+        schema: As for `migrate`.
         repo: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
 
     Raises:
+        SchemaEmpty: The database has no revision of this schema.
         Blocked: The repository is not the owner.
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.run.verbs import protection
 
-    protection.unprotect(runner_for(guard.Operation.UNPROTECT, database, None, repo, None, None, None))
+    session = session_for(
+        guard.Operation.UNPROTECT,
+        database,
+        embedded=embedded,
+        schema=schema,
+        repo=repo,
+        settings=settings,
+        progress=progress,
+    )
+    return protection.unprotect(session)
 
 
 def roles(  # noqa: PLR0913 - all by name
@@ -175,6 +252,7 @@ def roles(  # noqa: PLR0913 - all by name
         event_trigger: Whether an event trigger is to refuse changes of the schema by others than members of
             the owner role; only a superuser can create one.
         take_ownership: Whether tables that belong to other roles are handed over to the owner role.
+        schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
         settings: As for `migrate`.
@@ -190,14 +268,21 @@ def roles(  # noqa: PLR0913 - all by name
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.roles.names import RoleNames
-    from diwa_schema.run.verbs import roles as run
+    from diwa_schema.run.verbs import roles as verb
 
     names = RoleNames(owner, app, reader)
     if not apply:
-        with reading(database, None) as link:
-            return run.difference(
+        with reading(database, None, schema) as link:
+            return verb.difference(
                 link, names, schema, event_trigger=event_trigger, take_ownership=take_ownership
             )
-    operation = guard.Operation.ROLES
-    runner = runner_for(operation, database, None, repo, allow_core_migration, settings, progress)
-    return run.apply(runner, names, schema, event_trigger=event_trigger, take_ownership=take_ownership)
+    session = session_for(
+        guard.Operation.ROLES,
+        database,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
+    )
+    return verb.apply(session, names, event_trigger=event_trigger, take_ownership=take_ownership)

@@ -1,0 +1,50 @@
+"""Ending a command when the system asks for it, like Ctrl-C: a run rolls back, and the ledger says how it ended."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+_SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal that asks the process to end. The driver cancels a running statement for it, as it does for Ctrl-C.
+
+    Args:
+        number: The signal's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise `Terminated` in the block where a signal would end the process without a word.
+
+    Only the main thread may say what a signal does, so elsewhere nothing is changed. A signal that the process was
+    started to ignore, as under nohup, stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler == signal.SIG_DFL:
+            signal.signal(number, _raise)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise(number: int, _: FrameType | None) -> NoReturn:
+    raise Terminated(number)

@@ -1,0 +1,208 @@
+"""The package's own tables in one schema: version and protection; the ledger and Ecto's list stand beside them.
+
+Every statement names the schema. A search path is the session's, and a caller may change it between two statements;
+what a run reads, writes and proves has to be the same table each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from diwa_schema.database.ledger import Ledger
+from diwa_schema.database.ledger import create_statement as ledger_statement
+from diwa_schema.database.link import Link
+from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, VERSION, State
+from diwa_schema.migrations.manifest import load
+from diwa_schema.names import literal, qualified
+
+# No percent sign stands in it: rendered for later, some dialects would double it.
+_ONLY_OWNER_WRITES = """DO $do$
+DECLARE
+  who text;
+BEGIN
+  FOR who IN
+    SELECT DISTINCT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END
+      FROM pg_class c, aclexplode(c.relacl) x
+     WHERE c.oid = {table}::regclass AND x.grantee <> c.relowner AND x.privilege_type <> 'SELECT'
+  LOOP
+    EXECUTE 'REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON TABLE ' || {table} || ' FROM ' || who;
+  END LOOP;
+END
+$do$"""
+
+
+@dataclass(frozen=True)
+class Bookkeeping:
+    """The package's own tables, on one connection and in one schema.
+
+    Args:
+        link: The connection.
+        schema: The schema ("main" on SQLite).
+    """
+
+    link: Link
+    schema: str
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger in the same schema, on the same connection."""
+        return Ledger(self.link, qualified(self.schema, LEDGER))
+
+    @cached_property
+    def version(self) -> str:
+        """The version table's name, as SQL."""
+        return qualified(self.schema, VERSION)
+
+    def on(self, link: Link) -> Bookkeeping:
+        """Return the same tables on another connection."""
+        return Bookkeeping(link, self.schema)
+
+    def create(self, state: State) -> None:
+        """Create version table and ledger where they are absent, to be written by their owner only."""
+        for name, statement in create_statements(self.link.dialect, self.version, self.ledger.table).items():
+            if name not in state.tables:
+                self.link.script(statement)
+
+    def advance(self, before: str | None, after: str | None) -> bool:
+        """Move the version row from one revision to another inside the caller's transaction.
+
+        The floor that holds at the revision is written with it.
+
+        Args:
+            before: The revision the row must show now; None where there must be no row.
+            after: The revision it is to show; None to remove it.
+
+        Returns:
+            False when the row did not show `before`: somebody else has moved it.
+        """
+        floor = load().floor(after)
+        if before is None:
+            return bool(
+                self.link.execute(
+                    f"INSERT INTO {self.version} (version_num, floor) SELECT %s, %s"
+                    f" WHERE NOT EXISTS (SELECT 1 FROM {self.version})",
+                    (after, floor),
+                )
+            )
+        if after is None:
+            return bool(self.link.execute(f"DELETE FROM {self.version} WHERE version_num = %s", (before,)))
+        return bool(
+            self.link.execute(
+                f"UPDATE {self.version} SET version_num = %s, floor = %s WHERE version_num = %s",
+                (after, floor, before),
+            )
+        )
+
+    def set_version(self, revision: str | None) -> None:
+        """Let the version table show one revision, whatever rows it has; None leaves it without any."""
+        self.link.execute(f"DELETE FROM {self.version}")
+        if revision is not None:
+            self.advance(None, revision)
+
+    def protect(self, by: str | None, reason: str | None) -> None:
+        """Mark the database as protected: from then on the bypass does not work on it."""
+        table = qualified(self.schema, PROTECTION)
+        columns = "(protected_at TEXT NOT NULL, protected_by TEXT, reason TEXT)"
+        self.link.execute(f"CREATE TABLE IF NOT EXISTS {table} {columns}")
+        if self.link.dialect == "postgresql":
+            self.link.execute(only_owner_writes(table))
+        self.link.execute(f"DELETE FROM {table}")
+        self.link.execute(
+            f"INSERT INTO {table} VALUES (%s, %s, %s)", (datetime.now(UTC).isoformat(), by, reason)
+        )
+
+    def unprotect(self) -> None:
+        """Take the mark away; without one nothing happens."""
+        self.link.execute(f"DROP TABLE IF EXISTS {qualified(self.schema, PROTECTION)}")
+
+    def record_in_ecto(self, revision: str, *, applied: bool) -> None:
+        """Write to Ecto's list what Ecto would have written of a revision, inside the caller's transaction."""
+        table, number = qualified(self.schema, ECTO), int(revision)
+        self.link.execute(f"DELETE FROM {table} WHERE version = %s", (number,))
+        if applied:
+            moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self.link.execute(f"INSERT INTO {table} (version, inserted_at) VALUES (%s, %s)", (number, moment))
+
+
+def look(link: Link) -> State:
+    """Read where a database stands, in the schema that the connection is in; nothing is written."""
+    history = load()
+    names = [*history.tables, *history.leftovers - set(history.tables), *BOOKKEEPING]
+    schema, present, elsewhere = _present(link, names)
+    if schema is None:
+        return State(link.schema or "", frozenset(), nowhere=True)
+    books = Bookkeeping(link, schema)
+    versions = link.rows(f"SELECT version_num, floor FROM {books.version}") if VERSION in present else []
+    ecto = None
+    if ECTO in present:
+        rows = link.rows(f"SELECT version FROM {qualified(schema, ECTO)} ORDER BY version")
+        ecto = tuple(int(row[0]) for row in rows)
+    protected = PROTECTION in present and bool(
+        link.value(f"SELECT count(*) FROM {qualified(schema, PROTECTION)}")
+    )
+    return State(schema, present, tuple((row[0], row[1]) for row in versions), ecto, protected, elsewhere)
+
+
+def create_statements(dialect: str, version: str, ledger: str) -> dict[str, str]:
+    """Return the SQL that creates ledger and version table, by their plain names; both are for their owner to write.
+
+    Args:
+        dialect: postgresql or sqlite.
+        version: The version table's name, as SQL.
+        ledger: The ledger's name, as SQL.
+    """
+    creates = {
+        LEDGER: (ledger, ledger_statement(dialect, ledger)),
+        VERSION: (
+            version,
+            f"CREATE TABLE {version} (version_num VARCHAR(32) NOT NULL PRIMARY KEY, floor VARCHAR(32))",
+        ),
+    }
+    if dialect == "sqlite":
+        return {name: create for name, (_, create) in creates.items()}
+    return {name: f"{create};\n{only_owner_writes(table)}" for name, (table, create) in creates.items()}
+
+
+def advance_statement(table: str, before: str | None, after: str | None) -> str:
+    """Return the SQL that moves the version row, for a printed script."""
+    floor = literal(load().floor(after))
+    if before is None:
+        return f"INSERT INTO {table} (version_num, floor) VALUES ({literal(after)}, {floor})"
+    if after is None:
+        return f"DELETE FROM {table} WHERE version_num = {literal(before)}"
+    return f"UPDATE {table} SET version_num = {literal(after)}, floor = {floor} WHERE version_num = {literal(before)}"
+
+
+def only_owner_writes(table: str) -> str:
+    """Return the SQL that takes the right to write a new table from all whom default privileges gave it.
+
+    Otherwise an application that may write to new tables could say that the schema is current, or take a
+    protection away.
+
+    Args:
+        table: The table's name, as it stands in SQL.
+    """
+    return _ONLY_OWNER_WRITES.format(table=literal(table))
+
+
+def _present(link: Link, names: Sequence[str]) -> tuple[str | None, frozenset[str], str | None]:
+    if link.dialect == "sqlite":
+        marks = ", ".join(["%s"] * len(names))
+        rows = link.rows(f"SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", names)
+        return "main", frozenset(row[0] for row in rows), None
+    rows = link.rows(
+        "SELECT s.nspname::text, array_agg(c.relname::text), (SELECT n.nspname::text FROM pg_class v"
+        "  JOIN pg_namespace n ON n.oid = v.relnamespace WHERE v.oid = to_regclass(%s) AND n.oid <> s.oid AND %s)"
+        " FROM pg_namespace s LEFT JOIN pg_class c ON c.relnamespace = s.oid"
+        " AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        " WHERE s.nspname = coalesce(%s, current_schema()) AND has_schema_privilege(s.oid, 'USAGE')"
+        " GROUP BY s.oid, s.nspname",
+        (VERSION, link.schema is None, list(names), link.schema),
+    )
+    if not rows:
+        return None, frozenset(), None
+    schema, present, elsewhere = rows[0]
+    return schema, frozenset(name for name in present if name), elsewhere

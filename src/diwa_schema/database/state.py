@@ -1,0 +1,151 @@
+"""Where a database stands: what one look at it tells, and which standings no change may begin from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from diwa_schema.errors import (
+    NotAdopted,
+    PermissionMissing,
+    SchemaForeign,
+    SchemaTooNew,
+    command,
+)
+from diwa_schema.migrations.manifest import KEPT, Manifest, load
+
+VERSION = "diwa_schema_version"
+LEDGER = "diwa_schema_ledger"
+PROTECTION = "diwa_schema_protection"
+ECTO = "schema_migrations"
+# One of the agent's first lineage, which an adoption has built anew.
+REBUILT = f"{KEPT}organizations"
+
+_ASIDE = frozenset({REBUILT, f"{KEPT}tala_operations", f"{KEPT}idempotency_log"})
+BOOKKEEPING = frozenset({VERSION, LEDGER, PROTECTION, ECTO}) | _ASIDE
+
+_SHOWN = 5
+
+
+class Kind(StrEnum):
+    """What a database is to this package."""
+
+    EMPTY = "empty"
+    VERSIONED = "versioned"
+    ECTO = "made by Ecto"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a database stands.
+
+    Args:
+        schema: The schema that the look was at: the one that was said, else the one that unqualified names are
+            created in ("main" on SQLite).
+        tables: Which tables of the schema, and of those that keep account of it, exist there.
+        versions: The rows of the version table: revision and floor.
+        ecto: The versions that Ecto has recorded; None without its table.
+        protected: Whether the database is marked as protected.
+        elsewhere: Another schema on the search path that holds a version table; None where the schema was said.
+        nowhere: Whether the schema is not there or may not be used.
+    """
+
+    schema: str
+    tables: frozenset[str]
+    versions: tuple[tuple[str, str | None], ...] = ()
+    ecto: tuple[int, ...] | None = None
+    protected: bool = False
+    elsewhere: str | None = None
+    nowhere: bool = False
+
+    @property
+    def schema_tables(self) -> frozenset[str]:
+        """Which tables of the schema itself exist."""
+        return self.tables - BOOKKEEPING
+
+    @property
+    def untouched(self) -> bool:
+        """Whether there is no table of the schema, and none that was set aside for it."""
+        return not self.schema_tables and not self.tables & _ASIDE
+
+    @property
+    def revision(self) -> str | None:
+        """The revision the database is at; None at base."""
+        return self.versions[0][0] if self.versions else None
+
+    @property
+    def floor(self) -> str | None:
+        """The oldest head whose code still works with this database."""
+        return self.versions[0][1] if self.versions else None
+
+    @property
+    def kind(self) -> Kind:
+        """What the database is to this package."""
+        if self.versions:
+            return Kind.VERSIONED
+        # At base there may be tables that were left for what is in them.
+        ours = self.schema_tables - load().leftovers if VERSION in self.tables else self.schema_tables
+        if not ours:
+            return Kind.EMPTY
+        return Kind.ECTO if self.ecto else Kind.FOREIGN
+
+
+def refuse_elsewhere(state: State, shown: str) -> None:
+    """Raise where the schema cannot be used, or where the version table stands in another one."""
+    if state.nowhere:
+        raise PermissionMissing(
+            f"Schema '{state.schema}' of {shown} is not there, or this role may not use it."
+            if state.schema
+            else f"The search_path of {shown} leads to no schema that is there and may be used.",
+            next_step="Name another one with --schema NAME; or as its owner:"
+            " CREATE SCHEMA NAME; GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
+        )
+    if state.elsewhere:
+        raise SchemaForeign(
+            f"New tables of {shown} would go to schema '{state.schema}', but the version table is in"
+            f" '{state.elsewhere}'.",
+            next_step=f"Name the schema that is meant: --schema {state.elsewhere}, or --schema {state.schema}.",
+        )
+
+
+def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
+    """Raise unless the database is empty or at a revision of the installed history."""
+    refuse_elsewhere(state, shown)
+    if len(state.versions) > 1:
+        raise SchemaForeign(
+            f"The version table of {shown} has {len(state.versions)} rows, and a linear history has one.",
+            next_step=f"Find out who wrote them: {command('history --applied')}",
+        )
+    if state.kind is Kind.ECTO:
+        raise NotAdopted(
+            f"{shown} was made by Ecto ({len(state.ecto or ())} versions recorded) and has not been taken over yet.",
+            next_step=f"Run: {command('adopt --plan')}, then {command('adopt')}",
+        )
+    if state.kind is Kind.FOREIGN:
+        ours = sorted(state.tables & set(manifest.tables))
+        raise SchemaForeign(
+            f"{shown} has tables named like ours ({', '.join(ours[:_SHOWN])}{', ...' if ours[_SHOWN:] else ''})"
+            " but no version table: another tool made them.",
+            next_step="Name an empty database, or a schema of its own with --schema NAME.",
+            tables=ours,
+        )
+    if state.revision is not None and state.revision not in manifest:
+        raise unknown_revision(state, manifest, shown)
+
+
+def unknown_revision(state: State, manifest: Manifest, shown: str) -> SchemaTooNew | SchemaForeign:
+    """Describe a database at a revision that the installed history does not have."""
+    revision = state.revision or ""
+    if revision.isdigit() and len(revision) == len(manifest.head) and revision > manifest.head:
+        return SchemaTooNew(
+            f"{shown} is at revision {revision}, and the installed package ends at {manifest.head}.",
+            next_step="Install the newer package: pip install --upgrade diwa-schema",
+            revision=revision,
+            head=manifest.head,
+        )
+    return SchemaForeign(
+        f"{shown} is at revision '{revision}', which is not in the installed history.",
+        next_step=f"Install the package that knows it, or see what was applied: {command('history --applied')}",
+        revision=revision,
+    )

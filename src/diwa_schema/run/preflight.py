@@ -1,0 +1,98 @@
+"""What a run looks for before its first revision, so that it does not stop in the middle: rights, and long stalls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from diwa_schema.errors import PermissionMissing, UsageError
+from diwa_schema.migrations.manifest import load
+from diwa_schema.names import qualified, quoted
+from diwa_schema.run.plan import Obstacle, Plan
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.state import State
+
+# That many rows a millisecond are written anew, with their indexes, on a machine that is not fast.
+_ROWS = 20
+
+_RIGHTS = """
+SELECT c.relname::text, pg_get_userbyid(c.relowner)::text, pg_has_role(c.relowner, 'USAGE'),
+  c.relrowsecurity AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))
+    AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = current_user AND (r.rolsuper OR r.rolbypassrls))
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') ORDER BY 1
+"""
+
+
+def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
+    """Return the plan with what stands in its way: rights that are missing, and revisions that would stall.
+
+    Args:
+        plan: What is to run.
+        link: A connection to the database.
+        state: What is there.
+        max_stall: The longest the application may be made to wait, in milliseconds.
+    """
+    if link.dialect == "sqlite":
+        return plan  # its one writer waits for every change, and its rights are those of the file
+    most = int(max_stall * _ROWS)
+    found: dict[str, str] = {}
+    for revision in plan.revisions:
+        large = [table for table in revision.rewrites if _has_more(link, state, table, most)]
+        if large:
+            found[revision.revision] = f"it rewrites {' and '.join(large)}, of more than {most:,} rows"
+    return replace(plan, stalls=found, obstacles=() if plan.snapshot else _obstacles(link, state))
+
+
+def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
+    """Raise where something stands in the way of a plan.
+
+    Raises:
+        PermissionMissing: A right is missing that some revision of the plan needs.
+        UsageError: A revision would stall the application, and that is not allowed.
+    """
+    if plan.obstacles:
+        what = " ".join(f"{one.what}." for one in plan.obstacles)
+        raise PermissionMissing(
+            f"The run on {shown} would stop in the middle: {what}",
+            next_step="As a superuser: "
+            + " ".join(dict.fromkeys(f"{one.statement};" for one in plan.obstacles)),
+            obstacles=[one.what for one in plan.obstacles],
+        )
+    if allow_stall:
+        return
+    for revision in plan.revisions:
+        if why := plan.stalls.get(revision.revision):
+            raise UsageError(
+                f"Revision {revision.revision} ({revision.slug}) would make the application wait: {why}.",
+                next_step="Choose a quiet hour and add --allow-stall.",
+                revision=revision.revision,
+            )
+
+
+def _obstacles(link: Link, state: State) -> tuple[Obstacle, ...]:
+    found = []
+    user = str(link.value("SELECT current_user"))
+    for table, owner, owned, filtered in link.rows(_RIGHTS, (state.schema, list(load().tables))):
+        where = qualified(state.schema, table)
+        if not owned:
+            found.append(
+                Obstacle(f"table {table} belongs to {owner}", f"ALTER TABLE {where} OWNER TO {quoted(user)}")
+            )
+        elif filtered:
+            found.append(
+                Obstacle(
+                    f"row security on {table} hides rows from {user}, which would be lost",
+                    f"ALTER ROLE {quoted(user)} BYPASSRLS",
+                )
+            )
+    return tuple(found)
+
+
+def _has_more(link: Link, state: State, table: str, most: int) -> bool:
+    if table not in state.tables:
+        return False
+    name = qualified(state.schema, table)
+    return bool(link.value(f"SELECT EXISTS (SELECT FROM {name} OFFSET %s)", (most,)))

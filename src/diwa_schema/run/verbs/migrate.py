@@ -1,0 +1,47 @@
+"""Upgrade and downgrade: bringing a database to another revision of the history."""
+
+from __future__ import annotations
+
+from diwa_schema.migrations import manifest
+from diwa_schema.run import integrity, losses, plan, preflight, replay, snapshot
+from diwa_schema.run.plan import Plan
+from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.settings import Report
+
+
+def upgrade(session: Session, revision: str) -> Report:
+    """Bring the database up to a revision."""
+    history = manifest.load()
+    installed = integrity.installed(history)
+
+    def decide(look: Look) -> Plan | None:
+        decided = plan.upgrade(look.state, history, revision, look.shown, replay=session.settings.replay)
+        integrity.verify(look, history, installed)
+        return _allowed(session, look, decided)
+
+    return session.change(Verb("migrate"), decide, _work)
+
+
+def downgrade(session: Session, revision: str, confirm: str | None = None) -> Report:
+    """Reverse revisions down to one; where rows would be lost, `confirm` must name what loses them."""
+    history = manifest.load()
+
+    def decide(look: Look) -> Plan | None:
+        decided = plan.downgrade(look.state, history, revision, look.shown)
+        losses.confirm(look, losses.of(look, decided.revisions), confirm)
+        return _allowed(session, look, decided)
+
+    return session.change(Verb("migrate", "downgrade"), decide, _work)
+
+
+def _allowed(session: Session, look: Look, decided: Plan) -> Plan | None:
+    if not decided.revisions:
+        return None
+    settings = session.settings
+    noted = preflight.noted(decided, look.link, look.state, settings.max_stall)
+    preflight.refuse(noted, look.shown, allow_stall=settings.allow_stall)
+    return noted
+
+
+def _work(change: Change, decided: Plan) -> Written:
+    return snapshot.apply(change, decided) if decided.snapshot else replay.Replay(change, decided).run()
