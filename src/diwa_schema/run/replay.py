@@ -128,6 +128,8 @@ class Replay:
                 next_step=f"Run: {command('status')}",
             )
         self._keeper.record(revision.revision, applied=up)
+        if after is None:
+            self._keeper.release()
         self._change.books.ledger.applied(entry, took, lock_waits)
 
     def _journal_failure(self, entry: int, error: BaseException, lock_waits: int) -> None:

@@ -36,6 +36,7 @@ from diwa_schema.errors import (
     command,
 )
 from diwa_schema.run import pooler
+from diwa_schema.run.adopt import ecto
 from diwa_schema.run.settings import Applied, Progress, Report, Settings
 
 if TYPE_CHECKING:
@@ -138,14 +139,18 @@ class Session:
         Raises:
             DiwaSchemaError: As its class says; what was not applied is rolled back.
         """
-        self._rehearse(verb, decide)
+        if self.target.absent and not self._rehearsed(verb, decide):
+            return Report(self.target.shown, None, None)
         with self._explained(), self.target.work() as link:
             look = self._look(verb, link)
             before = look.state.revision
             if decide(look) is None:
                 return Report(self.target.shown, before, before)
             self._refuse_read_only(link)
-            with self._locked(link, look.state.schema) as held:
+            with (
+                self._locked(link, look.state.schema) as held,
+                ecto.migrator_kept_out(self.target, look.state, self.settings.lock_wait, self.progress),
+            ):
                 look = self._look(verb, link)
                 decided = decide(look)
                 if decided is None:
@@ -166,10 +171,10 @@ class Session:
                 run.run_id,
             )
 
-    def _rehearse(self, verb: Verb, decide: Callable[[Look], object]) -> None:
-        if self.target.absent:
-            with self.target.connect(create=False) as link:
-                decide(self._look(verb, link))
+    def _rehearsed(self, verb: Verb, decide: Callable[[Look], object]) -> bool:
+        """Decide on an empty database in memory where there is no file yet; tell whether anything is to be done."""
+        with self.target.connect(create=False) as link:
+            return decide(self._look(verb, link)) is not None
 
     def _look(self, verb: Verb, link: Link) -> Look:
         state = bookkeeping.look(link)

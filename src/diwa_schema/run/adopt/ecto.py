@@ -1,15 +1,47 @@
-"""Keeping Ecto's own table in step, while an adopted database still has it."""
+"""Living beside Ecto, while an adopted database still has its list of versions.
+
+Ecto's own tasks keep working after a takeover, and both of them would do harm: `mix ecto.rollback` takes a revision's
+columns away with what is in them, and `mix ecto.migrate` does the same work again. So the list says at every revision
+what Ecto would have written, Ecto's migrator and a run keep each other out, and the database itself lets nobody else
+change the list.
+"""
 
 from __future__ import annotations
 
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from diwa_schema.database.bookkeeping import Bookkeeping
-from diwa_schema.database.state import State
+from diwa_schema.database.failures import LOCK_TIMEOUT, is_driver_error, sqlstate
+from diwa_schema.database.state import ECTO, State
+from diwa_schema.errors import DatabaseRefused, MigrationLockBusy, command
 from diwa_schema.migrations.manifest import load
+from diwa_schema.names import qualified
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+    from diwa_schema.database.target import Target
+    from diwa_schema.run.settings import Progress
 
 # Ecto knows the revisions up to this one; later ones would only look like missing files to it.
 LAST = "20260228010000"
+
+KEEPER = "diwa_schema_keep_versions"
+_MESSAGE = (
+    f"{ECTO} is kept by diwa-schema, whose revisions change this schema: run diwa-schema upgrade or downgrade"
+)
+
+_LONGEST_PAUSE = 1.0
+_HOLDER = """
+SELECT l.pid, a.usename::text, a.application_name FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE n.nspname = %s AND c.relname = %s AND l.granted AND l.pid <> pg_backend_pid()
+ORDER BY l.mode = 'ShareUpdateExclusiveLock' DESC LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +59,157 @@ class Keeper:
     @classmethod
     def of(cls, books: Bookkeeping, state: State) -> Keeper:
         """Return the keeper of a database."""
-        known = {int(revision) for revision in load().ids if revision <= LAST}
-        return cls(books, bool(known & set(state.ecto or ())))
+        return cls(books, bool(_shared() & set(state.ecto or ())))
 
     def record(self, revision: str, *, applied: bool) -> None:
         """Record a revision as applied, or take its record away, inside the caller's transaction."""
         if self.active and revision <= LAST:
-            self.books.record_in_ecto(revision, applied=applied)
+            with self._unkept():
+                self.books.record_in_ecto(revision, applied=applied)
+
+    def keep(self) -> None:
+        """Let nobody but a run change the list from now on; the documented way out switches the trigger off.
+
+        The trigger is ENABLE ALWAYS: a session that applies changes of a replica, or says that it does, is none of
+        ours.
+        """
+        link, table = self.books.link, qualified(self.books.schema, ECTO)
+        if link.dialect == "sqlite":
+            for event in ("INSERT", "UPDATE", "DELETE"):
+                link.execute(
+                    f"CREATE TRIGGER {KEEPER}_{event.lower()} BEFORE {event} ON {ECTO}"
+                    f" BEGIN SELECT RAISE(ABORT, '{_MESSAGE}'); END"
+                )
+            return
+        function = qualified(self.books.schema, KEEPER)
+        way_out = f"ALTER TABLE {ECTO} DISABLE TRIGGER {KEEPER} gives the list back to Ecto."
+        link.script(
+            f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog"
+            f" AS $keep$ BEGIN IF current_setting('diwa_schema.run', true) IS DISTINCT FROM 'on' THEN"
+            f" RAISE EXCEPTION USING MESSAGE = '{_MESSAGE}', HINT = '{way_out}'; END IF; RETURN NULL; END $keep$;"
+            f"CREATE OR REPLACE TRIGGER {KEEPER} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION {function}();"
+            f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {KEEPER}"
+        )
+
+    def release(self) -> None:
+        """Give the list back to Ecto: nothing of the schema is there any more."""
+        link = self.books.link
+        if link.dialect == "sqlite":
+            for name in self._triggers():
+                link.execute(f"DROP TRIGGER {name}")
+        elif self.active:
+            link.execute(f"DROP TRIGGER IF EXISTS {KEEPER} ON {qualified(self.books.schema, ECTO)}")
+            link.execute(f"DROP FUNCTION IF EXISTS {qualified(self.books.schema, KEEPER)}()")
+
+    @contextmanager
+    def _unkept(self) -> Iterator[None]:
+        """Let the transaction of a run change the list; SQLite's triggers cannot tell who asks, so they go and come."""
+        link = self.books.link
+        if link.dialect == "postgresql":
+            link.set({"diwa_schema.run": "on"}, local=True)
+            yield
+            return
+        kept = bool(self._triggers())
+        self.release()
+        yield
+        if kept:
+            self.keep()
+
+    def _triggers(self) -> list[str]:
+        rows = self.books.link.rows(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s", (f"{KEEPER}%",)
+        )
+        return [row[0] for row in rows]
+
+
+def refuse_changed_list(state: State, shown: str) -> None:
+    """Raise where Ecto's list is not what the runs of this package have written.
+
+    Raises:
+        DatabaseRefused: Versions are gone, or there are more than the revision stands for.
+    """
+    gone, added = changed_list(state)
+    if not gone and not added:
+        return
+    what = [f"{', '.join(map(str, gone[:3]))} {'are' if gone[1:] else 'is'} gone"] if gone else []
+    what += [f"{', '.join(map(str, added[:3]))} {'were' if added[1:] else 'was'} added"] if added else []
+    raise DatabaseRefused(
+        f"Ecto's list of versions ({ECTO}) in {shown} was changed after the takeover: {' and '.join(what)}."
+        " What `mix ecto.rollback` or `mix ecto.migrate` did to the tables is not what the revision stands for.",
+        next_step=f"See what differs: {command('check')}; bring back from a backup what is lost, set the list right,"
+        f" then run: {command('upgrade')}",
+        gone=list(gone),
+        added=list(added),
+    )
+
+
+def changed_list(state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return which versions of this history are missing from Ecto's list, and which are there too early."""
+    shared, listed = _shared(), set(state.ecto or ())
+    if state.revision is None or not shared & listed:
+        return (), ()
+    wanted = {version for version in shared if version <= int(state.revision)}
+    return tuple(sorted(wanted - listed)), tuple(sorted((shared & listed) - wanted))
+
+
+@contextmanager
+def migrator_kept_out(target: Target, state: State, wait: float, progress: Progress) -> Iterator[None]:
+    """Hold for the block the lock that Ecto's migrator takes, which keeps it out; and wait while it works itself.
+
+    Ecto holds it in a transaction of its own for as long as it migrates, so a connection of its own holds it here:
+    the one that works commits after each revision. It is tried for and never waited for, like every lock of a run.
+
+    Args:
+        target: The database.
+        state: What is there; without Ecto's table nothing is locked.
+        wait: How long to wait for Ecto, in seconds.
+        progress: Who is told who is waited for.
+
+    Raises:
+        MigrationLockBusy: Ecto's migrator held it all the time.
+    """
+    if ECTO not in state.tables or target.dialect == "sqlite":
+        yield
+        return
+    with target.connect("diwa-schema beside Ecto") as link:
+        link.set({"idle_in_transaction_session_timeout": "0"})
+        _obtain(link, state.schema, wait, progress)
+        try:
+            yield
+        finally:
+            link.abandon()
+
+
+def _obtain(link: Link, schema: str, wait: float, progress: Progress) -> None:
+    deadline, pause, told = time.monotonic() + wait, 0.05, ""
+    while not _tried(link, schema):
+        row = link.row(_HOLDER, (schema, ECTO))
+        holder = f"pid {row[0]}, user {row[1]}, application '{row[2] or 'unnamed'}'" if row else "Ecto"
+        if time.monotonic() >= deadline:
+            raise MigrationLockBusy(
+                f"A migrator of Ecto is at work on {link.shown}: {holder} holds its lock. Waited {wait:g} s.",
+                next_step="Let it finish, or wait longer with --lock-wait SECONDS.",
+                holder=holder,
+            )
+        if holder != told:
+            progress.say(f"waiting for a migrator of Ecto: {holder}")
+            told = holder
+        time.sleep(min(pause * random.uniform(0.5, 1.0), max(deadline - time.monotonic(), 0)))  # noqa: S311 - jitter
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _tried(link: Link, schema: str) -> bool:
+    link.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+    try:
+        link.execute(f"LOCK TABLE {qualified(schema, ECTO)} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")
+    except Exception as error:
+        link.abandon()
+        if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
+            return False
+        raise
+    return True
+
+
+def _shared() -> set[int]:
+    return {int(revision) for revision in load().ids if revision <= LAST}

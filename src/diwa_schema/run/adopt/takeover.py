@@ -135,6 +135,7 @@ class _Taking:
         missing = {int(step.revision) for step in self._steps} - set(self._change.state.ecto or ())
         for number in sorted(missing):
             keeper.record(str(number), applied=True)
+        keeper.keep()
 
     def _set_right(self) -> None:
         revision = self._variant.revision or ""

@@ -42,6 +42,7 @@ def drop(session: Session, confirm: str | None) -> Report:
             keeper = ecto.Keeper.of(change.books, change.state)
             for step in history:
                 keeper.record(step.revision, applied=False)
+            keeper.release()
 
         change.at_once(drop_all, after=None)
         return Written(None, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from diwa_schema.migrations import manifest
 from diwa_schema.run import integrity, losses, plan, preflight, replay, snapshot
+from diwa_schema.run.adopt import ecto
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
@@ -17,6 +18,7 @@ def upgrade(session: Session, revision: str) -> Report:
     def decide(look: Look) -> Plan | None:
         decided = plan.upgrade(look.state, history, revision, look.shown, replay=session.settings.replay)
         integrity.verify(look, history, installed)
+        ecto.refuse_changed_list(look.state, look.shown)
         return _allowed(session, look, decided)
 
     return session.change(Verb("migrate"), decide, _work)
