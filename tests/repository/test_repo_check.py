@@ -220,7 +220,7 @@ class TestBadPlaces:
 
     def test_a_project_that_cannot_be_read(self, agent, cli):
         agent.write("pyproject.toml", "[project")
-        assert "Mend" in cli("repo-check", cwd=agent.root, check=2).stderr
+        assert "Fix " in cli("repo-check", cwd=agent.root, check=2).stderr
 
     def test_another_repository_in_the_environment_is_not_the_one_that_is_checked(
         self, agent, tmp_path, monkeypatch

@@ -1,1 +1,27 @@
 """Who may change a schema: the evidence, the verdict, and what a refusal says."""
+
+from __future__ import annotations
+
+from diwa_schema.guard.evidence import REPOSITORIES, Evidence, Role, collect, weigh
+from diwa_schema.guard.refusal import OwnDatabase, ask, evidence_lines, judge, refusal
+from diwa_schema.guard.verdict import EMBEDDED, IN_MEMORY, OWN_DATABASE, Bypass, Operation, Verdict, decide
+
+__all__ = [
+    "EMBEDDED",
+    "IN_MEMORY",
+    "OWN_DATABASE",
+    "REPOSITORIES",
+    "Bypass",
+    "Evidence",
+    "Operation",
+    "OwnDatabase",
+    "Role",
+    "Verdict",
+    "ask",
+    "collect",
+    "decide",
+    "evidence_lines",
+    "judge",
+    "refusal",
+    "weigh",
+]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from diwa_schema.guard.role import Role
+from diwa_schema.guard import Role
 
 
 class Level(StrEnum):

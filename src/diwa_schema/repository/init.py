@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from diwa_schema.errors import UsageError
-from diwa_schema.guard.identity import OWN, identify
 from diwa_schema.repository import templates
 from diwa_schema.repository.edits import ByHand, add_aliases, add_to_list, add_to_table
-from diwa_schema.repository.git import Git
+from diwa_schema.repository.git import OWN, Git, identify
 
 PYPROJECT = "pyproject.toml"
 MIX = "mix.exs"

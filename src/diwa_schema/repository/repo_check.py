@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from diwa_schema.errors import UsageError
-from diwa_schema.guard.identity import OWN, identify
-from diwa_schema.guard.role import Role
+from diwa_schema.guard import Role
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import base as bases
 from diwa_schema.repository import changes, ddl, directories, own, ported
@@ -17,7 +16,7 @@ from diwa_schema.repository.base import Base
 from diwa_schema.repository.changes import Change
 from diwa_schema.repository.directories import Directories
 from diwa_schema.repository.findings import Finding, Level, Report
-from diwa_schema.repository.git import LINK, Entry, Git
+from diwa_schema.repository.git import LINK, OWN, Entry, Git, identify
 from diwa_schema.repository.ported import Ported
 
 PYPROJECT = "pyproject.toml"

@@ -8,7 +8,7 @@ from typing import Literal
 from diwa_schema.database import version
 from diwa_schema.database.version import REBUILT, State
 from diwa_schema.errors import DatabaseProtected, DatabaseRefused, UsageError, command
-from diwa_schema.guard.verdict import Verdict
+from diwa_schema.guard import Verdict
 from diwa_schema.migrations.manifest import Manifest, Revision
 
 Direction = Literal["upgrade", "downgrade"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diwa_schema.errors import Blocked
-from diwa_schema.guard.verdict import (
+from diwa_schema.guard import (
     EMBEDDED,
     IN_MEMORY,
     OWN_DATABASE,
@@ -108,7 +108,7 @@ def test_the_refusal_names_the_evidence_the_right_way_and_the_bypass(consumer_di
     assert f"[project] name in {consumer_directory / 'pyproject.toml'}" in text
     assert "environment variable DIWA_REPO" in text
     assert "Nothing was connected to, nothing was changed." in text
-    assert "cd ../diwa-cloud\n  python -m diwa_schema upgrade" in text
+    assert "cd ../diwa-cloud\n  diwa-schema upgrade" in text
     assert "ALLOW_CORE_MIGRATION=true" in text
     assert blocked.value.exit_code == 3
     assert blocked.value.as_dict()["role"] == "consumer"
@@ -243,7 +243,7 @@ def test_asking_is_light():
     modules = "sqlalchemy", "alembic", "psycopg", "rich", "subprocess", "importlib.metadata", "argparse"
     code = f"""
 import sys
-from diwa_schema.guard.verdict import Operation, ask
+from diwa_schema.guard import Operation, ask
 ask(Operation.UPGRADE, repo="diwa-cloud")
 assert "diwa_schema.guard" in sys.modules
 sys.exit(", ".join(set({modules!r}) & set(sys.modules)) or None)
