@@ -128,7 +128,7 @@ def test_a_checkout_of_something_else_inside_the_consumer_is_a_consumer(tmp_path
         ("def project do [{:app, :diwa_agent}]", "diwa_agent"),
         ("def project, do: %{:app => :diwa_agent}", "diwa_agent"),
         ("def project do [app: :diwa_cloud]\n# app: :x\ndef more do [app: :diwa_agent]", "diwa_agent"),
-        ("def project do [name: \"a # b\", app: :diwa_agent]", "diwa_agent"),
+        ('def project do [name: "a # b", app: :diwa_agent]', "diwa_agent"),
         ("def project do [app: app_name()]", ""),
         ("def project do [app: @nowhere]", ""),
         ("", None),

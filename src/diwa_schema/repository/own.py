@@ -11,7 +11,7 @@ from datetime import datetime
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.manifest import Manifest, checksum_of, parse
 from diwa_schema.repository import changes
-from diwa_schema.repository.base import Base
+from diwa_schema.repository.changes import Base
 from diwa_schema.repository.findings import Finding, Level
 from diwa_schema.repository.git import Git
 

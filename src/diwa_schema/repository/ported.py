@@ -82,7 +82,7 @@ def _parsed(content: bytes | None) -> tuple[str, list[Any]]:
         text = (content or b"").decode()
         entries = tomllib.loads(text).get("ported", [])
     except ValueError as error:
-        raise UsageError(f"{PATH} is not TOML: {error}", next_step=f"Mend {PATH}.") from None
+        raise UsageError(f"{PATH} is not TOML: {error}", next_step=f"Fix {PATH}.") from None
     if not isinstance(entries, list):
         raise UsageError(f"'ported' in {PATH} is not a list.", next_step="Start every entry with: [[ported]]")
     return text, entries

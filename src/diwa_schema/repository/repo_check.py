@@ -1,25 +1,52 @@
-"""May this repository hold what it holds? A consumer of the schema has no migrations of its own."""
+"""May this repository hold what it holds? A consumer of the schema has no migrations of its own.
+
+Its migration files fail the check. Statements elsewhere that change a schema are worth a look: they are warnings.
+"""
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from diwa_schema.errors import UsageError
 from diwa_schema.guard import Role
 from diwa_schema.migrations import manifest
-from diwa_schema.repository import base as bases
-from diwa_schema.repository import changes, ddl, directories, own, ported
-from diwa_schema.repository.base import Base
-from diwa_schema.repository.changes import Change
+from diwa_schema.repository import changes, directories, own, ported
+from diwa_schema.repository.changes import Base, Change
 from diwa_schema.repository.directories import Directories
-from diwa_schema.repository.findings import Finding, Level, Report
+from diwa_schema.repository.findings import Finding, Level, Report, shown
 from diwa_schema.repository.git import LINK, OWN, Entry, Git, identify
 from diwa_schema.repository.ported import Ported
 
 PYPROJECT = "pyproject.toml"
+
+# What changes a schema, in code and in scripts.
+KINDS = "TABLE|INDEX|COLUMN|TYPE|SCHEMA|SEQUENCE|TRIGGER|EXTENSION|VIEW|FUNCTION"
+STATEMENT = rf"(CREATE|ALTER|DROP|TRUNCATE) +(OR +REPLACE +|UNIQUE +)?({KINDS})"
+CODE = (
+    r"\bop\.(create|drop|alter|add|rename|batch_alter|bulk)_[a-z_]+\(",
+    r"\bmetadata\.(create|drop)_all\b",
+    rf"\bexecute\b.*[\"'(~]\s*{STATEMENT}\b",
+    rf"^\s*[\"']*\s*{STATEMENT}\b",
+    r"\bEcto\.Migrator\.(run|up|down)\b",
+)
+SCRIPTS = (
+    r"\bmix +ecto\.(migrate|rollback|drop|load|reset|setup)\b",
+    r"[\"']ecto\.(migrate|rollback|drop|load|reset|setup)[\"' ]",
+    r"\balembic +(-[^ ]+ +[^ ]+ +)*(upgrade|downgrade|stamp)\b",
+    r"\bmanage\.py +migrate\b",
+)
+PATTERN = re.compile("|".join((*CODE, *SCRIPTS)), re.IGNORECASE)
+# Git looks through everything for this, at once; what it finds is then looked at closely.
+COARSE = rf"op\.[a-z]+_|metadata\.(create|drop)_all|ecto\.[mrdls]|alembic +|manage\.py +migrate|{STATEMENT}"
+SUFFIXES = "py ex exs eex sh bash zsh sql yml yaml toml mk cfg ini ps1"
+NAMES = "Makefile Dockerfile* Containerfile* Procfile justfile Justfile Taskfile* bin/*"
+COMMENTS = ("#", "--", "//")
+OURS = "diwa_schema"
+SHOWN = 100
 
 
 def check(directory: Path | None = None, *, base: str | None = None, repo: str | None = None) -> Report:
@@ -40,11 +67,11 @@ def check(directory: Path | None = None, *, base: str | None = None, repo: str |
         raise UsageError("The working directory no longer exists.", next_step="cd into a checkout.") from None
     role, name = identify(git.root, repo)
     if name == OWN:
-        found = bases.find(git, base)
+        found = changes.find_base(git, base)
         return _report(role, name, found, list(own.findings(git, found)))
     if role is Role.OWNER:
         return Report(role, name, "", notes=(f"{name} owns the schema: there is nothing to fail.",))
-    found = bases.find(git, base)
+    found = changes.find_base(git, base)
     return _report(role, name, found, list(_consumer(git, found)))
 
 
@@ -56,14 +83,16 @@ def _report(role: Role, name: str, base: Base, findings: list[Finding]) -> Repor
 
 def _consumer(git: Git, base: Base) -> Iterator[Finding]:
     tracked = git.tracked()
-    places = _places(git, base, tracked)
+    of_alembic, faults = _alembic(git, base)
+    yield from faults
+    places = _places(git, base, tracked, of_alembic)
     for link in places.leading_out():
         yield Finding(
             Level.ERROR, link, "this link leads out of the repository: what is behind it cannot be checked.",
             "Make it a directory of this repository.",
         )  # fmt: skip
-    entries, faults = ported.read(changes.read(git, ported.PATH))
-    yield from faults
+    entries, wrong = ported.read(changes.read(git, ported.PATH))
+    yield from wrong
     yield from _disagreements(git, entries)
     differences = changes.differences(git, base.tree)
     held = [one for one in differences if places.holds(one.path)]
@@ -71,25 +100,35 @@ def _consumer(git: Git, base: Base) -> Iterator[Finding]:
     for change in (*changes.since(git, base.tree, held), *changes.untracked(git, places.holds, known)):
         if finding := _judge(change, entries):
             yield finding
-    yield from ddl.warnings(git, places.holds, {one.path for one in differences})
+    yield from _statements(git, places.holds, {one.path for one in differences})
 
 
-def _places(git: Git, base: Base, tracked: list[Entry]) -> Directories:
+def _places(git: Git, base: Base, tracked: list[Entry], of_alembic: set[str]) -> Directories:
     """Return where migrations are. What the base configured counts too: no change lifts its own check."""
-    configured = {
-        *directories.configured(changes.read(git, PYPROJECT)),
-        *_configured_before(git, base),
-    }
+    try:
+        before = directories.configured(git.content(f"{base.tree}:{PYPROJECT}"))
+    except UsageError:
+        before = ()
+    configured = {*directories.configured(changes.read(git, PYPROJECT)), *before, *of_alembic}
     links = [entry for entry in tracked if entry.mode == LINK]
     targets = git.blobs(link.blob for link in links)
     return Directories(sorted(configured), {link.path: os.fsdecode(targets[link.blob]) for link in links})
 
 
-def _configured_before(git: Git, base: Base) -> tuple[str, ...]:
-    try:
-        return directories.configured(git.content(f"{base.tree}:{PYPROJECT}"))
-    except UsageError:
-        return ()
+def _alembic(git: Git, base: Base) -> tuple[set[str], list[Finding]]:
+    """Return the places that Alembic's settings name, now and at the base, and a warning for what they hide."""
+    words = ("-l", "-z", "-I", "-E", "-e", "script_location|version_locations")
+    files = (":(glob,icase)**/*.ini", ":(glob,icase)**/*.cfg", ":(glob)**/pyproject.toml")
+    places: set[str] = set()
+    faults: list[Finding] = []
+    for path in os.fsdecode(git.search("--untracked", *words, "--", *files)).split("\0")[:-1]:
+        found, unclear = directories.of_alembic(path, changes.read(git, path) or b"")
+        places |= found
+        faults += (Finding(Level.WARNING, path, f"{what}.") for what in unclear)
+    for named in os.fsdecode(git.search(*words, base.tree, "--", *files)).split("\0")[:-1]:
+        found, _ = directories.of_alembic(named.partition(":")[2], git.content(named) or b"")
+        places |= found
+    return places, faults
 
 
 def _judge(change: Change, entries: dict[str, Ported]) -> Finding | None:
@@ -125,3 +164,33 @@ def _disagreements(git: Git, entries: dict[str, Ported]) -> Iterator[Finding]:
             what = f"{entry.file} is named here, but there is no such file."
             yield Finding(Level.WARNING, ported.PATH, what, line=entry.line)
         yield from ported.disagreements(entry, contents)
+
+
+def _statements(git: Git, migration: Callable[[str], bool], changed: set[str]) -> Iterator[Finding]:
+    """Yield a warning for every line of a tracked file outside of migrations that changes a schema."""
+    for path, line, text in _matches(git):
+        if not PATTERN.search(text):
+            continue
+        if not (migration(path) or text.startswith(COMMENTS) or OURS in text):
+            yield Finding(
+                Level.WARNING,
+                path,
+                f"this changes a schema outside of diwa-schema: {shown(text[:SHOWN])}",
+                line=line,
+                changed=path in changed,
+            )
+
+
+def _matches(git: Git) -> Iterator[tuple[str, int, str]]:
+    places = [f":(glob,icase)**/*.{suffix}" for suffix in SUFFIXES.split()] + [
+        f":(glob)**/{name}" for name in NAMES.split()
+    ]
+    found = git.search("-n", "-I", "-i", "-z", "-E", "-e", COARSE, "--", *places)
+    at = 0
+    while at < len(found):
+        path_end = found.index(b"\0", at)
+        line_end = found.index(b"\0", path_end + 1)
+        text_end = found.index(b"\n", line_end + 1)
+        text = found[line_end + 1 : text_end].decode(errors="replace").strip()
+        yield os.fsdecode(found[at:path_end]), int(found[path_end + 1 : line_end]), text
+        at = text_end + 1
