@@ -114,23 +114,18 @@ def decide(
     """
     evidence = tuple(evidence)
     role = weigh(evidence)
+    named = [one for one in evidence if one.name]
     hidden = private is not None and (private in PRIVATE_EVERYWHERE or operation in PRIVATE_OPERATIONS)
     free = hidden or role is Role.OWNER
     used = bypass if not free and operation not in NEVER_BYPASSED else None
     return Verdict(
         operation=operation,
         role=role,
-        repository=_repository(role, evidence),
+        repository=min((one.name for one in named if one.role is role), default=None)
+        or min((one.name for one in named), default=None),
         evidence=evidence,
         bypass=used,
         notes=notes,
         allowed=free or used is not None,
         private=private,
-    )
-
-
-def _repository(role: Role, evidence: tuple[Evidence, ...]) -> str | None:
-    named = [one for one in evidence if one.name]
-    return min((one.name for one in named if one.role is role), default=None) or min(
-        (one.name for one in named), default=None
     )

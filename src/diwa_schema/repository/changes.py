@@ -47,7 +47,8 @@ def find_base(git: Git, wanted: str | None = None) -> Base:
     """
     name, tip = _branch(git, wanted)
     if tip and (common := git.ask("merge-base", tip, "HEAD")):
-        return Base(name, tip, common, _shallow_note(git))
+        note = "The clone is shallow: should others' changes be reported, run `git fetch --unshallow`."
+        return Base(name, tip, common, (note,) if git.shallow else ())
     if not git.commit("HEAD"):
         tree = tip or git.run("hash-object", "-t", "tree", "--stdin", stdin=b"").decode().strip()
         return Base(
@@ -93,12 +94,6 @@ def _unknown(git: Git, what: str, wanted: str = "main") -> UsageError:
 def _remote(git: Git) -> str | None:
     remotes = (git.ask("remote") or "").split()
     return "origin" if "origin" in remotes else next(iter(remotes), None)
-
-
-def _shallow_note(git: Git) -> tuple[str, ...]:
-    if not git.shallow:
-        return ()
-    return ("The clone is shallow: should others' changes be reported, run `git fetch --unshallow`.",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,10 @@ class Git:
             UsageError: The directory is in no checkout with a working tree, or git is not installed.
         """
         wanted = ("--show-toplevel", "--is-shallow-repository")
-        environment = _environment()
+        # Inside a hook git exports where it stands; the checkout asked about may be another one.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        kept |= {name: value for name, value in os.environ.items() if name.startswith("GIT_CONFIG")}
+        environment = kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
         done = _start(directory, environment, ("rev-parse", *wanted))
         if done.returncode:
             # Where git knows the way out, such as the command that trusts a directory, it follows in the next lines.
@@ -152,13 +155,6 @@ def identify(root: Path, repo: str | None = None) -> tuple[Role, str]:
         next_step=f"Say which it is ({', '.join(REPOSITORIES)}): --repo NAME, DIWA_REPO, or "
         '[tool.diwa-schema] repo = "NAME" in pyproject.toml.',
     )
-
-
-def _environment() -> dict[str, str]:
-    # Inside a hook git exports where it stands; the checkout asked about may be another one.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    kept |= {name: value for name, value in os.environ.items() if name.startswith("GIT_CONFIG")}
-    return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def _start(

@@ -79,7 +79,11 @@ def plan(directory: Path | None = None, *, repo: str | None = None) -> Plan:
     if project is None:
         wanted[PYPROJECT] = templates.settings(name)
     else:
-        shim = _shim(git.root, name)
+        package = name.replace("-", "_")
+        folders = [
+            folder for folder in (f"src/{package}", package) if (git.root / folder / "__init__.py").exists()
+        ]
+        shim = f"{folders[0]}/migrate.py" if folders else "migrate_schema.py"
         if "project" in _table(project):
             wanted[shim] = templates.shim(name, runnable="/" not in shim)
         notes += _project_notes(_table(project), name, shim)
@@ -163,13 +167,6 @@ def _table(project: str) -> dict[str, Any]:
         return tomllib.loads(project)
     except ValueError as error:
         raise UsageError(f"{PYPROJECT} cannot be read: {error}.", next_step=f"Fix {PYPROJECT}.") from None
-
-
-def _shim(root: Path, name: str) -> str:
-    """Return where the module goes that hands migrations over: into the package, else beside the project."""
-    package = name.replace("-", "_")
-    folders = (folder for folder in (f"src/{package}", package) if (root / folder / "__init__.py").exists())
-    return next((f"{folder}/migrate.py" for folder in folders), "migrate_schema.py")
 
 
 def _project_notes(document: dict[str, Any], name: str, shim: str) -> Iterator[str]:

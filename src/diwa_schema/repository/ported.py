@@ -46,7 +46,13 @@ def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Po
     Raises:
         UsageError: It is not TOML.
     """
-    text, entries = _parsed(content)
+    try:
+        text = (content or b"").decode()
+        entries = tomllib.loads(text).get("ported", [])
+    except ValueError as error:
+        raise UsageError(f"{PATH} is not TOML: {error}", next_step=f"Fix {PATH}.") from None
+    if not isinstance(entries, list):
+        raise UsageError(f"'ported' in {PATH} is not a list.", next_step="Start every entry with: [[ported]]")
     today = today or max(date.today(), datetime.now(UTC).date())  # noqa: DTZ011 - the reviewer's own day counts
     found: dict[str, Ported] = {}
     wrong: list[Finding] = []
@@ -75,17 +81,6 @@ def version_of(name: str) -> str | None:
     """Return the version in the name of a migration file; None where it has none of 14 digits."""
     match = re.match(r"(\d{14})_", name)
     return match[1] if match else None
-
-
-def _parsed(content: bytes | None) -> tuple[str, list[Any]]:
-    try:
-        text = (content or b"").decode()
-        entries = tomllib.loads(text).get("ported", [])
-    except ValueError as error:
-        raise UsageError(f"{PATH} is not TOML: {error}", next_step=f"Fix {PATH}.") from None
-    if not isinstance(entries, list):
-        raise UsageError(f"'ported' in {PATH} is not a list.", next_step="Start every entry with: [[ported]]")
-    return text, entries
 
 
 def _faults(entry: Any, today: date) -> Iterator[tuple[str, str]]:

@@ -138,7 +138,13 @@ def _judge(change: Change, entries: dict[str, Ported]) -> Finding | None:
     entry = entries.get(change.path)
     if entry is None:
         what = f"a migration was {change.kind}, in a repository that does not own the schema."
-        return Finding(Level.ERROR, change.path, what, _way(change))
+        content = change.contents[-1]
+        checksum = f' with sha256 = "{manifest.checksum_of(content)}"' if content is not None else ""
+        way = (
+            "Take it out and make the change in diwa-schema, from ../diwa-cloud. "
+            f"Once it is ported there and reviewed, name it in {ported.PATH}{checksum}."
+        )
+        return Finding(Level.ERROR, change.path, what, way)
     if entry.version not in manifest.load():
         version = entry.version or "(none)"
         what = f"named in {ported.PATH}, but the installed diwa-schema has no revision {version}."
@@ -146,15 +152,6 @@ def _judge(change: Change, entries: dict[str, Ported]) -> Finding | None:
             Level.ERROR, change.path, what, "Install the release that has it, or correct the entry."
         )
     return None
-
-
-def _way(change: Change) -> str:
-    content = change.contents[-1]
-    checksum = f' with sha256 = "{manifest.checksum_of(content)}"' if content is not None else ""
-    return (
-        "Take it out and make the change in diwa-schema, from ../diwa-cloud. "
-        f"Once it is ported there and reviewed, name it in {ported.PATH}{checksum}."
-    )
 
 
 def _disagreements(git: Git, entries: dict[str, Ported]) -> Iterator[Finding]:
