@@ -168,6 +168,18 @@ def test_a_file_that_came_to_be_after_the_diff_is_left_and_nothing_else_is_made(
     assert snapshot(python) == before
 
 
+def test_a_disk_that_is_full_leaves_nothing_behind(python):
+    """The limit of a file's size lies between the smallest of the files and the largest."""
+    before = snapshot(python)
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600));"
+    code += "from diwa_schema.cli import main; sys.exit(main(['init', '--yes']))"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code], cwd=python.root, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "could not be written: File too large" in done.stderr) == (2, True)
+    assert snapshot(python) == before
+
+
 class TestLinks:
     @pytest.mark.parametrize("link", [".github", ".github/workflows", "src/diwa_agent"])
     def test_a_folder_that_leads_out_is_refused_before_anything_is_written(self, python, cli, tmp_path, link):

@@ -4,7 +4,7 @@ import pytest
 
 from diwa_schema.errors import UsageError
 from diwa_schema.repository import ported as module
-from diwa_schema.repository.findings import Level
+from diwa_schema.repository.remarks import Level
 
 from .checkouts import ECTO, NOT_PORTED, PORTED, ported
 

@@ -27,7 +27,7 @@ def register(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> Result:
     """Show the verdict; exit code 0 when the operation is allowed, 3 when it is blocked. Changes nothing."""
     from diwa_schema.errors import Blocked
-    from diwa_schema.guard import evidence_lines, judge, refusal
+    from diwa_schema.guard import evidence_lines, judge, refused
 
     verdict = judge(args.operation, repo=args.repo)
     lines = [f"Role: {verdict.role}" + (f" ({verdict.repository})" if verdict.repository else "")]
@@ -36,6 +36,6 @@ def run(args: argparse.Namespace) -> Result:
         by = f" by {verdict.bypass.source}" if verdict.bypass else ""
         lines.append(f"Verdict: '{verdict.operation}' is allowed{by}.")
     else:
-        error = refusal(verdict)
+        error = refused(verdict)
         lines += [f"Verdict: '{verdict.operation}' is blocked.", error.next_step]
     return Result(verdict.as_dict(), "\n".join(lines), 0 if verdict.allowed else Blocked.exit_code)

@@ -44,7 +44,7 @@ def register(commands: Commands) -> None:
 
 def run_check(args: argparse.Namespace) -> Result:
     """Check the repository around the working directory; exit code 1 when something must go."""
-    from diwa_schema.repository.findings import github_annotations
+    from diwa_schema.repository.remarks import github_annotations
     from diwa_schema.repository.repo_check import check
 
     report = check(base=args.base, repo=args.repo)

@@ -82,7 +82,7 @@ def ask(
         database=database,
     )
     if not verdict.allowed:
-        raise refusal(verdict)
+        raise refused(verdict)
     if verdict.bypass:
         sys.stderr.write(_bypassed(verdict, verdict.bypass) + "\n")
     return verdict
@@ -110,7 +110,7 @@ def _is_own(database: Hashable | None) -> bool:
     return database is not None and any(token.identity == database for token in _own)
 
 
-def refusal(verdict: Verdict) -> Blocked:
+def refused(verdict: Verdict) -> Blocked:
     """Return the error for a verdict that blocks; it names the evidence, the right way and the bypass."""
     return Blocked(
         "\n".join((_headline(verdict), *evidence_lines(verdict))),

@@ -18,7 +18,7 @@ WHERE = {"index": ("--cached",), "working tree": ()}
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class MergeBase:
     """What a checkout is compared with.
 
     Args:
@@ -34,7 +34,7 @@ class Base:
     notes: tuple[str, ...] = ()
 
 
-def find_base(git: Git, wanted: str | None = None) -> Base:
+def find_base(git: Git, wanted: str | None = None) -> MergeBase:
     """Return what to compare with.
 
     Args:
@@ -48,10 +48,10 @@ def find_base(git: Git, wanted: str | None = None) -> Base:
     name, tip = _branch(git, wanted)
     if tip and (common := git.ask("merge-base", tip, "HEAD")):
         note = "The clone is shallow: should others' changes be reported, run `git fetch --unshallow`."
-        return Base(name, tip, common, (note,) if git.shallow else ())
+        return MergeBase(name, tip, common, (note,) if git.shallow else ())
     if not git.commit("HEAD"):
         tree = tip or git.run("hash-object", "-t", "tree", "--stdin", stdin=b"").decode().strip()
-        return Base(
+        return MergeBase(
             name, tip, tree, ("The branch has no commit yet: everything in the index counts as new.",)
         )
     if not tip:
@@ -62,7 +62,9 @@ def find_base(git: Git, wanted: str | None = None) -> Base:
             next_step="Fetch the history: git fetch --unshallow"
             " (GitHub: `fetch-depth: 0` for actions/checkout; GitLab: `GIT_DEPTH: 0`).",
         )
-    return Base(name, tip, tip, (f"HEAD has no history in common with '{name}': compared with its tip.",))
+    return MergeBase(
+        name, tip, tip, (f"HEAD has no history in common with '{name}': compared with its tip.",)
+    )
 
 
 def _branch(git: Git, wanted: str | None) -> tuple[str, str | None]:
@@ -111,7 +113,7 @@ class Change:
     contents: tuple[bytes | None, ...]
 
 
-class Difference(NamedTuple):
+class RawLine(NamedTuple):
     """One line of what git calls the raw difference: before and after.
 
     Args:
@@ -127,12 +129,12 @@ class Difference(NamedTuple):
     blobs: tuple[str, str]
 
 
-def differences(git: Git, tree: str) -> list[Difference]:
+def differences(git: Git, tree: str) -> list[RawLine]:
     """Return how the index and the working tree differ from a tree."""
     return [one for options in WHERE.values() for one in _differences(git, tree, options)]
 
 
-def since(git: Git, tree: str, found: Iterable[Difference]) -> list[Change]:
+def since(git: Git, tree: str, found: Iterable[RawLine]) -> list[Change]:
     """Return the changes that differences amount to. Deleted files are none, unchanged content is none.
 
     Args:
@@ -172,22 +174,22 @@ def read(git: Git, path: str) -> bytes | None:
         return None
 
 
-def _differences(git: Git, tree: str, options: tuple[str, ...]) -> Iterator[Difference]:
+def _differences(git: Git, tree: str, options: tuple[str, ...]) -> Iterator[RawLine]:
     # Without detection of renames a file that was renamed or copied is what it is here: added.
     arguments = ("--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=dirty")
     parts = os.fsdecode(git.run("diff", *arguments, *options, tree, "--")).split("\0")[:-1]
     for described, path in zip(parts[::2], parts[1::2], strict=True):
         before, after, old, new, status = described.removeprefix(":").split(" ")
-        yield Difference(path, status[0], (before, after), (old, new))
+        yield RawLine(path, status[0], (before, after), (old, new))
 
 
-def _content(git: Git, one: Difference, blobs: dict[str, bytes]) -> bytes | None:
+def _content(git: Git, one: RawLine, blobs: dict[str, bytes]) -> bytes | None:
     if one.modes[1] not in (*REGULAR, LINK):
         return None
     return blobs.get(one.blobs[1]) if one.blobs[1].strip("0") else read(git, one.path)
 
 
-def _same(one: Difference, content: bytes | None, blobs: dict[str, bytes]) -> bool:
+def _same(one: RawLine, content: bytes | None, blobs: dict[str, bytes]) -> bool:
     """Tell whether only the mode, the line ends or git's own bookkeeping differ."""
     before = blobs.get(one.blobs[0])
     if content is None or before is None or any(mode not in REGULAR for mode in one.modes):
@@ -201,7 +203,7 @@ def _by_blob(git: Git, tree: str) -> dict[str, str]:
     return {described.split(" ")[2]: path for described, _, path in (line.partition("\t") for line in listed)}
 
 
-def _kind(one: Difference, origins: dict[str, str]) -> str:
+def _kind(one: RawLine, origins: dict[str, str]) -> str:
     if one.status != "A":
         return "changed"
     origin = origins.get(one.blobs[1])

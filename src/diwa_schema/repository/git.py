@@ -46,12 +46,18 @@ class Git:
     environment: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def open(cls, directory: Path) -> Git:
-        """Return the checkout around a directory.
+    def open(cls, directory: Path | None = None) -> Git:
+        """Return the checkout around a directory, by default the working directory.
 
         Raises:
             UsageError: The directory is in no checkout with a working tree, or git is not installed.
         """
+        try:
+            directory = directory or Path.cwd()
+        except FileNotFoundError:
+            raise UsageError(
+                "The working directory no longer exists.", next_step="Change into a checkout: cd PATH"
+            ) from None
         wanted = ("--show-toplevel", "--is-shallow-repository")
         # Inside a hook git exports where it stands; the checkout asked about may be another one.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

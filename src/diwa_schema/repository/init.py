@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
@@ -25,7 +26,7 @@ WORKFLOW = ".github/workflows/diwa-schema.yml"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Additions:
     """What `init` would make, and what it leaves to a person.
 
     Args:
@@ -55,7 +56,7 @@ class Plan:
         }
 
 
-def plan(directory: Path | None = None, *, repo: str | None = None) -> Plan:
+def plan(directory: Path | None = None, *, repo: str | None = None) -> Additions:
     """Find out what a repository lacks. Changes nothing.
 
     Args:
@@ -66,10 +67,7 @@ def plan(directory: Path | None = None, *, repo: str | None = None) -> Plan:
         UsageError: It is no git checkout, not known which repository it is, a file that matters cannot be read, or
             one that is to be made would lie outside of the repository.
     """
-    try:
-        git = Git.open(directory or Path.cwd())
-    except FileNotFoundError:
-        raise UsageError("The working directory no longer exists.", next_step="cd into a checkout.") from None
+    git = Git.open(directory)
     _, name = identify(git.root, repo)
     if name == OWN:
         raise UsageError("This is diwa-schema itself.", next_step="Run `init` in a repository that uses it.")
@@ -100,10 +98,10 @@ def plan(directory: Path | None = None, *, repo: str | None = None) -> Plan:
             files[path] = content
         elif present.replace("\r\n", "\n") != content:
             notes.append(f"{path} is there and was left as it is. It would have been:\n\n{content}")
-    return Plan(git.root, name, files, tuple(notes))
+    return Additions(git.root, name, files, tuple(notes))
 
 
-def apply(wanted: Plan) -> None:
+def apply(wanted: Additions) -> None:
     """Make the files of a plan, all or none: what was made before a file that cannot be is taken away again.
 
     Raises:
@@ -122,10 +120,12 @@ def apply(wanted: Plan) -> None:
             with path.open("x", encoding="utf-8", newline="") as file:
                 made.append(path)
                 file.write(content)
-    except (OSError, UsageError) as error:
+    except BaseException as error:
         for path in reversed(made):
-            path.rmdir() if path.is_dir() else path.unlink()
-        if isinstance(error, UsageError):
+            # Somebody may have put a file of theirs into a folder that was just made; then it stays.
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        if not isinstance(error, OSError):
             raise
         raise UsageError(
             f"{name} could not be written: {error.strerror}.",

@@ -11,9 +11,9 @@ from datetime import datetime
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.manifest import checksum_of, parse
 from diwa_schema.repository import changes
-from diwa_schema.repository.changes import Base
-from diwa_schema.repository.findings import Finding, Level
+from diwa_schema.repository.changes import MergeBase
 from diwa_schema.repository.git import Git
+from diwa_schema.repository.remarks import Level, Remark
 
 MIGRATIONS = "src/diwa_schema/migrations"
 VERSIONS = f"{MIGRATIONS}/versions"
@@ -21,13 +21,13 @@ MANIFEST = f"{MIGRATIONS}/manifest.json"
 FILE = re.compile(r"(\d{14})_[a-z0-9_]+\.py")
 
 
-def findings(git: Git, base: Base) -> Iterator[Finding]:
+def findings(git: Git, base: MergeBase) -> Iterator[Remark]:
     """Yield what breaks the history: released revisions that were touched, and new ids out of order."""
     yield from _released(git, base)
     yield from _order(git, base)
 
 
-def _released(git: Git, base: Base) -> Iterator[Finding]:
+def _released(git: Git, base: MergeBase) -> Iterator[Remark]:
     content = git.content(f"{base.tree}:{MANIFEST}")
     try:
         manifest = parse(json.loads(content)) if content is not None else ()
@@ -46,7 +46,7 @@ def _released(git: Git, base: Base) -> Iterator[Finding]:
             yield _fault(path, f"the released revision {revision.revision} ({revision.released}) was changed")
 
 
-def _order(git: Git, base: Base) -> Iterator[Finding]:
+def _order(git: Git, base: MergeBase) -> Iterator[Remark]:
     tree = base.tip or base.tree
     listed = git.ask("ls-tree", "-r", "--name-only", "--full-tree", tree, "--", f"{VERSIONS}/")
     before = {posixpath.basename(path) for path in (listed or "").splitlines() if _is_revision(path)}
@@ -84,6 +84,6 @@ def _is_time(identity: str) -> bool:
     return True
 
 
-def _fault(path: str, what: str) -> Finding:
+def _fault(path: str, what: str) -> Remark:
     fix = "Write a new revision instead; what was released never changes." if "released" in what else ""
-    return Finding(Level.ERROR, path, f"{what}.", fix or "Give the file an id of now: date -u +%Y%m%d%H%M%S")
+    return Remark(Level.ERROR, path, f"{what}.", fix or "Give the file an id of now: date -u +%Y%m%d%H%M%S")

@@ -12,7 +12,7 @@ from typing import Any
 
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.manifest import checksum_of
-from diwa_schema.repository.findings import Finding, Level
+from diwa_schema.repository.remarks import Level, Remark
 
 PATH = ".diwa-schema/ported.toml"
 REQUIRED = ("file", "sha256", "reviewer", "date")
@@ -36,7 +36,7 @@ class Ported:
     line: int
 
 
-def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Ported], list[Finding]]:
+def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Ported], list[Remark]]:
     """Return the ported migrations by file, and what is wrong with the list.
 
     Args:
@@ -55,7 +55,7 @@ def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Po
         raise UsageError(f"'ported' in {PATH} is not a list.", next_step="Start every entry with: [[ported]]")
     today = today or max(date.today(), datetime.now(UTC).date())  # noqa: DTZ011 - the reviewer's own day counts
     found: dict[str, Ported] = {}
-    wrong: list[Finding] = []
+    wrong: list[Remark] = []
     for number, entry in enumerate(entries):
         faults = list(_faults(entry, today))
         if not faults and entry["file"] in found:
@@ -70,7 +70,7 @@ def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Po
     return found, wrong
 
 
-def disagreements(entry: Ported, contents: Iterable[bytes | None]) -> Iterator[Finding]:
+def disagreements(entry: Ported, contents: Iterable[bytes | None]) -> Iterator[Remark]:
     """Yield a finding for every content of a ported file that is not the one that was reviewed."""
     for content in contents:
         if content is not None and (actual := checksum_of(content)) != entry.sha256:
@@ -140,5 +140,5 @@ def _line(text: str, number: int, key: str) -> int:
     return next(named, starts[number]) + 1
 
 
-def _fault(line: int, what: str) -> Finding:
-    return Finding(Level.ERROR, PATH, f"{what}.", line=line)
+def _fault(line: int, what: str) -> Remark:
+    return Remark(Level.ERROR, PATH, f"{what}.", line=line)

@@ -15,11 +15,11 @@ from diwa_schema.errors import UsageError
 from diwa_schema.guard import Role
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import changes, directories, own, ported
-from diwa_schema.repository.changes import Base, Change
+from diwa_schema.repository.changes import Change, MergeBase
 from diwa_schema.repository.directories import Directories
-from diwa_schema.repository.findings import Finding, Level, Report, shown
 from diwa_schema.repository.git import LINK, OWN, Entry, Git, identify
 from diwa_schema.repository.ported import Ported
+from diwa_schema.repository.remarks import Level, Remark, Review, shown
 
 PYPROJECT = "pyproject.toml"
 
@@ -49,7 +49,7 @@ OURS = "diwa_schema"
 SHOWN = 100
 
 
-def check(directory: Path | None = None, *, base: str | None = None, repo: str | None = None) -> Report:
+def check(directory: Path | None = None, *, base: str | None = None, repo: str | None = None) -> Review:
     """Check a repository against its role. Reads files and git, changes nothing, needs no database.
 
     Args:
@@ -61,33 +61,30 @@ def check(directory: Path | None = None, *, base: str | None = None, repo: str |
     Raises:
         UsageError: It is no git checkout, its role or base is unknown, or a file of settings is malformed.
     """
-    try:
-        git = Git.open(directory or Path.cwd())
-    except FileNotFoundError:
-        raise UsageError("The working directory no longer exists.", next_step="cd into a checkout.") from None
+    git = Git.open(directory)
     role, name = identify(git.root, repo)
     if name == OWN:
         found = changes.find_base(git, base)
         return _report(role, name, found, list(own.findings(git, found)))
     if role is Role.OWNER:
-        return Report(role, name, "", notes=(f"{name} owns the schema: there is nothing to fail.",))
+        return Review(role, name, "", notes=(f"{name} owns the schema: there is nothing to fail.",))
     found = changes.find_base(git, base)
     return _report(role, name, found, list(_consumer(git, found)))
 
 
-def _report(role: Role, name: str, base: Base, findings: list[Finding]) -> Report:
+def _report(role: Role, name: str, base: MergeBase, findings: list[Remark]) -> Review:
     against = f"the merge base with {base.name}" if base.name else "nothing"
     ordered = sorted(findings, key=lambda one: (one.level is not Level.ERROR, one.path, one.line))
-    return Report(role, name, against, tuple(ordered), base.notes)
+    return Review(role, name, against, tuple(ordered), base.notes)
 
 
-def _consumer(git: Git, base: Base) -> Iterator[Finding]:
+def _consumer(git: Git, base: MergeBase) -> Iterator[Remark]:
     tracked = git.tracked()
     of_alembic, faults = _alembic(git, base)
     yield from faults
     places = _places(git, base, tracked, of_alembic)
     for link in places.leading_out():
-        yield Finding(
+        yield Remark(
             Level.ERROR, link, "this link leads out of the repository: what is behind it cannot be checked.",
             "Make it a directory of this repository.",
         )  # fmt: skip
@@ -103,7 +100,7 @@ def _consumer(git: Git, base: Base) -> Iterator[Finding]:
     yield from _statements(git, places.holds, {one.path for one in differences})
 
 
-def _places(git: Git, base: Base, tracked: list[Entry], of_alembic: set[str]) -> Directories:
+def _places(git: Git, base: MergeBase, tracked: list[Entry], of_alembic: set[str]) -> Directories:
     """Return where migrations are. What the base configured counts too: no change lifts its own check."""
     try:
         before = directories.configured(git.content(f"{base.tree}:{PYPROJECT}"))
@@ -115,23 +112,23 @@ def _places(git: Git, base: Base, tracked: list[Entry], of_alembic: set[str]) ->
     return Directories(sorted(configured), {link.path: os.fsdecode(targets[link.blob]) for link in links})
 
 
-def _alembic(git: Git, base: Base) -> tuple[set[str], list[Finding]]:
+def _alembic(git: Git, base: MergeBase) -> tuple[set[str], list[Remark]]:
     """Return the places that Alembic's settings name, now and at the base, and a warning for what they hide."""
     words = ("-l", "-z", "-I", "-E", "-e", "script_location|version_locations")
     files = (":(glob,icase)**/*.ini", ":(glob,icase)**/*.cfg", ":(glob)**/pyproject.toml")
     places: set[str] = set()
-    faults: list[Finding] = []
+    faults: list[Remark] = []
     for path in os.fsdecode(git.search("--untracked", *words, "--", *files)).split("\0")[:-1]:
         found, unclear = directories.of_alembic(path, changes.read(git, path) or b"")
         places |= found
-        faults += (Finding(Level.WARNING, path, f"{what}.") for what in unclear)
+        faults += (Remark(Level.WARNING, path, f"{what}.") for what in unclear)
     for named in os.fsdecode(git.search(*words, base.tree, "--", *files)).split("\0")[:-1]:
         found, _ = directories.of_alembic(named.partition(":")[2], git.content(named) or b"")
         places |= found
     return places, faults
 
 
-def _judge(change: Change, entries: dict[str, Ported]) -> Finding | None:
+def _judge(change: Change, entries: dict[str, Ported]) -> Remark | None:
     # A file without content does nothing; the change that fills it is found then.
     if set(change.contents) == {b""}:
         return None
@@ -144,32 +141,32 @@ def _judge(change: Change, entries: dict[str, Ported]) -> Finding | None:
             "Take it out and make the change in diwa-schema, from ../diwa-cloud. "
             f"Once it is ported there and reviewed, name it in {ported.PATH}{checksum}."
         )
-        return Finding(Level.ERROR, change.path, what, way)
+        return Remark(Level.ERROR, change.path, what, way)
     if entry.version not in manifest.load():
         version = entry.version or "(none)"
         what = f"named in {ported.PATH}, but the installed diwa-schema has no revision {version}."
-        return Finding(
+        return Remark(
             Level.ERROR, change.path, what, "Install the release that has it, or correct the entry."
         )
     return None
 
 
-def _disagreements(git: Git, entries: dict[str, Ported]) -> Iterator[Finding]:
+def _disagreements(git: Git, entries: dict[str, Ported]) -> Iterator[Remark]:
     for entry in entries.values():
         contents = {changes.read(git, entry.file), git.content(f":{entry.file}")} - {None}
         if not contents:
             what = f"{entry.file} is named here, but there is no such file."
-            yield Finding(Level.WARNING, ported.PATH, what, line=entry.line)
+            yield Remark(Level.WARNING, ported.PATH, what, line=entry.line)
         yield from ported.disagreements(entry, contents)
 
 
-def _statements(git: Git, migration: Callable[[str], bool], changed: set[str]) -> Iterator[Finding]:
+def _statements(git: Git, migration: Callable[[str], bool], changed: set[str]) -> Iterator[Remark]:
     """Yield a warning for every line of a tracked file outside of migrations that changes a schema."""
     for path, line, text in _matches(git):
         if not PATTERN.search(text):
             continue
         if not (migration(path) or text.startswith(COMMENTS) or OURS in text):
-            yield Finding(
+            yield Remark(
                 Level.WARNING,
                 path,
                 f"this changes a schema outside of diwa-schema: {shown(text[:SHOWN])}",
