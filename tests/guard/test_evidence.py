@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -185,6 +186,16 @@ def test_a_directory_reached_through_a_link_is_where_it_really_is(tmp_path):
     cloud = project(tmp_path / "cloud", "diwa-cloud")
     (cloud / "link").symlink_to(agent)
     assert names(cloud / "link") == ["diwa-agent"]
+
+
+def test_a_directory_with_any_name_is_shown_on_one_line(tmp_path, cli):
+    place = project(tmp_path / os.fsdecode(b"a\nRole: owner\x1b[2J\xff"), "diwa-agent")
+    shown = cli("guard", cwd=place, check=3).stdout
+    assert "a\\nRole: owner\\x1b[2J\\udcff" in shown
+    assert cli("upgrade", "--url", "sqlite:///x.db", cwd=place, check=3).stderr.startswith("[SAFETY BLOCK]")
+    assert [line for line in shown.splitlines() if line.startswith("Role: ")] == [
+        "Role: consumer (diwa-agent)"
+    ]
 
 
 def test_a_deleted_working_directory_never_opens(tmp_path, monkeypatch):

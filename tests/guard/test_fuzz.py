@@ -48,7 +48,7 @@ def lay_out(place: Path, files: dict[str, bytes]) -> None:
         (place / name).write_bytes(content)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     operation=st.sampled_from(Operation),
     says=st.sampled_from(sorted(SAYING)),
@@ -73,7 +73,7 @@ def test_nothing_opens_it_for_a_directory_that_says_agent(operation, says, noise
         str(blocked.value).encode(errors="strict")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     repo=st.one_of(st.none(), words, st.integers(), st.binary(), st.lists(words, max_size=1)),
     directory=st.one_of(st.none(), st.text(max_size=20).map(Path)),
@@ -85,7 +85,7 @@ def test_no_argument_makes_it_fail(repo, directory, allow):
     verdict.as_dict()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     parts=st.lists(
         st.sampled_from([*TEMPTING, "# a \\\n", "x = y # z \\\n", '[remote "origin"]url=a/diwa-agent\n']),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -154,6 +155,14 @@ def test_the_bypass_opens_says_so_and_keeps_its_reason(monkeypatch, capsys, valu
     assert said.out == ""
     assert said.err.startswith("[SAFETY BYPASS] 'upgrade' in 'diwa-agent'")
     assert "the pager rang" in said.err
+
+
+@pytest.mark.usefixtures("consumer_directory")
+def test_a_reason_can_be_written_down_whatever_it_holds(monkeypatch, capsys):
+    monkeypatch.setenv("ALLOW_CORE_MIGRATION_REASON", os.fsdecode(b"caf\xc3\xa9\n[SAFETY BLOCK]\xff"))
+    verdict = ask(Operation.UPGRADE, allow_core_migration=True)
+    assert verdict.bypass == Bypass("allow_core_migration=True", "caf\xe9\\n[SAFETY BLOCK]\\udcff")
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("value", ["True", "TRUE", "yes", "0", "false", " true", "true ", "11"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diwa_schema.guard.evidence import REPOSITORIES, Evidence, Role, collect, weigh
+from diwa_schema.guard.evidence import REPOSITORIES, Evidence, Role, collect, shown, weigh
 from diwa_schema.guard.refusal import OwnDatabase, ask, evidence_lines, judge, refused
 from diwa_schema.guard.verdict import EMBEDDED, IN_MEMORY, OWN_DATABASE, Bypass, Operation, Verdict, decide
 
@@ -23,5 +23,6 @@ __all__ = [
     "evidence_lines",
     "judge",
     "refused",
+    "shown",
     "weigh",
 ]

@@ -71,8 +71,15 @@ def name_of(text: str) -> str:
     plain = re.sub(r"%([0-7][0-9A-Fa-f])", lambda code: chr(int(code[1], 16)), path)
     segments = [re.sub(r"\.git$", "", part, flags=re.IGNORECASE) for part in re.split(r"[/\\:]", plain)]
     last = next((part for part in reversed(segments) if part not in {"", "."}), "")
-    shown = "".join(letter if letter.isprintable() else "?" for letter in last.rpartition("@")[2])
-    return re.sub(r"[-_.\s]+", "-", shown[:SHOWN_LENGTH]).strip("-").lower()
+    name = "".join(letter if letter.isprintable() else "?" for letter in last.rpartition("@")[2])
+    return re.sub(r"[-_.\s]+", "-", name[:SHOWN_LENGTH]).strip("-").lower()
+
+
+def shown(path: str) -> str:
+    """Return a text with a path in it that can be printed on one line, whatever the path holds."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path
+    )
 
 
 def app_in(mix: str) -> str | None:
@@ -103,12 +110,12 @@ def _observed(text: Any, source: str) -> Evidence:
     name = name_of(text) if isinstance(text, str) else ""
     if not name:
         return _unreadable(f"{source} ({'empty' if isinstance(text, str) else 'not a text'})")
-    return Evidence(name, source, REPOSITORIES.get(name))
+    return Evidence(name, shown(source), REPOSITORIES.get(name))
 
 
 def _unreadable(source: str) -> Evidence:
     # It might name a consumer, so it never opens.
-    return Evidence("", source, Role.UNKNOWN)
+    return Evidence("", shown(source), Role.UNKNOWN)
 
 
 def _surroundings(directory: Path | None) -> Iterator[Evidence]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from diwa_schema.errors import Blocked, command
-from diwa_schema.guard.evidence import REPOSITORIES, Evidence, Role, collect
+from diwa_schema.guard.evidence import REPOSITORIES, Evidence, Role, collect, shown
 from diwa_schema.guard.verdict import (
     BYPASS_VALUES,
     BYPASS_VARIABLE,
@@ -184,7 +184,7 @@ def _bypassed(verdict: Verdict, bypass: Bypass) -> str:
 
 
 def _bypass_given(allowed: bool | None) -> tuple[Bypass | None, tuple[str, ...]]:
-    reason = os.environ.get(REASON_VARIABLE, "").strip() or None
+    reason = shown(os.environ.get(REASON_VARIABLE, "").strip()) or None
     if allowed is True:
         return Bypass("allow_core_migration=True", reason), ()
     if allowed is False:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from diwa_schema.guard import Role
+from diwa_schema.guard import Role, shown
 
 
 class Level(StrEnum):
@@ -107,13 +107,6 @@ def github_annotations(report: Review) -> Iterator[str]:
             title = "diwa-schema repo-check"
             place = f"file={_property(finding.path)},line={finding.line},title={title}"
             yield f"::{finding.level} {place}::{_message(f'{finding.what} {finding.fix}'.strip())}"
-
-
-def shown(path: str) -> str:
-    """Return a path that can be printed on one line, whatever its name holds."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path
-    )
 
 
 def _message(text: str) -> str:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from diwa_schema.errors import UsageError
-from diwa_schema.guard import Role
+from diwa_schema.guard import Role, shown
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import changes, directories, own, ported
 from diwa_schema.repository.changes import Change, MergeBase
 from diwa_schema.repository.directories import Directories
 from diwa_schema.repository.git import LINK, OWN, Entry, Git, identify
 from diwa_schema.repository.ported import Ported
-from diwa_schema.repository.remarks import Level, Remark, Review, shown
+from diwa_schema.repository.remarks import Level, Remark, Review
 
 PYPROJECT = "pyproject.toml"
 
