@@ -123,13 +123,13 @@ def refused(verdict: Verdict) -> Blocked:
 def evidence_lines(verdict: Verdict) -> Iterator[str]:
     """Yield one line for every piece of evidence and for every note of a verdict."""
     yield "Evidence:" if verdict.evidence else "Evidence: none"
-    width = max((len(_shown(one)) for one in verdict.evidence), default=0)
+    width = max((len(_named(one)) for one in verdict.evidence), default=0)
     for one in verdict.evidence:
-        yield f"  {_shown(one):{width}}  {one.role or 'neutral':8}  {one.source}"
+        yield f"  {_named(one):{width}}  {one.role or 'neutral':8}  {one.source}"
     yield from (f"Note: {note}" for note in verdict.notes)
 
 
-def _shown(one: Evidence) -> str:
+def _named(one: Evidence) -> str:
     return one.name or "(unreadable)"
 
 
