@@ -13,7 +13,7 @@ import psycopg
 
 from benchmarks.measure import FEWEST_ROUNDS
 from diwa_schema.database.target import Target
-from diwa_schema.guard.verdict import OwnDatabase
+from diwa_schema.guard import OwnDatabase
 from diwa_schema.testing import embedded
 from diwa_schema.testing.address import Address
 from diwa_schema.testing.databases import VARIABLE

@@ -11,7 +11,7 @@ import psycopg
 import diwa_schema
 from benchmarks.bench import Bench
 from diwa_schema.database.target import Target
-from diwa_schema.guard.verdict import OwnDatabase
+from diwa_schema.guard import OwnDatabase
 from diwa_schema.run.adopt.ecto import LAST
 
 ORGANIZATION = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from tests.fixtures_checkout import run
 
@@ -112,3 +114,22 @@ def test_example_passes_its_own_tests(name: str) -> None:
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = run(command, cwd=EXAMPLES / name, env=path_of(name) | alone, check=0)
     assert "1 passed" in done.stdout
+
+
+@pytest.mark.parametrize("name", REPOSITORIES)
+def test_its_own_alembic_takes_no_shared_table_for_one_of_its_own(
+    name: str, database: str, tmp_path: Path
+) -> None:
+    run(
+        [sys.executable, "-m", "diwa_schema", "upgrade", "--repo", "diwa-cloud", "--url", database],
+        cwd=tmp_path,
+        check=0,
+    )
+    shutil.copytree(EXAMPLES / name, tmp_path / name)
+    url = make_url(database)
+    driver = {"postgresql": "postgresql+psycopg"}.get(url.drivername, url.drivername)
+    spelled = url.set(drivername=driver).render_as_string(hide_password=False)
+    alembic = [sys.executable, "-m", "alembic", "revision", "--autogenerate", "-m", "own"]
+    run(alembic, cwd=tmp_path / name, env=path_of(name) | {"DATABASE_URL": spelled}, check=0)
+    (script,) = (tmp_path / name / "history" / "versions").glob("*_own.py")
+    assert "op." not in script.read_text()

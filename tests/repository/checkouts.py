@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from diwa_schema.migrations import manifest
-from diwa_schema.repository.findings import Level, Report
+from diwa_schema.repository.remarks import Level, Review
 from diwa_schema.repository.repo_check import check
 
 SETTINGS = {
@@ -58,7 +58,7 @@ class Checkout:
     def branch(self, name: str = "work") -> None:
         self.git("switch", "-q", "-c", name)
 
-    def check(self, base: str | None = None) -> Report:
+    def check(self, base: str | None = None) -> Review:
         return check(self.root, base=base)
 
     def errors(self, base: str | None = None) -> list[str]:

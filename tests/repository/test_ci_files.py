@@ -143,7 +143,7 @@ class TestTheAction:
 class TestTheHook:
     def configured(self, agent, tmp_path, config):
         if config == "written":
-            agent.write(".pre-commit-config.yaml", f"repos:\n{templates.pre_commit_entry()}")
+            agent.write(".pre-commit-config.yaml", f"repos:\n{templates.hook()}")
         else:
             hooks = Checkout(tmp_path / "hooks", "")
             shutil.copy(HOOKS, hooks.root)

@@ -59,3 +59,53 @@ def test_a_link_that_leads_out_of_the_repository_fails_even_if_it_is_old(agent, 
     agent.commit()
     agent.git("switch", "-q", "-C", "work")
     assert agent.errors() == ["alembic/versions"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "path"),
+    [
+        ("alembic.ini", "[alembic]\nscript_location = %(here)s/db/own\n", "db/own/versions/ab12.py"),
+        ("svc/alembic.ini", "[alembic]\nscript_location = own\n", "svc/own/versions/ab12.py"),
+        ("svc/alembic.ini", "[alembic]\nscript_location = svc/own\n", "svc/own/versions/ab12.py"),
+        ("other.cfg", "[tenant]\nscript_location = agent.db:own\n", "src/agent/db/own/versions/ab12.py"),
+        ("alembic.ini", "[alembic]\nscript_location = .\nversion_locations = %(here)s/a %(here)s/b\n", "b/1.py"),
+        ("alembic.ini", "[alembic]\nversion_locations =\n    a\n    b\npath_separator = newline\n", "b/1.py"),
+        ("alembic.ini", "[alembic]\nversion_locations = a:b\nversion_path_separator = os\n", "b/1.py"),
+        ("alembic.ini", "[base]\n[alembic]\nfolder = own\nscript_location = db/%(folder)s\n", "db/own/versions/1.py"),
+        ("pyproject.toml", '[project]\nname = "diwa-agent"\n[tool.alembic]\nscript_location = "%(here)s/own"\n', "own/versions/1.py"),
+        ("pyproject.toml", '[project]\nname = "diwa-agent"\n[tool.alembic]\nversion_locations = ["x", "%(here)s/y"]\n', "y/1.py"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("when", ["before", "with it", "uncommitted"])
+def test_the_places_of_its_own_alembic_count(agent, file, content, path, when):
+    if when == "before":
+        agent.git("switch", "-q", "main")
+        agent.write(file, content)
+        agent.commit()
+        agent.git("switch", "-q", "-C", "work")
+        # Taking the setting away in the same change does not lift the check.
+        agent.write(file, '[project]\nname = "diwa-agent"\n')
+    else:
+        agent.write(file, content)
+    agent.write(path)
+    if when == "uncommitted":
+        agent.git("add", path)
+    else:
+        agent.commit()
+    assert agent.errors() == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[alembic]\nscript_location = /srv/migrations\n", "'/srv/migrations/versions' is no place inside"),
+        ("[alembic]\nscript_location = %(here)s/../../x\n", "'%(here)s/../../x/versions' is no place inside"),
+        ("script_location = x\n", "cannot be read"),
+        ("[alembic]\nscript_location = %(nowhere)s\n", "cannot be read"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_a_warning(agent, content, said):
+    agent.write("alembic.ini", content)
+    (finding,) = agent.check().findings
+    assert (finding.level, finding.path) == ("warning", "alembic.ini")
+    assert said in finding.what

@@ -1,4 +1,4 @@
-"""What `init` adds to a repository in Elixir."""
+"""What `init` prints for a repository in Elixir, put where it says."""
 
 from __future__ import annotations
 
@@ -6,83 +6,85 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from diwa_schema.repository.init import MIX, PYPROJECT, apply, plan
+from diwa_schema.repository.init import MIX, plan
 
 from .checkouts import Checkout
 from .mix import ALIASES, MIX_FILE
+
+TASKS = (("ecto.migrate", "upgrade"), ("ecto.rollback", "rollback"), ("ecto.drop", "drop"))
+URL = "postgresql://u@127.0.0.1:1/x"
 
 
 @pytest.fixture
 def elixir(tmp_path):
     made = Checkout(tmp_path / "agent", "")
-    made.write(MIX, MIX_FILE)
+    made.write(
+        MIX, MIX_FILE.replace('"0.1.0"', '"0.1.0",\n      aliases: aliases()').removesuffix("end\n") + ALIASES
+    )
     return made
 
 
-@pytest.mark.parametrize(
-    "aliases", ["", ALIASES, ALIASES.replace('"ecto.setup": ["ecto.create", "ecto.migrate"]', "")]
-)
-def test_mix_gets_aliases_that_call_the_command(elixir, aliases):
-    if aliases:
-        wanted = MIX_FILE.replace('"0.1.0"', '"0.1.0",\n      aliases: aliases()')
-        elixir.write(MIX, wanted.removesuffix("end\n") + aliases)
-    apply(plan(elixir.root))
-    text = (elixir.root / MIX).read_text()
-    for task, command in {
-        "ecto.migrate": "upgrade",
-        "ecto.rollback": "rollback",
-        "ecto.drop": "drop",
-    }.items():
-        assert text.count(f'"{task}": &diwa_schema(["{command}" | &1])') == 1
-    assert text.count("aliases: aliases()") == 1
-    assert text.count("defp aliases do") == 1
-    assert text.count("defp diwa_schema(arguments) do") == 1
-    assert tomllib.loads((elixir.root / PYPROJECT).read_text()) == {
-        "tool": {"diwa-schema": {"repo": "diwa-agent"}}
-    }
-    assert not plan(elixir.root).additions
+def follow(checkout):
+    """Do what the notes say, as a person would."""
+    aliases, function = (note for note in plan(checkout.root).notes if note.startswith(MIX))
+    assert "add at the start of the list of aliases" in aliases
+    assert "add before the last `end` of the module" in function
+    listed, called = (note.partition(":\n\n")[2] for note in (aliases, function))
+    text = (checkout.root / MIX).read_text()
+    text = text.replace("  defp aliases do\n    [\n", f"  defp aliases do\n    [\n{listed}")
+    checkout.write(MIX, f"{text.rstrip().removesuffix('end')}\n{called}end\n")
+
+
+def mix(checkout, *arguments):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["mix", *arguments],
+        cwd=checkout.root,
+        env={**os.environ, "PATH": path, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_what_is_printed_is_all_that_is_missing(elixir):
+    before = (elixir.root / MIX).read_text()
+    notes = "\n".join(plan(elixir.root).notes)
+    assert (elixir.root / MIX).read_text() == before
+    for task, command in TASKS:
+        assert f'"{task}": &diwa_schema("{command}", &1),' in notes
+    follow(elixir)
+    assert not [note for note in plan(elixir.root).notes if note.startswith(MIX)]
 
 
 @pytest.mark.skipif(not shutil.which("mix"), reason="Elixir is not installed")
-@pytest.mark.parametrize("aliases", ["", ALIASES])
-def test_mix_itself_shows_the_same_text_and_exit_code(elixir, cli, aliases):
-    if aliases:
-        wanted = MIX_FILE.replace('"0.1.0"', '"0.1.0",\n      aliases: aliases()')
-        elixir.write(MIX, wanted.removesuffix("end\n") + aliases)
-    apply(plan(elixir.root))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    surroundings = {**os.environ, "PATH": path, "LC_ALL": "C.UTF-8"}
-    url = "postgresql://u@127.0.0.1:1/x"
-    for task, command in (("ecto.migrate", "upgrade"), ("ecto.rollback", "rollback"), ("ecto.drop", "drop")):
-        mix = subprocess.run(
-            ["mix", task, "--url", url],
-            cwd=elixir.root,
-            env=surroundings,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        plain = cli(command, "--repo", "diwa-agent", "--url", url, cwd=elixir.root, check=3)
-        assert (mix.returncode, mix.stderr) == (3, plain.stderr)
-    formatted = subprocess.run(["mix", "format", "--check-formatted", MIX], cwd=elixir.root, check=False)
-    assert formatted.returncode == 0
+class TestMixItself:
+    def test_it_shows_the_same_text_and_exit_code(self, elixir, cli, monkeypatch):
+        monkeypatch.setenv("DATABASE_URL", URL)
+        follow(elixir)
+        for task, command in TASKS:
+            done = mix(elixir, task)
+            plain = cli(command, "--repo", "diwa-agent", cwd=elixir.root, check=3)
+            assert (done.returncode, done.stderr) == (3, plain.stderr)
+        assert mix(elixir, "format", "--check-formatted", MIX).returncode == 0
 
+    @pytest.mark.parametrize(
+        "options", [["--all"], ["--step", "1"], ["-n", "1"], ["--to", "20260101000000"], ["--quiet", "--all"]]
+    )
+    def test_ectos_own_options_are_not_handed_on(self, elixir, monkeypatch, options):
+        monkeypatch.setenv("DATABASE_URL", URL)
+        follow(elixir)
+        done = mix(elixir, "ecto.migrate", *options)
+        assert done.returncode == 2
+        assert "Ecto's options are not handed on" in done.stderr
+        assert "python3 -m diwa_schema upgrade --help" in done.stderr
+        assert "SAFETY BLOCK" not in done.stderr
 
-@pytest.mark.parametrize(
-    "mix",
-    [
-        MIX_FILE.replace('"0.1.0"', '"0.1.0",\n      aliases: ["ecto.migrate": "cmd true"]'),
-        MIX_FILE.replace('"0.1.0"', '"0.1.0",\n      aliases: Shared.aliases()'),
-        "app = [app: :diwa_agent]\n",
-    ],
-)
-def test_aliases_in_another_form_are_left_to_a_person(elixir, mix):
-    elixir.write(MIX, mix)
-    wanted = plan(elixir.root)
-    assert MIX not in [addition.path for addition in wanted.additions]
-    assert any(note.startswith(f"{MIX}, by hand: ") and "diwa_schema" in note for note in wanted.notes)
+    def test_the_test_alias_of_phoenix_still_works(self, elixir, monkeypatch):
+        monkeypatch.setenv("DATABASE_URL", URL)
+        follow(elixir)
+        assert "[SAFETY BLOCK]" in mix(elixir, "ecto.migrate", "--quiet").stderr

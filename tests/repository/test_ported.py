@@ -4,7 +4,7 @@ import pytest
 
 from diwa_schema.errors import UsageError
 from diwa_schema.repository import ported as module
-from diwa_schema.repository.findings import Level
+from diwa_schema.repository.remarks import Level
 
 from .checkouts import ECTO, NOT_PORTED, PORTED, ported
 
@@ -125,7 +125,7 @@ def test_a_file_named_twice_fails(added):
 def test_a_list_that_is_no_toml_is_refused(added, cli, content):
     added.write(LIST, content)
     done = cli("repo-check", cwd=added.root, check=2)
-    assert f"Mend {LIST}" in done.stderr or "[[ported]]" in done.stderr
+    assert f"Fix {LIST}" in done.stderr or "[[ported]]" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 
 import pytest
@@ -26,6 +27,10 @@ OLD = f"{ECTO}/20250101000001_old.exs"
         "src/agent/migrations/versions/20260109204856_local.py",
         "app/migrations/0002_local.py",
         "db/migrations/V7__local.sql",
+        "alembic/versions/readme_add_t.py",
+        "alembic/versions/README.py",
+        "alembic/versions/ab12_local.pyc",
+        f"{ECTO}/readme_20260109204856.exs",
         "PRIV/Repo/Migrations/20260109204856_local.exs",
     ],
 )
@@ -42,6 +47,9 @@ def test_a_file_added_to_any_migration_directory_fails(agent, path):
         "tests/migrations/test_it.py",
         "docs/migrations/0001_notes.md",
         f"{ECTO}/README.md",
+        f"{ECTO}/README",
+        "alembic/versions/README.rst",
+        "alembic/versions/__pycache__/ab12_local.cpython-311.pyc",
         f"{ECTO}/.formatter.exs",
         "alembic/env.py",
         "migrations.py",
@@ -202,6 +210,19 @@ class TestBadPlaces:
         assert "not a git repository" in done.stderr
         assert "Traceback" not in done.stderr
 
+    def test_what_git_says_to_do_is_shown(self, agent, cli, tmp_path):
+        """A checkout of another user, as git sees it when a container mounts one."""
+        real = shutil.which("git")
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "git").write_text(f'#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec {real} "$@"\n')
+        (folder / "git").chmod(0o755)
+        path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+        done = cli("repo-check", cwd=agent.root, env={"PATH": path}, check=2)
+        assert "dubious ownership" in done.stderr
+        assert f"git config --global --add safe.directory {agent.root}" in done.stderr
+        assert "Run the command inside a checkout" not in done.stderr
+
     def test_a_bare_repository(self, agent, tmp_path):
         agent.git("clone", "-q", "--bare", str(agent.root), str(tmp_path / "bare"))
         with pytest.raises(UsageError, match="work tree"):
@@ -220,7 +241,7 @@ class TestBadPlaces:
 
     def test_a_project_that_cannot_be_read(self, agent, cli):
         agent.write("pyproject.toml", "[project")
-        assert "Mend" in cli("repo-check", cwd=agent.root, check=2).stderr
+        assert "Fix " in cli("repo-check", cwd=agent.root, check=2).stderr
 
     def test_another_repository_in_the_environment_is_not_the_one_that_is_checked(
         self, agent, tmp_path, monkeypatch

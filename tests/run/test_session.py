@@ -13,8 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 import diwa_schema
-from diwa_schema import errors
-from diwa_schema.guard import verdict as guard
+from diwa_schema import errors, guard
 from diwa_schema.migrations import manifest
 from tests.fixtures_roles import Site, name_of
 from tests.run.asking import execute, value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from diwa_schema import guard
 from diwa_schema.api.opening import Embedded, session_for
-from diwa_schema.guard import verdict as guard
 from diwa_schema.run.settings import Progress, Report, Settings
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from diwa_schema import guard
 from diwa_schema.api.opening import Embedded, reading, target_of
-from diwa_schema.guard import verdict as guard
 
 if TYPE_CHECKING:
     from diwa_schema.database.target import Database
@@ -164,5 +164,5 @@ def doctor(
     """
     from diwa_schema.doctor.checks import examine
 
-    verdict = guard.examine(guard.Operation.UPGRADE, repo=repo)
+    verdict = guard.judge(guard.Operation.UPGRADE, repo=repo)
     return examine(target_of(database, embedded, schema), verdict.role, verdict.repository)

@@ -7,11 +7,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diwa_schema import guard
 from diwa_schema.database import url as urls
 from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.database.target import Target
 from diwa_schema.errors import UsageError
-from diwa_schema.guard import verdict as guard
 from diwa_schema.run.settings import Progress, Settings, Silence
 
 if TYPE_CHECKING:

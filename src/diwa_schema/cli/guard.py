@@ -10,7 +10,7 @@ from diwa_schema.cli.options import add_guard
 
 def register(commands: Commands) -> None:
     """Add `guard` to the parser."""
-    from diwa_schema.guard.verdict import Operation
+    from diwa_schema.guard import Operation
 
     parser = add(commands, "guard", run, help="show this repository's role, the evidence and the verdict")
     add_guard(parser)
@@ -27,16 +27,15 @@ def register(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> Result:
     """Show the verdict; exit code 0 when the operation is allowed, 3 when it is blocked. Changes nothing."""
     from diwa_schema.errors import Blocked
-    from diwa_schema.guard.refusal import evidence_lines, refusal
-    from diwa_schema.guard.verdict import examine
+    from diwa_schema.guard import evidence_lines, judge, refused
 
-    verdict = examine(args.operation, repo=args.repo)
+    verdict = judge(args.operation, repo=args.repo)
     lines = [f"Role: {verdict.role}" + (f" ({verdict.repository})" if verdict.repository else "")]
     lines += evidence_lines(verdict)
     if verdict.allowed:
         by = f" by {verdict.bypass.source}" if verdict.bypass else ""
         lines.append(f"Verdict: '{verdict.operation}' is allowed{by}.")
     else:
-        error = refusal(verdict)
+        error = refused(verdict)
         lines += [f"Verdict: '{verdict.operation}' is blocked.", error.next_step]
     return Result(verdict.as_dict(), "\n".join(lines), 0 if verdict.allowed else Blocked.exit_code)

@@ -1,4 +1,4 @@
-"""The commands of a repository: `repo-check` tells what it must not hold, `init` adds what it needs."""
+"""The commands of a repository: `repo-check` tells what it must not hold, `init` makes what it needs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ def register(commands: Commands) -> None:
         default=GITHUB if os.environ.get("GITHUB_ACTIONS") == "true" else TEXT,
         help="github adds annotations of the changed files; the default in a GitHub workflow",
     )
-    init = add(commands, "init", run_init, help="add the shim, the settings, the hook and the workflow")
+    init = add(
+        commands,
+        "init",
+        run_init,
+        help="make the shim, the hook and the workflow",
+    )
     add_guard(init)
     how = init.add_mutually_exclusive_group()
     how.add_argument("--dry-run", action="store_true", help="only show the diff")
@@ -39,7 +44,7 @@ def register(commands: Commands) -> None:
 
 def run_check(args: argparse.Namespace) -> Result:
     """Check the repository around the working directory; exit code 1 when something must go."""
-    from diwa_schema.repository.findings import github_annotations
+    from diwa_schema.repository.remarks import github_annotations
     from diwa_schema.repository.repo_check import check
 
     report = check(base=args.base, repo=args.repo)
@@ -48,22 +53,26 @@ def run_check(args: argparse.Namespace) -> Result:
 
 
 def run_init(args: argparse.Namespace) -> Result:
-    """Show what a repository lacks as a diff, then write it. What is there is never overwritten."""
+    """Make the files that a repository lacks, and print what belongs into those that it has."""
     from diwa_schema.repository.init import apply, plan
 
     wanted = plan(repo=args.repo)
     if not args.json:
         sys.stdout.write(wanted.diff())
         sys.stdout.flush()
-    write = bool(wanted.additions) and not args.dry_run and (args.yes or args.json or _confirmed())
+    write = bool(wanted.files) and not args.dry_run and (args.yes or args.json or _confirmed())
     if write:
         apply(wanted)
-    files = ", ".join(addition.path for addition in wanted.additions)
-    done = f"Written: {files}" if write else f"Not written: {files}" if files else "Nothing is missing."
-    return Result({**wanted.as_dict(), "written": write}, "\n".join((*wanted.notes, done)))
+    files = ", ".join(wanted.files)
+    made = [f"Written: {files}" if write else f"Not written: {files}"] if files else []
+    by_hand = ["Add by hand, to files that are there:", *wanted.notes] if wanted.notes else []
+    lines = [*made, *by_hand] or ["Nothing is missing."]
+    return Result({**wanted.as_dict(), "written": write}, "\n\n".join(lines))
 
 
 def _confirmed() -> bool:
     if not sys.stdin.isatty():
         return True
-    return input("Write this? [y/N] ").strip().lower() in {"y", "yes"}
+    sys.stdout.write("Write this? [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

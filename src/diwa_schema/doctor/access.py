@@ -9,7 +9,7 @@ from urllib.parse import quote
 from diwa_schema.database.failures import PERMISSION, READ_ONLY, is_driver_error, sqlstate
 from diwa_schema.doctor.finding import Finding, Patient, Severity
 from diwa_schema.errors import command
-from diwa_schema.guard.role import Role
+from diwa_schema.guard import Role
 from diwa_schema.names import quoted
 from diwa_schema.roles.grants import READ_ONLY as BOOKKEEPING
 

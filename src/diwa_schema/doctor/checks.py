@@ -16,7 +16,7 @@ from diwa_schema.migrations.manifest import load
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.target import Target
-    from diwa_schema.guard.role import Role
+    from diwa_schema.guard import Role
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     "postgresql": (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from diwa_schema.doctor.finding import Finding, Patient, Severity
 from diwa_schema.errors import TransactionPooler
-from diwa_schema.guard.role import Role
+from diwa_schema.guard import Role
 from diwa_schema.names import quoted
 from diwa_schema.run import pooler as rule
 

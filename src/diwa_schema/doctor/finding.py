@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.target import Target
-    from diwa_schema.guard.role import Role
+    from diwa_schema.guard import Role
 
 
 class Severity(StrEnum):

@@ -9,7 +9,7 @@ from diwa_schema.doctor import startup as start_up
 from diwa_schema.doctor import status as standing
 from diwa_schema.doctor.finding import Finding, Patient, Severity
 from diwa_schema.errors import DiwaSchemaError, command
-from diwa_schema.guard.role import Role
+from diwa_schema.guard import Role
 
 
 def current(patient: Patient) -> Iterator[Finding]:

@@ -1,42 +1,46 @@
-"""The git checkout around a directory, read from its own files: asking git would cost too much."""
+"""The remote of the git checkout at a directory, read from git's own files: asking git would cost too much."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from diwa_schema.guard.role import Evidence, observed, unreadable
-
-ESCAPES = {"n": "\n", "t": "\t", "b": "\b", '"': '"', "\\": "\\"}
-SECTION = re.compile(r"\s*\[\s*([\w.-]+)\s*(?:\"((?:[^\"\\]|\\.)*)\")?\s*\]")
-ENTRY = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:=(.*))?$", re.DOTALL)
+ESCAPES = {"\\n": "\n", "\\t": "\t", "\\b": "\b", '\\"': '"', "\\\\": "\\", "\\\n": ""}
 ORIGIN = ("remote", "origin")
 
+# What git takes for one piece of its configuration. A backslash at the end of a line goes on with a value and never
+# with a comment, and only these four characters are blank: a reader that saw more would miss lines that git follows.
+BLANK = re.compile(r"[ \t\r\n]+|[#;][^\n]*")
+SECTION = re.compile(r"\[([\w.-]*)(?:[ \t\r]*\"((?:[^\"\\\n]|\\[^\n])*+)\")?[ \t]*\]")
+ENTRY = re.compile(
+    r"([A-Za-z][A-Za-z0-9-]*)[ \t]*"
+    r"(?:=((?:[^\n\"\\#;]|\\.|\"(?:[^\"\\\n]|\\.)*+\")*+)(?:[#;][^\n]*)?)?(?=\n|\Z)",
+    re.DOTALL,
+)
 
-def read_origin(place: Path) -> Sequence[Evidence]:
-    """Return what the remote `origin` of the checkout at a directory says; nothing where there is none.
+
+def origin_urls(place: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the URLs of the remote `origin` of the checkout at a directory, each with the file that says so.
 
     Args:
         place: A directory that may be the root of a checkout, a worktree or a submodule.
+
+    Raises:
+        OSError: There is no checkout, or a file cannot be read.
+        ValueError: A file is not what git writes, or git is needed and cannot answer.
     """
-    marker = place / ".git"
-    try:
-        return [
-            observed(url, f"remote 'origin' in {config}")
-            for config in config_files(marker)
-            for url in origin_urls(config, place)
-        ]
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return [unreadable(f"{marker} ({reason})")]
+    for config in _config_files(place / ".git"):
+        found = list(_entries(config.read_text(encoding="utf-8", errors="replace")))
+        if any(section in {"include", "includeif"} for (section, _), _, _ in found):
+            yield from ((url, config) for url in _ask_git(place))
+        yield from ((value, config) for section, key, value in found if (section, key) == (ORIGIN, "url"))
 
 
-def config_files(marker: Path) -> list[Path]:
+def _config_files(marker: Path) -> list[Path]:
     """Return the configuration files behind a `.git`: a directory, or the file of a worktree or submodule."""
-    if not marker.is_symlink() and not marker.exists():
-        return []
+    marker.lstat()
     git = marker
     if marker.is_file():
         kind, _, target = marker.read_text(encoding="utf-8").strip().partition(":")
@@ -50,62 +54,45 @@ def config_files(marker: Path) -> list[Path]:
     return [path for path in (shared / "config", git / "config.worktree") if path.exists()]
 
 
-def origin_urls(config: Path, place: Path) -> list[str]:
-    """Return the URLs of the remote `origin` in one configuration file."""
-    urls: list[str] = []
-    for section, key, value in entries(config.read_text(encoding="utf-8", errors="replace")):
-        if section == ORIGIN and key == "url" and value:
-            urls.append(value)
-        if section[0] in {"include", "includeif"}:
-            return _ask_git(place)
-    return urls
-
-
-def entries(text: str) -> Iterator[tuple[tuple[str, str], str, str]]:
+def _entries(text: str) -> Iterator[tuple[tuple[str, str], str, str]]:
     """Yield section, key and value of every entry in the text of a git configuration file."""
-    section = ("", "")
-    for line in re.sub(r"\\\r?\n", "", text.removeprefix("\ufeff")).splitlines():
-        rest = line
-        if header := SECTION.match(line):
-            section = _section(header)
-            rest = line[header.end() :]
-        if not rest.strip() or rest.lstrip()[0] in "#;":
-            continue
-        entry = ENTRY.match(rest)
-        if not entry:
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    section, at = ("", ""), 0
+    while at < len(text):
+        entry = None
+        if header := SECTION.match(text, at):
+            name, dot, sub = header[1].lower().partition(".")
+            quoted = header[2]
+            section = (name, sub) if quoted is None else (name + dot + sub, re.sub(r"\\(.)", r"\1", quoted))
+        elif entry := ENTRY.match(text, at):
+            yield section, entry[1].lower(), _value(entry[2] or "")
+        piece = header or entry or BLANK.match(text, at)
+        if piece is None:
             raise ValueError("malformed configuration")
-        yield section, entry[1].lower(), _value(entry[2] or "")
-
-
-def _section(header: re.Match[str]) -> tuple[str, str]:
-    if header[2] is not None:
-        return header[1].lower(), re.sub(r"\\(.)", r"\1", header[2])
-    name, _, sub = header[1].lower().partition(".")
-    return name, sub
+        at = piece.end()
 
 
 def _value(raw: str) -> str:
-    parts, quoted = [], False
-    for piece in re.findall(r"\\.|[\"#;]|[^\\\"#;]+", raw):
-        if piece == '"':
-            quoted = not quoted
-        elif piece in "#;" and not quoted:
-            break
-        else:
-            parts.append(ESCAPES.get(piece[1:], piece) if piece[0] == "\\" else piece)
-    return "".join(parts).strip()
+    pieces = re.findall(r"\\.|\"|[^\\\"]+", raw, re.DOTALL)
+    if unknown := [piece for piece in pieces if piece[0] == "\\" and piece not in ESCAPES]:
+        raise ValueError(f"malformed configuration: {unknown[0]}")
+    return "".join(ESCAPES.get(piece, piece) for piece in pieces if piece != '"').strip()
 
 
 def _ask_git(place: Path) -> list[str]:
     """Ask git itself, which alone knows how to follow an include."""
     import subprocess
 
-    command = ["git", "config", "--get-all", "remote.origin.url"]
     # Inside a hook git exports GIT_DIR, which may be another checkout than the one at hand.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    answer = subprocess.run(  # noqa: S603
-        command, cwd=place, env=environment, capture_output=True, text=True, check=False
-    )
+    command = ["git", "config", "-z", "--get-all", "remote.origin.url"]
+    try:
+        answer = subprocess.run(  # noqa: S603
+            command, cwd=place, env=environment, capture_output=True, check=False
+        )
+    except OSError as error:
+        raise ValueError(f"includes other files, and git cannot be started: {error.strerror}") from None
     if answer.returncode not in {0, 1}:
-        raise ValueError("includes other files, and git cannot read them")
-    return answer.stdout.split()
+        said = answer.stderr.decode(errors="replace").strip().replace("\n", " ")
+        raise ValueError(f"includes other files, and git cannot read them: {said}")
+    return [url for url in answer.stdout.decode(errors="replace").split("\0") if url.strip()]

@@ -1,15 +1,51 @@
-"""Which repository is asking: every observation that tells, collected."""
+"""Which repository is asking: every observation that tells, collected, and what it weighs."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from diwa_schema.guard.checkout import read_origin
-from diwa_schema.guard.role import Evidence, Role, observed, unreadable
+from diwa_schema.guard.checkout import origin_urls
+
+SHOWN_LENGTH = 80
+
+
+class Role(StrEnum):
+    """What a repository may do with the schema."""
+
+    OWNER = "owner"
+    CONSUMER = "consumer"
+    UNKNOWN = "unknown"
+
+
+REPOSITORIES = {"diwa-cloud": Role.OWNER, "diwa-agent": Role.CONSUMER, "diwa-schema": Role.OWNER}
+RESTRICTIVENESS = (Role.OWNER, Role.UNKNOWN, Role.CONSUMER)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One observation that tells which repository is asking.
+
+    Args:
+        name: The repository's name, normalised; empty when the place could not be read.
+        source: Where it was read.
+        role: What the name means. None for a name that is none of ours, which is neutral;
+            `Role.UNKNOWN` for a place that could not be read and might name a consumer.
+    """
+
+    name: str
+    source: str
+    role: Role | None
+
+
+def weigh(evidence: Iterable[Evidence]) -> Role:
+    """Return the most restrictive role that speaks, `Role.UNKNOWN` where none does."""
+    return max((one.role for one in evidence if one.role), key=RESTRICTIVENESS.index, default=Role.UNKNOWN)
 
 
 def collect(repo: str | None = None, directory: Path | None = None) -> tuple[Evidence, ...]:
@@ -23,37 +59,92 @@ def collect(repo: str | None = None, directory: Path | None = None) -> tuple[Evi
         The evidence in the order in which it was looked for. Installed distributions are asked only
         when nothing else said anything.
     """
-    found = (*_told(repo), *_surroundings(directory))
-    return found or tuple(_installed())
-
-
-def _told(repo: str | None) -> Iterator[Evidence]:
-    if repo is not None:
-        yield observed(repo, "repo= argument or --repo")
+    told = [] if repo is None else [_observed(repo, "repo= argument or --repo")]
     if exported := os.environ.get("DIWA_REPO"):
-        yield observed(exported, "environment variable DIWA_REPO")
+        told.append(_observed(exported, "environment variable DIWA_REPO"))
+    return (*told, *_surroundings(directory)) or tuple(_installed())
+
+
+def name_of(text: str) -> str:
+    """Return the normalised repository name in a name, a path or a URL of any form, without credentials."""
+    path = re.split(r"[?#]", text.strip(), maxsplit=1)[0]
+    plain = re.sub(r"%([0-7][0-9A-Fa-f])", lambda code: chr(int(code[1], 16)), path)
+    segments = [re.sub(r"\.git$", "", part, flags=re.IGNORECASE) for part in re.split(r"[/\\:]", plain)]
+    last = next((part for part in reversed(segments) if part not in {"", "."}), "")
+    name = "".join(letter if letter.isprintable() else "?" for letter in last.rpartition("@")[2])
+    return re.sub(r"[-_.\s]+", "-", name[:SHOWN_LENGTH]).strip("-").lower()
+
+
+def shown(path: str) -> str:
+    """Return a text with a path in it that can be printed on one line, whatever the path holds."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path
+    )
+
+
+def app_in(mix: str) -> str | None:
+    """Return the app's name in the text of a mix.exs: empty if it is computed, None if there is none.
+
+    The first app of the project speaks. Another one in the same file can only restrict, like all that lies
+    beyond the nearest place.
+    """
+    text = re.sub(r"(?m)(?<![\w\"?])#(?!\{).*$", "", mix)
+    project = text[max(text.find("def project"), 0) :]
+    named = r"(?:\bapp\"?:|:app[ \t]*(?:=>|,))\s*([^\s,\]}]+)"
+    first = [value for value in re.findall(named, project) if value not in {"true", "false"}][:1]
+    found = [_atom(value, text) for value in first]
+    others = (_atom(value, text) for value in re.findall(named, mix))
+    restricting = (one for one in others if REPOSITORIES.get(name_of(one)) is Role.CONSUMER)
+    return next(restricting, found[0] if found else None)
+
+
+def _atom(value: str, text: str) -> str:
+    if value.startswith("@"):
+        attribute = re.search(rf"(?m)^[ \t]*{re.escape(value)}[ \t]+(\S+)[ \t]*$", text)
+        value = attribute[1] if attribute else ""
+    atom = re.fullmatch(r":(\"?)([\w-]+)\1", value)
+    return atom[2] if atom else ""
+
+
+def _observed(text: Any, source: str) -> Evidence:
+    name = name_of(text) if isinstance(text, str) else ""
+    if not name:
+        return _unreadable(f"{source} ({'empty' if isinstance(text, str) else 'not a text'})")
+    return Evidence(name, shown(source), REPOSITORIES.get(name))
+
+
+def _unreadable(source: str) -> Evidence:
+    # It might name a consumer, so it never opens.
+    return Evidence("", shown(source), Role.UNKNOWN)
 
 
 def _surroundings(directory: Path | None) -> Iterator[Evidence]:
     try:
         here = (directory or Path.cwd()).resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        yield unreadable(f"working directory ({_reason(error)})")
+    except (OSError, RuntimeError, ValueError) as error:
+        yield _unreadable(f"working directory ({_reason(error)})")
         return
     places = (here, *here.parents)
     roots = (level for level, place in enumerate(places) if os.path.lexists(place / ".git"))
     boundary = next(roots, len(places))
-    for read in (_read_pyproject, _read_mix, read_origin):
-        yield from _upward(places, boundary, read)
+    for file, read in (("pyproject.toml", _pyproject), ("mix.exs", _mix), (".git", _origin)):
+        yield from _upward(places, boundary, file, read)
 
 
 def _upward(
-    places: Sequence[Path], boundary: int, read: Callable[[Path], Sequence[Evidence]]
+    places: Sequence[Path], boundary: int, file: str, read: Callable[[Path], Iterable[Evidence]]
 ) -> Iterator[Evidence]:
     """Yield what the nearest place says. What lies beyond it, or beyond the checkout, can only restrict."""
     spoken = False
     for level, place in enumerate(places):
-        found = read(place)
+        try:
+            found = list(read(place / file))
+        except (OSError, ValueError, RecursionError) as error:
+            if isinstance(error, (FileNotFoundError, NotADirectoryError)) and not os.path.lexists(
+                place / file
+            ):
+                continue
+            found = [_unreadable(f"{place / file} ({_reason(error)})")]
         beyond = spoken or level > boundary
         yield from (one for one in found if not beyond or one.role is Role.CONSUMER)
         if any(one.role for one in found):
@@ -61,29 +152,19 @@ def _upward(
         spoken = spoken or bool(found)
 
 
-def _read_pyproject(place: Path) -> Sequence[Evidence]:
-    path = place / "pyproject.toml"
-    try:
-        text = path.read_text(encoding="utf-8")
-        said, source = _project_name(text)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (OSError, ValueError, RecursionError) as error:
-        return [unreadable(f"{path} ({_reason(error)})")]
-    if said is None:
-        return []
-    source = f"{source} in {path}"
-    return [observed(said, source) if isinstance(said, str) else unreadable(source)]
-
-
-def _project_name(text: str) -> tuple[Any, str]:
+def _pyproject(path: Path) -> Iterator[Evidence]:
     import tomllib
 
-    document = tomllib.loads(text)
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
     said = _table(document, "tool", "diwa-schema").get("repo")
+    name = _table(document, "project").get("name")
     if said is not None:
-        return said, "[tool.diwa-schema] repo"
-    return _table(document, "project").get("name"), "[project] name"
+        yield _observed(said, f"[tool.diwa-schema] repo in {path}")
+    if name is not None:
+        project = _observed(name, f"[project] name in {path}")
+        # What the table says goes before the project's name, which can then only restrict.
+        if said is None or project.role is Role.CONSUMER:
+            yield project
 
 
 def _table(document: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -94,33 +175,16 @@ def _table(document: dict[str, Any], *keys: str) -> dict[str, Any]:
     return document
 
 
-def _read_mix(place: Path) -> Sequence[Evidence]:
-    path = place / "mix.exs"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (OSError, ValueError) as error:
-        return [unreadable(f"{path} ({_reason(error)})")]
-    app = app_in(text)
-    if app is None:
-        return []
-    return [observed(app, f"app in {path}") if app else unreadable(f"{path} (the app is not a plain atom)")]
+def _mix(path: Path) -> Iterator[Evidence]:
+    app = app_in(path.read_text(encoding="utf-8"))
+    if app is not None:
+        yield (
+            _observed(app, f"app in {path}") if app else _unreadable(f"{path} (the app is not a plain atom)")
+        )
 
 
-def app_in(mix: str) -> str | None:
-    """Return the app's name in the text of a mix.exs: empty if it is computed, None if there is none."""
-    text = re.sub(r"(?m)(?<![\w\"?])#(?!\{).*$", "", mix)
-    project = text[max(text.find("def project"), 0) :]
-    values = re.findall(r"\bapp:\s*([^\s,\]}]+)", project)
-    value = next((value for value in values if value not in {"true", "false"}), None)
-    if value is None:
-        return None
-    if value.startswith("@"):
-        attribute = re.search(rf"(?m)^\s*{re.escape(value)}\s+(\S+)\s*$", text)
-        value = attribute[1] if attribute else ""
-    atom = re.fullmatch(r":(\"?)([\w-]+)\1", value)
-    return atom[2] if atom else ""
+def _origin(marker: Path) -> Iterator[Evidence]:
+    yield from (_observed(url, f"remote 'origin' in {config}") for url, config in origin_urls(marker.parent))
 
 
 def _installed() -> Iterator[Evidence]:
@@ -131,9 +195,10 @@ def _installed() -> Iterator[Evidence]:
             metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue
-        yield observed(name, f"installed distribution {name}")
+        yield _observed(name, f"installed distribution {name}")
         return
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return said.splitlines()[0]

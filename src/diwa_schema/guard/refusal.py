@@ -1,22 +1,121 @@
-"""What the guard says when it refuses: who was recognised by what, the right way, and the bypass."""
+"""The question that everything asks before it changes a schema, and the refusal that may be the answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+from typing import Self
 
-from diwa_schema.errors import Blocked
-from diwa_schema.guard.role import REPOSITORIES, Evidence, Role
-from diwa_schema.guard.verdict import BYPASS_VARIABLE, NEVER_BYPASSED, REASON_VARIABLE, Operation, Verdict
+from diwa_schema.errors import Blocked, command
+from diwa_schema.guard.evidence import REPOSITORIES, Evidence, Role, collect, shown
+from diwa_schema.guard.verdict import (
+    BYPASS_VALUES,
+    BYPASS_VARIABLE,
+    NEVER_BYPASSED,
+    OWN_DATABASE,
+    REASON_VARIABLE,
+    Bypass,
+    Operation,
+    Verdict,
+    decide,
+)
 
 COMMANDS = {Operation.CREATE_ALL: "upgrade", Operation.DROP_ALL: "drop"}
 
 
-def refusal(verdict: Verdict) -> Blocked:
+class OwnDatabase:
+    """A database that this process made and will drop, open to every operation while the token is entered.
+
+    There is no way to name one in an argument or in the environment: only code that runs here can.
+
+    Args:
+        identity: What names the database, equal to what is handed to `ask` as `database`.
+    """
+
+    def __init__(self, identity: Hashable) -> None:
+        self.identity = identity
+
+    def __enter__(self) -> Self:
+        """Open the guard for this database."""
+        _own.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it again."""
+        _own.remove(self)
+
+
+_own: list[OwnDatabase] = []
+
+
+def ask(
+    operation: Operation,
+    *,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    private: str | None = None,
+    directory: Path | None = None,
+    database: Hashable | None = None,
+) -> Verdict:
+    """Ask whether an operation may run, and say on stderr when a bypass lets it.
+
+    Args:
+        operation: What is to be done.
+        repo: The repository that the caller says it is.
+        allow_core_migration: True opens for a consumer, False ignores the environment, None reads
+            ``ALLOW_CORE_MIGRATION``, which opens when it is exactly ``true`` or ``1``.
+        private: Why nobody else can see the database; creating or upgrading it then needs no evidence.
+        directory: Where the caller stands; the working directory by default.
+        database: What names the database, to be recognised when it is this process's own.
+
+    Raises:
+        Blocked: The operation may not run. Nothing was connected to, nothing was changed.
+    """
+    verdict = judge(
+        operation,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        private=private,
+        directory=directory,
+        database=database,
+    )
+    if not verdict.allowed:
+        raise refused(verdict)
+    if verdict.bypass:
+        sys.stderr.write(_bypassed(verdict, verdict.bypass) + "\n")
+    return verdict
+
+
+def judge(
+    operation: Operation,
+    *,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    private: str | None = None,
+    directory: Path | None = None,
+    database: Hashable | None = None,
+) -> Verdict:
+    """Collect and decide like `ask`, and return the verdict also when it blocks. Says nothing."""
+    if private == OWN_DATABASE or _is_own(database):
+        private = OWN_DATABASE if _is_own(database) else None
+    if private is not None and decide(operation, (), private=private).allowed:
+        return decide(operation, (), private=private)
+    bypass, notes = _bypass_given(allow_core_migration)
+    return decide(operation, collect(repo, directory), bypass, private=private, notes=notes)
+
+
+def _is_own(database: Hashable | None) -> bool:
+    return database is not None and any(token.identity == database for token in _own)
+
+
+def refused(verdict: Verdict) -> Blocked:
     """Return the error for a verdict that blocks; it names the evidence, the right way and the bypass."""
     return Blocked(
         "\n".join((_headline(verdict), *evidence_lines(verdict))),
         untouched="Nothing was connected to, nothing was changed.",
-        next_step="\n".join((*_right_way(verdict), *_bypass(verdict))),
+        next_step="\n".join((*_right_way(verdict), *_way_past(verdict))),
         **verdict.as_dict(),
     )
 
@@ -24,13 +123,13 @@ def refusal(verdict: Verdict) -> Blocked:
 def evidence_lines(verdict: Verdict) -> Iterator[str]:
     """Yield one line for every piece of evidence and for every note of a verdict."""
     yield "Evidence:" if verdict.evidence else "Evidence: none"
-    width = max((len(_shown(one)) for one in verdict.evidence), default=0)
+    width = max((len(_named(one)) for one in verdict.evidence), default=0)
     for one in verdict.evidence:
-        yield f"  {_shown(one):{width}}  {one.role or 'neutral':8}  {one.source}"
+        yield f"  {_named(one):{width}}  {one.role or 'neutral':8}  {one.source}"
     yield from (f"Note: {note}" for note in verdict.notes)
 
 
-def _shown(one: Evidence) -> str:
+def _named(one: Evidence) -> str:
     return one.name or "(unreadable)"
 
 
@@ -54,22 +153,45 @@ def _unread(verdict: Verdict) -> list[str]:
 
 
 def _right_way(verdict: Verdict) -> Iterator[str]:
-    command = f"python -m diwa_schema {COMMANDS.get(verdict.operation, verdict.operation)}"
+    again = _again(verdict)
     if verdict.role is Role.CONSUMER:
-        yield from ("Run it where the schema is owned:", "  cd ../diwa-cloud", f"  {command}")
+        yield from ("Run it where the schema is owned:", "  cd ../diwa-cloud", f"  {again}")
     elif unread := _unread(verdict):
-        yield from ("Mend it, then run the command again:", *(f"  {source}" for source in unread))
+        yield from ("Fix it, then run the command again:", *(f"  {source}" for source in unread))
     else:
         yield f"Say which repository this is ({', '.join(REPOSITORIES)}), in one of these ways:"
-        yield f"  {command} --repo NAME"
+        yield f"  {again} --repo NAME"
         yield "  export DIWA_REPO=NAME"
         yield '  [tool.diwa-schema] repo = "NAME" in pyproject.toml'
 
 
-def _bypass(verdict: Verdict) -> Iterator[str]:
-    command = COMMANDS.get(verdict.operation, verdict.operation)
+def _way_past(verdict: Verdict) -> Iterator[str]:
     if verdict.operation in NEVER_BYPASSED:
         yield f"No bypass covers '{verdict.operation}'."
         return
     yield "Bypass, for an emergency only; it is written to the ledger:"
-    yield f'  {BYPASS_VARIABLE}=true {REASON_VARIABLE}="why" python -m diwa_schema {command}'
+    yield f'  {BYPASS_VARIABLE}=true {REASON_VARIABLE}="why" {_again(verdict)}'
+
+
+def _again(verdict: Verdict) -> str:
+    return command(COMMANDS.get(verdict.operation, verdict.operation.value))
+
+
+def _bypassed(verdict: Verdict, bypass: Bypass) -> str:
+    name = repr(verdict.repository) if verdict.repository else "an unknown repository"
+    reason = bypass.reason or "no reason was given"
+    return f"[SAFETY BYPASS] '{verdict.operation}' in {name}: opened by {bypass.source} ({reason})."
+
+
+def _bypass_given(allowed: bool | None) -> tuple[Bypass | None, tuple[str, ...]]:
+    reason = shown(os.environ.get(REASON_VARIABLE, "").strip()) or None
+    if allowed is True:
+        return Bypass("allow_core_migration=True", reason), ()
+    if allowed is False:
+        return None, ()
+    if allowed is not None:
+        return None, (f"allow_core_migration={allowed!r:.40} is ignored: only True opens.",)
+    value = os.environ.get(BYPASS_VARIABLE, "")
+    if value in BYPASS_VALUES:
+        return Bypass(f"{BYPASS_VARIABLE}={value}", reason), ()
+    return None, (f"{BYPASS_VARIABLE}={value!r:.40} is ignored: only 'true' or '1' opens.",) if value else ()

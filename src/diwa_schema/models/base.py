@@ -87,7 +87,7 @@ event.listen(Mapper, "before_configured", _load_all)
 
 
 def _ask(operation: str, bind: Any) -> None:
-    from diwa_schema.guard import verdict as guard
+    from diwa_schema import guard
 
     guard.ask(guard.Operation[operation], private=guard.IN_MEMORY if _in_memory(bind) else None)
 

@@ -1,4 +1,7 @@
-"""What a checkout adds or changes, compared with its base: committed, staged and not yet staged."""
+"""What a checkout adds or changes since its base, the merge base of the branch that it is to be merged into.
+
+Committed, staged and not yet staged work all count.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,92 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from diwa_schema.errors import UsageError
 from diwa_schema.repository.git import LINK, REGULAR, Git
 
+USUAL_NAMES = ("main", "master")
 WHERE = {"index": ("--cached",), "working tree": ()}
+
+
+@dataclass(frozen=True, slots=True)
+class MergeBase:
+    """What a checkout is compared with.
+
+    Args:
+        name: The branch as it was found; empty when there is nothing to compare with yet.
+        tip: The commit that the branch points at; None when there is no branch.
+        tree: The commit or tree to compare with.
+        notes: What is unusual about it.
+    """
+
+    name: str
+    tip: str | None
+    tree: str
+    notes: tuple[str, ...] = ()
+
+
+def find_base(git: Git, wanted: str | None = None) -> MergeBase:
+    """Return what to compare with.
+
+    Args:
+        git: The checkout.
+        wanted: The branch or commit that was named; by default ``GITHUB_BASE_REF``, else the remote's
+            default branch, else, without any remote, the local `main` or `master`.
+
+    Raises:
+        UsageError: There is no such branch, or a shallow clone lacks the history between.
+    """
+    name, tip = _branch(git, wanted)
+    if tip and (common := git.ask("merge-base", tip, "HEAD")):
+        note = "The clone is shallow: should others' changes be reported, run `git fetch --unshallow`."
+        return MergeBase(name, tip, common, (note,) if git.shallow else ())
+    if not git.commit("HEAD"):
+        tree = tip or git.run("hash-object", "-t", "tree", "--stdin", stdin=b"").decode().strip()
+        return MergeBase(
+            name, tip, tree, ("The branch has no commit yet: everything in the index counts as new.",)
+        )
+    if not tip:
+        raise _unknown(git, "Nothing tells the branch to compare with.")
+    if git.shallow:
+        raise UsageError(
+            f"This clone is shallow: the commit where '{name}' and HEAD part is not in it.",
+            next_step="Fetch the history: git fetch --unshallow"
+            " (GitHub: `fetch-depth: 0` for actions/checkout; GitLab: `GIT_DEPTH: 0`).",
+        )
+    return MergeBase(
+        name, tip, tip, (f"HEAD has no history in common with '{name}': compared with its tip.",)
+    )
+
+
+def _branch(git: Git, wanted: str | None) -> tuple[str, str | None]:
+    if wanted:
+        return _resolve(git, wanted, (wanted, f"origin/{wanted}"), "--base")
+    if target := os.environ.get("GITHUB_BASE_REF"):
+        return _resolve(git, target, (f"origin/{target}", target), "GITHUB_BASE_REF")
+    remote = _remote(git)
+    candidates = [f"{remote}/HEAD", *(f"{remote}/{name}" for name in USUAL_NAMES)] if remote else USUAL_NAMES
+    for name in candidates:
+        if tip := git.commit(f"refs/remotes/{name}" if remote else f"refs/heads/{name}"):
+            return name, tip
+    return "", None
+
+
+def _resolve(git: Git, wanted: str, names: tuple[str, ...], source: str) -> tuple[str, str]:
+    for name in names:
+        if tip := git.commit(name):
+            return name, tip
+    raise _unknown(git, f"There is no branch or commit '{wanted}' here (named by {source}).", wanted)
+
+
+def _unknown(git: Git, what: str, wanted: str = "main") -> UsageError:
+    remote = _remote(git) or "origin"
+    fetch = f"git fetch {remote} +refs/heads/{wanted}:refs/remotes/{remote}/{wanted}"
+    return UsageError(what, next_step=f"Fetch it (`{fetch}`), or name another: --base BRANCH")
+
+
+def _remote(git: Git) -> str | None:
+    remotes = (git.ask("remote") or "").split()
+    return "origin" if "origin" in remotes else next(iter(remotes), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +113,7 @@ class Change:
     contents: tuple[bytes | None, ...]
 
 
-class Difference(NamedTuple):
+class RawLine(NamedTuple):
     """One line of what git calls the raw difference: before and after.
 
     Args:
@@ -43,12 +129,12 @@ class Difference(NamedTuple):
     blobs: tuple[str, str]
 
 
-def differences(git: Git, tree: str) -> list[Difference]:
+def differences(git: Git, tree: str) -> list[RawLine]:
     """Return how the index and the working tree differ from a tree."""
     return [one for options in WHERE.values() for one in _differences(git, tree, options)]
 
 
-def since(git: Git, tree: str, found: Iterable[Difference]) -> list[Change]:
+def since(git: Git, tree: str, found: Iterable[RawLine]) -> list[Change]:
     """Return the changes that differences amount to. Deleted files are none, unchanged content is none.
 
     Args:
@@ -88,22 +174,22 @@ def read(git: Git, path: str) -> bytes | None:
         return None
 
 
-def _differences(git: Git, tree: str, options: tuple[str, ...]) -> Iterator[Difference]:
+def _differences(git: Git, tree: str, options: tuple[str, ...]) -> Iterator[RawLine]:
     # Without detection of renames a file that was renamed or copied is what it is here: added.
     arguments = ("--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=dirty")
     parts = os.fsdecode(git.run("diff", *arguments, *options, tree, "--")).split("\0")[:-1]
     for described, path in zip(parts[::2], parts[1::2], strict=True):
         before, after, old, new, status = described.removeprefix(":").split(" ")
-        yield Difference(path, status[0], (before, after), (old, new))
+        yield RawLine(path, status[0], (before, after), (old, new))
 
 
-def _content(git: Git, one: Difference, blobs: dict[str, bytes]) -> bytes | None:
+def _content(git: Git, one: RawLine, blobs: dict[str, bytes]) -> bytes | None:
     if one.modes[1] not in (*REGULAR, LINK):
         return None
     return blobs.get(one.blobs[1]) if one.blobs[1].strip("0") else read(git, one.path)
 
 
-def _same(one: Difference, content: bytes | None, blobs: dict[str, bytes]) -> bool:
+def _same(one: RawLine, content: bytes | None, blobs: dict[str, bytes]) -> bool:
     """Tell whether only the mode, the line ends or git's own bookkeeping differ."""
     before = blobs.get(one.blobs[0])
     if content is None or before is None or any(mode not in REGULAR for mode in one.modes):
@@ -117,7 +203,7 @@ def _by_blob(git: Git, tree: str) -> dict[str, str]:
     return {described.split(" ")[2]: path for described, _, path in (line.partition("\t") for line in listed)}
 
 
-def _kind(one: Difference, origins: dict[str, str]) -> str:
+def _kind(one: RawLine, origins: dict[str, str]) -> str:
     if one.status != "A":
         return "changed"
     origin = origins.get(one.blobs[1])

@@ -1,7 +1,8 @@
-"""Where migrations live in a repository, by convention or by its own word."""
+"""Where migrations live in a repository: by convention, by its own word, and by the settings of its Alembic."""
 
 from __future__ import annotations
 
+import configparser
 import posixpath
 import re
 import tomllib
@@ -13,8 +14,14 @@ from diwa_schema.errors import UsageError
 CONVENTIONS = ("**/priv/*/migrations", "**/alembic/versions", "**/migrations/versions")
 DJANGO = "**/migrations"
 NUMBERED = re.compile(r"[vV]?\d+[_-].*\.(?:py|sql|exs?)")
-HARMLESS = re.compile(r"README.*|.*\.md|\.gitkeep|\.keep|\.gitignore|\.formatter\.exs|.*\.pyc", re.IGNORECASE)
+# What no migration tool loads. The name alone says nothing: Alembic loads readme_add_it.py like any other.
+HARMLESS = re.compile(
+    r"(.*/)?(README(\.(rst|txt|adoc))?|[^/]*\.md|\.gitkeep|\.keep|\.gitignore|\.formatter\.exs|__pycache__/[^/]*\.pyc)",
+    re.IGNORECASE,
+)
 OUTSIDE = ".."
+# Stands for Alembic's %(here)s, the folder of the file that says it.
+HERE = "//here"
 
 
 class Directories:
@@ -44,13 +51,12 @@ class Directories:
     def _holds(self, path: str) -> bool:
         if not self._anything.fullmatch(path):
             return False
-        name = posixpath.basename(path)
-        if HARMLESS.fullmatch(name):
+        if HARMLESS.fullmatch(path):
             return False
         if self._everything.fullmatch(path):
             return True
         parent = self._numbered.fullmatch(posixpath.dirname(path))
-        return bool(parent and NUMBERED.fullmatch(name))
+        return bool(parent and NUMBERED.fullmatch(posixpath.basename(path)))
 
     def _names(self, path: str) -> Iterator[str]:
         seen, waiting = {path}, [path]
@@ -81,10 +87,69 @@ def configured(pyproject: bytes | None, source: str = "pyproject.toml") -> tuple
         document: Any = tomllib.loads((pyproject or b"").decode())
         paths = document.get("tool", {}).get("diwa-schema", {}).get("migration-paths", [])
     except (ValueError, AttributeError) as error:
-        raise UsageError(f"{source} cannot be read: {error}", next_step=f"Mend {source}.") from None
+        raise UsageError(f"{source} cannot be read: {error}", next_step=f"Fix {source}.") from None
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise _wrong_path(source, "must be a list of texts")
     return tuple(_checked(path, source) for path in paths)
+
+
+def of_alembic(path: str, content: bytes) -> tuple[set[str], list[str]]:
+    """Return the places that a file of Alembic's settings names, and what cannot be looked at.
+
+    Args:
+        path: The file, an ini or a pyproject.toml, from the root of the repository.
+        content: What is in it.
+
+    Returns:
+        Globs from the root of the repository, as in `migration-paths`, and sentences about the rest. A relative path
+        counts from the file's folder and from the root: Alembic takes it from wherever it runs.
+    """
+    try:
+        text = content.decode()
+        locations = list(_toml_locations(text) if path.endswith(".toml") else _ini_locations(text))
+    except (ValueError, AttributeError, configparser.Error) as error:
+        return set(), [f"Alembic's settings cannot be read: {str(error).splitlines()[0]}"]
+    places: set[str] = set()
+    faults = []
+    for location in locations:
+        inside = set(_inside(location.replace("\\", "/"), posixpath.dirname(path)))
+        places |= inside
+        if not inside:
+            faults.append(
+                f"{location.replace(HERE, '%(here)s')!r} is no place inside the repository: not checked"
+            )
+    return places, faults
+
+
+def _ini_locations(text: str) -> Iterator[str]:
+    parser = configparser.ConfigParser({"here": HERE}, strict=False)
+    parser.read_string(text)
+    for section in parser.sections():
+        if script := parser.get(section, "script_location", fallback=""):
+            yield posixpath.join(script, "versions")
+        named = parser.get(section, "version_locations", fallback="")
+        by = ("path_separator", "version_path_separator")
+        separators = {parser.get(section, name, fallback="") for name in by}
+        yield from filter(None, re.split(r"[\s,;:]+" if separators & {"os", ":"} else r"[\s,;]+", named))
+
+
+def _toml_locations(text: str) -> Iterator[str]:
+    settings = tomllib.loads(text).get("tool", {}).get("alembic", {})
+    if script := settings.get("script_location"):
+        yield posixpath.join(str(script).replace("%(here)s", HERE), "versions")
+    for named in settings.get("version_locations", []):
+        yield str(named).replace("%(here)s", HERE)
+
+
+def _inside(location: str, folder: str) -> Iterator[str]:
+    if location.startswith(HERE):
+        names = [posixpath.join(folder, location.removeprefix(HERE).lstrip("/"))]
+    elif package := re.fullmatch(r"([\w.]+):(.*)", location):
+        names = [posixpath.join("**", package[1].replace(".", "/"), package[2])]
+    else:
+        names = [posixpath.join(folder, location), location]
+    plain = (posixpath.normpath(name) for name in names)
+    yield from (name for name in plain if not name.startswith(("/", "..")))
 
 
 def _checked(path: str, source: str) -> str:

@@ -1,4 +1,4 @@
-"""Questions to git about one checkout. Nothing here changes the checkout."""
+"""One checkout: which repository it is, and what its git answers. Nothing here changes the checkout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diwa_schema.errors import UsageError
+from diwa_schema.guard import REPOSITORIES, Role, collect, weigh
 
+OWN = "diwa-schema"
 REGULAR = ("100644", "100755")
 LINK = "120000"
 
@@ -44,20 +46,31 @@ class Git:
     environment: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def open(cls, directory: Path) -> Git:
-        """Return the checkout around a directory.
+    def open(cls, directory: Path | None = None) -> Git:
+        """Return the checkout around a directory, by default the working directory.
 
         Raises:
             UsageError: The directory is in no checkout with a working tree, or git is not installed.
         """
+        try:
+            directory = directory or Path.cwd()
+        except FileNotFoundError:
+            raise UsageError(
+                "The working directory no longer exists.", next_step="Change into a checkout: cd PATH"
+            ) from None
         wanted = ("--show-toplevel", "--is-shallow-repository")
-        environment = _environment()
+        # Inside a hook git exports where it stands; the checkout asked about may be another one.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        kept |= {name: value for name, value in os.environ.items() if name.startswith("GIT_CONFIG")}
+        environment = kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
         done = _start(directory, environment, ("rev-parse", *wanted))
         if done.returncode:
-            reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+            # Where git knows the way out, such as the command that trusts a directory, it follows in the next lines.
+            reason, _, advice = done.stderr.decode(errors="replace").strip().partition("\n")
             raise UsageError(
                 f"{directory} is not a checkout that git can work with: {reason}",
-                next_step="Run the command inside a checkout (`git status` tells), with its .git directory.",
+                next_step=advice.strip()
+                or "Run the command inside a checkout (`git status` tells), with its .git directory.",
             )
         root, shallow = os.fsdecode(done.stdout).rstrip("\n").rsplit("\n", 1)
         return cls(Path(root), shallow == "true", environment)
@@ -71,7 +84,7 @@ class Git:
         done = _start(self.root, self.environment, arguments, stdin)
         if done.returncode:
             reason = done.stderr.decode(errors="replace").strip()
-            raise UsageError(f"git {arguments[0]} failed: {reason}", next_step="Run: git fsck")
+            raise UsageError(f"git {arguments[0]} failed: {reason}", next_step="Run: git status")
         return done.stdout
 
     def ask(self, *arguments: str) -> str | None:
@@ -123,11 +136,31 @@ class Git:
         return found
 
 
-def _environment() -> dict[str, str]:
-    # Inside a hook git exports where it stands; the checkout asked about may be another one.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    kept |= {name: value for name, value in os.environ.items() if name.startswith("GIT_CONFIG")}
-    return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+def identify(root: Path, repo: str | None = None) -> tuple[Role, str]:
+    """Return role and name of a checkout; this package's own name before another owner's.
+
+    Args:
+        root: The root of the checkout.
+        repo: What it says it is, evidence like any other.
+
+    Raises:
+        UsageError: No known repository speaks, or a place that may name one cannot be read.
+    """
+    evidence = collect(repo, root)
+    role = weigh(evidence)
+    names = {one.name for one in evidence if one.role is role}
+    if role is not Role.UNKNOWN:
+        return role, OWN if OWN in names else min(names)
+    if unread := [one.source for one in evidence if one.role is Role.UNKNOWN]:
+        raise UsageError(
+            "What may name this repository cannot be read.", next_step=f"Fix {'; '.join(unread)}."
+        )
+    listed = ", ".join(f"{one.name} ({one.source})" for one in evidence) or "nothing"
+    raise UsageError(
+        f"No known repository is recognised here; what speaks: {listed}.",
+        next_step=f"Say which it is ({', '.join(REPOSITORIES)}): --repo NAME, DIWA_REPO, or "
+        '[tool.diwa-schema] repo = "NAME" in pyproject.toml.',
+    )
 
 
 def _start(

@@ -1,19 +1,23 @@
-"""What a repository needs to use this package: the shim, the settings, the hook and the workflow."""
+"""What a repository needs to use this package: files that are made, and lines that a person adds to their own files.
+
+A file that is not there is made. A file that is there is somebody's work in a form that only its owner knows, so it is
+read and never written: what belongs into it is printed, with the place where it goes.
+"""
 
 from __future__ import annotations
 
+import os
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
 from diwa_schema.errors import UsageError
-from diwa_schema.guard.identity import OWN, identify
 from diwa_schema.repository import templates
-from diwa_schema.repository.edits import ByHand, add_aliases, add_to_list, add_to_table
-from diwa_schema.repository.git import Git
+from diwa_schema.repository.git import OWN, Git, identify
 
 PYPROJECT = "pyproject.toml"
 MIX = "mix.exs"
@@ -22,57 +26,37 @@ WORKFLOW = ".github/workflows/diwa-schema.yml"
 
 
 @dataclass(frozen=True, slots=True)
-class Addition:
-    """One file that is to be written.
-
-    Args:
-        path: The path from the root of the repository.
-        before: Its content now; None when there is no such file.
-        after: Its content afterwards.
-    """
-
-    path: str
-    before: str | None
-    after: str
-
-    def diff(self) -> str:
-        """Return the change as a unified diff."""
-        old = (self.before or "").splitlines(keepends=True)
-        source = f"a/{self.path}" if self.before is not None else "/dev/null"
-        return "".join(unified_diff(old, self.after.splitlines(keepends=True), source, f"b/{self.path}"))
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What `init` would write.
+class Additions:
+    """What `init` would make, and what it leaves to a person.
 
     Args:
         root: The root of the repository.
         repository: Its name.
-        additions: The files that are to be written.
-        notes: What is left to a person, and why.
+        files: The contents of the files that are to be made, by their paths from the root.
+        notes: What belongs into files that are there: which file, where in it, and the lines.
     """
 
     root: Path
     repository: str
-    additions: tuple[Addition, ...]
+    files: dict[str, str]
     notes: tuple[str, ...]
 
     def diff(self) -> str:
         """Return everything that would be written as one unified diff."""
-        return "".join(addition.diff() for addition in self.additions)
+        made = ((path, content.splitlines(keepends=True)) for path, content in self.files.items())
+        return "".join("".join(unified_diff([], lines, "/dev/null", f"b/{path}")) for path, lines in made)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as a document for ``--json``."""
         return {
             "repository": self.repository,
-            "files": [addition.path for addition in self.additions],
+            "files": list(self.files),
             "diff": self.diff(),
             "notes": list(self.notes),
         }
 
 
-def plan(directory: Path | None = None, *, repo: str | None = None) -> Plan:
+def plan(directory: Path | None = None, *, repo: str | None = None) -> Additions:
     """Find out what a repository lacks. Changes nothing.
 
     Args:
@@ -80,120 +64,149 @@ def plan(directory: Path | None = None, *, repo: str | None = None) -> Plan:
         repo: The repository's name, evidence like any other.
 
     Raises:
-        UsageError: It is no git checkout, or not known which repository it is.
+        UsageError: It is no git checkout, not known which repository it is, a file that matters cannot be read, or
+            one that is to be made would lie outside of the repository.
     """
-    git = Git.open(directory or Path.cwd())
+    git = Git.open(directory)
     _, name = identify(git.root, repo)
     if name == OWN:
         raise UsageError("This is diwa-schema itself.", next_step="Run `init` in a repository that uses it.")
-    work = _Work(git.root)
-    if (git.root / MIX).is_file():
-        work.edit(MIX, lambda text: add_aliases(text, templates.mix_aliases(), templates.mix_function(name)))
-    _python(work, name)
-    work.edit(PYPROJECT, lambda text: add_to_table(text, "tool.diwa-schema", "repo", name))
-    work.edit(HOOKS, _hooked)
-    work.create(WORKFLOW, templates.workflow())
-    return Plan(git.root, name, tuple(work.additions()), tuple(work.notes))
+    project = _read(git.root, PYPROJECT)
+    wanted: dict[str, str] = {WORKFLOW: templates.workflow()}
+    notes = list(_mix_notes(_read(git.root, MIX), name))
+    if project is None:
+        wanted[PYPROJECT] = templates.settings(name)
+    else:
+        package = name.replace("-", "_")
+        folders = [
+            folder for folder in (f"src/{package}", package) if (git.root / folder / "__init__.py").exists()
+        ]
+        shim = f"{folders[0]}/migrate.py" if folders else "migrate_schema.py"
+        if "project" in _table(project):
+            wanted[shim] = templates.shim(name, runnable="/" not in shim)
+        notes += _project_notes(_table(project), name, shim)
+    hooks = _read(git.root, HOOKS)
+    if hooks is None:
+        wanted[HOOKS] = f"repos:\n{templates.hook()}"
+    elif templates.HOOK_ID not in hooks:
+        notes.append(f"{HOOKS}: add to the list under `repos:`, at its end:\n\n{templates.hook()}")
+    notes += _alembic_notes(git)
+    files: dict[str, str] = {}
+    for path, content in wanted.items():
+        present = _read(git.root, path)
+        if present is None:
+            files[path] = content
+        elif present.replace("\r\n", "\n") != content:
+            notes.append(f"{path} is there and was left as it is. It would have been:\n\n{content}")
+    return Additions(git.root, name, files, tuple(notes))
 
 
-def apply(wanted: Plan) -> None:
-    """Write what a plan says. A file that came to be or was changed since then is left as it is.
+def apply(wanted: Additions) -> None:
+    """Make the files of a plan, all or none: what was made before a file that cannot be is taken away again.
 
     Raises:
-        UsageError: A file could not be written, or is no longer what it was. Those before it are written.
+        UsageError: A file could not be made, or came to be meanwhile.
     """
-    for addition in wanted.additions:
-        path = wanted.root / addition.path
-        try:
-            if addition.before is None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("x", encoding="utf-8", newline="") as file:
-                    file.write(addition.after)
-            elif _read(path) == addition.before:
-                path.write_text(addition.after, encoding="utf-8", newline="")
-            else:
-                raise FileExistsError(17, "it was changed meanwhile")
-        except OSError as error:
-            raise UsageError(
-                f"{addition.path} could not be written: {error.strerror}.",
-                untouched=f"{addition.path} was left as it is.",
-                next_step="Look at it, then run: python -m diwa_schema init",
-            ) from None
+    made: list[Path] = []
+    try:
+        for name, content in wanted.files.items():
+            path = wanted.root / name
+            missing = [folder for folder in path.parents if not folder.exists()]
+            for folder in reversed(missing):
+                folder.mkdir()
+                made.append(folder)
+            _stay_inside(wanted.root, name)
+            # "x" makes a file that is not there and follows no symbolic link.
+            with path.open("x", encoding="utf-8", newline="") as file:
+                made.append(path)
+                file.write(content)
+    except BaseException as error:
+        for path in reversed(made):
+            # Somebody may have put a file of theirs into a folder that was just made; then it stays.
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        if not isinstance(error, OSError):
+            raise
+        raise UsageError(
+            f"{name} could not be written: {error.strerror}.",
+            untouched="No file of the repository was changed, and none is left that was not there before.",
+            next_step="Look at it, then run: diwa-schema init",
+        ) from None
 
 
-class _Work:
-    """Gathers edits to files, several of one file included."""
-
-    def __init__(self, root: Path) -> None:
-        self.notes: list[str] = []
-        self.root = root
-        self._files: dict[str, tuple[str | None, str]] = {}
-
-    def edit(self, path: str, change: Callable[[str], str]) -> None:
-        """Change a file, or make it, unless that is left to a person."""
-        try:
-            before, now = self._files.get(path) or self.load(path)
-            unix = now.replace("\r\n", "\n")
-            self._stay_inside(path)
-            after = change(unix)
-        except ByHand as reason:
-            self.notes.append(f"{path}, by hand: {reason}")
-            return
-        self._files[path] = (before, after.replace("\n", "\r\n") if unix != now else after)
-
-    def create(self, path: str, content: str) -> bool:
-        """Make a file; return whether it then has that content."""
-        before, now = self.load(path)
-        if before is None:
-            self._files[path] = (None, content)
-        elif now != content:
-            self.notes.append(f"{path} exists and was left as it is")
-        return before is None or now == content
-
-    def _stay_inside(self, path: str) -> None:
-        if not (self.root / path).resolve().is_relative_to(self.root.resolve()):
-            raise ByHand("it is a link that leads out of the repository")
-
-    def additions(self) -> Iterator[Addition]:
-        """Yield what is to be written."""
-        for path, (before, after) in self._files.items():
-            if before != after:
-                yield Addition(path, before, after)
-
-    def load(self, path: str) -> tuple[str | None, str]:
-        """Return the content of a file twice: None and nothing when there is none."""
-        place = self.root / path
-        if not place.is_symlink() and not place.exists():
-            return None, ""
-        try:
-            text = _read(place)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{path} cannot be read: {error}", next_step=f"Mend {path}.") from None
-        return text, text
+def _read(root: Path, path: str) -> str | None:
+    """Return the text of a file; None when there is none and one can be made."""
+    place = root / path
+    if not os.path.lexists(place):
+        _stay_inside(root, path)
+        return None
+    try:
+        return place.read_bytes().decode()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{path} cannot be read: {reason}.", next_step=f"Fix {path}.") from None
 
 
-def _read(path: Path) -> str:
-    return path.read_bytes().decode()
+def _stay_inside(root: Path, path: str) -> None:
+    """Refuse a file whose folder is, through a symbolic link, not in the repository."""
+    try:
+        folder = (root / path).parent.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(
+            f"{path} cannot be made: {error}.", next_step="Look at the links above it."
+        ) from None
+    if not folder.is_relative_to(root.resolve()):
+        raise UsageError(
+            f"{path} would be written outside of the repository: a link leads to {folder}.",
+            next_step="Make that link a folder of the repository, then run: diwa-schema init",
+        )
 
 
-def _python(work: _Work, name: str) -> None:
-    """Add the shim of a Python project: a module, and a console script that calls it."""
-    before, text = work.load(PYPROJECT)
-    project = tomllib.loads(text).get("project") if before is not None else None
-    if project is None:
+def _table(project: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(project)
+    except ValueError as error:
+        raise UsageError(f"{PYPROJECT} cannot be read: {error}.", next_step=f"Fix {PYPROJECT}.") from None
+
+
+def _project_notes(document: dict[str, Any], name: str, shim: str) -> Iterator[str]:
+    said = document.get("tool", {}).get("diwa-schema", {}).get("repo")
+    if said != name:
+        instead = f" in place of repo = {said!r}" if said else ""
+        where = f"{PYPROJECT}: add{instead}, in the table [tool.diwa-schema] (a new one at the end, if it has none)"
+        yield f"{where}:\n\n{templates.settings(name)}"
+    project = document.get("project")
+    if not isinstance(project, dict):
         return
-    package = name.replace("-", "_")
-    folders = (f"src/{package}", package)
-    folder = next((folder for folder in folders if (work.root / folder / "__init__.py").exists()), "")
-    path = f"{folder}/migrate.py" if folder else "migrate_schema.py"
-    if work.create(path, templates.shim(name, runnable=not folder)) and folder:
-        entry = f"{package}.migrate:main"
-        work.edit(PYPROJECT, lambda text: add_to_table(text, "project.scripts", f"{name}-migrate", entry))
-    if not any(str(one).lower().startswith("diwa-schema") for one in project.get("dependencies", [])):
-        work.notes.append(f"{PYPROJECT}, by hand: add diwa-schema[binary] to the dependencies")
+    if not any(str(one).lower().startswith(OWN) for one in project.get("dependencies", [])):
+        yield f'{PYPROJECT}: add to the list `dependencies` in the table [project]:\n\n"{OWN}[binary]",\n'
+    script = f"{name}-migrate"
+    if "/" in shim and script not in project.get("scripts", {}):
+        entry = f'{script} = "{name.replace("-", "_")}.migrate:main"\n'
+        where = f"{PYPROJECT}: add to the table [project.scripts] (a new one after [project], if it has none)"
+        yield f"{where}:\n\n[project.scripts]\n{entry}"
 
 
-def _hooked(text: str) -> str:
-    if templates.HOOK_ID in text:
-        return text
-    return add_to_list(text, "repos", templates.pre_commit_entry())
+def _mix_notes(mix: str | None, name: str) -> Iterator[str]:
+    if mix is None:
+        return
+    missing = {task: call for task, call in templates.mix_aliases().items() if f'"{task}": {call}' not in mix}
+    if missing:
+        lines = "".join(f'      "{task}": {call},\n' for task, call in missing.items())
+        yield (
+            f"{MIX}: add at the start of the list of aliases, in place of entries of the same names. Where the project"
+            " has none yet, write `aliases: aliases(),` into the list of `project`, and these lines into a new"
+            f" `defp aliases do [...] end`:\n\n{lines}"
+        )
+    if "defp diwa_schema(" not in mix:
+        yield f"{MIX}: add before the last `end` of the module:\n\n{templates.mix_function(name)}"
+
+
+def _alembic_notes(git: Git) -> Iterator[str]:
+    """Yield what the application's own Alembic needs, so that it takes none of our tables for one to drop."""
+    environments = git.search(
+        "-l", "-z", "--untracked", "-e", r"context\.configure", "--", ":(glob)**/env.py"
+    )
+    for path in os.fsdecode(environments).split("\0")[:-1]:
+        if "diwa_schema" not in (_read(git.root, path) or ""):
+            yield f"{path}: add to the imports, and to each call of `context.configure`:\n\n{templates.ENVIRONMENT}"

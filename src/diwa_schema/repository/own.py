@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from diwa_schema.errors import UsageError
-from diwa_schema.migrations.manifest import Manifest, checksum_of, parse
+from diwa_schema.migrations.manifest import checksum_of, parse
 from diwa_schema.repository import changes
-from diwa_schema.repository.base import Base
-from diwa_schema.repository.findings import Finding, Level
+from diwa_schema.repository.changes import MergeBase
 from diwa_schema.repository.git import Git
+from diwa_schema.repository.remarks import Level, Remark
 
 MIGRATIONS = "src/diwa_schema/migrations"
 VERSIONS = f"{MIGRATIONS}/versions"
@@ -21,27 +21,35 @@ MANIFEST = f"{MIGRATIONS}/manifest.json"
 FILE = re.compile(r"(\d{14})_[a-z0-9_]+\.py")
 
 
-def findings(git: Git, base: Base) -> Iterator[Finding]:
+def findings(git: Git, base: MergeBase) -> Iterator[Remark]:
     """Yield what breaks the history: released revisions that were touched, and new ids out of order."""
     yield from _released(git, base)
     yield from _order(git, base)
 
 
-def _released(git: Git, base: Base) -> Iterator[Finding]:
-    manifest = _manifest_at(git, base.tree)
-    for revision in manifest or ():
+def _released(git: Git, base: MergeBase) -> Iterator[Remark]:
+    content = git.content(f"{base.tree}:{MANIFEST}")
+    try:
+        manifest = parse(json.loads(content)) if content is not None else ()
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{MANIFEST} at the base cannot be read: {error}", next_step="Name another base: --base BRANCH"
+        ) from None
+    for revision in manifest:
         if not revision.released:
             continue
         path = f"{VERSIONS}/{revision.file}"
-        content, staged = changes.read(git, path), git.content(f":{path}")
-        if content is None or staged is None:
+        found, staged = changes.read(git, path), git.content(f":{path}")
+        if found is None or staged is None:
             yield _fault(path, f"the released revision {revision.revision} is gone")
-        elif {checksum_of(content), checksum_of(staged)} != {revision.sha256}:
+        elif {checksum_of(found), checksum_of(staged)} != {revision.sha256}:
             yield _fault(path, f"the released revision {revision.revision} ({revision.released}) was changed")
 
 
-def _order(git: Git, base: Base) -> Iterator[Finding]:
-    before = set(_files_at(git, base.tip or base.tree))
+def _order(git: Git, base: MergeBase) -> Iterator[Remark]:
+    tree = base.tip or base.tree
+    listed = git.ask("ls-tree", "-r", "--name-only", "--full-tree", tree, "--", f"{VERSIONS}/")
+    before = {posixpath.basename(path) for path in (listed or "").splitlines() if _is_revision(path)}
     now = {posixpath.basename(entry.path) for entry in git.tracked() if _is_revision(entry.path)}
     last = max((_id(name) for name in before & now), default="")
     seen: dict[str, str] = {}
@@ -57,23 +65,6 @@ def _order(git: Git, base: Base) -> Iterator[Finding]:
         elif name not in before and identity <= last:
             yield _fault(path, f"its id is not above {last}, the last one of '{base.name}'")
         seen.setdefault(identity, name)
-
-
-def _manifest_at(git: Git, tree: str) -> Manifest | None:
-    content = git.content(f"{tree}:{MANIFEST}")
-    if content is None:
-        return None
-    try:
-        return parse(json.loads(content))
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{MANIFEST} at the base cannot be read: {error}", next_step="Name another base: --base BRANCH"
-        ) from None
-
-
-def _files_at(git: Git, tree: str) -> Iterator[str]:
-    listed = git.ask("ls-tree", "-r", "--name-only", "--full-tree", tree, "--", f"{VERSIONS}/")
-    yield from (posixpath.basename(path) for path in (listed or "").splitlines() if _is_revision(path))
 
 
 def _is_revision(path: str) -> bool:
@@ -93,6 +84,6 @@ def _is_time(identity: str) -> bool:
     return True
 
 
-def _fault(path: str, what: str) -> Finding:
+def _fault(path: str, what: str) -> Remark:
     fix = "Write a new revision instead; what was released never changes." if "released" in what else ""
-    return Finding(Level.ERROR, path, f"{what}.", fix or "Give the file an id of now: date -u +%Y%m%d%H%M%S")
+    return Remark(Level.ERROR, path, f"{what}.", fix or "Give the file an id of now: date -u +%Y%m%d%H%M%S")

@@ -12,7 +12,7 @@ from typing import Any
 
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.manifest import checksum_of
-from diwa_schema.repository.findings import Finding, Level
+from diwa_schema.repository.remarks import Level, Remark
 
 PATH = ".diwa-schema/ported.toml"
 REQUIRED = ("file", "sha256", "reviewer", "date")
@@ -36,7 +36,7 @@ class Ported:
     line: int
 
 
-def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Ported], list[Finding]]:
+def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Ported], list[Remark]]:
     """Return the ported migrations by file, and what is wrong with the list.
 
     Args:
@@ -46,10 +46,16 @@ def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Po
     Raises:
         UsageError: It is not TOML.
     """
-    text, entries = _parsed(content)
+    try:
+        text = (content or b"").decode()
+        entries = tomllib.loads(text).get("ported", [])
+    except ValueError as error:
+        raise UsageError(f"{PATH} is not TOML: {error}", next_step=f"Fix {PATH}.") from None
+    if not isinstance(entries, list):
+        raise UsageError(f"'ported' in {PATH} is not a list.", next_step="Start every entry with: [[ported]]")
     today = today or max(date.today(), datetime.now(UTC).date())  # noqa: DTZ011 - the reviewer's own day counts
     found: dict[str, Ported] = {}
-    wrong: list[Finding] = []
+    wrong: list[Remark] = []
     for number, entry in enumerate(entries):
         faults = list(_faults(entry, today))
         if not faults and entry["file"] in found:
@@ -64,7 +70,7 @@ def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Po
     return found, wrong
 
 
-def disagreements(entry: Ported, contents: Iterable[bytes | None]) -> Iterator[Finding]:
+def disagreements(entry: Ported, contents: Iterable[bytes | None]) -> Iterator[Remark]:
     """Yield a finding for every content of a ported file that is not the one that was reviewed."""
     for content in contents:
         if content is not None and (actual := checksum_of(content)) != entry.sha256:
@@ -75,17 +81,6 @@ def version_of(name: str) -> str | None:
     """Return the version in the name of a migration file; None where it has none of 14 digits."""
     match = re.match(r"(\d{14})_", name)
     return match[1] if match else None
-
-
-def _parsed(content: bytes | None) -> tuple[str, list[Any]]:
-    try:
-        text = (content or b"").decode()
-        entries = tomllib.loads(text).get("ported", [])
-    except ValueError as error:
-        raise UsageError(f"{PATH} is not TOML: {error}", next_step=f"Mend {PATH}.") from None
-    if not isinstance(entries, list):
-        raise UsageError(f"'ported' in {PATH} is not a list.", next_step="Start every entry with: [[ported]]")
-    return text, entries
 
 
 def _faults(entry: Any, today: date) -> Iterator[tuple[str, str]]:
@@ -145,5 +140,5 @@ def _line(text: str, number: int, key: str) -> int:
     return next(named, starts[number]) + 1
 
 
-def _fault(line: int, what: str) -> Finding:
-    return Finding(Level.ERROR, PATH, f"{what}.", line=line)
+def _fault(line: int, what: str) -> Remark:
+    return Remark(Level.ERROR, PATH, f"{what}.", line=line)

@@ -1,29 +1,55 @@
-"""May this repository hold what it holds? A consumer of the schema has no migrations of its own."""
+"""May this repository hold what it holds? A consumer of the schema has no migrations of its own.
+
+Its migration files fail the check. Statements elsewhere that change a schema are worth a look: they are warnings.
+"""
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from diwa_schema.errors import UsageError
-from diwa_schema.guard.identity import OWN, identify
-from diwa_schema.guard.role import Role
+from diwa_schema.guard import Role, shown
 from diwa_schema.migrations import manifest
-from diwa_schema.repository import base as bases
-from diwa_schema.repository import changes, ddl, directories, own, ported
-from diwa_schema.repository.base import Base
-from diwa_schema.repository.changes import Change
+from diwa_schema.repository import changes, directories, own, ported
+from diwa_schema.repository.changes import Change, MergeBase
 from diwa_schema.repository.directories import Directories
-from diwa_schema.repository.findings import Finding, Level, Report
-from diwa_schema.repository.git import LINK, Entry, Git
+from diwa_schema.repository.git import LINK, OWN, Entry, Git, identify
 from diwa_schema.repository.ported import Ported
+from diwa_schema.repository.remarks import Level, Remark, Review
 
 PYPROJECT = "pyproject.toml"
 
+# What changes a schema, in code and in scripts.
+KINDS = "TABLE|INDEX|COLUMN|TYPE|SCHEMA|SEQUENCE|TRIGGER|EXTENSION|VIEW|FUNCTION"
+STATEMENT = rf"(CREATE|ALTER|DROP|TRUNCATE) +(OR +REPLACE +|UNIQUE +)?({KINDS})"
+CODE = (
+    r"\bop\.(create|drop|alter|add|rename|batch_alter|bulk)_[a-z_]+\(",
+    r"\bmetadata\.(create|drop)_all\b",
+    rf"\bexecute\b.*[\"'(~]\s*{STATEMENT}\b",
+    rf"^\s*[\"']*\s*{STATEMENT}\b",
+    r"\bEcto\.Migrator\.(run|up|down)\b",
+)
+SCRIPTS = (
+    r"\bmix +ecto\.(migrate|rollback|drop|load|reset|setup)\b",
+    r"[\"']ecto\.(migrate|rollback|drop|load|reset|setup)[\"' ]",
+    r"\balembic +(-[^ ]+ +[^ ]+ +)*(upgrade|downgrade|stamp)\b",
+    r"\bmanage\.py +migrate\b",
+)
+PATTERN = re.compile("|".join((*CODE, *SCRIPTS)), re.IGNORECASE)
+# Git looks through everything for this, at once; what it finds is then looked at closely.
+COARSE = rf"op\.[a-z]+_|metadata\.(create|drop)_all|ecto\.[mrdls]|alembic +|manage\.py +migrate|{STATEMENT}"
+SUFFIXES = "py ex exs eex sh bash zsh sql yml yaml toml mk cfg ini ps1"
+NAMES = "Makefile Dockerfile* Containerfile* Procfile justfile Justfile Taskfile* bin/*"
+COMMENTS = ("#", "--", "//")
+OURS = "diwa_schema"
+SHOWN = 100
 
-def check(directory: Path | None = None, *, base: str | None = None, repo: str | None = None) -> Report:
+
+def check(directory: Path | None = None, *, base: str | None = None, repo: str | None = None) -> Review:
     """Check a repository against its role. Reads files and git, changes nothing, needs no database.
 
     Args:
@@ -35,36 +61,35 @@ def check(directory: Path | None = None, *, base: str | None = None, repo: str |
     Raises:
         UsageError: It is no git checkout, its role or base is unknown, or a file of settings is malformed.
     """
-    try:
-        git = Git.open(directory or Path.cwd())
-    except FileNotFoundError:
-        raise UsageError("The working directory no longer exists.", next_step="cd into a checkout.") from None
+    git = Git.open(directory)
     role, name = identify(git.root, repo)
     if name == OWN:
-        found = bases.find(git, base)
+        found = changes.find_base(git, base)
         return _report(role, name, found, list(own.findings(git, found)))
     if role is Role.OWNER:
-        return Report(role, name, "", notes=(f"{name} owns the schema: there is nothing to fail.",))
-    found = bases.find(git, base)
+        return Review(role, name, "", notes=(f"{name} owns the schema: there is nothing to fail.",))
+    found = changes.find_base(git, base)
     return _report(role, name, found, list(_consumer(git, found)))
 
 
-def _report(role: Role, name: str, base: Base, findings: list[Finding]) -> Report:
+def _report(role: Role, name: str, base: MergeBase, findings: list[Remark]) -> Review:
     against = f"the merge base with {base.name}" if base.name else "nothing"
     ordered = sorted(findings, key=lambda one: (one.level is not Level.ERROR, one.path, one.line))
-    return Report(role, name, against, tuple(ordered), base.notes)
+    return Review(role, name, against, tuple(ordered), base.notes)
 
 
-def _consumer(git: Git, base: Base) -> Iterator[Finding]:
+def _consumer(git: Git, base: MergeBase) -> Iterator[Remark]:
     tracked = git.tracked()
-    places = _places(git, base, tracked)
+    of_alembic, faults = _alembic(git, base)
+    yield from faults
+    places = _places(git, base, tracked, of_alembic)
     for link in places.leading_out():
-        yield Finding(
+        yield Remark(
             Level.ERROR, link, "this link leads out of the repository: what is behind it cannot be checked.",
             "Make it a directory of this repository.",
         )  # fmt: skip
-    entries, faults = ported.read(changes.read(git, ported.PATH))
-    yield from faults
+    entries, wrong = ported.read(changes.read(git, ported.PATH))
+    yield from wrong
     yield from _disagreements(git, entries)
     differences = changes.differences(git, base.tree)
     held = [one for one in differences if places.holds(one.path)]
@@ -72,57 +97,94 @@ def _consumer(git: Git, base: Base) -> Iterator[Finding]:
     for change in (*changes.since(git, base.tree, held), *changes.untracked(git, places.holds, known)):
         if finding := _judge(change, entries):
             yield finding
-    yield from ddl.warnings(git, places.holds, {one.path for one in differences})
+    yield from _statements(git, places.holds, {one.path for one in differences})
 
 
-def _places(git: Git, base: Base, tracked: list[Entry]) -> Directories:
+def _places(git: Git, base: MergeBase, tracked: list[Entry], of_alembic: set[str]) -> Directories:
     """Return where migrations are. What the base configured counts too: no change lifts its own check."""
-    configured = {
-        *directories.configured(changes.read(git, PYPROJECT)),
-        *_configured_before(git, base),
-    }
+    try:
+        before = directories.configured(git.content(f"{base.tree}:{PYPROJECT}"))
+    except UsageError:
+        before = ()
+    configured = {*directories.configured(changes.read(git, PYPROJECT)), *before, *of_alembic}
     links = [entry for entry in tracked if entry.mode == LINK]
     targets = git.blobs(link.blob for link in links)
     return Directories(sorted(configured), {link.path: os.fsdecode(targets[link.blob]) for link in links})
 
 
-def _configured_before(git: Git, base: Base) -> tuple[str, ...]:
-    try:
-        return directories.configured(git.content(f"{base.tree}:{PYPROJECT}"))
-    except UsageError:
-        return ()
+def _alembic(git: Git, base: MergeBase) -> tuple[set[str], list[Remark]]:
+    """Return the places that Alembic's settings name, now and at the base, and a warning for what they hide."""
+    words = ("-l", "-z", "-I", "-E", "-e", "script_location|version_locations")
+    files = (":(glob,icase)**/*.ini", ":(glob,icase)**/*.cfg", ":(glob)**/pyproject.toml")
+    places: set[str] = set()
+    faults: list[Remark] = []
+    for path in os.fsdecode(git.search("--untracked", *words, "--", *files)).split("\0")[:-1]:
+        found, unclear = directories.of_alembic(path, changes.read(git, path) or b"")
+        places |= found
+        faults += (Remark(Level.WARNING, path, f"{what}.") for what in unclear)
+    for named in os.fsdecode(git.search(*words, base.tree, "--", *files)).split("\0")[:-1]:
+        found, _ = directories.of_alembic(named.partition(":")[2], git.content(named) or b"")
+        places |= found
+    return places, faults
 
 
-def _judge(change: Change, entries: dict[str, Ported]) -> Finding | None:
+def _judge(change: Change, entries: dict[str, Ported]) -> Remark | None:
     # A file without content does nothing; the change that fills it is found then.
     if set(change.contents) == {b""}:
         return None
     entry = entries.get(change.path)
     if entry is None:
         what = f"a migration was {change.kind}, in a repository that does not own the schema."
-        return Finding(Level.ERROR, change.path, what, _way(change))
+        content = change.contents[-1]
+        checksum = f' with sha256 = "{manifest.checksum_of(content)}"' if content is not None else ""
+        way = (
+            "Take it out and make the change in diwa-schema, from ../diwa-cloud. "
+            f"Once it is ported there and reviewed, name it in {ported.PATH}{checksum}."
+        )
+        return Remark(Level.ERROR, change.path, what, way)
     if entry.version not in manifest.load():
         version = entry.version or "(none)"
         what = f"named in {ported.PATH}, but the installed diwa-schema has no revision {version}."
-        return Finding(
+        return Remark(
             Level.ERROR, change.path, what, "Install the release that has it, or correct the entry."
         )
     return None
 
 
-def _way(change: Change) -> str:
-    content = change.contents[-1]
-    checksum = f' with sha256 = "{manifest.checksum_of(content)}"' if content is not None else ""
-    return (
-        "Take it out and make the change in diwa-schema, from ../diwa-cloud. "
-        f"Once it is ported there and reviewed, name it in {ported.PATH}{checksum}."
-    )
-
-
-def _disagreements(git: Git, entries: dict[str, Ported]) -> Iterator[Finding]:
+def _disagreements(git: Git, entries: dict[str, Ported]) -> Iterator[Remark]:
     for entry in entries.values():
         contents = {changes.read(git, entry.file), git.content(f":{entry.file}")} - {None}
         if not contents:
             what = f"{entry.file} is named here, but there is no such file."
-            yield Finding(Level.WARNING, ported.PATH, what, line=entry.line)
+            yield Remark(Level.WARNING, ported.PATH, what, line=entry.line)
         yield from ported.disagreements(entry, contents)
+
+
+def _statements(git: Git, migration: Callable[[str], bool], changed: set[str]) -> Iterator[Remark]:
+    """Yield a warning for every line of a tracked file outside of migrations that changes a schema."""
+    for path, line, text in _matches(git):
+        if not PATTERN.search(text):
+            continue
+        if not (migration(path) or text.startswith(COMMENTS) or OURS in text):
+            yield Remark(
+                Level.WARNING,
+                path,
+                f"this changes a schema outside of diwa-schema: {shown(text[:SHOWN])}",
+                line=line,
+                changed=path in changed,
+            )
+
+
+def _matches(git: Git) -> Iterator[tuple[str, int, str]]:
+    places = [f":(glob,icase)**/*.{suffix}" for suffix in SUFFIXES.split()] + [
+        f":(glob)**/{name}" for name in NAMES.split()
+    ]
+    found = git.search("-n", "-I", "-i", "-z", "-E", "-e", COARSE, "--", *places)
+    at = 0
+    while at < len(found):
+        path_end = found.index(b"\0", at)
+        line_end = found.index(b"\0", path_end + 1)
+        text_end = found.index(b"\n", line_end + 1)
+        text = found[line_end + 1 : text_end].decode(errors="replace").strip()
+        yield os.fsdecode(found[at:path_end]), int(found[path_end + 1 : line_end]), text
+        at = text_end + 1

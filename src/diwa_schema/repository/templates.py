@@ -1,10 +1,19 @@
-"""The texts that `init` writes into a repository."""
+"""The texts that `init` writes into a repository, or prints for a person to add."""
 
 from __future__ import annotations
 
 from importlib_metadata import version
 
 HOOK_ID = "diwa-schema-repo-check"
+ENVIRONMENT = """\
+from diwa_schema.autogenerate import include_name, include_object
+
+    context.configure(
+        ...,
+        include_name=include_name,
+        include_object=include_object,
+    )
+"""
 CHECKOUT = "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0"
 
 
@@ -29,34 +38,53 @@ def main() -> int:
 {end}'''
 
 
+def settings(name: str) -> str:
+    """Return the table of a pyproject.toml that says which repository it is."""
+    return f'[tool.diwa-schema]\nrepo = "{name}"\n'
+
+
 def mix_aliases() -> dict[str, str]:
     """Return what mix's own migration tasks become."""
     commands = {"ecto.migrate": "upgrade", "ecto.rollback": "rollback", "ecto.drop": "drop"}
-    return {task: f'&diwa_schema(["{command}" | &1])' for task, command in commands.items()}
+    return {task: f'&diwa_schema("{command}", &1)' for task, command in commands.items()}
 
 
 def mix_function(name: str) -> str:
-    """Return the function that mix's aliases call; it ends mix with the exit code of the command."""
-    return f"""  # The shared schema is changed by diwa-schema alone; its guard decides who may.
-  defp diwa_schema(arguments) do
-    command = ["-m", "diwa_schema"] ++ arguments ++ ["--repo", "{name}"]
-    {{_, status}} = System.cmd("python3", command, into: IO.stream(:stdio, :line))
+    """Return the function that mix's aliases call; it ends mix with the exit code of the command.
+
+    Ecto's options mean something else to this package or nothing at all, so none is handed on. `--quiet` is the one
+    that Phoenix writes into its `test` alias, and nothing depends on it.
+    """
+    return f"""\
+  # The shared schema is changed by diwa-schema alone; its guard decides who may.
+  defp diwa_schema(command, options) do
+    if options -- ["--quiet"] != [] do
+      Mix.shell().error(
+        "Ecto's options are not handed on: #{{Enum.join(options, " ")}}. Nothing was changed.\\n" <>
+          "Run: python3 -m diwa_schema #{{command}} --help"
+      )
+
+      exit({{:shutdown, 2}})
+    end
+
+    arguments = ["-m", "diwa_schema", command, "--repo", "{name}"]
+    {{_, status}} = System.cmd("python3", arguments, into: IO.stream(:stdio, :line))
     if status != 0, do: exit({{:shutdown, status}})
   end
 """
 
 
-def pre_commit_entry() -> str:
-    """Return the hook, run by the package that the repository has installed."""
+def hook() -> str:
+    """Return the hook as an item of a list, run by the package that the repository has installed."""
     return f"""\
-- repo: local
-  hooks:
-    - id: {HOOK_ID}
-      name: no migrations outside of diwa-schema
-      entry: python3 -m diwa_schema repo-check
-      language: system
-      pass_filenames: false
-      always_run: true
+  - repo: local
+    hooks:
+      - id: {HOOK_ID}
+        name: no migrations outside of diwa-schema
+        entry: python3 -m diwa_schema repo-check
+        language: system
+        pass_filenames: false
+        always_run: true
 """
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.lock import MigrationLock
     from diwa_schema.database.target import Target
-    from diwa_schema.guard.verdict import Verdict
+    from diwa_schema.guard import Verdict
     from diwa_schema.run.pace import Pace
 
 _RECONNECT = 2.0  # seconds

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.database.failures import driver
 from diwa_schema.database.target import Target
-from diwa_schema.guard.verdict import OwnDatabase
+from diwa_schema.guard import OwnDatabase
 from diwa_schema.testing import template
 from diwa_schema.testing.server import PREFIX
 

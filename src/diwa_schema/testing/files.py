@@ -11,7 +11,7 @@ from pathlib import Path
 from diwa_schema.api import migrate
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
-from diwa_schema.guard.verdict import OwnDatabase
+from diwa_schema.guard import OwnDatabase
 from diwa_schema.testing import place
 from diwa_schema.testing.fingerprint import fingerprint
 

@@ -10,7 +10,7 @@ from diwa_schema.database import capabilities, version
 from diwa_schema.database.failures import driver
 from diwa_schema.database.target import Target
 from diwa_schema.errors import PermissionMissing
-from diwa_schema.guard.verdict import OwnDatabase
+from diwa_schema.guard import OwnDatabase
 from diwa_schema.testing.server import PREFIX
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from diwa_schema.api import migrate
 from diwa_schema.database.failures import driver
 from diwa_schema.database.target import Target
-from diwa_schema.guard.verdict import OwnDatabase
+from diwa_schema.guard import OwnDatabase
 from diwa_schema.testing.fingerprint import fingerprint
 
 if TYPE_CHECKING:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from diwa_schema.guard.evidence import app_in, collect
-from diwa_schema.guard.role import Role, name_of, weigh
+from diwa_schema.guard import Role, collect, weigh
+from diwa_schema.guard.evidence import app_in, name_of
 
 from .places import checkout, names, project, role
 
@@ -23,6 +24,7 @@ def test_a_url_without_a_path_shows_no_credentials(url):
         ("Diwa_Cloud", "diwa-cloud"),
         (" diwa.agent ", "diwa-agent"),
         ("acme/diwa_agent", "diwa-agent"),
+        ("https://host/acme%2Fdiwa-agent%2F", "diwa-agent"),
         ("di\x1b[31mwa", "di?[31mwa"),
         ("x" * 500, "x" * 80),
         ("", ""),
@@ -52,6 +54,13 @@ def test_the_tool_table_goes_before_the_project_name(tmp_path):
     with (tmp_path / "pyproject.toml").open("a") as file:
         file.write('[tool.diwa-schema]\nrepo = "diwa-agent"\n')
     assert names(tmp_path) == ["diwa-agent"]
+
+
+def test_a_project_that_is_called_the_consumer_is_one_whatever_its_table_says(tmp_path):
+    project(tmp_path, "diwa-agent")
+    with (tmp_path / "pyproject.toml").open("a") as file:
+        file.write('[tool.diwa-schema]\nrepo = "diwa-cloud"\n')
+    assert role(tmp_path) is Role.CONSUMER
 
 
 def test_the_nearest_project_upward_speaks(tmp_path):
@@ -117,6 +126,10 @@ def test_a_checkout_of_something_else_inside_the_consumer_is_a_consumer(tmp_path
         ("# app: :diwa_cloud\ndef project do\n  [app: :diwa_agent] # app: :x", "diwa_agent"),
         ("{:credo, app: false}\ndef project do [app: :diwa_agent]", "diwa_agent"),
         ('def project do [apps_path: "apps", deps: [{:x, "1", app: false}]]', None),
+        ("def project do [{:app, :diwa_agent}]", "diwa_agent"),
+        ("def project, do: %{:app => :diwa_agent}", "diwa_agent"),
+        ("def project do [app: :diwa_cloud]\n# app: :x\ndef more do [app: :diwa_agent]", "diwa_agent"),
+        ('def project do [name: "a # b", app: :diwa_agent]', "diwa_agent"),
         ("def project do [app: app_name()]", ""),
         ("def project do [app: @nowhere]", ""),
         ("", None),
@@ -175,6 +188,16 @@ def test_a_directory_reached_through_a_link_is_where_it_really_is(tmp_path):
     assert names(cloud / "link") == ["diwa-agent"]
 
 
+def test_a_directory_with_any_name_is_shown_on_one_line(tmp_path, cli):
+    place = project(tmp_path / os.fsdecode(b"a\nRole: owner\x1b[2J\xff"), "diwa-agent")
+    shown = cli("guard", cwd=place, check=3).stdout
+    assert "a\\nRole: owner\\x1b[2J\\udcff" in shown
+    assert cli("upgrade", "--url", "sqlite:///x.db", cwd=place, check=3).stderr.startswith("[SAFETY BLOCK]")
+    assert [line for line in shown.splitlines() if line.startswith("Role: ")] == [
+        "Role: consumer (diwa-agent)"
+    ]
+
+
 def test_a_deleted_working_directory_never_opens(tmp_path, monkeypatch):
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -229,7 +252,7 @@ def test_collecting_is_light():
     modules = "importlib.metadata", "subprocess", "sqlalchemy", "alembic", "psycopg", "rich"
     code = f"""
 import sys
-from diwa_schema.guard.evidence import collect
+from diwa_schema.guard import collect
 assert collect("diwa-cloud")
 sys.exit(", ".join(set({modules!r}) & set(sys.modules)) or None)
 """

@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from diwa_schema.guard.evidence import collect
-from diwa_schema.guard.role import Role, weigh
+from diwa_schema.guard import Role, collect, weigh
 
 
 def git(*arguments: str, cwd: Path) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diwa_schema.errors import Blocked
-from diwa_schema.guard.verdict import (
+from diwa_schema.guard import (
     EMBEDDED,
     IN_MEMORY,
     OWN_DATABASE,
@@ -108,7 +109,7 @@ def test_the_refusal_names_the_evidence_the_right_way_and_the_bypass(consumer_di
     assert f"[project] name in {consumer_directory / 'pyproject.toml'}" in text
     assert "environment variable DIWA_REPO" in text
     assert "Nothing was connected to, nothing was changed." in text
-    assert "cd ../diwa-cloud\n  python -m diwa_schema upgrade" in text
+    assert "cd ../diwa-cloud\n  diwa-schema upgrade" in text
     assert "ALLOW_CORE_MIGRATION=true" in text
     assert blocked.value.exit_code == 3
     assert blocked.value.as_dict()["role"] == "consumer"
@@ -154,6 +155,14 @@ def test_the_bypass_opens_says_so_and_keeps_its_reason(monkeypatch, capsys, valu
     assert said.out == ""
     assert said.err.startswith("[SAFETY BYPASS] 'upgrade' in 'diwa-agent'")
     assert "the pager rang" in said.err
+
+
+@pytest.mark.usefixtures("consumer_directory")
+def test_a_reason_can_be_written_down_whatever_it_holds(monkeypatch, capsys):
+    monkeypatch.setenv("ALLOW_CORE_MIGRATION_REASON", os.fsdecode(b"caf\xc3\xa9\n[SAFETY BLOCK]\xff"))
+    verdict = ask(Operation.UPGRADE, allow_core_migration=True)
+    assert verdict.bypass == Bypass("allow_core_migration=True", "caf\xe9\\n[SAFETY BLOCK]\\udcff")
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("value", ["True", "TRUE", "yes", "0", "false", " true", "true ", "11"])
@@ -243,7 +252,7 @@ def test_asking_is_light():
     modules = "sqlalchemy", "alembic", "psycopg", "rich", "subprocess", "importlib.metadata", "argparse"
     code = f"""
 import sys
-from diwa_schema.guard.verdict import Operation, ask
+from diwa_schema.guard import Operation, ask
 ask(Operation.UPGRADE, repo="diwa-cloud")
 assert "diwa_schema.guard" in sys.modules
 sys.exit(", ".join(set({modules!r}) & set(sys.modules)) or None)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diwa_schema.guard.evidence import collect
-from diwa_schema.guard.role import Role
+from diwa_schema.guard import Role, collect
 
 from .places import checkout, git, names, role
 
@@ -50,6 +49,11 @@ def test_every_form_of_a_remote_gives_the_name_and_no_credentials(tmp_path, url)
         ('[remote "Origin"]\nurl = a/diwa-agent\n', []),
         ('[remote "origin"]\n; url = a/diwa-agent\n', []),
         ('[remote "origin"]\nthis is no entry\n', [""]),
+        # A comment does not go on after a backslash, and only a line feed ends a line.
+        ('# one \\\n[remote "origin"]\nurl = a/diwa-agent\n', ["diwa-agent"]),
+        ('[remote "origin"]\nfetch = x # y \\\nurl = a/diwa-agent\n', ["diwa-agent"]),
+        ('[remote "origin"]\nfetch = x\x0c[core]\nurl = a/diwa-agent\n', ["diwa-agent"]),
+        ('[remote "origin"]\nfetch = "x\nurl = a/diwa-agent\n', [""]),
     ],
 )
 def test_a_git_configuration_is_read_as_git_reads_it(tmp_path, config, found):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from diwa_schema.guard.role import Role
+from diwa_schema.guard import Role, shown
 
 
 class Level(StrEnum):
@@ -18,7 +18,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Remark:
     """One thing that a check found.
 
     Args:
@@ -39,7 +39,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Review:
     """What a check of a repository found.
 
     Args:
@@ -53,7 +53,7 @@ class Report:
     role: Role
     repository: str
     base: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Remark, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -100,20 +100,13 @@ class Report:
         return f"repo-check: {self.repository} ({self.role}): {verdict}, {warnings} warning(s){against}"
 
 
-def github_annotations(report: Report) -> Iterator[str]:
+def github_annotations(report: Review) -> Iterator[str]:
     """Yield GitHub's workflow commands: one annotation for every finding in a changed file."""
     for finding in report.findings:
         if finding.level is Level.ERROR or finding.changed:
             title = "diwa-schema repo-check"
             place = f"file={_property(finding.path)},line={finding.line},title={title}"
             yield f"::{finding.level} {place}::{_message(f'{finding.what} {finding.fix}'.strip())}"
-
-
-def shown(path: str) -> str:
-    """Return a path that can be printed on one line, whatever its name holds."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path
-    )
 
 
 def _message(text: str) -> str:

@@ -1,0 +1,68 @@
+"""For the `env.py` of an application's own Alembic: the shared tables are none that it may create, change or drop.
+
+An application may keep a history of its own, for its own tables in the same database. `alembic revision --autogenerate`
+sees every table there and would write a `drop_table` for each one that the application's models do not name:
+
+    from diwa_schema.autogenerate import include_name, include_object
+
+    context.configure(..., include_name=include_name, include_object=include_object)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from diwa_schema.migrations import manifest
+
+# Every table that this package makes beside those of the schema: version, ledger, kept values, archive.
+PREFIX = "diwa_schema_"
+ECTO = "schema_migrations"
+
+
+def include_name(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
+    """Tell Alembic whether to look at something that is in the database.
+
+    Args:
+        name: Its name; None for the default schema.
+        kind: What it is, such as ``table`` or ``schema``.
+        parents: What it is in, as Alembic says it: ``schema_name``, None for the default schema.
+    """
+    if kind != "table" or not _is_shared(name):
+        return True
+    # With `include_schemas` the application may have a table of its own by such a name in a schema of its own.
+    schema = parents.get("schema_name")
+    return schema is not None and f"{schema}.{name}" in _tables_of_the_application()
+
+
+def include_object(
+    thing: Any, name: str | None, kind: str, reflected: bool, compared_with: object | None
+) -> bool:
+    """Tell Alembic whether to compare something that is in the models, in the database, or in both.
+
+    It is needed beside `include_name` where the application's tables refer to shared ones. Their models are then in
+    the metadata that Alembic compares, and it would write a `create_table` for each.
+
+    Args:
+        thing: What SQLAlchemy calls it, such as a Table.
+        name: Its name.
+        kind: What it is, such as ``table`` or ``column``.
+        reflected: Whether it was read from the database.
+        compared_with: What it is compared with on the other side; None when it is on one side only.
+    """
+    if kind != "table" or not _is_shared(name):
+        return True
+    return thing.schema is not None and (not reflected or compared_with is not None)
+
+
+def _is_shared(table: str | None) -> bool:
+    name = table or ""
+    return name.startswith(PREFIX) or name == ECTO or name in manifest.load().tables
+
+
+def _tables_of_the_application() -> set[str]:
+    """Return the tables in the metadata that the running `env.py` handed to Alembic."""
+    from alembic import context
+
+    said = context.get_context().opts.get("target_metadata") or ()
+    return {name for one in (said if isinstance(said, list | tuple) else (said,)) for name in one.tables}
