@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diwa_schema.database import url as urls
@@ -37,8 +36,8 @@ def target_of(database: Database | None, embedded: Embedded) -> Target:
             "A database and the embedded one were both named.",
             next_step="Name one of them.",
         )
-    path = urls.default_embedded_path() if embedded is True else Path(embedded)
-    return Target.of(urls.sqlite_url(path.expanduser().absolute()))
+    path = urls.default_embedded_path() if embedded is True else urls.absolute(embedded)
+    return Target.of(urls.sqlite_url(path))
 
 
 def runner_for(
@@ -67,7 +66,7 @@ def runner_for(
         database=target.identity,
     )
     if embedded and operation is guard.Operation.UPGRADE:
-        Path(target.url.driver).parent.mkdir(parents=True, exist_ok=True)
+        target.make_folder()
     return Runner(target, verdict, settings or Settings(), progress or Silence())
 
 

@@ -26,12 +26,12 @@ class FileLock:
     """The lock of one SQLite file.
 
     Args:
-        database: The path of the database file.
+        database: The path of the database file, with links followed: one file has one lock, whatever names it has.
     """
 
     def __init__(self, database: str) -> None:
         self.database = database
-        self.path = Path(f"{database.removeprefix('file:').partition('?')[0]}.migration-lock")
+        self.path = Path(f"{database}.migration-lock")
         self._descriptor: int | None = None
 
     def attempt(self) -> bool:
