@@ -79,10 +79,9 @@ def of_path(path: str, scheme: str = "sqlite", timeout: str | None = None) -> Da
     Raises:
         InvalidDatabase: The path is none that the system can have.
     """
+    file = None if path in ("", MEMORY) else _resolved(path)
     shown = f"{scheme}://{f'/{spelled(path, _RESERVED)}' if path else ''}"
-    if path in ("", MEMORY):
-        return DatabaseURL("sqlite", MEMORY, shown, _options(timeout))
-    return DatabaseURL("sqlite", path, shown, _options(timeout), _resolved(path))
+    return DatabaseURL("sqlite", path or MEMORY, shown, _options(timeout), file)
 
 
 def _of_uri(scheme: str, database: str, query: list[tuple[str, str]], timeout: str | None) -> DatabaseURL:
@@ -101,15 +100,15 @@ def _of_uri(scheme: str, database: str, query: list[tuple[str, str]], timeout: s
     names = [name for name, _ in given]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise _twice(twice)
+    file = None if path in ("", MEMORY) or dict(given).get("mode") == "memory" else _resolved(path)
     options = "&".join(f"{spelled(name, _RESERVED)}={spelled(value, _RESERVED)}" for name, value in given)
     uri = f"file:{spelled(path, _RESERVED)}{'?' if options else ''}{options}"
-    hidden = path in ("", MEMORY) or dict(given).get("mode") == "memory"
     return DatabaseURL(
         "sqlite",
         uri,
         f"{scheme}:///{uri}{'&' if options else '?'}uri=true",
         _options(timeout),
-        None if hidden else _resolved(path),
+        file,
         uri=True,
     )
 
@@ -135,7 +134,7 @@ def _resolved(path: str) -> str:
         return os.path.realpath(path)
     except (ValueError, OSError):  # a zero byte, or a sign that the system's encoding does not have
         raise InvalidDatabase(
-            f"'{spelled(path, _RESERVED)}' cannot be the path of a file.", next_step="Name another path."
+            "The path of the SQLite database is none that this system can have.", next_step="Name another path."
         ) from None
 
 

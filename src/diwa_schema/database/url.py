@@ -65,12 +65,12 @@ def parse(text: str) -> DatabaseURL:
     Raises:
         InvalidDatabase: The text is not such a URL.
     """
-    scheme, separator, rest = text.strip(_BLANKS).partition("://")
+    scheme, separator, rest = text.lstrip(_BLANKS).partition("://")
     family = _family(scheme) if separator else None
     if family == "postgresql":
         from diwa_schema.database import libpq
 
-        return libpq.read(scheme, rest)
+        return libpq.read(scheme, rest.rstrip(_BLANKS))
     if family == "sqlite":
         from diwa_schema.database import sqlite_file
 
@@ -191,7 +191,7 @@ def decoded(text: str, shown: str) -> str:
 
 def shown_unread(text: str) -> str:
     """Return what can be shown of a URL that was not understood: its scheme."""
-    scheme, separator, _ = text.strip(_BLANKS).partition("://")
+    scheme, separator, _ = text.lstrip(_BLANKS).partition("://")
     return f"{scheme}://..." if separator and re.fullmatch(r"[A-Za-z][\w+.-]*", scheme, re.ASCII) else "..."
 
 
