@@ -69,7 +69,7 @@ def read(scheme: str, rest: str) -> DatabaseURL:
     # An empty part in front of the ? is one that was not written; an empty parameter behind it is one that was.
     return understood(
         scheme,
-        {part: value for part, value in given.items() if value.strip(",")},
+        {part: value for part, value in given.items() if (value.strip(",") if part == "port" else value)},
         _parameters(query, shown) if query else (),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib_metadata import version
+from diwa_schema import __version__
 
 HOOK_ID = "diwa-schema-repo-check"
 CHECKOUT = "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0"
@@ -90,7 +90,7 @@ jobs:
       - name: Install
         run: |
           python3 -m venv "$RUNNER_TEMP/diwa-schema"
-          "$RUNNER_TEMP/diwa-schema/bin/pip" install --quiet 'diwa-schema=={version("diwa-schema")}'
+          "$RUNNER_TEMP/diwa-schema/bin/pip" install --quiet 'diwa-schema=={__version__}'
       - name: Check
         run: |
           "$RUNNER_TEMP/diwa-schema/bin/python" -m diwa_schema repo-check
