@@ -289,11 +289,16 @@ def _values(
     ]
 
 
+def os_user() -> str:
+    """Return the name of the operating system's user, or the number of one without a name, as containers have them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # ImportError on Windows, where no variable names the user
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
 def _who(link: Link) -> list[Any]:
     """Return database role (left to the server on PostgreSQL), operating-system user, host and process id."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id without a name
-        user = str(os.getuid())
+    user = os_user()
     role = [] if link.dialect == "postgresql" else [user]
     return [*role, user, socket.gethostname(), os.getpid()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING
 
 from diwa_schema.database import ledger, version
@@ -26,7 +25,7 @@ def protect(runner: Runner, reason: str | None) -> None:
                 next_step=f"Run: {command('upgrade')}",
             )
         with runner.locked(link, state.schema):
-            version.protect(link, ledger.now(), getpass.getuser(), reason)
+            version.protect(link, ledger.now(), ledger.os_user(), reason)
 
 
 def unprotect(runner: Runner) -> None:
