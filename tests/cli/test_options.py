@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,9 @@ pytestmark = pytest.mark.usefixtures("owner_directory")
     ],
 )
 def test_no_option_is_guessed(cli, tmp_path, words, said):
-    done = cli(*words, env={"DATABASE_URL": f"sqlite:///{tmp_path}/of-the-environment.db"}, cwd=tmp_path, check=2)
+    done = cli(
+        *words, env={"DATABASE_URL": f"sqlite:///{tmp_path}/of-the-environment.db"}, cwd=tmp_path, check=2
+    )
     assert said in done.stderr
     assert not list(tmp_path.glob("*.db")) + list(tmp_path.glob("head"))
 
@@ -63,7 +66,9 @@ def test_an_embedded_path_keeps_every_sign(cli, tmp_path):
 
 
 @pytest.mark.parametrize("bound", bounds(), ids=lambda bound: bound.name)
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1, 1e300, 2**31, "soon", None, True, 10**400])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, -1, 1e300, 2**31, "soon", None, True, 10**400]
+)
 def test_a_number_that_bounds_nothing_is_refused_by_the_api_too(bound, value):
     with pytest.raises(UsageError) as caught:
         Settings(**{bound.name: value})
@@ -107,6 +112,10 @@ def test_a_stall_of_a_millisecond_is_one(postgres):
     with target.connect() as link:
         held = acquire(target, "public", 0, print)
         pace = Pace(target, link, None, held, "public", settings, Silence())
+
+        def shown(name: str, _: object) -> str:
+            return str(link.value(f"SHOW {name}"))
+
         for name in ("lock_timeout", "statement_timeout"):
-            assert pace.short(lambda _, name=name: link.value(f"SHOW {name}")) == "1ms"
+            assert pace.short(partial(shown, name)) == "1ms"
         held.release()

@@ -140,7 +140,9 @@ def test_an_async_engine_keeps_what_it_asks_its_driver_for(postgres):
 
 def test_an_async_engine_of_sqlite_reaches_the_same_file(tmp_path):
     path = tmp_path / "50%.db"
-    engine = create_async_engine(sa.URL.create("sqlite+aiosqlite", database=str(path)), connect_args={"timeout": 7})
+    engine = create_async_engine(
+        sa.URL.create("sqlite+aiosqlite", database=str(path)), connect_args={"timeout": 7}
+    )
     target = Target.of(engine)
     assert (target.url.file, target.url.parameters) == (str(path), (("timeout", 7.0),))
     with pytest.raises(InvalidDatabase, match="in memory"):
@@ -225,7 +227,12 @@ def test_a_host_with_its_port_and_a_service_are_reached(postgres, tmp_path, monk
 
 def test_the_environment_means_what_libpq_means_by_it(postgres, monkeypatch):
     given = conninfo_to_dict(postgres)
-    for variable, name in {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname"}.items():
+    for variable, name in {
+        "PGHOST": "host",
+        "PGPORT": "port",
+        "PGUSER": "user",
+        "PGDATABASE": "dbname",
+    }.items():
         monkeypatch.setenv(variable, str(given[name]))
     with Target.of("postgresql://").connect() as link:
         assert link.value("SELECT current_database()") == given["dbname"]

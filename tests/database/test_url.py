@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from urllib.parse import quote
@@ -16,10 +15,12 @@ from psycopg.conninfo import conninfo_to_dict
 
 from diwa_schema.database import url as urls
 from diwa_schema.database.target import Target
-from diwa_schema.errors import InvalidDatabase, NoDatabase
+from diwa_schema.errors import DiwaSchemaError, InvalidDatabase, NoDatabase
 
 # Texts with the signs that have a meaning in URLs, and with some that have none.
-PARTS = st.text(st.sampled_from("abz09 \t%?#/@:,[]&=+'\"\\äℂ日-_.~;$^"), max_size=12)
+PARTS = st.text(
+    st.sampled_from("abz09 \t%?#/@:,[]&=+'\"\\ä\N{DOUBLE-STRUCK CAPITAL C}日-_.~;$^"), max_size=12
+)
 WORDS = PARTS.filter(bool)
 
 
@@ -56,7 +57,7 @@ def test_a_socket_needs_no_host():
         ("postgresql://a,b:2/d", {"host": "a,b", "port": ",2", "dbname": "d"}),
         ("postgresql://[fe80::1%25eth0]:1/d", {"host": "fe80::1%eth0", "port": "1", "dbname": "d"}),
         ("postgresql://dätenbank/kärnten", {"host": "dätenbank", "dbname": "kärnten"}),
-        ("postgresql://u:p?w[1]+:x@ℂ.example/d", {"user": "u", "password": "p?w[1]+:x", "host": "ℂ.example", "dbname": "d"}),
+        ("postgresql://u:p?w[1]+:x@\N{DOUBLE-STRUCK CAPITAL C}.example/d", {"user": "u", "password": "p?w[1]+:x", "host": "\N{DOUBLE-STRUCK CAPITAL C}.example", "dbname": "d"}),
         ("postgresql://h/d?ssl=require", {"host": "h", "dbname": "d", "sslmode": "require"}),
         ("postgresql://h/d?ssl=verify-full", {"host": "h", "dbname": "d", "sslmode": "verify-full"}),
         ("postgresql://h/d?ssl=false", {"host": "h", "dbname": "d", "sslmode": "disable"}),
@@ -94,9 +95,8 @@ def test_any_text_means_what_libpq_and_sqlalchemy_read_or_is_refused(rest):
     text = f"postgresql://{rest}"
     try:
         parsed = urls.parse(text)
-    except InvalidDatabase as refused:
-        assert "postgresql://..." in str(refused)
-        return
+    except InvalidDatabase:
+        return  # see below what it says
     try:
         meant = libpq(text)
     except ProgrammingError:
@@ -109,7 +109,12 @@ def test_any_text_means_what_libpq_and_sqlalchemy_read_or_is_refused(rest):
     except (sa.exc.ArgumentError, ValueError):
         return
     if not {"?", ",", " ", "%"} & set(rest) and (other.host or other.username):
-        named = {"host": other.host, "user": other.username, "password": other.password, "dbname": other.database}
+        named = {
+            "host": other.host,
+            "user": other.username,
+            "password": other.password,
+            "dbname": other.database,
+        }
         assert {k: v for k, v in named.items() if v} == {k: v for k, v in parsed.parameters if k in named}
 
 
@@ -164,7 +169,7 @@ def test_sqlite_is_in_memory_only_where_sqlite_says_so(tmp_path_factory, pieces,
     try:
         target = Target.of(text)
         link = target.connect()
-    except Exception:  # a folder that is not there, a parameter that is refused
+    except DiwaSchemaError:  # a folder that is not there, a parameter that is refused
         return
     with link:
         link.execute("CREATE TABLE made (n integer)")
@@ -174,7 +179,11 @@ def test_sqlite_is_in_memory_only_where_sqlite_says_so(tmp_path_factory, pieces,
             assert files == [target.url.file]
 
 
-@given(st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size=1, max_size=20).filter(lambda name: name not in (".", "..")))
+@given(
+    st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size=1, max_size=20).filter(
+        lambda name: name not in (".", "..")
+    )
+)
 @settings(deadline=None)
 def test_a_path_keeps_every_sign_on_its_way_through_a_url(tmp_path_factory, name):
     path = tmp_path_factory.mktemp("path") / name
@@ -187,8 +196,8 @@ def test_a_path_keeps_every_sign_on_its_way_through_a_url(tmp_path_factory, name
 
 
 def test_one_file_is_one_database_whatever_link_leads_to_it(tmp_path):
-    os.symlink(tmp_path / "diwa.db", tmp_path / "link.db")
-    os.symlink(tmp_path, tmp_path / "folder")
+    (tmp_path / "link.db").symlink_to(tmp_path / "diwa.db")
+    (tmp_path / "folder").symlink_to(tmp_path)
     named = [tmp_path / "diwa.db", tmp_path / "link.db", tmp_path / "folder" / "diwa.db"]
     targets = [Target.of(urls.sqlite_url(path)) for path in named]
     targets.append(Target.of(f"sqlite:///file:{tmp_path / 'link.db'}?mode=rwc&uri=true"))
@@ -202,7 +211,7 @@ def test_one_file_is_one_database_whatever_link_leads_to_it(tmp_path):
         "postgresql://app:p@qqq@db/diwa", "postgresql://app:pa/qqq@db/diwa", "postgresql://app:12/qqq@db/diwa",
         "postgresql://app:p qqq@db/diwa", "postgresql://app:p\tqqq@db/diwa", "postgresql://app:p%qqq@db/diwa",
         "postgresql://app:p%ffqqq@db/diwa", "postgresql://app:p%00qqq@db/diwa", "postgresql://app:qqq@[bad/x",
-        "postgresql://app:qqq@h:po/x", "postgresql://app:qqq@h:70000/x", "postgresql://app:qqq@h:５/x",
+        "postgresql://app:qqq@h:po/x", "postgresql://app:qqq@h:70000/x", "postgresql://app:qqq@h:\N{FULLWIDTH DIGIT FIVE}/x",
         "postgresql://app:qqq@h/x?ssl=maybe", "postgresql://app:qqq@h/x?ssl=require&sslmode=disable",
         "postgresql://app:qqq@h/x?sslmode=require&sslmode=disable", "postgresql://app:qqq@h/x?pass",
         "postgresql://app:qqq@h/x?host=a:1&port=2", "postgresql://app:qqq@h/x?host=a,b,c&port=1,2",
@@ -250,7 +259,9 @@ def test_no_password_is_shown(password):
 
 
 def test_a_parameter_that_can_be_a_secret_is_not_shown():
-    shown = urls.parse("postgresql://app@db/diwa?sslpassword=hidden&oauth_client_secret=hidden&other=hidden").shown
+    shown = urls.parse(
+        "postgresql://app@db/diwa?sslpassword=hidden&oauth_client_secret=hidden&other=hidden"
+    ).shown
     assert "hidden" not in shown
     assert "sslpassword=***" in shown
 

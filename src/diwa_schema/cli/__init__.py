@@ -50,7 +50,7 @@ def _run(words: list[str], *, as_json: bool) -> int:
         from diwa_schema.cli import options
         from diwa_schema.cli.parser import build_parser
 
-        args = build_parser(words[0] if words else "").parse_args(words)
+        args = build_parser(words[0] if words else "").typed(words)
         NAMED.set(options.named(args))
         result: Result = args.run(args)
     except DiwaSchemaError as error:

@@ -22,7 +22,7 @@ _ELSEWHERE = {
 }
 
 
-def build_parser(command: str = "") -> argparse.ArgumentParser:
+def build_parser(command: str = "") -> Parser:
     """Return the parser of all commands.
 
     Args:
@@ -50,13 +50,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **options})
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def typed(self, words: Sequence[str]) -> argparse.Namespace:
         """Return what was typed.
 
         Raises:
             UsageError: Something of it is unknown; what is meant by it elsewhere is said.
         """
-        found, unknown = self.parse_known_args(args, namespace)
+        found, unknown = self.parse_known_args(words)
         if unknown:
             known = (_ELSEWHERE.get(word.partition("=")[0]) for word in unknown)
             raise UsageError(

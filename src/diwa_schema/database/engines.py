@@ -1,9 +1,10 @@
 """What an Engine of SQLAlchemy asks its driver for, as a database of this package.
 
-An Engine of psycopg or sqlite3 connects for itself, so nothing of it is lost. One whose driver is asynchronous cannot be
-used here, because this package waits for its statements. It is asked what it would hand to its driver: SQLAlchemy's event
-`do_connect` is called with that, after every other listener has had its say, and before anything is sent. libpq or sqlite3
-is then given the same under its own names; what it has no name for is refused, never left out.
+An Engine of psycopg or sqlite3 connects for itself, so nothing of it is lost. One whose driver is asynchronous
+cannot be used here, because this package waits for its statements. It is asked what it would hand to its driver:
+SQLAlchemy's event `do_connect` is called with that, after every other listener has had its say, and before anything
+is sent. libpq or sqlite3 is then given the same under its own names; what it has no name for is refused, never left
+out.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """URLs of PostgreSQL, read as libpq reads them, with what SQLAlchemy, asyncpg and Ecto write in addition.
 
-libpq's rules differ from those of web addresses. A user and a password are what stands before the first ``@`` that comes
-before any ``/``; a ``#`` is a letter like others; there can be several hosts, each with a port; and a parameter behind the
-``?`` wins over the same one in front of it, so that ``?dbname=`` names the database whatever the path says. SQLAlchemy
-adds ``host=HOST:PORT``, also more than once. Where the two would read a text in different ways it is refused.
+libpq's rules differ from those of web addresses. A user and a password are what stands before the first ``@`` that
+comes before any ``/``; a ``#`` is a letter like others; there can be several hosts, each with a port; and a
+parameter behind the ``?`` wins over the same one in front of it, so that ``?dbname=`` names the database whatever
+the path says. SQLAlchemy adds ``host=HOST:PORT``, also more than once. Where the two would read a text in different
+ways it is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ _SSL = {"true": "require", "false": "disable", **{mode: mode for mode in SSL_MOD
 POOL = frozenset(
     {
         *("pool_size", "pool_count", "timeout", "idle_interval", "queue_target", "queue_interval", "prepare"),
-        *("prepared_statement_cache_size", "prepared_statement_name_func", "async_fallback", "async_creator_fn"),
+        *(
+            "prepared_statement_cache_size",
+            "prepared_statement_name_func",
+            "async_fallback",
+            "async_creator_fn",
+        ),
         *("statement_cache_size", "max_cached_statement_lifetime", "max_cacheable_statement_size"),
         "command_timeout",
     }
@@ -36,8 +42,26 @@ POOL = frozenset(
 # Parameters whose values are shown; that of any other can be a secret.
 _SHOWN = frozenset(
     {
-        *("host", "hostaddr", "port", "dbname", "user", "service", "options", "sslmode", "sslrootcert", "sslcert"),
-        *("sslkey", "sslnegotiation", "passfile", "connect_timeout", "target_session_attrs", "client_encoding"),
+        *(
+            "host",
+            "hostaddr",
+            "port",
+            "dbname",
+            "user",
+            "service",
+            "options",
+            "sslmode",
+            "sslrootcert",
+            "sslcert",
+        ),
+        *(
+            "sslkey",
+            "sslnegotiation",
+            "passfile",
+            "connect_timeout",
+            "target_session_attrs",
+            "client_encoding",
+        ),
         *("channel_binding", "gssencmode", "krbsrvname", "load_balance_hosts", "require_auth", "requirepeer"),
     }
 )
@@ -56,8 +80,8 @@ def read(scheme: str, rest: str) -> DatabaseURL:
             next_step="Write special characters percent-encoded, such as %20 for a blank.",
         )
     given, rest = _login(rest, shown)
-    front, mark, query = rest.partition("?")
-    hosts, slash, name = front.partition("/")
+    front, _, query = rest.partition("?")
+    hosts, _, name = front.partition("/")
     if "@" in rest:
         raise _unclear(shown)
     found = [_HOST.fullmatch(one) for one in hosts.split(",")]

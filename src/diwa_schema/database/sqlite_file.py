@@ -1,8 +1,8 @@
 """URLs of SQLite, read as SQLAlchemy reads them: which file one means, or that there is none.
 
-Whether a database is in memory decides over the guard, so it is told from the parts that SQLite itself looks at, never from
-a word somewhere in the text. A ``file:`` URI is taken apart by SQLite's rules and written anew from what was understood:
-what was decided about is what SQLite opens.
+Whether a database is in memory decides over the guard, so it is told from the parts that SQLite itself looks at,
+never from a word somewhere in the text. A ``file:`` URI is taken apart by SQLite's rules and written anew from what
+was understood: what was decided about is what SQLite opens.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def _of_uri(scheme: str, database: str, query: list[tuple[str, str]], timeout: s
         host, slash, path = front[2:].partition("/")
         if host not in ("", "localhost"):
             raise InvalidDatabase(
-                "A file: URI of SQLite can name no host but localhost.", next_step="Write file:/absolute/path."
+                "A file: URI of SQLite can name no host but localhost.",
+                next_step="Write file:/absolute/path.",
             )
         front = slash + path
     path = _decoded(front)
@@ -134,7 +135,8 @@ def _resolved(path: str) -> str:
         return os.path.realpath(path)
     except (ValueError, OSError):  # a zero byte, or a sign that the system's encoding does not have
         raise InvalidDatabase(
-            "The path of the SQLite database is none that this system can have.", next_step="Name another path."
+            "The path of the SQLite database is none that this system can have.",
+            next_step="Name another path.",
         ) from None
 
 
@@ -143,7 +145,8 @@ def _options(timeout: str | None) -> tuple[tuple[str, float], ...]:
         return ()
     if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", timeout, re.ASCII):
         raise InvalidDatabase(
-            "The parameter 'timeout' of an SQLite URL is not a number of seconds.", next_step="Write timeout=5."
+            "The parameter 'timeout' of an SQLite URL is not a number of seconds.",
+            next_step="Write timeout=5.",
         )
     return (("timeout", float(timeout)),)
 

@@ -177,15 +177,13 @@ class Target:
         path = self.url.driver if self.url.uri else self.url.file or ":memory:"
         if not create and self.absent:
             path = ":memory:"
-        if self.url.file is not None and os.path.isdir(self.url.file):
+        if self.url.file is not None and Path(self.url.file).is_dir():
             raise InvalidDatabase(
                 f"'{self.url.file}' is a directory, and SQLite keeps a database in one file.",
                 next_step="Name a file in it.",
             )
         options = {"timeout": 5.0, **dict(self.url.parameters)}
-        raw = sqlite.connect(
-            path, isolation_level=None, uri=self.url.uri, check_same_thread=False, **options
-        )
+        raw = sqlite.connect(path, isolation_level=None, uri=self.url.uri, check_same_thread=False, **options)
         return Link(raw, "sqlite", self.shown)
 
     def _open_postgresql(self, psycopg: Any, purpose: str) -> Link:

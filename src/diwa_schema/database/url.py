@@ -182,7 +182,8 @@ def decoded(text: str, shown: str) -> str:
         found.encode()
     except UnicodeError:
         raise InvalidDatabase(
-            f"The URL '{shown}' is not UTF-8.", next_step="Write its special characters in UTF-8, percent-encoded."
+            f"The URL '{shown}' is not UTF-8.",
+            next_step="Write its special characters in UTF-8, percent-encoded.",
         ) from None
     if "\0" in found:
         raise InvalidDatabase(f"The URL '{shown}' holds a zero byte.", next_step=_FORM)
@@ -217,5 +218,11 @@ def mask(text: str) -> str:
 
 
 def _family(scheme: str) -> str | None:
-    family = scheme.split("+")[0].lower()
-    return "postgresql" if family in ("postgres", "postgresql", "ecto") else family if family == "sqlite" else None
+    family = scheme.split("+", maxsplit=1)[0].lower()
+    return (
+        "postgresql"
+        if family in ("postgres", "postgresql", "ecto")
+        else family
+        if family == "sqlite"
+        else None
+    )

@@ -57,7 +57,7 @@ class Bound:
 
 
 def _bound(default: float, unit: str, text: str, *, zero: bool = False) -> Any:
-    return field(default=default, metadata={"unit": unit, "zero": zero, "help": text})
+    return field(default=default, metadata={"default": default, "unit": unit, "zero": zero, "help": text})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,7 @@ class Settings:
 
 def bounds() -> tuple[Bound, ...]:
     """Return the bounds that `Settings` has, in their order."""
-    return tuple(
-        Bound(name=one.name, default=one.default, **one.metadata)
-        for one in fields(Settings)
-        if "unit" in one.metadata
-    )
+    return tuple(Bound(name=one.name, **one.metadata) for one in fields(Settings) if "unit" in one.metadata)
 
 
 class Progress(Protocol):
