@@ -30,7 +30,9 @@ def process(command: list[str], **options: Any) -> subprocess.CompletedProcess[s
 def test_a_full_disk(sqlite, options):
     with FULL.open("w") as full:
         done = process(
-            [*COMMAND, "upgrade", *options, "--url", sqlite], stdout=full, stderr=subprocess.PIPE, 
+            [*COMMAND, "upgrade", *options, "--url", sqlite],
+            stdout=full,
+            stderr=subprocess.PIPE,
         )
     assert revision(sqlite) != "None"
     assert done.returncode == 0
@@ -42,7 +44,8 @@ def test_a_full_disk(sqlite, options):
 def test_a_closed_pipe(sqlite):
     words = " ".join([*COMMAND, "upgrade", "--url", sqlite])
     done = process(
-        ["bash", "-c", f"{words} | true; exit ${{PIPESTATUS[0]}}"], capture_output=True, 
+        ["bash", "-c", f"{words} | true; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
     )
     assert f"base -> {revision(sqlite)}" in done.stderr
     assert "rolled back" not in done.stderr
@@ -50,7 +53,6 @@ def test_a_closed_pipe(sqlite):
     done = process(
         ["bash", "-c", f"{' '.join(COMMAND)} history | true; exit ${{PIPESTATUS[0]}}"],
         capture_output=True,
-        ,
     )
     assert (done.returncode, done.stderr) in ((141, ""), (0, ""))
 
@@ -58,7 +60,9 @@ def test_a_closed_pipe(sqlite):
 def test_a_run_goes_on_where_nobody_hears_of_its_progress(sqlite):
     with FULL.open("w") as full:
         done = process(
-            [*COMMAND, "upgrade", "--replay", "--url", sqlite], stderr=full, stdout=subprocess.PIPE, 
+            [*COMMAND, "upgrade", "--replay", "--url", sqlite],
+            stderr=full,
+            stdout=subprocess.PIPE,
         )
     assert done.returncode == 0
     assert revision(sqlite) in done.stdout
@@ -67,7 +71,8 @@ def test_a_run_goes_on_where_nobody_hears_of_its_progress(sqlite):
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_stream_that_the_shell_has_closed(sqlite, closed):
     done = process(
-        ["bash", "-c", f"{' '.join(COMMAND)} upgrade --url {sqlite} {closed}"], capture_output=True, 
+        ["bash", "-c", f"{' '.join(COMMAND)} upgrade --url {sqlite} {closed}"],
+        capture_output=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert revision(sqlite) != "None"
@@ -81,7 +86,6 @@ def test_a_terminal_that_knows_ascii_only(tmp_path, command):
         [*COMMAND, command, "--url", url],
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         capture_output=True,
-        ,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "k\\xe4rnten.db" in done.stdout

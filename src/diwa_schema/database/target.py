@@ -177,7 +177,8 @@ class Target:
         path = self.url.driver if self.url.uri else self.url.file or ":memory:"
         if not create and self.absent:
             path = ":memory:"
-        if self.url.file is not None and Path(self.url.file).is_dir():
+        # Path.is_dir() raises where a name is longer than the system takes.
+        if self.url.file is not None and os.path.isdir(self.url.file):  # noqa: PTH112
             raise InvalidDatabase(
                 f"'{self.url.file}' is a directory, and SQLite keeps a database in one file.",
                 next_step="Name a file in it.",
