@@ -13,11 +13,13 @@ import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from psycopg import sql
+
+from diwa_schema.database.url import parse
+from diwa_schema.testing.address import Address
 
 VARIABLE = "DIWA_TEST_DATABASE_URL"
 VERSION = 18
@@ -43,7 +45,7 @@ class Server:
 
     def url(self, name: str) -> str:
         """Return the URL of the database of that name."""
-        return urlsplit(self.admin_url)._replace(path=f"/{name}").geturl()
+        return Address.of(parse(self.admin_url)).database(name)
 
     def create(self, name: str, template: str = "template0") -> str:
         """Create a database as a copy of a template, and return its URL."""

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 import diwa_schema
 from benchmarks import readme
 from diwa_schema import errors
-from diwa_schema.cli import build_parser
+from diwa_schema.cli.parser import build_parser
 from diwa_schema.models import Context, Memory, Organization
 from tests.fixtures_checkout import VARIABLES, Cli, run
 

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from diwa_schema.run.settings import Report as Report
     from diwa_schema.run.settings import Settings as Settings
 
-    __version__: str
+__version__ = "0.1.0.dev0"
 
 _HOMES = {
     "DiwaSchemaError": "errors",
@@ -106,16 +106,11 @@ __all__ = [  # noqa: PLE0604 - the names are those of the table above
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib_metadata import version
-
-        value: Any = version("diwa-schema")
-    elif name in _HOMES:
-        from importlib import import_module
-
-        value = getattr(import_module(f"diwa_schema.{_HOMES[name]}"), name)
-    else:
+    if name not in _HOMES:
         raise AttributeError(f"module 'diwa_schema' has no attribute '{name}'")
+    from importlib import import_module
+
+    value = getattr(import_module(f"diwa_schema.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -191,7 +191,7 @@ def load_everything(folder: Path) -> None:
     import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
     import diwa_schema
-    from diwa_schema.cli import build_parser
+    from diwa_schema.cli.parser import build_parser
 
     build_parser()
     diwa_schema.migrate(embedded=folder / "warm.db", settings=diwa_schema.Settings(replay=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diwa_schema import guard
@@ -37,8 +36,8 @@ def target_of(database: Database | None, embedded: Embedded, schema: str | None 
             "A database and the embedded one were both named.",
             next_step="Name one of them.",
         )
-    path = urls.default_embedded_path() if embedded is True else Path(embedded)
-    return Target.of(urls.sqlite_url(path.expanduser().absolute())).in_schema(schema)
+    path = urls.default_embedded_path() if embedded is True else urls.absolute(embedded)
+    return Target.of(urls.sqlite_url(path)).in_schema(schema)
 
 
 def session_for(
@@ -69,7 +68,7 @@ def session_for(
         database=target.identity,
     )
     if embedded and operation is guard.Operation.UPGRADE:
-        Path(target.url.driver).parent.mkdir(parents=True, exist_ok=True)
+        target.make_folder()
     return Session(target, verdict, settings or Settings(), progress or Silence())
 
 

@@ -1,18 +1,24 @@
-"""The command line: what was typed, handed to the API, and its result printed. No rule lives here."""
+"""The command line: what was typed, handed to the API, and its result printed. No rule lives here.
+
+Printing comes after the work and apart from it: a full disk or a closed pipe says nothing about the database, so it is
+never reported as a failure of the run.
+"""
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
-from collections.abc import Sequence
-from importlib import import_module
-from typing import NoReturn
 
-from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, UsageError, command
+TYPE_CHECKING = False  # as in typing, which costs more than the question for a version may
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
-_MODULES = ("migrate", "inspect", "check", "adopt", "convert", "guard", "repository", "roles", "doctor")
+    from diwa_schema.cli.command import Result
+    from diwa_schema.errors import DiwaSchemaError
+
+INTERRUPTED = 130
+CLOSED_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,78 +28,117 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after the program's name; by default those of this process.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    wants_json = "--json" in words
-    try:
-        args = build_parser(words[0] if words else "").parse_args(words)
-        result = args.run(args)
-        print(json.dumps(result.document, indent=2, default=str) if wants_json else result.text, flush=True)
-        return int(result.exit_code)
-    except DiwaSchemaError as error:
-        return _print_error(error, as_json=wants_json)
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; what was not yet applied was rolled back\n")
-        return 130
-    except BrokenPipeError:
-        # What is still to be written goes nowhere, or the interpreter complains about it once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except Exception as error:  # noqa: BLE001 - a user must never meet a bare traceback
-        return _print_error(_unexpected(error), as_json=wants_json)
-
-
-def build_parser(command: str = "") -> argparse.ArgumentParser:
-    """Return the parser of all commands.
-
-    Args:
-        command: The one that was typed; once it is there, those after it are left out.
-    """
-    parser = _Parser(
-        prog="diwa-schema",
-        description="The shared schema of diwa-agent and diwa-cloud.",
-        epilog="Exit codes: 0 done or nothing to do, 1 a check found something, 2 wrong usage, 3 blocked by the guard,"
-        " 4 database unreachable, 5 a lock was not obtained, 6 a migration failed and was rolled back,"
-        " 7 database refused.",
-    )
-    parser.add_argument("--version", action=_Version, help="print the version and exit")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
-    for module in _MODULES:
-        import_module(f"diwa_schema.cli.{module}").register(commands)
-        if command in commands.choices:
-            break
-    return parser
-
-
-class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **options: object) -> None:
-        super().__init__(option_strings, dest, nargs=0, help=str(options["help"]))
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+    _open_closed_streams()
+    if words[:1] == ["--version"]:
         from diwa_schema import __version__
 
-        print(f"diwa-schema {__version__}")
-        parser.exit()
+        return _print(f"diwa-schema {__version__}", 0)
+    from diwa_schema.errors import NAMED
+
+    named = NAMED.set("")
+    try:
+        return _run(words, as_json="--json" in words)
+    finally:
+        NAMED.reset(named)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}", next_step=f"Run: {self.prog} --help")
+def _run(words: list[str], *, as_json: bool) -> int:
+    from diwa_schema.errors import NAMED, DiwaSchemaError
+
+    args = None
+    try:
+        from diwa_schema.cli import options
+        from diwa_schema.cli.parser import build_parser
+        from diwa_schema.cli.signals import interruptible
+
+        args = build_parser(words[0] if words else "").typed(words)
+        NAMED.set(options.named(args))
+        with interruptible():
+            result: Result = args.run(args)
+    except DiwaSchemaError as error:
+        return _print_error(error, as_json=as_json)
+    except KeyboardInterrupt as interruption:
+        _say(f"\ninterrupted{interruption}; what was not yet applied was rolled back")
+        return getattr(interruption, "exit_code", INTERRUPTED)
+    except BrokenPipeError:
+        # A command that asks has shown what it asks about, and nobody reads it.
+        _forget(sys.stdout)
+        return CLOSED_PIPE
+    except Exception as error:  # noqa: BLE001 - a user must never meet a bare traceback
+        return _print_error(_unexpected(error), as_json=as_json)
+    return _print_result(args, result, as_json=as_json)
+
+
+def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) -> int:
+    text = _document(result.document) if as_json else result.text
+    # Whoever asks the guard may have changed something, and is told even where nobody reads the result.
+    return _print(text, int(result.exit_code), done=result.text if hasattr(args, "repo") else "")
 
 
 def _print_error(error: DiwaSchemaError, *, as_json: bool) -> int:
     if as_json:
-        print(json.dumps(error.as_dict(), indent=2, default=str))
-    else:
-        sys.stderr.write(f"{error}\n")
+        return _print(_document(error.as_dict()), error.exit_code, done=str(error))
+    _say(str(error))
     return error.exit_code
+
+
+def _print(text: str, code: int, *, done: str = "") -> int:
+    """Write a result to stdout and return the exit code, which stays that of the command where nothing can be written.
+
+    Args:
+        text: The result.
+        code: The command's exit code.
+        done: What is said on stderr instead.
+    """
+    try:
+        try:
+            print(text, flush=True)
+        except UnicodeEncodeError as error:
+            print(text.encode(error.encoding, "backslashreplace").decode(error.encoding), flush=True)
+    except (OSError, ValueError) as error:
+        _forget(sys.stdout)
+        closed = isinstance(error, BrokenPipeError)
+        if done or not closed:
+            _say(f"The command has ended, but its result could not be printed: {error}.\n{done}".rstrip())
+        return CLOSED_PIPE if closed and not done else code
+    return code
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        _forget(sys.stderr)
+
+
+def _forget(stream: object) -> None:
+    """Let go nowhere what is still to be written, or the interpreter complains about it once more at its end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[attr-defined]
+    except (OSError, ValueError, AttributeError):
+        return  # no stream of the system
+
+
+def _open_closed_streams() -> None:
+    # Python has no stream at all where the shell has closed one (2>&-).
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - open as long as the process
+
+
+def _document(document: dict[str, object]) -> str:
+    import json
+
+    return json.dumps(document, indent=2, default=str)
 
 
 def _unexpected(error: Exception) -> DiwaSchemaError:
     from diwa_schema.database.url import mask
+    from diwa_schema.errors import DiwaSchemaError, command
 
     return DiwaSchemaError(
-        f"An error that was not foreseen: {type(error).__name__}: {mask(str(error))}",
-        untouched=ROLLED_BACK,
+        f"This is a bug of diwa-schema: {type(error).__name__}: {mask(str(error))}",
+        untouched="How far the command came is not known.",
         next_step=f"Run {command('status')} to see where the database stands, and report this message.",
     )

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from diwa_schema.errors import DiwaSchemaError
 
 if TYPE_CHECKING:
     from diwa_schema.run.settings import Settings
+
+_LONG_UNIT = {"s": "SECONDS", "ms": "MS"}
 
 
 def add_database(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +27,7 @@ def add_database(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         nargs="?",
         const=True,
+        type=_path,
         help="the private SQLite database of this installation (default place: $XDG_DATA_HOME/diwa/diwa.db)",
     )
 
@@ -36,42 +44,17 @@ def add_confirm(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Declare how patient and careful the run is."""
+    from diwa_schema.run.settings import bounds
+
     group = parser.add_argument_group("patience")
-    group.add_argument(
-        "--lock-wait",
-        type=_not_negative,
-        default=60.0,
-        metavar="SECONDS",
-        help="wait for another run (60; 0 = not at all)",
-    )
-    group.add_argument(
-        "--max-stall",
-        type=_positive,
-        default=100.0,
-        metavar="MS",
-        help="the longest the application may be made to wait (100)",
-    )
-    group.add_argument(
-        "--lock-budget",
-        type=_positive,
-        default=600.0,
-        metavar="SECONDS",
-        help="keep trying to get a table (600)",
-    )
-    group.add_argument(
-        "--strong-timeout",
-        type=_positive,
-        default=5.0,
-        metavar="SECONDS",
-        help="longest statement under a strong lock (5)",
-    )
-    group.add_argument(
-        "--build-timeout",
-        type=_positive,
-        default=1200.0,
-        metavar="SECONDS",
-        help="longest index build or validation (1200)",
-    )
+    for bound in bounds():
+        group.add_argument(
+            f"--{bound.name.replace('_', '-')}",
+            type=_checked(bound.checked),
+            default=bound.default,
+            metavar=_LONG_UNIT[bound.unit],
+            help=f"{bound.help} ({bound.default:g})",
+        )
     group.add_argument(
         "--allow-stall", action="store_true", help="let a revision hold a strong lock for longer"
     )
@@ -79,14 +62,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """Return the settings that were typed."""
-    from diwa_schema.run.settings import Settings
+    from diwa_schema.run.settings import Settings, bounds
 
     return Settings(
-        lock_wait=args.lock_wait,
-        max_stall=args.max_stall,
-        lock_budget=args.lock_budget,
-        strong_timeout=args.strong_timeout,
-        build_timeout=args.build_timeout,
+        **{bound.name: getattr(args, bound.name) for bound in bounds()},
         allow_stall=args.allow_stall,
         replay=getattr(args, "replay", False),
     )
@@ -98,15 +77,41 @@ def database_of(args: argparse.Namespace) -> dict[str, Any]:
     return {**named, "embedded": args.embedded} if hasattr(args, "embedded") else named
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError("must be more than 0")
-    return value
+def named(args: argparse.Namespace) -> str:
+    """Return the options that name the database as a shell takes them again, without the password."""
+    words = []
+    if (url := getattr(args, "url", None)) is not None:
+        words += ["--url", _shown(url)]
+    if (embedded := getattr(args, "embedded", None)) is not None:
+        words += ["--embedded"] if embedded is True else ["--embedded", embedded]
+    if (schema := getattr(args, "schema", None)) is not None:
+        words += ["--schema", schema]
+    return shlex.join(words)
 
 
-def _not_negative(text: str) -> float:
-    value = float(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return value
+def _shown(url: str) -> str:
+    from diwa_schema.database.url import parse
+
+    try:
+        return parse(url).shown
+    except DiwaSchemaError:
+        return "URL"  # it is refused in a moment, and the next step is to write another
+
+
+def _path(text: str) -> str:
+    # `upgrade --embedded head` would make a file of that name.
+    if re.fullmatch(r"head|heads|base|[+-]?\d+", text, re.ASCII):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is a revision; write it before --embedded, or ./{text} for a file of that name"
+        )
+    return text
+
+
+def _checked(check: Callable[[object], float]) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            return check(text)
+        except DiwaSchemaError as error:
+            raise argparse.ArgumentTypeError(error.what) from error
+
+    return number

@@ -1,4 +1,7 @@
-"""How a run's progress is shown: a live bar on a terminal, plain lines otherwise, always on stderr."""
+"""How a run's progress is shown: a live bar on a terminal, plain lines otherwise, always on stderr.
+
+A run goes on where nobody can read about it: a closed pipe, a full disk or a terminal that is gone never ends one.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
-from diwa_schema.run.settings import Progress, Report
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+
+    from diwa_schema.run.settings import Progress, Report
 
 _SECONDS_BETWEEN_LINES = 1.0
 
@@ -47,6 +51,12 @@ def progress(*, quiet: bool = False) -> Iterator[Progress]:
         live.close()
 
 
+def _write(line: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
 class Lines:
     """One line for each event.
 
@@ -61,8 +71,7 @@ class Lines:
 
     def say(self, line: str) -> None:
         """Print a line."""
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        _write(line)
 
     def revision(self, name: str, number: int, total: int) -> None:
         """Remember which revision runs."""
@@ -91,9 +100,10 @@ class Live:
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         if self._bar is None:
-            sys.stderr.write(f"{line}\n")
+            _write(line)
         else:
-            self._bar.console.print(line, markup=False, highlight=False)
+            with suppress(OSError, ValueError):
+                self._bar.console.print(line, markup=False, highlight=False)
 
     def revision(self, name: str, number: int, total: int) -> None:
         """Move the bar to a revision."""
@@ -120,7 +130,8 @@ class Live:
     def close(self) -> None:
         """Remove the bar."""
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError, ValueError):
+                self._bar.stop()
 
     def _started(self, total: int) -> Bar:
         if self._bar is None:

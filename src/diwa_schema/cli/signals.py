@@ -20,7 +20,7 @@ class Terminated(KeyboardInterrupt):
     """
 
     def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
+        super().__init__(f" by {signal.Signals(number).name}")
         self.exit_code = 128 + number
 
 

@@ -120,8 +120,8 @@ __all__ = [
     "create_statement",
     "entries",
     "now",
+    "os_user",
     "script_statement",
-    "user",
 ]
 
 # A revision and its checksum.
@@ -274,7 +274,7 @@ class Ledger:
         ms: int | None,
     ) -> list[Any]:
         # PostgreSQL names the role itself; SQLite has none.
-        role = [] if self.link.dialect == "postgresql" else [user()]
+        role = [] if self.link.dialect == "postgresql" else [os_user()]
         return [
             run.run_id,
             revision,
@@ -285,7 +285,7 @@ class Ledger:
             finished,
             ms,
             *role,
-            user(),
+            os_user(),
             socket.gethostname(),
             os.getpid(),
             run.repository,
@@ -327,12 +327,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def user() -> str:
-    """Return the name of the operating system's user, or its number where it has none, as in some containers."""
+def os_user() -> str:
+    """Return the name of the operating system's user, or the number of one without a name, as containers have them."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
+    except (KeyError, OSError, ImportError):  # ImportError on Windows, where no variable names the user
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
 def _plain(value: Any) -> Any:

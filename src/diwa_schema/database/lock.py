@@ -69,7 +69,7 @@ def acquire(
     if target.dialect == "sqlite":
         from diwa_schema.database.lock_sqlite import FileLock
 
-        lock: Any = FileLock(target.url.driver)
+        lock: Any = FileLock(target.url.file or target.url.driver)
     else:
         lock = AdvisoryLock(target.connect(application_name()), schema)
     try:

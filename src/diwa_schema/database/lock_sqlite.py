@@ -6,12 +6,12 @@ descriptor of that file would drop SQLite's own locks of this process.
 
 from __future__ import annotations
 
-import getpass
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from diwa_schema.database.ledger import os_user
 from diwa_schema.database.lock import lost
 from diwa_schema.errors import DatabaseReadOnly
 
@@ -26,12 +26,12 @@ class FileLock:
     """The lock of one SQLite file.
 
     Args:
-        database: The path of the database file.
+        database: The path of the database file, with links followed: one file has one lock, whatever names it has.
     """
 
     def __init__(self, database: str) -> None:
         self.database = database
-        self.path = Path(f"{database.removeprefix('file:').partition('?')[0]}.migration-lock")
+        self.path = Path(f"{database}.migration-lock")
         self._descriptor: int | None = None
 
     def attempt(self) -> bool:
@@ -44,7 +44,7 @@ class FileLock:
         os.truncate(descriptor, 0)
         os.write(
             descriptor,
-            f"pid {os.getpid()}, user {_user()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}".encode(),
+            f"pid {os.getpid()}, user {os_user()}, since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}".encode(),
         )
         return True
 
@@ -97,10 +97,3 @@ def _try_lock(descriptor: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

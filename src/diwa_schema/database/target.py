@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from diwa_schema.database import url as urls
-from diwa_schema.database.failures import driver, is_driver_error, unreachable
+from diwa_schema.database.failures import brief, driver, is_driver_error, unreachable
 from diwa_schema.database.link import Link
 from diwa_schema.errors import ConnectionInUse, InvalidDatabase, UsageError
 from diwa_schema.names import LONGEST
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Database = Union[str, "URL", "Engine", "Connection"]
 
 APPLICATION_NAME = "diwa-schema"
-_DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}
 
 
 class Target:
@@ -57,19 +57,27 @@ class Target:
             ConnectionInUse: The Connection is in a transaction.
         """
         if isinstance(database, str) or database is None:
-            return cls(urls.parse(database or urls.from_environment()))
+            return cls(urls.parse(urls.from_environment() if database is None else database))
         alchemy = sys.modules.get("sqlalchemy")
         if alchemy is None:
             raise _not_a_database(database)
         if isinstance(database, alchemy.URL):
-            return cls(urls.parse(database.render_as_string(hide_password=False)))
+            return cls(urls.of_parts(database))
+        from diwa_schema.database import engines
+
         if isinstance(database, alchemy.Engine):
-            return cls(_engine_url(database), engine=database)
+            return cls(engines.of_engine(database), engine=database)
         if isinstance(database, alchemy.Connection):
             _refuse_open_transaction(database)
-            return cls(_engine_url(database.engine), engine=database.engine, connection=database)
+            engine = database.engine
+            return cls(engines.of_engine(engine, database), engine=engine, connection=database)
+        if hasattr(database, "sync_connection"):
+            raise InvalidDatabase(
+                "An AsyncConnection cannot be used, because its statements cannot be waited for here.",
+                next_step="Pass its AsyncEngine.",
+            )
         if hasattr(database, "sync_engine"):
-            return cls.of(database.sync_engine.url)
+            return cls(engines.of_async_engine(database.sync_engine))
         raise _not_a_database(database)
 
     @property
@@ -80,13 +88,12 @@ class Target:
     @property
     def absent(self) -> bool:
         """Whether this is an SQLite file that does not exist yet."""
-        given = self.dialect != "sqlite" or self.in_memory or self.url.uri
-        return not given and not Path(self.url.driver).exists()
+        return self.url.file is not None and not self.url.uri and not os.path.lexists(self.url.file)
 
     @property
     def identity(self) -> tuple[str, str]:
         """What tells this database from others, for the guard's own-database tokens."""
-        return self.dialect, self.url.driver
+        return self.dialect, self.url.file or self.url.driver
 
     def in_schema(self, schema: str | None) -> Target:
         """Return this target with the schema that was said.
@@ -190,48 +197,67 @@ class Target:
             raw.isolation_level = None
         return Link(raw, self.dialect, self.shown, close)
 
+    def make_folder(self) -> None:
+        """Make the folder of an SQLite file where it is absent.
+
+        Raises:
+            InvalidDatabase: It cannot be made.
+        """
+        if self.url.file is None:
+            return
+        folder = Path(self.url.file).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidDatabase(
+                f"The folder of {self.shown} cannot be made: {error.strerror or error}.",
+                next_step="Name another path, or make the folder.",
+            ) from error
+
     def _open_sqlite(self, sqlite: Any, *, create: bool) -> Link:
-        path = self.url.driver
+        # The file itself rather than a link to it: what is locked is then what is opened.
+        path = self.url.driver if self.url.uri else self.url.file or ":memory:"
         if not create and self.absent:
             path = ":memory:"
-        if not self.in_memory and not self.url.uri and Path(path).is_dir():
+        # Path.is_dir() raises where a name is longer than the system takes.
+        if self.url.file is not None and os.path.isdir(self.url.file):  # noqa: PTH112
             raise InvalidDatabase(
-                f"'{path}' is a directory, and SQLite keeps a database in one file.",
+                f"'{self.url.file}' is a directory, and SQLite keeps a database in one file.",
                 next_step="Name a file in it.",
             )
-        raw = sqlite.connect(
-            path, isolation_level=None, timeout=5.0, uri=self.url.uri, check_same_thread=False
-        )
+        options = {"timeout": 5.0, **dict(self.url.parameters)}
+        raw = sqlite.connect(path, isolation_level=None, uri=self.url.uri, check_same_thread=False, **options)
         return Link(raw, "sqlite", self.shown)
 
     def _open_postgresql(self, psycopg: Any, purpose: str) -> Link:
-        try:
-            given = psycopg.conninfo.conninfo_to_dict(self.url.driver)
-        except psycopg.ProgrammingError:
-            # libpq's own words can quote a part of the password.
+        given = dict(self.url.parameters)
+        known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+        if unknown := sorted(set(given) - known):
             raise InvalidDatabase(
-                f"'{self.shown}' is not a URL that libpq understands.",
-                next_step="Write postgresql://USER:PASSWORD@HOST:PORT/NAME, special characters percent-encoded.",
-            ) from None
-        settings = {
-            "application_name": purpose,
-            "connect_timeout": 10,
+                f"libpq has no parameter '{unknown[0]}', which is asked for with {self.shown}.",
+                next_step="Leave it out, or name what it means in libpq's words, such as sslmode=require.",
+            )
+        settings: dict[str, Any] = {
+            # A service and libpq's own variable can say how long to wait; they would lose against an argument.
+            **({} if _libpq_waits(given) else {"connect_timeout": 10}),
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
-        } | {name: value for name, value in given.items() if name != "application_name"}
-        # What a run sends it sends a few times, and after each change of a table the driver would prepare it anew.
-        raw = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
+        }
+        settings |= given | {"application_name": purpose}
+        try:
+            # What a run sends it sends a few times, and after each change of a table the driver would prepare it anew.
+            raw = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
+        except psycopg.ProgrammingError as error:
+            raise InvalidDatabase(
+                f"libpq does not understand {self.shown}: {brief(error)}",
+                next_step="Correct the parameter, then run the command again.",
+            ) from None
         return Link(raw, "postgresql", self.shown)
 
 
-def _engine_url(engine: Engine) -> urls.DatabaseURL:
-    if engine.dialect.driver != _DRIVERS.get(engine.dialect.name):
-        raise InvalidDatabase(
-            f"An Engine of {engine.dialect.name}+{engine.dialect.driver} cannot be used.",
-            next_step="Pass an Engine of postgresql+psycopg or sqlite, or the URL itself.",
-        )
-    return urls.parse(engine.url.render_as_string(hide_password=False))
+def _libpq_waits(given: dict[str, Any]) -> bool:
+    return "service" in given or any(name in os.environ for name in ("PGCONNECT_TIMEOUT", "PGSERVICE"))
 
 
 def _refuse_open_transaction(connection: Connection) -> None:

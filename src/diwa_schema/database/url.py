@@ -1,4 +1,9 @@
-"""Database URLs: which database one means, in the form its driver takes, and how it is shown to people."""
+"""Database URLs: which database one means, in the form its driver takes, and how it is shown to people.
+
+A URL is read once, part by part, into the parameters that the driver is given. Everything else is written from these
+parameters: the one spelling that tells databases apart, and the one that people see, which has no place for a password.
+What could not be read is shown as its scheme alone, because nobody knows where a password is in it.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,22 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, unquote
 
 from diwa_schema.errors import InvalidDatabase, NoDatabase
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 Dialect = Literal["postgresql", "sqlite"]
 
 MIGRATION_VARIABLE = "DIWA_MIGRATION_DATABASE_URL"
 VARIABLE = "DATABASE_URL"
 
-# Options of Ecto's own URLs that libpq does not know; `ssl` is translated.
-_ECTO_OPTIONS = frozenset(
-    {"pool_size", "pool_count", "timeout", "queue_target", "queue_interval", "prepare", "socket_dir"}
-)
+_FORM = "Write postgresql://USER@HOST/NAME or sqlite:///PATH."
+_BLANKS = " \t\r\n"
+_SHORT = 4  # letters of a password below which it is looked for as a whole word only
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,47 +35,74 @@ class DatabaseURL:
 
     Args:
         dialect: The kind of database.
-        driver: What the driver is given: a libpq URI, or a file path (":memory:" for none).
-        shown: The URL with its password masked.
-        uri: Whether SQLite is to read the path as a ``file:`` URI.
+        driver: The database in one spelling: a libpq URI, or what SQLite opens (":memory:" for no file).
+        shown: The URL as people see it, without its password.
+        parameters: What the driver's connect function is given: libpq's keywords, or options of sqlite3.
+        file: The SQLite file, absolute, with links followed; None where there is none.
+        uri: Whether SQLite is to read `driver` as a ``file:`` URI.
     """
 
     dialect: Dialect
     driver: str
     shown: str
+    parameters: tuple[tuple[str, Any], ...] = ()
+    file: str | None = None
     uri: bool = False
 
     @property
     def in_memory(self) -> bool:
-        """Whether this is SQLite in memory, which nobody else can see."""
-        return self.dialect == "sqlite" and (self.driver in ("", ":memory:") or "mode=memory" in self.driver)
-
-
-def mask(text: str) -> str:
-    """Return a URL or connection string with every password replaced by ``***``."""
-    text = re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^\s&]*)", r"\1***", text)
-    return re.sub(r"(//[^:/@\s]*|^(?![\w+]+://)[^:/@\s]*):[^\s]*@", r"\1:***@", text)
+        """Whether this is SQLite without a file, which nobody else can see."""
+        return self.dialect == "sqlite" and self.file is None
 
 
 def parse(text: str) -> DatabaseURL:
     """Understand a database URL.
 
     Args:
-        text: ``postgresql://``, ``postgres://``, ``ecto://`` or ``postgresql+psycopg://`` for psycopg 3,
-            ``sqlite:///relative`` or ``sqlite:////absolute`` for SQLite.
+        text: ``postgresql://``, ``postgres://``, ``ecto://`` or ``postgresql+psycopg://`` as libpq reads it,
+            ``sqlite:///relative`` or ``sqlite:////absolute`` as SQLAlchemy reads it.
 
     Raises:
         InvalidDatabase: The text is not such a URL.
     """
-    scheme, separator, rest = text.partition("://")
-    family = scheme.split("+")[0].lower()
-    if separator and family in ("postgres", "postgresql", "ecto"):
-        return _postgresql(rest, mask(text))
-    if separator and family == "sqlite":
-        return _sqlite(rest, text)
+    scheme, separator, rest = text.lstrip(_BLANKS).partition("://")
+    family = _family(scheme) if separator else None
+    if family == "postgresql":
+        from diwa_schema.database import libpq
+
+        return libpq.read(scheme, rest.rstrip(_BLANKS))
+    if family == "sqlite":
+        from diwa_schema.database import sqlite_file
+
+        return sqlite_file.read(scheme, rest)
+    raise InvalidDatabase(f"'{shown_unread(text)}' is not a database URL.", next_step=_FORM)
+
+
+def of_parts(url: URL) -> DatabaseURL:
+    """Understand a URL object of SQLAlchemy by its parts, which are decoded already.
+
+    Raises:
+        InvalidDatabase: It does not name a database of PostgreSQL or SQLite.
+    """
+    query = [
+        (name, value)
+        for name, given in url.query.items()
+        for value in ((given,) if isinstance(given, str) else given)
+    ]
+    family = _family(url.drivername)
+    if family == "postgresql":
+        from diwa_schema.database import libpq
+
+        parts = url.translate_connect_args(username="user", database="dbname")
+        return libpq.understood(
+            url.drivername, {name: str(value) for name, value in parts.items() if value is not None}, query
+        )
+    if family == "sqlite" and not (url.host or url.username or url.password or url.port):
+        from diwa_schema.database import sqlite_file
+
+        return sqlite_file.understood(url.drivername, url.database or "", query)
     raise InvalidDatabase(
-        f"'{mask(text)}' is not a database URL.",
-        next_step="Write postgresql://USER@HOST/NAME or sqlite:///PATH.",
+        f"A URL of '{url.drivername}' does not name a database of this package.", next_step=_FORM
     )
 
 
@@ -91,55 +125,104 @@ def from_environment() -> str:
 
 
 def default_embedded_path() -> Path:
-    """Return the documented place of the embedded database: ``$XDG_DATA_HOME/diwa/diwa.db``."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "diwa" / "diwa.db"
+    """Return the documented place of the embedded database: ``$XDG_DATA_HOME/diwa/diwa.db``.
+
+    Raises:
+        InvalidDatabase: The user has no home directory.
+    """
+    base = os.environ.get("XDG_DATA_HOME", "")
+    # The XDG specification has a relative path ignored.
+    return absolute(Path(base if Path(base).is_absolute() else "~/.local/share") / "diwa" / "diwa.db")
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute form of a path that a person named, with ``~`` as the home directory.
+
+    Raises:
+        InvalidDatabase: There is no such home directory, or the path has no file name.
+    """
+    if not os.fspath(path):
+        raise InvalidDatabase("The path of the database is empty.", next_step="Name a file.")
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise InvalidDatabase(
+            f"'{path}' names no file: this user has no such home directory.", next_step="Name the whole path."
+        ) from error
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the URL of a SQLite file."""
-    return f"sqlite:///{path}"
+    """Return the URL of an SQLite file; a sign that has a meaning in URLs is percent-encoded."""
+    return f"sqlite:///{spelled(str(path), '%?#')}"
 
 
-def _postgresql(rest: str, shown: str) -> DatabaseURL:
-    parts = urlsplit(f"postgresql://{rest}")
-    if parts.netloc.count("@") > 1 or not _port_is_number(parts.netloc):
-        raise InvalidDatabase(
-            f"'{shown}' is not a PostgreSQL URL: its user, password, host and port cannot be told apart.",
-            next_step="Write special characters of the password percent-encoded, such as %40 for @ and %2F for /.",
-        )
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if options.pop("ssl", "").lower() == "true":
-        options.setdefault("sslmode", "require")
-    kept = {name: value for name, value in options.items() if name not in _ECTO_OPTIONS}
-    return DatabaseURL("postgresql", _libpq_uri(parts.netloc, parts.path, kept), shown)
-
-
-def _libpq_uri(netloc: str, path: str, options: dict[str, str]) -> str:
-    # libpq decodes %20 but not the + that urlencode writes for a blank.
-    query = urlencode(options).replace("+", "%20")
-    # Put together by hand: geturl() leaves the // out where no host is named, as with a socket.
-    return f"postgresql://{netloc}{path}{'?' if query else ''}{query}"
-
-
-def _port_is_number(netloc: str) -> bool:
-    hosts = netloc.rpartition("@")[2].split(",")
-    ports = (
-        re.sub(r"^\[.*\]", "", host).rpartition(":")[2]
-        for host in hosts
-        if ":" in re.sub(r"^\[.*\]", "", host)
+def spelled(text: str, reserved: str) -> str:
+    """Return a text as a part of a URL: reserved and unprintable signs are percent-encoded, all others stay."""
+    return "".join(
+        letter
+        if letter.isprintable() and letter not in reserved
+        else quote(letter, safe="", errors="surrogateescape")
+        for letter in text
     )
-    return all(port.isdigit() or port == "" for port in ports)
 
 
-def _sqlite(rest: str, text: str) -> DatabaseURL:
-    if rest and not rest.startswith("/"):
+def decoded(text: str, shown: str) -> str:
+    """Return a part of a PostgreSQL URL without its percent signs, as libpq reads it.
+
+    Raises:
+        InvalidDatabase: A percent sign stands alone, or what comes out is no text.
+    """
+    if re.search("%(?![0-9A-Fa-f]{2})", text):
         raise InvalidDatabase(
-            f"'{text}' names a host, and SQLite has none.",
-            next_step="Write sqlite:///relative/path or sqlite:////absolute/path.",
+            f"A percent sign in the URL '{shown}' is not followed by two hexadecimal digits.",
+            next_step="Write %25 for a percent sign.",
         )
-    path, _, query = rest[1:].partition("?")
-    if path.startswith("file:"):
-        kept = urlencode([item for item in parse_qsl(query) if item[0] != "uri"])
-        return DatabaseURL("sqlite", f"{path}?{kept}" if kept else path, text, uri=True)
-    return DatabaseURL("sqlite", unquote(path) or ":memory:", text)
+    try:
+        found = unquote(text, errors="strict")
+        found.encode()
+    except UnicodeError:
+        raise InvalidDatabase(
+            f"The URL '{shown}' is not UTF-8.",
+            next_step="Write its special characters in UTF-8, percent-encoded.",
+        ) from None
+    if "\0" in found:
+        raise InvalidDatabase(f"The URL '{shown}' holds a zero byte.", next_step=_FORM)
+    return found
+
+
+def shown_unread(text: str) -> str:
+    """Return what can be shown of a URL that was not understood: its scheme."""
+    scheme, separator, _ = text.lstrip(_BLANKS).partition("://")
+    return f"{scheme}://..." if separator and re.fullmatch(r"[A-Za-z][\w+.-]*", scheme, re.ASCII) else "..."
+
+
+_passwords: set[str] = set()
+
+
+def remember(password: str) -> None:
+    """Note a password that was given, so that `mask` finds it in what a driver or a server says."""
+    if password:
+        _passwords.add(password)
+
+
+def mask(text: str) -> str:
+    """Return what a driver or a server said without the passwords that this process was given.
+
+    It is for texts that others have written. A URL is shown by its `DatabaseURL.shown`, which holds no password.
+    """
+    for password in sorted({*_passwords, os.environ.get("PGPASSWORD", "")} - {""}, key=len, reverse=True):
+        for form in {password, quote(password, safe=""), password.replace("\\", "\\\\").replace("'", "\\'")}:
+            edge = r"\b" if len(form) < _SHORT else ""
+            text = re.sub(f"{edge}{re.escape(form)}{edge}", "***", text)
+    return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^\s&]*)", r"\1***", text)
+
+
+def _family(scheme: str) -> str | None:
+    family = scheme.split("+", maxsplit=1)[0].lower()
+    return (
+        "postgresql"
+        if family in ("postgres", "postgresql", "ecto")
+        else family
+        if family == "sqlite"
+        else None
+    )

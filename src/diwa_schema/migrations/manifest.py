@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from diwa_schema.errors import UnknownRevision
+from diwa_schema.errors import UnknownRevision, command
 
 DIRECTORY = Path(__file__).parent
 VERSIONS = DIRECTORY / "versions"
@@ -127,7 +128,7 @@ class Manifest:
             return self.head
         if name == BASE:
             return None
-        if name[:1] in "+-" and name[1:].isdigit():
+        if re.fullmatch(r"[+-]\d{1,9}", name, re.ASCII):
             return self._relative(name, current)
         found = [revision for revision in self.ids if name and revision.startswith(name)]
         if len(found) != 1:
@@ -135,7 +136,7 @@ class Manifest:
                 f"There is no revision '{name}' in the installed history"
                 if not found
                 else f"'{name}' is the beginning of {len(found)} revisions, from {found[0]} to {found[-1]}.",
-                next_step="Run `diwa-schema history` to see the revisions.",
+                next_step=f"To see the revisions, run: {command('history')}",
                 revision=name,
             )
         return found[0]
@@ -145,7 +146,7 @@ class Manifest:
         if not 0 <= position <= len(self.ids):
             raise UnknownRevision(
                 f"'{name}' from {current or BASE} leads out of the history.",
-                next_step="Run `diwa-schema history` to see the revisions.",
+                next_step=f"To see the revisions, run: {command('history')}",
                 revision=name,
             )
         return self.ids[position - 1] if position else None

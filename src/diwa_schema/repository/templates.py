@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib_metadata import version
+from diwa_schema import __version__
 
 HOOK_ID = "diwa-schema-repo-check"
 ENVIRONMENT = """\
@@ -118,7 +118,7 @@ jobs:
       - name: Install
         run: |
           python3 -m venv "$RUNNER_TEMP/diwa-schema"
-          "$RUNNER_TEMP/diwa-schema/bin/pip" install --quiet 'diwa-schema=={version("diwa-schema")}'
+          "$RUNNER_TEMP/diwa-schema/bin/pip" install --quiet 'diwa-schema=={__version__}'
       - name: Check
         run: |
           "$RUNNER_TEMP/diwa-schema/bin/python" -m diwa_schema repo-check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -112,8 +113,7 @@ class Pace:
         self._lock.prove()
         if self._link.dialect == "sqlite":
             return work(self._connection)
-        milliseconds = int(self._settings.build_timeout * 1000)
-        with self._session_timeouts(lock=0, statement=milliseconds):
+        with self._session_timeouts(lock=0, statement=self._settings.build_timeout * 1000):
             return work(self._connection)
 
     def look(self, work: Callable[[sa.Connection], T]) -> T:
@@ -190,7 +190,7 @@ class Pace:
         def shorten(*_: object) -> None:
             left = self._settings.max_stall - (time.monotonic() - began) * 1000
             if left < lock:
-                _set(self._link, {"lock_timeout": max(left, _SHORTEST_WAIT)}, local=True)
+                _set(self._link, {"lock_timeout": max(left, min(lock, _SHORTEST_WAIT))}, local=True)
 
         event.listen(self._connection, "before_cursor_execute", shorten)
         try:
@@ -303,8 +303,9 @@ def _set(link: Link, limits: dict[str, float], *, local: bool) -> None:
 
 
 def _calls(limits: dict[str, float], *, local: bool) -> list[str]:
+    # Rounded up: to the server 0 means "no bound at all", so it stands only where that is meant.
     return [
-        f"set_config('{name}', '{max(int(value), 0)}ms', {str(local).lower()})"
+        f"set_config('{name}', '{math.ceil(value)}ms', {str(local).lower()})"
         for name, value in limits.items()
     ]
 

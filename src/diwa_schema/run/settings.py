@@ -2,13 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
+
+from diwa_schema.errors import UsageError
+
+SECONDS, MILLISECONDS = "s", "ms"
+_PER_UNIT = {SECONDS: 1000, MILLISECONDS: 1}
+# The most milliseconds that PostgreSQL takes for a timeout.
+_LONGEST = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How long something may last, as `Settings`, the command line and its help know it.
+
+    Args:
+        name: The name of the setting.
+        unit: What its number counts: s or ms.
+        default: What holds where nothing is said.
+        zero: Whether 0 is allowed, and means "not at all".
+        help: What it bounds.
+    """
+
+    name: str
+    unit: str
+    default: float
+    zero: bool
+    help: str
+
+    def checked(self, value: object) -> float:
+        """Return a number as this bound takes it, rounded up to a whole millisecond.
+
+        PostgreSQL counts in whole milliseconds and takes 0 for "no bound at all", so that nothing may be rounded down.
+
+        Raises:
+            UsageError: It is no number, negative, without end, or 0 where something has to be waited for.
+        """
+        try:
+            number = float("nan" if isinstance(value, bool) else value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        per = _PER_UNIT[self.unit]
+        longest = _LONGEST / per
+        if not (0 < number <= longest or (self.zero and number == 0)):
+            least = "0" if self.zero else "more than 0"
+            raise UsageError(
+                f"{self.name} is {value!r:.40}, and has to be {least} and at most {longest:.0f} {self.unit}.",
+                next_step=f"Leave it out for {self.default:g} {self.unit}, or name another number.",
+            )
+        # What a computer's fractions leave behind is not a reason for one millisecond more.
+        return math.ceil(round(number * per, 6) or number) / per
+
+
+def _bound(default: float, unit: str, text: str, *, zero: bool = False) -> Any:
+    return field(default=default, metadata={"default": default, "unit": unit, "zero": zero, "help": text})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How patient and how careful a run is.
+    """How patient and how careful a run is. Each number is rounded up to a whole millisecond.
 
     Args:
         lock_wait: How long to wait for another runner, in seconds; 0 does not wait.
@@ -18,15 +72,28 @@ class Settings:
         build_timeout: The longest an index build or a validation may run, in seconds.
         allow_stall: Whether a revision may hold a strong lock for longer than `max_stall`.
         replay: Whether an empty database gets every revision instead of the snapshot.
+
+    Raises:
+        UsageError: A number is none that a run can work with.
     """
 
-    lock_wait: float = 60.0
-    max_stall: float = 100.0
-    lock_budget: float = 600.0
-    strong_timeout: float = 5.0
-    build_timeout: float = 1200.0
+    lock_wait: float = _bound(60.0, SECONDS, "wait for another run (0 = not at all)", zero=True)
+    max_stall: float = _bound(100.0, MILLISECONDS, "the longest the application may be made to wait")
+    lock_budget: float = _bound(600.0, SECONDS, "keep trying to get a table")
+    strong_timeout: float = _bound(5.0, SECONDS, "longest statement under a strong lock")
+    build_timeout: float = _bound(1200.0, SECONDS, "longest index build or validation")
     allow_stall: bool = False
     replay: bool = False
+
+    def __post_init__(self) -> None:
+        """Check and round what was given."""
+        for bound in bounds():
+            object.__setattr__(self, bound.name, bound.checked(getattr(self, bound.name)))
+
+
+def bounds() -> tuple[Bound, ...]:
+    """Return the bounds that `Settings` has, in their order."""
+    return tuple(Bound(name=one.name, **one.metadata) for one in fields(Settings) if "unit" in one.metadata)
 
 
 class Progress(Protocol):

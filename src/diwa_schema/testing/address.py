@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlencode
+from typing import Self
 
-from diwa_schema.database.url import mask
+from diwa_schema.database import libpq
+from diwa_schema.database.url import DatabaseURL, parse
 
 
 class Address(str):
-    """A PostgreSQL URL that does not show its password in a traceback."""
+    """A PostgreSQL URL that does not show its password in a traceback.
+
+    It is written from what was understood, so that a database or a search path that is put into it is the one that
+    holds, whatever parameter or service has named another.
+    """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         """Return the URL as it is shown to people."""
-        return repr(mask(str(self)))
+        return repr(parse(self).shown)
+
+    @classmethod
+    def of(cls, url: DatabaseURL) -> Self:
+        """Return the address of a database."""
+        return cls(url.driver)
 
     def database(self, name: str) -> Address:
         """Return the URL of another database on the same server."""
-        front, _, options = self.partition("?")
-        scheme, _, rest = front.partition("://")
-        return Address(f"{scheme}://{rest.partition('/')[0]}/{name}{'?' if options else ''}{options}")
+        return Address.of(libpq.changed(parse(self), dbname=name))
 
     def searching(self, *schemas: str) -> Address:
         """Return the URL of the same database, where unqualified names are looked for in these schemas."""
-        front, _, query = self.partition("?")
-        options = dict(parse_qsl(query))
-        path = f"-csearch_path={','.join(schemas)}"
-        options["options"] = f"{options['options']} {path}" if "options" in options else path
-        return Address(f"{front}?{urlencode(options).replace('+', '%20')}")
+        url = parse(self)
+        before = dict(url.parameters).get("options", "")
+        path = libpq.option("search_path", ",".join(schemas))
+        return Address.of(libpq.changed(url, options=f"{before} {path}".strip()))

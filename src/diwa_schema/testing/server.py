@@ -41,7 +41,7 @@ class Server:
     """
 
     def __init__(self, dsn: str, lease: Lease | None = None) -> None:
-        self.address = Address(urls.parse(dsn).driver)
+        self.address = Address.of(urls.parse(dsn))
         self.own = lease is not None
         self._lease = lease
         self._target = Target.of(self.address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diwa_schema.database.ledger import user
+from diwa_schema.database.ledger import os_user
 from diwa_schema.errors import SchemaEmpty, command
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
@@ -20,7 +20,7 @@ def protect(session: Session, reason: str | None) -> Report:
         return True
 
     def work(change: Change, _: bool) -> Written:
-        change.at_once(lambda: change.books.protect(user(), reason), after=change.state.revision)
+        change.at_once(lambda: change.books.protect(os_user(), reason), after=change.state.revision)
         return Written(change.state.revision, 1)
 
     return session.change(Verb("protect"), decide, work)
