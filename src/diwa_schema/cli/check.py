@@ -9,7 +9,7 @@ from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
 
 if TYPE_CHECKING:
-    from diwa_schema.drift.difference import Difference
+    from diwa_schema.drift.report import Difference
 
 
 def register(commands: Commands) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from diwa_schema.database.link import Link
-    from diwa_schema.drift.difference import Difference
+    from diwa_schema.drift.report import Difference
     from diwa_schema.run.session import Runner
 
 # The revisions that make tala_operations, for a database on which somebody marked them as done.
