@@ -138,7 +138,7 @@ DRIFTS = (
     ),
     Drift(
         "ALTER TABLE animals DROP CONSTRAINT animals_name_born_at_key, ADD CONSTRAINT animals_name_born_at_key UNIQUE (name, born_at)",
-        "unique constraint animals_name_born_at_key on animals is (name, born_at), should be (name, born_at) deferrable initially deferred",
+        "unique constraint animals_name_born_at_key on animals is UNIQUE (name, born_at), should be UNIQUE (name, born_at) DEFERRABLE INITIALLY DEFERRED",
         safe=False,
         offered="",
     ),
@@ -176,19 +176,19 @@ DRIFTS = (
     ),
     Drift(
         "ALTER TABLE animals DROP CONSTRAINT animals_weight_check, ADD CONSTRAINT animals_weight_check CHECK (weight > 0) NOT VALID",
-        "check animals_weight_check on animals is (weight > (0)::double precision) not validated, should be (weight > (0)::double precision)",
+        "check animals_weight_check on animals is CHECK ((weight > (0)::double precision)) NOT VALID, should be CHECK ((weight > (0)::double precision))",
         safe=False,
         offered="",
     ),
     Drift(
         "ALTER TABLE animals DROP CONSTRAINT animals_weight_check, ADD CONSTRAINT animals_weight_check CHECK (weight > 1)",
-        "check animals_weight_check on animals is (weight > (1)::double precision), should be (weight > (0)::double precision)",
+        "check animals_weight_check on animals is CHECK ((weight > (1)::double precision)), should be CHECK ((weight > (0)::double precision))",
         safe=False,
         offered="",
     ),
     Drift(
         "ALTER TABLE animals DROP CONSTRAINT animals_status_check, ADD CONSTRAINT animals_status_check CHECK (status IN ('pending', 'completed', 'lost'))",
-        "check animals_status_check on animals is ((status)::text = ANY (ARRAY['pending'::text, 'completed'::text, 'lost'::text])), should be ((status)::text = ANY (ARRAY['pending'::text, 'completed'::text]))",
+        "check animals_status_check on animals is CHECK (((status)::text = ANY (ARRAY['pending'::text, 'completed'::text, 'lost'::text]))), should be CHECK (((status)::text = ANY (ARRAY['pending'::text, 'completed'::text])))",
         safe=False,
         offered="",
     ),
@@ -299,7 +299,7 @@ DRIFTS = (
     ),
     Drift(
         "ALTER POLICY keepers_seen ON keepers USING (true)",
-        "policy keepers_seen on keepers is for SELECT to public using (true), should be for SELECT to public using ((name)::text <> 'hidden'::text)",
+        "policy keepers_seen on keepers is for select using (true), should be for select using (((name)::text <> 'hidden'::text))",
         safe=False,
         offered="",
     ),
@@ -367,8 +367,6 @@ DRIFTS_SQLITE = (
         rewritten("animals", "upper(name)", "lower(name)"),
         "column shout on animals is TEXT GENERATED ALWAYS AS (lower(name)) VIRTUAL,"
         " should be TEXT GENERATED ALWAYS AS (upper(name)) VIRTUAL",
-        safe=False,
-        offered="",
     ),
     Drift(
         rewritten(
@@ -395,8 +393,8 @@ DRIFTS_SQLITE = (
     ),
     Drift(
         rewritten("animals", "'completed')", "'completed', 'lost')"),
-        "check animals_status_check on animals is (status IN ('pending', 'completed', 'lost')),"
-        " should be (status IN ('pending', 'completed'))",
+        "check animals_status_check on animals is CHECK (status IN ('pending', 'completed', 'lost')),"
+        " should be CHECK (status IN ('pending', 'completed'))",
         safe=False,
         offered="",
     ),

@@ -52,6 +52,10 @@ def mend(link: Link, found: tuple[Difference, ...]) -> None:
             link.execute(statement)
 
 
+# What the schema has none of is compared, and nothing is offered to bring it back.
+NOT_WRITTEN = {"check", "exclusion constraint", "policy", "row security", "unique constraint"}
+
+
 def offered(difference: Difference) -> str:
     """Which statements are offered; a change of a type that may lose values has those that do beside those that fail."""
     return "statements" if difference.statement else "losing" if difference.losing else ""
@@ -101,9 +105,7 @@ def test_what_was_dropped_together_comes_back_together(live: Link, expected: Cat
         "table animals is missing",
     ]
     mend(live, found)
-    assert {one.kind for one in differences(live, expected)} <= {
-        "check", "exclusion constraint", "policy", "row security", "unique constraint",
-    }  # fmt: skip
+    assert {one.kind for one in differences(live, expected)} <= NOT_WRITTEN
 
 
 def test_a_view_in_the_place_of_a_table_is_set_aside(live: Link, expected: Catalog) -> None:
@@ -122,8 +124,8 @@ def test_a_view_in_the_place_of_a_table_is_set_aside(live: Link, expected: Catal
     assert not found[0].safe
     live.script("ALTER TABLE kept DROP CONSTRAINT keepers_pkey CASCADE, DROP CONSTRAINT keepers_email_key")
     live.script("DELETE FROM animals")
-    mend(live, differences(live, expected))
-    assert differences(live, expected) == ()
+    mend(live, tuple(one for one in differences(live, expected) if one.statement))
+    assert {one.kind for one in differences(live, expected)} <= NOT_WRITTEN
     assert live.value("SELECT count(*) FROM keepers_aside") == 2
 
 
@@ -145,7 +147,7 @@ def test_psql_runs_what_is_printed(
         psql = [str(wheel_programs() / "psql"), "-v", "ON_ERROR_STOP=1", "-q", "-f", str(script), url]
         subprocess.run(psql, check=True)
 
-        assert len(found) == 10
+        assert len(found) == 9
         assert differences(live, expected) == ()
 
 

@@ -115,10 +115,10 @@ def test_a_copy_leaves_alone_what_refers_to_the_table(path: Path, expected: Cata
 
 def test_several_drifts_of_a_table_are_mended_together(path: Path, expected: Catalog) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(rewritten("animals", "'completed')", "'completed', 'lost')"))
+        connection.executescript(rewritten("animals", "DEFAULT ('pending')", "DEFAULT 'completed'"))
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
-            "ALTER TABLE animals RENAME COLUMN tags TO labels; ALTER TABLE animals DROP COLUMN shout;"
+            "ALTER TABLE animals DROP COLUMN tags; ALTER TABLE animals DROP COLUMN shout;"
             "ALTER TABLE animals ADD COLUMN age INTEGER; CREATE UNIQUE INDEX aged ON animals (age);"
             "DROP INDEX animals_live_index; DROP TRIGGER animals_touch"
         )

@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from diwa_schema.database import ledger, version
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.revisions import ONE_AT_A_TIME
 from diwa_schema.migrations.revisions import load as load_module
 
 if TYPE_CHECKING:
@@ -43,17 +44,18 @@ def render(dialect: str, revision: str, direction: str) -> str:
     )
     if first is None:
         out.write(f"{version.create_statement(dialect)};\n\n{ledger.create_statement(dialect)};\n\n")
-    for step in steps:
-        _write(step, direction, dialect, context, out)
+    # While one thread prints, another may migrate: `op` is one for the whole process.
+    with ONE_AT_A_TIME, Operations.context(context):
+        for step in steps:
+            _write(step, direction, dialect, out)
     return out.getvalue()
 
 
-def _write(step: Revision, direction: str, dialect: str, context: MigrationContext, out: io.StringIO) -> None:
+def _write(step: Revision, direction: str, dialect: str, out: io.StringIO) -> None:
     module = load_module(step)
     out.write(f"-- {direction} {step.revision} {step.slug}\n\n")
     out.write("BEGIN;\n\n" if dialect == "postgresql" else "BEGIN IMMEDIATE;\n\n")
-    with Operations.context(context):
-        getattr(module, direction)()
+    getattr(module, direction)()
     up = direction == "upgrade"
     before, after = (step.down_revision, step.revision) if up else (step.revision, step.down_revision)
     floor = load().floor(after)
