@@ -167,15 +167,16 @@ def _copying(old: Table, new: Table) -> Iterator[str]:
     # Other tables go on referring to the name, whatever table has it.
     yield "PRAGMA legacy_alter_table = ON"
     yield "BEGIN IMMEDIATE"
-    if retyped:
-        # A column's type changes what is put into it: '007' becomes 7. This row gets in only where nothing is changed.
-        yield "CREATE TEMP TABLE diwa_schema_unchanged (changed INTEGER CHECK (changed = 0))"
-        counted = f"SELECT count(*) FROM {name} WHERE {' OR '.join(retyped)}"
-        yield f"INSERT OR ROLLBACK INTO diwa_schema_unchanged {counted}"
-        yield "DROP TABLE IF EXISTS temp.diwa_schema_unchanged"
     yield from (f"DROP INDEX IF EXISTS {quoted(index.name)}" for index in old.indexes)
     yield f"ALTER TABLE {name} RENAME TO {aside}"
     yield _create(new)
+    if retyped:
+        # A column's type changes what is put into it: '007' becomes 7. The row of this table gets in only where no
+        # value is changed. It comes after the renaming: a shell that goes on after the refusal finds nothing to copy.
+        yield "CREATE TEMP TABLE diwa_schema_unchanged (changed INTEGER CHECK (changed = 0))"
+        counted = f"SELECT count(*) FROM {aside} WHERE {' OR '.join(retyped)}"
+        yield f"INSERT OR ROLLBACK INTO diwa_schema_unchanged {counted}"
+        yield "DROP TABLE IF EXISTS temp.diwa_schema_unchanged"
     yield f"INSERT OR ROLLBACK INTO {name} ({shared}) SELECT {shared} FROM {aside}"
     yield f"DROP TABLE {aside}"
     yield from _belongings(new)
