@@ -11,9 +11,8 @@ import diwa_schema
 from diwa_schema import api, generate
 from diwa_schema.database import capabilities
 from diwa_schema.database.target import Target
-from diwa_schema.drift.check import at_head
-from diwa_schema.drift.compare import compare
-from diwa_schema.drift.read import read
+from diwa_schema.drift.check import compare
+from diwa_schema.drift.read import at_head, read
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models import Base
 from tests.fixtures_server import wheel_programs

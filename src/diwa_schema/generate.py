@@ -20,9 +20,8 @@ from diwa_schema.api import downgrade, migrate
 from diwa_schema.database.link import Link
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
-from diwa_schema.drift import check
-from diwa_schema.drift.document import dumps
-from diwa_schema.drift.model import Catalog
+from diwa_schema.drift.model import Catalog, dumps
+from diwa_schema.drift.read import path as catalog_path
 from diwa_schema.drift.read import read
 from diwa_schema.migrations import manifest
 from diwa_schema.run import snapshot
@@ -128,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found["postgresql"] = of_postgresql(args.postgresql, args.pg_dump)
     for dialect, (script, catalog) in found.items():
         stale |= _update(snapshot.path(dialect), script, check=args.check)
-        stale |= _update(check.path(dialect), catalog, check=args.check)
+        stale |= _update(catalog_path(dialect), catalog, check=args.check)
     return int(stale and args.check)
 
 

@@ -150,15 +150,6 @@ def added_constraints(_: Catalog, table: Table) -> Iterator[Change]:
         yield change(f"{alter} UNIQUE ({column})", ("extra", "unique constraint", "surplus"))
 
 
-def changed_checks(_: Catalog, table: Table) -> Iterator[Change]:
-    alter = f"ALTER TABLE {table.name}"
-    for check in table.checks:
-        yield change(f"{alter} DROP CONSTRAINT {check.name}", ("missing", "check", check.name))
-        again = f"{alter} DROP CONSTRAINT {check.name}, ADD CONSTRAINT {check.name} CHECK"
-        yield change(f"{again} ({check.expression} OR true)", ("changed", "check", check.name))
-        yield change(f"{again} ({check.expression}) NOT VALID", ("changed", "check", check.name))
-
-
 def changed_triggers(_: Catalog, table: Table) -> Iterator[Change]:
     for trigger in table.triggers:
         name = trigger.name
@@ -203,7 +194,6 @@ POSTGRESQL: tuple[Make, ...] = (
     changed_keys,
     dropped_primary_keys,
     added_constraints,
-    changed_checks,
     changed_triggers,
     changed_tables,
 )
@@ -226,9 +216,7 @@ def ids(table: Table) -> Iterator[str]:
 
 def ordinary(table: Table) -> Iterator[Column]:
     """Columns that are in no primary key and that no expression of the table names."""
-    spoken = " ".join(
-        [*(one.predicate or "" for one in table.indexes), *(one.expression for one in table.checks)]
-    )
+    spoken = " ".join(one.predicate or "" for one in table.indexes)
     spoken += " ".join(f"{one.moment} {one.action}" for one in table.triggers)
     spoken += " ".join(piece for one in table.indexes for piece in one.columns if "(" in piece)
     for column in table.columns:

@@ -16,7 +16,7 @@ import diwa_schema
 from diwa_schema.database.link import Link
 from diwa_schema.database.target import Target
 from diwa_schema.drift import check, shadow
-from diwa_schema.drift.read import read
+from diwa_schema.drift.read import at_head, read
 from diwa_schema.errors import DiwaSchemaError, PermissionMissing
 from diwa_schema.migrations.manifest import Revision, load
 from diwa_schema.migrations.revisions import load as load_module
@@ -63,7 +63,7 @@ def test_the_shipped_catalog_is_what_a_shadow_gives(database: str) -> None:
     diwa_schema.migrate(database)
     with Target.of(database).connect() as link:
         built = shadow.expected_at(link, load().head)
-        names = {table.name for table in check.at_head(link.dialect).tables}
+        names = {table.name for table in at_head(link.dialect).tables}
         live = read(link, tables=names)
     assert {table.name for table in built.tables} == names
     assert built.tables == live.tables

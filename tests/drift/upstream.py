@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from diwa_schema.database.url import Dialect
-from diwa_schema.drift.expression import default
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Key, Table, Trigger
+from diwa_schema.drift.scan import default
 
 Document = dict[str, Any]
 HEAD = 20260228010000

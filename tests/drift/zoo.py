@@ -2,9 +2,6 @@
 
 POSTGRESQL = """
 CREATE TABLE diwa_schema_version (version_num varchar(32) PRIMARY KEY, floor varchar(32));
-CREATE TYPE mood AS ENUM ('calm', 'busy', 'gone');
-CREATE DOMAIN percentage AS integer DEFAULT 0 CONSTRAINT percentage_range CHECK (VALUE BETWEEN 0 AND 100);
-CREATE SEQUENCE ticket INCREMENT 5 START 10;
 CREATE TABLE keepers (
   id uuid DEFAULT gen_random_uuid() NOT NULL,
   name varchar(255) NOT NULL,
@@ -13,12 +10,10 @@ CREATE TABLE keepers (
   CONSTRAINT keepers_email_key UNIQUE (email)
 );
 CREATE TABLE animals (
-  id bigint GENERATED ALWAYS AS IDENTITY,
+  id bigint,
   keeper_id uuid NOT NULL,
   name varchar(255) DEFAULT 'nobody' NOT NULL,
   nickname varchar(255) COLLATE "C",
-  mood mood DEFAULT 'calm',
-  fullness percentage,
   status varchar(255) DEFAULT 'pending',
   "position" integer,
   weight double precision,
@@ -50,11 +45,10 @@ CREATE VIEW busy_animals AS SELECT id, name FROM animals WHERE weight > 100;
 INSERT INTO keepers (id, name, email) VALUES
   ('00000000-0000-0000-0000-000000000001', 'Ada', 'ada@zoo.example'),
   ('00000000-0000-0000-0000-000000000002', 'Bo', NULL);
-INSERT INTO animals (keeper_id, name, nickname, mood, fullness, "position", weight, tags, born_at) VALUES
-  ('00000000-0000-0000-0000-000000000001', 'Tiger', 'T', 'busy', 50, 1, 120.5, '{big,striped}', '2024-01-01'),
-  ('00000000-0000-0000-0000-000000000002', 'Owl', 'O', 'calm', 20, 2, 1.5, NULL, '2024-01-02');
+INSERT INTO animals (id, keeper_id, name, nickname, "position", weight, tags, born_at) VALUES
+  (1, '00000000-0000-0000-0000-000000000001', 'Tiger', 'T', 1, 120.5, '{big,striped}', '2024-01-01'),
+  (2, '00000000-0000-0000-0000-000000000002', 'Owl', 'O', 2, 1.5, NULL, '2024-01-02');
 """
-VIEWS = ("busy_animals",)
 
 SQLITE = """
 CREATE TABLE diwa_schema_version (version_num varchar(32) PRIMARY KEY, floor varchar(32));
@@ -91,4 +85,3 @@ INSERT INTO keepers (id, name, email) VALUES ('k1', 'Ada', 'ada@zoo.example'), (
 INSERT INTO animals (id, keeper_id, partner_id, name, weight, tame) VALUES
   (1, 'k1', 2, 'Tiger', 120.5, false), (2, 'k2', 1, 'Owl', 1.5, true);
 """
-VIEWS_SQLITE = ("light_animals",)

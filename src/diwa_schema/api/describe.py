@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.target import Database
     from diwa_schema.doctor.finding import Finding
     from diwa_schema.doctor.status import Status
-    from diwa_schema.drift.difference import Difference
+    from diwa_schema.drift.report import Difference
     from diwa_schema.run.adopt.takeover import Adoption
     from diwa_schema.run.plan import Plan
 

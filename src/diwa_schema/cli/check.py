@@ -9,7 +9,7 @@ from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
 
 if TYPE_CHECKING:
-    from diwa_schema.drift.difference import Difference
+    from diwa_schema.drift.report import Difference
 
 
 def register(commands: Commands) -> None:
@@ -37,4 +37,13 @@ def _lines(one: Difference) -> list[str]:
         )
     elif one.mend.caution:
         lines.append(f"    {one.mend.caution}")
+    if one.losing:
+        lines.append(f"    this would lose {_counted(one.mend.lost)}, and is not what to run next:")
+        lines += [f"        {line}" for line in one.losing.splitlines()]
     return lines
+
+
+def _counted(lost: int | None) -> str:
+    if lost is None:
+        return "values, which could not be counted"
+    return f"{lost:,} value{'' if lost == 1 else 's'}"

@@ -1,37 +1,70 @@
-"""Comparing a live database with what is expected at its revision."""
+"""Comparing a live database with what is expected at its revision, and taking the differences away."""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from diwa_schema.database import version
-from diwa_schema.drift.compare import compare
-from diwa_schema.drift.document import loads
-from diwa_schema.drift.read import read
-from diwa_schema.migrations.manifest import DIRECTORY, load
+from diwa_schema.database.failures import is_driver_error
+from diwa_schema.drift.compare import Finding, findings, within_capabilities
+from diwa_schema.drift.read import at_head, read
+from diwa_schema.drift.report import Difference, Mend, difference
+from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from diwa_schema.database.link import Link
-    from diwa_schema.drift.difference import Difference
     from diwa_schema.drift.model import Catalog
 
 # What may take long and makes nobody wait meanwhile.
 _WAITS_ALONE = ("CONCURRENTLY", "VALIDATE CONSTRAINT")
 
+# A count reads a whole table, on a live database, for a number that a person reads. It sees all rows or fails.
+_COUNTING = (
+    "SELECT set_config('statement_timeout', '5s', true), set_config('lock_timeout', '50ms', true),"
+    " set_config('row_security', 'off', true)"
+)
 
-def path(dialect: str) -> Path:
-    """Return where the catalog of a dialect at head is."""
-    return DIRECTORY / f"catalog_{dialect}.json"
+
+class Mender(Protocol):
+    """Writes the mends of one comparison."""
+
+    def mend(self, finding: Finding) -> Mend:
+        """Return what mends a finding."""
+
+    def rank(self, finding: Finding) -> tuple[int, ...]:
+        """Return where its mend stands: first what is in the way, last what would be lost."""
 
 
-@cache
-def at_head(dialect: str) -> Catalog:
-    """Return the catalog expected at head, which ships with the package."""
-    return loads(path(dialect).read_text(encoding="utf-8"))
+class Pace(Protocol):
+    """Runs work on a live database: short what takes a strong lock, long what waits without one."""
+
+    def short(self, work: Callable[[Any], object]) -> object:
+        """Run work in one short transaction, again when a table is in use."""
+
+    def long(self, work: Callable[[Any], object]) -> object:
+        """Run work outside a transaction."""
+
+
+def check(link: Link) -> tuple[Difference, ...]:
+    """Return where a database differs from what is expected at its revision; nothing is written.
+
+    Raises:
+        DatabaseRefused: The database is not at a revision of the installed history.
+        PermissionMissing: It is below head and the role may not create the shadow.
+    """
+    state = version.read(link)
+    version.refuse_unknown(state, load(), link.shown)
+    return compare_at(link, state.revision)
+
+
+def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
+    """Return where a database differs from what is expected at a revision, wherever it stands."""
+    wanted = expected(link, revision)
+    return tuple(_counted(link, one) for one in compare(read(link, like=wanted), wanted))
 
 
 def expected(link: Link, revision: str | None) -> Catalog:
@@ -47,34 +80,26 @@ def expected(link: Link, revision: str | None) -> Catalog:
     return expected_at(link, revision)
 
 
-def check(link: Link) -> tuple[Difference, ...]:
-    """Return where a database differs from what is expected at its revision; nothing is written.
+def compare(live: Catalog, expected: Catalog) -> tuple[Difference, ...]:
+    """Return what differs, in the order in which it can be mended.
 
-    Raises:
-        DatabaseRefused: The database is not at a revision of the installed history.
-        PermissionMissing: It is below head and the role may not create the shadow.
+    Tables, views, functions, types and sequences that are not expected are none of our business. On a table
+    of ours everything that is not expected is drift, but a plain index, which is a note.
+
+    Args:
+        live: What was read.
+        expected: What it should be.
+
+    Returns:
+        The differences; empty where there are none.
     """
-    from diwa_schema.database.version import refuse_unknown
-
-    state = version.read(link)
-    refuse_unknown(state, load(), link.shown)
-    return compare_at(link, state.revision)
-
-
-def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
-    """Return where a database differs from what is expected at a revision, wherever it stands."""
-    wanted = expected(link, revision)
-    return compare(read(link, like=wanted), wanted)
-
-
-class Pace(Protocol):
-    """Runs work on a live database: short what takes a strong lock, long what waits without one."""
-
-    def short(self, work: Callable[[Any], object]) -> object:
-        """Run work in one short transaction, again when a table is in use."""
-
-    def long(self, work: Callable[[Any], object]) -> object:
-        """Run work outside a transaction."""
+    wanted = within_capabilities(expected, live)
+    found = findings(live, wanted)
+    if not found:
+        return ()
+    mender = _mender(live, wanted, found)
+    found.sort(key=lambda one: (*mender.rank(one), one.table, one.name))
+    return tuple(difference(one, mender.mend(one)) for one in found)
 
 
 def mend(link: Link, differences: Iterable[Difference], pace: Pace) -> list[Difference]:
@@ -94,6 +119,37 @@ def mend(link: Link, differences: Iterable[Difference], pace: Pace) -> list[Diff
         for statement in statements:
             _run(link, statement, pace)
     return safe
+
+
+def _mender(live: Catalog, wanted: Catalog, found: Sequence[Finding]) -> Mender:
+    if live.dialect == "sqlite":
+        from diwa_schema.drift.sqlite import mend as mend_sqlite
+
+        return mend_sqlite.Mender(live, wanted, found)
+    from diwa_schema.drift.postgresql import mend as mend_postgresql
+
+    return mend_postgresql.Mender(live, wanted)
+
+
+def _counted(link: Link, one: Difference) -> Difference:
+    """Return a difference with the number of values that its losing statements would lose, where it can be told."""
+    if not one.mend.counting:
+        return one
+    link.execute("BEGIN")
+    try:
+        if link.dialect == "postgresql":
+            link.row(_COUNTING)
+        lost = int(link.value(one.mend.counting))
+    except Exception as error:
+        # A value that the other type does not take, a right that is missing, a table that is too large or in use.
+        if not is_driver_error(error):
+            raise
+        return one
+    finally:
+        link.abandon()
+    # Where nothing is lost, the statement that would refuse to lose anything is all that is needed.
+    losing = one.mend.losing if lost or not one.mend.statements else ()
+    return replace(one, mend=replace(one.mend, lost=lost, losing=losing))
 
 
 def _run(link: Link, statement: str, pace: Pace) -> None:

@@ -1,68 +1,242 @@
-"""Comparing a live schema with the one expected."""
+"""Where two catalogs differ: the bare facts, without words and without remedies.
+
+What counts as the same although it is written differently stands here too:
+
+* `uuid_generate_v4()` and `gen_random_uuid()`, in whatever schema, both yield a random uuid.
+* An embedding column is `vector(1536)` where the database has pgvector and has been converted, else `bytea`.
+* SQLite knows `true` and `false` as other spellings of 1 and 0.
+* On SQLite the name of a constraint does nothing.
+* An optional index may be there or not, in whatever form; only a broken one is a finding.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
-from diwa_schema.drift import words
-from diwa_schema.drift.difference import Difference, Mend, Severity
-from diwa_schema.drift.findings import Finding, findings
-from diwa_schema.drift.model import Catalog
-from diwa_schema.drift.sameness import within_capabilities
+from diwa_schema.drift.model import Catalog, Column, ForeignKey, Key, Other, Table
+from diwa_schema.drift.optional import is_optional
+
+Problem = Literal["missing", "extra", "changed", "renamed"]
+
+COLLECTIONS = {
+    "columns": "column",
+    "foreign_keys": "foreign key",
+    "others": "other",
+    "indexes": "index",
+    "triggers": "trigger",
+}
+TRAITS = {
+    "persistence": "persistence",
+    "row_security": "row security",
+    "replica_identity": "replica identity",
+    "owner": "owner",
+    "options": "options",
+}
+
+_EMBEDDINGS = frozenset({("memories", "embedding"), ("embedding_cache", "embedding")})
+_EMBEDDING_TYPES = frozenset({"vector(1536)", "bytea"})
+_RANDOM_ID = re.compile(r'(?:(?:\w+|"(?:[^"]|"")+")\.)?(?:uuid_generate_v4|gen_random_uuid)\(\)')
+_TRUTHS = {"true": "1", "false": "0"}
 
 
-class Mender(Protocol):
-    """Writes the mends of one comparison."""
-
-    def mend(self, finding: Finding) -> Mend:
-        """Return what mends a finding."""
-
-    def rank(self, finding: Finding) -> tuple[int, ...]:
-        """Return where its mend stands: first what is in the way, last what would be lost."""
-
-
-def compare(live: Catalog, expected: Catalog) -> tuple[Difference, ...]:
-    """Return what differs, in the order in which it can be mended.
-
-    Tables, views, functions, types and sequences that are not expected are none of our business. On a table
-    of ours everything that is not expected is drift, but a plain index, which is a note.
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One object that is not as it should be.
 
     Args:
-        live: What was read.
-        expected: What it should be.
-
-    Returns:
-        The differences; empty where there are none.
+        kind: The kind of object, or the trait of a table.
+        problem: What is wrong with it.
+        table: The table it belongs to.
+        found: The object as it is; None where it is missing.
+        expected: The object as it should be; None where there should be none.
+        fields: The fields in which the two differ.
     """
-    wanted = within_capabilities(expected, live)
-    found = findings(live, wanted)
-    mender = _mender(live, wanted, found)
-    found.sort(key=lambda one: (*mender.rank(one), one.table or "", one.name))
-    return tuple(
-        Difference(
-            kind=one.kind,
-            object=one.name,
-            table=one.table,
-            problem=one.problem,
-            text=words.line(one),
-            severity=_severity(one),
-            mend=mender.mend(one),
+
+    kind: str
+    problem: Problem
+    table: str
+    found: Any = None
+    expected: Any = None
+    fields: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name that the object should have, or has."""
+        return str((self.expected or self.found).name)
+
+
+def findings(live: Catalog, expected: Catalog) -> list[Finding]:
+    """Return what differs, each object once. Tables that are not expected are none of our business.
+
+    One thing about them is: a foreign key that followed a table of ours when that was renamed and set aside.
+    """
+    followed, column_names = _followed(live, expected)
+    found = [
+        Finding("foreign key", "changed", one.table, one.key, fields=("references",))
+        for one in live.followers
+    ]
+    for table in expected.tables:
+        here = live.table(table.name)
+        if here == table:
+            continue
+        one = followed.table(table.name)
+        if one is None or here is None:
+            found.append(Finding("table", "missing", table.name, expected=table))
+        elif one.kind != table.kind:
+            found.append(Finding("table", "changed", table.name, one, table, ("kind",)))
+        else:
+            for old, new in column_names.get(table.name, {}).items():
+                found.append(Finding("column", "renamed", table.name, here.column(old), table.column(new)))
+            found += _within(one, table, live.dialect)
+    return found
+
+
+def within_capabilities(expected: Catalog, live: Catalog) -> Catalog:
+    """Return what is expected of a database that may not have pgvector."""
+    if live.dialect != "postgresql" or live.origin.vector:
+        return expected
+
+    def without_vector(table: Table) -> Table:
+        columns = (
+            replace(one, type="bytea") if (table.name, one.name) in _EMBEDDINGS else one
+            for one in table.columns
         )
-        for one in found
+        return replace(table, columns=tuple(columns))
+
+    return replace(expected, tables=tuple(map(without_vector, expected.tables)))
+
+
+def _within(found: Table, expected: Table, dialect: str) -> Iterator[Finding]:
+    for collection, kind in COLLECTIONS.items():
+        yield from _paired(
+            kind, found.name, getattr(found, collection), getattr(expected, collection), dialect
+        )
+    here, there = ((table.primary_key,) if table.primary_key else () for table in (found, expected))
+    yield from _paired("primary key", found.name, here, there, dialect)
+    for trait, kind in TRAITS.items():
+        if getattr(found, trait) != getattr(expected, trait):
+            yield Finding(kind, "changed", found.name, found, expected, (trait,))
+
+
+def _paired(
+    kind: str, table: str, here: Iterable[Any], there: Iterable[Any], dialect: str
+) -> Iterator[Finding]:
+    if here == there:
+        return
+    for problem, found, expected, differing in _problems(kind, table, here, there, dialect):
+        one = found or expected
+        if not (kind == "index" and is_optional(table, one.name) and one.valid):
+            # What has no collection of its own says itself what it is.
+            said = one.kind if isinstance(one, Other) else kind
+            yield Finding(said, problem, table, found, expected, differing)
+
+
+def _problems(
+    kind: str, table: str, here: Iterable[Any], there: Iterable[Any], dialect: str
+) -> Iterator[tuple[Problem, Any, Any, tuple[str, ...]]]:
+    found, expected = {one.name: one for one in here}, {one.name: one for one in there}
+    for name in sorted(found.keys() & expected.keys()):
+        if differing := _differing(found[name], expected[name], table, dialect):
+            yield "changed", found[name], expected[name], differing
+    missing = [one for name, one in expected.items() if name not in found]
+    extra = [one for name, one in found.items() if name not in expected]
+    # Renamed columns have been found before: what stands on them is compared under the right names.
+    for one, other in _matches(missing, extra, table, dialect) if kind != "column" else ():
+        missing.remove(one)
+        extra.remove(other)
+        if dialect == "postgresql" or not isinstance(one, Key | ForeignKey | Other):
+            yield "renamed", other, one, ()
+    yield from (("missing", None, one, ()) for one in missing)
+    yield from (("extra", one, None, ()) for one in extra)
+
+
+def _matches(missing: list[Any], extra: list[Any], table: str, dialect: str) -> list[tuple[Any, Any]]:
+    """Return pairs that differ in their name only, each object in one pair."""
+    pairs, left = [], list(extra)
+    for one in missing:
+        other = next((other for other in left if not _differing(other, one, table, dialect)), None)
+        if other is not None:
+            left.remove(other)
+            pairs.append((one, other))
+    return pairs
+
+
+def _differing(found: Any, expected: Any, table: str, dialect: str) -> tuple[str, ...]:
+    """Return the names of the fields in which two objects of one kind differ, apart from their names."""
+    if found == expected:
+        return ()
+    return tuple(
+        spec.name
+        for spec in fields(expected)
+        if spec.name != "name" and spec.compare and not _same(spec.name, found, expected, table, dialect)
     )
 
 
-def _mender(live: Catalog, expected: Catalog, found: Sequence[Finding]) -> Mender:
-    if live.dialect == "sqlite":
-        from diwa_schema.drift.sqlite import mend as mend_sqlite
+def _same(field: str, found: Any, expected: Any, table: str, dialect: str) -> bool:
+    one, other = getattr(found, field), getattr(expected, field)
+    if one == other:
+        return True
+    if field == "default":
+        return _default(one, dialect) == _default(other, dialect)
+    if field == "type" and isinstance(expected, Column):
+        return (table, expected.name) in _EMBEDDINGS and {one, other} <= _EMBEDDING_TYPES
+    return False
 
-        return mend_sqlite.Mender(live, expected, found)
-    from diwa_schema.drift.postgresql import mend as mend_postgresql
 
-    return mend_postgresql.Mender(live, expected)
+def _default(expression: str | None, dialect: str) -> str | None:
+    if expression is None:
+        return None
+    if dialect == "sqlite":
+        return _TRUTHS.get(expression.lower(), expression)
+    return "gen_random_uuid()" if _RANDOM_ID.fullmatch(expression) else expression
 
 
-def _severity(finding: Finding) -> Severity:
-    plain = finding.kind == "index" and not (finding.expected or finding.found).unique
-    return "note" if plain and finding.problem == "extra" else "drift"
+def _followed(live: Catalog, expected: Catalog) -> tuple[Catalog, dict[str, dict[str, str]]]:
+    """Return the live catalog as it would be with renamed columns under their right names, and these names."""
+    names: dict[str, dict[str, str]] = {}
+    for table in expected.tables:
+        found = live.table(table.name)
+        if found not in (None, table) and (pairs := _column_pairs(found, table, live.dialect)):
+            names[table.name] = pairs
+    if not names:
+        return live, names
+    return replace(live, tables=tuple(_with_names(table, names) for table in live.tables)), names
+
+
+def _column_pairs(found: Table, expected: Table, dialect: str) -> dict[str, str]:
+    missing = [column for column in expected.columns if found.column(column.name) is None]
+    extra = [column for column in found.columns if expected.column(column.name) is None]
+    alike = [
+        (one, other) for one in missing for other in extra if not _differing(other, one, found.name, dialect)
+    ]
+    # With several candidates nobody can say which column became which.
+    ones, others = Counter(one.name for one, _ in alike), Counter(other.name for _, other in alike)
+    return {other.name: one.name for one, other in alike if ones[one.name] == others[other.name] == 1}
+
+
+def _with_names(table: Table, names: dict[str, dict[str, str]]) -> Table:
+    own = names.get(table.name, {})
+
+    def renamed(pieces: Iterable[str], columns: dict[str, str]) -> tuple[str, ...]:
+        heads = (piece.partition(" ") for piece in pieces)
+        return tuple(columns.get(word, word) + blank + rest for word, blank, rest in heads)
+
+    key = table.primary_key
+    return replace(
+        table,
+        columns=tuple(replace(one, name=own.get(one.name, one.name)) for one in table.columns),
+        primary_key=key and replace(key, columns=renamed(key.columns, own)),
+        foreign_keys=tuple(
+            replace(
+                one,
+                columns=renamed(one.columns, own),
+                ref_columns=renamed(one.ref_columns, names.get(one.references, {})),
+            )
+            for one in table.foreign_keys
+        ),
+        indexes=tuple(replace(one, columns=renamed(one.columns, own)) for one in table.indexes),
+    )

@@ -1,16 +1,18 @@
-"""The catalog: what one reading of a live schema yields, as values that can be compared.
+"""The catalog: what one reading of a live schema yields, as values that can be compared, and its JSON form.
 
 The order of columns is no part of it. A field that is marked `of` holds values of that class.
+
+Tables, columns, keys, indexes and triggers are told apart field by field, because the schema has them. What it has
+none of (checks, policies, rules and the like) is an `Other`: a kind, a name and the database's own words for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, dataclass_transform
+import json
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, cast, dataclass_transform
 
 from diwa_schema.database.url import Dialect
-
-Problem = Literal["missing", "extra", "changed", "renamed"]
 
 T = TypeVar("T")
 
@@ -37,9 +39,7 @@ class Column:
         type: Its type with length or precision, as the database writes it.
         nullable: Whether NULL gets in. A NOT NULL that was never validated counts as nullable.
         default: The default as an expression.
-        identity: "always" or "by default" where the column is an identity.
-        generated: The expression of a generated column.
-        virtual: Whether a generated column is computed when read.
+        generated: What makes it a generated or identity column, as ``GENERATED ALWAYS AS IDENTITY``.
         collation: Its collation where that is not the one of its type.
         position: Where it stands in the table; not compared.
     """
@@ -48,21 +48,18 @@ class Column:
     type: str
     nullable: bool = True
     default: str | None = None
-    identity: str | None = None
     generated: str | None = None
-    virtual: bool = False
     collation: str | None = None
     position: int = field(default=0, compare=False)
 
 
 @_record
 class Key:
-    """A primary key or a unique constraint; columns may carry ``WITHOUT OVERLAPS``."""
+    """A primary key; columns may carry ``WITHOUT OVERLAPS``."""
 
     name: str
     columns: tuple[str, ...]
     include: tuple[str, ...] = ()
-    nulls_distinct: bool = True
     deferrable: str | None = None
 
 
@@ -80,7 +77,7 @@ class ForeignKey:
         match: ``SIMPLE`` or ``FULL``.
         deferrable: ``DEFERRABLE`` with ``INITIALLY DEFERRED`` or without; None where it is not.
         validated: Whether the rows that were there before have been looked at.
-        enforced: Whether the database looks at it at all.
+        enforced: Whether the database looks at it at all; not so where somebody disabled its triggers.
     """
 
     name: str
@@ -93,25 +90,6 @@ class ForeignKey:
     deferrable: str | None = None
     validated: bool = True
     enforced: bool = True
-
-
-@_record
-class Check:
-    """A CHECK constraint."""
-
-    name: str
-    expression: str
-    inherited: bool = True
-    validated: bool = True
-    enforced: bool = True
-
-
-@_record
-class Exclusion:
-    """An exclusion constraint, with everything that follows its name."""
-
-    name: str
-    definition: str
 
 
 @_record
@@ -162,15 +140,18 @@ class Trigger:
 
 
 @_record
-class Policy:
-    """A policy of row security."""
+class Other:
+    """Something on a table of a kind that the schema has none of.
+
+    Args:
+        name: Its name.
+        kind: The kind, in words: ``check``, ``policy``, ``rule``.
+        definition: What the database says of it.
+    """
 
     name: str
-    command: str = "ALL"
-    permissive: bool = True
-    roles: tuple[str, ...] = ("public",)
-    using: str | None = None
-    check: str | None = None
+    kind: str
+    definition: str = ""
 
 
 @_record
@@ -181,13 +162,10 @@ class Table:
         name: Its name.
         columns: By name, like every other collection here.
         primary_key: The primary key.
-        uniques: Unique constraints.
         foreign_keys: Foreign keys.
-        checks: CHECK constraints; NOT NULL belongs to the column.
-        exclusions: Exclusion constraints.
         indexes: Indexes beside those of constraints.
         triggers: Triggers.
-        policies: Policies of row security.
+        others: Whatever else is on it: constraints, policies, rules, tables that inherit from it.
         kind: ``table``, or what stands there under the name of one: ``view``, ``partitioned table``.
         persistence: ``permanent``, ``unlogged`` or ``temporary``.
         row_security: ``off``, ``on`` or ``forced``.
@@ -199,13 +177,10 @@ class Table:
     name: str
     columns: tuple[Column, ...] = _many(Column)
     primary_key: Key | None = field(default=None, metadata={"of": Key})
-    uniques: tuple[Key, ...] = _many(Key)
     foreign_keys: tuple[ForeignKey, ...] = _many(ForeignKey)
-    checks: tuple[Check, ...] = _many(Check)
-    exclusions: tuple[Exclusion, ...] = _many(Exclusion)
     indexes: tuple[Index, ...] = _many(Index)
     triggers: tuple[Trigger, ...] = _many(Trigger)
-    policies: tuple[Policy, ...] = _many(Policy)
+    others: tuple[Other, ...] = _many(Other)
     kind: str = "table"
     persistence: str = "permanent"
     row_security: str = "off"
@@ -219,54 +194,16 @@ class Table:
 
 
 @_record
-class Sequence:
-    """A sequence and the column that owns it, as ``table.column``."""
+class Follower:
+    """A foreign key of somebody else's table to a table that was set aside, which it followed when that was renamed.
 
-    name: str
-    type: str = "bigint"
-    start: int = 1
-    increment: int = 1
-    minimum: int = 1
-    maximum: int = 9223372036854775807
-    cache: int = 1
-    cycle: bool = False
-    owned_by: str | None = None
+    Args:
+        table: The table that has the key, with its schema where that is another one.
+        key: The foreign key.
+    """
 
-
-@_record
-class Enum:
-    """An enum type with its values in order."""
-
-    name: str
-    values: tuple[str, ...]
-
-
-@_record
-class Domain:
-    """A domain over another type."""
-
-    name: str
-    type: str
-    nullable: bool = True
-    default: str | None = None
-    collation: str | None = None
-    checks: tuple[Check, ...] = _many(Check)
-
-
-@_record
-class Function:
-    """A trigger's function; the name carries the argument types."""
-
-    name: str
-    definition: str
-
-
-@_record
-class View:
-    """A view."""
-
-    name: str
-    definition: str
+    table: str
+    key: ForeignKey
 
 
 @_record
@@ -277,13 +214,11 @@ class Origin:
         schema: The schema.
         owner: The owner of the version table; None without one.
         vector: Whether pgvector is installed.
-        server: The server's version, as 180001.
     """
 
     schema: str = "public"
     owner: str | None = None
     vector: bool = False
-    server: int = 0
 
 
 @_record
@@ -292,19 +227,63 @@ class Catalog:
 
     dialect: Dialect
     tables: tuple[Table, ...] = _many(Table)
-    sequences: tuple[Sequence, ...] = _many(Sequence)
-    enums: tuple[Enum, ...] = _many(Enum)
-    domains: tuple[Domain, ...] = _many(Domain)
-    functions: tuple[Function, ...] = _many(Function)
-    views: tuple[View, ...] = _many(View)
+    followers: tuple[Follower, ...] = _many(Follower)
     origin: Origin = field(default=Origin(), compare=False)
 
     def table(self, name: str) -> Table | None:
         """Return the table of that name."""
         return next((table for table in self.tables if table.name == name), None)
 
-    def __str__(self) -> str:
-        """Return the text form for people."""
-        from diwa_schema.drift.text import described
 
-        return described(self)
+def dumps(catalog: Catalog) -> str:
+    """Return the JSON text of a catalog without where it was read, one object of the schema a line.
+
+    What equals a field's default is left out: the text stays short and stable.
+    """
+    document = cast("dict[str, Any]", _plain(catalog))
+    document.pop("origin", None)
+    lines = [f'{{"dialect": {json.dumps(document.pop("dialect"))}']
+    for name, items in document.items():
+        listing = ",\n".join(_entry(item) for item in items)
+        lines.append(f'"{name}": [\n{listing}\n]')
+    return ",\n".join(lines) + "}\n"
+
+
+def loads(text: str) -> Catalog:
+    """Return the catalog of a JSON text."""
+    return _value(Catalog, json.loads(text))
+
+
+def _entry(item: dict[str, Any]) -> str:
+    parts = []
+    for name, value in item.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            inner = ",\n".join(f"    {json.dumps(one, ensure_ascii=False)}" for one in value)
+            parts.append(f'\n  "{name}": [\n{inner}]')
+        else:
+            parts.append(f'"{name}": {json.dumps(value, ensure_ascii=False)}')
+    return " {" + ", ".join(parts).replace(", \n", ",\n") + "}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if not is_dataclass(value):
+        return value
+    return {
+        spec.name: _plain(held)
+        for spec in fields(value)
+        if (held := getattr(value, spec.name)) != spec.default or spec.default is MISSING
+    }
+
+
+def _value(kind: type[T], document: dict[str, Any]) -> T:
+    specs = {spec.name: spec for spec in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: _field(specs[name], held) for name, held in document.items()})
+
+
+def _field(spec: Field[Any], held: Any) -> Any:
+    kind = spec.metadata.get("of")
+    if isinstance(held, list):
+        return tuple(_value(kind, item) if kind else item for item in held)
+    return _value(kind, held) if kind else held

@@ -1,45 +1,18 @@
-"""Reading the catalog of a live schema."""
+"""The catalog of a live schema, and the one expected at head, which ships with the package."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
-from diwa_schema.database.link import Link
-from diwa_schema.drift.model import Catalog
+from diwa_schema.drift.model import Catalog, loads
+from diwa_schema.migrations.manifest import DIRECTORY
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be read.
-
-    Args:
-        tables: The tables; None for all.
-        views: The views; none by default.
-        functions: The functions; None for all.
-        kinds: What else, by the names of queries.
-    """
-
-    tables: Collection[str] | None = None
-    views: Collection[str] = ()
-    functions: Collection[str] | None = None
-    kinds: Collection[str] = ("functions", "sequences", "types", "views")
-
-    @classmethod
-    def like(cls, other: Catalog) -> Wanted:
-        """Return what is to be read to be compared with a catalog: nothing that it has nothing of."""
-        found = {
-            "views": other.views,
-            "functions": other.functions,
-            "sequences": other.sequences,
-            "types": other.enums + other.domains,
-        }
-        return cls(
-            [table.name for table in other.tables],
-            [view.name for view in other.views],
-            [function.name.partition("(")[0] for function in other.functions],
-            [kind for kind, objects in found.items() if objects],
-        )
+    from diwa_schema.database.link import Link
 
 
 def read(
@@ -47,7 +20,6 @@ def read(
     schema: str | None = None,
     *,
     tables: Collection[str] | None = None,
-    views: Collection[str] = (),
     like: Catalog | None = None,
 ) -> Catalog:
     """Read what a schema looks like. Nothing is written, no table is locked beyond reading the catalog.
@@ -58,17 +30,28 @@ def read(
         link: A connection to the database.
         schema: The schema to read; by default the one in which unqualified names are created. SQLite has one.
         tables: The tables to read; by default all. Other relations of these names are read as well.
-        views: The views to read; by default none.
-        like: Read what is named in this catalog, to be compared with it, instead of what the other two say.
+        like: Read the tables that are named in this catalog, to be compared with it.
 
     Returns:
         The catalog; without tables where the schema does not exist.
     """
-    wanted = Wanted(tables, views) if like is None else Wanted.like(like)
+    if like is not None:
+        tables = [table.name for table in like.tables]
     if link.dialect == "sqlite":
         from diwa_schema.drift.sqlite import read as read_sqlite
 
-        return read_sqlite.read(link, wanted)
+        return read_sqlite.read(link, tables)
     from diwa_schema.drift.postgresql import read as read_postgresql
 
-    return read_postgresql.read(link, schema, wanted)
+    return read_postgresql.read(link, schema, tables)
+
+
+def path(dialect: str) -> Path:
+    """Return where the catalog of a dialect at head is."""
+    return DIRECTORY / f"catalog_{dialect}.json"
+
+
+@cache
+def at_head(dialect: str) -> Catalog:
+    """Return the catalog expected at head."""
+    return loads(path(dialect).read_text(encoding="utf-8"))

@@ -1,8 +1,15 @@
-"""Taking SQL text apart: at its commas, at its brackets, at its names."""
+"""SQL text taken apart at its commas, brackets and names, and expressions brought to one way of writing.
+
+PostgreSQL stores ``status IN ('a', 'b')`` over a varchar with the cast around the whole list, and after
+`pg_dump | psql` with a cast around every member: the two mean the same and must read the same.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from diwa_schema.names import quoted
 
 _PIECES = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `[^`]*` | \[(?:'(?:[^']|'')*'|[^\]'])*\]
@@ -12,6 +19,7 @@ _PIECES = re.compile(
 # Most texts are plain lists; taking these apart by their commas is ten times as fast.
 _MARKS = frozenset("'\"`[(-/")
 _PLAIN_BRACKET = re.compile(r"[^'\"`\[()/-]*\(([^'\"`\[()/-]*)\)")
+_NAME = re.compile(r"([A-Za-z_]\w*)( .*)?")
 _QUOTED_WORD = re.compile(r'"([a-z_][a-z0-9_]*)"(?= |$)')
 
 
@@ -81,3 +89,37 @@ def unquoted(name: str) -> str:
     if name[:1] == "[" and name[-1:] == "]":
         return name[1:-1]
     return name
+
+
+def listed(pieces: Iterable[str]) -> str:
+    """Return columns or expressions as a list in brackets, names quoted: the opposite of `names`."""
+    found = ((piece, _NAME.fullmatch(piece)) for piece in pieces)
+    return f"({', '.join(quoted(one[1]) + (one[2] or '') if one else piece for piece, one in found)})"
+
+
+_STRING = r"'(?:[^']|'')*'"
+_TEXTUAL = r"(?:character varying|varchar|text)"
+_TWICE_CAST = re.compile(rf"\(({_STRING})::{_TEXTUAL}\)::text")
+_LIST_CAST = re.compile(rf"\(ARRAY\[((?:{_STRING}::{_TEXTUAL}(?:, )?)+)\]\)::text\[\]")
+_MEMBER = re.compile(rf"({_STRING})::{_TEXTUAL}")
+_NULL = re.compile(r"NULL(?:::.*)?", re.IGNORECASE)
+
+
+def canonical(expression: str | None) -> str | None:
+    """Return a predicate or check in the form that survives being dumped and loaded."""
+    if expression is None:
+        return None
+
+    def members_cast(found: re.Match[str]) -> str:
+        members = _MEMBER.sub(r"\1::text", found[1])
+        return f"ARRAY[{members}]"
+
+    return unwrapped(_TWICE_CAST.sub(r"\1::text", _LIST_CAST.sub(members_cast, unwrapped(expression))))
+
+
+def default(expression: str | None) -> str | None:
+    """Return a default; ``DEFAULT NULL`` is none."""
+    if expression is None:
+        return None
+    text = unwrapped(expression)
+    return None if _NULL.fullmatch(text) else text

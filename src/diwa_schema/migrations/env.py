@@ -1,7 +1,8 @@
 """What a plain `alembic` command runs.
 
 Whatever changes the schema is handed to the runner, so that guard, lock and ledger are the same on every way in.
-`current`, `check`, `history`, `revision` and ``--sql`` are free.
+`current`, `check`, `history`, `revision` and ``--sql`` are free: they write nothing, not even the version table that
+Alembic would make on an empty database. It would be one without a floor, which nobody could use afterwards.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.target import Target
 from diwa_schema.database.version import VERSION
 from diwa_schema.errors import DiwaSchemaError, UsageError
+from diwa_schema.migrations.revisions import ONE_AT_A_TIME
 
 # The inner functions of alembic.command that only look; any other is taken to change something.
 _LOOKING = frozenset({"display_version", "retrieve_migrations", "_display_current_history", "show_current"})
@@ -52,9 +54,15 @@ def _look() -> None:
     from diwa_schema.models import Base
     from diwa_schema.models.shapes import tables_for
 
-    with Target.of(_database()).work() as link, connection_over(link) as connection:
+    target = Target.of(_database())
+    with (
+        ONE_AT_A_TIME,
+        target.connect(create=False) if target.absent else target.work() as link,
+        connection_over(link) as connection,
+    ):
         context.configure(
             connection=connection,
+            dont_mutate=True,
             target_metadata=tables_for(Base.metadata, connection),
             version_table=VERSION,
             compare_type=True,
@@ -69,6 +77,11 @@ def _look() -> None:
 def _print_sql() -> None:
     from diwa_schema.run.script import render
 
+    if _command() not in ("upgrade", "downgrade"):
+        raise UsageError(
+            f"SQL is printed of an upgrade or a downgrade, not of this Alembic command ('{_command()}').",
+            next_step="Run: diwa-schema upgrade --sql",
+        )
     url = context.config.get_main_option("sqlalchemy.url") or "postgresql://"
     wanted = context._proxy.context_opts  # noqa: SLF001 - as above
     start, end = wanted.get("starting_rev"), wanted["destination_rev"]

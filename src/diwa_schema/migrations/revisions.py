@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Alembic's `op` is one global of the process: without the lock, a thread would run its statements on the connection
 # that another one has bound.
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
 
 # Alembic's option for it; the runner itself moves the row of that table.
 VERSION_TABLE = "diwa_schema_version"
@@ -42,7 +42,7 @@ def operations(connection: sa.Connection, options: dict[str, Any]) -> Iterator[M
 @contextmanager
 def bound(context: MigrationContext) -> Iterator[None]:
     """Bind Alembic's `op` to a context, as `operations` does."""
-    with _ONE_AT_A_TIME, Operations.context(context):
+    with ONE_AT_A_TIME, Operations.context(context):
         yield
 
 

@@ -46,17 +46,17 @@ def render(dialect: str, revision: str, direction: str) -> str:
     if first is None:
         for statement in create_statements(dialect, VERSION, LEDGER).values():
             out.write(f"{statement};\n\n")
-    for step in steps:
-        _write(step, direction, dialect, context, out)
+    with bound(context):
+        for step in steps:
+            _write(step, direction, dialect, out)
     return out.getvalue()
 
 
-def _write(step: Revision, direction: str, dialect: str, context: MigrationContext, out: io.StringIO) -> None:
+def _write(step: Revision, direction: str, dialect: str, out: io.StringIO) -> None:
     module = load_module(step)
     out.write(f"-- {direction} {step.revision} {step.slug}\n\n")
     out.write("BEGIN;\n\n" if dialect == "postgresql" else "BEGIN IMMEDIATE;\n\n")
-    with bound(context):
-        getattr(module, direction)()
+    getattr(module, direction)()
     up = direction == "upgrade"
     before, after = (step.down_revision, step.revision) if up else (step.revision, step.down_revision)
     out.write(f"{advance_statement(VERSION, before, after)};\n\n")

@@ -1,33 +1,65 @@
-"""What makes a PostgreSQL schema what it should be: for every kind of finding, statements."""
+"""What makes a PostgreSQL schema what it should be: for every kind of finding, statements.
+
+None of them loses a value. A change of a type is written so that it fails, and changes nothing, where a value would not
+be the same afterwards; what drops values stands apart, with a query that counts them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 
-from diwa_schema.drift.difference import Mend
-from diwa_schema.drift.findings import Finding
-from diwa_schema.drift.model import Catalog, ForeignKey, Index
-from diwa_schema.drift.postgresql import mend_columns, mend_types
+from diwa_schema.drift.compare import Finding
+from diwa_schema.drift.model import Catalog, Column, Index, Key
 from diwa_schema.drift.postgresql import write as ddl
 from diwa_schema.drift.postgresql.write import Writer
-from diwa_schema.names import quoted
+from diwa_schema.drift.report import Mend
+from diwa_schema.migrations.manifest import KEPT
+from diwa_schema.names import cut, literal, quoted
 
 _SOMEBODYS = "Somebody put it there: find out what for before it goes."
 _USED = "Queries may rely on it."
-_LOCKED = "The table can be read but not written while it is built."
 _NO_DUPLICATES = "It fails where rows are alike; an INVALID index is then left to be dropped."
 _PROTECTION = "Rows that were hidden can be seen afterwards."
-_GRANTS = "Rights granted on the view go with it."
-_GAP = "Between the two statements the policy does not hold."
 _ASIDE = "What stands there is renamed and keeps its rows; the table is created empty."
 _BY_HAND = "No statement turns one into the other: create a table beside it, copy the rows, swap the names."
+_UNKNOWN = "No statement is known for this kind of object: find out who changed it."
+_NOT_OURS = (
+    "The table belongs to somebody else: let them decide. Where a row refers to one that is not in the new table, the"
+    " second statement fails and only new rows are looked at."
+)
+_REWRITE = "The table is rewritten while nobody can read or write it."
+_STAYS = "It fails, and changes nothing, where a value would not stay the same."
+_UNFILLED = "It fails while the table has rows: add the column without NOT NULL, fill it, then demand it."
+_FILLED_FIRST = "It fails, and changes nothing, where the column holds NULL: fill these rows first."
+_LOST = "Dropping it would lose its values: find out first what it is for."
 
 # What has to be there before other things can be mended comes first.
 _ORDER = (
-    "enum", "domain", "sequence", "function", "table", "column", "options", "persistence", "primary key",
-    "unique constraint", "index", "check", "exclusion constraint", "foreign key", "trigger", "policy",
-    "row security", "replica identity", "owner", "view",
+    "table", "column", "options", "persistence", "primary key", "index", "foreign key", "trigger", "row security",
+    "replica identity", "owner",
 )  # fmt: skip
+_DROP = {
+    "check": "ALTER TABLE {table} DROP CONSTRAINT {name}",
+    "exclusion constraint": "ALTER TABLE {table} DROP CONSTRAINT {name}",
+    "foreign key": "ALTER TABLE {table} DROP CONSTRAINT {name}",
+    "policy": "DROP POLICY {name} ON {table}",
+    "primary key": "ALTER TABLE {table} DROP CONSTRAINT {name}",
+    "rule": "DROP RULE {name} ON {table}",
+    "trigger": "DROP TRIGGER {name} ON {table}",
+    "unique constraint": "ALTER TABLE {table} DROP CONSTRAINT {name}",
+}
+
+_STABLE = frozenset({"now()", "CURRENT_TIMESTAMP", "CURRENT_DATE", "LOCALTIMESTAMP"})
+_CALL = re.compile(r"\b\w+\(")
+_NO_CALL = re.compile(r"'(?:[^']|'')*'|::[a-z ]+\(\d+\)")
+_LENGTH = re.compile(r"character varying\((\d+)\)(\[\])?")
+_PRECISION = re.compile(r"timestamp(?:\((\d)\))? (with(?:out)? time zone)")
+_TEXTUAL = re.compile(r"text|character(?: varying)?(?:\(\d+\))?")
+_NUMERIC = re.compile(r"smallint|integer|bigint|numeric(?:\(.*\))?|real|double precision")
+# Their input takes any text, so that no expression for them can be made to fail.
+_TAKE_ANY_TEXT = frozenset({"bytea", "tsvector"})
 
 
 class Mender:
@@ -45,36 +77,31 @@ class Mender:
 
     def mend(self, finding: Finding) -> Mend:
         """Return what mends a finding."""
-        general = {"extra": self._drop, "renamed": self._rename}
         by_kind: dict[str, Callable[[Finding], Mend]] = {
             "table": self._table,
             "column": self._column,
-            "primary key": self._key,
-            "unique constraint": self._key,
-            "foreign key": self._constraint,
-            "check": self._constraint,
-            "exclusion constraint": self._exclusion,
+            "primary key": self._primary_key,
+            "foreign key": self._foreign_key,
             "index": self._index,
             "trigger": self._trigger,
-            "policy": self._policy,
-            "function": self._function,
-            "view": self._view,
             "row security": self._row_security,
-            "replica identity": lambda one: Mend((self._write.replica_identity(one.expected),)),
+            "replica identity": self._replica_identity,
             "persistence": self._persistence,
             "owner": self._owner,
-            "options": lambda _: Mend(),
         }
-        if finding.kind in ("enum", "domain", "sequence"):
-            return mend_types.mend(finding, self._live, self._write)
-        return general.get(finding.problem, by_kind[finding.kind])(finding)
+        if finding.problem == "extra":
+            return self._drop(finding)
+        if finding.problem == "renamed":
+            return self._rename(finding)
+        write = by_kind.get(finding.kind)
+        return write(finding) if write else Mend(safe=False, caution=_UNKNOWN)
 
     def rank(self, finding: Finding) -> tuple[int, ...]:
         """Return where its mend stands: first what is in the way, last what would be lost."""
         in_the_way = finding.problem == "renamed" or (finding.problem == "extra" and finding.kind != "column")
         phase = 0 if in_the_way else 2 if finding.problem == "extra" else 1
-        depth = self._depth(finding.name, ()) if finding.kind == "table" else 0
-        return phase, _ORDER.index(finding.kind), depth
+        order = _ORDER.index(finding.kind) if finding.kind in _ORDER else len(_ORDER)
+        return phase, order, self._depth(finding.name, ()) if finding.kind == "table" else 0
 
     def _depth(self, name: str, above: tuple[str, ...]) -> int:
         """Return how many tables have to be there one after the other before this one can refer to them."""
@@ -84,33 +111,38 @@ class Mender:
         return max((1 + self._depth(key.references, (*above, name)) for key in table.foreign_keys), default=0)
 
     def _drop(self, finding: Finding) -> Mend:
-        name, table = quoted(finding.found.name), finding.table or ""
+        name, table = quoted(finding.found.name), self._write.name(finding.table)
         if finding.kind == "index":
-            statement = f"DROP INDEX CONCURRENTLY IF EXISTS {self._write.name(finding.found.name)}"
             valid = finding.found.valid
+            statement = f"DROP INDEX CONCURRENTLY IF EXISTS {self._write.name(finding.found.name)}"
             return Mend((statement,), safe=not valid, caution=_USED if valid else "")
         if finding.kind == "column":
             return Mend(
-                (self._write.alter(table, f"DROP COLUMN {name}"),), safe=False, caution=mend_columns.LOST
+                safe=False,
+                caution=_LOST,
+                losing=(f"ALTER TABLE {table} DROP COLUMN {name}",),
+                counting=f"SELECT count({name}) FROM {table}",
             )
-        if finding.kind in ("trigger", "policy"):
-            statement = f"DROP {finding.kind.upper()} IF EXISTS {name} ON {self._write.name(table)}"
-            return Mend((statement,), safe=False, caution=_SOMEBODYS)
-        statement = self._write.alter(table, f"DROP CONSTRAINT IF EXISTS {name}")
-        return Mend((statement,), safe=False, caution=_SOMEBODYS)
+        if finding.kind not in _DROP:
+            return Mend(safe=False, caution=_SOMEBODYS)
+        return Mend((_DROP[finding.kind].format(name=name, table=table),), safe=False, caution=_SOMEBODYS)
 
     def _rename(self, finding: Finding) -> Mend:
-        old, new = quoted(finding.found.name), quoted(finding.expected.name)
+        old, new, table = (
+            quoted(finding.found.name),
+            quoted(finding.expected.name),
+            self._write.name(finding.table),
+        )
         if finding.kind == "index":
             return Mend((f"ALTER INDEX {self._write.name(finding.found.name)} RENAME TO {new}",))
-        on = f"ON {self._write.name(finding.table or '')}"
-        if finding.kind in ("trigger", "policy"):
-            return Mend((f"ALTER {finding.kind.upper()} {old} {on} RENAME TO {new}",))
+        if finding.kind == "trigger":
+            return Mend((f"ALTER TRIGGER {old} ON {table} RENAME TO {new}",))
         if finding.kind == "column":
             caution = f"If {finding.found.name} is a column of its own, add {finding.expected.name} instead."
-            statement = self._write.alter(finding.table or "", f"RENAME COLUMN {old} TO {new}")
-            return Mend((statement,), safe=False, caution=caution)
-        return Mend((self._write.alter(finding.table or "", f"RENAME CONSTRAINT {old} TO {new}"),))
+            return Mend((f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}",), safe=False, caution=caution)
+        if finding.kind in ("primary key", "foreign key"):
+            return Mend((f"ALTER TABLE {table} RENAME CONSTRAINT {old} TO {new}",))
+        return Mend(safe=False, caution=_UNKNOWN)
 
     def _table(self, finding: Finding) -> Mend:
         create = tuple(self._write.table(finding.expected))
@@ -120,60 +152,55 @@ class Mender:
         if kind == "partitioned table":
             return Mend(safe=False, caution=_BY_HAND)
         name = self._write.name(finding.name)
-        aside = f"ALTER {kind.upper()} {name} RENAME TO {quoted(_short(finding.name, '_aside'))}"
+        aside = f"ALTER {kind.upper()} {name} RENAME TO {quoted(cut(finding.name, suffix='_aside'))}"
         return Mend((aside, *create), safe=False, caution=_ASIDE)
 
-    def _column(self, finding: Finding) -> Mend:
-        table = self._expected.table(finding.table or "")
-        if finding.problem == "missing" or table is None:
-            return mend_columns.missing(self._write, finding.table or "", finding.expected)
-        return mend_columns.changed(self._write, self._live, table, finding.found, finding.expected)
-
-    def _key(self, finding: Finding) -> Mend:
-        table, one = finding.table or "", finding.expected
-        word = "PRIMARY KEY" if finding.kind == "primary key" else "UNIQUE"
+    def _primary_key(self, finding: Finding) -> Mend:
+        one: Key = finding.expected
         name = quoted(one.name)
         drop = [f"DROP CONSTRAINT {name}"] if finding.problem == "changed" else []
-        if any(" " in column for column in one.columns):
-            actions = [*drop, f"ADD CONSTRAINT {name} {ddl.key(one, word)}"]
-            return Mend((self._write.alter(table, *actions),), safe=False, caution=_LOCKED)
         # The index is built beside the traffic and only then becomes the constraint, under its name.
-        built = _short(one.name, "_new") if drop else one.name
-        index = Index(built, one.columns, unique=True, include=one.include, nulls_distinct=one.nulls_distinct)
-        using = f"ADD CONSTRAINT {name} {word} USING INDEX {quoted(built)}"
-        actions = [*drop, f"{using} {one.deferrable}" if one.deferrable else using]
-        return Mend(
-            (self._write.index(table, index), self._write.alter(table, *actions)), caution=_NO_DUPLICATES
+        built = Index(
+            cut(one.name, suffix="_new") if drop else one.name, one.columns, unique=True, include=one.include
         )
+        using = f"ADD CONSTRAINT {name} PRIMARY KEY USING INDEX {quoted(built.name)} {one.deferrable or ''}".strip()
+        statements = (self._write.index(finding.table, built), self._write.alter(finding.table, *drop, using))
+        return Mend(statements, caution=_NO_DUPLICATES)
 
-    def _constraint(self, finding: Finding) -> Mend:
-        table, one = finding.table or "", finding.expected
-        name = quoted(one.name)
-        validate = self._write.alter(table, f"VALIDATE CONSTRAINT {name}")
+    def _foreign_key(self, finding: Finding) -> Mend:
+        if finding.expected is None:
+            return self._follower(finding)
+        one, name = finding.expected, quoted(finding.expected.name)
+        validate = self._write.alter(finding.table, f"VALIDATE CONSTRAINT {name}")
         if finding.fields == ("validated",) and one.validated:
             return Mend((validate,), caution="It fails, and changes nothing, where a row breaks the rule.")
-        definition = self._write.foreign_key(one) if isinstance(one, ForeignKey) else ddl.check(one)
         drop = [f"DROP CONSTRAINT {name}"] if finding.problem == "changed" else []
-        add = self._write.alter(table, *drop, f"ADD CONSTRAINT {name} {definition} NOT VALID")
-        return Mend((add, validate) if one.validated else (add,))
+        add = f"ADD CONSTRAINT {name} {self._write.foreign_key(one)} NOT VALID"
+        added = self._write.alter(finding.table, *drop, add)
+        return Mend((added, validate) if one.validated else (added,))
 
-    def _exclusion(self, finding: Finding) -> Mend:
-        name = quoted(finding.expected.name)
-        drop = [f"DROP CONSTRAINT {name}"] if finding.problem == "changed" else []
-        add = f"ADD CONSTRAINT {name} {finding.expected.definition}"
-        return Mend((self._write.alter(finding.table or "", *drop, add),), safe=False, caution=_LOCKED)
+    def _follower(self, finding: Finding) -> Mend:
+        name = quoted(finding.found.name)
+        key = replace(finding.found, references=finding.found.references.removeprefix(KEPT))
+        add = f"ADD CONSTRAINT {name} {self._write.foreign_key(key)} NOT VALID"
+        alter = f"ALTER TABLE {finding.table}"
+        statements = (f"{alter} DROP CONSTRAINT {name}, {add}", f"{alter} VALIDATE CONSTRAINT {name}")
+        return Mend(statements, safe=False, caution=_NOT_OURS)
 
     def _index(self, finding: Finding) -> Mend:
-        table, one = finding.table or "", finding.expected
+        table, one = finding.table, finding.expected
         caution = _NO_DUPLICATES if one.unique else ""
         if finding.problem == "missing":
-            drop = [f"DROP CONSTRAINT IF EXISTS {quoted(one.name)}"]
-            taken = self._constraint_named(table, one.name)
-            free = [self._write.alter(table, *drop)] if taken else []
+            live = self._live.table(table)
+            # A unique constraint may have the name, and is then among what nobody expects.
+            taken = live is not None and any(other.name == one.name for other in live.others)
+            free = (
+                [self._write.alter(table, f"DROP CONSTRAINT IF EXISTS {quoted(one.name)}")] if taken else []
+            )
             return Mend((*free, self._write.index(table, one)), caution=caution)
         if finding.fields == ("valid",):
             return Mend((f"REINDEX INDEX CONCURRENTLY {self._write.name(one.name)}",), caution=caution)
-        built = _short(one.name, "_new")
+        built = cut(one.name, suffix="_new")
         return Mend(
             (
                 self._write.index(table, one, name=built),
@@ -183,12 +210,8 @@ class Mender:
             caution=caution,
         )
 
-    def _constraint_named(self, table: str, name: str) -> bool:
-        live = self._live.table(table)
-        return live is not None and any(one.name == name for one in live.uniques)
-
     def _trigger(self, finding: Finding) -> Mend:
-        table, one = finding.table or "", finding.expected
+        table, one = finding.table, finding.expected
         if finding.fields == ("enabled",):
             return Mend((self._write.enabling(table, one),))
         changed = finding.problem == "changed"
@@ -197,42 +220,135 @@ class Mender:
             drop = [f"DROP TRIGGER {quoted(one.name)} ON {self._write.name(table)}"]
         return Mend((*drop, *self._write.trigger(table, one, replace=changed and not drop)))
 
-    def _policy(self, finding: Finding) -> Mend:
-        table, one = finding.table or "", finding.expected
-        create = self._write.policy(table, one)
-        if finding.problem == "missing":
-            return Mend((create,))
-        drop = f"DROP POLICY {quoted(one.name)} ON {self._write.name(table)}"
-        return Mend((drop, create), safe=False, caution=_GAP)
-
-    def _function(self, finding: Finding) -> Mend:
-        return Mend((self._write.function(finding.expected),))
-
-    def _view(self, finding: Finding) -> Mend:
-        create = self._write.view(finding.expected)
-        if finding.problem == "missing":
-            return Mend((create,))
-        drop = f"DROP VIEW {self._write.name(finding.name)}"
-        return Mend((drop, create), safe=False, caution=_GRANTS)
-
     def _row_security(self, finding: Finding) -> Mend:
-        weaker = _STRENGTH.index(finding.expected.row_security) < _STRENGTH.index(finding.found.row_security)
-        statement = self._write.row_security(finding.expected)
-        return Mend((statement,), safe=not weaker, caution=_PROTECTION if weaker else "")
+        enable = "DISABLE" if finding.expected.row_security == "off" else "ENABLE"
+        force = "FORCE" if finding.expected.row_security == "forced" else "NO FORCE"
+        actions = [f"{word} ROW LEVEL SECURITY" for word in (enable, force)]
+        return Mend((self._write.alter(finding.table, *actions),), safe=False, caution=_PROTECTION)
+
+    def _replica_identity(self, finding: Finding) -> Mend:
+        words, index, name = finding.expected.replica_identity.partition("USING INDEX ")
+        action = f"REPLICA IDENTITY {index}{quoted(name)}" if index else f"REPLICA IDENTITY {words}"
+        return Mend((self._write.alter(finding.table, action),))
 
     def _persistence(self, finding: Finding) -> Mend:
         word = "UNLOGGED" if finding.expected.persistence == "unlogged" else "LOGGED"
-        statement = self._write.alter(finding.name, f"SET {word}")
-        return Mend((statement,), safe=False, caution=mend_columns.REWRITE)
+        return Mend((self._write.alter(finding.name, f"SET {word}"),), safe=False, caution=_REWRITE)
 
     def _owner(self, finding: Finding) -> Mend:
         owner = finding.expected.owner or self._live.origin.owner
         return Mend((self._write.alter(finding.name, f"OWNER TO {quoted(str(owner))}"),))
 
+    def _column(self, finding: Finding) -> Mend:
+        table, found, expected = finding.table, finding.found, finding.expected
+        name = quoted(expected.name)
+        if finding.problem == "missing":
+            return self._add_column(table, expected)
+        if found.generated != expected.generated:
+            return Mend(safe=False, caution=_UNKNOWN)
+        if (found.type, found.collation) != (expected.type, expected.collation):
+            mend = self._retype(table, found, expected)
+        elif found.default != expected.default:
+            mend = Mend((self._write.alter(table, _default(expected)),))
+        else:
+            mend = Mend()
+        statements = [*mend.statements]
+        if found.nullable and not expected.nullable and (statements or not mend.losing):
+            statements += self._fill(table, expected)
+        if expected.nullable and not found.nullable:
+            statements.append(self._write.alter(table, f"ALTER COLUMN {name} DROP NOT NULL"))
+        caution = mend.caution or (_FILLED_FIRST if found.nullable and not expected.nullable else "")
+        return Mend(tuple(statements), mend.safe, caution, mend.losing, mend.counting)
 
-_STRENGTH = ("off", "on", "forced")
+    def _add_column(self, table: str, one: Column) -> Mend:
+        add = self._write.alter(table, f"ADD COLUMN {ddl.column(one)}")
+        if one.generated is not None:
+            return Mend((add,), safe=False, caution=_REWRITE)
+        calls = (
+            one.default is not None
+            and one.default not in _STABLE
+            and _CALL.search(_NO_CALL.sub("", one.default))
+        )
+        if calls and one.nullable:
+            # With the column the default would be computed for every row that is there.
+            bare = self._write.alter(table, f"ADD COLUMN {quoted(one.name)} {one.type}")
+            return Mend((bare, self._write.alter(table, _default(one))))
+        if calls:
+            return Mend((add,), safe=False, caution=_REWRITE)
+        if not one.nullable and one.default is None:
+            return Mend((add,), safe=False, caution=_UNFILLED)
+        return Mend((add,))
+
+    def _fill(self, table: str, one: Column) -> list[str]:
+        """Return steps to NOT NULL of which none holds a strong lock while it looks at the rows."""
+        rule, name = quoted(cut(one.name, suffix="_is_filled")), quoted(one.name)
+        actions = (
+            f"ADD CONSTRAINT {rule} CHECK ({name} IS NOT NULL) NOT VALID",
+            f"VALIDATE CONSTRAINT {rule}",
+            f"ALTER COLUMN {name} SET NOT NULL",
+            f"DROP CONSTRAINT {rule}",
+        )
+        return [self._write.alter(table, action) for action in actions]
+
+    def _retype(self, table: str, found: Column, expected: Column) -> Mend:
+        name = quoted(expected.name)
+        collate = f" COLLATE {quoted(expected.collation)}" if expected.collation else ""
+
+        def retyped(using: str) -> str:
+            # One statement: where it fails, the default is there as before. That of the old type may have no cast.
+            actions = [f"ALTER COLUMN {name} DROP DEFAULT"] if found.default is not None else []
+            actions.append(f"ALTER COLUMN {name} TYPE {expected.type}{collate}{using}")
+            actions += [_default(expected)] if expected.default is not None else []
+            return self._write.alter(table, *actions)
+
+        if found.type == expected.type or _widens(found, expected):
+            safe = _widens(found, expected)
+            return Mend((retyped(""),), safe=safe, caution="" if safe else _REWRITE)
+        there = _converted(name, found.type, expected.type)
+        fits = (
+            f"({_converted(f'({there})', expected.type, found.type)})::text IS NOT DISTINCT FROM {name}::text"
+        )
+        losing = retyped(f" USING {there}")
+        counting = f"SELECT count(*) FROM {self._write.name(table)} WHERE NOT ({fits})"
+        if expected.type in _TAKE_ANY_TEXT:
+            return Mend(safe=False, caution="It may lose values.", losing=(losing,), counting=counting)
+        if _TEXTUAL.fullmatch(expected.type):
+            # An explicit cast cuts what is too long. Assigned, it is refused, unless all that is over are blanks.
+            keeping = f"CASE WHEN {fits} THEN {name}::text ELSE {name}::text || ' does not fit' END"
+        else:
+            refused = f"({literal('does not fit: ')} || {name}::text)::{expected.type}"
+            keeping = f"CASE WHEN {fits} THEN {there} ELSE {refused} END"
+        caution = f"{_REWRITE} {_STAYS}"
+        return Mend((retyped(f" USING {keeping}"),), False, caution, (losing,), counting)
 
 
-def _short(name: str, suffix: str) -> str:
-    """Return a name with a suffix, within the 63 bytes that PostgreSQL keeps."""
-    return name.encode()[: 63 - len(suffix)].decode(errors="ignore") + suffix
+def _default(one: Column) -> str:
+    action = "DROP DEFAULT" if one.default is None else f"SET DEFAULT {one.default}"
+    return f"ALTER COLUMN {quoted(one.name)} {action}"
+
+
+def _widens(found: Column, expected: Column) -> bool:
+    """Return whether every value fits as it is stored, so that the table is not rewritten."""
+    if found.collation != expected.collation:
+        return False
+    one, other = _LENGTH.fullmatch(found.type), _LENGTH.fullmatch(expected.type)
+    if one and other:
+        return one[2] == other[2] and int(one[1]) <= int(other[1])
+    if one:
+        array = one[2] or ""
+        return expected.type in (f"text{array}", f"character varying{array}")
+    before, after = _PRECISION.fullmatch(found.type), _PRECISION.fullmatch(expected.type)
+    if before and after:
+        return before[2] == after[2] and (before[1] or "6") <= (after[1] or "6")
+    return False
+
+
+def _converted(value: str, found: str, expected: str) -> str:
+    """Return SQL for a value of one type as one of another. A time without a zone is one of UTC."""
+    before, after = _PRECISION.fullmatch(found), _PRECISION.fullmatch(expected)
+    if before and after and before[2] != after[2]:
+        return f"({value} AT TIME ZONE 'UTC')::{expected}"
+    alike = any(
+        kind.fullmatch(found) and kind.fullmatch(expected) for kind in (_TEXTUAL, _NUMERIC, _PRECISION)
+    )
+    return f"{value}::{expected}" if alike or found == expected else f"{value}::text::{expected}"

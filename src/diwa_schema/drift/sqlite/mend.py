@@ -1,7 +1,7 @@
 """What makes a SQLite schema what it should be; what ALTER TABLE cannot do there is done by copying.
 
-The copy is written so that a shell which goes on after an error loses nothing: the old table is set aside
-first, rows that do not fit roll everything back, and what follows then finds nothing to do.
+The copy is written so that a shell which goes on after an error loses nothing: the old table is set aside first, rows
+that do not fit and values that would not stay the same roll everything back, and what follows then finds nothing to do.
 """
 
 from __future__ import annotations
@@ -9,23 +9,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
-from diwa_schema.drift.difference import Mend
-from diwa_schema.drift.findings import Finding
-from diwa_schema.drift.model import Catalog, Column, Table
-from diwa_schema.drift.sqlite import write as ddl
+from diwa_schema.drift.compare import Finding
+from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Table, Trigger
+from diwa_schema.drift.report import Mend
+from diwa_schema.drift.scan import listed
 from diwa_schema.names import quoted
 
 _SOMEBODYS = "Somebody put it there: find out what for before it goes."
 _USED = "Queries may rely on it."
-_LOST = "The values in the column are lost."
-_ROWS_FIT = "It changes nothing where a row breaks the new rule."
+_LOST = "Dropping it would lose its values: find out first what it is for."
+_ROWS_FIT = "It changes nothing where a row breaks the new rule or a value would not stay the same."
 _ASIDE = "The view is gone afterwards; the table is created empty."
+_RENAME_FIRST = "Give the columns their right names first, then check again."
+_NOT_OURS = (
+    "The table belongs to somebody else: let them make it anew, referring to the table that is there now."
+)
+_UNKNOWN = "No statement is known for this kind of object: find out who changed it."
 _CONSTANT = re.compile(r"[-+]?[\d.]+|'(?:[^']|'')*'|TRUE|FALSE", re.IGNORECASE)
-_CONSTRAINTS = ("primary key", "unique constraint", "check", "foreign key", "options")
-
-_ORDER = ("table", "column", *_CONSTRAINTS, "index", "trigger", "view")
+_CONSTRAINTS = ("primary key", "foreign key", "options")
+_COPIED = ("missing", "changed")
+_ORDER = ("table", "column", *_CONSTRAINTS, "index", "trigger")
 
 
 class Mender:
@@ -45,20 +49,23 @@ class Mender:
 
     def mend(self, finding: Finding) -> Mend:
         """Return what mends a finding."""
+        if finding.kind == "foreign key" and finding.table not in {
+            table.name for table in self._expected.tables
+        }:
+            return Mend(safe=False, caution=_NOT_OURS)
         if self._is_copied(finding):
-            return self._copy(finding.table or "")
+            return self._copy(finding.table)
         if finding.kind == "table":
             return self._table(finding)
         if finding.kind == "column":
             return self._column(finding)
-        if finding.kind == "view":
-            drop = (f"DROP VIEW {quoted(finding.name)}",) if finding.problem == "changed" else ()
-            return Mend((*drop, finding.expected.definition))
-        return self._belonging(finding)
+        if finding.kind in ("index", "trigger"):
+            return self._belonging(finding)
+        return Mend(safe=False, caution=_SOMEBODYS if finding.problem == "extra" else _UNKNOWN)
 
     def rank(self, finding: Finding) -> tuple[int, ...]:
         """Return where its mend stands: a copy takes the table's indexes along as they are at first."""
-        order = _ORDER.index(finding.kind)
+        order = _ORDER.index(finding.kind) if finding.kind in _ORDER else len(_ORDER)
         if self._is_copied(finding):
             return 1, order
         return {"renamed": 0, "extra": 3}.get(finding.problem, 2), order
@@ -68,32 +75,40 @@ class Mender:
         return in_copy and finding.table in self._copied
 
     def _table(self, finding: Finding) -> Mend:
-        create = (ddl.table(finding.expected), *ddl.belongings(finding.expected))
+        create = (_create(finding.expected), *_belongings(finding.expected))
         if finding.problem == "missing":
             return Mend(create)
         return Mend((f"DROP VIEW {quoted(finding.name)}", *create), safe=False, caution=_ASIDE)
 
     def _column(self, finding: Finding) -> Mend:
-        alter = f"ALTER TABLE {quoted(finding.table or '')}"
+        alter = f"ALTER TABLE {quoted(finding.table)}"
         if finding.problem == "missing":
-            return Mend((f"{alter} ADD COLUMN {ddl.column(finding.expected)}",))
+            return Mend((f"{alter} ADD COLUMN {_declared(finding.expected)}",))
         name = quoted(finding.found.name)
         if finding.problem == "renamed":
             caution = f"If {finding.found.name} is a column of its own, add {finding.expected.name} instead."
             rename = f"{alter} RENAME COLUMN {name} TO {quoted(finding.expected.name)}"
             return Mend((rename,), safe=False, caution=caution)
-        live = self._live.table(finding.table or "")
-        on_it = [one for one in live.indexes if _speaks_of(one, finding.found.name)] if live else []
-        drops = [f"DROP INDEX IF EXISTS {quoted(one.name)}" for one in on_it]
-        return Mend((*drops, f"{alter} DROP COLUMN {name}"), safe=False, caution=_LOST)
+        live = self._live.table(finding.table)
+        word = re.compile(rf"\b{re.escape(finding.found.name)}\b")
+        drops = [
+            f"DROP INDEX IF EXISTS {quoted(one.name)}"
+            for one in (live.indexes if live else ())
+            if any(word.search(piece) for piece in (*one.columns, one.predicate or ""))
+        ]
+        return Mend(
+            safe=False,
+            caution=_LOST,
+            losing=(*drops, f"{alter} DROP COLUMN {name}"),
+            counting=f"SELECT count({name}) FROM {quoted(finding.table)}",
+        )
 
     def _belonging(self, finding: Finding) -> Mend:
-        kind, table = finding.kind.upper(), finding.table or ""
-        create = ddl.index if finding.kind == "index" else ddl.trigger
-        drop = f"DROP {kind} IF EXISTS {quoted((finding.found or finding.expected).name)}"
+        drop = f"DROP {finding.kind.upper()} IF EXISTS {quoted((finding.found or finding.expected).name)}"
         if finding.problem == "extra":
-            return Mend((drop,), safe=False, caution=_USED if kind == "INDEX" else _SOMEBODYS)
-        built = create(table, finding.expected)
+            return Mend((drop,), safe=False, caution=_USED if finding.kind == "index" else _SOMEBODYS)
+        create = _index if finding.kind == "index" else _trigger
+        built = create(finding.table, finding.expected)
         return Mend((built,) if finding.problem == "missing" else (drop, built))
 
     def _copy(self, name: str) -> Mend:
@@ -105,20 +120,24 @@ class Mender:
             for one in self._findings
             if (one.table, one.kind, one.problem) == (name, "column", "renamed")
         }
+        if names and live.others:
+            return Mend(safe=False, caution=_RENAME_FIRST)
         old = replace(
             live, columns=tuple(replace(one, name=names.get(one.name, one.name)) for one in live.columns)
+        )
+        # What nobody expects is taken along, but for foreign keys and the like, which are the reason to copy.
+        extra = tuple(one for one in old.columns if expected.column(one.name) is None)
+        new = replace(
+            expected,
+            columns=expected.columns + extra,
+            indexes=old.indexes,
+            triggers=old.triggers,
+            others=old.others,
         )
         weaker = any(
             one.problem == "extra" and one.kind in _CONSTRAINTS for one in self._findings if one.table == name
         )
-        return Mend(
-            tuple(_copying(old, _target(old, expected))),
-            safe=not weaker,
-            caution=_SOMEBODYS if weaker else _ROWS_FIT,
-        )
-
-
-_COPIED = ("missing", "changed")
+        return Mend(tuple(_copying(old, new)), safe=not weaker, caution=_SOMEBODYS if weaker else _ROWS_FIT)
 
 
 def _needs_copy(finding: Finding) -> bool:
@@ -126,43 +145,88 @@ def _needs_copy(finding: Finding) -> bool:
         return True
     if finding.kind != "column" or finding.problem not in _COPIED:
         return False
-    return finding.problem == "changed" or not _can_be_added(finding.expected)
-
-
-def _can_be_added(one: Column) -> bool:
+    if finding.problem == "changed":
+        return True
+    one: Column = finding.expected
     if one.generated is not None:
-        return one.virtual
+        return one.generated.endswith("STORED")
     constant = one.default is None or _CONSTANT.fullmatch(one.default) is not None
-    return constant and (one.nullable or one.default is not None)
-
-
-def _target(old: Table, expected: Table) -> Table:
-    """Return the table as it should be, with the columns, indexes and triggers that nobody expects."""
-    extra = tuple(one for one in old.columns if expected.column(one.name) is None)
-    return replace(expected, columns=expected.columns + extra, indexes=old.indexes, triggers=old.triggers)
+    return not constant or (not one.nullable and one.default is None)
 
 
 def _copying(old: Table, new: Table) -> Iterator[str]:
     name, aside = quoted(new.name), quoted(f"{new.name}_before")
-    shared = ", ".join(
-        quoted(one.name)
-        for one in new.columns
-        if one.generated is None and (held := old.column(one.name)) is not None and held.generated is None
-    )
+    kept = [one for one in new.columns if one.generated is None and old.column(one.name) is not None]
+    shared = ", ".join(quoted(one.name) for one in kept)
+    retyped = [
+        f"CAST(CAST({quoted(one.name)} AS {one.type}) AS TEXT) IS NOT CAST({quoted(one.name)} AS TEXT)"
+        for one in kept
+        if (before := old.column(one.name)) and before.type != one.type
+    ]
     yield "PRAGMA foreign_keys = OFF"
     # Other tables go on referring to the name, whatever table has it.
     yield "PRAGMA legacy_alter_table = ON"
     yield "BEGIN IMMEDIATE"
     yield from (f"DROP INDEX IF EXISTS {quoted(index.name)}" for index in old.indexes)
     yield f"ALTER TABLE {name} RENAME TO {aside}"
-    yield ddl.table(new)
+    yield _create(new)
+    if retyped:
+        # A column's type changes what is put into it: '007' becomes 7. The row of this table gets in only where no
+        # value is changed. It comes after the renaming: a shell that goes on after the refusal finds nothing to copy.
+        yield "CREATE TEMP TABLE diwa_schema_unchanged (changed INTEGER CHECK (changed = 0))"
+        counted = f"SELECT count(*) FROM {aside} WHERE {' OR '.join(retyped)}"
+        yield f"INSERT OR ROLLBACK INTO diwa_schema_unchanged {counted}"
+        yield "DROP TABLE IF EXISTS temp.diwa_schema_unchanged"
     yield f"INSERT OR ROLLBACK INTO {name} ({shared}) SELECT {shared} FROM {aside}"
     yield f"DROP TABLE {aside}"
-    yield from ddl.belongings(new, kept=True)
+    yield from _belongings(new)
     yield "COMMIT"
     yield "PRAGMA legacy_alter_table = OFF"
 
 
-def _speaks_of(item: Any, column: str) -> bool:
-    pieces = [*item.columns, item.predicate or ""]
-    return any(re.search(rf"\b{re.escape(column)}\b", piece) for piece in pieces)
+def _create(one: Table) -> str:
+    """Return CREATE TABLE, without indexes and triggers."""
+    parts = [
+        _declared(held) for held in sorted(one.columns, key=lambda held: held.position or len(one.columns))
+    ]
+    if one.primary_key:
+        parts.append(
+            f"CONSTRAINT {quoted(one.primary_key.name)} PRIMARY KEY {listed(one.primary_key.columns)}"
+        )
+    parts += [f"CONSTRAINT {quoted(other.name)} {other.definition}" for other in one.others]
+    parts += [f"CONSTRAINT {quoted(key.name)} {_foreign_key(key)}" for key in one.foreign_keys]
+    options = f" {', '.join(one.options)}" if one.options else ""
+    return f"CREATE TABLE {quoted(one.name)} (\n  " + ",\n  ".join(parts) + f"\n){options}"
+
+
+def _declared(one: Column) -> str:
+    parts = [quoted(one.name), one.type]
+    parts += [f"COLLATE {one.collation}"] if one.collation else []
+    parts += [f"DEFAULT ({one.default})"] if one.default is not None else []
+    parts += [] if one.nullable else ["NOT NULL"]
+    return " ".join([*parts, one.generated or ""]).strip()
+
+
+def _foreign_key(one: ForeignKey) -> str:
+    parts = [
+        f"FOREIGN KEY {listed(one.columns)} REFERENCES {quoted(one.references)} {listed(one.ref_columns)}"
+    ]
+    parts += [] if one.on_update == "NO ACTION" else [f"ON UPDATE {one.on_update}"]
+    parts += [] if one.on_delete == "NO ACTION" else [f"ON DELETE {one.on_delete}"]
+    return " ".join([*parts, *([one.deferrable] if one.deferrable else [])])
+
+
+def _index(on: str, one: Index, guard: str = "") -> str:
+    predicate = f" WHERE {one.predicate}" if one.predicate else ""
+    create = f"CREATE {'UNIQUE ' * one.unique}INDEX {guard}{quoted(one.name)}"
+    return f"{create} ON {quoted(on)} {listed(one.columns)}{predicate}"
+
+
+def _trigger(on: str, one: Trigger, guard: str = "") -> str:
+    return f"CREATE TRIGGER {guard}{quoted(one.name)} {one.moment} ON {quoted(on)} {one.action}"
+
+
+def _belongings(one: Table) -> Iterator[str]:
+    """Yield what creates the indexes and triggers of a table, where they are not there."""
+    yield from (_index(one.name, held, "IF NOT EXISTS ") for held in one.indexes)
+    yield from (_trigger(one.name, held, "IF NOT EXISTS ") for held in one.triggers)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from diwa_schema.drift.scan import bracket, split, unquoted, unwrapped
+from diwa_schema.names import quoted
 
 _COMMENT = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`)|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 _WORD = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|[^\s(]+""")
@@ -22,16 +23,14 @@ class Declared:
 
     Args:
         foreign_keys: Name and deferrability of each foreign key, in the order they were declared.
-        checks: Name and expression of each CHECK.
-        uniques: The names of unique constraints by their columns.
+        others: Name, kind and definition of each other constraint but the primary key.
         collations: Collations by column.
         generated: Expressions by column.
         options: What follows the columns.
     """
 
     foreign_keys: list[tuple[str | None, str | None]] = field(default_factory=list)
-    checks: list[tuple[str | None, str]] = field(default_factory=list)
-    uniques: dict[tuple[str, ...], str] = field(default_factory=dict)
+    others: list[tuple[str | None, str, str]] = field(default_factory=list)
     collations: dict[str, str] = field(default_factory=dict)
     generated: dict[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
@@ -124,10 +123,10 @@ def _named(declared: Declared, keyword: str, following: str, name: str | None, c
     if keyword == "REFERENCES":
         declared.foreign_keys.append((name, None))
     elif keyword == "CHECK":
-        declared.checks.append((name, unwrapped(following)))
+        declared.others.append((name, "check", f"CHECK ({' '.join(unwrapped(following).split())})"))
     elif keyword == "UNIQUE":
-        columns = split(unwrapped(following)) if column is None else (column,)
-        declared.uniques[tuple(map(unquoted, columns))] = name or ""
+        columns = split(unwrapped(following)) if column is None else (quoted(column),)
+        declared.others.append((name, "unique constraint", f"UNIQUE ({', '.join(columns)})"))
 
 
 def _deferrable(words: list[str]) -> str:

@@ -19,7 +19,7 @@ from diwa_schema.run.settings import Applied, Report
 
 if TYPE_CHECKING:
     from diwa_schema.database.ledger import Entry
-    from diwa_schema.drift.difference import Difference
+    from diwa_schema.drift.report import Difference
 
 # The revisions that make tala_operations, for a database on which somebody marked them as done.
 _BUFFER = ("20260117075000", "20260119152124")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
-from diwa_schema.drift.expression import canonical
-from diwa_schema.drift.model import Check, Exclusion, ForeignKey, Index, Key, Trigger
-from diwa_schema.drift.scan import cut, names, plain, split
+from diwa_schema.drift.model import ForeignKey, Index, Key, Trigger
+from diwa_schema.drift.scan import canonical, cut, names, plain, split
 
 # Most definitions are of these forms, and take a tenth of the time.
 _NAMES = r"\(([a-z_0-9, ]+)\)"
 _USUAL_INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX \w+ ON [\w.]+ USING btree {_NAMES}")
-_USUAL_KEY = re.compile(rf"(?:PRIMARY KEY|UNIQUE) {_NAMES}")
+_USUAL_KEY = re.compile(rf"PRIMARY KEY {_NAMES}")
 _USUAL_FOREIGN_KEY = re.compile(
     rf"FOREIGN KEY {_NAMES} REFERENCES ([a-z_0-9]+){_NAMES}(?: ON DELETE (CASCADE|SET NULL|RESTRICT))?"
 )
@@ -49,19 +48,12 @@ def index(name: str, definition: str, *, unique: bool, valid: bool) -> Index:
     )
 
 
-def key(name: str, definition: str) -> Key:
-    """Return a primary key or unique constraint from what `pg_get_constraintdef` says."""
+def primary_key(name: str, definition: str) -> Key:
+    """Return a primary key from what `pg_get_constraintdef` says."""
     if usual := _USUAL_KEY.fullmatch(definition):
         return Key(name, tuple(usual.group(1).split(", ")))
     columns, rest = cut(definition)
-    head = definition.partition("(")[0]
-    return Key(
-        name,
-        columns=names(columns),
-        include=_include(rest),
-        nulls_distinct="NULLS NOT DISTINCT" not in head,
-        deferrable=_found(_DEFERRABLE, rest),
-    )
+    return Key(name, columns=names(columns), include=_include(rest), deferrable=_found(_DEFERRABLE, rest))
 
 
 def foreign_key(name: str, definition: str, *, validated: bool, enforced: bool) -> ForeignKey:
@@ -94,24 +86,6 @@ def foreign_key(name: str, definition: str, *, validated: bool, enforced: bool) 
         validated=validated,
         enforced=enforced,
     )
-
-
-def check(
-    name: str, definition: str, *, inherited: bool = True, validated: bool = True, enforced: bool = True
-) -> Check:
-    """Return a CHECK constraint from what `pg_get_constraintdef` says."""
-    return Check(
-        name,
-        expression=canonical(cut(definition)[0]) or "",
-        inherited=inherited,
-        validated=validated,
-        enforced=enforced,
-    )
-
-
-def exclusion(name: str, definition: str) -> Exclusion:
-    """Return an exclusion constraint from what `pg_get_constraintdef` says."""
-    return Exclusion(name, definition)
 
 
 def trigger(name: str, definition: str, enabled: str) -> Trigger:

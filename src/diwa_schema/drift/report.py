@@ -1,0 +1,232 @@
+"""What `check` says: a difference in words, and what would take it away.
+
+A statement that loses values is never what somebody is told to run next: it stands apart, as what it is, with how
+many values would be gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from diwa_schema.drift.compare import TRAITS, Finding, Problem
+from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Other, Trigger
+
+Severity = Literal["drift", "note"]
+
+_LONGEST = 160  # characters of a definition that a line shows
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """What makes one difference go away.
+
+    Args:
+        statements: SQL that loses nothing, each statement to be run on its own, outside a transaction. What cannot be
+            had without a loss fails and changes nothing.
+        safe: Whether a live table can take them: nothing that somebody put there is taken away, and nobody waits
+            for longer than a moment.
+        caution: Why they are not safe, or what to look at before.
+        losing: SQL that takes the difference away and values with it; never to be run without having looked.
+        counting: A query for the number of values that would be lost.
+        lost: What that query says; None where it was not run or could not be.
+    """
+
+    statements: tuple[str, ...] = ()
+    safe: bool = True
+    caution: str = ""
+    losing: tuple[str, ...] = ()
+    counting: str = ""
+    lost: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing about a live schema that is not as expected.
+
+    Args:
+        kind: The kind of object: ``index``, ``foreign key``, ``row security``.
+        object: Its name.
+        table: The table it belongs to, or is.
+        problem: ``missing``, ``extra``, ``changed`` or ``renamed``.
+        text: The difference in one line of words.
+        severity: ``drift``, or ``note`` for what works all the same.
+        mend: What would take it away.
+    """
+
+    kind: str
+    object: str
+    table: str
+    problem: Problem
+    text: str
+    severity: Severity
+    mend: Mend
+
+    @property
+    def statement(self) -> str:
+        """The SQL that would take it away without losing a value, runnable as printed; empty where there is none."""
+        return "\n".join(f"{statement};" for statement in self.mend.statements)
+
+    @property
+    def losing(self) -> str:
+        """The SQL that would take it away and values with it; empty where none is needed for that."""
+        return "\n".join(f"{statement};" for statement in self.mend.losing)
+
+    @property
+    def safe(self) -> bool:
+        """Whether `statement` is safe on a live table."""
+        return self.mend.safe
+
+    def __str__(self) -> str:
+        """Return the difference in one line of words."""
+        return self.text
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the difference as a document for ``--json``."""
+        return {
+            "kind": self.kind,
+            "object": self.object,
+            "table": self.table,
+            "problem": self.problem,
+            "text": self.text,
+            "severity": self.severity,
+            "mend": self.statement,
+            "safe": self.safe,
+            "caution": self.mend.caution,
+            "losing": self.losing,
+            "lost": self.mend.lost,
+        }
+
+
+def difference(finding: Finding, mend: Mend) -> Difference:
+    """Return a finding in words. An index that nobody expects, unless it is unique, is no more than a note."""
+    note = finding.kind == "index" and finding.problem == "extra" and not finding.found.unique
+    return Difference(
+        kind=finding.kind,
+        object=finding.name,
+        table=finding.table,
+        problem=finding.problem,
+        text=_line(finding),
+        severity="note" if note else "drift",
+        mend=mend,
+    )
+
+
+def _line(finding: Finding) -> str:
+    subject = f"{finding.kind} {finding.name}"
+    if finding.kind == "table":
+        return (
+            f"{subject} is missing"
+            if finding.problem == "missing"
+            else f"{subject} is a {finding.found.kind}"
+        )
+    if finding.problem == "missing":
+        return f"{subject} is missing on {finding.table}"
+    if finding.problem == "renamed":
+        return f"{subject} is named {finding.found.name} on {finding.table}"
+    if finding.problem == "extra":
+        invalid = " and is INVALID" if getattr(finding.found, "valid", True) is False else ""
+        return f"{subject} is not part of the schema on {finding.table}{invalid}"
+    if finding.expected is None:
+        return (
+            f"{subject} of {finding.table}, a table that is not ours, refers to {finding.found.references},"
+            " which was set aside: the key followed it when it was renamed"
+        )
+    return _changed(finding, f"{subject} on {finding.table}")
+
+
+def _changed(finding: Finding, subject: str) -> str:
+    trait = finding.fields[0]
+    if finding.kind in TRAITS.values():
+        held, wanted = getattr(finding.found, trait), getattr(finding.expected, trait)
+        return _TRAITS[trait].format(table=finding.table, found=_shown(held), expected=_shown(wanted))
+    if finding.fields == ("valid",):
+        return (
+            f"{finding.kind} {finding.name} is INVALID on {finding.table}: a concurrent build did not finish"
+        )
+    if finding.fields == ("enabled",):
+        state = f"{finding.found.enabled} on {finding.table}, should be {finding.expected.enabled}"
+        return f"{finding.kind} {finding.name} is {state}"
+    found, expected = (
+        text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+        for text in map(_worded, (finding.found, finding.expected))
+    )
+    return f"{subject} is {found}, should be {expected}"
+
+
+_TRAITS = {
+    "persistence": "table {table} is {found}, should be {expected}",
+    "row_security": "row security of table {table} is {found}, should be {expected}",
+    "replica_identity": "replica identity of table {table} is {found}, should be {expected}",
+    "owner": "table {table} is owned by {found}, not by the owner of the version table",
+    "options": "table {table} is declared {found}, should be declared {expected}",
+}
+
+
+def _shown(held: object) -> str:
+    if isinstance(held, tuple):
+        return ", ".join(held) or "without options"
+    return str(held)
+
+
+def _worded(item: Any) -> str:
+    """Return what an object is, without its name."""
+    return " ".join(" ".join(filter(None, _WORDS[type(item)](item))).split())
+
+
+def _column(one: Column) -> list[str]:
+    return [
+        one.type,
+        f"collate {one.collation}" if one.collation else "",
+        "" if one.nullable else "not null",
+        f"default {one.default}" if one.default is not None else "",
+        one.generated or "",
+    ]
+
+
+def _key(one: Key) -> list[str]:
+    return [
+        f"({', '.join(one.columns)})",
+        f"include ({', '.join(one.include)})" if one.include else "",
+        (one.deferrable or "").lower(),
+    ]
+
+
+def _foreign_key(one: ForeignKey) -> list[str]:
+    return [
+        f"({', '.join(one.columns)}) references {one.references} ({', '.join(one.ref_columns)})",
+        "" if one.match == "SIMPLE" else f"match {one.match.lower()}",
+        "" if one.on_update == "NO ACTION" else f"on update {one.on_update.lower()}",
+        "" if one.on_delete == "NO ACTION" else f"on delete {one.on_delete.lower()}",
+        (one.deferrable or "").lower(),
+        "not enforced" if not one.enforced else "" if one.validated else "not validated",
+    ]
+
+
+def _index(one: Index) -> list[str]:
+    return [
+        "unique" if one.unique else "",
+        "" if one.method == "btree" else f"using {one.method}",
+        f"({', '.join(one.columns)})",
+        f"include ({', '.join(one.include)})" if one.include else "",
+        "" if one.nulls_distinct else "nulls not distinct",
+        f"with ({', '.join(one.options)})" if one.options else "",
+        f"where {one.predicate}" if one.predicate else "",
+        "" if one.valid else "INVALID",
+    ]
+
+
+def _trigger(one: Trigger) -> list[str]:
+    state = "" if one.enabled == "enabled" else f"({one.enabled})"
+    return ["constraint" if one.constraint else "", one.moment, one.action, state]
+
+
+_WORDS: dict[type, Callable[[Any], list[str]]] = {
+    Column: _column,
+    Key: _key,
+    ForeignKey: _foreign_key,
+    Index: _index,
+    Trigger: _trigger,
+    Other: lambda one: [one.definition],
+}
