@@ -90,7 +90,7 @@ class Connection:
                 self._know(oid)
             self._prepared[name] = (wanted, given)
         wanted, given = self._prepared[name]
-        values = [self._encode(oid, value) for oid, value in zip(wanted, parameters, strict=True)]
+        values: list[Any] = [self._encode(oid, value) for oid, value in zip(wanted, parameters, strict=True)]
         result = _checked(self._link.exec_prepared(name.encode(), values, [1] * len(values), 1))
         return [
             tuple(self._decode(oid, result.get_value(row, column)) for column, oid in enumerate(given))

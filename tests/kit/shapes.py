@@ -65,7 +65,7 @@ def with_organizations(shape: Shape) -> Shape:
     return replace(shape, changes=(*shape.changes, facts.ORGANIZATION_OF_MEMORIES))
 
 
-BYTES = {"memories": "bytea", "cache": "bytea"}
+BYTES: dict[str, Any] = {"memories": "bytea", "cache": "bytea"}
 SHAPES: dict[str, Shape] = {
     "head_fresh": shared(),
     "head_dirty": shared(dirty=True),
@@ -102,6 +102,11 @@ FILES = {
 LITE_FILE = "sqlite_head"
 
 
+def columns_of(shape: Shape, dialect: Dialect) -> dict[str, list[Column]]:
+    """Return the columns of each table of a shape."""
+    return _made(shape, dialect)[1]
+
+
 def write(url: str, shape: Shape, *, rows: bool = True) -> None:
     """Make a shape in an empty database, with rows in all tables unless they are not wanted."""
     if url.startswith("sqlite"):
@@ -126,10 +131,17 @@ def _extend(connection: psycopg.Connection[Any], shape: Shape) -> None:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
 
 
-def _write(connection: Any, dialect: Dialect, shape: Shape, *, rows: bool) -> None:
-    embeddings = {"memories": shape.memories, "embedding_cache": shape.cache}
+def _made(shape: Shape, dialect: Dialect) -> tuple[list[str], dict[str, list[Column]]]:
     changes = [change for text in shape.changes for change in parse(text)]
-    made, tables = statements(changes, dialect, embeddings)
+    return statements(changes, dialect, _embeddings(shape))
+
+
+def _embeddings(shape: Shape) -> dict[str, str]:
+    return {"memories": shape.memories, "embedding_cache": shape.cache}
+
+
+def _write(connection: Any, dialect: Dialect, shape: Shape, *, rows: bool) -> None:
+    made, tables = _made(shape, dialect)
     if dialect == "postgresql":
         made += [HNSW] * shape.hnsw
         if any(column.name == "tsv_content" for column in tables.get("memories", [])):
@@ -149,7 +161,7 @@ def _write(connection: Any, dialect: Dialect, shape: Shape, *, rows: bool) -> No
         connection.execute(statement)
     if rows:
         for table in _parents_first(tables):
-            _fill(connection, table, tables[table], dialect, shape, embeddings.get(table, ""))
+            _fill(connection, table, tables[table], dialect, shape, _embeddings(shape).get(table, ""))
 
 
 def _parents_first(tables: dict[str, list[Column]]) -> list[str]:
