@@ -18,6 +18,7 @@ import pytest
 
 from tests.fixtures_checkout import VARIABLES, run
 from tests.fixtures_server import Server, wheel_programs
+from tests.kit import shapes
 
 PREFIX = "diwa_test_"
 
@@ -102,7 +103,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def legacy_templates(server: Server) -> Iterator[dict[str, str]]:
-    """The databases already loaded by `legacy`, by the name of their file."""
+    """The PostgreSQL databases that `legacy` and `legacy_file` made, by what is in them."""
     templates: dict[str, str] = {}
     yield templates
     for name in templates.values():
@@ -110,38 +111,63 @@ def legacy_templates(server: Server) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def legacy(
-    request: pytest.FixtureRequest, shared: Path, legacy_templates: dict[str, str], tmp_path: Path
-) -> Callable[[str], str]:
+def legacy(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., str]:
+    """Makes a database as Ecto left it (`tests.kit.shapes`, by shape or file name) and returns its URL."""
+
+    def make(name: str, *, lite: bool = False, rows: bool = True) -> str:
+        shape = shapes.SHAPES[shapes.FILES.get(name, name)]
+        if lite or name == shapes.LITE_FILE:
+            url = f"sqlite:///{tmp_path / f'{name}-{uuid4().hex[:8]}.db'}"
+            shapes.write(url, shape, rows=rows)
+            return url
+
+        def write(url: str) -> None:
+            shapes.write(url, shape, rows=rows)
+
+        return _copy(f"{name} {rows}", write, request, needs_vector=shape.needs_vector)
+
+    return make
+
+
+@pytest.fixture
+def legacy_file(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Callable[[str], str]:
     """Loads a file of `upstream/legacy`, named without its ending, and returns the database's URL."""
 
     def load(name: str) -> str:
         folder = shared / "upstream" / "legacy"
-        lite = folder / "sqlite" / f"{name}.sql"
-        if lite.exists():
-            return _load_sqlite(lite, tmp_path / f"{name}-{uuid4().hex[:8]}.db")
-        if name not in legacy_templates:
-            server: Server = request.getfixturevalue("server")
-            legacy_templates[name] = _load_postgres(folder / f"{name}.sql", server)
-        return str(request.getfixturevalue("new_database")(legacy_templates[name]))
+        if name == shapes.LITE_FILE:
+            return _load_sqlite(folder / "sqlite" / f"{name}.sql", tmp_path / f"{name}-{uuid4().hex[:8]}.db")
+        text = (folder / f"{name}.sql").read_text()
+
+        def write(url: str) -> None:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(text.encode())
+
+        return _copy(
+            f"file {name}", write, request, needs_vector="CREATE EXTENSION IF NOT EXISTS vector" in text
+        )
 
     return load
+
+
+def _copy(
+    key: str, write: Callable[[str], None], request: pytest.FixtureRequest, *, needs_vector: bool
+) -> str:
+    """Return the URL of a copy of a database that is written once in a run."""
+    server: Server = request.getfixturevalue("server")
+    templates: dict[str, str] = request.getfixturevalue("legacy_templates")
+    if needs_vector and not server.has_vector:
+        pytest.skip(f"{key} needs pgvector, which this server does not have")
+    if key not in templates:
+        templates[key] = database_name()
+        write(server.create(templates[key]))
+    return str(request.getfixturevalue("new_database")(templates[key]))
 
 
 def _load_sqlite(script: Path, path: Path) -> str:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(script.read_text())
     return f"sqlite:///{path}"
-
-
-def _load_postgres(script: Path, server: Server) -> str:
-    text = script.read_text()
-    if "CREATE EXTENSION IF NOT EXISTS vector" in text and not server.has_vector:
-        pytest.skip(f"{script.name} needs pgvector, which this server does not have")
-    name = database_name()
-    with psycopg.connect(server.create(name), autocommit=True) as connection:
-        connection.execute(text.encode())
-    return name
 
 
 @pytest.fixture(scope="session")

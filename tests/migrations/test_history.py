@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from diwa_schema.migrations import manifest
+from tests.kit import facts
 from tests.migrations.replaying import HISTORY, IDS, SCRIPTS
 
 FILES = sorted(manifest.VERSIONS.glob("*.py"))
@@ -33,7 +34,11 @@ def test_contains_every_file():
     assert [path.stem.partition("_")[0] for path in FILES] == list(IDS)
 
 
-def test_begins_with_the_versions_of_ecto(shared: Path):
+def test_begins_with_the_versions_of_ecto():
+    assert [int(revision) for revision in IDS[:32]] == list(facts.HISTORY)
+
+
+def test_calls_the_versions_of_ecto_what_the_facts_call_them(shared: Path):
     listed = re.findall(
         r"^\| (\d{14}) \| (\w+) \|", (shared / "upstream" / "revisions.md").read_text(), re.MULTILINE
     )

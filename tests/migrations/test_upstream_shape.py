@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,13 +14,12 @@ from diwa_schema.drift.check import compare
 from diwa_schema.drift.model import Catalog, Table
 from diwa_schema.drift.read import read
 from diwa_schema.migrations.manifest import load
-from tests.drift import upstream
 from tests.fixtures_server import Server
+from tests.kit import shapes
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
-LAST = upstream.HEAD
-IDS = tuple(name for name in load().ids if int(name) <= LAST)
+IDS = tuple(name for name in load().ids if int(name) <= shapes.HEAD)
 # What a run keeps for itself, and what a step keeps instead of destroying it.
 OURS = ("diwa_schema_", ECTO)
 
@@ -47,45 +46,40 @@ def ids_made_by_the_server(table: Table) -> Table:
     )
 
 
-def without_vector(catalog: Catalog) -> Catalog:
-    bytes_ = dict.fromkeys(("memories.embedding", "embedding_cache.embedding"), "bytea")
-    return upstream.retyped(catalog, bytes_)
-
-
 def meant(catalog: Catalog) -> tuple[Table, ...]:
     return tuple(ids_made_by_the_server(table) for table in catalog.tables)
 
 
-def test_on_postgresql_it_is_ectos_shape(postgres: str, shared: Path, server: Server) -> None:
-    expected = upstream.postgresql(shared)
-    assert len(expected.tables) == 30
-    if not server.has_vector:
-        expected = without_vector(expected)
-
-    live = catalog_at(postgres, LAST)
-
-    assert live.tables == meant(expected)
-    assert live.tables != expected.tables
-    assert compare(live, expected) == ()
+def ecto_at(version: int, postgres: str, *, vector: bool) -> Catalog:
+    """The catalog that the newest code of Ecto leaves at a version."""
+    last = version == shapes.HEAD
+    types = {
+        "memories": "vector(1536)" if vector and last else "bytea",
+        "cache": "vector(1536)" if vector else "bytea",
+    }
+    shapes.write(postgres, shapes.shared(version, **types), rows=False)
+    return catalog_of(postgres)
 
 
-def test_on_sqlite_it_is_ectos_shape(sqlite: str, shared: Path) -> None:
-    expected = upstream.sqlite(shared)
-    assert len(expected.tables) == 30
-
-    live = catalog_at(sqlite, LAST)
-
-    assert live.tables == expected.tables
-
-
-@pytest.mark.parametrize("revision", IDS[:-1])
+@pytest.mark.parametrize("revision", IDS)
 def test_every_step_on_the_way_is_ectos_shape(
-    postgres: str, shared: Path, server: Server, revision: str
+    new_database: Callable[[], str], server: Server, revision: str
 ) -> None:
-    expected = upstream.postgresql(shared, int(revision))
-    if not server.has_vector:
-        expected = without_vector(expected)
+    expected = ecto_at(int(revision), new_database(), vector=server.has_vector)
 
-    live = catalog_at(postgres, int(revision))
+    live = catalog_at(new_database(), int(revision))
 
     assert live.tables == meant(expected)
+    if int(revision) == shapes.HEAD:
+        assert len(live.tables) == 30
+        assert live.tables != expected.tables
+        assert compare(live, expected) == ()
+
+
+def test_on_sqlite_it_is_ectos_shape(sqlite: str, legacy: Callable[..., str]) -> None:
+    expected = catalog_of(legacy("head_fresh", lite=True))
+
+    live = catalog_at(sqlite, shapes.HEAD)
+
+    assert len(live.tables) == 30
+    assert live.tables == expected.tables

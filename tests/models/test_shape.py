@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import sqlite3
 from contextlib import closing
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Session, configure_mappers
 from diwa_schema.errors import Blocked
 from diwa_schema.models import Base, Context, Memory
 from diwa_schema.models.shapes import tables_for
+from tests.kit import shapes
 from tests.models.conftest import open_async_engine
 from tests.models.rows import mappers, new_row, store
 
@@ -73,19 +73,16 @@ def test_every_table_has_one_class_with_a_docstring():
     assert all(doc and doc.strip().endswith(".") for doc in documented.values())
 
 
-def upstream_columns(shared, name):
-    document = json.loads((shared / "upstream" / f"{name}.json").read_text())
-    return {
-        table: {column["name"] for column in shape["columns"]} for table, shape in document["tables"].items()
-    }
-
-
-def test_the_columns_are_those_of_the_ecto_migrations(engine, shared, storage):
-    expected = upstream_columns(shared, "schema_sqlite" if storage == "sqlite" else "schema")
+def test_the_columns_are_those_of_the_ecto_migrations(engine, storage):
+    expected = shapes.columns_of(
+        shapes.SHAPES["head_fresh"], "sqlite" if storage == "sqlite" else "postgresql"
+    )
     assert len(expected) == 30
     reader = inspect(engine)
     for table, columns in expected.items():
-        assert {column["name"] for column in reader.get_columns(table)} == columns, table
+        assert {column["name"] for column in reader.get_columns(table)} == {one.name for one in columns}, (
+            table
+        )
 
 
 def test_search_words_exist_on_postgresql_only(engine, storage):
