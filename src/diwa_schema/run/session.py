@@ -149,7 +149,9 @@ class Session:
             self._refuse_read_only(link)
             with (
                 self._locked(link, look.state.schema) as held,
-                ecto.migrator_kept_out(self.target, look.state, self.settings.lock_wait, self.progress),
+                ecto.MigratorKeptOut(
+                    self.target, look.books, look.state, self.settings.lock_wait, self.progress
+                ) as migrator,
             ):
                 look = self._look(verb, link)
                 decided = decide(look)
@@ -159,6 +161,7 @@ class Session:
                 self._close_unfinished(look)
                 change = Change(self, look, held, self._run(verb))
                 written = work(change, decided)
+                migrator.settle(written.after)
             run = change.run
             self._prove(look, run, written)
             return Report(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import LOCK_TIMEOUT, is_driver_error, sqlstate
@@ -44,6 +44,13 @@ ORDER BY l.mode = 'ShareUpdateExclusiveLock' DESC LIMIT 1
 """
 
 
+# Also one that was switched off: that is the documented way out.
+_KEPT = """
+SELECT 1 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s AND t.tgname = %s
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Keeper:
     """Writes to Ecto's table what Ecto would have written.
@@ -68,39 +75,18 @@ class Keeper:
                 self.books.record_in_ecto(revision, applied=applied)
 
     def keep(self) -> None:
-        """Let nobody but a run change the list from now on; the documented way out switches the trigger off.
-
-        The trigger is ENABLE ALWAYS: a session that applies changes of a replica, or says that it does, is none of
-        ours.
-        """
-        link, table = self.books.link, qualified(self.books.schema, ECTO)
-        if link.dialect == "sqlite":
-            for event in ("INSERT", "UPDATE", "DELETE"):
-                link.execute(
-                    f"CREATE TRIGGER {KEEPER}_{event.lower()} BEFORE {event} ON {ECTO}"
-                    f" BEGIN SELECT RAISE(ABORT, '{_MESSAGE}'); END"
-                )
-            return
-        function = qualified(self.books.schema, KEEPER)
-        way_out = f"ALTER TABLE {ECTO} DISABLE TRIGGER {KEEPER} gives the list back to Ecto."
-        link.script(
-            f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog"
-            f" AS $keep$ BEGIN IF current_setting('diwa_schema.run', true) IS DISTINCT FROM 'on' THEN"
-            f" RAISE EXCEPTION USING MESSAGE = '{_MESSAGE}', HINT = '{way_out}'; END IF; RETURN NULL; END $keep$;"
-            f"CREATE OR REPLACE TRIGGER {KEEPER} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}"
-            f" FOR EACH STATEMENT EXECUTE FUNCTION {function}();"
-            f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {KEEPER}"
-        )
+        """Let nobody but a run change the list of a SQLite file; `MigratorKeptOut` keeps that of PostgreSQL."""
+        link = self.books.link
+        for event in ("INSERT", "UPDATE", "DELETE") if link.dialect == "sqlite" else ():
+            link.execute(
+                f"CREATE TRIGGER {KEEPER}_{event.lower()} BEFORE {event} ON {ECTO}"
+                f" BEGIN SELECT RAISE(ABORT, '{_MESSAGE}'); END"
+            )
 
     def release(self) -> None:
-        """Give the list back to Ecto: nothing of the schema is there any more."""
-        link = self.books.link
-        if link.dialect == "sqlite":
-            for name in self._triggers():
-                link.execute(f"DROP TRIGGER {name}")
-        elif self.active:
-            link.execute(f"DROP TRIGGER IF EXISTS {KEEPER} ON {qualified(self.books.schema, ECTO)}")
-            link.execute(f"DROP FUNCTION IF EXISTS {qualified(self.books.schema, KEEPER)}()")
+        """Give the list of a SQLite file back to Ecto: nothing of the schema is there any more."""
+        for name in self._triggers() if self.books.link.dialect == "sqlite" else ():
+            self.books.link.execute(f"DROP TRIGGER {name}")
 
     @contextmanager
     def _unkept(self) -> Iterator[None]:
@@ -153,32 +139,92 @@ def changed_list(state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(sorted(wanted - listed)), tuple(sorted((shared & listed) - wanted))
 
 
-@contextmanager
-def migrator_kept_out(target: Target, state: State, wait: float, progress: Progress) -> Iterator[None]:
-    """Hold for the block the lock that Ecto's migrator takes, which keeps it out; and wait while it works itself.
+class MigratorKeptOut:
+    """Holds for the block the lock that Ecto's migrator takes, which keeps it out; and waits while that works itself.
 
-    Ecto holds it in a transaction of its own for as long as it migrates, so a connection of its own holds it here:
-    the one that works commits after each revision. It is tried for and never waited for, like every lock of a run.
+    Ecto holds it in a transaction of its own for as long as it migrates, so a connection of its own holds it here: the
+    one that works commits after each revision. It is tried for and never waited for, like every lock of a run.
+
+    At the end of the block a trigger lets nobody but a run change the list, or goes away where nothing of the schema is
+    left. A trigger takes a stronger lock on the table than the one that is held, and would wait for it on any other
+    connection.
 
     Args:
         target: The database.
+        books: Our own tables of the schema.
         state: What is there; without Ecto's table nothing is locked.
         wait: How long to wait for Ecto, in seconds.
         progress: Who is told who is waited for.
-
-    Raises:
-        MigrationLockBusy: Ecto's migrator held it all the time.
     """
-    if ECTO not in state.tables or target.dialect == "sqlite":
-        yield
-        return
-    with target.connect("diwa-schema beside Ecto") as link:
-        link.set({"idle_in_transaction_session_timeout": "0"})
-        _obtain(link, state.schema, wait, progress)
+
+    def __init__(
+        self, target: Target, books: Bookkeeping, state: State, wait: float, progress: Progress
+    ) -> None:
+        self._target = target
+        self._books = books
+        self._wait = wait
+        self._progress = progress
+        self._active = ECTO in state.tables and target.dialect == "postgresql"
+        self._link: Link | None = None
+
+    def __enter__(self) -> Self:
+        """Take the lock.
+
+        Raises:
+            MigrationLockBusy: Ecto's migrator held it all the time.
+        """
+        if self._active:
+            self._link = self._target.connect("diwa-schema beside Ecto")
+            try:
+                self._link.set({"idle_in_transaction_session_timeout": "0"})
+                _obtain(self._link, self._books.schema, self._wait, self._progress)
+            except BaseException:
+                self._link.close()
+                raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the lock back."""
+        if self._link is not None:
+            self._link.abandon()
+            self._link.close()
+
+    def settle(self, revision: str | None) -> None:
+        """Keep the list of a database at a revision, and give it back to Ecto at base."""
+        link = self._link
+        if link is None:
+            return
+        link.set({"lock_timeout": "1s"}, local=True)
         try:
-            yield
-        finally:
-            link.abandon()
+            if revision is None:
+                self._release(link)
+            elif not link.value(_KEPT, (self._books.schema, ECTO, KEEPER)):
+                self._keep(link)
+            link.execute("COMMIT")
+        except Exception as error:
+            if not is_driver_error(error) or sqlstate(error) != LOCK_TIMEOUT:
+                raise
+            self._progress.say(
+                f"{ECTO} is in use, so who may change it was left as it is; the next run sees to it"
+            )
+
+    def _keep(self, link: Link) -> None:
+        # ENABLE ALWAYS: a session that applies changes of a replica, or says that it does, is none of ours either.
+        table = qualified(self._books.schema, ECTO)
+        function = qualified(self._books.schema, KEEPER)
+        way_out = f"ALTER TABLE {ECTO} DISABLE TRIGGER {KEEPER} gives the list back to Ecto."
+        link.script(
+            f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog"
+            f" AS $keep$ BEGIN IF current_setting('diwa_schema.run', true) IS DISTINCT FROM 'on' THEN"
+            f" RAISE EXCEPTION USING MESSAGE = '{_MESSAGE}', HINT = '{way_out}'; END IF; RETURN NULL; END $keep$;"
+            f"CREATE TRIGGER {KEEPER} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION {function}();"
+            f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {KEEPER}"
+        )
+
+    def _release(self, link: Link) -> None:
+        link.execute(f"DROP TRIGGER IF EXISTS {KEEPER} ON {qualified(self._books.schema, ECTO)}")
+        link.execute(f"DROP FUNCTION IF EXISTS {qualified(self._books.schema, KEEPER)}()")
 
 
 def _obtain(link: Link, schema: str, wait: float, progress: Progress) -> None:

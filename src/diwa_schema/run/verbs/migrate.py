@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from diwa_schema.migrations import manifest
-from diwa_schema.run import integrity, losses, plan, preflight, replay, snapshot
+from diwa_schema.run import integrity, plan, preflight
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
@@ -26,6 +26,8 @@ def upgrade(session: Session, revision: str) -> Report:
 
 def downgrade(session: Session, revision: str, confirm: str | None = None) -> Report:
     """Reverse revisions down to one; where rows would be lost, `confirm` must name what loses them."""
+    from diwa_schema.run import losses
+
     history = manifest.load()
 
     def decide(look: Look) -> Plan | None:
@@ -46,4 +48,10 @@ def _allowed(session: Session, look: Look, decided: Plan) -> Plan | None:
 
 
 def _work(change: Change, decided: Plan) -> Written:
-    return snapshot.apply(change, decided) if decided.snapshot else replay.Replay(change, decided).run()
+    if decided.snapshot:
+        from diwa_schema.run import snapshot
+
+        return snapshot.apply(change, decided)
+    from diwa_schema.run.replay import Replay
+
+    return Replay(change, decided).run()
