@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,9 +25,10 @@ _WAITS_ALONE = ("CONCURRENTLY", "VALIDATE CONSTRAINT")
 
 # A count reads a whole table, on a live database, for a number that a person reads. It sees all rows or fails.
 _COUNTING = (
-    "SELECT set_config('statement_timeout', '5s', true), set_config('lock_timeout', '50ms', true),"
+    "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '50ms', true),"
     " set_config('row_security', 'off', true)"
 )
+_COUNTING_AT_MOST = 5.0  # seconds for all counts of a check together
 
 
 class Mender(Protocol):
@@ -64,7 +66,8 @@ def check(link: Link) -> tuple[Difference, ...]:
 def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
     """Return where a database differs from what is expected at a revision, wherever it stands."""
     wanted = expected(link, revision)
-    return tuple(_counted(link, one) for one in compare(read(link, like=wanted), wanted))
+    deadline = time.monotonic() + _COUNTING_AT_MOST
+    return tuple(_counted(link, one, deadline) for one in compare(read(link, like=wanted), wanted))
 
 
 def expected(link: Link, revision: str | None) -> Catalog:
@@ -131,14 +134,17 @@ def _mender(live: Catalog, wanted: Catalog, found: Sequence[Finding]) -> Mender:
     return mend_postgresql.Mender(live, wanted)
 
 
-def _counted(link: Link, one: Difference) -> Difference:
+def _counted(link: Link, one: Difference, deadline: float) -> Difference:
     """Return a difference with the number of values that its losing statements would lose, where it can be told."""
-    if not one.mend.counting:
+    left = round((deadline - time.monotonic()) * 1000)
+    busy = link.raw.in_transaction if link.dialect == "sqlite" else link.raw.info.transaction_status != 0
+    # In a caller's transaction a count that fails would end it.
+    if not one.mend.counting or left <= 0 or busy:
         return one
     link.execute("BEGIN")
     try:
         if link.dialect == "postgresql":
-            link.row(_COUNTING)
+            link.row(_COUNTING, (f"{left}ms",))
         lost = int(link.value(one.mend.counting))
     except Exception as error:
         # A value that the other type does not take, a right that is missing, a table that is too large or in use.

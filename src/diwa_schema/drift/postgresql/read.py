@@ -31,7 +31,8 @@ SELECT n.nspname::text,
     FROM pg_extension x JOIN pg_namespace e ON e.oid = x.extnamespace
     WHERE e.oid <> n.oid AND e.nspname <> 'pg_catalog'), ''), true),
   set_config('quote_all_identifiers', 'off', true),
-  EXISTS (SELECT FROM pg_class k WHERE k.relnamespace = n.oid AND k.relname >= %(kept)s AND k.relname < %(after_kept)s)
+  EXISTS (SELECT FROM pg_class k WHERE k.relnamespace = n.oid AND k.relname >= %(kept)s AND k.relname < %(after_kept)s
+    AND k.relkind = 'r' AND k.relname <> ALL(%(names)s::text[]))
 FROM pg_namespace n WHERE n.nspname = coalesce(%(schema)s, current_schema())
 """
 
@@ -118,7 +119,7 @@ JOIN pg_constraint k ON k.confrelid = c.oid AND k.contype = 'f'
 JOIN pg_class t ON t.oid = k.conrelid
 JOIN pg_namespace s ON s.oid = t.relnamespace
 WHERE {_WHOLE_SCHEMA} AND c.relname >= %(kept)s AND c.relname < %(after_kept)s
-  AND NOT (t.relnamespace = c.relnamespace AND (
+  AND c.relname <> ALL(%(names)s::text[]) AND NOT (t.relnamespace = c.relnamespace AND (
     starts_with(t.relname::text, %(kept)s) OR t.relname = ANY(%(names)s::text[])))
 """
 

@@ -98,7 +98,7 @@ def _read(link: Link, tables: Collection[str] | None) -> Catalog:
             for name in others
             if any(row[2].startswith(KEPT) for row in parts.foreign_keys[name])
             for key in _foreign_keys(name, parts.foreign_keys[name], parse.table(held[name]))
-            if key.references.startswith(KEPT)
+            if key.references.startswith(KEPT) and key.references not in (tables or ())
         ),
         origin=Origin("main"),
     )
