@@ -1,4 +1,4 @@
-"""Every shape that Ecto left is taken over, comes to head, and keeps every value on the way there and back."""
+"""What adoption takes for ours, what it refuses and mends, and what it leaves to others."""
 
 from __future__ import annotations
 
@@ -9,174 +9,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from diwa_schema import api
 from diwa_schema.database.target import Target
 from diwa_schema.errors import DatabaseRefused, SchemaEmpty
 from diwa_schema.migrations.manifest import load
-from diwa_schema.models.erlang import decode_floats
-from tests.kit import shapes
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
 HEAD = load().head
-Rows = dict[str, dict[str, dict[str, object]]]
-EMBEDDINGS = ("memories", "embedding_cache")
-# What the package itself adds to a database, and Ecto's own account, which is kept in step.
-NOT_OURS = ("schema_migrations", "diwa_schema_version", "diwa_schema_ledger")
-
-
-def content(url: str) -> Rows:
-    """Return every row of every table by its key, embeddings aside."""
-    with psycopg.connect(url, row_factory=dict_row) as connection:
-        tables = connection.execute(
-            "SELECT c.relname, (SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid"
-            " AND a.attnum = i.indkey[0] WHERE i.indrelid = c.oid AND i.indisprimary) AS key"
-            " FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace ORDER BY 1"
-        ).fetchall()
-        return {
-            table["relname"]: {
-                str(row["row"][table["key"]]): row["row"]
-                for row in connection.execute(
-                    f"SELECT to_jsonb(t) - 'tsv_content' - 'embedding' AS row FROM {table['relname']} t"
-                )
-            }
-            for table in tables
-            if table["relname"] not in NOT_OURS
-        }
-
-
-def embeddings(url: str) -> dict[tuple[str, str], list[float] | bytes]:
-    """Return every embedding as numbers, whatever holds it: a vector, bytes, or the archive."""
-    found: dict[tuple[str, str], list[float] | bytes] = {}
-    with psycopg.connect(url) as connection:
-        if connection.execute("SELECT to_regclass('diwa_schema_embedding_archive')").fetchone() != (None,):
-            for table, row, value in connection.execute(
-                "SELECT table_name, row_id::text, value FROM diwa_schema_embedding_archive ORDER BY archived_at"
-            ):
-                found[table, row] = _numbers(value)
-        for table in EMBEDDINGS:
-            if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() == (None,):
-                continue
-            for row, kind, value in connection.execute(
-                f"SELECT id::text, pg_typeof(embedding)::text, CASE WHEN pg_typeof(embedding)::text = 'bytea'"
-                f" THEN embedding::text END FROM {table} WHERE embedding IS NOT NULL"
-            ):
-                if kind == "bytea":
-                    found[table, row] = _numbers(bytes.fromhex(value[2:]))
-                else:
-                    text = connection.execute(
-                        f"SELECT embedding::text FROM {table} WHERE id = %s", (row,)
-                    ).fetchone()
-                    assert text is not None
-                    found[table, row] = _rounded(json.loads(text[0]))
-    return found
-
-
-def _numbers(value: bytes) -> list[float] | bytes:
-    numbers = decode_floats(value)
-    return value if numbers is None else _rounded(numbers)
-
-
-def _rounded(numbers: list[float]) -> list[float]:
-    return [round(number, 4) for number in numbers]
-
-
-def assert_all_there(before: Rows, after: Rows, kept: dict[tuple[str, str, str], str]) -> None:
-    """Every value of before stands in after, in its own column or among the kept values."""
-    for table, rows in before.items():
-        for key, row in rows.items():
-            now = after[table][key]
-            for column, value in row.items():
-                expected = kept.get((table, key, column), now[column]) if now[column] is None else now[column]
-                assert expected == value, (table, key, column)
-
-
-def kept_values(url: str) -> dict[tuple[str, str, str], str]:
-    with psycopg.connect(url) as connection:
-        rows = connection.execute(
-            "SELECT table_name, row_id::text, column_name, value FROM diwa_schema_kept_values"
-        )
-        return {(table, row, column): value for table, row, column, value in rows}
-
-
-# Not taken over yet: the column is refused, and the audit columns of the agent's buffer lose their values.
-NOT_YET = ("head_organization", "head_organization_bytes", "both_marked", "both_marked_bytes")
-OF_ONE_HISTORY = [name for name in shapes.SHAPES if name not in ("agent_v1", "agent_release")]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.xfail(strict=True)] if name in NOT_YET else [])
-        for name in OF_ONE_HISTORY
-    ],
-)
-def test_a_variant_is_taken_over_and_loses_nothing(name, legacy, dump):
-    take_over_and_back(legacy(name), dump)
-
-
-@pytest.mark.parametrize("file", [file for file in shapes.FILES if file != shapes.LITE_FILE])
-def test_a_database_of_the_facts_is_taken_over_and_loses_nothing(file, legacy_file, dump):
-    take_over_and_back(legacy_file(file), dump)
-
-
-def take_over_and_back(url, dump):
-    before, vectors = content(url), embeddings(url)
-    assert sum(map(len, before.values())) > 50
-    assert len(vectors) > 5
-    untouched = dump(url)
-    found = api.examine(url)
-    assert found.differences == ()
-    assert dump(url) == untouched
-
-    adopted = api.adopt(url).after
-    assert adopted is not None
-    assert api.migrate(url).after == HEAD
-    assert api.check(url) == []
-    assert_all_there(before, content(url), kept_values(url))
-    assert embeddings(url) == vectors
-
-    report = api.downgrade(url, adopted, confirm=url.rpartition("/")[2].partition("?")[0])
-    assert report.after == adopted
-    there = content(url)
-    there.setdefault("tala_operations", {})
-    assert_all_there(before, there, {})
-    assert embeddings(url) == vectors
-    assert api.migrate(url).after == HEAD
-    assert api.check(url) == []
-
-
-def test_all_variants_end_in_one_shape(legacy):
-    from diwa_schema.drift.optional import is_optional
-    from diwa_schema.drift.read import read
-
-    ends = {}
-    for name in (
-        "head_fresh",
-        "head_upgraded",
-        "head_skipped",
-        "agent_local",
-        "both_marked",
-        "v0_1_0_community",
-    ):
-        url = legacy(name)
-        api.adopt(url)
-        api.migrate(url)
-        with Target.of(url).connect() as link:
-            tables = read(link, tables=[*load().tables, *load().leftovers]).tables
-        ends[name] = {
-            table.name: (
-                {(column.name, column.type, column.nullable) for column in table.columns},
-                {index for index in table.indexes if not is_optional(table.name, index.name)},
-                table.foreign_keys,
-            )
-            for table in tables
-        }
-    assert len(ends["head_fresh"]) == len(load().tables) + 2
-    for name, shape in ends.items():
-        assert shape == ends["head_fresh"], name
 
 
 def test_ecto_beside_it_sees_nothing_pending(legacy):
