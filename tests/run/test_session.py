@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -374,3 +376,83 @@ def test_a_read_only_role_is_not_told_of_a_replica(server_roles, postgres):
     with pytest.raises(errors.DatabaseReadOnly, match="default_transaction_read_only") as refused:
         diwa_schema.migrate(role.url(postgres), repo="diwa-cloud")
     assert "primary" not in str(refused.value)
+
+
+def test_a_table_that_is_missing_at_head_is_not_nothing_to_do(launcher, database):
+    assert launcher.run("upgrade", "--url", database).code == 0
+    cascade = " CASCADE" if database.startswith("postgresql") else ""
+    execute(database, f"DROP TABLE memory_checksums{cascade}")
+    refused = launcher.run("upgrade", "--url", database)
+    assert refused.code == 7, refused.out
+    assert "memory_checksums" in refused.err
+
+
+@pytest.mark.parametrize(("name", "code"), [("TERM", 143), ("HUP", 129), ("INT", 130)])
+def test_a_signal_ends_a_run_in_order(launcher, postgres, name, code):
+    run = launcher.start(
+        "upgrade", "--url", postgres, "--replay", how="pause", match="TABLE plans", at=1
+    ).pauses()
+    os.kill(run.pid, getattr(signal, f"SIG{name}"))
+    ended = run.wait()
+    assert ended.code == code, ended.err
+    assert "rolled back" in ended.err
+    last = "SELECT outcome FROM diwa_schema_ledger ORDER BY id DESC LIMIT 1"
+    assert value(postgres, last) == "interrupted"
+    assert launcher.run("upgrade", "--url", postgres).code == 0
+
+
+ECTO_LIST = "SELECT count(*) FROM schema_migrations"
+
+
+def test_nobody_but_a_run_changes_ectos_list_after_a_takeover(launcher, postgres):
+    prepare(postgres, "ecto")
+    assert launcher.run("adopt", "--url", postgres).code == 0
+    before = value(postgres, ECTO_LIST)
+    for statement in (
+        "DELETE FROM schema_migrations",
+        "INSERT INTO schema_migrations VALUES (20270101000000, now())",
+    ):
+        with pytest.raises(psycopg.errors.RaiseException, match="diwa-schema"):
+            execute(postgres, statement)
+        with pytest.raises(psycopg.errors.RaiseException, match="diwa-schema"):
+            execute(postgres, f"SET session_replication_role = replica; {statement}")
+    assert launcher.run("upgrade", "--url", postgres).code == 0
+    assert value(postgres, ECTO_LIST) == before == 32
+    assert launcher.run("downgrade", IDS[30], "--url", postgres).code == 0
+    assert value(postgres, ECTO_LIST) == 31
+
+
+def test_a_list_that_was_changed_all_the_same_is_noticed(launcher, postgres):
+    prepare(postgres, "ecto")
+    assert launcher.run("adopt", "--url", postgres).code == 0
+    assert launcher.run("upgrade", "--url", postgres).code == 0
+    execute(postgres, "ALTER TABLE schema_migrations DISABLE TRIGGER diwa_schema_keep_versions")
+    execute(postgres, f"DELETE FROM schema_migrations WHERE version = {IDS[31]}")
+    refused = launcher.run("upgrade", "--url", postgres)
+    assert refused.code == 7, refused.out
+    assert f"{IDS[31]} is gone" in refused.err
+
+
+def test_a_run_waits_for_ectos_migrator_and_reads_what_it_left(launcher, postgres):
+    prepare(postgres, "ecto")
+    execute(postgres, f"DELETE FROM schema_migrations WHERE version = {IDS[31]}")
+    with psycopg.connect(postgres, application_name="mix") as migrator:
+        migrator.execute("LOCK TABLE schema_migrations IN SHARE UPDATE EXCLUSIVE MODE")
+        busy = launcher.run("adopt", "--url", postgres, "--lock-wait", "0")
+        waiting = launcher.start("adopt", "--url", postgres).says("waiting for a migrator of Ecto")
+        with psycopg.connect(postgres) as other:
+            other.execute(f"INSERT INTO schema_migrations VALUES ({IDS[31]}, now())")
+        migrator.commit()
+    assert busy.code == 5, busy.err
+    assert "application 'mix'" in busy.err
+    assert waiting.wait().code == 0
+    assert value(postgres, "SELECT version_num FROM diwa_schema_version") == IDS[31]
+
+
+def test_ectos_list_is_its_own_again_at_base(launcher, postgres):
+    prepare(postgres, "ecto")
+    for words in (["adopt"], ["upgrade"], ["downgrade", "base"]):
+        done = launcher.run(*words, "--url", postgres)
+        assert done.code == 0, done.err
+    execute(postgres, "INSERT INTO schema_migrations VALUES (20270101000000, now())")
+    assert value(postgres, "SELECT count(*) FROM pg_proc WHERE proname = 'diwa_schema_keep_versions'") == 0
