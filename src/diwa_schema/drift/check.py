@@ -9,7 +9,7 @@ from diwa_schema.database import version
 from diwa_schema.drift.compare import compare
 from diwa_schema.drift.document import loads
 from diwa_schema.drift.read import read
-from diwa_schema.migrations.manifest import DIRECTORY, load
+from diwa_schema.migrations.manifest import DIRECTORY, content, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ def path(dialect: str) -> Path:
 @cache
 def at_head(dialect: str) -> Catalog:
     """Return the catalog expected at head, which ships with the package."""
-    return loads(path(dialect).read_text(encoding="utf-8"))
+    return loads(content(path(dialect)).decode())
 
 
 def expected(link: Link, revision: str | None) -> Catalog:
