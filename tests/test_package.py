@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 import diwa_schema
 from diwa_schema.cli.parser import build_parser
-from tests.fixtures_checkout import Cli
+from tests.fixtures_checkout import Cli, run
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -64,3 +66,21 @@ def test_the_changelog_names_every_command() -> None:
     (commands,) = (action.choices for action in build_parser()._actions if action.choices)
     named = re.findall(r"`([a-z-]+)`", (ROOT / "CHANGELOG.md").read_text())
     assert sorted(set(dict(commands)) - set(named)) == []
+
+
+def test_it_runs_from_an_archive_and_says_what_needs_files(tmp_path: Path, owner_directory: Path) -> None:
+    """A zipapp holds its packages in one file; only single revisions have to be files of their own."""
+    archive, url = tmp_path / "app.pyz", f"sqlite:///{tmp_path}/diwa.db"
+    with ZipFile(archive, "w") as packed:
+        for path in (ROOT / "src").rglob("*"):
+            if "__pycache__" not in path.parts:
+                packed.write(path, path.relative_to(ROOT / "src"))
+    code = (
+        f"import sys; sys.path.insert(0, {str(archive)!r}); from diwa_schema.cli import main; import diwa_schema;"
+        f" assert diwa_schema.__file__.startswith({str(archive)!r}); sys.exit(main(sys.argv[1:]))"
+    )
+    for words in (["upgrade"], ["upgrade"], ["status"], ["check"]):
+        run([sys.executable, "-c", code, *words, "--url", url], check=0)
+    done = run([sys.executable, "-c", code, "downgrade", "--url", url], check=2)
+    assert "archive" in done.stderr
+    assert "pip install diwa-schema" in done.stderr

@@ -72,7 +72,7 @@ def test_each_part_means_what_libpq_or_sqlalchemy_means_by_it(text, parameters):
 
 @given(
     user=PARTS, password=PARTS, name=PARTS, host=st.sampled_from(["", "db", "[::1]", "a,b", "a:1,b:2", "db:5433", "ä"]),
-    query=st.dictionaries(st.sampled_from(["user", "password", "dbname", "service", "options", "sslmode"]), WORDS),
+    query=st.dictionaries(st.sampled_from(["user", "password", "dbname", "service", "options", "krbsrvname"]), WORDS),
 )  # fmt: skip
 def test_whatever_is_written_correctly_means_what_libpq_reads(user, password, name, host, query):
     login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
@@ -212,7 +212,7 @@ def test_one_file_is_one_database_whatever_link_leads_to_it(tmp_path):
         "postgresql://app:p qqq@db/diwa", "postgresql://app:p\tqqq@db/diwa", "postgresql://app:p%qqq@db/diwa",
         "postgresql://app:p%ffqqq@db/diwa", "postgresql://app:p%00qqq@db/diwa", "postgresql://app:qqq@[bad/x",
         "postgresql://app:qqq@h:po/x", "postgresql://app:qqq@h:70000/x", "postgresql://app:qqq@h:\N{FULLWIDTH DIGIT FIVE}/x",
-        "postgresql://app:qqq@h/x?ssl=maybe", "postgresql://app:qqq@h/x?ssl=require&sslmode=disable",
+        "postgresql://app:qqq@h/x?ssl=maybe", "postgresql://app:qqq@h/x?sslmode=maybe", "postgresql://app:qqq@h/x?ssl=require&sslmode=disable",
         "postgresql://app:qqq@h/x?sslmode=require&sslmode=disable", "postgresql://app:qqq@h/x?pass",
         "postgresql://app:qqq@h/x?host=a:1&port=2", "postgresql://app:qqq@h/x?host=a,b,c&port=1,2",
         "postgresql://app:\udcffqqq@h/x",

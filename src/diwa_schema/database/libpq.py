@@ -130,6 +130,11 @@ def understood(scheme: str, given: Mapping[str, str], query: Iterable[tuple[str,
         asked.setdefault("connect_timeout", asked.pop("timeout"))
     parameters = {**given, **{name: value for name, value in asked.items() if name not in POOL}}
     _check_ports(parameters, shown)
+    if parameters.get("sslmode", "prefer") not in ("", *SSL_MODES):
+        raise InvalidDatabase(
+            f"The parameter 'sslmode' of the URL '{shown}' is none that libpq knows.",
+            next_step=f"Write one of {', '.join(SSL_MODES)}.",
+        )
     return of_parameters(parameters, scheme)
 
 

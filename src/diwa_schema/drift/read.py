@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from diwa_schema.drift.model import Catalog, loads
-from diwa_schema.migrations.manifest import DIRECTORY
+from diwa_schema.migrations.manifest import DIRECTORY, content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,4 +54,4 @@ def path(dialect: str) -> Path:
 @cache
 def at_head(dialect: str) -> Catalog:
     """Return the catalog expected at head."""
-    return loads(path(dialect).read_text(encoding="utf-8"))
+    return loads(content(path(dialect)).decode())

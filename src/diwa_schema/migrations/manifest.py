@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diwa_schema.errors import UnknownRevision, command
+
+if TYPE_CHECKING:
+    from importlib.abc import SourceLoader
 
 DIRECTORY = Path(__file__).parent
 VERSIONS = DIRECTORY / "versions"
@@ -152,9 +155,15 @@ class Manifest:
         return self.ids[position - 1] if position else None
 
 
+def content(path: Path) -> bytes:
+    """Return what a file of this package holds, also where the package runs from an archive."""
+    loader: SourceLoader = globals()["__loader__"]
+    return loader.get_data(str(path))
+
+
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file's bytes with every line end as LF."""
-    return checksum_of(path.read_bytes())
+    return checksum_of(content(path))
 
 
 def checksum_of(content: bytes) -> str:
@@ -174,4 +183,4 @@ def parse(document: dict[str, Any]) -> Manifest:
 @cache
 def load() -> Manifest:
     """Return the installed package's manifest."""
-    return parse(json.loads(PATH.read_text(encoding="utf-8")))
+    return parse(json.loads(content(PATH)))

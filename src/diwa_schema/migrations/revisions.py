@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
-from diwa_schema.errors import ROLLED_BACK, NotPersisted
+from diwa_schema.errors import ROLLED_BACK, NotPersisted, UsageError
 from diwa_schema.migrations.manifest import Revision
 
 if TYPE_CHECKING:
@@ -47,7 +47,16 @@ def bound(context: MigrationContext) -> Iterator[None]:
 
 
 def load(revision: Revision) -> ModuleType:
-    """Import a revision's file and return its module."""
+    """Import a revision's file and return its module.
+
+    Raises:
+        UsageError: The package runs from an archive, where revisions are no files.
+    """
+    if not revision.path.is_file():
+        raise UsageError(
+            f"Single revisions run from files, and {revision.path} is none: does diwa-schema run from an archive?",
+            next_step="Install it, and run the command again: pip install diwa-schema",
+        )
     spec = importlib.util.spec_from_file_location(f"diwa_schema_revision_{revision.revision}", revision.path)
     if spec is None or spec.loader is None:
         raise NotPersisted(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.database import capabilities
 from diwa_schema.database.state import LEDGER, PROTECTION, VERSION
-from diwa_schema.migrations.manifest import DIRECTORY
+from diwa_schema.migrations.manifest import DIRECTORY, content
 from diwa_schema.run.session import Change, Written
 from diwa_schema.run.settings import Applied
 
@@ -32,7 +32,7 @@ def path(dialect: str) -> Path:
 
 def script(link: Link) -> str:
     """Return the script for a database, with the kind of embeddings it can hold."""
-    text = path(link.dialect).read_text(encoding="utf-8")
+    text = content(path(link.dialect)).decode()
     if link.dialect == "sqlite":
         return text
     return text.replace(EMBEDDING, capabilities.embedding_type(link))
