@@ -72,7 +72,8 @@ class Link:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run the block in one transaction; on SQLite it takes the write lock at once."""
-        self.raw.execute("BEGIN" if self.dialect == "postgresql" else "BEGIN IMMEDIATE")
+        postgresql = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+        self.raw.execute(postgresql if self.dialect == "postgresql" else "BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:

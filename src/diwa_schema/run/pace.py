@@ -30,6 +30,7 @@ _FIRST_BATCH = 1_000
 _LARGEST_BATCH = 50_000
 _BATCH_PAUSE = 0.02
 _SHORTEST_WAIT = 10  # milliseconds
+_LOOK_AGAIN = 0.5
 
 
 class Pace:
@@ -118,6 +119,29 @@ class Pace:
     def look(self, work: Callable[[sa.Connection], T]) -> T:
         """Read what a step has to know: nobody waits for that, and it is no reason to prove the lock."""
         return work(self._connection)
+
+    def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
+        """Look again and again until there is no reason to wait any more; the migration lock is proved each time.
+
+        Raises:
+            TableLockBusy: There was one for as long as an index may be built.
+            MigrationLockLost: The migration lock is gone.
+        """
+        deadline = time.monotonic() + self._settings.build_timeout
+        told = None
+        while (said := reason(self._connection)) is not None:
+            self._lock.prove()
+            if time.monotonic() > deadline:
+                raise TableLockBusy(
+                    f"{said[:1].upper()}{said[1:]}; waited for it for {self._settings.build_timeout:g} s.",
+                    untouched="What this run had committed by then stays; the next run goes on from there.",
+                    next_step="End it or let it finish, then run the same command again.",
+                    reason=said,
+                )
+            if said != told:
+                self._progress.say(f"{said}; waiting for it")
+                told = said
+            time.sleep(_LOOK_AGAIN)
 
     def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
         """Run work in short transactions of so many rows until none is left.

@@ -6,7 +6,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from diwa_schema.database import capabilities, ledger, version
+from diwa_schema.database import ledger, version
+from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import DIRECTORY, load
 from diwa_schema.run.settings import Applied
 
@@ -35,7 +36,7 @@ def script(link: Link) -> str:
     text = path(link.dialect).read_text(encoding="utf-8")
     if link.dialect == "sqlite":
         return text
-    return text.replace(EMBEDDING, capabilities.embedding_type(link))
+    return text.replace(EMBEDDING, pgvector.embedding_type(link))
 
 
 def apply(
@@ -49,7 +50,7 @@ def apply(
         if version.VERSION not in state.tables:
             version.create(link)
         if link.dialect == "postgresql":
-            link.execute(capabilities.CREATE_VECTOR)
+            link.execute(pgvector.CREATE)
         link.script(script(link))
         milliseconds = round((time.monotonic() - clock) * 1000)
         version.advance(link, None, plan.after, load().floor(plan.after))

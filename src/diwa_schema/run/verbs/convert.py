@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from diwa_schema.database import capabilities, ledger, version
+from diwa_schema.database import ledger, version
 from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.version import State
 from diwa_schema.drift.optional import OPTIONAL, OptionalIndex
 from diwa_schema.drift.postgresql.write import Writer
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
-from diwa_schema.migrations import steps
+from diwa_schema.migrations import pgvector, steps
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import ONE_AT_A_TIME, operations
 from diwa_schema.migrations.steps.indexes import build_index
@@ -36,8 +36,8 @@ def enable_vector(runner: Runner) -> Report:
     """
 
     def work(link: Link) -> None:
-        link.execute(capabilities.CREATE_VECTOR)
-        if capabilities.embedding_type(link) == "bytea":
+        link.execute(pgvector.CREATE)
+        if pgvector.embedding_type(link) == "bytea":
             raise DatabaseRefused(
                 f"{link.shown} has no pgvector, and this role cannot create it.",
                 next_step="Install pgvector on the server; then, as a superuser: CREATE EXTENSION vector;",
