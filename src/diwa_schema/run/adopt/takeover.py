@@ -158,7 +158,7 @@ class _Taking:
             self.notes = rebuild.unfit
             return
         for table in self._variant.aside:
-            aside.set_aside(table)
+            aside.make_room(table)
         if "tala_operations" in self._variant.aside and (self._variant.revision or "") >= _BUFFER[0]:
             for revision in _BUFFER:
                 if revision <= (self._variant.revision or ""):
