@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, is_driver_error, sqlstate
 from diwa_schema.database.lock import MigrationLock, fence
-from diwa_schema.errors import ROLLED_BACK, DatabaseUnreachable, TableLockBusy
+from diwa_schema.errors import ROLLED_BACK, DatabaseUnreachable, MigrationLockLost, TableLockBusy
 from diwa_schema.run.settings import Progress, Settings
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _LARGEST_BATCH = 50_000
 _BATCH_PAUSE = 0.02
 _SHORTEST_WAIT = 10  # milliseconds
 _LOOK_AGAIN = 0.5
+_ATTEND = 1.0
 
 
 class Pace:
@@ -113,7 +115,7 @@ class Pace:
         if self._link.dialect == "sqlite":
             return work(self._connection)
         milliseconds = int(self._settings.build_timeout * 1000)
-        with self._session_timeouts(lock=0, statement=milliseconds):
+        with self._session_timeouts(lock=0, statement=milliseconds), self._attended():
             return work(self._connection)
 
     def look(self, work: Callable[[sa.Connection], T]) -> T:
@@ -235,6 +237,55 @@ class Pace:
         finally:
             if not self._link.raw.closed:
                 _set(self._link, self._session, local=False)
+
+    @contextmanager
+    def _attended(self) -> Iterator[None]:
+        """Say whom a long statement waits for, and end it where the migration lock is lost meanwhile.
+
+        A concurrent build waits for every transaction of the database that is older than it, also for those of others
+        who have nothing to do with the table.
+        """
+        over, lost = threading.Event(), list[MigrationLockLost]()
+        pid = self._link.value("SELECT pg_backend_pid()")
+        thread = threading.Thread(
+            target=self._attend, args=(pid, over, lost), name="diwa-schema-attend", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        except Exception as error:
+            over.set()
+            thread.join()
+            if lost:
+                raise lost[0] from error
+            raise
+        finally:
+            over.set()
+            thread.join()
+
+    def _attend(self, pid: int, over: threading.Event, lost: list[MigrationLockLost]) -> None:
+        from diwa_schema.run.blockers import blocking
+
+        if over.wait(_ATTEND):
+            return  # most pieces are over by then, and need no connection for this
+        told = ""
+        try:
+            with self._target.connect("diwa-schema watch") as link:
+                while not over.is_set():
+                    self._lock.prove()
+                    names = "; ".join(str(blocker) for blocker in blocking(link, pid))
+                    if names and names != told:
+                        self._progress.say(f"waiting for {names} to end")
+                        told = names
+                    over.wait(_ATTEND)
+        except MigrationLockLost as error:
+            lost.append(error)
+            self._link.raw.cancel()
+        except DatabaseUnreachable:
+            return  # no connection is left for the role: the run goes on without looking
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
 
     def _watch(self) -> Watch | None:
         from diwa_schema.run.blockers import Watch
