@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from diwa_schema import api
 from diwa_schema.database.target import Target
 from diwa_schema.errors import MigrationFailed
-from diwa_schema.migrations import steps
+from diwa_schema.migrations import pgvector, steps
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.steps.dependents import dependents
 from diwa_schema.models.erlang import encode_floats
@@ -440,3 +441,21 @@ def test_a_type_changes_only_where_a_revision_says_so(pg: sa.Connection):
     declared = {revision.revision: set(revision.retypes) for revision in load() if revision.retypes}
     del declared[AFTER]  # what the next one does instead, where pgvector came later
     assert changed == declared
+
+
+def test_an_extension_that_another_run_is_creating_is_waited_for(pg: sa.Connection):
+    with psycopg.connect(url_of(pg)) as first, psycopg.connect(url_of(pg), autocommit=True) as second:
+        first.execute(pgvector.CREATE.encode())
+        with ThreadPoolExecutor(1) as pool:
+            created = pool.submit(second.execute, pgvector.CREATE.encode())
+            _until(pg, f"pid = {second.info.backend_pid} AND wait_event_type = 'Lock'")
+            first.commit()
+            created.result()
+        assert second.execute(pgvector.TYPE.encode()).fetchone() == ("public.vector",)
+
+
+def _until(connection: sa.Connection, what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not connection.exec_driver_sql(f"SELECT count(*) FROM pg_stat_activity WHERE {what}").scalar():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
