@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 import diwa_schema
 from diwa_schema import api, generate
-from diwa_schema.database import capabilities
 from diwa_schema.database.target import Target
 from diwa_schema.drift.check import compare
 from diwa_schema.drift.read import at_head, read
+from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models import Base
 from tests.fixtures_server import wheel_programs
@@ -41,7 +41,7 @@ def test_every_way_to_head_ends_in_the_catalog_that_ships(database, way):
         engine = sa.create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql(capabilities.CREATE_VECTOR)
+                connection.exec_driver_sql(pgvector.CREATE)
             Base.metadata.create_all(connection)
         engine.dispose()
     else:

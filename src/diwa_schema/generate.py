@@ -58,6 +58,8 @@ def document(release: str | None = None) -> dict[str, Any]:
             leaves=tuple(getattr(module, "leaves", ())),
             drops=tuple(getattr(module, "drops", ())),
             rewrites=tuple(getattr(module, "rewrites", ())),
+            retypes=tuple(getattr(module, "retypes", ())),
+            retypes_back=tuple(getattr(module, "retypes_back", ())),
             released=released.get(step.revision) or release,
         )
         revisions.append(asdict(entry))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -75,6 +76,11 @@ class TestPace:
 
     def look(self, work: Callable[[sa.Connection], T]) -> T:
         return TestPace.long(self, work)
+
+    def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
+        while (said := reason(self.connection)) is not None:
+            self.told.append(said)
+            time.sleep(0.05)
 
     def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
         done = 0

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from diwa_schema import Settings, api
+from diwa_schema.errors import TableLockBusy
 from diwa_schema.migrations import manifest
 from tests.fixtures_databases import database_name
 from tests.run import seeds
@@ -58,6 +60,57 @@ def test_an_index_that_a_dead_run_is_still_building_is_waited_for(launcher, post
     assert "is being built by server process" in outcome.err
     assert value(postgres, index) == before
     assert value(postgres, NOT_VALID) == 0
+
+
+def test_a_build_of_somebody_else_is_waited_for_no_longer_than_a_build_may_take(launcher, postgres):
+    assert launcher.run("upgrade", BEFORE_INDEX, "--url", postgres).code == 0
+    seeds.fill(postgres)
+    columns = "ADD sync_origin varchar(20) DEFAULT 'cloud', ADD remote_id uuid"
+    execute(postgres, f"ALTER TABLE memories {columns}", f"ALTER TABLE contexts {columns}")
+    build = "CREATE INDEX CONCURRENTLY memories_sync_origin_index ON memories (sync_origin)"
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(postgres) as writer:
+        writer.execute("UPDATE memories SET content = 'in a transaction'")
+        other = pool.submit(execute, postgres, build)
+        until(postgres, "SELECT count(*) FROM pg_stat_progress_create_index WHERE index_relid <> 0")
+        began = time.monotonic()
+        with pytest.raises(TableLockBusy, match=r"being built by server process \d+; waited for it for 1 s"):
+            api.migrate(postgres, INDEX, settings=Settings(build_timeout=1, lock_budget=2), repo="diwa-cloud")
+        assert time.monotonic() - began < 10
+        writer.commit()
+        other.result()
+    assert api.migrate(postgres, INDEX, repo="diwa-cloud").after == INDEX
+
+
+OLDER = "SELECT count(*) FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'"
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["said", "without the lock"])
+def test_a_build_says_whose_transaction_it_waits_for_and_proves_its_lock(launcher, postgres, lost):
+    assert launcher.run("upgrade", BEFORE_INDEX, "--url", postgres).code == 0
+    seeds.fill(postgres)
+    with (
+        psycopg.connect(postgres, application_name="another tenant") as tenant,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # It has read something, and has nothing to do with our tables.
+        tenant.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        tenant.execute("SELECT 1")
+        run = pool.submit(launcher.run, "upgrade", INDEX, "--url", postgres)
+        until(postgres, OLDER)
+        time.sleep(2.5)
+        if lost:
+            ended = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            )
+            execute(postgres, f"{ended} AND application_name LIKE 'diwa-schema migrate%'")
+        else:
+            tenant.commit()
+        outcome = run.result(timeout=30)
+    assert "application 'another tenant'" in outcome.err
+    assert "0 of 0" not in outcome.err
+    assert outcome.code == (6 if lost else 0), outcome.err
+    if lost:
+        assert "migration lock" in outcome.err
 
 
 def test_a_backfill_goes_on_where_a_killed_run_stopped(launcher, filled, tmp_path):

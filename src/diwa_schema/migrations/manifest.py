@@ -44,6 +44,8 @@ class Revision:
         leaves: The tables that reversing it leaves in place while there is something in them.
         drops: The tables and "table.column"s that reversing it drops.
         rewrites: The tables whose rows it writes or indexes anew while it holds a strong lock.
+        retypes: The columns, as "table.column", that it gives another type where they do not have it yet.
+        retypes_back: The same for reversing it.
         released: The version of the package that first contained it; None before that.
     """
 
@@ -59,6 +61,8 @@ class Revision:
     leaves: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
     rewrites: tuple[str, ...] = ()
+    retypes: tuple[str, ...] = ()
+    retypes_back: tuple[str, ...] = ()
     released: str | None = None
 
     @property
@@ -171,10 +175,13 @@ def checksum_of(content: bytes) -> str:
     return sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
+_LISTS = ("leaves", "drops", "rewrites", "retypes", "retypes_back")
+
+
 def parse(document: dict[str, Any]) -> Manifest:
     """Return the manifest that a document describes."""
     revisions = tuple(
-        Revision(**{**entry, **{name: tuple(entry.get(name, ())) for name in ("drops", "leaves")}})
+        Revision(**{**entry, **{name: tuple(entry.get(name, ())) for name in _LISTS}})
         for entry in document["revisions"]
     )
     return Manifest(revisions, tuple(document["tables"]))

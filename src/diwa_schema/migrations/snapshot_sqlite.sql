@@ -120,7 +120,7 @@ CREATE TABLE hitl_escalations (
 	assigned_to TEXT, 
 	resolution_notes TEXT, 
 	inserted_at TEXT NOT NULL, 
-	updated_at TEXT NOT NULL, memory_a_id TEXT CONSTRAINT hitl_escalations_memory_a_id_fkey REFERENCES memories (id) ON DELETE SET NULL, memory_b_id TEXT CONSTRAINT hitl_escalations_memory_b_id_fkey REFERENCES memories (id) ON DELETE SET NULL, score NUMERIC, 
+	updated_at TEXT NOT NULL, "memory_a_id" TEXT CONSTRAINT "hitl_escalations_memory_a_id_fkey" REFERENCES "memories" (id) ON DELETE SET NULL, "memory_b_id" TEXT CONSTRAINT "hitl_escalations_memory_b_id_fkey" REFERENCES "memories" (id) ON DELETE SET NULL, score NUMERIC, 
 	CONSTRAINT hitl_escalations_pkey PRIMARY KEY (id), 
 	CONSTRAINT hitl_escalations_context_id_fkey FOREIGN KEY(context_id) REFERENCES contexts (id) ON DELETE CASCADE
 );

@@ -57,6 +57,11 @@ class Blocker:
         return ", ".join(parts)
 
 
+def blocking(link: Link, pid: int) -> tuple[Blocker, ...]:
+    """Return who blocks a backend now."""
+    return tuple(Blocker(*row) for row in link.rows(_QUERY, (pid,)))
+
+
 class Watch:
     """Looks every few milliseconds who blocks a backend, from a connection of its own.
 
@@ -91,8 +96,7 @@ class Watch:
     def _look(self) -> None:
         while not self._over.wait(self._interval):
             try:
-                for row in self._link.rows(_QUERY, (self._pid,)):
-                    self._seen[row[0]] = Blocker(*row)
+                self._seen |= {blocker.pid: blocker for blocker in blocking(self._link, self._pid)}
             except Exception as error:
                 if not is_driver_error(error):
                     raise

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT, sqlstate
+from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT, is_driver_error, sqlstate
 from diwa_schema.database.lock import MigrationLock, fence
-from diwa_schema.errors import ROLLED_BACK, ApplicationStalled, DatabaseUnreachable, TableLockBusy
-from diwa_schema.run.blockers import Bystanders, Watch
+from diwa_schema.errors import (
+    ROLLED_BACK,
+    ApplicationStalled,
+    DatabaseUnreachable,
+    MigrationLockLost,
+    TableLockBusy,
+)
+from diwa_schema.run.blockers import Bystanders, Watch, blocking
 from diwa_schema.run.settings import Progress, Settings
 
 if TYPE_CHECKING:
@@ -32,6 +39,8 @@ _FIRST_BATCH = 1_000
 _LARGEST_BATCH = 50_000
 _BATCH_PAUSE = 0.02
 _SHORTEST_WAIT = 10  # milliseconds
+_LOOK_AGAIN = 0.5
+_ATTEND = 1.0
 
 
 class Pace:
@@ -113,12 +122,36 @@ class Pace:
         self._lock.prove()
         if self._link.dialect == "sqlite":
             return work(self._connection)
-        with self._session_timeouts(lock=0, statement=self._settings.build_timeout * 1000):
+        milliseconds = self._settings.build_timeout * 1000
+        with self._session_timeouts(lock=0, statement=milliseconds), self._attended():
             return work(self._connection)
 
     def look(self, work: Callable[[sa.Connection], T]) -> T:
         """Read what a step has to know: nobody waits for that, and it is no reason to prove the lock."""
         return work(self._connection)
+
+    def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
+        """Look again and again until there is no reason to wait any more; the migration lock is proved each time.
+
+        Raises:
+            TableLockBusy: There was one for as long as an index may be built.
+            MigrationLockLost: The migration lock is gone.
+        """
+        deadline = time.monotonic() + self._settings.build_timeout
+        told = None
+        while (said := reason(self._connection)) is not None:
+            self._lock.prove()
+            if time.monotonic() > deadline:
+                raise TableLockBusy(
+                    f"{said[:1].upper()}{said[1:]}; waited for it for {self._settings.build_timeout:g} s.",
+                    untouched="What this run had committed by then stays; the next run goes on from there.",
+                    next_step="End it or let it finish, then run the same command again.",
+                    reason=said,
+                )
+            if said != told:
+                self._progress.say(f"{said}; waiting for it")
+                told = said
+            time.sleep(_LOOK_AGAIN)
 
     def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
         """Run work in short transactions of so many rows until none is left.
@@ -234,6 +267,53 @@ class Pace:
         finally:
             if not self._link.raw.closed:
                 _set(self._link, self._session, local=False)
+
+    @contextmanager
+    def _attended(self) -> Iterator[None]:
+        """Say whom a long statement waits for, and end it where the migration lock is lost meanwhile.
+
+        A concurrent build waits for every transaction of the database that is older than it, also for those of others
+        who have nothing to do with the table.
+        """
+        over, lost = threading.Event(), list[MigrationLockLost]()
+        pid = self._link.server_process
+        thread = threading.Thread(
+            target=self._attend, args=(pid, over, lost), name="diwa-schema-attend", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        except Exception as error:
+            over.set()
+            thread.join()
+            if lost:
+                raise lost[0] from error
+            raise
+        finally:
+            over.set()
+            thread.join()
+
+    def _attend(self, pid: int, over: threading.Event, lost: list[MigrationLockLost]) -> None:
+        if over.wait(_ATTEND):
+            return  # most pieces are over by then, and need no connection for this
+        told = ""
+        try:
+            with self._target.connect("diwa-schema watch") as link:
+                while not over.is_set():
+                    self._lock.prove()
+                    names = "; ".join(str(blocker) for blocker in blocking(link, pid))
+                    if names and names != told:
+                        self._progress.say(f"waiting for {names} to end")
+                        told = names
+                    over.wait(_ATTEND)
+        except MigrationLockLost as error:
+            lost.append(error)
+            self._link.raw.cancel()
+        except DatabaseUnreachable:
+            return  # no connection is left for the role: the run goes on without looking
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
 
     def _watch(self) -> Watch | None:
         link = self._second_connection()

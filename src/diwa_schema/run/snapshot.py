@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from diwa_schema.database import capabilities
 from diwa_schema.database.state import LEDGER, PROTECTION, VERSION
+from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import DIRECTORY, content
 from diwa_schema.run.session import Change, Written
 from diwa_schema.run.settings import Applied
@@ -35,7 +35,7 @@ def script(link: Link) -> str:
     text = content(path(link.dialect)).decode()
     if link.dialect == "sqlite":
         return text
-    return text.replace(EMBEDDING, capabilities.embedding_type(link))
+    return text.replace(EMBEDDING, pgvector.embedding_type(link))
 
 
 def apply(change: Change, plan: Plan) -> Written:
@@ -45,7 +45,7 @@ def apply(change: Change, plan: Plan) -> Written:
 
     def create() -> None:
         if link.dialect == "postgresql":
-            link.execute(capabilities.CREATE_VECTOR)
+            link.execute(pgvector.CREATE)
         link.script(script(link))
 
     entries = [(step.revision, step.sha256) for step in plan.revisions]

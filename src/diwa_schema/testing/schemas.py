@@ -6,11 +6,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from diwa_schema.api import migrate
-from diwa_schema.database import capabilities, version
+from diwa_schema.database import version
 from diwa_schema.database.failures import driver
 from diwa_schema.database.target import Target
 from diwa_schema.errors import PermissionMissing
 from diwa_schema.guard import OwnDatabase
+from diwa_schema.migrations import pgvector
 from diwa_schema.testing.server import PREFIX
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Schemas:
         self._refuse_without_right()
         with server.building("extension"):
             # Made where the database's own search path leads: in a test's schema it would go with the test.
-            server.link.execute(capabilities.CREATE_VECTOR)
+            server.link.execute(pgvector.CREATE)
         self._path = [row[0] for row in server.link.rows(_EXTENSION, (version.VERSION,))]
         # A connection that a test has left open would keep its schema for ever.
         server.link.row("SELECT set_config('lock_timeout', '5s', false)")

@@ -9,35 +9,41 @@ that no type can hide.
 
 from __future__ import annotations
 
-from diwa_schema.migrations.steps.archive import create_embedding_archive, drop_embedding_archive
-from diwa_schema.migrations.steps.backfill import backfill
-from diwa_schema.migrations.steps.buffer import (
+from diwa_schema.migrations.steps.aside import (
     copy_kept_rows,
-    create_kept_values,
-    drop_kept_values,
     drop_or_bring_back,
-    make_ids_texts,
-    make_ids_uuids,
+    hand_on_rights,
     make_room,
+    release,
 )
+from diwa_schema.migrations.steps.batches import backfill
 from diwa_schema.migrations.steps.constraints import add_check, add_foreign_key, set_not_null
 from diwa_schema.migrations.steps.dialects import (
     add_column_with_first_value,
+    add_embedding,
     add_reference,
     create_index_on_postgresql,
+    create_vector_extension,
+    drop_table_if_there,
+    drop_table_unless_filled,
     index_name,
     only_on_postgresql,
 )
-from diwa_schema.migrations.steps.embeddings import abandon_retype, retype_embedding
 from diwa_schema.migrations.steps.indexes import (
     add_indexed_columns,
     create_index_concurrently,
     drop_index_concurrently,
     drop_indexed_columns,
 )
+from diwa_schema.migrations.steps.kept_values import (
+    create_kept_values,
+    drop_kept_values,
+    make_ids_texts,
+    make_ids_uuids,
+)
 from diwa_schema.migrations.steps.pace import Pace, step
-from diwa_schema.migrations.steps.tables import drop_table_if_there, drop_table_unless_filled
-from diwa_schema.migrations.steps.vector import add_embedding, create_vector_extension
+from diwa_schema.migrations.steps.retype import abandon_retype, retype_embedding
+from diwa_schema.migrations.steps.retype.archive import create_embedding_archive, drop_embedding_archive
 
 __all__ = [
     "Pace",
@@ -62,11 +68,13 @@ __all__ = [
     "drop_or_bring_back",
     "drop_table_if_there",
     "drop_table_unless_filled",
+    "hand_on_rights",
     "index_name",
     "make_ids_texts",
     "make_ids_uuids",
     "make_room",
     "only_on_postgresql",
+    "release",
     "retype_embedding",
     "set_not_null",
     "step",

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import Ground, dialect, ground, offline, operations, step
 from diwa_schema.migrations.steps.rebuild import rebuild
+from diwa_schema.names import cut
 
 Add = Callable[[Operations, bool], None]
 
@@ -92,14 +93,19 @@ def set_not_null(table: str, column: str) -> None:
 
 
 def _set_not_null(on: Ground, table: str, column: str) -> None:
-    if on.pace.look(lambda connection: lookup.is_not_null(connection, table, column)):
+    there = sa.text(
+        f"SELECT attnotnull FROM pg_attribute WHERE attrelid = {lookup.oid(table)}"
+        f" AND attname = {lookup.literal(column)}"
+    )
+    if on.pace.look(lambda connection: connection.scalar(there)):
         return
-    name = f"diwa_schema_{column}_not_null"[:63]
-    quoted = on.pace.look(lambda connection: lookup.quoted(connection, column))
+    name = cut(f"diwa_schema_{column}", suffix="_not_null")
     _add(
         name,
         table,
-        lambda to, unchecked: _check(to, name, table, f"{quoted} IS NOT NULL", unchecked=unchecked),
+        lambda to, unchecked: _check(
+            to, name, table, f"{lookup.quoted(column)} IS NOT NULL", unchecked=unchecked
+        ),
     )
 
     def turn(connection: sa.Connection) -> None:
@@ -116,13 +122,22 @@ def _add(name: str, table: str, add: Add) -> None:
         add(op, False)  # type: ignore[arg-type]  # the module offers what the class does
         return
     on = ground()
-    valid = on.pace.look(lambda connection: lookup.constraint_valid(connection, table, name))
+    there = sa.text(
+        f"SELECT convalidated FROM pg_constraint WHERE conrelid = {lookup.oid(table)}"
+        f" AND conname = {lookup.literal(name)}"
+    )
+    valid = on.pace.look(lambda connection: connection.scalar(there))
     if valid is None:
         on.pace.short(lambda connection: add(operations(connection), on.live))
     if valid or (valid is None and not on.live):
         return
+
+    def validate(connection: sa.Connection) -> None:
+        where = lookup.qualified(connection, table)
+        connection.execute(sa.text(f"ALTER TABLE {where} VALIDATE CONSTRAINT {lookup.quoted(name)}"))
+
     try:
-        on.pace.long(lambda connection: _validate(connection, table, name))
+        on.pace.long(validate)
     except IntegrityError:
         if on.live:
             on.pace.short(lambda connection: operations(connection).drop_constraint(name, table))
@@ -135,8 +150,3 @@ def _check(to: Operations, name: str, table: str, condition: str, *, unchecked: 
 
 def _not_valid(unchecked: bool) -> dict[str, Any]:
     return {"postgresql_not_valid": True} if unchecked else {}
-
-
-def _validate(connection: sa.Connection, table: str, name: str) -> None:
-    where, what = lookup.qualified(connection, table), lookup.quoted(connection, name)
-    connection.execute(sa.text(f"ALTER TABLE {where} VALIDATE CONSTRAINT {what}"))

@@ -1,4 +1,4 @@
-"""Where PostgreSQL and SQLite differ in what a revision does, and a type cannot hide it."""
+"""Where databases differ in what a revision does and no type hides it: PostgreSQL, SQLite, with pgvector or not."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.types import TypeEngine
 
-from diwa_schema.migrations.steps.pace import dialect
+from diwa_schema.migrations import pgvector
+from diwa_schema.migrations.steps.lookup import oid, quoted, table_exists
+from diwa_schema.migrations.steps.pace import dialect, offline
+from diwa_schema.names import LONGEST
 
-_LONGEST_NAME = 63  # bytes; PostgreSQL cuts what is longer, SQLite does not
+SHADOW = "shadow"
 
 
 def only_on_postgresql(function: Callable[[], None]) -> Callable[[], None]:
@@ -25,8 +28,13 @@ def only_on_postgresql(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def index_name(name: str) -> str:
-    """Return the name that an index of this full name has: PostgreSQL keeps 63 bytes of it, SQLite all."""
-    return name[:_LONGEST_NAME] if dialect() == "postgresql" else name
+    """Return the name that an index of this full name has: PostgreSQL keeps 63 bytes of it, SQLite all.
+
+    Ecto's long names are there as the server cut them, so this is the server's cut and not that of `names`.
+    """
+    if dialect() != "postgresql":
+        return name
+    return name.encode()[:LONGEST].decode(errors="ignore")
 
 
 def add_reference(table: str, column: str, kind: TypeEngine[Any], referent: str, *, ondelete: str) -> None:
@@ -34,12 +42,10 @@ def add_reference(table: str, column: str, kind: TypeEngine[Any], referent: str,
 
     SQLite takes a named key only inside ADD COLUMN, in a form that PostgreSQL takes as well.
     """
-    bound = op.get_context().dialect
-    quote = bound.identifier_preparer.quote
     op.execute(
-        f"ALTER TABLE {quote(table)} ADD COLUMN {quote(column)} {kind.compile(dialect=bound)}"
-        f" CONSTRAINT {quote(f'{table}_{column}_fkey')}"
-        f" REFERENCES {quote(referent)} (id) ON DELETE {ondelete}"
+        f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(column)} {kind.compile(dialect=op.get_context().dialect)}"
+        f" CONSTRAINT {quoted(f'{table}_{column}_fkey')}"
+        f" REFERENCES {quoted(referent)} (id) ON DELETE {ondelete}"
     )
 
 
@@ -62,8 +68,64 @@ def add_column_with_first_value(table: str, column: sa.Column[Any], value: str) 
     """
     if dialect() == "sqlite":
         op.add_column(table, column)
-        op.execute(f"UPDATE {table} SET {column.name} = {value}")
+        op.execute(f"UPDATE {quoted(table)} SET {quoted(column.name)} = {value}")
         return
     column.server_default = sa.DefaultClause(sa.text(value))
     op.add_column(table, column)
     op.alter_column(table, column.name, server_default=None)
+
+
+def create_vector_extension() -> None:
+    """Install pgvector in this database where the server has it and the role may; otherwise nothing happens.
+
+    On SQLite, and in a shadow, which must leave nothing behind, nothing happens either.
+    """
+    if dialect() == "postgresql" and not op.get_context().opts.get(SHADOW):
+        op.execute(pgvector.CREATE)
+
+
+def add_embedding(table: str) -> None:
+    """Add the column `embedding` to a table that has no rows: a vector where pgvector is there, else bytes.
+
+    The database itself decides when the statement runs, so SQL that is written to be run later is right too.
+    """
+    if dialect() == "sqlite":
+        op.add_column(table, sa.Column("embedding", sa.LargeBinary()))
+        return
+    op.execute(f"""DO $do$
+BEGIN
+  EXECUTE 'ALTER TABLE {quoted(table)} ADD COLUMN embedding '
+    || coalesce(({pgvector.TYPE}) || '({pgvector.DIMENSIONS})', 'bytea');
+END
+$do$""")
+
+
+def drop_table_if_there(table: str) -> None:
+    """Drop a table of the current schema; one of its name elsewhere on the search path stays."""
+    if dialect() == "sqlite":
+        op.drop_table(table, if_exists=True)
+        return
+    op.execute(f"""DO $do$
+BEGIN
+  IF {oid(table)} IS NOT NULL THEN DROP TABLE {quoted(table)}; END IF;
+END
+$do$""")
+
+
+def drop_table_unless_filled(table: str) -> None:
+    """Drop a table that has no rows; one that has some, or is absent, is left as it is.
+
+    On SQLite, SQL that is written to be run later leaves the table.
+    """
+    if dialect() == "postgresql":
+        op.execute(f"""DO $do$
+BEGIN
+  IF {oid(table)} IS NULL THEN RETURN; END IF;
+  LOCK TABLE {quoted(table)} IN ACCESS EXCLUSIVE MODE;
+  IF NOT EXISTS (SELECT FROM {quoted(table)}) THEN DROP TABLE {quoted(table)}; END IF;
+END
+$do$""")
+    elif not offline() and table_exists(op.get_bind(), table):
+        filled = op.get_bind().scalar(sa.text(f"SELECT EXISTS (SELECT 1 FROM {quoted(table)})"))
+        if not filled:
+            op.drop_table(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,8 +14,6 @@ from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import Ground, Pace, dialect, ground, offline, operations, step
 
 Build = Callable[[sa.Connection, bool], None]
-
-_LOOK_AGAIN = 0.5
 
 
 @step
@@ -63,7 +60,7 @@ def add_indexed_columns(
         indexes: Name, table and columns of each new index.
     """
     for table, new in columns.items():
-        add_columns(table, new)
+        _add_columns(table, new)
     for name, table, keys in indexes:
         _create(name, table, keys)
 
@@ -79,14 +76,14 @@ def drop_indexed_columns(columns: Mapping[str, Sequence[str]], indexes: Sequence
     for name, table in indexes:
         _drop(name, table)
     for table, names in columns.items():
-        drop_columns(table, names)
+        _drop_columns(table, names)
 
 
-def add_columns(table: str, columns: Sequence[sa.Column[Any]]) -> None:
+def _add_columns(table: str, columns: Sequence[sa.Column[Any]]) -> None:
     """Add columns that a table does not have yet, in one short transaction."""
 
     def work(connection: sa.Connection) -> None:
-        present = _column_names(connection, table)
+        present = lookup.column_types(connection, table)
         for column in columns:
             if column.name not in present:
                 operations(connection).add_column(table, column)
@@ -98,11 +95,11 @@ def add_columns(table: str, columns: Sequence[sa.Column[Any]]) -> None:
     ground().pace.short(work)
 
 
-def drop_columns(table: str, names: Sequence[str]) -> None:
+def _drop_columns(table: str, names: Sequence[str]) -> None:
     """Drop columns that a table still has, in one short transaction."""
 
     def work(connection: sa.Connection) -> None:
-        present = _column_names(connection, table)
+        present = lookup.column_types(connection, table)
         for name in names:
             if name in present:
                 operations(connection).drop_column(table, name)
@@ -155,19 +152,17 @@ def _create(name: str, table: str, columns: Sequence[str], *, unique: bool = Fal
     if offline():
         op.create_index(name, table, list(columns), unique=unique, **options)
     elif dialect() == "sqlite":
-        ground().pace.short(lambda connection: _create_plainly(connection, name, table, columns, unique))
+        ground().pace.short(
+            lambda connection: operations(connection).create_index(
+                name, table, list(columns), unique=unique, if_not_exists=True
+            )
+        )
     else:
         on = ground()
         _refuse_other(
             on.pace, name, lookup.IndexState(table, tuple(columns), unique, valid=True, builders=())
         )
         build_index(on, name, build)
-
-
-def _create_plainly(
-    connection: sa.Connection, name: str, table: str, columns: Sequence[str], unique: bool
-) -> None:
-    operations(connection).create_index(name, table, list(columns), unique=unique, if_not_exists=True)
 
 
 def _drop(name: str, table: str) -> None:
@@ -190,13 +185,16 @@ def _remove(on: Ground, name: str) -> None:
 
 def _settled(pace: Pace, name: str) -> lookup.IndexState | None:
     """Return the state of an index once no other server process is building it."""
-    while True:
-        found = pace.look(lambda connection: lookup.index_state(connection, name))
+
+    def builders(connection: sa.Connection) -> str | None:
+        found = lookup.index_state(connection, name)
         if found is None or not found.builders:
-            return found
+            return None
         pids = ", ".join(map(str, found.builders))
-        pace.progress(f"index {name} is being built by server process {pids}; waiting for it", 0, 0)
-        time.sleep(_LOOK_AGAIN)
+        return f"index {name} is being built by server process {pids}"
+
+    pace.wait(builders)
+    return pace.look(lambda connection: lookup.index_state(connection, name))
 
 
 def _refuse_other(pace: Pace, name: str, wanted: lookup.IndexState) -> None:
@@ -215,12 +213,3 @@ def _refuse_other(pace: Pace, name: str, wanted: lookup.IndexState) -> None:
 def _described(index: lookup.IndexState) -> str:
     columns = ", ".join(column or "an expression" for column in index.columns)
     return f"{'unique ' if index.unique else ''}on {index.table} ({columns})"
-
-
-def _column_names(connection: sa.Connection, table: str) -> set[str]:
-    if connection.dialect.name == "sqlite":
-        return {
-            row[1]
-            for row in connection.execute(sa.text(f"PRAGMA table_info({lookup.quoted(connection, table)})"))
-        }
-    return set(lookup.column_types(connection, table))

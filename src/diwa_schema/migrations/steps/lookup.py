@@ -1,6 +1,10 @@
-"""What steps have to know about the tables of a PostgreSQL database before they change them.
+"""What steps have to know about the relations of a database before they change them, and how they write names.
 
-Names mean objects of the current schema, never ones of the same name elsewhere on the search path.
+Names mean objects of the current schema, never ones of the same name elsewhere on the search path: SQLAlchemy's
+inspector, and a name alone, would also find those, such as the live table beside a shadow.
+
+Alembic and SQLAlchemy read a colon in SQL as the beginning of a parameter. What comes from a name, or from the server's
+description of an object, goes through this module, so that it arrives as it is whatever characters are in it.
 """
 
 from __future__ import annotations
@@ -9,7 +13,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-IN_SCHEMA = "to_regclass(format('%I.%I', current_schema(), CAST(:name AS text)))"
+from diwa_schema import names
+
+# The one place where the schema of the steps is said.
+_SCHEMA = "current_schema()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,44 +38,60 @@ class IndexState:
     builders: tuple[int, ...]
 
 
-def quoted(connection: sa.Connection, name: str) -> str:
-    """Return a name as an identifier of the connection's dialect."""
-    return str(connection.dialect.identifier_preparer.quote(name))
+def verbatim(sql: str) -> str:
+    """Return SQL in which no colon is taken for a parameter."""
+    return sql.replace(":", r"\:")
+
+
+def quoted(name: str) -> str:
+    """Return a name as an identifier inside a statement."""
+    return verbatim(names.quoted(name))
+
+
+def literal(value: str) -> str:
+    """Return a text as a literal inside a statement."""
+    return verbatim(names.literal(value))
+
+
+def oid(name: str) -> str:
+    """Return SQL for the oid of a relation of the current schema, as a regclass; NULL where there is none.
+
+    It has neither parameters nor percent signs, so that it can stand in a block that is run later.
+    """
+    return f"to_regclass(quote_ident({_SCHEMA}) || '.' || quote_ident({literal(name)}))"
 
 
 def qualified(connection: sa.Connection, name: str) -> str:
     """Return a name of the current schema as an identifier that is good from anywhere."""
-    schema = connection.scalar(sa.text("SELECT current_schema()"))
-    return f"{quoted(connection, schema)}.{quoted(connection, name)}"
+    if connection.dialect.name == "sqlite":
+        return quoted(name)
+    return verbatim(names.qualified(str(connection.scalar(sa.text(f"SELECT {_SCHEMA}"))), name))
 
 
 def table_exists(connection: sa.Connection, table: str) -> bool:
-    """Tell whether the current schema has a table.
-
-    SQLAlchemy's inspector would also find one elsewhere on the search path: beside a shadow, the live one.
-    """
+    """Tell whether the current schema has a table."""
     if connection.dialect.name == "sqlite":
-        return bool(sa.inspect(connection).has_table(table))
-    return connection.scalar(sa.text(f"SELECT {IN_SCHEMA} IS NOT NULL"), {"name": table}) is True
+        return sa.inspect(connection).has_table(table)
+    return connection.scalar(sa.text(f"SELECT {oid(table)} IS NOT NULL")) is True
 
 
 def column_types(connection: sa.Connection, table: str) -> dict[str, str]:
-    """Return a table's columns with their types as PostgreSQL writes them; empty where it does not exist."""
-    found = connection.execute(
-        sa.text(
-            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
-            f" WHERE attrelid = {IN_SCHEMA} AND attnum > 0 AND NOT attisdropped"
-        ),
-        {"name": table},
-    )
+    """Return a table's columns with their types as the database writes them; empty where it does not exist."""
+    if connection.dialect.name == "sqlite":
+        found = connection.execute(sa.text(f"SELECT name, type FROM pragma_table_info({literal(table)})"))
+    else:
+        found = connection.execute(
+            sa.text(
+                "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+                f" WHERE attrelid = {oid(table)} AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+            )
+        )
     return {name: str(kind) for name, kind in found}
 
 
 def estimated_rows(connection: sa.Connection, table: str) -> int:
     """Return about how many rows a table has, without reading it."""
-    found = connection.scalar(
-        sa.text(f"SELECT reltuples::bigint FROM pg_class WHERE oid = {IN_SCHEMA}"), {"name": table}
-    )
+    found = connection.scalar(sa.text(f"SELECT reltuples::bigint FROM pg_class WHERE oid = {oid(table)}"))
     return max(int(found or 0), 0)
 
 
@@ -84,31 +107,10 @@ def index_state(connection: sa.Connection, name: str) -> IndexState | None:
             " ARRAY(SELECT p.pid FROM pg_stat_progress_create_index p"
             "   WHERE p.datid = (SELECT oid FROM pg_database WHERE datname = current_database())"
             "   AND p.index_relid = i.indexrelid)"
-            f" FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid WHERE i.indexrelid = {IN_SCHEMA}"
-        ),
-        {"name": name},
+            f" FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid WHERE i.indexrelid = {oid(name)}"
+        )
     ).first()
     if found is None:
         return None
     table, columns, unique, valid, builders = found
     return IndexState(table, tuple(columns), unique, valid, tuple(builders))
-
-
-def constraint_valid(connection: sa.Connection, table: str, name: str) -> bool | None:
-    """Tell whether a constraint of a table is validated, or None where there is none of that name."""
-    valid = connection.scalar(
-        sa.text(
-            f"SELECT convalidated FROM pg_constraint WHERE conrelid = {IN_SCHEMA} AND conname = :constraint"
-        ),
-        {"name": table, "constraint": name},
-    )
-    return None if valid is None else bool(valid)
-
-
-def is_not_null(connection: sa.Connection, table: str, column: str) -> bool:
-    """Tell whether a column refuses NULL."""
-    found = connection.scalar(
-        sa.text(f"SELECT attnotnull FROM pg_attribute WHERE attrelid = {IN_SCHEMA} AND attname = :column"),
-        {"name": table, "column": column},
-    )
-    return found is True

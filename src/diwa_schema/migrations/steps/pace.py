@@ -39,6 +39,10 @@ class Pace(Protocol):
         """Read what a step has to know before it changes anything."""
         ...
 
+    def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
+        """Look again and again until there is no reason to wait any more, no longer than an index may be built."""
+        ...
+
     def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
         """Run work in short transactions of so many rows until it takes none; return the rows taken."""
         ...
@@ -69,6 +73,9 @@ class Plain:
     def look(self, work: Callable[[sa.Connection], T]) -> T:
         """Read now."""
         return work(self._connection)
+
+    def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
+        """Go on: the open transaction keeps everybody out."""
 
     def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
         """Run work until it takes no rows."""

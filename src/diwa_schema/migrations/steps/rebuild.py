@@ -42,12 +42,7 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
 
     def work(connection: sa.Connection) -> None:
         _refuse_enforcement(connection, table)
-        declared = {
-            name: kind
-            for _, name, kind, *_ in connection.execute(
-                sa.text(f"PRAGMA table_info({lookup.quoted(connection, table)})")
-            )
-        }
+        declared = lookup.column_types(connection, table)
 
         def keep_type(_: Any, __: Any, column: dict[str, Any]) -> None:
             column["type"] = Declared(declared[column["name"]])
@@ -61,7 +56,7 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
             raise MigrationFailed(
                 f"Rows of {table} refer to rows that are not there.",
                 untouched="The table is as it was.",
-                next_step=f"Run: PRAGMA foreign_key_check({lookup.quoted(connection, table)})",
+                next_step=f"Run: PRAGMA foreign_key_check({lookup.quoted(table)})",
                 table=table,
             )
 
@@ -69,7 +64,7 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
 
 
 def _dangling(connection: sa.Connection, table: str) -> int:
-    check = f"PRAGMA foreign_key_check({lookup.quoted(connection, table)})"
+    check = f"PRAGMA foreign_key_check({lookup.quoted(table)})"
     return len(connection.execute(sa.text(check)).all())
 
 

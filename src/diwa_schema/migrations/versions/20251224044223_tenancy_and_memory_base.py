@@ -102,6 +102,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     steps.drop_table_if_there("idempotency_log")
+    steps.release("memories", "contexts", "organizations")
     op.drop_table("memories")
     op.drop_table("contexts")
     op.drop_table("organizations")

@@ -14,6 +14,7 @@ depends_on = None
 phase = "expand"
 floor = None
 drops = ("tala_operations",)
+leaves = ("tala_operations",)
 
 
 def upgrade() -> None:
@@ -32,6 +33,7 @@ def upgrade() -> None:
     )
     op.create_index("tala_operations_session_id_index", "tala_operations", ["session_id"])
     op.create_index("tala_operations_status_index", "tala_operations", ["status"])
+    steps.hand_on_rights("tala_operations")
 
 
 def downgrade() -> None:

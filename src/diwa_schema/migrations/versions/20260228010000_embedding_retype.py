@@ -13,6 +13,8 @@ depends_on = None
 phase = "expand"
 floor = None
 transactional = False
+retypes = ("memories.embedding",)
+retypes_back = ("memories.embedding",)
 
 
 def upgrade() -> None:

@@ -13,6 +13,7 @@ depends_on = None
 phase = "expand"
 floor = None
 transactional = False
+retypes = ("embedding_cache.embedding",)
 
 
 def upgrade() -> None:

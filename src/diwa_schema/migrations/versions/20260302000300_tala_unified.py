@@ -16,19 +16,15 @@ depends_on = None
 phase = "expand"
 floor = None
 rewrites = ("tala_operations", "diwa_schema_kept_tala_operations", "diwa_schema_kept_idempotency_log")
+retypes = ("tala_operations.session_id", "tala_operations.context_id")
+retypes_back = retypes
 
 
 def upgrade() -> None:
     steps.make_ids_uuids()
     op.create_index("tala_operations_context_id_index", "tala_operations", ["context_id"])
-    steps.copy_kept_rows(
-        "tala_operations",
-        ("id", "session_id", "context_id", "tool_name", "params", "actor", "status", "inserted_at"),
-    )
-    steps.copy_kept_rows(
-        "idempotency_log",
-        ("id", "context_id", "client_id", "tool_name", "result_id", "status", "error_reason", "processed_at"),
-    )
+    steps.copy_kept_rows("tala_operations")
+    steps.copy_kept_rows("idempotency_log")
 
 
 def downgrade() -> None:

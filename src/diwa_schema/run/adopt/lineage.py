@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from alembic import op
+
 from diwa_schema.database import ledger
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import load as load_module
 from diwa_schema.migrations.steps import aside
+from diwa_schema.migrations.steps.lookup import column_types
 from diwa_schema.names import quoted
-from diwa_schema.run import losses
 from diwa_schema.run.adopt.variants import V1_REVISION
 
 if TYPE_CHECKING:
@@ -58,7 +60,11 @@ class Rebuild:
     _organization: str | None = None
 
     def run(self) -> None:
-        """Set the old tables aside, make the new ones by their revisions, and copy the rows."""
+        """Set the old tables aside, make the new ones by their revisions, and copy the rows.
+
+        What referred to the old tables, in whatever table, refers to the new ones afterwards.
+        """
+        others = aside.others(TABLES)
         for table in TABLES:
             aside.set_aside(table)
         for step in load().until(V1_REVISION):
@@ -66,31 +72,43 @@ class Rebuild:
         for table in TABLES:
             self._copy(table)
         self._set_parents()
+        others.follow()
 
     def _copy(self, table: str) -> None:
+        """Copy the rows inside the database, so that a value keeps its type; only what has to be fitted passes here."""
         kept = aside.kept_name(table)
-        old, new = (losses.columns(self.look, name) for name in (kept, table))
+        old, new = (column_types(op.get_bind(), name) for name in (kept, table))
         names = [name for name in old if name in new]
-        listed = ", ".join(map(quoted, names))
-        marks = ", ".join(["%s"] * len(names))
-        for row in self.look.link.rows(f"SELECT {listed} FROM {quoted(kept)}"):
-            values = dict(zip(names, row, strict=True))
-            fitted = [self._fitted(table, name, values) for name in names]
-            self.look.link.execute(f"INSERT INTO {quoted(table)} ({listed}) VALUES ({marks})", fitted)
+        fitted = [name for name in names if (table, name) in _FITTED and not old[name].endswith("[]")]
+        plain = [name for name in names if name not in fitted]
+        marks = [
+            "%s" if self.look.link.dialect == "sqlite" else f"CAST(%s AS {new[name]})" for name in fitted
+        ]
+        insert = (
+            f"INSERT INTO {quoted(table)} ({', '.join(map(quoted, plain + fitted))})"
+            f" SELECT {', '.join([*map(quoted, plain), *marks])} FROM {quoted(kept)}"
+        )
+        if not fitted:
+            self.look.link.execute(insert)
+            return
+        read = ", ".join(f"CAST({quoted(name)} AS text)" for name in fitted)
+        for row, *values in self.look.link.rows(f"SELECT id, {read} FROM {quoted(kept)}"):
+            fits = [self._fitted(table, name, value, row) for name, value in zip(fitted, values, strict=True)]
+            self.look.link.execute(f"{insert} WHERE id = %s", [*fits, row])
 
-    def _fitted(self, table: str, name: str, values: dict[str, Any]) -> Any:
-        fit = _FITS.get((table, name))
-        if (table, name) == ("contexts", "organization_id") and values[name] is None:
-            self.unfit.append(f"contexts {values['id']}: had no organization, now that of '{_DEFAULT}'")
+    def _fitted(self, table: str, name: str, value: str | None, row: Any) -> Any:
+        if (table, name) == _ORGANIZATION:
+            if value is not None:
+                return value
+            self.unfit.append(f"contexts {row}: had no organization, now that of '{_DEFAULT}'")
             return self._default_organization()
-        if (table, name) == ("memories", "parent_id"):
+        if (table, name) == _PARENT:
             return None  # set once all memories are there
-        if fit is None:
-            return values[name]
+        fit = _FITS[table, name]
         try:
-            return fit(values[name], self.look.link.dialect)
+            return fit(value, self.look.link.dialect)
         except _UnfitError:
-            self.unfit.append(f"{table} {values['id']}: {name} stays in {aside.kept_name(table)}")
+            self.unfit.append(f"{table} {row}: {name} stays in {aside.kept_name(table)}")
             return fit(None, self.look.link.dialect)
 
     def _default_organization(self) -> str:
@@ -164,3 +182,5 @@ _FITS: dict[tuple[str, str], Callable[[Any, str], Any]] = {
     ("memory_versions", "operation"): _operation,
     ("shortcut_aliases", "args_schema"): _texts,
 }
+_ORGANIZATION, _PARENT = ("contexts", "organization_id"), ("memories", "parent_id")
+_FITTED = {*_FITS, _ORGANIZATION, _PARENT}

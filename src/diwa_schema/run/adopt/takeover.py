@@ -145,7 +145,7 @@ class _Taking:
             self.notes = rebuild.unfit
             return
         for table in self._variant.aside:
-            aside.set_aside(table)
+            aside.make_room(table)
         if "tala_operations" in self._variant.aside:
             for step in _BUFFER:
                 if step <= revision:

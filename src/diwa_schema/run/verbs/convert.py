@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from diwa_schema.database import capabilities
 from diwa_schema.database.state import refuse_unknown
 from diwa_schema.drift.optional import OPTIONAL, OptionalIndex
 from diwa_schema.drift.postgresql.write import Writer
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
-from diwa_schema.migrations import steps
+from diwa_schema.migrations import pgvector, steps
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.steps.indexes import build_index
 from diwa_schema.migrations.steps.pace import ground
@@ -34,8 +33,8 @@ def enable_vector(session: Session) -> Report:
 
     def work(change: Change) -> None:
         link = change.link
-        link.execute(capabilities.CREATE_VECTOR)
-        if capabilities.embedding_type(link) == "bytea":
+        link.execute(pgvector.CREATE)
+        if pgvector.embedding_type(link) == "bytea":
             raise DatabaseRefused(
                 f"{link.shown} has no pgvector, and this role cannot create it.",
                 next_step="Install pgvector on the server; then, as a superuser: CREATE EXTENSION vector;",

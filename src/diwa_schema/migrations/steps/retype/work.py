@@ -10,13 +10,15 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from diwa_schema.errors import MigrationFailed, command
-from diwa_schema.migrations.steps import archive, lookup, position
-from diwa_schema.migrations.steps.archive import Kept
-from diwa_schema.migrations.steps.column import Carried, Replacement
-from diwa_schema.migrations.steps.conversion import as_bytes, as_vector
-from diwa_schema.migrations.steps.indexes import Build, build_index
+from diwa_schema.migrations.steps import batches, lookup
+from diwa_schema.migrations.steps.indexes import build_index
 from diwa_schema.migrations.steps.lookup import qualified, quoted
 from diwa_schema.migrations.steps.pace import Ground
+from diwa_schema.migrations.steps.retype import archive
+from diwa_schema.migrations.steps.retype.archive import Kept
+from diwa_schema.migrations.steps.retype.carried import Carried, indexes, successors
+from diwa_schema.migrations.steps.retype.column import Replacement
+from diwa_schema.migrations.steps.retype.conversion import as_bytes, as_vector
 
 Kind = Literal["vector", "bytes"]
 
@@ -53,6 +55,7 @@ class Retyping:
                 pace.short(lambda connection: abandon(connection, replacement.table))
         else:
             pace.look(replacement.refuse_dependents)
+            self._definitions()
             pace.short(self._prepare)
             total = pace.look(lambda connection: lookup.estimated_rows(connection, replacement.table))
             pace.batches(self._convert_next, total, f"{replacement.table}.{COLUMN} to {self.to}")
@@ -78,11 +81,11 @@ class Retyping:
         beside = lookup.column_types(connection, self.replacement.table).get(self.replacement.new)
         if beside is not None and plain_name(beside) != plain_name(self.replacement.type):
             abandon(connection, self.replacement.table)
-        position.begin(connection, self._name)
+        batches.begin(connection, self._name)
         self.replacement.prepare(connection, live=self.on.live)
 
     def _convert_next(self, connection: sa.Connection, size: int) -> int:
-        reached = position.read(connection, self._name)
+        reached = batches.read(connection, self._name)
         last, taken = self._window(connection, reached, size)
         if not taken:
             return 0
@@ -92,13 +95,13 @@ class Retyping:
             connection.execute(
                 sa.text(
                     f"SELECT t.id, {self._values(connection)} FROM {qualified(connection, table)} t WHERE"
-                    f" {position.between(connection, table, 'id', reached)} AND {self._filled(connection)}"
+                    f" {batches.between(connection, table, 'id', reached)} AND {self._filled(connection)}"
                 ),
                 {"reached": reached, "last": last, "table": table},
             ),
             self._kind(connection),
         )
-        position.move(connection, self._name, last)
+        batches.move(connection, self._name, last)
         return taken
 
     def _window(self, connection: sa.Connection, reached: str | None, size: int) -> tuple[str, int]:
@@ -159,17 +162,34 @@ class Retyping:
         self._store(connection, written)
 
     def _store(self, connection: sa.Connection, written: dict[UUID, str | bytes | None]) -> None:
-        new = quoted(connection, self.replacement.new)
+        table, new = qualified(connection, self.replacement.table), quoted(self.replacement.new)
         array = "text[]" if self.to == "vector" else "bytea[]"
-        connection.execute(
+        given = f"unnest(CAST(:rows AS uuid[]), CAST(:values AS {array})) AS v(row, value)"
+        values = {"rows": list(written), "values": list(written.values())}
+        stored = connection.execute(
             sa.text(
-                f"UPDATE {qualified(connection, self.replacement.table)} AS t"
-                f" SET {new} = CAST(v.value AS {self.replacement.type})"
-                f" FROM unnest(CAST(:rows AS uuid[]), CAST(:values AS {array})) AS v(row, value)"
+                f"UPDATE {table} AS t SET {new} = CAST(v.value AS {self.replacement.type}) FROM {given}"
                 f" WHERE t.id = v.row AND (t.{new} IS NOT NULL OR v.value IS NOT NULL)"
             ),
-            {"rows": list(written), "values": list(written.values())},
+            values,
+        ).rowcount
+        if stored >= sum(value is not None for value in written.values()):
+            return
+        # Rows may have been deleted since they were read. A row that is there and was not written is no such case.
+        missed = connection.scalar(
+            sa.text(
+                f"SELECT count(*) FROM {table} AS t JOIN {given} ON t.id = v.row"
+                f" WHERE t.{new} IS NULL AND v.value IS NOT NULL"
+            ),
+            values,
         )
+        if missed:
+            raise MigrationFailed(
+                f"{missed} rows of {self.replacement.table} did not take their value:"
+                " a trigger of that table stops updates.",
+                untouched="The column and its values are as they were.",
+                next_step="Disable the trigger, run the same command again, then enable it.",
+            )
 
     def _catch_up(self, connection: sa.Connection, limit: int) -> int:
         """Take over rows that were written behind the batches; their locks come first, then their notes."""
@@ -191,21 +211,43 @@ class Retyping:
         self.replacement.forget(connection, noted)
         return len(noted)
 
+    def _definitions(self) -> tuple[tuple[Carried, ...], dict[str, str]]:
+        """Return the indexes that the new column gets, and how they are written on it.
+
+        Raises:
+            MigrationFailed: A column of the new type cannot have one of them.
+        """
+        pace = self.on.pace
+        found = pace.look(lambda connection: indexes(connection, self.replacement))
+        if not found:
+            return (), {}
+        definitions, unfit = pace.short(lambda connection: successors(connection, self.replacement, found))
+        if unfit:
+            pace.look(lambda connection: self.replacement.refuse_dependents(connection, unfit))
+        return found, definitions
+
     def _swap(self) -> None:
         """Put the new column in place, once so little is left to take over that the swap can do it."""
-        pace = self.on.pace
         for _ in range(_ROUNDS):
-            indexes = pace.look(self.replacement.indexes)
-            for index in indexes:
-                build_index(self.on, index.built, _builder(index))
+            found, definitions = self._definitions()
+            for index in found:
+                self._build(index, definitions[index.name])
             self._catch_up_once()
-            if pace.short(lambda connection: self._try_swap(connection, indexes)):  # noqa: B023
+            if self.on.pace.short(lambda connection: self._try_swap(connection, found)):  # noqa: B023
                 return
         raise MigrationFailed(
             f"Embeddings of {self.replacement.table} are written faster than they can be taken over.",
             untouched="The column is as it was; what was converted so far is kept beside it.",
             next_step="Run the same command again when there is less traffic: it goes on from there.",
         )
+
+    def _build(self, index: Carried, definition: str) -> None:
+        def build(connection: sa.Connection, concurrently: bool) -> None:
+            table = qualified(connection, self.replacement.table)
+            create = index.create(table, index.built, definition, concurrently=concurrently)
+            connection.execute(sa.text(create))
+
+        build_index(self.on, index.built, build)
 
     def _catch_up_once(self) -> None:
         """Take over as many rows as are noted now; what is written meanwhile is for the next time."""
@@ -221,16 +263,18 @@ class Retyping:
 
         self.on.pace.batches(batch, left, f"{self.replacement.table}: rows written meanwhile")
 
-    def _try_swap(self, connection: sa.Connection, indexes: Sequence[Carried]) -> bool:
+    def _try_swap(self, connection: sa.Connection, built: Sequence[Carried]) -> bool:
         """Swap, unless too much was written meanwhile to take it over at once, or another index came up."""
         self.replacement.lock(connection)
         if self.replacement.count_noted(connection) > _IN_SWAP:
             return False
-        if self.replacement.indexes(connection) != indexes:
+        if indexes(connection, self.replacement) != built:
             return False
+        # Once more under the lock: nothing can come up behind this look.
+        self.replacement.refuse_dependents(connection)
         self._catch_up(connection, _IN_SWAP)
-        self.replacement.swap(connection, indexes)
-        position.end(connection, self._name)
+        self.replacement.swap(connection, built)
+        batches.end(connection, self._name)
         return True
 
     def _tidy_archive(self) -> None:
@@ -249,12 +293,12 @@ def abandon(connection: sa.Connection, table: str) -> None:
     """Take away what an interrupted change, of either direction, left beside a table's embeddings."""
     Replacement(table, COLUMN, "").abandon(connection)
     for to in ("vector", "bytes"):
-        position.end(connection, _name(table, to))
+        batches.end(connection, _name(table, to))
 
 
 def _interrupted(connection: sa.Connection, replacement: Replacement) -> bool:
     """Tell whether there is something for `abandon` to take away."""
-    return replacement.begun(connection) or lookup.table_exists(connection, position.TABLE)
+    return replacement.begun(connection) or lookup.table_exists(connection, batches.POSITION)
 
 
 def plain_name(kind: str) -> str:
@@ -264,13 +308,3 @@ def plain_name(kind: str) -> str:
 
 def _name(table: str, to: str) -> str:
     return f"retype {table}.{COLUMN} to {to}"
-
-
-def _builder(index: Carried) -> Build:
-    def build(connection: sa.Connection, concurrently: bool) -> None:
-        create = f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {'CONCURRENTLY ' if concurrently else ''}"
-        # A colon in the definition is no parameter.
-        definition = index.definition.replace(":", r"\:")
-        connection.execute(sa.text(f"{create}{quoted(connection, index.built)} {definition}"))
-
-    return build

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from diwa_schema.migrations.steps import vector
-from diwa_schema.migrations.steps.column import Replacement
+from diwa_schema.migrations import pgvector
+from diwa_schema.migrations.steps.dialects import create_vector_extension
+from diwa_schema.migrations.steps.lookup import oid, quoted
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
-from diwa_schema.migrations.steps.retype import COLUMN, Kind, Retyping, abandon
-from diwa_schema.models.embeddings import DIMENSIONS
+from diwa_schema.migrations.steps.retype.column import Replacement
+from diwa_schema.migrations.steps.retype.work import COLUMN, Kind, Retyping, abandon
 
 
 @step
@@ -40,7 +41,7 @@ def retype_embedding(table: str, to: Kind) -> None:
     on = ground()
     target = on.pace.look(lambda connection: _target(connection, to))
     if target is None:
-        on.pace.short(lambda _: vector.create_vector_extension())
+        on.pace.short(lambda _: create_vector_extension())
         target = on.pace.look(lambda connection: _target(connection, to))
     if target is not None:
         Retyping(on, Replacement(table, COLUMN, target), to).run()
@@ -56,15 +57,15 @@ def abandon_retype(table: str) -> None:
 def _target(connection: sa.Connection, to: Kind) -> str | None:
     if to == "bytes":
         return "bytea"
-    found = vector.vector_type(connection)
-    return found and f"{found}({DIMENSIONS})"
+    found: str | None = connection.scalar(sa.text(pgvector.TYPE))
+    return found and f"{found}({pgvector.DIMENSIONS})"
 
 
 def _to_vector_later(table: str) -> str:
     return _later(
         table,
         "bytea",
-        f"({vector.TYPE}) || '({DIMENSIONS})'",
+        f"({pgvector.TYPE}) || '({pgvector.DIMENSIONS})'",
         "RAISE NOTICE USING MESSAGE = 'embeddings stay as they are; diwa-schema enable-vector converts them'",
     )
 
@@ -83,23 +84,23 @@ def _later(table: str, kind: str, target: str, otherwise: str) -> str:
     return f"""DO $do$
 DECLARE
   target text := {target};
-  place oid := to_regclass(quote_ident(current_schema()) || '.{table}');
+  place oid := {oid(table)};
   filled boolean;
 BEGIN
   IF target IS NULL OR NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
       WHERE a.attrelid = place AND a.attname = '{COLUMN}' AND t.typname = '{kind}') THEN
     RETURN;
   END IF;
-  LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
-  SELECT EXISTS (SELECT FROM {table} WHERE {COLUMN} IS NOT NULL) OR EXISTS (
+  LOCK TABLE {quoted(table)} IN ACCESS EXCLUSIVE MODE;
+  SELECT EXISTS (SELECT FROM {quoted(table)} WHERE {COLUMN} IS NOT NULL) OR EXISTS (
       SELECT FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
       JOIN pg_index i ON i.indexrelid = d.objid WHERE d.refobjid = place AND a.attname = '{COLUMN}')
     INTO filled;
   IF filled THEN
     {otherwise};
   ELSE
-    ALTER TABLE {table} DROP COLUMN {COLUMN};
-    EXECUTE 'ALTER TABLE {table} ADD COLUMN {COLUMN} ' || target;
+    ALTER TABLE {quoted(table)} DROP COLUMN {COLUMN};
+    EXECUTE 'ALTER TABLE {quoted(table)} ADD COLUMN {COLUMN} ' || target;
   END IF;
 END
 $do$"""

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 
 from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.dialects import drop_table_if_there
 from diwa_schema.migrations.steps.pace import ground, offline, operations
-from diwa_schema.migrations.steps.tables import drop_table_if_there
 from diwa_schema.models.types import LongText, ShortText, Timestamp, UniqueId
 
 TABLE = "diwa_schema_embedding_archive"
@@ -107,8 +107,8 @@ def forget_restored(connection: sa.Connection, table: str, column: str, size: in
         sa.text(
             f"DELETE FROM {TABLE} WHERE (table_name, row_id, digest) IN ("
             f"SELECT a.table_name, a.row_id, a.digest FROM {TABLE} a"
-            f" JOIN {lookup.quoted(connection, table)} t ON t.id = a.row_id"
-            f" AND t.{lookup.quoted(connection, column)} = a.value WHERE a.table_name = :table LIMIT :size)"
+            f" JOIN {lookup.qualified(connection, table)} t ON t.id = a.row_id"
+            f" AND t.{lookup.quoted(column)} = a.value WHERE a.table_name = :table LIMIT :size)"
         ),
         {"table": table, "size": size},
     ).rowcount

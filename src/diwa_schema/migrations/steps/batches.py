@@ -1,0 +1,113 @@
+"""Going through the rows of a table in the order of their key, a few at a time, and filling a column that way.
+
+How far a step has come is kept in the database, so that a killed run is taken up where it stopped. The table for it
+exists only while such a step is under way.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
+
+# Made in the current schema before it is named, so that its name alone finds it there.
+POSITION = "diwa_schema_position"
+
+
+@step
+def backfill(table: str, assignment: str, where: str = "true", *, key: str = "id") -> None:
+    """Update rows batch by batch in the order of a key, going on where an interrupted run stopped.
+
+    Rows that are written behind the batch, by code that does not fill the column yet, are not seen: a default
+    or a trigger has to be there first. On SQLite and in the plain form it is one UPDATE.
+
+    Args:
+        table: The table.
+        assignment: SQL for SET, such as ``slug = lower(name)``.
+        where: SQL that tells the rows to update; it should be false for rows that were updated already.
+        key: The column whose order is followed: the primary key, of any type that can be cast from text.
+    """
+    if offline() or dialect() == "sqlite" or not ground().live:
+        op.execute(f"UPDATE {lookup.quoted(table)} SET {assignment} WHERE {where}")
+        return
+    pace, name = ground().pace, f"backfill {table} {assignment}"
+
+    def batch(connection: sa.Connection, size: int) -> int:
+        reached = read(connection, name)
+        last, taken = _next_keys(connection, table, key, reached, size)
+        if not taken:
+            return 0
+        within = between(connection, table, key, reached)
+        connection.execute(
+            sa.text(
+                f"UPDATE {lookup.qualified(connection, table)} SET {assignment} WHERE {within} AND ({where})"
+            ),
+            {"reached": reached, "last": last},
+        )
+        move(connection, name, last)
+        return taken
+
+    pace.short(lambda connection: begin(connection, name))
+    total = pace.look(lambda connection: lookup.estimated_rows(connection, table))
+    pace.batches(batch, total, f"{table}: {assignment}")
+    pace.short(lambda connection: end(connection, name))
+
+
+def begin(connection: sa.Connection, name: str) -> None:
+    """Note that a step is under way; the place that an earlier run of it reached stays."""
+    connection.execute(
+        sa.text(f"CREATE TABLE IF NOT EXISTS {POSITION} (step text PRIMARY KEY, reached text)")
+    )
+    connection.execute(
+        sa.text(f"INSERT INTO {POSITION} (step) VALUES (:step) ON CONFLICT DO NOTHING"), {"step": name}
+    )
+
+
+def read(connection: sa.Connection, name: str) -> str | None:
+    """Return the last key that is done, or None at the beginning."""
+    reached: str | None = connection.scalar(
+        sa.text(f"SELECT reached FROM {POSITION} WHERE step = :step"), {"step": name}
+    )
+    return reached
+
+
+def move(connection: sa.Connection, name: str, reached: str) -> None:
+    """Note the last key that is done, in the transaction that did it."""
+    connection.execute(
+        sa.text(f"UPDATE {POSITION} SET reached = :reached WHERE step = :step"),
+        {"step": name, "reached": reached},
+    )
+
+
+def end(connection: sa.Connection, name: str) -> None:
+    """Forget a step; the table goes with the last one."""
+    if not lookup.table_exists(connection, POSITION):
+        return
+    connection.execute(sa.text(f"DELETE FROM {POSITION} WHERE step = :step"), {"step": name})
+    if not connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {POSITION})")):
+        connection.execute(sa.text(f"DROP TABLE {POSITION}"))
+
+
+def between(connection: sa.Connection, table: str, key: str, reached: str | None) -> str:
+    """Return SQL for the keys after ``:reached`` up to ``:last``, two texts."""
+    column, kind = lookup.quoted(key), lookup.column_types(connection, table)[key]
+    upper = f"{column} <= CAST(CAST(:last AS text) AS {kind})"
+    return upper if reached is None else f"{column} > CAST(CAST(:reached AS text) AS {kind}) AND {upper}"
+
+
+def _next_keys(
+    connection: sa.Connection, table: str, key: str, reached: str | None, size: int
+) -> tuple[str, int]:
+    """Return the last of the next keys, as text, and how many keys there are up to it: at most `size`."""
+    column, kind = lookup.quoted(key), lookup.column_types(connection, table)[key]
+    after = "" if reached is None else f"WHERE {column} > CAST(CAST(:reached AS text) AS {kind})"
+    last, taken = connection.execute(
+        sa.text(
+            f"SELECT (array_agg(k ORDER BY k DESC))[1]::text, count(*) FROM (SELECT {column} AS k"
+            f" FROM {lookup.qualified(connection, table)} {after} ORDER BY {column} LIMIT :size) AS n"
+        ),
+        {"size": size, "reached": reached},
+    ).one()
+    return last, taken

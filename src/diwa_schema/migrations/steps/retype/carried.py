@@ -1,0 +1,182 @@
+"""What a column has beside its values, and its successor gets as well: indexes, rights, comment, storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from diwa_schema.migrations.steps.lookup import literal, oid, qualified, quoted, verbatim
+from diwa_schema.names import cut
+
+if TYPE_CHECKING:
+    from diwa_schema.migrations.steps.retype.column import Replacement
+
+_ONLY_VECTORS = ("hnsw", "ivfflat")
+_PROBE = "diwa_schema_probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An index on the old column that the new one gets as well.
+
+    Args:
+        name: Its name.
+        definition: What follows ``CREATE [UNIQUE] INDEX name ON table``, as the server writes it.
+        unique: Whether it is unique.
+        comment: Its comment.
+    """
+
+    name: str
+    definition: str
+    unique: bool
+    comment: str | None
+
+    @property
+    def built(self) -> str:
+        """The name under which it is built before the swap."""
+        return cut(self.name, suffix="_retyped")
+
+    def create(self, table: str, name: str, definition: str, *, concurrently: bool = False) -> str:
+        """Return the statement that creates one like it.
+
+        Args:
+            table: The table, qualified.
+            name: The new index.
+            definition: What follows the table's name.
+            concurrently: Whether writes go on meanwhile.
+        """
+        how = f"{'UNIQUE ' if self.unique else ''}INDEX {'CONCURRENTLY ' if concurrently else ''}"
+        return f"CREATE {how}{quoted(name)} ON {table} {verbatim(definition)}"
+
+
+def indexes(connection: sa.Connection, replacement: Replacement) -> tuple[Carried, ...]:
+    """Return the usable indexes that name the old column and that a column of the new type can have."""
+    found = connection.execute(
+        sa.text(
+            f"SELECT c.relname, {_TAIL}, i.indisunique, obj_description(c.oid, 'pg_class'), m.amname FROM {_INDEX}"
+            f" JOIN pg_am m ON m.oid = c.relam WHERE i.indrelid = {oid(replacement.table)} AND i.indisvalid"
+            " AND EXISTS (SELECT FROM pg_depend d"
+            "   JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid"
+            "   WHERE d.classid = CAST('pg_class' AS regclass) AND d.objid = c.oid"
+            "   AND d.refclassid = CAST('pg_class' AS regclass) AND d.refobjid = i.indrelid"
+            f"   AND a.attname = {literal(replacement.column)}) ORDER BY c.relname"
+        )
+    )
+    return tuple(
+        Carried(name, definition, unique, comment)
+        for name, definition, unique, comment, method in found
+        if replacement.type != "bytea" or method not in _ONLY_VECTORS
+    )
+
+
+# The server writes the beginning of a definition from these names alone, so its length is known.
+_INDEX = (
+    "pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid"
+    " JOIN pg_namespace n ON n.oid = t.relnamespace"
+)
+_TAIL = (
+    "substr(pg_get_indexdef(c.oid), length(CASE WHEN i.indisunique THEN 'CREATE UNIQUE INDEX ' ELSE 'CREATE INDEX ' END"
+    " || quote_ident(c.relname) || ' ON ' || quote_ident(n.nspname) || '.' || quote_ident(t.relname) || ' ') + 1)"
+)
+
+
+def successors(
+    connection: sa.Connection, replacement: Replacement, found: Sequence[Carried]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the definitions of the same indexes on the new column, and what says why one cannot be on it.
+
+    A definition is free text: schema, expressions and conditions may hold the column's name in any other meaning. So
+    the server rewrites it. An empty table of the same columns gets the indexes, its column the new name, and then the
+    new type. All of it is gone again at the end of the transaction.
+
+    Args:
+        connection: In a transaction.
+        replacement: The column and its successor.
+        found: The indexes.
+    """
+    if not found:
+        return {}, []
+    probe, new = qualified(connection, _PROBE), quoted(replacement.new)
+    run = connection.execute
+    run(sa.text(f"CREATE TABLE {probe} (LIKE {qualified(connection, replacement.table)})"))
+    run(sa.text(f"ALTER TABLE {probe} DROP COLUMN IF EXISTS {new}"))
+    names = {index.name: f"{_PROBE}_{number}" for number, index in enumerate(found)}
+    for index in found:
+        run(sa.text(index.create(probe, names[index.name], index.definition)))
+    run(sa.text(f"ALTER TABLE {probe} RENAME COLUMN {quoted(replacement.column)} TO {new}"))
+    definitions: dict[str, str] = {}
+    for name, made in names.items():
+        definitions[name] = str(
+            connection.scalar(sa.text(f"SELECT {_TAIL} FROM {_INDEX} WHERE c.oid = {oid(made)}"))
+        )
+        run(sa.text(f"DROP INDEX {qualified(connection, made)}"))
+    run(sa.text(f"ALTER TABLE {probe} ALTER COLUMN {new} TYPE {replacement.type} USING NULL"))
+    unfit = []
+    for index in found:
+        run(sa.text("SAVEPOINT diwa_schema_probe"))
+        try:
+            run(sa.text(index.create(probe, names[index.name], definitions[index.name])))
+        except DBAPIError as error:
+            run(sa.text("ROLLBACK TO SAVEPOINT diwa_schema_probe"))
+            unfit.append(f"index {index.name} ({str(error.orig).partition(chr(10))[0]})")
+    run(sa.text(f"DROP TABLE {probe}"))
+    return definitions, unfit
+
+
+def properties(connection: sa.Connection, replacement: Replacement) -> list[str]:
+    """Return the statements that give the new column, once it has the name, what was set for the old one alone."""
+    table, column = qualified(connection, replacement.table), quoted(replacement.column)
+    alter = f"ALTER TABLE {table} ALTER COLUMN {column} "
+    a = connection.execute(
+        sa.text(
+            "SELECT a.attstattarget, CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END AS storage,"
+            " a.attcompression, array_to_string(a.attoptions, ', ') AS options,"
+            " col_description(a.attrelid, a.attnum) AS comment"
+            " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+            f" WHERE a.attrelid = {oid(replacement.table)} AND a.attname = {literal(replacement.column)}"
+        )
+    ).one()
+    statements = []
+    if a.attstattarget is not None and a.attstattarget >= 0:
+        statements.append(f"{alter}SET STATISTICS {a.attstattarget}")
+    if a.storage:
+        statements.append(f"{alter}SET STORAGE {_STORAGE[a.storage]}")
+    if a.attcompression in _COMPRESSION:
+        statements.append(f"{alter}SET COMPRESSION {_COMPRESSION[a.attcompression]}")
+    if a.options:
+        statements.append(f"{alter}SET ({verbatim(a.options)})")
+    if a.comment is not None:
+        statements.append(f"COMMENT ON COLUMN {table}.{column} IS {literal(a.comment)}")
+    labels = connection.execute(
+        sa.text(
+            "SELECT l.provider, l.label FROM pg_seclabel l"
+            " JOIN pg_attribute a ON a.attrelid = l.objoid AND a.attnum = l.objsubid"
+            f" WHERE l.classoid = CAST('pg_class' AS regclass) AND a.attrelid = {oid(replacement.table)}"
+            f" AND a.attname = {literal(replacement.column)}"
+        )
+    )
+    statements += [
+        f"SECURITY LABEL FOR {quoted(provider)} ON COLUMN {table}.{column} IS {literal(label)}"
+        for provider, label in labels
+    ]
+    rights = connection.execute(
+        sa.text(
+            "SELECT r.privilege_type, p.rolname, r.is_grantable"
+            " FROM pg_attribute a CROSS JOIN aclexplode(a.attacl) r LEFT JOIN pg_roles p ON p.oid = r.grantee"
+            f" WHERE a.attrelid = {oid(replacement.table)} AND a.attname = {literal(replacement.column)}"
+        )
+    )
+    statements += [
+        f"GRANT {right} ({column}) ON {table} TO {quoted(name) if name else 'PUBLIC'}"
+        f"{' WITH GRANT OPTION' if grantable else ''}"
+        for right, name, grantable in rights
+    ]
+    return statements
+
+
+_STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
+_COMPRESSION = {"p": "pglz", "l": "lz4"}

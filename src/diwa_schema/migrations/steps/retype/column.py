@@ -1,0 +1,184 @@
+"""Putting a column of another type in the place of one, while the table is in use.
+
+A new column stands beside the old one until it is filled; then, in one short transaction, it takes the name.
+What is written to the old column meanwhile is noted by triggers and taken over before that. Nothing is left.
+
+Three things make sure that no write is missed. The triggers fire for everybody, also for a session that replicates:
+they are ENABLE ALWAYS. They compare what is stored, so that a value is noted that another trigger has set. And the
+swap reads the notes after it has locked everybody out, in a transaction that sees what was committed while it waited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from diwa_schema.errors import MigrationFailed
+from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.dependents import NOTE, NOTE_UPDATE, hanging
+from diwa_schema.migrations.steps.lookup import qualified, quoted, verbatim
+from diwa_schema.migrations.steps.retype.carried import Carried, properties
+from diwa_schema.names import cut, literal
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A column and the one that is to take its place.
+
+    Args:
+        table: The table; its primary key is a uuid named id.
+        column: The column.
+        type: The new column's type, as SQL.
+    """
+
+    table: str
+    column: str
+    type: str
+
+    @property
+    def new(self) -> str:
+        """The name of the new column before the swap."""
+        return cut(self.column, suffix="_retyped")
+
+    @property
+    def notes(self) -> str:
+        """The table and the function that note which rows were written meanwhile."""
+        return cut(f"{NOTE}_{self.table}")
+
+    def begun(self, connection: sa.Connection) -> bool:
+        """Tell whether the new column stands beside the old one."""
+        return self.new in lookup.column_types(connection, self.table)
+
+    def refuse_dependents(self, connection: sa.Connection, unfit: Sequence[str] = ()) -> None:
+        """Raise when something hangs on the old column that the new one could not take over.
+
+        Args:
+            connection: The connection to look on.
+            unfit: What was found in the way already.
+
+        Raises:
+            MigrationFailed: A view, a constraint, a policy or the like does, or row security hides rows.
+        """
+        found = [*unfit, *connection.scalars(sa.text(verbatim(hanging(self.table, self.column))))]
+        if found:
+            raise MigrationFailed(
+                f"{self.table}.{self.column} cannot be replaced, because these hang on it: {'; '.join(found)}.",
+                untouched="The column and its values were left as they were.",
+                next_step="Drop them, run the same command again, then create them anew.",
+                dependents=found,
+            )
+
+    def prepare(self, connection: sa.Connection, *, live: bool) -> None:
+        """Add the new column, and begin to note what is written to the old one, in one transaction."""
+        if self.begun(connection):
+            return
+        _refuse_old_snapshot(connection)
+        table, notes = qualified(connection, self.table), qualified(connection, self.notes)
+        statements = [f"ALTER TABLE {table} ADD COLUMN {quoted(self.new)} {self.type}"]
+        if live:
+            column = quoted(self.column)
+            inserted, updated = (
+                f"CREATE TRIGGER {NOTE} AFTER INSERT",
+                f"CREATE TRIGGER {NOTE_UPDATE} AFTER UPDATE",
+            )
+            # Bytes are compared, not values: the type's own operators may be in a schema off the search path.
+            changed = f"WHEN (CAST(ROW(OLD.{column}) AS record) *<> CAST(ROW(NEW.{column}) AS record))"
+            # Who writes may have no right on our tables: the function runs with its owner's.
+            function = (
+                f"CREATE FUNCTION {notes}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+                " SET search_path = pg_catalog AS $note$ BEGIN"
+                f" INSERT INTO {notes} (row_id) VALUES (NEW.id); RETURN NULL; END $note$"
+            )
+            statements += [
+                f"CREATE TABLE {notes} (row_id uuid NOT NULL)",
+                # Without it, a publication of all tables would refuse that notes are deleted.
+                f"ALTER TABLE {notes} REPLICA IDENTITY FULL",
+                function,
+                f"{inserted} ON {table} FOR EACH ROW EXECUTE FUNCTION {notes}()",
+                f"{updated} ON {table} FOR EACH ROW {changed} EXECUTE FUNCTION {notes}()",
+                f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {NOTE}, ENABLE ALWAYS TRIGGER {NOTE_UPDATE}",
+            ]
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+    def noted(self, connection: sa.Connection, limit: int) -> list[str]:
+        """Return the ids of at most so many rows that were written meanwhile."""
+        if not lookup.table_exists(connection, self.notes):
+            return []
+        rows = connection.scalars(
+            sa.text(
+                f"SELECT DISTINCT row_id FROM {qualified(connection, self.notes)} ORDER BY 1 LIMIT :limit"
+            ),
+            {"limit": limit},
+        )
+        return [str(row) for row in rows]
+
+    def count_noted(self, connection: sa.Connection) -> int:
+        """Return how many rows were written meanwhile."""
+        if not lookup.table_exists(connection, self.notes):
+            return 0
+        notes = qualified(connection, self.notes)
+        return int(connection.scalar(sa.text(f"SELECT count(DISTINCT row_id) FROM {notes}")) or 0)
+
+    def forget(self, connection: sa.Connection, rows: Sequence[str]) -> None:
+        """Delete the notes on rows that this transaction has locked and taken over."""
+        connection.execute(
+            sa.text(
+                f"DELETE FROM {qualified(connection, self.notes)} WHERE row_id = ANY(CAST(:rows AS uuid[]))"
+            ),
+            {"rows": list(rows)},
+        )
+
+    def lock(self, connection: sa.Connection) -> None:
+        """Keep everybody else out of the table until the transaction ends."""
+        _refuse_old_snapshot(connection)
+        connection.execute(
+            sa.text(f"LOCK TABLE {qualified(connection, self.table)} IN ACCESS EXCLUSIVE MODE")
+        )
+
+    def swap(self, connection: sa.Connection, indexes: Sequence[Carried]) -> None:
+        """Give the new column the place of the old one, which is dropped, and what that had beside its values."""
+        table, column = qualified(connection, self.table), quoted(self.column)
+        kept = properties(connection, self)
+        self._stop_noting(connection)
+        statements = [
+            f"ALTER TABLE {table} DROP COLUMN {column}",
+            f"ALTER TABLE {table} RENAME COLUMN {quoted(self.new)} TO {column}",
+        ]
+        for index in indexes:
+            statements.append(
+                f"ALTER INDEX {qualified(connection, index.built)} RENAME TO {quoted(index.name)}"
+            )
+            if index.comment is not None:
+                comment = verbatim(literal(index.comment))
+                statements.append(f"COMMENT ON INDEX {qualified(connection, index.name)} IS {comment}")
+        for statement in [*statements, *kept]:
+            connection.execute(sa.text(statement))
+
+    def abandon(self, connection: sa.Connection) -> None:
+        """Take away what an interrupted replacement left beside the column."""
+        if not self.begun(connection):
+            return
+        self._stop_noting(connection)
+        table = qualified(connection, self.table)
+        connection.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN {quoted(self.new)}"))
+
+    def _stop_noting(self, connection: sa.Connection) -> None:
+        notes, table = qualified(connection, self.notes), qualified(connection, self.table)
+        for trigger in (NOTE, NOTE_UPDATE):
+            connection.execute(sa.text(f"DROP TRIGGER IF EXISTS {trigger} ON {table}"))
+        connection.execute(sa.text(f"DROP FUNCTION IF EXISTS {notes}()"))
+        connection.execute(sa.text(f"DROP TABLE IF EXISTS {notes}"))
+
+
+def _refuse_old_snapshot(connection: sa.Connection) -> None:
+    """Raise in a transaction that does not see what others commit while it waits for a lock."""
+    level = connection.scalar(sa.text("SELECT current_setting('transaction_isolation')"))
+    if level != "read committed":
+        raise MigrationFailed(
+            f"The transaction is {str(level).upper()}: it would not see what is committed while it waits for a table.",
+            untouched="The column and its values were left as they were.",
+            next_step="Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED.",
+        )
