@@ -147,7 +147,8 @@ def absolute(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser().absolute()
     except (RuntimeError, ValueError) as error:  # nobody is called so, or nobody can be
         raise InvalidDatabase(
-            f"{os.fspath(path)!r} names no file: this user has no such home directory.", next_step="Name the whole path."
+            f"{os.fspath(path)!r} names no file: this user has no such home directory.",
+            next_step="Name the whole path.",
         ) from error
 
 
