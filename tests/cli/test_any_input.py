@@ -107,6 +107,7 @@ def test_any_setting(name, value):
 
 @pytest.mark.parametrize("command", ["status", "upgrade"])
 @given(path=PATHS)
+@example(path="~\0")
 @ANY
 def test_any_path_of_the_embedded_database(command, path):
     right([command, f"--embedded={path}"])

@@ -145,9 +145,10 @@ def absolute(path: str | os.PathLike[str]) -> Path:
         raise InvalidDatabase("The path of the database is empty.", next_step="Name a file.")
     try:
         return Path(path).expanduser().absolute()
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # nobody is called so, or nobody can be
         raise InvalidDatabase(
-            f"'{path}' names no file: this user has no such home directory.", next_step="Name the whole path."
+            f"{os.fspath(path)!r} names no file: this user has no such home directory.",
+            next_step="Name the whole path.",
         ) from error
 
 
