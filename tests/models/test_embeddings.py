@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import EmbeddingCache, Memory, RawEmbedding
-from diwa_schema.models.erlang import encode_floats
+from diwa_schema.models.types.erlang import encode_floats
 from diwa_schema.models.types import Embedding
 from tests.models.conftest import open_async_engine, sqlalchemy_url
 from tests.models.rows import MOMENT, NUMBERS, new_row, store

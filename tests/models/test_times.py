@@ -10,7 +10,7 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import Context, Memory, MemoryVersion, Organization, Plan, SyncQueue
-from diwa_schema.models.times import Timestamp, spell
+from diwa_schema.models.types.times import Timestamp, spell
 from tests.models.rows import MOMENT, new_row, store
 
 TOKYO = timezone(timedelta(hours=9))

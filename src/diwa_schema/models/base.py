@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import Column, Connection, Engine, ForeignKey, MetaData, Table, event, text
-from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
 
@@ -40,6 +39,9 @@ NAMING = {
 
 class SharedMetaData(MetaData):
     """The tables of the schema. Creating or dropping them asks the guard before anything is sent."""
+
+    keeps_foreign_keys = True
+    """Whether SQLite has to keep foreign keys where rows of these tables are written."""
 
     def create_all(self, bind: Any, tables: Sequence[Table] | None = None, checkfirst: Any = True) -> None:
         """Create the tables, in the shape that the history leaves in a database of that kind.
@@ -269,18 +271,3 @@ def _enforce(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
-
-
-@event.listens_for(Base, "before_delete", propagate=True)
-def _keep_no_orphans(_: Mapper[Any], connection: Connection, __: Any) -> None:
-    """Rows that refer to a deleted one are the database's to delete, so it has to keep foreign keys."""
-    if connection.dialect.name != "sqlite":
-        return
-    # Without effect inside a transaction, hence the question after it.
-    connection.exec_driver_sql("PRAGMA foreign_keys=ON")
-    if not cast(int, connection.exec_driver_sql("PRAGMA foreign_keys").scalar()):
-        raise InvalidRequestError(
-            "SQLite does not keep foreign keys on this connection, so rows that refer to the deleted one "
-            "would be left behind. Nothing was deleted. Call diwa_schema.models.enforce_foreign_keys(engine) "
-            "before the engine is used."
-        )

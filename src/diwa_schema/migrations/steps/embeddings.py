@@ -9,7 +9,7 @@ from diwa_schema.migrations.steps import vector
 from diwa_schema.migrations.steps.column import Replacement
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
 from diwa_schema.migrations.steps.retype import COLUMN, Kind, Retyping, abandon
-from diwa_schema.models.embeddings import DIMENSIONS
+from diwa_schema.models.types.embeddings import DIMENSIONS
 
 
 @step

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from diwa_schema.migrations.steps.pace import dialect
-from diwa_schema.models.embeddings import DIMENSIONS
+from diwa_schema.models.types.embeddings import DIMENSIONS
 
 # An error inside the block is undone alone, so the transaction around it goes on. Whether the role may create
 # the extension is left to the server: a managed one lets some roles that are no superusers.

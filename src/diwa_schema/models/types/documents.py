@@ -10,7 +10,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from diwa_schema.models.declared import Declared
+from diwa_schema.models.types.declared import Declared
 
 LENGTH = 255
 

@@ -10,6 +10,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 
+from diwa_schema.models.engines import watch
+
 TimestampKind = Literal["utc_datetime_usec", "utc_datetime", "naive_datetime"]
 
 
@@ -42,6 +44,7 @@ class Timestamp(TypeDecorator[datetime]):
         self.exact = exact
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        watch(dialect)
         if dialect.name == "sqlite":
             return dialect.type_descriptor(TEXT())
         if dialect.name != "postgresql":
