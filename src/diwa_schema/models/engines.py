@@ -276,9 +276,13 @@ def _state(error: BaseException) -> str | None:
 
 
 def _refused_by_asyncpg(error: BaseException) -> bool:
-    """Tell whether asyncpg refused a parameter for the type that it took the column to have. Nothing was sent then."""
+    """Tell whether asyncpg refused a parameter for the type that it took the column to have. Nothing was sent then.
+
+    It raises the class that stands for a data error of the server, without what a server says of an error.
+    """
     cause = error.__cause__
-    return isinstance(cause, ValueError) and type(cause).__module__.startswith("asyncpg")
+    by_asyncpg = type(cause).__module__.startswith("asyncpg.")
+    return by_asyncpg and type(cause).__name__ == "DataError" and getattr(cause, "severity", None) is None
 
 
 _WATCHERS: dict[str, Callable[[Dialect], Any]] = {"postgresql": _Postgresql, "sqlite": _Sqlite}

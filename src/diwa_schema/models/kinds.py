@@ -175,6 +175,9 @@ def _text_of_vector() -> type[str]:
     from pgvector import Vector
 
     class Text(str, Vector):  # noqa: SLOT000 - Vector has a dictionary
+        def __init__(self, text: str) -> None:
+            """Leave the numbers in the text."""
+
         def to_binary(self) -> bytes:
             return Vector([float(number) for number in self[1:-1].split(",")]).to_binary()
 
