@@ -76,8 +76,8 @@ def _combines(callspec: Any) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test of an asynchronous driver where its engine can wait."""
-    callspec = getattr(item, "callspec", None)
-    if callspec is None or callspec.params.get("driver") not in ASYNCHRONOUS:
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    if params.get("driver", params.get("client")) not in ASYNCHRONOUS:
         return None
     if RUNNER not in item.config.stash:
         item.config.stash[RUNNER] = asyncio.Runner()

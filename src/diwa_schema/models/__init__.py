@@ -87,10 +87,12 @@ __all__ = [
     "UsageRecord",
     "Workspace",
     "enforce_foreign_keys",
+    "heal",
+    "renewed",
     "values",
 ]
 
-_HOMES = ("base", "types", "core", "enterprise", "queues", "team")
+_HOMES = ("base", "engines", "types", "core", "enterprise", "queues", "team")
 
 
 def load() -> None:

@@ -43,7 +43,6 @@ STALE = frozenset({
 """What the server says to a statement that was prepared before a change, and to some mistakes of a caller."""
 
 _IDLE = 0  # PQTRANS_IDLE of libpq
-_FRESH_SINCE = "diwa_schema.fresh_since"
 _ENFORCED = "diwa_schema.foreign_keys"
 
 
@@ -83,7 +82,7 @@ def renewed(connection: Any, error: BaseException) -> bool:
     """
     if _state(error) not in STALE:
         return False
-    _Psycopg.renew(connection, connection)
+    _Psycopg().renew(connection, None)
     return True
 
 
@@ -116,7 +115,7 @@ class _Postgresql:
                 "mere text. Nothing was sent.",
                 next_step="Connect with postgresql+psycopg:// or postgresql+asyncpg://",
             )
-        self.driver: type[_Psycopg | _Asyncpg] = _DRIVERS.get(dialect.driver, _Psycopg)
+        self.driver: _Psycopg | _Asyncpg = _DRIVERS.get(dialect.driver, _Psycopg)()
         self.kinds = Kinds()
         self.changed = 0.0
 
@@ -172,54 +171,52 @@ class _Postgresql:
 
 
 class _Psycopg:
-    """How a connection of psycopg forgets what it has prepared: it does so itself after each ROLLBACK."""
+    """How connections of psycopg forget what they have prepared: each does so itself after a ROLLBACK."""
 
-    @staticmethod
-    def is_idle(driver: Any) -> bool:
+    def __init__(self) -> None:
+        self.fresh_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+    def is_idle(self, driver: Any) -> bool:
         return bool(driver.pgconn.transaction_status == _IDLE)
 
-    @classmethod
-    def prepare(cls, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
+    def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
         """Forget before a transaction what was prepared before a change."""
-        if first and link.info.setdefault(_FRESH_SINCE, time.time()) < changed:
-            cls.renew(link.dbapi_connection, cursor)
-            link.info[_FRESH_SINCE] = time.time()
+        driver = link.driver_connection
+        if first and self.fresh_since.setdefault(driver, time.time()) < changed:
+            self.renew(link.dbapi_connection, cursor)
+            self.fresh_since[driver] = time.time()
 
-    @staticmethod
-    def renew(connection: Any, _: Any) -> None:
-        if connection.info.transaction_status != _IDLE:
-            connection.rollback()
-            return
-        # In AUTOCOMMIT there is nothing to roll back. Both words go in one message, or the server would log a warning.
-        cursor = connection.cursor()
-        cursor.execute("BEGIN; ROLLBACK")
-        cursor.close()
+    def renew(self, connection: Any, _: Any) -> None:
+        if connection.info.transaction_status == _IDLE:
+            # After AUTOCOMMIT there is nothing to roll back, and psycopg would send nothing.
+            cursor = connection.cursor()
+            cursor.execute("BEGIN")
+            cursor.close()
+        connection.rollback()
 
-    @staticmethod
-    def suspect(link: Any, cursor: Any) -> None:
+    def suspect(self, link: Any, cursor: Any) -> None:
         """Do nothing: the caller has to roll back, and that suffices."""
 
 
 class _Asyncpg:
-    """How a connection of asyncpg does: SQLAlchemy prepares anew what is older than the time that a cursor names."""
+    """How connections of asyncpg do: SQLAlchemy prepares anew what is older than the time that a cursor names."""
 
-    @staticmethod
-    def is_idle(driver: Any) -> bool:
+    def __init__(self) -> None:
+        self.fresh_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+    def is_idle(self, driver: Any) -> bool:
         return not driver.is_in_transaction()
 
-    @staticmethod
-    def prepare(link: Any, cursor: Any, *, first: bool, changed: float) -> None:  # noqa: ARG004 - at any moment
-        _prepare_anew(cursor, max(changed, link.info.get(_FRESH_SINCE, 0.0)))
+    def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
+        _prepare_anew(cursor, max(changed, self.fresh_since.get(link.driver_connection, 0.0)))
 
-    @staticmethod
-    def renew(connection: Any, cursor: Any) -> None:
+    def renew(self, connection: Any, cursor: Any) -> None:
         connection.rollback()
         _prepare_anew(cursor, time.time())
 
-    @staticmethod
-    def suspect(link: Any, cursor: Any) -> None:
-        link.info[_FRESH_SINCE] = time.time()
-        _prepare_anew(cursor, link.info[_FRESH_SINCE])
+    def suspect(self, link: Any, cursor: Any) -> None:
+        self.fresh_since[link.driver_connection] = moment = time.time()
+        _prepare_anew(cursor, moment)
 
 
 def _prepare_anew(cursor: Any, moment: float) -> None:
@@ -286,7 +283,7 @@ def _refused_by_asyncpg(error: BaseException) -> bool:
 
 
 _WATCHERS: dict[str, Callable[[Dialect], Any]] = {"postgresql": _Postgresql, "sqlite": _Sqlite}
-_DRIVERS: dict[str, type[_Psycopg | _Asyncpg]] = {
+_DRIVERS: dict[str, Callable[[], _Psycopg | _Asyncpg]] = {
     "psycopg": _Psycopg,
     "psycopg_async": _Psycopg,
     "asyncpg": _Asyncpg,
