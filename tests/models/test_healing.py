@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from diwa_schema import DiwaSchemaError, ensure_current
 from diwa_schema.errors import UsageError
 from diwa_schema.models import EmbeddingCache, Memory, TalaOperation, heal, renewed
 from tests.models.conftest import open_async_engine
@@ -207,6 +208,18 @@ def test_an_engine_that_sends_only_text_is_healed_when_told(tables_url, client, 
             connection.execute(text("SELECT * FROM memories")).all()
         change(tables_url, ["ALTER TABLE memories ADD added text"])
         connection.execute(text("SELECT * FROM memories")).all()
+
+
+@pytest.mark.parametrize("as_connection", [True, False])
+def test_an_engine_that_was_checked_at_start_up_is_healed(postgres, engine_for, as_connection):
+    engine = engine_for(postgres, isolation_level="AUTOCOMMIT", connect_args={"prepare_threshold": 0})
+    with engine.connect() as connection:
+        with pytest.raises(DiwaSchemaError, match="is empty"):
+            ensure_current(connection if as_connection else engine)
+        connection.execute(text("CREATE TABLE t (a int)"))
+        connection.execute(text("SELECT * FROM t"))
+        change(postgres, ["ALTER TABLE t ADD b int"])
+        connection.execute(text("SELECT * FROM t"))
 
 
 @VECTOR_ONLY
