@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, delete, event, select
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import (
@@ -22,7 +24,7 @@ from diwa_schema.models import (
     UsageRecord,
     Workspace,
 )
-from tests.models.conftest import sqlalchemy_url
+from tests.models.conftest import open_async_engine, sqlalchemy_url
 
 
 @pytest.fixture
@@ -179,3 +181,18 @@ def test_without_foreign_keys_sqlite_deletes_nothing(tables_url, way):
         session.rollback()
         assert session.scalars(select(Memory)).all() != []
     engine.dispose()
+
+
+def test_relationships_are_awaited_in_asynchronous_code(tables_url):
+    async def run():
+        engine = open_async_engine(tables_url)
+        async with AsyncSession(engine) as session:
+            session.add(Memory(content="x", context=Context(name="x", organization=Organization(name="o"))))
+            await session.commit()
+            memory = (await session.scalars(select(Memory))).one()
+            context = await memory.awaitable_attrs.context
+            memories = await context.awaitable_attrs.memories
+        await engine.dispose()
+        return context.name, memories == [memory]
+
+    assert asyncio.run(run()) == ("x", True)

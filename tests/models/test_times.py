@@ -70,6 +70,33 @@ def test_times_are_compared_as_given(engine, memory):
         assert not session.scalars(select(Memory.id).where(Memory.deleted_at > MOMENT)).all()
 
 
+@pytest.mark.parametrize("model", [Context, Organization, MemoryVersion], ids=lambda model: model.__name__)
+def test_a_comparison_within_a_second_is_right_whatever_the_column_keeps(engine, model):
+    *needed, row = new_row(model)
+    row.inserted_at = MOMENT.replace(microsecond=0)
+    with Session(engine) as session:
+        store(session, *needed, row)
+        half = MOMENT.replace(microsecond=500_000)
+        column, whole, later = model.inserted_at, MOMENT.replace(microsecond=0), half + timedelta(seconds=1)
+
+        def found(condition):
+            return bool(session.scalars(select(model.id).where(model.id == row.id, condition)).all())
+
+        assert found(column < half)
+        assert found(column <= half)
+        assert found(column != half)
+        assert found(column == whole)
+        assert found(column.between(whole, half))
+        assert found(column.in_([whole, later]))
+        assert found(half > column)
+        assert not found(column > half)
+        assert not found(column >= half)
+        assert not found(column == half)
+        assert not found(column.in_([half]))
+        assert not found(column.between(half, later))
+        assert not found(column > whole)
+
+
 @pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("written", "expected"),

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from diwa_schema.models import (
     Agent,
+    Base,
     Checkpoint,
     ConflictPerformance,
     Context,
@@ -213,3 +214,10 @@ def test_a_buffered_operation_names_its_session_as_text(engine):
     assert read(engine, row).session_id == read(engine, row).context_id == str(wanted)
     with Session(engine) as session:
         assert session.scalars(select(TalaOperation.id).where(TalaOperation.session_id == str(wanted))).all()
+
+
+def test_a_row_has_no_metadata_but_the_column():
+    memory = Memory(metadata_={"a": 1})
+    with pytest.raises(AttributeError, match="is the attribute 'metadata_'"):
+        _ = memory.metadata
+    assert Memory.metadata is Base.metadata

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 from sqlalchemy import Column, Connection, Engine, ForeignKey, MetaData, Table, event, text
 from sqlalchemy.ext.compiler import compiles
@@ -37,11 +37,20 @@ NAMING = {
 }
 
 
+_NOT_THE_COLUMN = "The column 'metadata' is the attribute 'metadata_'; 'metadata' is SQLAlchemy's."
+
+
 class SharedMetaData(MetaData):
     """The tables of the schema. Creating or dropping them asks the guard before anything is sent."""
 
     keeps_foreign_keys = True
     """Whether SQLite has to keep foreign keys where rows of these tables are written."""
+
+    def __get__(self, row: Any, model: type[Any]) -> SharedMetaData:
+        """Return the tables to a class that has them as `metadata`; a row has none, only the column of that name."""
+        if row is None:
+            return self
+        raise AttributeError(_NOT_THE_COLUMN)
 
     def create_all(self, bind: Any, tables: Sequence[Table] | None = None, checkfirst: Any = True) -> None:
         """Create the tables, in the shape that the history leaves in a database of that kind.
@@ -141,10 +150,18 @@ class Base(DeclarativeBase):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; `metadata` is refused: it would stay on the object and never be written."""
         if name == "metadata":
-            raise AttributeError(
-                "The column 'metadata' is the attribute 'metadata_'; 'metadata' is SQLAlchemy's."
-            )
+            raise AttributeError(_NOT_THE_COLUMN)
         super().__setattr__(name, value)
+
+    @property
+    def awaitable_attrs(self) -> Any:
+        """The attributes to be awaited, relationships above all: ``await memory.awaitable_attrs.context``.
+
+        It is that of `sqlalchemy.ext.asyncio.AsyncAttrs`, which is loaded only where it is asked for.
+        """
+        from sqlalchemy.ext.asyncio import AsyncAttrs
+
+        return cast(property, AsyncAttrs.awaitable_attrs).__get__(self)
 
 
 class PostgresColumn(Column[Any]):

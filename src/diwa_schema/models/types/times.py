@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 from sqlalchemy import TEXT
@@ -56,16 +56,16 @@ class Timestamp(TypeDecorator[datetime]):
 
     def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
         """Compare with the time as it was given: cutting it would leave out rows of the same second."""
-        if isinstance(value, datetime):
-            return Timestamp(self.precision, self.kind, exact=True)
-        return self.impl_instance.coerce_compared_value(op, value)
+        if isinstance(value, timedelta):
+            return self.impl_instance.coerce_compared_value(op, value)
+        return Timestamp(self.precision, self.kind, exact=True)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
         moment = _in_utc(value)
         if dialect.name == "sqlite":
-            return spell(moment, self.kind)
+            return spell_exactly(moment, self.kind) if self.exact else spell(moment, self.kind)
         return moment.replace(tzinfo=None) if self.precision or self.exact else _whole(moment)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -80,6 +80,16 @@ def spell(moment: datetime, kind: TimestampKind) -> str:
     fraction = "microseconds" if kind == "utc_datetime_usec" else "seconds"
     text = moment.replace(tzinfo=None).isoformat(timespec=fraction)
     return text if kind == "naive_datetime" else text + "Z"
+
+
+def spell_exactly(moment: datetime, kind: TimestampKind) -> str:
+    """Write a UTC time so that it is in its place among texts of that kind, whatever its fraction.
+
+    SQLite compares texts, and those of whole seconds have no place for a fraction. It follows the whole text, its Z
+    included: what is after ``…:15Z`` and before ``…:16Z`` is ``…:15Z.5``.
+    """
+    whole = spell(moment, kind)
+    return f"{whole}.{moment.microsecond:06}" if moment.microsecond and kind != "utc_datetime_usec" else whole
 
 
 def _in_utc(value: datetime) -> datetime:
