@@ -70,7 +70,7 @@ def test_tenants_of_one_transaction(tenants):
 
 
 def test_tenants_by_a_search_path_that_is_set_at_checkout(tenants):
-    wanted = []
+    wanted: list[str] = []
 
     @event.listens_for(tenants, "checkout")
     def choose(connection, _record, _proxy):

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select, text
-from sqlalchemy.exc import StatementError
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import ArgumentError, StatementError
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import Context, Memory, MemoryVersion, Organization, Plan, SyncQueue
@@ -95,6 +95,24 @@ def test_a_comparison_within_a_second_is_right_whatever_the_column_keeps(engine,
         assert not found(column.in_([half]))
         assert not found(column.between(half, later))
         assert not found(column > whole)
+
+
+@pytest.mark.parametrize("model", [Context, Organization, MemoryVersion], ids=lambda model: model.__name__)
+def test_the_servers_time_is_compared_in_utc(engine, storage, model):
+    *needed, row = new_row(model)
+    with Session(engine) as session:
+        if storage != "sqlite":
+            session.execute(text("SET TIME ZONE 'Asia/Tokyo'"))
+        for minutes, expected in ((-2, (True, False)), (2, (False, True))):
+            row.inserted_at = datetime.now(UTC) + timedelta(minutes=minutes)
+            session.add_all([*needed, row])
+            session.flush()
+            found = session.execute(
+                select(model.inserted_at < func.now(), model.inserted_at >= func.current_timestamp())
+            )
+            assert tuple(map(bool, found.one())) == expected
+    with pytest.raises(ArgumentError, match="Compute it in Python"):
+        _ = model.inserted_at < func.now() - timedelta(days=1)
 
 
 @pytest.mark.parametrize("storage", ["sqlite"], indirect=True)

@@ -43,10 +43,11 @@ def ensure_current(database: Database | None = None) -> None:
         DatabaseUnreachable: There is no connection.
         UsageError: The engine's driver cannot carry the types of the schema.
     """
-    if hasattr(database, "dialect"):
-        from diwa_schema.models.engines import heal
+    dialect = getattr(database, "dialect", None)
+    if dialect is not None:
+        from diwa_schema.models.engines import watch
 
-        heal(database)
+        watch(dialect)
     with _reading(database) as link:
         judge(link)
 

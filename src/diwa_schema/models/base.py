@@ -13,6 +13,7 @@ from sqlalchemy import Column, Connection, Engine, ForeignKey, MetaData, Table, 
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
 
+from diwa_schema.models.changes import notice_changes
 from diwa_schema.models.shapes import tables_for
 from diwa_schema.models.types import (
     Bytes,
@@ -162,6 +163,9 @@ class Base(DeclarativeBase):
         from sqlalchemy.ext.asyncio import AsyncAttrs
 
         return cast(property, AsyncAttrs.awaitable_attrs).__get__(self)
+
+
+event.listen(Base, "mapper_configured", notice_changes, propagate=True)
 
 
 class PostgresColumn(Column[Any]):

@@ -24,7 +24,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine, event
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import InvalidRequestError
 
@@ -46,14 +46,14 @@ _IDLE = 0  # PQTRANS_IDLE of libpq
 _ENFORCED = "diwa_schema.foreign_keys"
 
 
-def heal(engine: Engine | AsyncEngine | Connection) -> None:
+def heal(engine: Engine | AsyncEngine) -> None:
     """Make an engine recover by itself when a migration changes types under its open connections.
 
     Engines that execute a statement with the models do so already, and `ensure_current` does it for the engine that it
     gets; this is for an engine that sends nothing but text. On SQLite nothing happens but what the models need there.
 
     Args:
-        engine: An Engine, an AsyncEngine, or a Connection, which stands for its engine.
+        engine: An Engine or an AsyncEngine.
 
     Raises:
         UsageError: The driver cannot carry the types of the schema. Nothing was sent.

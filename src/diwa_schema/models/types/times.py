@@ -5,14 +5,38 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
-from sqlalchemy import TEXT
+from sqlalchemy import TEXT, BinaryExpression, ColumnElement, literal_column
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import functions
 from sqlalchemy.sql.operators import OperatorType
+from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 
 from diwa_schema.models.engines import watch
 
 TimestampKind = Literal["utc_datetime_usec", "utc_datetime", "naive_datetime"]
+
+
+class _Now(functions.FunctionElement[datetime]):
+    """The server's time as a column keeps it: in UTC, without a zone."""
+
+    inherit_cache = True
+
+    def __init__(self, column: Timestamp) -> None:
+        super().__init__(literal_column(f"'{_NOW_ON_SQLITE[column.kind]}'"))
+        self.type = column
+
+
+@compiles(_Now)
+def _utc_on_postgresql(_: _Now, *__: Any, **___: Any) -> str:
+    return "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
+
+
+@compiles(_Now, "sqlite")
+def _utc_on_sqlite(element: _Now, compiler: Any, **options: Any) -> str:
+    return f"strftime({compiler.process(element.clauses, **options)}, 'now')"
 
 
 class Timestamp(TypeDecorator[datetime]):
@@ -34,6 +58,19 @@ class Timestamp(TypeDecorator[datetime]):
 
     impl = DateTime
     cache_ok = True
+
+    class Comparator(TypeDecorator.Comparator[datetime]):
+        """Comparisons of a column; `func.now()` in them is the time in UTC, as the column keeps it.
+
+        On PostgreSQL it would be the session's local time otherwise, and on SQLite a text of another spelling. A time
+        that is computed from it is refused: SQLite cannot compute with times.
+        """
+
+        def operate(self, op: OperatorType, *other: Any, **options: Any) -> ColumnElement[Any]:
+            kind = cast(Timestamp, self.type)
+            return super().operate(op, *(_in_the_columns_terms(each, kind) for each in other), **options)
+
+    comparator_factory = Comparator
 
     def __init__(
         self, precision: Literal[0, 6] = 6, kind: TimestampKind | None = None, *, exact: bool = False
@@ -90,6 +127,26 @@ def spell_exactly(moment: datetime, kind: TimestampKind) -> str:
     """
     whole = spell(moment, kind)
     return f"{whole}.{moment.microsecond:06}" if moment.microsecond and kind != "utc_datetime_usec" else whole
+
+
+_NOW_ON_SQLITE: dict[TimestampKind, str] = {
+    "utc_datetime_usec": "%Y-%m-%dT%H:%M:%f000Z",
+    "utc_datetime": "%Y-%m-%dT%H:%M:%SZ",
+    "naive_datetime": "%Y-%m-%dT%H:%M:%S",
+}
+
+
+def _in_the_columns_terms(other: Any, column: Timestamp) -> Any:
+    if isinstance(other, functions.now | functions.current_timestamp | functions.localtimestamp):
+        return _Now(column)
+    if isinstance(other, BinaryExpression) and any(
+        isinstance(each, functions.now) for each in iterate(other)
+    ):
+        raise ArgumentError(
+            "A time that is computed from func.now() is not the same on both databases. "
+            "Compute it in Python: datetime.now(UTC) - timedelta(days=1)."
+        )
+    return other
 
 
 def _in_utc(value: datetime) -> datetime:
