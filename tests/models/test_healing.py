@@ -198,6 +198,18 @@ def test_nothing_is_done_twice(open_connections, tables_url):
     assert session.scalar(text("SELECT count(*) FROM tala_operations")) == 2
 
 
+def test_a_procedure_that_has_committed_is_not_called_again(postgres, engine_for):
+    engine = engine_for(postgres, isolation_level="AUTOCOMMIT")
+    heal(engine)
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE t (a int)"))
+        body = "BEGIN INSERT INTO t VALUES (1); COMMIT; RAISE EXCEPTION USING ERRCODE = '42804'; END"
+        connection.execute(text(f"CREATE PROCEDURE work() LANGUAGE plpgsql AS $$ {body} $$"))
+        with pytest.raises(DBAPIError):
+            connection.execute(text(" call work()"))
+        assert connection.scalar(text("SELECT count(*) FROM t")) == 1
+
+
 @VECTOR_ONLY
 @pytest.mark.parametrize("client", ["psycopg", "asyncpg"])
 def test_an_engine_that_sends_only_text_is_healed_when_told(tables_url, client, engine_for):

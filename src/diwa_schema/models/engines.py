@@ -18,6 +18,7 @@ Nothing here asks which tables were changed, and the texts of errors are not rea
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from threading import Lock
@@ -41,6 +42,9 @@ STALE = frozenset({
     "XX000",  # a type that a prepared statement names was dropped
 })  # fmt: skip
 """What the server says to a statement that was prepared before a change, and to some mistakes of a caller."""
+
+# A procedure may have committed a part of its work before it failed.
+_COMMITS = re.compile(r"\s*(call|do)\b", re.IGNORECASE)
 
 _IDLE = 0  # PQTRANS_IDLE of libpq
 _ENFORCED = "diwa_schema.foreign_keys"
@@ -164,7 +168,7 @@ class _Postgresql:
                 self.driver.suspect(link, cursor)
             # In AUTOCOMMIT some of many rows may have been committed before one failed.
             once_more = unsent or (first and not (many and link.dbapi_connection.autocommit))
-            if context.isddl or not once_more:
+            if context.isddl or _COMMITS.match(context.statement) or not once_more:
                 raise
         send()
         self.changed = time.time()
