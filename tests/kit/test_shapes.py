@@ -10,7 +10,7 @@ import pytest
 
 from diwa_schema.database.target import Target
 from diwa_schema.drift.read import read
-from diwa_schema.models.erlang import decode_floats
+from diwa_schema.models.types.erlang import decode_floats
 from tests.kit import shapes
 from tests.kit.rows import term
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from diwa_schema.models.erlang import encode_floats
+from diwa_schema.models.types.erlang import encode_floats
 
 ORGANIZATION = "00000000-0000-4000-8000-000000000001"
 CONTEXT = "00000000-0000-4000-8000-000000000002"

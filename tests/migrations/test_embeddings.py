@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from diwa_schema.errors import MigrationFailed
 from diwa_schema.migrations import steps
-from diwa_schema.models.erlang import decode_floats, encode_floats
+from diwa_schema.models.types.erlang import decode_floats, encode_floats
 from tests.fixtures_server import Server
 from tests.migrations.replaying import Stopped, bound, down, kill_everywhere, paced, shape, transaction
 from tests.migrations.rows import (

@@ -21,7 +21,7 @@ from diwa_schema.errors import MigrationFailed
 from diwa_schema.migrations import pgvector, steps
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.steps.dependents import dependents
-from diwa_schema.models.erlang import encode_floats
+from diwa_schema.models.types.erlang import encode_floats
 from diwa_schema.names import literal, quoted
 from tests.fixtures_server import Server
 from tests.migrations.replaying import HISTORY, bound, paced, position, shape, transaction, up

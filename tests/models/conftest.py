@@ -1,47 +1,98 @@
-"""Engines over the databases of the common fixtures, with tables that come from the models."""
+"""Engines over the databases of the common fixtures, with tables that come from the models.
+
+A test that takes `engine` runs on each driver. The engine of an asynchronous driver is used as any other: the whole
+test, fixtures included, runs in the greenlet in which SQLAlchemy awaits what the driver does.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from _pytest.runner import pytest_runtest_protocol as run_protocol
 from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from diwa_schema.models import Base, enforce_foreign_keys
 from tests.fixtures_databases import database_name
 from tests.fixtures_server import Server
 
-ASYNC = {"postgresql+psycopg": "postgresql+psycopg", "sqlite": "sqlite+aiosqlite"}
+COMBINATIONS = {
+    "vector": ("psycopg", "asyncpg"),
+    "bytea": ("psycopg_async", "asyncpg"),
+    "sqlite": ("sqlite3", "aiosqlite"),
+}
+"""The drivers that a test runs on, by storage; both ways of psycopg share their code for values."""
+
+ASYNCHRONOUS = {
+    "psycopg_async": "postgresql+psycopg",
+    "asyncpg": "postgresql+asyncpg",
+    "aiosqlite": "sqlite+aiosqlite",
+}
+DRIVERS = ("psycopg", "sqlite3", *ASYNCHRONOUS)
+RUNNER = pytest.StashKey[asyncio.Runner]()
 
 
 def sqlalchemy_url(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg://")
 
 
-def open_engine(url: str) -> Engine:
-    engine = create_engine(sqlalchemy_url(url))
+def open_engine(url: str, driver: str = "psycopg", **options: Any) -> Engine:
+    if driver in ASYNCHRONOUS:
+        return open_async_engine(url, driver, **options).sync_engine
+    engine = create_engine(sqlalchemy_url(url), **options)
     enforce_foreign_keys(engine)
     return engine
 
 
-def open_async_engine(url: str):
+def open_async_engine(url: str, driver: str | None = None, **options: Any) -> AsyncEngine:
     parts = make_url(sqlalchemy_url(url))
-    engine = create_async_engine(parts.set(drivername=ASYNC[parts.drivername]))
+    name = ASYNCHRONOUS[driver or ("aiosqlite" if parts.drivername == "sqlite" else "psycopg_async")]
+    engine = create_async_engine(parts.set(drivername=name), **options)
     enforce_foreign_keys(engine.sync_engine)
     return engine
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what no application combines."""
+    left_out = [item for item in items if not _combines(getattr(item, "callspec", None))]
+    if left_out:
+        items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _combines(callspec: Any) -> bool:
+    params = {} if callspec is None else callspec.params
+    storage, driver = params.get("storage"), params.get("driver")
+    return storage is None or driver is None or driver in COMBINATIONS[storage]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test of an asynchronous driver where its engine can wait."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    if params.get("driver", params.get("client")) not in ASYNCHRONOUS:
+        return None
+    if RUNNER not in item.config.stash:
+        item.config.stash[RUNNER] = asyncio.Runner()
+        item.config.add_cleanup(item.config.stash[RUNNER].close)
+    item.config.stash[RUNNER].run(greenlet_spawn(run_protocol, item, nextitem))
+    return True
+
+
 @pytest.fixture
-def engine_for() -> Iterator[Callable[[str], Engine]]:
+def engine_for() -> Iterator[Callable[..., Engine]]:
     """Opens engines that are closed after the test."""
     engines: list[Engine] = []
 
-    def open_one(url: str) -> Engine:
-        engines.append(open_engine(url))
+    def open_one(url: str, driver: str = "psycopg", **options: Any) -> Engine:
+        engines.append(open_engine(url, driver, **options))
         return engines[-1]
 
     yield open_one
@@ -103,7 +154,15 @@ def tables_url(request: pytest.FixtureRequest, storage: str, owner_directory: ob
     return str(request.getfixturevalue("new_database")(templates[storage]))
 
 
+@pytest.fixture(params=DRIVERS)
+def driver(request: pytest.FixtureRequest) -> str:
+    """The driver of an engine."""
+    if request.param == "asyncpg":
+        pytest.importorskip("asyncpg")
+    return str(request.param)
+
+
 @pytest.fixture
-def engine(tables_url: str, engine_for: Callable[[str], Engine]) -> Engine:
+def engine(tables_url: str, driver: str, engine_for: Callable[..., Engine]) -> Engine:
     """An engine on a database with the tables of the models and no rows."""
-    return engine_for(tables_url)
+    return engine_for(tables_url, driver)

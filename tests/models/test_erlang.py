@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diwa_schema.models.erlang import decode_floats, encode_floats
+from diwa_schema.models.types.erlang import decode_floats, encode_floats
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+from uuid import uuid4
+
 import pytest
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, delete, event, select
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import (
@@ -19,7 +24,7 @@ from diwa_schema.models import (
     UsageRecord,
     Workspace,
 )
-from tests.models.conftest import sqlalchemy_url
+from tests.models.conftest import open_async_engine, sqlalchemy_url
 
 
 @pytest.fixture
@@ -114,28 +119,80 @@ def test_keys_of_text_are_made_by_the_client(session):
     assert panel.workspace.ide_panel_order == ["explorer", "chat", "code"]
 
 
-@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
-def test_without_foreign_keys_sqlite_deletes_nothing(tables_url):
-    engine = create_engine(sqlalchemy_url(tables_url))
-    with Session(engine) as session:
-        context = Context(name="x", organization=Organization(name="o"))
-        session.add(Memory(content="x", context=context))
-        session.flush()
-        session.delete(context)
-        with pytest.raises(InvalidRequestError, match="enforce_foreign_keys"):
-            session.flush()
-        session.rollback()
-    engine.dispose()
+SQLITE = pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
 
 
-@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+def stored_family(session):
+    context = Context(name="x", organization=Organization(name="o"))
+    session.add(Memory(content="x", context=context))
+    session.commit()
+    return context
+
+
+@SQLITE
 def test_sqlite_is_told_to_keep_foreign_keys_when_it_can_be(tables_url):
     engine = create_engine(sqlalchemy_url(tables_url))
     with Session(engine) as session:
-        context = Context(name="x", organization=Organization(name="o"))
-        session.add(Memory(content="x", context=context))
-        session.commit()
-        session.delete(context)
+        session.delete(stored_family(session))
         session.commit()
         assert session.scalars(select(Memory)).all() == []
     engine.dispose()
+
+
+@SQLITE
+@pytest.mark.parametrize("way", ["core", "orm"])
+def test_a_statement_that_deletes_leaves_no_orphans(tables_url, way):
+    engine = create_engine(sqlalchemy_url(tables_url))
+    with Session(engine) as session:
+        stored_family(session)
+    engine.dispose()
+    wanted: Any = delete(Context.__table__) if way == "core" else delete(Context)  # type: ignore[arg-type]
+    with engine.begin() as connection:
+        connection.execute(wanted)
+    with Session(engine) as session:
+        assert session.scalars(select(Memory)).all() == []
+    engine.dispose()
+
+
+@SQLITE
+def test_a_memory_of_nothing_is_not_written(tables_url):
+    engine = create_engine(sqlalchemy_url(tables_url))
+    with Session(engine) as session, pytest.raises(IntegrityError, match="FOREIGN KEY"):
+        session.add(Memory(content="x", context_id=uuid4()))
+        session.commit()
+    engine.dispose()
+
+
+@SQLITE
+@pytest.mark.parametrize("way", ["core", "orm"])
+def test_without_foreign_keys_sqlite_deletes_nothing(tables_url, way):
+    """Inside a transaction SQLite cannot be told to keep them."""
+    engine = create_engine(sqlalchemy_url(tables_url))
+    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN") and None)
+    with Session(engine) as session:
+        context = stored_family(session)
+        with pytest.raises(InvalidRequestError, match="enforce_foreign_keys"):
+            if way == "core":
+                session.connection().execute(delete(Context))
+            else:
+                session.delete(context)
+                session.flush()
+        session.rollback()
+        assert session.scalars(select(Memory)).all() != []
+    engine.dispose()
+
+
+def test_relationships_are_awaited_in_asynchronous_code(tables_url):
+    async def run():
+        engine = open_async_engine(tables_url)
+        async with AsyncSession(engine) as session:
+            session.add(Memory(content="x", context=Context(name="x", organization=Organization(name="o"))))
+            await session.commit()
+            memory = (await session.scalars(select(Memory))).one()
+            context = await memory.awaitable_attrs.context
+            memories = await context.awaitable_attrs.memories
+        await engine.dispose()
+        return context.name, memories == [memory]
+
+    assert asyncio.run(run()) == ("x", True)

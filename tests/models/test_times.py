@@ -5,12 +5,12 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select, text
-from sqlalchemy.exc import StatementError
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import ArgumentError, StatementError
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import Context, Memory, MemoryVersion, Organization, Plan, SyncQueue
-from diwa_schema.models.times import Timestamp, spell
+from diwa_schema.models.types.times import Timestamp, spell
 from tests.models.rows import MOMENT, new_row, store
 
 TOKYO = timezone(timedelta(hours=9))
@@ -68,6 +68,51 @@ def test_times_are_compared_as_given(engine, memory):
         assert session.scalars(select(Memory.id).where(Memory.inserted_at <= MOMENT)).all()
         assert session.scalars(select(Memory.id).where(Memory.inserted_at < after)).all()
         assert not session.scalars(select(Memory.id).where(Memory.deleted_at > MOMENT)).all()
+
+
+@pytest.mark.parametrize("model", [Context, Organization, MemoryVersion], ids=lambda model: model.__name__)
+def test_a_comparison_within_a_second_is_right_whatever_the_column_keeps(engine, model):
+    *needed, row = new_row(model)
+    row.inserted_at = MOMENT.replace(microsecond=0)
+    with Session(engine) as session:
+        store(session, *needed, row)
+        half = MOMENT.replace(microsecond=500_000)
+        column, whole, later = model.inserted_at, MOMENT.replace(microsecond=0), half + timedelta(seconds=1)
+
+        def found(condition):
+            return bool(session.scalars(select(model.id).where(model.id == row.id, condition)).all())
+
+        assert found(column < half)
+        assert found(column <= half)
+        assert found(column != half)
+        assert found(column == whole)
+        assert found(column.between(whole, half))
+        assert found(column.in_([whole, later]))
+        assert found(half > column)
+        assert not found(column > half)
+        assert not found(column >= half)
+        assert not found(column == half)
+        assert not found(column.in_([half]))
+        assert not found(column.between(half, later))
+        assert not found(column > whole)
+
+
+@pytest.mark.parametrize("model", [Context, Organization, MemoryVersion], ids=lambda model: model.__name__)
+def test_the_servers_time_is_compared_in_utc(engine, storage, model):
+    *needed, row = new_row(model)
+    with Session(engine) as session:
+        if storage != "sqlite":
+            session.execute(text("SET TIME ZONE 'Asia/Tokyo'"))
+        for minutes, expected in ((-2, (True, False)), (2, (False, True))):
+            row.inserted_at = datetime.now(UTC) + timedelta(minutes=minutes)
+            session.add_all([*needed, row])
+            session.flush()
+            found = session.execute(
+                select(model.inserted_at < func.now(), model.inserted_at >= func.current_timestamp())
+            )
+            assert tuple(map(bool, found.one())) == expected
+    with pytest.raises(ArgumentError, match="Compute it in Python"):
+        _ = model.inserted_at < func.now() - timedelta(days=1)
 
 
 @pytest.mark.parametrize("storage", ["sqlite"], indirect=True)

@@ -7,11 +7,12 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import JSON, Engine, null, select, text
-from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import CompileError, DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import (
     Agent,
+    Base,
     Checkpoint,
     ConflictPerformance,
     Context,
@@ -166,6 +167,41 @@ def test_one_text_is_no_list_of_texts(engine):
         stored(engine, Memory, tags="decision")
 
 
+def test_rows_are_found_by_their_tags(engine):
+    row = stored(engine, Memory, tags=["one", "two", "ü"])
+    stored(engine, Memory, tags=["one"])
+    stored(engine, Memory, tags=null())
+    with Session(engine) as session:
+
+        def found(wanted):
+            return session.scalars(select(Memory.id).where(Memory.tags.contains(wanted))).all()
+
+        assert found(["ü", "one"]) == [row.id]
+        assert len(found(["one"])) == len(found([])) == 2
+        assert found(["three"]) == found(["one", "three"]) == []
+
+
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+def test_an_old_spelling_of_tags_is_not_found_and_no_error(engine):
+    stored(engine, Memory)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE memories SET tags = 'one, two'"))
+    with Session(engine) as session:
+        assert session.scalars(select(Memory.id).where(Memory.tags.contains(["one"]))).all() == []
+
+
+def test_documents_that_contain_another_are_found_or_refused(engine, storage):
+    row = stored(engine, Memory, metadata_={"type": "decision", "depth": {"n": 3, "m": 4}})
+    stored(engine, Memory, metadata_={"type": "lesson"})
+    wanted = select(Memory.id).where(Memory.metadata_.contains({"depth": {"n": 3}}))
+    with Session(engine) as session:
+        if storage == "sqlite":
+            with pytest.raises(CompileError, match=r"as_string\(\)"):
+                session.scalars(wanted)
+        else:
+            assert session.scalars(wanted).all() == [row.id]
+
+
 @pytest.mark.parametrize("storage", ["bytea"], indirect=True)
 def test_a_text_that_is_too_long_is_refused_not_cut(engine):
     with pytest.raises(StatementError, match="too long"):
@@ -222,3 +258,10 @@ def test_a_buffered_operation_names_its_session_as_text(engine):
     assert read(engine, row).session_id == read(engine, row).context_id == str(wanted)
     with Session(engine) as session:
         assert session.scalars(select(TalaOperation.id).where(TalaOperation.session_id == str(wanted))).all()
+
+
+def test_a_row_has_no_metadata_but_the_column():
+    memory = Memory(metadata_={"a": 1})
+    with pytest.raises(AttributeError, match="is the attribute 'metadata_'"):
+        _ = memory.metadata
+    assert Memory.metadata is Base.metadata

@@ -10,8 +10,8 @@ from uuid import NAMESPACE_OID, uuid5
 import psycopg
 from psycopg import sql
 
-from diwa_schema.models.embeddings import DIMENSIONS
-from diwa_schema.models.erlang import encode_floats
+from diwa_schema.models.types.embeddings import DIMENSIONS
+from diwa_schema.models.types.erlang import encode_floats
 
 BOOKKEEPING = "diwa_schema_"
 

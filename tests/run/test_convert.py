@@ -7,7 +7,7 @@ import pytest
 
 from diwa_schema import api
 from diwa_schema.errors import DatabaseRefused, UsageError
-from diwa_schema.models.erlang import encode_floats
+from diwa_schema.models.types.erlang import encode_floats
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 

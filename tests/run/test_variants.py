@@ -15,7 +15,7 @@ from diwa_schema import api
 from diwa_schema.database.target import Target
 from diwa_schema.errors import DatabaseRefused
 from diwa_schema.migrations.manifest import load
-from diwa_schema.models.erlang import decode_floats
+from diwa_schema.models.types.erlang import decode_floats
 from tests.kit import shapes
 
 pytestmark = pytest.mark.usefixtures("owner_directory")

@@ -28,6 +28,7 @@ def ensure_current(database: Database | None = None) -> None:
 
     One query when the schema is current; nothing is written, and a transaction that the caller has open on the
     Connection stays as it is. In an async application: ``await connection.run_sync(ensure_current)``.
+    An engine that was checked recovers by itself from later changes (`diwa_schema.models.heal`).
 
     Args:
         database: A URL, an Engine or a Connection; by default what the environment names.
@@ -40,7 +41,13 @@ def ensure_current(database: Database | None = None) -> None:
         SchemaForeign: The tables are another tool's, or the revision is unknown.
         PermissionMissing: The role may not read where the schema stands.
         DatabaseUnreachable: There is no connection.
+        UsageError: The engine's driver cannot carry the types of the schema.
     """
+    dialect = getattr(database, "dialect", None)
+    if dialect is not None:
+        from diwa_schema.models.engines import watch
+
+        watch(dialect)
     with _reading(database) as link:
         judge(link)
 

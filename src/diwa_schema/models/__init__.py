@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         Memory,
         MemoryVersion,
     )
-    from diwa_schema.models.embeddings import EmbeddingValue, RawEmbedding
     from diwa_schema.models.enterprise import (
         ApiKey,
         ConflictPerformance,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
         Task,
         Workspace,
     )
+    from diwa_schema.models.types.embeddings import EmbeddingValue, RawEmbedding
 
 __all__ = [
     "Agent",
@@ -87,10 +87,12 @@ __all__ = [
     "UsageRecord",
     "Workspace",
     "enforce_foreign_keys",
+    "heal",
+    "renewed",
     "values",
 ]
 
-_HOMES = ("base", "embeddings", "core", "enterprise", "queues", "team")
+_HOMES = ("base", "engines", "types", "core", "enterprise", "queues", "team")
 
 
 def load() -> None:

@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar, cast
 
 from sqlalchemy import Column, Connection, Engine, ForeignKey, MetaData, Table, event, text
-from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
 
+from diwa_schema.models.changes import notice_changes
 from diwa_schema.models.shapes import tables_for
 from diwa_schema.models.types import (
     Bytes,
@@ -38,8 +38,20 @@ NAMING = {
 }
 
 
+_NOT_THE_COLUMN = "The column 'metadata' is the attribute 'metadata_'; 'metadata' is SQLAlchemy's."
+
+
 class SharedMetaData(MetaData):
     """The tables of the schema. Creating or dropping them asks the guard before anything is sent."""
+
+    keeps_foreign_keys = True
+    """Whether SQLite has to keep foreign keys where rows of these tables are written."""
+
+    def __get__(self, row: Any, model: type[Any]) -> SharedMetaData:
+        """Return the tables to a class that has them as `metadata`; a row has none, only the column of that name."""
+        if row is None:
+            return self
+        raise AttributeError(_NOT_THE_COLUMN)
 
     def create_all(self, bind: Any, tables: Sequence[Table] | None = None, checkfirst: Any = True) -> None:
         """Create the tables, in the shape that the history leaves in a database of that kind.
@@ -139,10 +151,21 @@ class Base(DeclarativeBase):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; `metadata` is refused: it would stay on the object and never be written."""
         if name == "metadata":
-            raise AttributeError(
-                "The column 'metadata' is the attribute 'metadata_'; 'metadata' is SQLAlchemy's."
-            )
+            raise AttributeError(_NOT_THE_COLUMN)
         super().__setattr__(name, value)
+
+    @property
+    def awaitable_attrs(self) -> Any:
+        """The attributes to be awaited, relationships above all: ``await memory.awaitable_attrs.context``.
+
+        It is that of `sqlalchemy.ext.asyncio.AsyncAttrs`, which is loaded only where it is asked for.
+        """
+        from sqlalchemy.ext.asyncio import AsyncAttrs
+
+        return cast(property, AsyncAttrs.awaitable_attrs).__get__(self)
+
+
+event.listen(Base, "mapper_configured", notice_changes, propagate=True)
 
 
 class PostgresColumn(Column[Any]):
@@ -269,18 +292,3 @@ def _enforce(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
-
-
-@event.listens_for(Base, "before_delete", propagate=True)
-def _keep_no_orphans(_: Mapper[Any], connection: Connection, __: Any) -> None:
-    """Rows that refer to a deleted one are the database's to delete, so it has to keep foreign keys."""
-    if connection.dialect.name != "sqlite":
-        return
-    # Without effect inside a transaction, hence the question after it.
-    connection.exec_driver_sql("PRAGMA foreign_keys=ON")
-    if not cast(int, connection.exec_driver_sql("PRAGMA foreign_keys").scalar()):
-        raise InvalidRequestError(
-            "SQLite does not keep foreign keys on this connection, so rows that refer to the deleted one "
-            "would be left behind. Nothing was deleted. Call diwa_schema.models.enforce_foreign_keys(engine) "
-            "before the engine is used."
-        )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import DDL, Connection, MetaData, Table, event, inspect, text
 from sqlalchemy.sql.elements import quoted_name
 
-from diwa_schema.models.embeddings import Embedding, Vector
-from diwa_schema.models.storage import kind_in
+from diwa_schema.models.kinds import kind_in
+from diwa_schema.models.types.embeddings import Embedding, Vector
 
 _SEARCH_TRIGGER = DDL(  # type: ignore[no-untyped-call]
     "CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE ON memories FOR EACH ROW"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from diwa_schema.models.embeddings import DIMENSIONS
-from diwa_schema.models.erlang import decode_floats, encode_floats
+from diwa_schema.models.types.embeddings import DIMENSIONS
+from diwa_schema.models.types.erlang import decode_floats, encode_floats
 
 
 def as_bytes(value: str | bytes) -> bytes:

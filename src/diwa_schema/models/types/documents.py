@@ -5,14 +5,54 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
-from sqlalchemy import ARRAY, JSON, TEXT, String
+from sqlalchemy import ARRAY, JSON, TEXT, Boolean, ColumnElement, String, literal
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import CompileError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from diwa_schema.models.declared import Declared
+from diwa_schema.models.types.declared import Declared
 
 LENGTH = 255
+
+
+class _HasAll(FunctionElement[bool]):
+    """Whether a column holds all of a value: ``@>`` on PostgreSQL, where an index serves it."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+class _HasAllTexts(_HasAll):
+    """The same of a list of texts, which SQLite can be asked for as well."""
+
+    inherit_cache = True
+
+
+@compiles(_HasAll)
+def _contains(element: _HasAll, compiler: Any, **options: Any) -> str:
+    column, value = (compiler.process(each, **options) for each in element.clauses)
+    return f"({column} @> {value})"
+
+
+@compiles(_HasAll, "sqlite")
+def _refuse_to_contain(*_: Any, **__: Any) -> str:
+    raise CompileError(
+        "SQLite cannot be asked whether a document contains another one. Ask for its parts: "
+        "Memory.metadata_['type'].as_string() == 'decision' works on both databases."
+    )
+
+
+@compiles(_HasAllTexts, "sqlite")
+def _contains_texts(element: _HasAll, compiler: Any, **options: Any) -> str:
+    column, value = (compiler.process(each, **options) for each in element.clauses)
+    # What is no JSON is a spelling of early agents, and a list that cannot be searched there.
+    return (
+        f"(CASE WHEN json_valid({column}) THEN NOT EXISTS (SELECT 1 FROM json_each({value}) AS wanted"
+        f" WHERE wanted.value NOT IN (SELECT held.value FROM json_each({column}) AS held)) ELSE 0 END)"
+    )
 
 
 class Document(TypeDecorator[Any]):
@@ -20,7 +60,7 @@ class Document(TypeDecorator[Any]):
 
     Gives whatever JSON holds: nothing in the database keeps a document to one kind. Text on SQLite that is
     no JSON is given as it stands. None is SQL NULL; ``sqlalchemy.JSON.NULL`` writes the JSON value null.
-    A document changed in place is not noticed: assign a new one.
+    A row of the models notices a document that is changed in place, at any depth.
 
     Args:
         sqlite: The declared type on SQLite.
@@ -28,6 +68,19 @@ class Document(TypeDecorator[Any]):
 
     impl = JSON
     cache_ok = True
+
+    class Comparator(TypeDecorator.Comparator[Any], JSON.Comparator[Any]):
+        """What a document can be asked for."""
+
+        def contains(self, other: Any, **_: Any) -> ColumnElement[bool]:
+            """Tell whether a document holds all of another one, at every depth; PostgreSQL only.
+
+            Raises:
+                CompileError: When the statement is sent to SQLite, which would find nothing.
+            """
+            return _HasAll(self.expr, literal(other, self.type))
+
+    comparator_factory = Comparator
 
     def __init__(self, sqlite: Literal["TEXT", "JSONB"] = "TEXT") -> None:
         super().__init__(none_as_null=True)
@@ -81,6 +134,15 @@ class TextArray(TypeDecorator[list[str]]):
 
     impl = ARRAY
     cache_ok = True
+
+    class Comparator(TypeDecorator.Comparator[list[str]], ARRAY.Comparator[list[str]]):
+        """What a list can be asked for."""
+
+        def contains(self, other: Any, **_: Any) -> ColumnElement[bool]:
+            """Tell whether a list holds all texts of another one, on both databases."""
+            return _HasAllTexts(self.expr, literal(other, self.type))
+
+    comparator_factory = Comparator
 
     def __init__(self) -> None:
         super().__init__(String(LENGTH))

@@ -1,8 +1,4 @@
-"""Column types that hold on PostgreSQL and on SQLite alike, and read what Ecto wrote on either.
-
-Every difference between the two databases that concerns one value lives here and in the modules imported
-here, so that neither models nor revisions ask which database they are on.
-"""
+"""Ids, texts, numbers, flags and bytes, and defaults that both databases know."""
 
 from __future__ import annotations
 
@@ -27,30 +23,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
-from diwa_schema.models.declared import Declared
-from diwa_schema.models.documents import Document, TextArray
-from diwa_schema.models.embeddings import Embedding, EmbeddingValue, RawEmbedding
-from diwa_schema.models.times import Timestamp
-
-__all__ = [
-    "Bytes",
-    "Cost",
-    "Count",
-    "Document",
-    "Embedding",
-    "EmbeddingValue",
-    "Flag",
-    "LongText",
-    "LooseId",
-    "RawEmbedding",
-    "Real",
-    "SearchVector",
-    "ServerDefault",
-    "ShortText",
-    "TextArray",
-    "Timestamp",
-    "UniqueId",
-]
+from diwa_schema.models.engines import watch
+from diwa_schema.models.types.declared import Declared
 
 
 class ServerDefault(ColumnElement[Any]):
@@ -87,6 +61,7 @@ class UniqueId(TypeDecorator[uuid.UUID]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        watch(dialect)
         return dialect.type_descriptor(TEXT() if _is_sqlite(dialect) else Uuid())
 
     def process_bind_param(self, value: uuid.UUID | str | None, dialect: Dialect) -> Any:
@@ -112,6 +87,7 @@ class LooseId(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        watch(dialect)
         return dialect.type_descriptor(TEXT() if _is_sqlite(dialect) else _UntypedUuid())
 
     def process_bind_param(self, value: uuid.UUID | str | None, dialect: Dialect) -> str | None:

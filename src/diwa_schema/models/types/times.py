@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
-from sqlalchemy import TEXT
+from sqlalchemy import TEXT, BinaryExpression, ColumnElement, literal_column
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import functions
 from sqlalchemy.sql.operators import OperatorType
+from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 
+from diwa_schema.models.engines import watch
+
 TimestampKind = Literal["utc_datetime_usec", "utc_datetime", "naive_datetime"]
+
+
+class _Now(functions.FunctionElement[datetime]):
+    """The server's time as a column keeps it: in UTC, without a zone."""
+
+    inherit_cache = True
+
+    def __init__(self, column: Timestamp) -> None:
+        super().__init__(literal_column(f"'{_NOW_ON_SQLITE[column.kind]}'"))
+        self.type = column
+
+
+@compiles(_Now)
+def _utc_on_postgresql(_: _Now, *__: Any, **___: Any) -> str:
+    return "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
+
+
+@compiles(_Now, "sqlite")
+def _utc_on_sqlite(element: _Now, compiler: Any, **options: Any) -> str:
+    return f"strftime({compiler.process(element.clauses, **options)}, 'now')"
 
 
 class Timestamp(TypeDecorator[datetime]):
@@ -33,6 +59,19 @@ class Timestamp(TypeDecorator[datetime]):
     impl = DateTime
     cache_ok = True
 
+    class Comparator(TypeDecorator.Comparator[datetime]):
+        """Comparisons of a column; `func.now()` in them is the time in UTC, as the column keeps it.
+
+        On PostgreSQL it would be the session's local time otherwise, and on SQLite a text of another spelling. A time
+        that is computed from it is refused: SQLite cannot compute with times.
+        """
+
+        def operate(self, op: OperatorType, *other: Any, **options: Any) -> ColumnElement[Any]:
+            kind = cast(Timestamp, self.type)
+            return super().operate(op, *(_in_the_columns_terms(each, kind) for each in other), **options)
+
+    comparator_factory = Comparator
+
     def __init__(
         self, precision: Literal[0, 6] = 6, kind: TimestampKind | None = None, *, exact: bool = False
     ) -> None:
@@ -42,6 +81,7 @@ class Timestamp(TypeDecorator[datetime]):
         self.exact = exact
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        watch(dialect)
         if dialect.name == "sqlite":
             return dialect.type_descriptor(TEXT())
         if dialect.name != "postgresql":
@@ -53,16 +93,16 @@ class Timestamp(TypeDecorator[datetime]):
 
     def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
         """Compare with the time as it was given: cutting it would leave out rows of the same second."""
-        if isinstance(value, datetime):
-            return Timestamp(self.precision, self.kind, exact=True)
-        return self.impl_instance.coerce_compared_value(op, value)
+        if isinstance(value, timedelta):
+            return self.impl_instance.coerce_compared_value(op, value)
+        return Timestamp(self.precision, self.kind, exact=True)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
         moment = _in_utc(value)
         if dialect.name == "sqlite":
-            return spell(moment, self.kind)
+            return spell_exactly(moment, self.kind) if self.exact else spell(moment, self.kind)
         return moment.replace(tzinfo=None) if self.precision or self.exact else _whole(moment)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -77,6 +117,36 @@ def spell(moment: datetime, kind: TimestampKind) -> str:
     fraction = "microseconds" if kind == "utc_datetime_usec" else "seconds"
     text = moment.replace(tzinfo=None).isoformat(timespec=fraction)
     return text if kind == "naive_datetime" else text + "Z"
+
+
+def spell_exactly(moment: datetime, kind: TimestampKind) -> str:
+    """Write a UTC time so that it is in its place among texts of that kind, whatever its fraction.
+
+    SQLite compares texts, and those of whole seconds have no place for a fraction. It follows the whole text, its Z
+    included: what is after ``…:15Z`` and before ``…:16Z`` is ``…:15Z.5``.
+    """
+    whole = spell(moment, kind)
+    return f"{whole}.{moment.microsecond:06}" if moment.microsecond and kind != "utc_datetime_usec" else whole
+
+
+_NOW_ON_SQLITE: dict[TimestampKind, str] = {
+    "utc_datetime_usec": "%Y-%m-%dT%H:%M:%f000Z",
+    "utc_datetime": "%Y-%m-%dT%H:%M:%SZ",
+    "naive_datetime": "%Y-%m-%dT%H:%M:%S",
+}
+
+
+def _in_the_columns_terms(other: Any, column: Timestamp) -> Any:
+    if isinstance(other, functions.now | functions.current_timestamp | functions.localtimestamp):
+        return _Now(column)
+    if isinstance(other, BinaryExpression) and any(
+        isinstance(each, functions.now) for each in iterate(other)
+    ):
+        raise ArgumentError(
+            "A time that is computed from func.now() is not the same on both databases. "
+            "Compute it in Python: datetime.now(UTC) - timedelta(days=1)."
+        )
+    return other
 
 
 def _in_utc(value: datetime) -> datetime:

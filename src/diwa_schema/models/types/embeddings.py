@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Float, LargeBinary
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
-from diwa_schema.models import storage
-from diwa_schema.models.erlang import decode_floats, encode_floats
+from diwa_schema.models import kinds
+from diwa_schema.models.engines import watch
+from diwa_schema.models.types.erlang import decode_floats, encode_floats
 
 DIMENSIONS = 1536
 
@@ -59,8 +60,7 @@ class Embedding(TypeDecorator[EmbeddingValue]):
 
     Args:
         column: ``table.column`` that the type belongs to. On PostgreSQL nothing can be written without it:
-            the kind of the column is asked from the database at the first write of an engine, in its
-            transaction.
+            the kind of the column is asked from the database at the first write of a transaction.
         kind: What DDL on PostgreSQL says, ``vector`` or ``bytea``.
 
     Raises:
@@ -84,21 +84,21 @@ class Embedding(TypeDecorator[EmbeddingValue]):
 
     comparator_factory = Comparator
 
-    def __init__(self, column: str | None = None, *, kind: storage.Kind = "vector") -> None:
+    def __init__(self, column: str | None = None, *, kind: kinds.Kind = "vector") -> None:
         super().__init__()
         self.column = column
         self.kind = kind
         if column is not None:
-            storage.declare(column)
+            kinds.declare(column)
 
-    def stored_as(self, kind: storage.Kind) -> Self:
+    def stored_as(self, kind: kinds.Kind) -> Self:
         """Return the type of the same column, with other DDL."""
         return type(self)(self.column, kind=kind)
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name != "postgresql":
             return dialect.type_descriptor(LargeBinary())
-        storage.watch(dialect)
+        watch(dialect)
         return Vector(DIMENSIONS) if self.kind == "vector" else dialect.type_descriptor(LargeBinary())
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
@@ -109,7 +109,7 @@ class Embedding(TypeDecorator[EmbeddingValue]):
             return forms.as_bytes()
         if self.column is None:
             raise TypeError("Embedding() without 'table.column' describes a column; it writes nothing.")
-        return storage.Undecided(self.column, forms)
+        return kinds.Undecided(self.column, forms)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> EmbeddingValue | None:
         if value is None:

@@ -1,0 +1,100 @@
+"""Documents and lists that notice a change in place: ``memory.tags.append("x")`` is saved.
+
+SQLAlchemy notices that an attribute is set, not that what it holds has changed. So where a column holds a document or
+a list, its dicts and lists are replaced, at every depth, by kinds that tell the row. `sqlalchemy.ext.mutable` does the
+same for one kind at one depth; a document is any JSON. A row that was pickled notices nothing until it is read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm.attributes import flag_modified
+
+from diwa_schema.models.types import Document, TextArray
+
+
+class _Noticing:
+    """What the kinds of dict and list have in common."""
+
+    notice: Callable[[], None]
+
+    def __reduce_ex__(self, _: Any) -> Any:
+        """Copy and pickle it as what it stands for: the copy belongs to no row."""
+        kind: Any = type(self).__bases__[1]
+        return kind, (kind(self),)
+
+
+def _telling(kind: type[Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return methods of a kind that tell what they have done."""
+
+    def telling(method: Callable[..., Any]) -> Callable[..., Any]:
+        def change(self: Any, *arguments: Any, **options: Any) -> Any:
+            result = method(self, *arguments, **options)
+            _grow(self)
+            self.notice()
+            return result
+
+        return change
+
+    return {name: telling(getattr(kind, name)) for name in names}
+
+
+_ITEMS = ("__setitem__", "__delitem__", "clear", "pop")
+_OF_DICT = (*_ITEMS, "__ior__", "popitem", "setdefault", "update")
+_OF_LIST = (*_ITEMS, "__iadd__", "__imul__", "append", "extend", "insert", "remove", "reverse", "sort")
+_Dict: Any = type("_Dict", (_Noticing, dict), _telling(dict, _OF_DICT))
+_List: Any = type("_List", (_Noticing, list), _telling(list, _OF_LIST))
+
+
+def _noticing(value: Any, notice: Callable[[], None]) -> Any:
+    """Return a copy of a dict or list that tells of its changes; anything else as it is."""
+    if not isinstance(value, dict | list):
+        return value
+    copy: Any = _Dict(value) if isinstance(value, dict) else _List(value)
+    copy.notice = notice
+    _grow(copy)
+    return copy
+
+
+def _grow(container: Any) -> None:
+    """Make what a container holds tell of its changes as well."""
+    kind: Any = dict if isinstance(container, dict) else list
+    for key, held in list(container.items() if kind is dict else enumerate(container)):
+        if isinstance(held, dict | list) and getattr(held, "notice", None) is not container.notice:
+            kind.__setitem__(container, key, _noticing(held, container.notice))
+
+
+def _of_row(value: Any, state: InstanceState[Any], key: str) -> Any:
+    def notice() -> None:
+        row = state.obj()
+        # What was replaced meanwhile, or will be read anew, belongs to nobody.
+        if row is not None and state.dict.get(key) is root:
+            flag_modified(row, key)
+
+    root = _noticing(value, notice)
+    return root
+
+
+def notice_changes(mapper: Mapper[Any], model: type[Any]) -> None:
+    """Notice changes in place of all documents and lists of a model."""
+    keys = [
+        each.key for each in mapper.column_attrs if isinstance(each.columns[0].type, Document | TextArray)
+    ]
+
+    def read(state: InstanceState[Any], *_: Any) -> None:
+        for key in keys:
+            if isinstance(value := state.dict.get(key), dict | list) and not isinstance(value, _Noticing):
+                state.dict[key] = _of_row(value, state, key)
+
+    for name in ("load", "refresh", "refresh_flush") if keys else ():
+        event.listen(model, name, read, raw=True)
+    for key in keys:
+
+        def given(state: InstanceState[Any], value: Any, *_: Any, key: str = key) -> Any:
+            return _of_row(value, state, key)
+
+        event.listen(getattr(model, key), "set", given, raw=True, retval=True)

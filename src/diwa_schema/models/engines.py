@@ -1,0 +1,296 @@
+"""What every statement of an application's engine passes that meets the schema.
+
+A migration changes types under open connections. A statement that a connection has prepared before keeps the old
+ones: the server refuses it (SQLSTATE 0A000 where its result changed, 42804 or 42883 where a parameter no longer
+fits), and some drivers send it again for ever. So an engine that has met one of our types executes its statements
+here:
+
+* A statement that fails in such a way **before anything else was sent in its transaction** is rolled back, the
+  connection forgets its prepared statements, and the statement is sent once more. The application notices nothing.
+  When it fails again, the mistake is the caller's own, and the caller gets that error. No connection is dropped.
+* In the middle of a transaction nothing can be sent again: the caller gets the error, and the connection forgets its
+  prepared statements, so that the next attempt is right.
+* Once a second attempt has succeeded, something has changed. The other connections of the engine then forget their
+  prepared statements before the next statement that they send.
+
+Nothing here asks which tables were changed, and the texts of errors are not read: they are translated.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import InvalidRequestError
+
+from diwa_schema.models.kinds import Kinds
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+STALE = frozenset({
+    "0A000",  # the result of a prepared statement changed
+    "26000",  # the prepared statement is gone
+    "42804", "42883",  # a parameter has a type that no longer fits its column
+    "22000", "22021", "22P02", "22P03",  # a parameter is spelled for the type that the column had
+    "XX000",  # a type that a prepared statement names was dropped
+})  # fmt: skip
+"""What the server says to a statement that was prepared before a change, and to some mistakes of a caller."""
+
+# A procedure may have committed a part of its work before it failed.
+_COMMITS = re.compile(r"\s*(call|do)\b", re.IGNORECASE)
+
+_IDLE = 0  # PQTRANS_IDLE of libpq
+_ENFORCED = "diwa_schema.foreign_keys"
+
+
+def heal(engine: Engine | AsyncEngine) -> None:
+    """Make an engine recover by itself when a migration changes types under its open connections.
+
+    Engines that execute a statement with the models do so already, and `ensure_current` does it for the engine that it
+    gets; this is for an engine that sends nothing but text. On SQLite nothing happens but what the models need there.
+
+    Args:
+        engine: An Engine or an AsyncEngine.
+
+    Raises:
+        UsageError: The driver cannot carry the types of the schema. Nothing was sent.
+    """
+    watch(getattr(engine, "sync_engine", engine).dialect)
+
+
+def renewed(connection: Any, error: BaseException) -> bool:
+    """Make a connection of psycopg forget its prepared statements, if an error may come from a change of types.
+
+    For applications that use psycopg without SQLAlchemy::
+
+        except psycopg.Error as error:
+            if not renewed(connection, error):
+                raise
+            rows = connection.execute(query, values).fetchall()
+
+    A transaction that the error has ended is rolled back: what is sent again is all of it.
+
+    Args:
+        connection: A `psycopg.Connection`.
+        error: What the statement raised.
+
+    Returns:
+        Whether it makes sense to send the statement again. Send it once: what fails again is a mistake.
+    """
+    if _state(error) not in STALE:
+        return False
+    _Psycopg().renew(connection, None)
+    return True
+
+
+def watch(dialect: Dialect) -> None:
+    """Execute the statements of all engines of a dialect here, from now on.
+
+    Raises:
+        UsageError: The driver cannot carry the types of the schema.
+    """
+    if dialect in _watched or dialect.name not in _WATCHERS:
+        return
+    with _starting:
+        if dialect not in _watched:
+            _watched[dialect] = watcher = _WATCHERS[dialect.name](dialect)
+            event.listen(dialect, "do_execute", watcher.execute)
+            event.listen(dialect, "do_executemany", watcher.executemany)
+            event.listen(dialect, "do_execute_no_params", watcher.execute_bare)
+
+
+class _Postgresql:
+    """Executes the statements of one engine on PostgreSQL."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        # A dialect without a driver only renders statements.
+        if dialect.driver not in _DRIVERS and getattr(dialect, "dbapi", None) is not None:
+            from diwa_schema.errors import UsageError
+
+            raise UsageError(
+                f"The driver {dialect.driver} cannot carry the types of the schema: it would write an embedding as "
+                "mere text. Nothing was sent.",
+                next_step="Connect with postgresql+psycopg:// or postgresql+asyncpg://",
+            )
+        self.driver: _Psycopg | _Asyncpg = _DRIVERS.get(dialect.driver, _Psycopg)()
+        self.kinds = Kinds()
+        self.changed = 0.0
+
+    def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        """Send a statement with one set of parameters."""
+        self.kinds.notice(statement, context)
+
+        def send() -> None:
+            decided = self.kinds.decided(parameters, context)
+            context.dialect.do_execute(cursor, statement, decided, context)
+
+        self._send(send, cursor, context)
+        return True
+
+    def executemany(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        """Send a statement with many sets of parameters."""
+
+        def send() -> None:
+            decided = [self.kinds.decided(each, context) for each in parameters]
+            context.dialect.do_executemany(cursor, statement, decided, context)
+
+        self._send(send, cursor, context, many=True)
+        return True
+
+    def execute_bare(self, cursor: Any, statement: str, context: Any) -> bool:
+        """Send a statement as it stands."""
+        self.kinds.notice(statement, context)
+        self._send(lambda: context.dialect.do_execute_no_params(cursor, statement, context), cursor, context)
+        return True
+
+    def _send(self, send: Callable[[], None], cursor: Any, context: Any, *, many: bool = False) -> None:
+        link = context.root_connection.connection
+        first = self.driver.is_idle(link.driver_connection)
+        self.driver.prepare(link, cursor, first=first, changed=self.changed)
+        try:
+            send()
+            return
+        except Exception as error:
+            self.kinds.forget(context)
+            unsent = not many and _refused_by_asyncpg(error)
+            if not unsent and _state(error) not in STALE:
+                raise
+            if first:
+                self.driver.renew(link.dbapi_connection, cursor)
+            else:
+                self.driver.suspect(link, cursor)
+            # In AUTOCOMMIT some of many rows may have been committed before one failed.
+            once_more = unsent or (first and not (many and link.dbapi_connection.autocommit))
+            if context.isddl or _COMMITS.match(context.statement) or not once_more:
+                raise
+        send()
+        self.changed = time.time()
+
+
+class _Psycopg:
+    """How connections of psycopg forget what they have prepared: each does so itself after a ROLLBACK."""
+
+    def __init__(self) -> None:
+        self.fresh_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+    def is_idle(self, driver: Any) -> bool:
+        return bool(driver.pgconn.transaction_status == _IDLE)
+
+    def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
+        """Forget before a transaction what was prepared before a change."""
+        driver = link.driver_connection
+        if first and self.fresh_since.setdefault(driver, time.time()) < changed:
+            self.renew(link.dbapi_connection, cursor)
+            self.fresh_since[driver] = time.time()
+
+    def renew(self, connection: Any, _: Any) -> None:
+        if connection.info.transaction_status == _IDLE:
+            # After AUTOCOMMIT there is nothing to roll back, and psycopg would send nothing.
+            cursor = connection.cursor()
+            cursor.execute("BEGIN")
+            cursor.close()
+        connection.rollback()
+
+    def suspect(self, link: Any, cursor: Any) -> None:
+        """Do nothing: the caller has to roll back, and that suffices."""
+
+
+class _Asyncpg:
+    """How connections of asyncpg do: SQLAlchemy prepares anew what is older than the time that a cursor names."""
+
+    def __init__(self) -> None:
+        self.fresh_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+    def is_idle(self, driver: Any) -> bool:
+        return not driver.is_in_transaction()
+
+    def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
+        _prepare_anew(cursor, max(changed, self.fresh_since.get(link.driver_connection, 0.0)))
+
+    def renew(self, connection: Any, cursor: Any) -> None:
+        connection.rollback()
+        _prepare_anew(cursor, time.time())
+
+    def suspect(self, link: Any, cursor: Any) -> None:
+        self.fresh_since[link.driver_connection] = moment = time.time()
+        _prepare_anew(cursor, moment)
+
+
+def _prepare_anew(cursor: Any, moment: float) -> None:
+    cursor._invalidate_schema_cache_asof = max(cursor._invalidate_schema_cache_asof, moment)  # noqa: SLF001
+
+
+class _Sqlite:
+    """Makes SQLite keep foreign keys before the first write of the models on each connection.
+
+    Rows that refer to a deleted one are the database's to delete, and SQLite does not keep foreign keys unasked.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        """Take the dialect, of which nothing is needed."""
+
+    def execute(self, _cursor: Any, _statement: str, _parameters: Any, context: Any) -> bool:
+        """Look at a statement before SQLAlchemy sends it."""
+        return self.execute_bare(_cursor, _statement, context)
+
+    executemany = execute
+
+    def execute_bare(self, _cursor: Any, _statement: str, context: Any) -> bool:
+        """Look at a statement before SQLAlchemy sends it."""
+        table = getattr(getattr(context.compiled, "statement", None), "table", None)
+        writes = context.isinsert or context.isupdate or context.isdelete
+        if writes and getattr(getattr(table, "metadata", None), "keeps_foreign_keys", False):
+            self._enforce(context)
+        return False
+
+    def _enforce(self, context: Any) -> None:
+        link = context.root_connection.connection
+        if link.info.get(_ENFORCED):
+            return
+        cursor = link.cursor()
+        try:
+            # Without effect inside a transaction, hence the question after it.
+            cursor.execute("PRAGMA foreign_keys=ON")
+            cursor.execute("PRAGMA foreign_keys")
+            link.info[_ENFORCED] = bool(cursor.fetchone()[0])
+        finally:
+            cursor.close()
+        if context.isdelete and not link.info[_ENFORCED]:
+            raise InvalidRequestError(
+                "SQLite does not keep foreign keys on this connection, so rows that refer to the deleted one "
+                "would be left behind. Nothing was deleted. Call diwa_schema.models.enforce_foreign_keys(engine) "
+                "before the engine is used."
+            )
+
+
+def _state(error: BaseException) -> str | None:
+    """Return the SQLSTATE of an error; SQLAlchemy's own class for a stale statement of asyncpg has it in its cause."""
+    found = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
+    return None if found is None else str(found)
+
+
+def _refused_by_asyncpg(error: BaseException) -> bool:
+    """Tell whether asyncpg refused a parameter for the type that it took the column to have. Nothing was sent then.
+
+    It raises the class that stands for a data error of the server, without what a server says of an error.
+    """
+    cause = error.__cause__
+    by_asyncpg = type(cause).__module__.startswith("asyncpg.")
+    return by_asyncpg and type(cause).__name__ == "DataError" and getattr(cause, "severity", None) is None
+
+
+_WATCHERS: dict[str, Callable[[Dialect], Any]] = {"postgresql": _Postgresql, "sqlite": _Sqlite}
+_DRIVERS: dict[str, Callable[[], _Psycopg | _Asyncpg]] = {
+    "psycopg": _Psycopg,
+    "psycopg_async": _Psycopg,
+    "asyncpg": _Asyncpg,
+}
+_watched: WeakKeyDictionary[Dialect, Any] = WeakKeyDictionary()
+_starting = Lock()

@@ -1,0 +1,119 @@
+"""Documents and lists that are changed in place."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from diwa_schema.models import Memory
+from tests.models.rows import new_row, store
+
+DOCUMENT = {"a": {"b": [1, {"c": 2}]}, "list": []}
+
+
+@pytest.fixture
+def memory(engine):
+    *needed, memory = new_row(Memory)
+    memory.metadata_, memory.tags = copy.deepcopy(DOCUMENT), ["one"]
+    with Session(engine, expire_on_commit=False) as session:
+        store(session, *needed, memory)
+    return memory
+
+
+def change_all(memory):
+    memory.metadata_["new"] = {"deep": []}
+    memory.metadata_["new"]["deep"].append(1)
+    memory.metadata_["a"]["b"][1]["c"] = 3
+    memory.metadata_["list"] += ["x"]
+    memory.tags.append("two")
+    memory.tags.sort(reverse=True)
+
+
+CHANGED = {"a": {"b": [1, {"c": 3}]}, "list": ["x"], "new": {"deep": [1]}}
+
+
+def test_what_was_read_and_changed_is_saved(engine, memory):
+    with Session(engine) as session:
+        change_all(session.get_one(Memory, memory.id))
+        session.commit()
+    with Session(engine) as session:
+        read: Any = session.get_one(Memory, memory.id)
+        assert (read.metadata_, read.tags) == (CHANGED, ["two", "one"])
+
+
+def test_each_change_alone_is_saved(engine, memory):
+    """A second change at a depth that was new in the first one, in an object that was not read again."""
+    with Session(engine, expire_on_commit=False) as session:
+        read: Any = session.get_one(Memory, memory.id)
+        for change in (
+            lambda: read.metadata_.update(n={"o": {}}),
+            lambda: read.metadata_["n"]["o"].update(p=[]),
+            lambda: read.metadata_["n"]["o"]["p"].append({}),
+            lambda: read.metadata_["n"]["o"]["p"][0].setdefault("q", 1),
+            lambda: read.metadata_["a"].pop("b"),
+            lambda: read.tags.extend(["z"]),
+        ):
+            change()
+            session.commit()
+            with Session(engine) as other:
+                assert (found := other.get_one(Memory, memory.id)).metadata_ == read.metadata_
+                assert found.tags == read.tags
+    assert read.metadata_ == {"a": {}, "list": [], "n": {"o": {"p": [{"q": 1}]}}}
+
+
+def test_what_was_given_and_changed_is_saved(engine, memory):
+    with Session(engine) as session:
+        session.add(memory)
+        change_all(memory)
+        session.commit()
+        assert (memory.metadata_, memory.tags) == (CHANGED, ["two", "one"])
+
+
+def test_a_default_that_is_changed_is_saved(engine):
+    *needed, row = new_row(Memory)
+    with Session(engine, expire_on_commit=False) as session:
+        store(session, *needed, row)
+        row.tags.append("x")
+        row.metadata_["y"] = 1
+        session.commit()
+        session.refresh(row)
+        assert (row.tags, row.metadata_) == (["x"], {"y": 1})
+
+
+def test_reading_changes_nothing(engine, memory):
+    with Session(engine) as session:
+        read: Any = session.get_one(Memory, memory.id)
+        assert (read.metadata_, read.tags) == (DOCUMENT, ["one"])
+        assert not session.dirty
+
+
+def test_what_was_replaced_belongs_to_nobody(engine, memory):
+    with Session(engine) as session:
+        read: Any = session.get_one(Memory, memory.id)
+        old, read.tags = read.tags, ["new"]
+        session.commit()
+        old.append("x")
+        assert not session.dirty
+        assert read.tags == ["new"]
+
+
+def test_two_rows_share_nothing(engine, memory):
+    *needed, other = new_row(Memory)
+    with Session(engine) as session:
+        session.add(memory)
+        other.tags = memory.tags
+        store(session, *needed, other)
+        other.tags.append("x")
+        session.commit()
+        assert session.scalars(select(Memory.tags).where(Memory.id == memory.id)).one() == ["one"]
+
+
+def test_copies_are_plain(memory):
+    for made in (copy.deepcopy(memory.metadata_), pickle.loads(pickle.dumps(memory.metadata_))):
+        assert made == DOCUMENT
+        assert (type(made), type(made["a"]), type(made["a"]["b"])) == (dict, dict, list)

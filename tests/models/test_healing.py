@@ -1,0 +1,305 @@
+"""Engines whose connections were open while a migration changed types under them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from diwa_schema import DiwaSchemaError, ensure_current
+from diwa_schema.errors import UsageError
+from diwa_schema.models import EmbeddingCache, Memory, TalaOperation, heal, renewed
+from tests.models.conftest import open_async_engine
+from tests.models.rows import MOMENT, NUMBERS, new_row
+
+VECTOR_ONLY = pytest.mark.parametrize("storage", ["vector"], indirect=True)
+CLIENTS = pytest.mark.parametrize(
+    ("client", "threshold"),
+    [("psycopg", 0), ("psycopg", 5), ("psycopg_async", 5), ("asyncpg", None)],
+)
+SESSION = str(UUID(int=7))
+CONNECTIONS = 2
+OFTEN = 6  # psycopg prepares what it has sent five times
+
+CHANGES = [
+    ["ALTER TABLE embedding_cache ALTER embedding TYPE bytea USING NULL"],
+    ["ALTER TABLE tala_operations ALTER session_id TYPE varchar"],
+    [
+        "ALTER TABLE embedding_cache ADD successor vector(1536)",
+        "ALTER TABLE embedding_cache DROP embedding",
+        "ALTER TABLE embedding_cache RENAME successor TO embedding",
+    ],
+    ["ALTER TABLE tala_operations ALTER session_id TYPE uuid USING session_id::uuid"],
+    ["ALTER TABLE embedding_cache ALTER hash TYPE varchar(300)"],
+    ["ALTER TABLE embedding_cache ADD added text"],
+]
+
+
+def cached() -> dict[str, object]:
+    word = str(uuid4())
+    return {"hash": word, "model": word, "embedding": NUMBERS, "inserted_at": MOMENT, "updated_at": MOMENT}
+
+
+def by_object(session):
+    session.add_all(new_row(EmbeddingCache))
+    session.flush()
+
+
+def by_class(session):
+    for row in session.scalars(select(EmbeddingCache).where(EmbeddingCache.embedding.is_not(None)).limit(1)):
+        assert row.embedding == pytest.approx(NUMBERS, abs=1e-6)
+
+
+def by_operation(session):
+    session.add(TalaOperation(session_id=SESSION, tool_name="x"))
+    session.flush()
+
+
+REQUESTS: dict[str, Callable[[Session], object]] = {
+    "object": by_object,
+    "class": by_class,
+    "star": lambda session: session.execute(text("SELECT * FROM embedding_cache LIMIT 1")).all(),
+    "returning": lambda session: session.execute(
+        insert(EmbeddingCache).values(cached()).returning(EmbeddingCache.embedding)
+    ).all(),
+    "update": lambda session: session.execute(
+        update(EmbeddingCache).where(EmbeddingCache.model == "x").values(embedding=NUMBERS),
+        execution_options={"synchronize_session": False},
+    ),
+    "many": lambda session: session.connection().execute(
+        insert(EmbeddingCache), [{"id": uuid4(), **cached()} for _ in range(2)]
+    ),
+    "buffered": by_operation,
+    "of a session": lambda session: session.scalars(
+        select(TalaOperation).where(TalaOperation.session_id == SESSION)
+    ).all(),
+}
+
+
+@pytest.fixture(params=["transactions", "AUTOCOMMIT"])
+def isolation(request) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def open_connections(tables_url, client, threshold, isolation, engine_for) -> Iterator[list[Session]]:
+    """Sessions of one engine, each with a connection of its own, which has prepared every statement."""
+    options: dict[str, Any] = {"isolation_level": isolation} if isolation == "AUTOCOMMIT" else {}
+    if client == "asyncpg":
+        pytest.importorskip("asyncpg")
+    else:
+        options["connect_args"] = {"prepare_threshold": threshold}
+    engine = engine_for(tables_url, client, pool_size=CONNECTIONS, max_overflow=0, **options)
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(Session(engine)) for _ in range(CONNECTIONS)]
+        for _ in range(OFTEN):
+            for session in sessions:
+                assert not failed(session, "SELECT 1")
+        yield sessions
+
+
+def failed(session: Session, *before: str) -> list[str]:
+    """Send every request in a transaction of its own, and name those that failed."""
+    found = []
+    for name, request in REQUESTS.items():
+        try:
+            for statement in before:
+                session.execute(text(statement))
+            request(session)
+            session.commit()
+        except DBAPIError:
+            session.rollback()
+            found.append(name)
+    return found
+
+
+def change(url: str, statements: list[str]) -> None:
+    with psycopg.connect(url) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+@VECTOR_ONLY
+@CLIENTS
+def test_a_request_that_begins_with_a_statement_never_fails(open_connections, tables_url):
+    for statements in CHANGES:
+        change(tables_url, statements)
+        assert [failed(session) for session in open_connections] == [[]] * CONNECTIONS, statements
+
+
+@VECTOR_ONLY
+@CLIENTS
+def test_in_the_middle_of_a_transaction_at_most_one_request_of_a_connection_fails(
+    open_connections, tables_url, isolation
+):
+    for statements in CHANGES:
+        change(tables_url, statements)
+        failures = [failed(session, "SELECT 1") for session in open_connections]
+        assert max(map(len, failures)) <= (0 if isolation == "AUTOCOMMIT" else 1), (statements, failures)
+        assert [failed(session, "SELECT 1") for session in open_connections] == [[]] * CONNECTIONS
+
+
+@VECTOR_ONLY
+@CLIENTS
+def test_once_a_change_was_noticed_the_other_connections_know(open_connections, tables_url):
+    for statements in CHANGES:
+        change(tables_url, statements)
+        assert not failed(open_connections[0])
+        assert [failed(session, "SELECT 1") for session in open_connections[1:]] == [[]], statements
+
+
+MISTAKES = {
+    "42883": "SELECT 1 FROM embedding_cache WHERE id = 'x'::text",
+    "42804": "UPDATE embedding_cache SET inserted_at = 1",
+    "22P02": "SELECT 'x'::uuid",
+}
+
+
+@VECTOR_ONLY
+@CLIENTS
+def test_a_mistake_is_raised_as_it_is_and_keeps_the_connection(open_connections):
+    session = open_connections[0]
+    pid = session.scalar(text("SELECT pg_backend_pid()"))
+    session.rollback()
+    for state, mistake in [*MISTAKES.items()] * 2:
+        for before in ([], ["SELECT 1"]):
+            for statement in before:
+                session.execute(text(statement))
+            with pytest.raises(DBAPIError) as caught:
+                session.execute(text(mistake))
+            assert getattr(caught.value.orig, "sqlstate", None) == state
+            assert not caught.value.connection_invalidated
+            session.rollback()
+    assert session.scalar(text("SELECT pg_backend_pid()")) == pid
+    session.rollback()
+    assert not failed(session)
+
+
+@VECTOR_ONLY
+@CLIENTS
+def test_nothing_is_done_twice(open_connections, tables_url):
+    """What a transaction has done before a statement failed is the caller's to repeat."""
+    session = open_connections[0]
+    session.execute(text("TRUNCATE tala_operations"))
+    session.commit()
+    by_operation(session)
+    session.commit()
+    change(tables_url, CHANGES[1])
+    by_operation(session)
+    session.commit()
+    assert session.scalar(text("SELECT count(*) FROM tala_operations")) == 2
+
+
+def test_a_procedure_that_has_committed_is_not_called_again(postgres, engine_for):
+    engine = engine_for(postgres, isolation_level="AUTOCOMMIT")
+    heal(engine)
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE t (a int)"))
+        body = "BEGIN INSERT INTO t VALUES (1); COMMIT; RAISE EXCEPTION USING ERRCODE = '42804'; END"
+        connection.execute(text(f"CREATE PROCEDURE work() LANGUAGE plpgsql AS $$ {body} $$"))
+        with pytest.raises(DBAPIError):
+            connection.execute(text(" call work()"))
+        assert connection.scalar(text("SELECT count(*) FROM t")) == 1
+
+
+@VECTOR_ONLY
+@pytest.mark.parametrize("client", ["psycopg", "asyncpg"])
+def test_an_engine_that_sends_only_text_is_healed_when_told(tables_url, client, engine_for):
+    engine = engine_for(tables_url, client, isolation_level="AUTOCOMMIT")
+    heal(engine)
+    with engine.connect() as connection:
+        for _ in range(OFTEN):
+            connection.execute(text("SELECT * FROM memories")).all()
+        change(tables_url, ["ALTER TABLE memories ADD added text"])
+        connection.execute(text("SELECT * FROM memories")).all()
+
+
+@pytest.mark.parametrize("as_connection", [True, False])
+def test_an_engine_that_was_checked_at_start_up_is_healed(postgres, engine_for, as_connection):
+    engine = engine_for(postgres, isolation_level="AUTOCOMMIT", connect_args={"prepare_threshold": 0})
+    with engine.connect() as connection:
+        with pytest.raises(DiwaSchemaError, match="is empty"):
+            ensure_current(connection if as_connection else engine)
+        connection.execute(text("CREATE TABLE t (a int)"))
+        connection.execute(text("SELECT * FROM t"))
+        change(postgres, ["ALTER TABLE t ADD b int"])
+        connection.execute(text("SELECT * FROM t"))
+
+
+@VECTOR_ONLY
+def test_an_asynchronous_session_is_healed(tables_url):
+    async def run() -> None:
+        engine = open_async_engine(tables_url, "asyncpg")
+        heal(engine)
+        async with engine.connect() as connection:
+            for _ in range(2):
+                await connection.execute(select(Memory))
+                await connection.rollback()
+            change(tables_url, ["ALTER TABLE memories ALTER embedding TYPE bytea USING NULL"])
+            await connection.execute(select(Memory))
+        await engine.dispose()
+
+    pytest.importorskip("asyncpg")
+    asyncio.run(run())
+
+
+@VECTOR_ONLY
+@pytest.mark.parametrize("autocommit", [True, False])
+@pytest.mark.parametrize("threshold", [0, 5])
+def test_psycopg_alone_needs_two_lines(tables_url, autocommit, threshold):
+    query = "SELECT * FROM embedding_cache WHERE hash = %s"
+    with psycopg.connect(tables_url, autocommit=autocommit, prepare_threshold=threshold) as connection:
+
+        def ask(question: str) -> list[tuple[object, ...]]:
+            try:
+                return connection.execute(question.encode(), ["x"]).fetchall()
+            except psycopg.Error as error:
+                if not renewed(connection, error):
+                    raise
+                return connection.execute(question.encode(), ["x"]).fetchall()
+
+        for _ in range(OFTEN):
+            ask(query)
+            connection.commit()
+        for statements in CHANGES:
+            change(tables_url, statements)
+            for _ in range(OFTEN):
+                assert ask(query) == []
+                connection.commit()
+        with pytest.raises(psycopg.errors.UndefinedFunction):
+            ask("SELECT 1 FROM embedding_cache WHERE id = %s::text")
+        connection.rollback()
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            ask("SELECT nothing FROM embedding_cache WHERE hash = %s")
+
+
+@VECTOR_ONLY
+def test_psycopg_that_prepares_nothing_needs_no_line(tables_url):
+    with psycopg.connect(tables_url, autocommit=True, prepare_threshold=None) as connection:
+        for statements in [[], *CHANGES]:
+            change(tables_url, statements)
+            for _ in range(OFTEN):
+                connection.execute("SELECT * FROM embedding_cache WHERE hash = %s", ["x"]).fetchall()
+
+
+@pytest.mark.parametrize("storage", ["bytea"], indirect=True)
+@pytest.mark.parametrize("name", ["pg8000", "psycopg2"])
+def test_a_driver_that_cannot_carry_the_types_is_refused(tables_url, name):
+    pytest.importorskip(name)
+    engine = create_engine(tables_url.replace("postgresql://", f"postgresql+{name}://"))
+    with pytest.raises(UsageError, match=rf"driver {name} .*postgresql\+psycopg://|driver {name}"):
+        heal(engine)
+    with Session(engine) as session, pytest.raises(UsageError, match=f"driver {name}"):
+        session.add_all(new_row(EmbeddingCache))
+        session.commit()
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM embedding_cache")) == 0
+    engine.dispose()
