@@ -64,9 +64,9 @@ if TYPE_CHECKING:
     from diwa_schema.api import (
         unprotect as unprotect,
     )
-    from diwa_schema.doctor.finding import Finding as Finding
-    from diwa_schema.doctor.startup import ensure_current as ensure_current
-    from diwa_schema.doctor.status import Status as Status
+    from diwa_schema.health.finding import Finding as Finding
+    from diwa_schema.health.startup import ensure_current as ensure_current
+    from diwa_schema.health.status import Status as Status
     from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
     from diwa_schema.run.settings import Report as Report
     from diwa_schema.run.settings import Settings as Settings
@@ -75,10 +75,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "DiwaSchemaError": "errors",
-    "Finding": "doctor.finding",
+    "Finding": "health.finding",
     "Report": "run.settings",
     "Settings": "run.settings",
-    "Status": "doctor.status",
+    "Status": "health.status",
     "adopt": "api",
     "check": "api",
     "doctor": "api",
@@ -88,7 +88,7 @@ _HOMES = {
     "enable_index": "api",
     "enable_vector": "api",
     "examine": "api",
-    "ensure_current": "doctor.startup",
+    "ensure_current": "health.startup",
     "history": "api",
     "migrate": "api",
     "plan": "api",

@@ -9,8 +9,8 @@ from diwa_schema.guard import verdict as guard
 
 if TYPE_CHECKING:
     from diwa_schema.database.target import Database
-    from diwa_schema.doctor.finding import Finding
-    from diwa_schema.doctor.status import Status
+    from diwa_schema.health.finding import Finding
+    from diwa_schema.health.status import Status
     from diwa_schema.drift.difference import Difference
     from diwa_schema.run.adopt.takeover import Adoption
     from diwa_schema.run.plan import Plan
@@ -27,7 +27,7 @@ def status(database: Database | None = None, *, embedded: Embedded = None) -> St
         UsageError: The database cannot be understood.
         DatabaseUnreachable: There is no connection.
     """
-    from diwa_schema.doctor import status as standing
+    from diwa_schema.health import status as standing
 
     with reading(database, embedded) as link:
         return standing.read(link)
@@ -140,7 +140,7 @@ def doctor(
         DatabaseUnreachable: There is no connection.
         DatabaseRefused: What is there cannot be read at all.
     """
-    from diwa_schema.doctor.checks import examine
+    from diwa_schema.health.checks import examine
 
     verdict = guard.examine(guard.Operation.UPGRADE, repo=repo)
     return examine(target_of(database, embedded), verdict.role, verdict.repository)

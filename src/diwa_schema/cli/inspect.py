@@ -9,7 +9,7 @@ from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
 
 if TYPE_CHECKING:
-    from diwa_schema.doctor.status import Status
+    from diwa_schema.health.status import Status
 
 
 def register(commands: Commands) -> None:

@@ -12,14 +12,14 @@ from diwa_schema.database import ledger, version
 from diwa_schema.errors import PermissionMissing, UsageError
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import quoted
-from diwa_schema.roles import difference as roles
-from diwa_schema.roles import fence as ddl_fence
-from diwa_schema.roles import grants
-from diwa_schema.roles.names import RoleNames
+from diwa_schema.privileges import difference as roles
+from diwa_schema.privileges import fence as ddl_fence
+from diwa_schema.privileges import existing as reading
+from diwa_schema.privileges.existing import RoleNames
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
-    from diwa_schema.roles.difference import Change, Roles
+    from diwa_schema.privileges.difference import Change, Roles
     from diwa_schema.run.session import Runner
 
 
@@ -45,7 +45,7 @@ def difference(
             next_step="Let the rights on its file and on its directory say who may write to it.",
         )
     schema = schema or link.value("SELECT current_schema()") or "public"
-    existing = grants.read(link, schema, load().tables, names)
+    existing = reading.read(link, schema, load().tables, names)
     found = roles.compare(existing, link.shown, schema, names, take_ownership=take_ownership)
     fence = ddl_fence.statement(link, schema, names.owner) if event_trigger else None
     if fence is None:

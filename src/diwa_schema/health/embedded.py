@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from diwa_schema.doctor.finding import Finding, Patient, Severity
+from diwa_schema.health.finding import Finding, Patient, Severity
 
 _SHOWN = 3
 _UNSAFE_JOURNALS = ("off", "memory")

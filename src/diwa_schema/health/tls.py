@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
-from diwa_schema.doctor.finding import Finding, Patient, Severity
+from diwa_schema.health.finding import Finding, Patient, Severity
 
 _VERIFIED = "verify-full"
 _DEFAULT_MODE = "prefer"

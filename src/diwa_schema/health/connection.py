@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from diwa_schema.doctor.finding import Finding, Patient, Severity
+from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.errors import TransactionPooler
 from diwa_schema.guard.role import Role
 from diwa_schema.names import quoted

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from diwa_schema.doctor import startup as start_up
-from diwa_schema.doctor import status as standing
-from diwa_schema.doctor.finding import Finding, Patient, Severity
+from diwa_schema.health import startup as start_up
+from diwa_schema.health import status as standing
+from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.errors import DiwaSchemaError, command
 from diwa_schema.guard.role import Role
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from diwa_schema.database.failures import brief, is_driver_error
-from diwa_schema.doctor.finding import Finding, Patient, Severity
+from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.errors import command
 from diwa_schema.names import quoted
 
