@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         unprotect as unprotect,
     )
     from diwa_schema.health.finding import Finding as Finding
+    from diwa_schema.health.startup import aensure_current as aensure_current
     from diwa_schema.health.startup import ensure_current as ensure_current
     from diwa_schema.health.status import Status as Status
     from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
@@ -80,6 +81,7 @@ _HOMES = {
     "Settings": "run.settings",
     "Status": "health.status",
     "adopt": "api",
+    "aensure_current": "health.startup",
     "check": "api",
     "doctor": "api",
     "disable_index": "api",

@@ -29,6 +29,7 @@ class Link:
         dialect: The kind of database.
         shown: The database's URL, masked, for messages.
         close: What ends the link; by default the driver connection is closed.
+        schema: The schema that was said; None where the search path decides.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class Link:
         dialect: Dialect,
         shown: str,
         close: Callable[[], None] | None = None,
+        schema: str | None = None,
     ) -> None:
+        self.schema = schema
         self.raw: Any = raw
         self.dialect = dialect
         self.shown = shown

@@ -174,15 +174,18 @@ def _present(link: Link, names: list[str]) -> tuple[str | None, frozenset[str], 
         rows = link.rows(f"SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", names)
         return "main", frozenset(row[0] for row in rows), None
     rows = link.rows(
-        "SELECT current_schema()::text, array_agg(c.relname::text),"
-        " (SELECT n.nspname::text FROM pg_class v JOIN pg_namespace n ON n.oid = v.relnamespace"
-        "  WHERE v.oid = to_regclass(%s))"
-        " FROM pg_class c WHERE c.relnamespace = quote_ident(current_schema())::regnamespace"
-        " AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
-        (VERSION, names),
+        "SELECT s.nspname::text, array_agg(c.relname::text), (SELECT n.nspname::text FROM pg_class v"
+        "  JOIN pg_namespace n ON n.oid = v.relnamespace WHERE v.oid = to_regclass(%s) AND n.oid <> s.oid AND %s)"
+        " FROM pg_namespace s LEFT JOIN pg_class c ON c.relnamespace = s.oid"
+        " AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+        " WHERE s.nspname = coalesce(%s, current_schema()) AND has_schema_privilege(s.oid, 'USAGE')"
+        " GROUP BY s.oid, s.nspname",
+        (VERSION, link.schema is None, list(names), link.schema),
     )
-    schema, present, holder = rows[0]
-    return schema, frozenset(present or ()), holder if holder not in (None, schema) else None
+    if not rows:
+        return None, frozenset(), None
+    schema, present, elsewhere = rows[0]
+    return schema, frozenset(name for name in present if name), elsewhere
 
 
 def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
