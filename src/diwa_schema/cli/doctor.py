@@ -36,5 +36,5 @@ def _lines(found: list[Finding], ill: int) -> Iterator[str]:
         yield f"{finding.severity:8} {finding.code}: {finding.reason}"
         yield f"         next: {finding.command}"
     notes = len(found) - ill
-    verdict = f"{ill} to mend" if ill else "Nothing to mend"
+    verdict = f"{ill} to fix" if ill else "Nothing to fix"
     yield f"{verdict}, {notes} note{'s' if notes != 1 else ''}."
