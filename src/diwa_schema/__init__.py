@@ -64,10 +64,11 @@ if TYPE_CHECKING:
     from diwa_schema.api import (
         unprotect as unprotect,
     )
-    from diwa_schema.doctor.finding import Finding as Finding
-    from diwa_schema.doctor.startup import ensure_current as ensure_current
-    from diwa_schema.doctor.status import Status as Status
     from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
+    from diwa_schema.health.finding import Finding as Finding
+    from diwa_schema.health.startup import aensure_current as aensure_current
+    from diwa_schema.health.startup import ensure_current as ensure_current
+    from diwa_schema.health.status import Status as Status
     from diwa_schema.run.settings import Report as Report
     from diwa_schema.run.settings import Settings as Settings
 
@@ -75,11 +76,12 @@ __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "DiwaSchemaError": "errors",
-    "Finding": "doctor.finding",
+    "Finding": "health.finding",
     "Report": "run.settings",
     "Settings": "run.settings",
-    "Status": "doctor.status",
+    "Status": "health.status",
     "adopt": "api",
+    "aensure_current": "health.startup",
     "check": "api",
     "doctor": "api",
     "disable_index": "api",
@@ -88,7 +90,7 @@ _HOMES = {
     "enable_index": "api",
     "enable_vector": "api",
     "examine": "api",
-    "ensure_current": "doctor.startup",
+    "ensure_current": "health.startup",
     "history": "api",
     "migrate": "api",
     "plan": "api",

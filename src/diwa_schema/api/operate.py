@@ -10,7 +10,7 @@ from diwa_schema.run.settings import Progress, Report, Settings
 
 if TYPE_CHECKING:
     from diwa_schema.database.target import Database
-    from diwa_schema.roles.difference import Roles
+    from diwa_schema.privileges.difference import Roles
 
 
 def enable_vector(
@@ -267,7 +267,7 @@ def roles(  # noqa: PLR0913 - all by name
         PermissionMissing: The connection may not do all of it; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.roles.names import RoleNames
+    from diwa_schema.privileges.existing import RoleNames
     from diwa_schema.run.verbs import roles as verb
 
     names = RoleNames(owner, app, reader)

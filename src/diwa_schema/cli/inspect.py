@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.errors import command
 
 if TYPE_CHECKING:
-    from diwa_schema.doctor.status import Status
+    from diwa_schema.health.status import Status
 
 
 def register(commands: Commands) -> None:
@@ -47,6 +48,8 @@ def _status_lines(found: Status) -> list[str]:
         lines.append(
             f"pending   {len(found.pending)}: {', '.join(found.pending[:5])}{' ...' if found.pending[5:] else ''}"
         )
+    if found.missing:
+        lines.append(f"missing   {len(found.missing)} tables: {', '.join(found.missing)}")
     lines += [f"bypassed  {_bypassed(run)}" for run in found.bypassed]
     lines.append(_next_step(found))
     return [line for line in lines if line]
@@ -62,6 +65,10 @@ def _next_step(found: Status) -> str:
         return "next      diwa-schema adopt --plan"
     if found.current:
         return "next      nothing to do"
+    if found.missing:
+        return (
+            f"next      restore the missing tables from the backup; {command('check')} shows all that differs"
+        )
     return "next      diwa-schema upgrade" if found.known and found.kind != "foreign" else ""
 
 

@@ -120,7 +120,10 @@ def explain(  # noqa: PLR0911 - one per meaning
     if state == READ_ONLY or (state or "").startswith("SQLITE_READONLY"):
         return DatabaseReadOnly(
             f"The database can only be read. {what}",
-            next_step="Name the primary server, or make the file and its directory writable.",
+            next_step="Make the file and its directory writable."
+            if state != READ_ONLY
+            else "Name the primary server; where this is the primary, the role or the database is set to read only:"
+            " as the role that owns the schema, look at SHOW default_transaction_read_only.",
             **facts,
         )
     if state in (LOCK_TIMEOUT, DEADLOCK):

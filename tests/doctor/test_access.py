@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 import diwa_schema
-from diwa_schema.doctor import contents
 from diwa_schema.errors import DatabaseUnreachable
+from diwa_schema.health import contents
 from diwa_schema.migrations.manifest import load
 from tests.findings import found, to_mend
 from tests.fixtures_checkout import checkout
@@ -230,7 +230,7 @@ def test_a_check_that_cannot_be_made_is_told_and_stops_no_other(migrated, app):
 def test_the_command_says_whether_there_is_something_to_mend(migrated, app, cli, tmp_path):
     agent = checkout(tmp_path, "diwa-agent")
     fit = cli("doctor", "--url", app, cwd=agent, check=0)
-    assert "Nothing to mend" in fit.stdout
+    assert "Nothing to fix" in fit.stdout
     migrated.run(WAYS["can-truncate"].format(login=name_of(app)))
     ill = cli("doctor", "--url", app, cwd=agent, check=1)
     assert "error    can-truncate: " in ill.stdout
@@ -262,5 +262,5 @@ def test_the_documentation_names_every_finding():
     written = "".join(path.read_text() for path in folder.glob("*.py"))
     codes = set(re.findall(r'(?:Finding\(|yield \(?)\s*"([a-z-]+)",', written))
     assert {"role", "superuser", "can-forge", "tls-off", "index-invalid", "can-drop"} <= codes
-    page = (Path(__file__).parents[1] / "docs" / "roles.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "roles.md").read_text()
     assert sorted(code for code in codes if f"`{code}`" not in page) == []

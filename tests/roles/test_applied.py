@@ -18,7 +18,7 @@ from diwa_schema.errors import (
     UsageError,
 )
 from diwa_schema.migrations.manifest import load
-from diwa_schema.roles.names import RoleNames
+from diwa_schema.privileges.existing import RoleNames
 from tests.fixtures_roles import CHANGES, name_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema.database import ledger, version
+from diwa_schema.database import ledger, presence, version
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class Status:
         head: The last revision of the installed package.
         floor: The oldest head whose code still works with it.
         pending: The revisions that an upgrade would apply.
+        missing: The tables that it lacks although it says that it is at head.
         known: Whether its revision is in the installed history.
         protected: Whether the bypass is kept from it.
         bypassed: The runs that came through the bypass since the last regular run, oldest first.
@@ -34,14 +35,15 @@ class Status:
     head: str
     floor: str | None
     pending: tuple[str, ...]
+    missing: tuple[str, ...]
     known: bool
     protected: bool
     bypassed: tuple[dict[str, Any], ...]
 
     @property
     def current(self) -> bool:
-        """Whether there is nothing to apply."""
-        return self.known and not self.pending
+        """Whether there is nothing to apply, and no table missing."""
+        return self.known and not self.pending and not self.missing
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status as a document for ``--json``."""
@@ -49,9 +51,14 @@ class Status:
 
 
 def read(link: Link) -> Status:
-    """Read where a database stands; nothing is written."""
+    """Read where a database stands; nothing is written.
+
+    Raises:
+        PermissionMissing: Row security hides it from the connection's role.
+    """
     history = load()
     state = version.read(link)
+    presence.refuse_hidden(link, state)
     known = state.revision is None or state.revision in history
     pending = history.between(state.revision, history.head) if known else ()
     return Status(
@@ -61,6 +68,7 @@ def read(link: Link) -> Status:
         head=history.head,
         floor=state.floor,
         pending=tuple(step.revision for step in pending),
+        missing=presence.missing(state),
         known=known,
         protected=state.protected,
         bypassed=_bypassed(link, state),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.database import version
 from diwa_schema.database.failures import brief, explain, is_driver_error
-from diwa_schema.doctor import access, connection, contents, embedded, place, tls
-from diwa_schema.doctor.finding import Check, Finding, Patient, Severity
 from diwa_schema.errors import command
+from diwa_schema.health import access, connection, contents, embedded
+from diwa_schema.health.finding import Check, Finding, Patient, Severity
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
@@ -23,19 +23,21 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         access.who,
         access.changes,
         access.rows,
-        place.current,
-        place.bypassed,
+        contents.startup_check,
+        contents.bypassed,
+        contents.differences,
         contents.server_version,
         contents.pgvector,
         contents.unvalidated_constraints,
         contents.invalid_indexes,
         connection.pooler,
         connection.search_path,
-        tls.encryption,
+        connection.encryption,
     ),
     "sqlite": (
-        place.current,
-        place.bypassed,
+        contents.startup_check,
+        contents.bypassed,
+        contents.differences,
         embedded.quick_check,
         embedded.foreign_keys,
         embedded.journal,
