@@ -175,7 +175,10 @@ def test_a_caller_may_have_set_the_path_itself(postgres):
     assert value(postgres, "SELECT to_regclass('public.diwa_schema_ledger') IS NULL")
 
 
-@pytest.mark.parametrize("schema", ["tenant", 'a"b', "with space", "Größe", "embedding", "select", "x" * 63])
+@pytest.mark.parametrize(
+    "schema",
+    ["tenant", 'a"b', "50%off", "a%sb", "a:b", "it's", "a\\b", "Größe", "embedding", "select", "x" * 63],
+)
 def test_a_schema_may_be_said(launcher, postgres, schema):
     execute(postgres, f'CREATE SCHEMA "{schema.replace(chr(34), chr(34) * 2)}"')
     for words in (

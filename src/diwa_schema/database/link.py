@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from diwa_schema.database.failures import is_driver_error
@@ -218,7 +219,23 @@ class Link:
     def _run(self, sql: str, params: Sequence[Any]) -> Any:
         if self.dialect == "sqlite":
             return self.raw.execute(sql.replace("%s", "?"), params)
-        return self.raw.execute(sql, params or None)
+        from psycopg import RawCursor
+        from psycopg.rows import tuple_row
+
+        # The server's own placeholders: a percent sign in a schema's name is no part of one. The connection may be a
+        # caller's, whose rows are of another kind.
+        cursor = RawCursor(self.raw, row_factory=tuple_row)
+        return cursor.execute(_numbered(sql) if params else sql, params or None)
+
+
+# What stands in quotes is passed over.
+_MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|%s""")
+
+
+def _numbered(sql: str) -> str:
+    """Return a statement with $1, $2 and so on in place of its marks."""
+    numbers = count(1)
+    return _MARK.sub(lambda found: f"${next(numbers)}" if found[0] == "%s" else found[0], sql)
 
 
 def _statements(sql: str) -> Iterator[str]:
