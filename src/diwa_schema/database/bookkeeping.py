@@ -7,7 +7,6 @@ what a run reads, writes and proves has to be the same table each time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -34,7 +33,6 @@ END
 $do$"""
 
 
-@dataclass(frozen=True)
 class Bookkeeping:
     """The package's own tables, on one connection and in one schema.
 
@@ -43,8 +41,9 @@ class Bookkeeping:
         schema: The schema ("main" on SQLite).
     """
 
-    link: Link
-    schema: str
+    def __init__(self, link: Link, schema: str) -> None:
+        self.link = link
+        self.schema = schema
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 from diwa_schema.errors import InvalidDatabase, NoDatabase
@@ -29,8 +28,7 @@ _BLANKS = " \t\r\n"
 _SHORT = 4  # letters of a password below which it is looked for as a whole word only
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseURL:
+class DatabaseURL(NamedTuple):
     """A database URL that has been understood.
 
     Args:

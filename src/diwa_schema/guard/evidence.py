@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from diwa_schema.guard.checkout import origin_urls
 
@@ -27,8 +26,7 @@ REPOSITORIES = {"diwa-cloud": Role.OWNER, "diwa-agent": Role.CONSUMER, "diwa-sch
 RESTRICTIVENESS = (Role.OWNER, Role.UNKNOWN, Role.CONSUMER)
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One observation that tells which repository is asking.
 
     Args:
@@ -153,9 +151,10 @@ def _upward(
 
 
 def _pyproject(path: Path) -> Iterator[Evidence]:
-    import tomllib
+    text = path.read_text(encoding="utf-8")
+    import tomllib  # only once there is something to read
 
-    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    document = tomllib.loads(text)
     said = _table(document, "tool", "diwa-schema").get("repo")
     name = _table(document, "project").get("name")
     if said is not None:

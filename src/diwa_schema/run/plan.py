@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from diwa_schema.database.state import REBUILT, State, refuse_unknown
 from diwa_schema.errors import DatabaseRefused, UsageError, command
@@ -12,8 +13,7 @@ from diwa_schema.migrations.manifest import Manifest, Revision
 Direction = Literal["upgrade", "downgrade"]
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(NamedTuple):
     """What would make a revision fail, found before the first one runs.
 
     Args:
@@ -25,8 +25,7 @@ class Obstacle:
     statement: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a run would do.
 
     Args:
@@ -44,7 +43,7 @@ class Plan:
     after: str | None
     revisions: tuple[Revision, ...] = ()
     snapshot: bool = False
-    stalls: dict[str, str] = field(default_factory=dict)
+    stalls: Mapping[str, str] = MappingProxyType({})
     obstacles: tuple[Obstacle, ...] = ()
 
 

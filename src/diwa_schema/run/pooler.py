@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import TransactionPooler
@@ -34,6 +33,8 @@ def refuse(first: Link, second: Link, shown: str) -> None:
 
 
 def _changes(first: Link, second: Link) -> bool:
+    import uuid
+
     # No two statements are alike, so that a caller's connection prepares none: its name would be unknown elsewhere.
     token = uuid.uuid4()
     look = f"SELECT current_setting('{_SETTING}', true) = '{token}'"

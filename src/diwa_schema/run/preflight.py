@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import PermissionMissing, UsageError
@@ -43,7 +42,7 @@ def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
         large = [table for table in revision.rewrites if _has_more(link, state, table, most)]
         if large:
             found[revision.revision] = f"it rewrites {' and '.join(large)}, of more than {most:,} rows"
-    return replace(plan, stalls=found, obstacles=() if plan.snapshot else _obstacles(link, state))
+    return plan._replace(stalls=found, obstacles=() if plan.snapshot else _obstacles(link, state))
 
 
 def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:

@@ -17,8 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from diwa_schema.database import bookkeeping, lock
 from diwa_schema.database.bookkeeping import Bookkeeping
@@ -52,8 +51,7 @@ if TYPE_CHECKING:
 _RECONNECT = 2.0  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What one look at a database tells; a verb decides on it.
 
     Args:
@@ -75,8 +73,7 @@ class Look:
         return self.link.shown
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(NamedTuple):
     """One kind of change, as the ledger names it.
 
     Args:
@@ -92,8 +89,7 @@ class Verb:
     anywhere: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What the work of a verb has written.
 
     Args:
@@ -110,8 +106,7 @@ class Written:
 D = TypeVar("D")
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """What every run works with.
 
     Args:
@@ -210,10 +205,13 @@ class Session:
             )
 
     def _run(self, verb: Verb) -> Run:
+        import uuid
+
         from diwa_schema import __version__
 
         bypass = self.verdict.bypass
         return Run(
+            run_id=str(uuid.uuid4()),
             package_version=__version__,
             kind=verb.kind,
             direction=verb.direction,
@@ -322,7 +320,6 @@ class Session:
                 time.sleep(0.05)
 
 
-@dataclass(slots=True)
 class Change:
     """A change under way: what the work of a verb is handed, under the lock.
 
@@ -333,19 +330,18 @@ class Change:
         run: What the ledger's entries have in common.
     """
 
-    session: Session
-    look: Look
-    held: MigrationLock
-    run: Run
-    connection: sa.Connection | None = field(init=False, default=None)
-    context: MigrationContext | None = field(init=False, default=None)
-    paced: Pace = field(init=False)
-    began: str = field(init=False, default_factory=now)
-    clock: float = field(init=False, default_factory=time.monotonic)
+    paced: Pace
 
-    def __post_init__(self) -> None:
-        """Begin with a pace that knows no connection of SQLAlchemy's: most verbs need none."""
-        self.new_pace()
+    def __init__(self, session: Session, look: Look, held: MigrationLock, run: Run) -> None:
+        self.session = session
+        self.look = look
+        self.held = held
+        self.run = run
+        self.connection: sa.Connection | None = None
+        self.context: MigrationContext | None = None
+        self.began = now()
+        self.clock = time.monotonic()
+        self.new_pace()  # it knows no connection of SQLAlchemy's: most verbs need none
 
     @contextmanager
     def op(self) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from diwa_schema.database.state import LEDGER, PROTECTION, VERSION
@@ -41,7 +40,7 @@ def script(link: Link) -> str:
 def apply(change: Change, plan: Plan) -> Written:
     """Bring an empty database to head in one transaction, with its version row and one ledger entry a revision."""
     link = change.link
-    change.run = replace(change.run, kind="snapshot")
+    change.run = change.run._replace(kind="snapshot")
 
     def create() -> None:
         if link.dialect == "postgresql":
