@@ -22,13 +22,36 @@ class Result(NamedTuple):
 
 
 Run = Callable[[argparse.Namespace], Result]
-Commands = Any  # argparse names the type of add_subparsers() only privately
+
+
+class Commands(NamedTuple):
+    """Where the commands are added.
+
+    Args:
+        parsers: What `add_subparsers()` of argparse has returned, whose type has only a private name.
+        typed: The one command that is wanted; empty for all of them.
+    """
+
+    parsers: Any
+    typed: str
+
+
+class _Unasked:
+    """Stands for the parser of a command that was not typed: what is declared on it is forgotten.
+
+    To make the parsers of a file's other commands would take as long as to connect to the database.
+    """
+
+    def __getattr__(self, _: str) -> Callable[..., Any]:
+        return lambda *_, **__: self
 
 
 def add(commands: Commands, name: str, run: Run, **options: Any) -> argparse.ArgumentParser:
     """Add a command to the parser and return its own parser, on which its arguments are declared."""
+    if commands.typed not in ("", name, *options.get("aliases", ())):
+        return _Unasked()  # type: ignore[return-value]
     options.setdefault("description", options.get("help"))
-    parser: argparse.ArgumentParser = commands.add_parser(name, **options)
+    parser: argparse.ArgumentParser = commands.parsers.add_parser(name, **options)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
     parser.set_defaults(run=run)
     return parser

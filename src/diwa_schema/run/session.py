@@ -243,10 +243,7 @@ class Session(NamedTuple):
         pooler.refuse(own, link, self.target.shown)
         for kept in (own, link):
             if through_pooler:
-                kept.settle()
-        # Both are idle for long: one while the other works, the other while it waits for another run.
-        for kept in [own] if self.target.connection is not None else [own, link]:
-            kept.execute("SET idle_session_timeout = 0")
+                kept.settle(pooled=True)
 
     def _close_unfinished(self, look: Look) -> None:
         """Say how the last run ended where it could not say so itself: under the lock, nobody else is running."""
@@ -282,11 +279,11 @@ class Session(NamedTuple):
             return
         with self._fresh(look.link) as fresh:
             books = look.books.on(fresh)
-            revision = fresh.value(f"SELECT version_num FROM {books.version}")
-            count = fresh.value(
-                f"SELECT count(*) FROM {books.ledger.table} WHERE run_id = %s AND outcome = %s",
+            revision, count = fresh.rows(
+                f"SELECT (SELECT min(version_num) FROM {books.version}), count(*) FROM {books.ledger.table}"
+                " WHERE run_id = %s AND outcome = %s",
                 (run.run_id, "applied"),
-            )
+            )[0]
         if (revision, count) != (written.after, written.entries):
             raise NotPersisted(
                 f"A fresh connection to {self.target.shown} sees revision {revision or 'base'} with {count} ledger"
@@ -410,6 +407,7 @@ class Change:
         entries: Sequence[Entry] = ((None, None),),
         timeout: float | None = None,
         record: bool = True,
+        unseen: bool = False,
     ) -> int:
         """Do the work in one short transaction, with the version row and the ledger's entries in it.
 
@@ -419,6 +417,7 @@ class Change:
             entries: What the ledger is to have of it.
             timeout: The longest a statement may run, in seconds; by default that of strong locks.
             record: Whether to write any of that; without, the work stands alone.
+            unseen: Whether the work only makes tables, which nobody can wait for before they are committed.
 
         Returns:
             How long it took, in milliseconds.
@@ -435,7 +434,7 @@ class Change:
             self.books.ledger.record(self.run, entries, self.began, self.milliseconds())
             return self.milliseconds()
 
-        return self.paced.short(transaction, timeout=timeout)
+        return self.paced.short(transaction, timeout=timeout, unseen=unseen)
 
     def milliseconds(self) -> int:
         """Return how long the work has been under way."""

@@ -49,7 +49,7 @@ def apply(change: Change, plan: Plan) -> Written:
 
     entries = [(step.revision, step.sha256) for step in plan.revisions]
     timeout = change.session.settings.build_timeout
-    milliseconds = change.at_once(create, after=plan.after, entries=entries, timeout=timeout)
+    milliseconds = change.at_once(create, after=plan.after, entries=entries, timeout=timeout, unseen=True)
     applied = tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
     return Written(plan.after, len(entries), applied)
 
