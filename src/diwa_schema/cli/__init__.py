@@ -134,7 +134,7 @@ def _document(document: dict[str, object]) -> str:
 
 
 def _unexpected(error: Exception) -> DiwaSchemaError:
-    from diwa_schema.database.url import mask
+    from diwa_schema.database.spelling import mask
     from diwa_schema.errors import DiwaSchemaError, command
 
     return DiwaSchemaError(

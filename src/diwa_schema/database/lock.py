@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable
@@ -10,10 +9,10 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
-from diwa_schema.database.failures import is_driver_error
+from diwa_schema.database.failures import is_driver_error, lost
 from diwa_schema.database.link import Link
 from diwa_schema.database.state import VERSION
-from diwa_schema.errors import MigrationLockBusy, MigrationLockLost
+from diwa_schema.errors import MigrationLockBusy
 
 if TYPE_CHECKING:
     from diwa_schema.database.target import Target
@@ -205,13 +204,3 @@ def fenced(link: Link, schema: str) -> bool:
         return bool(link.raw.in_transaction)
     mine = f"SELECT 1 FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}"
     return bool(link.value(mine, _halves(keys(schema)[1])))
-
-
-def lost(shown: str) -> MigrationLockLost:
-    """Describe a lost lock."""
-    return MigrationLockLost(
-        f"The migration lock of {shown} was lost: its connection ended, or another run took it.",
-        untouched="The run stopped before the next change; what was not yet applied was rolled back.",
-        next_step="Run the same command again: it goes on from where this run stopped.",
-        pid=os.getpid(),
-    )

@@ -11,8 +11,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from diwa_schema.database.failures import lost
 from diwa_schema.database.ledger import os_user
-from diwa_schema.database.lock import lost
 from diwa_schema.errors import DatabaseReadOnly
 
 try:

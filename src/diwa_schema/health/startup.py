@@ -13,8 +13,8 @@ from diwa_schema.database import presence, version
 from diwa_schema.database.failures import PERMISSION, brief, cause, is_driver_error, sqlstate, unreachable
 from diwa_schema.database.ledger import LEDGER
 from diwa_schema.database.link import Link
+from diwa_schema.database.spelling import mask
 from diwa_schema.database.target import Target
-from diwa_schema.database.url import mask
 from diwa_schema.errors import (
     PermissionMissing,
     SchemaEmpty,
