@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 
 from diwa_schema.database.link import Link
-from diwa_schema.database.version import VERSION, State
+from diwa_schema.database.state import VERSION, State
 from diwa_schema.errors import DriftFound, PermissionMissing, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import literal, qualified, quoted

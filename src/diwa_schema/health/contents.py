@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from diwa_schema.database import version
+from diwa_schema.database import bookkeeping
 from diwa_schema.database.failures import brief, is_driver_error
 from diwa_schema.drift.check import check
 from diwa_schema.errors import DatabaseRefused, DiwaSchemaError, PermissionMissing, command
@@ -41,7 +41,7 @@ def bypassed(patient: Patient) -> Iterator[Finding]:
 
 def differences(patient: Patient) -> Iterator[Finding]:
     """Tell what differs from the schema that is expected at the database's revision, as the command `check` does."""
-    if version.read(patient.link).revision is None:
+    if bookkeeping.look(patient.link).revision is None:
         return
     try:
         found = check(patient.link)

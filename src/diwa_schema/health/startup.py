@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema.database import presence, version
+from diwa_schema.database import bookkeeping, presence
 from diwa_schema.database.failures import PERMISSION, brief, cause, is_driver_error, sqlstate, unreachable
-from diwa_schema.database.ledger import LEDGER
 from diwa_schema.database.link import Link
 from diwa_schema.database.spelling import mask
+from diwa_schema.database.state import LEDGER, State, refuse_unknown, unknown_revision
 from diwa_schema.database.target import Target
 from diwa_schema.errors import (
     PermissionMissing,
@@ -111,7 +111,7 @@ def judge(link: Link) -> None:
     if len(rows) == 1 and rows[0][0] == history.head and not rows[0][2]:
         return
     try:
-        _judge(link, version.read(link), history)
+        _judge(link, bookkeeping.look(link), history)
     except Exception as error:
         if sqlstate(error) != PERMISSION:
             raise
@@ -135,13 +135,13 @@ def _is_refusal(error: Exception) -> bool:
     return is_driver_error(error) or sqlstate(error) is not None
 
 
-def _judge(link: Link, state: version.State, history: Manifest) -> None:
+def _judge(link: Link, state: State, history: Manifest) -> None:
     shown = link.shown
     presence.refuse_hidden(link, state)
     if state.revision is not None and state.revision > history.head and len(state.versions) == 1:
         _judge_newer(link, state, history)
         return
-    version.refuse_unknown(state, history, shown)
+    refuse_unknown(state, history, shown)
     presence.refuse_missing(state, shown)
     pending = history.between(state.revision, history.head)
     if not pending:
@@ -160,7 +160,7 @@ def _judge(link: Link, state: version.State, history: Manifest) -> None:
     )
 
 
-def _judge_newer(link: Link, state: version.State, history: Manifest) -> None:
+def _judge_newer(link: Link, state: State, history: Manifest) -> None:
     applied = f"SELECT 1 FROM {qualified(state.schema, LEDGER)} WHERE revision = %s AND outcome = 'applied'"
     if LEDGER not in state.tables or link.value(applied, (state.revision,)) is None:
         raise SchemaForeign(
@@ -171,7 +171,7 @@ def _judge_newer(link: Link, state: version.State, history: Manifest) -> None:
             head=history.head,
         )
     if state.floor is not None and state.floor > history.head:
-        raise version.unknown_revision(state, history, link.shown)
+        raise unknown_revision(state, history, link.shown)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema.database import ledger, presence, version
+from diwa_schema.database import bookkeeping, ledger, presence
+from diwa_schema.database.state import State
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def read(link: Link) -> Status:
         PermissionMissing: Row security hides it from the connection's role.
     """
     history = load()
-    state = version.read(link)
+    state = bookkeeping.look(link)
     presence.refuse_hidden(link, state)
     known = state.revision is None or state.revision in history
     pending = history.between(state.revision, history.head) if known else ()
@@ -75,7 +76,7 @@ def read(link: Link) -> Status:
     )
 
 
-def _bypassed(link: Link, state: version.State) -> tuple[dict[str, Any], ...]:
+def _bypassed(link: Link, state: State) -> tuple[dict[str, Any], ...]:
     if ledger.LEDGER not in state.tables:
         return ()
     runs: dict[str, dict[str, Any]] = {}
