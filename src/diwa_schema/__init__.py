@@ -64,11 +64,11 @@ if TYPE_CHECKING:
     from diwa_schema.api import (
         unprotect as unprotect,
     )
+    from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
     from diwa_schema.health.finding import Finding as Finding
     from diwa_schema.health.startup import aensure_current as aensure_current
     from diwa_schema.health.startup import ensure_current as ensure_current
     from diwa_schema.health.status import Status as Status
-    from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
     from diwa_schema.run.settings import Report as Report
     from diwa_schema.run.settings import Settings as Settings
 

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 import diwa_schema
-from diwa_schema.health import contents
 from diwa_schema.errors import DatabaseUnreachable
+from diwa_schema.health import contents
 from diwa_schema.migrations.manifest import load
 from tests.findings import found, to_mend
 from tests.fixtures_checkout import checkout

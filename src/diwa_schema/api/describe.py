@@ -9,9 +9,9 @@ from diwa_schema.guard import verdict as guard
 
 if TYPE_CHECKING:
     from diwa_schema.database.target import Database
+    from diwa_schema.drift.difference import Difference
     from diwa_schema.health.finding import Finding
     from diwa_schema.health.status import Status
-    from diwa_schema.drift.difference import Difference
     from diwa_schema.run.adopt.takeover import Adoption
     from diwa_schema.run.plan import Plan
 

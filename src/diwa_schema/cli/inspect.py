@@ -66,7 +66,9 @@ def _next_step(found: Status) -> str:
     if found.current:
         return "next      nothing to do"
     if found.missing:
-        return f"next      restore the missing tables from the backup; {command('check')} shows all that differs"
+        return (
+            f"next      restore the missing tables from the backup; {command('check')} shows all that differs"
+        )
     return "next      diwa-schema upgrade" if found.known and found.kind != "foreign" else ""
 
 

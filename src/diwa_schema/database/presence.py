@@ -119,4 +119,3 @@ def hidden(link: Link, schema: str | None) -> PermissionMissing | None:
         f" CREATE POLICY diwa_schema_read ON {table} FOR SELECT TO {quoted(role)} USING (true);",
         role=role,
     )
-

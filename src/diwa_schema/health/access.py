@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 from diwa_schema.database.failures import PERMISSION, READ_ONLY, is_driver_error, sqlstate
-from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.errors import command
 from diwa_schema.guard.role import Role
+from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.names import quoted
 from diwa_schema.privileges.existing import READ_ONLY as BOOKKEEPING
 

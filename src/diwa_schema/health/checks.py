@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.database import version
 from diwa_schema.database.failures import brief, explain, is_driver_error
+from diwa_schema.errors import command
 from diwa_schema.health import access, connection, contents, embedded
 from diwa_schema.health.finding import Check, Finding, Patient, Severity
-from diwa_schema.errors import command
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:

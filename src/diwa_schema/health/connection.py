@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
-from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.errors import TransactionPooler
 from diwa_schema.guard.role import Role
+from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.names import quoted
 from diwa_schema.run import pooler as rule
 

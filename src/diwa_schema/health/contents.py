@@ -156,11 +156,17 @@ def _without_vector(*, available: bool) -> Finding:
     if available:
         reason = "pgvector can be installed in this database and is not; embeddings are kept as bytes."
         return Finding(
-            "pgvector-not-installed", Severity.NOTE, reason, f"CREATE EXTENSION vector; then: {command('enable-vector')}"
+            "pgvector-not-installed",
+            Severity.NOTE,
+            reason,
+            f"CREATE EXTENSION vector; then: {command('enable-vector')}",
         )
     reason = "The server has no pgvector; embeddings are kept as bytes, and everything else works."
     return Finding(
-        "pgvector-absent", Severity.NOTE, reason, f"Install pgvector on the server, then: {command('enable-vector')}"
+        "pgvector-absent",
+        Severity.NOTE,
+        reason,
+        f"Install pgvector on the server, then: {command('enable-vector')}",
     )
 
 

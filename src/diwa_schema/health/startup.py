@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _OPENED = "diwa_schema_opened"
 
+
 def ensure_current(database: Database | None = None, *, schema: str | None = None) -> None:
     """Return when the database can be worked with by this version of the package, else raise.
 

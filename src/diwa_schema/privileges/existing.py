@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
 
 Kind = Literal[
-    "database", "schema", "table", "sequence", "kept table", "kept function", "future tables", "future sequences"
+    "database",
+    "schema",
+    "table",
+    "sequence",
+    "kept table",
+    "kept function",
+    "future tables",
+    "future sequences",
 ]
 
 # Who may write these could say that the schema is current, or take the protection away.

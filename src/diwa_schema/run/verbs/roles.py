@@ -13,8 +13,8 @@ from diwa_schema.errors import PermissionMissing, UsageError
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import quoted
 from diwa_schema.privileges import difference as roles
-from diwa_schema.privileges import fence as ddl_fence
 from diwa_schema.privileges import existing as reading
+from diwa_schema.privileges import fence as ddl_fence
 from diwa_schema.privileges.existing import RoleNames
 
 if TYPE_CHECKING:
