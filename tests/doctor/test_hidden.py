@@ -7,7 +7,6 @@ import os
 import statistics
 import time
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -183,5 +182,7 @@ def test_it_costs_little_more_than_a_query_through_the_same_engine(postgres):
     diwa_schema.ensure_current(engine)
     query, check = typical(bare), typical(lambda: diwa_schema.ensure_current(engine))
     print(f"SELECT {query * 1000:.2f} ms, ensure_current {check * 1000:.2f} ms")
-    assert check < query * 4  # a guard against a second query or a connection; the benchmark measures the rest
+    assert (
+        check < query * 4
+    )  # a guard against a second query or a connection; the benchmark measures the rest
     engine.dispose()

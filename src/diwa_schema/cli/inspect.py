@@ -49,7 +49,9 @@ def _status_lines(found: Status) -> list[str]:
             f"pending   {len(found.pending)}: {', '.join(found.pending[:5])}{' ...' if found.pending[5:] else ''}"
         )
     if found.missing:
-        lines.append(f"missing   {len(found.missing)} table{'s' if len(found.missing) > 1 else ''}: {', '.join(found.missing)}")
+        lines.append(
+            f"missing   {len(found.missing)} table{'s' if len(found.missing) > 1 else ''}: {', '.join(found.missing)}"
+        )
     lines += [f"bypassed  {_bypassed(run)}" for run in found.bypassed]
     lines.append(_next_step(found))
     return [line for line in lines if line]
