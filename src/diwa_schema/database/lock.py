@@ -136,18 +136,7 @@ class AdvisoryLock:
 
     def holder(self) -> str:
         """Say who holds the lock."""
-        row = self.link.row(
-            "SELECT l.pid, a.usename::text, a.application_name FROM pg_locks l"
-            " LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-            f" WHERE l.granted AND l.pid <> pg_backend_pid() AND ({_HELD} OR {_HELD})"
-            # The run itself before its other connection, which is inside a revision.
-            f" ORDER BY {_HELD} DESC LIMIT 1",
-            (*_halves(self.key), *_halves(self.fence), *_halves(self.key)),
-        )
-        if row is None:
-            return "a run that is just ending"
-        pid, user, application = row
-        return f"pid {pid}, user {user or 'unknown'}, application '{application or 'unnamed'}'"
+        return holder(self.link, self.key, self.fence) or "a run that is just ending"
 
     def prove(self) -> None:
         """Raise MigrationLockLost unless this very session still holds the key."""
@@ -166,6 +155,33 @@ class AdvisoryLock:
     def release(self) -> None:
         """Close the lock's connection, which frees the lock."""
         self.link.close()
+
+
+def holder(link: Link, *keys: int) -> str | None:
+    """Say who holds one of these advisory keys in a database, the first before the others; None where nobody does."""
+    held = " OR ".join([_HELD] * len(keys))
+    row = link.row(
+        "SELECT l.pid, a.usename::text, a.application_name FROM pg_locks l"
+        " LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
+        f" WHERE l.granted AND l.pid <> pg_backend_pid() AND ({held})"
+        # The run itself before its other connection, which is inside a revision.
+        f" ORDER BY {_HELD} DESC LIMIT 1",
+        [half for key in (*keys, keys[0]) for half in _halves(key)],
+    )
+    if row is None:
+        return None
+    pid, user, application = row
+    return f"pid {pid}, user {user or 'unknown'}, application '{application or 'unnamed'}'"
+
+
+def running(link: Link, schema: str) -> bool:
+    """Whether a run holds the migration lock of a database now."""
+    if link.dialect == "postgresql":
+        return holder(link, *keys(schema)) is not None
+    from diwa_schema.database.lock_sqlite import FileLock
+
+    file = link.value("SELECT file FROM pragma_database_list WHERE name = 'main'")
+    return bool(file) and FileLock(file).held()
 
 
 # pg_locks shows the upper and lower half of a bigint key, and 1 for "one key of 64 bits".

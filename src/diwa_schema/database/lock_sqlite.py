@@ -54,6 +54,17 @@ class FileLock:
             return self.path.read_text() or "a run that is just starting"
         return "a run that is just ending"
 
+    def held(self) -> bool:
+        """Whether some process holds the lock now. A killed run leaves the file, and no lock on it."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            return not _try_lock(descriptor)
+        finally:
+            os.close(descriptor)
+
     def prove(self) -> None:
         """Raise MigrationLockLost unless the locked file is still the one others will look at."""
         if self._descriptor is None or not self._still_named(self._descriptor):

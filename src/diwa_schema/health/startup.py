@@ -212,7 +212,7 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
         finally:
             # Other pools keep nothing, or the one connection that all their users have, such as a database in memory.
             if isinstance(engine.pool, QueuePool) and connection.info.get(_OPENED, 0) >= began:
-                connection.detach()
+                connection.invalidate()
 
 
 def _note_when_opened(_: object, record: ConnectionPoolEntry) -> None:
