@@ -29,6 +29,7 @@ from diwa_schema.names import qualified
 if TYPE_CHECKING:
     import sqlalchemy as sa
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.pool import ConnectionPoolEntry
 
     from diwa_schema.database.target import Database
 
@@ -208,7 +209,7 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
                 connection.invalidate()
 
 
-def _note_when_opened(_: object, record: sa.ConnectionPoolEntry) -> None:
+def _note_when_opened(_: object, record: ConnectionPoolEntry) -> None:
     record.info[_OPENED] = time.monotonic()
 
 
