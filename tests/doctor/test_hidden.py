@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("owner_directory")
 
 
 def engine_of(url: str, **options: object) -> sa.Engine:
-    return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"), **options)  # type: ignore[arg-type]
+    return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"), **options)
 
 
 def execute(url: str, *statements: str) -> None:
@@ -181,8 +181,6 @@ def test_it_costs_little_more_than_a_query_through_the_same_engine(postgres):
     bare()
     diwa_schema.ensure_current(engine)
     query, check = typical(bare), typical(lambda: diwa_schema.ensure_current(engine))
-    print(f"SELECT {query * 1000:.2f} ms, ensure_current {check * 1000:.2f} ms")
-    assert (
-        check < query * 4
-    )  # a guard against a second query or a connection; the benchmark measures the rest
+    # A guard against a second query or a new connection.
+    assert check < query * 4
     engine.dispose()
