@@ -108,7 +108,7 @@ def judge(link: Link) -> None:
     """Return or raise as `ensure_current` does, for the database behind an open connection."""
     history = load()
     rows = _versions(link)
-    if len(rows) == 1 and rows[0][0] == history.head and not rows[0][2]:
+    if len(rows) == 1 and rows[0][0] == history.head and rows[0][2]:
         return
     try:
         _judge(link, bookkeeping.look(link), history)
@@ -228,7 +228,15 @@ class AlchemyLink(Link):
 
     def __init__(self, connection: sa.Connection) -> None:
         name: Any = connection.dialect.name
-        super().__init__(connection, name, mask(str(connection.engine.url)), close=lambda: None)
+        super().__init__(connection, name, "", close=lambda: None)
+
+    @property
+    def shown(self) -> str:
+        """The masked URL; nobody asks for it where the schema is current."""
+        return mask(str(self.raw.engine.url))
+
+    @shown.setter
+    def shown(self, _: str) -> None: ...
 
     def _run(self, sql: str, params: Any) -> Any:
         connection: sa.Connection = self.raw
@@ -243,6 +251,7 @@ class AlchemyLink(Link):
             text = sql.replace("%s", "?")
 
         def send() -> Any:
+            # All rows now: the savepoint or the transaction that they are read in ends before they are looked at.
             return connection.exec_driver_sql(text, tuple(params) or None, options).freeze()()
 
         dbapi_connection: Any = connection.connection.dbapi_connection
