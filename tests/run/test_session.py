@@ -459,3 +459,18 @@ def test_ectos_list_is_its_own_again_at_base(launcher, postgres):
         assert done.code == 0, done.err
     execute(postgres, "INSERT INTO schema_migrations VALUES (20270101000000, now())")
     assert value(postgres, "SELECT count(*) FROM pg_proc WHERE proname = 'diwa_schema_keep_versions'") == 0
+
+
+def test_status_says_what_did_not_come_to_its_end(launcher, database):
+    run = launcher.start(
+        "upgrade", "--url", database, "--replay", how="pause", match="TABLE plans", at=1
+    ).pauses()
+    during = launcher.run("status", "--url", database)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    afterwards = launcher.run("status", "--url", database)
+    assert f"revision {IDS[2]}" in during.out
+    assert "is at work" in during.out
+    assert "did not come to its end" in afterwards.out
+    assert launcher.run("upgrade", "--url", database).code == 0
+    assert "did not come" not in launcher.run("status", "--url", database).out

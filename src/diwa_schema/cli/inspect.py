@@ -49,10 +49,21 @@ def _status_lines(found: Status) -> list[str]:
             f"pending   {len(found.pending)}: {', '.join(found.pending[:5])}{' ...' if found.pending[5:] else ''}"
         )
     if found.missing:
-        lines.append(f"missing   {len(found.missing)} tables: {', '.join(found.missing)}")
+        lines.append(
+            f"missing   {len(found.missing)} table{'s' if len(found.missing) > 1 else ''}: {', '.join(found.missing)}"
+        )
     lines += [f"bypassed  {_bypassed(run)}" for run in found.bypassed]
+    lines += [f"{'running ' if one['running'] else 'stopped '}  {_begun(one)}" for one in found.unfinished]
+    for how, versions in found.ecto.items():
+        if versions:
+            lines.append(f"ecto      {how} from outside: {', '.join(map(str, versions[:5]))}")
     lines.append(_next_step(found))
     return [line for line in lines if line]
+
+
+def _begun(one: dict[str, Any]) -> str:
+    end = "is at work" if one["running"] else "did not come to its end; the next run goes on from there"
+    return f"revision {one['revision']}, begun {one['started_at']} by {one['os_user']}@{one['host']}: {end}"
 
 
 def _bypassed(run: dict[str, Any]) -> str:

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from diwa_schema.database.link import Link
-from diwa_schema.database.state import LEDGER
-from diwa_schema.names import qualified
 
 _COLUMNS = (
     "run_id",
@@ -106,18 +104,6 @@ _PAIRS = {
     ),
 }
 
-
-__all__ = [
-    "LEDGER",
-    "Entry",
-    "Ledger",
-    "Run",
-    "create_statement",
-    "entries",
-    "now",
-    "os_user",
-    "script_statement",
-]
 
 # A revision and its checksum.
 Entry = tuple[str | None, str | None]
@@ -339,8 +325,3 @@ def os_user() -> str:
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, int | str | None) else str(value)
-
-
-def entries(link: Link, schema: str) -> list[dict[str, Any]]:
-    """Return all entries of a schema's ledger, oldest first."""
-    return Ledger(link, qualified(schema, LEDGER)).entries()

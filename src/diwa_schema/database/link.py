@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from diwa_schema.database.failures import is_driver_error
-from diwa_schema.database.url import Dialect
+from diwa_schema.database.spelling import Dialect
 from diwa_schema.errors import DatabaseRefused
 from diwa_schema.names import literal, quoted
 

@@ -8,9 +8,10 @@ application, for which the database then looks like another tool's.
 from __future__ import annotations
 
 import json
+from functools import cache
 
 from diwa_schema.database.link import Link
-from diwa_schema.database.version import VERSION, State
+from diwa_schema.database.state import VERSION, State
 from diwa_schema.errors import DriftFound, PermissionMissing, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import literal, qualified, quoted
@@ -18,8 +19,8 @@ from diwa_schema.names import literal, qualified, quoted
 _SHOWN = 5
 
 
-def versions(link: Link) -> list[tuple[str, str | None, str | None]]:
-    """Return the rows of the version table: revision, floor, and which tables of head are missing, in one query.
+def versions(link: Link) -> list[tuple[str, str | None, bool]]:
+    """Return the rows of the version table: revision, floor, and whether all tables of head are there, in one query.
 
     Where no schema was said, only the table in the first schema of the search path counts: one that lies further
     behind on the path tells about other tables than those that the connection's next CREATE TABLE would make.
@@ -27,25 +28,25 @@ def versions(link: Link) -> list[tuple[str, str | None, str | None]]:
     Raises:
         The driver's error where there is no version table, or the role may not read it.
     """
-    tables = load().tables
     if link.dialect == "sqlite":
         # In JSON, because a long list of parameters has a limit of its own there.
-        return link.rows(
-            "SELECT version_num, floor, (SELECT group_concat(value) FROM json_each(%s) WHERE value NOT IN"
-            f" (SELECT name FROM sqlite_master WHERE type IN ('table', 'view'))) FROM {VERSION}",
-            (json.dumps(tables),),
-        )
+        return link.rows(_ON_SQLITE, (json.dumps(load().tables),))
+    return link.rows(_query(link.schema))
+
+
+_ON_SQLITE = (
+    "SELECT version_num, floor, NOT EXISTS (SELECT 1 FROM json_each(%s) WHERE value NOT IN"
+    f" (SELECT name FROM sqlite_master WHERE type IN ('table', 'view'))) FROM {VERSION}"
+)
+
+
+@cache
+def _query(schema: str | None) -> str:
     # to_regclass answers NULL where there is no such table; the names of ours need no quotes.
-    schema = literal(link.schema) if link.schema is not None else "current_schema()"
-    missing = (
-        f"(SELECT string_agg(t.called, ',') FROM unnest(ARRAY[{', '.join(map(literal, tables))}]) t (called)"
-        f" WHERE to_regclass(quote_ident({schema}) || '.' || t.called) IS NULL)"
-    )
-    columns = f"SELECT version_num, floor, {missing}"
-    if link.schema is not None:
-        return link.rows(f"{columns} FROM {qualified(link.schema, VERSION)}")
-    here = "(SELECT relnamespace FROM pg_class WHERE oid = v.tableoid) = to_regnamespace(quote_ident(current_schema()))"
-    return link.rows(f"{columns} FROM {VERSION} v WHERE {here}")
+    prefix = "quote_ident(current_schema()) || '." if schema is None else f"{literal(quoted(schema))} || '."
+    there = " AND ".join(f"to_regclass({prefix}{table}') IS NOT NULL" for table in load().tables)
+    table = VERSION if schema is None else qualified(schema, VERSION)
+    return f"SELECT version_num, floor, {there} FROM {table} v WHERE v.tableoid = to_regclass({prefix}{VERSION}')"
 
 
 def missing(state: State) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 from diwa_schema.database import url as urls
 from diwa_schema.database.failures import brief, driver, is_driver_error, unreachable
 from diwa_schema.database.link import Link
+from diwa_schema.database.spelling import DatabaseURL, Dialect
 from diwa_schema.errors import ConnectionInUse, InvalidDatabase, UsageError
 from diwa_schema.names import LONGEST
 
@@ -39,7 +40,7 @@ class Target:
     schema: str | None = None
 
     def __init__(
-        self, url: urls.DatabaseURL, engine: Engine | None = None, connection: Connection | None = None
+        self, url: DatabaseURL, engine: Engine | None = None, connection: Connection | None = None
     ) -> None:
         self.url = url
         self.dialect = url.dialect
@@ -279,7 +280,7 @@ def _not_a_database(database: object) -> InvalidDatabase:
     )
 
 
-def _autocommit(raw: Any, dialect: urls.Dialect) -> AbstractContextManager[None]:
+def _autocommit(raw: Any, dialect: Dialect) -> AbstractContextManager[None]:
     return _autocommit_postgresql(raw) if dialect == "postgresql" else _autocommit_sqlite(raw)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from diwa_schema.database import version
+from diwa_schema.database import bookkeeping
 from diwa_schema.database.failures import is_driver_error
+from diwa_schema.database.state import refuse_unknown
 from diwa_schema.drift.compare import Finding, findings, within_capabilities
 from diwa_schema.drift.read import at_head, read
 from diwa_schema.drift.report import Difference, Mend, difference
@@ -58,8 +59,8 @@ def check(link: Link) -> tuple[Difference, ...]:
         DatabaseRefused: The database is not at a revision of the installed history.
         PermissionMissing: It is below head and the role may not create the shadow.
     """
-    state = version.read(link)
-    version.refuse_unknown(state, load(), link.shown)
+    state = bookkeeping.look(link)
+    refuse_unknown(state, load(), link.shown)
     return compare_at(link, state.revision)
 
 

@@ -9,8 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diwa_schema.guard.checkout import origin_urls
-
 SHOWN_LENGTH = 80
 
 
@@ -183,6 +181,9 @@ def _mix(path: Path) -> Iterator[Evidence]:
 
 
 def _origin(marker: Path) -> Iterator[Evidence]:
+    marker.lstat()  # where there is no checkout, nothing is loaded that reads one
+    from diwa_schema.guard.checkout import origin_urls
+
     yield from (_observed(url, f"remote 'origin' in {config}") for url, config in origin_urls(marker.parent))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
-from diwa_schema.database import version
-from diwa_schema.database.failures import brief, is_driver_error
+from diwa_schema.database import bookkeeping
+from diwa_schema.database.failures import LOCK_TIMEOUT, brief, is_driver_error, sqlstate
 from diwa_schema.drift.check import check
 from diwa_schema.errors import DatabaseRefused, DiwaSchemaError, PermissionMissing, command
 from diwa_schema.guard import Role
@@ -41,21 +42,42 @@ def bypassed(patient: Patient) -> Iterator[Finding]:
 
 def differences(patient: Patient) -> Iterator[Finding]:
     """Tell what differs from the schema that is expected at the database's revision, as the command `check` does."""
-    if version.read(patient.link).revision is None:
+    if bookkeeping.look(patient.link).revision is None:
         return
     try:
-        found = check(patient.link)
+        with _patience(patient):
+            found = check(patient.link)
     except PermissionMissing as error:
         # Below head the expected schema is built and rolled back, which an application has no right to.
         yield Finding("not-compared", Severity.NOTE, error.what, error.next_step)
         return
     except DatabaseRefused:
         return  # what the start-up check tells
+    except Exception as error:
+        if sqlstate(error) != LOCK_TIMEOUT:
+            raise
+        reason = "The schema was not compared with the expected one: a table is being changed."
+        yield Finding("not-compared", Severity.NOTE, reason, command("check"))
+        return
     told = _left_undone(patient)
     for one in found:
         if one.severity == "drift" and one.object not in told:
             reason = one.text if one.text.endswith(".") else f"{one.text}."
             yield Finding("drift", Severity.ERROR, reason, command("check"))
+
+
+@contextmanager
+def _patience(patient: Patient) -> Iterator[None]:
+    """Let reading give up where somebody changes a table: the server locks a table to write its definition down."""
+    if patient.link.dialect == "sqlite":
+        yield
+        return
+    patient.link.value("SELECT set_config('lock_timeout', '50ms', false)")
+    try:
+        yield
+    finally:
+        patient.link.abandon()
+        patient.link.execute("RESET lock_timeout")
 
 
 def _left_undone(patient: Patient) -> set[str]:

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema.database import presence, version
+from diwa_schema.database import bookkeeping, presence
 from diwa_schema.database.failures import PERMISSION, brief, cause, is_driver_error, sqlstate, unreachable
-from diwa_schema.database.ledger import LEDGER
 from diwa_schema.database.link import Link
+from diwa_schema.database.spelling import mask
+from diwa_schema.database.state import LEDGER, State, refuse_unknown, unknown_revision
 from diwa_schema.database.target import Target
-from diwa_schema.database.url import mask
 from diwa_schema.errors import (
     PermissionMissing,
     SchemaEmpty,
@@ -108,10 +108,10 @@ def judge(link: Link) -> None:
     """Return or raise as `ensure_current` does, for the database behind an open connection."""
     history = load()
     rows = _versions(link)
-    if len(rows) == 1 and rows[0][0] == history.head and not rows[0][2]:
+    if len(rows) == 1 and rows[0][0] == history.head and rows[0][2]:
         return
     try:
-        _judge(link, version.read(link), history)
+        _judge(link, bookkeeping.look(link), history)
     except Exception as error:
         if sqlstate(error) != PERMISSION:
             raise
@@ -135,13 +135,13 @@ def _is_refusal(error: Exception) -> bool:
     return is_driver_error(error) or sqlstate(error) is not None
 
 
-def _judge(link: Link, state: version.State, history: Manifest) -> None:
+def _judge(link: Link, state: State, history: Manifest) -> None:
     shown = link.shown
     presence.refuse_hidden(link, state)
     if state.revision is not None and state.revision > history.head and len(state.versions) == 1:
         _judge_newer(link, state, history)
         return
-    version.refuse_unknown(state, history, shown)
+    refuse_unknown(state, history, shown)
     presence.refuse_missing(state, shown)
     pending = history.between(state.revision, history.head)
     if not pending:
@@ -160,7 +160,7 @@ def _judge(link: Link, state: version.State, history: Manifest) -> None:
     )
 
 
-def _judge_newer(link: Link, state: version.State, history: Manifest) -> None:
+def _judge_newer(link: Link, state: State, history: Manifest) -> None:
     applied = f"SELECT 1 FROM {qualified(state.schema, LEDGER)} WHERE revision = %s AND outcome = 'applied'"
     if LEDGER not in state.tables or link.value(applied, (state.revision,)) is None:
         raise SchemaForeign(
@@ -171,7 +171,7 @@ def _judge_newer(link: Link, state: version.State, history: Manifest) -> None:
             head=history.head,
         )
     if state.floor is not None and state.floor > history.head:
-        raise version.unknown_revision(state, history, link.shown)
+        raise unknown_revision(state, history, link.shown)
 
 
 @contextmanager
@@ -212,7 +212,7 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
         finally:
             # Other pools keep nothing, or the one connection that all their users have, such as a database in memory.
             if isinstance(engine.pool, QueuePool) and connection.info.get(_OPENED, 0) >= began:
-                connection.detach()
+                connection.invalidate()
 
 
 def _note_when_opened(_: object, record: ConnectionPoolEntry) -> None:
@@ -228,7 +228,15 @@ class AlchemyLink(Link):
 
     def __init__(self, connection: sa.Connection) -> None:
         name: Any = connection.dialect.name
-        super().__init__(connection, name, mask(str(connection.engine.url)), close=lambda: None)
+        super().__init__(connection, name, "", close=lambda: None)
+
+    @property
+    def shown(self) -> str:
+        """The masked URL; nobody asks for it where the schema is current."""
+        return mask(str(self.raw.engine.url))
+
+    @shown.setter
+    def shown(self, _: str) -> None: ...
 
     def _run(self, sql: str, params: Any) -> Any:
         connection: sa.Connection = self.raw
@@ -243,6 +251,7 @@ class AlchemyLink(Link):
             text = sql.replace("%s", "?")
 
         def send() -> Any:
+            # All rows now: the savepoint or the transaction that they are read in ends before they are looked at.
             return connection.exec_driver_sql(text, tuple(params) or None, options).freeze()()
 
         dbapi_connection: Any = connection.connection.dbapi_connection

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from diwa_schema.database.ledger import LEDGER
-from diwa_schema.database.version import ECTO, PROTECTION, VERSION
+from diwa_schema.database.state import ECTO, LEDGER, PROTECTION, VERSION
 from diwa_schema.errors import UsageError
 from diwa_schema.names import LONGEST, quoted
 
