@@ -163,7 +163,7 @@ class Link:
             )
         names = list({**wanted, **REQUIRED})
         when = [f"current_setting({literal(name)}) = {literal(value)}" for name, value in REQUIRED.items()]
-        when += [f"pg_backend_pid() = {process}"] if process is not None else []
+        when += ["pg_backend_pid() = %s"] if process is not None else []
         sets = (
             f"CASE current_setting({literal(name)}) WHEN {value} THEN NULL"
             f" ELSE set_config({literal(name)}, {value}, {str(local).lower()}) END"
@@ -172,7 +172,8 @@ class Link:
         looks = (f"current_setting({literal(name)})" for name in names)
         found = self.row(
             f"SELECT pg_backend_pid(), {', '.join(looks)},"
-            f" CASE WHEN {' AND '.join(when)} THEN ARRAY[{', '.join(sets)}] END"
+            f" CASE WHEN {' AND '.join(when)} THEN ARRAY[{', '.join(sets)}] END",
+            () if process is None else (process,),
         )
         assert found is not None  # noqa: S101 - a SELECT without FROM has one row
         self.server_process, *values, done = found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import TransactionPooler
@@ -34,8 +33,10 @@ def refuse(first: Link, second: Link, shown: str) -> None:
 
 
 def _changes(first: Link, second: Link) -> bool:
+    import uuid
+
     # No two statements are alike, so that a caller's connection prepares none: its name would be unknown elsewhere.
-    token = os.urandom(16).hex()
+    token = uuid.uuid4()
     look = f"SELECT current_setting('{_SETTING}', true) = '{token}'"
     first.row(f"SELECT set_config('{_SETTING}', '{token}', false)")
     with second.transaction():
