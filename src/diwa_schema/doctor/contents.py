@@ -8,8 +8,7 @@ from diwa_schema.database.failures import brief, is_driver_error
 from diwa_schema.doctor.finding import Finding, Patient, Severity
 from diwa_schema.errors import command
 from diwa_schema.names import quoted
-
-OLDEST_SERVER = 15
+from diwa_schema.run.preflight import OLDEST_SERVER
 
 _EMBEDDING = "embedding"
 _CONVERT = f"{command('enable-vector')}"
