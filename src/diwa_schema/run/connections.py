@@ -47,7 +47,10 @@ _OF_ROLE = f"SELECT pid, state {_OTHERS} AND usename = %s AND coalesce(backend_s
 # Looking and ending are one statement: what happens between two would be a request that was cut off.
 _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND usename = %s AND state = 'idle'"
 
-_FAILING = "Statements that were prepared before that fail on connections outside transactions, until these are renewed."
+_FAILING = (
+    "Statements that were prepared before that fail on connections outside transactions,"
+    " until these are renewed."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError
+from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import qualified, quoted
 from diwa_schema.run import connections
@@ -76,7 +76,8 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
         raise PermissionMissing(
             f"The run on {shown} would stop in the middle: {what}",
             next_step="As a superuser: "
-            + " ".join(dict.fromkeys(f"{one.statement};" for one in plan.obstacles)),
+            + " ".join(dict.fromkeys(f"{one.statement};" for one in plan.obstacles))
+            + f" To see which rights each role should have, run: {command('roles')}",
             obstacles=[one.what for one in plan.obstacles],
         )
     if plan.dependents:
@@ -120,24 +121,28 @@ def refuse_old_server(link: Link) -> None:
 def _no_room(plan: Plan, link: Link, state: State) -> tuple[Obstacle, ...]:
     """Return what keeps the role from creating anything: tables, indexes, or the notes of a retype."""
     creates = plan.direction == "upgrade" or any(revision.retypes_back for revision in plan.revisions)
+    # Where nothing can be written at all, that is what is said.
     if not creates or link.value(
-        "SELECT coalesce(has_schema_privilege(to_regnamespace(%s)::oid, 'CREATE'), true)",
+        "SELECT current_setting('transaction_read_only') = 'on'"
+        " OR coalesce(has_schema_privilege(to_regnamespace(%s)::oid, 'CREATE'), true)",
         (quoted(state.schema),),
     ):
         return ()
     user = quoted(str(link.value("SELECT current_user")))
     return (
         Obstacle(
-            f"{user} may not create anything in schema {state.schema}",
+            f"{user} lacks a right: CREATE on schema {state.schema}",
             f"GRANT USAGE, CREATE ON SCHEMA {quoted(state.schema)} TO {user}",
         ),
     )
 
 
 def _dependents(plan: Plan, link: Link) -> tuple[Dependent, ...]:
+    if plan.snapshot:
+        return ()
     from diwa_schema.migrations.steps.dependents import dependents
 
-    return () if plan.snapshot else dependents(link, plan.revisions, back=plan.direction == "downgrade")
+    return dependents(link, plan.revisions, back=plan.direction == "downgrade")
 
 
 def _obstacles(link: Link, state: State) -> tuple[Obstacle, ...]:
