@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 
 import diwa_schema
+from benchmarks import open_connections
+from benchmarks.bench import Bench
 from diwa_schema import errors
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.target import Target
@@ -20,8 +23,10 @@ from diwa_schema.migrations import revisions
 from diwa_schema.migrations.manifest import Revision, load
 from diwa_schema.migrations.steps.dependents import retyped
 from diwa_schema.run import preflight
+from diwa_schema.testing.address import Address
 from tests.fixtures_roles import Site, name_of
 from tests.run.asking import execute, until, value
+from tests.run.poolers import Pooler
 
 BEFORE, IDS, AFTER = "20260302000200", "20260302000300", "20260302000400"
 VERSION = "SELECT version_num FROM diwa_schema_version"
@@ -210,7 +215,8 @@ def test_idle_sessions_of_one_role_are_ended_and_no_others(before, roles):
             before,
             "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'busy' AND state = 'active')",
         )
-        report = diwa_schema.migrate(before, renew=name)
+        # Not to head: an index that is built concurrently would wait for both.
+        report = diwa_schema.migrate(before, IDS, renew=name)
         assert report.connections is not None
         renewal = report.connections.renewal
         assert renewal is not None
@@ -314,3 +320,56 @@ def test_a_server_that_is_too_old_is_refused_before_the_first_revision(before, m
     assert value(before, VERSION) == BEFORE
     with Target.of(before).connect() as link:
         assert bookkeeping.look(link).revision == BEFORE
+
+
+SAMPLE = {
+    "psycopg, autocommit, threshold 0",
+    "psycopg, autocommit, `renewed`",
+    "models, psycopg, AUTOCOMMIT",
+    "models, psycopg",
+    "models, asyncpg",
+}
+
+
+def test_clients_that_work_on_recover_or_do_not_as_the_table_says(before):
+    """One change of the table that `benchmarks.open_connections` prints."""
+    pytest.importorskip("asyncpg")
+    chosen = [one for one in open_connections.APPLICATIONS if one.name in SAMPLE]
+    change = open_connections.measured(
+        IDS, before, before, chosen, lambda: open_connections.diwa("upgrade", IDS, url=before)
+    )
+    assert {client.application.name for client in change.clients} == SAMPLE
+    assert [client.unfit for client in change.clients if client.unfit] == []
+    assert open_connections.broken(change) == []
+    alone = change.clients[0].seen
+    assert "tala_operations" in alone["SELECT *"].lost
+    assert alone["SELECT *"].errors == {"42883"}
+    assert alone["UPDATE"].failures == 0
+
+
+def test_behind_a_pooler_the_models_recover(before):
+    chosen = [
+        one for one in open_connections.APPLICATIONS if one.name == "PgBouncer: models, nothing prepared"
+    ]
+    pooler = Pooler(before, "transaction")
+    try:
+        change = open_connections.measured(
+            IDS,
+            before,
+            pooler.url(urlsplit(before).path[1:]),
+            chosen,
+            lambda: open_connections.diwa("upgrade", IDS, url=before),
+        )
+    finally:
+        pooler.close()
+    assert [client.unfit for client in change.clients] == [None]
+    assert open_connections.broken(change) == []
+
+
+@pytest.mark.matrix
+def test_every_change_leaves_the_models_working(server, tmp_path):
+    pytest.importorskip("asyncpg")
+    found = list(
+        open_connections.changes(Bench(Address(server.admin_url), tmp_path), open_connections.APPLICATIONS)
+    )
+    assert [line for change in found for line in open_connections.broken(change)] == []
