@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diwa_schema.run.settings import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,11 @@ class Result:
     document: dict[str, Any]
     text: str = ""
     exit_code: int = 0
+
+
+def ended(report: Report, text: str) -> Result:
+    """Return what a command that changes a database says at its end: its sentence, then who has to reconnect."""
+    return Result(report.as_dict(), "\n".join([text, *report.told]))
 
 
 Run = Callable[[argparse.Namespace], Result]

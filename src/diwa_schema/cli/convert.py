@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from diwa_schema.cli import options
-from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.command import Commands, Result, add, ended
 from diwa_schema.cli.progress import reported
 
 
@@ -23,6 +23,7 @@ def register(commands: Commands) -> None:
         parser.add_argument("--schema", metavar="NAME", help="the schema of the tables (where new tables go)")
         options.add_guard(parser)
         options.add_settings(parser)
+    options.add_renew(vector)
 
 
 def _enable_vector(args: argparse.Namespace) -> Result:
@@ -51,4 +52,4 @@ def _index(args: argparse.Namespace) -> Result:
 
 def _done(args: argparse.Namespace, call: Any, sentence: str, **more: Any) -> Result:
     report = reported(args, call, **more)
-    return Result(report.as_dict(), f"{sentence} in {report.database}.")
+    return ended(report, f"{sentence} in {report.database}.")

@@ -15,8 +15,6 @@ from diwa_schema.health import startup, status
 from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.names import qualified, quoted
 
-OLDEST_SERVER = 15
-
 
 def startup_check(patient: Patient) -> Iterator[Finding]:
     """Tell what the start-up check would refuse."""

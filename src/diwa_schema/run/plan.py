@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from diwa_schema.database.state import REBUILT, State, refuse_unknown
 from diwa_schema.errors import DatabaseRefused, UsageError, command
 from diwa_schema.migrations.manifest import Manifest, Revision
+
+if TYPE_CHECKING:
+    from diwa_schema.migrations.steps.dependents import Dependent
+    from diwa_schema.run.connections import Connections
 
 Direction = Literal["upgrade", "downgrade"]
 
@@ -18,11 +22,11 @@ class Obstacle:
 
     Args:
         what: What stands in the way.
-        statement: What takes it out of the way, without a semicolon at its end.
+        statement: What takes it out of the way, without a semicolon at its end; empty where another role is needed.
     """
 
     what: str
-    statement: str
+    statement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Plan:
         snapshot: Whether all of them come at once, as the snapshot.
         stalls: Why revisions would make the application wait for longer than it may, by their ids.
         obstacles: What would make a revision fail: rights that are missing.
+        dependents: What hangs on columns that are to get another type, and would stop that.
+        connections: Which results would change their type, and who is connected; None before anybody looked.
     """
 
     direction: Direction
@@ -46,6 +52,8 @@ class Plan:
     snapshot: bool = False
     stalls: dict[str, str] = field(default_factory=dict)
     obstacles: tuple[Obstacle, ...] = ()
+    dependents: tuple[Dependent, ...] = ()
+    connections: Connections | None = None
 
 
 def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: bool = False) -> Plan:

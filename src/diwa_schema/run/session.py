@@ -35,7 +35,7 @@ from diwa_schema.errors import (
     NotPersisted,
     command,
 )
-from diwa_schema.run import pooler
+from diwa_schema.run import connections, pooler
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.settings import Applied, Progress, Report, Settings
 
@@ -119,12 +119,14 @@ class Session:
         verdict: The guard's permission, recorded in the ledger.
         settings: How patient the run is.
         progress: Who is told.
+        renew: The role whose idle sessions are ended after a change; None for nobody's.
     """
 
     target: Target
     verdict: Verdict
     settings: Settings
     progress: Progress
+    renew: str | None = None
 
     def change(
         self, verb: Verb, decide: Callable[[Look], D | None], work: Callable[[Change, D], Written]
@@ -144,8 +146,9 @@ class Session:
         with self._explained(), self.target.work() as link:
             look = self._look(verb, link)
             before = look.state.revision
+            connections.refuse_role(link, self.renew)
             if decide(look) is None:
-                return Report(self.target.shown, before, before)
+                return connections.told(Report(self.target.shown, before, before), link, self.renew)
             self._refuse_read_only(link)
             with (
                 self._locked(link, look.state.schema) as held,
@@ -157,14 +160,16 @@ class Session:
                 decided = decide(look)
                 if decided is None:
                     self.progress.say("another run has already done it")
-                    return Report(self.target.shown, before, look.state.revision)
+                    done = Report(self.target.shown, before, look.state.revision)
+                    return connections.told(done, link, self.renew)
                 self._close_unfinished(look)
                 change = Change(self, look, held, self._run(verb))
-                written = work(change, decided)
+                with connections.Watch(look, self.progress, back=verb.direction == "downgrade") as watch:
+                    written = work(change, decided)
                 migrator.settle(written.after)
             run = change.run
             self._prove(look, run, written)
-            return Report(
+            report = Report(
                 self.target.shown,
                 look.state.revision,
                 written.after,
@@ -173,6 +178,7 @@ class Session:
                 run.bypass,
                 run.run_id,
             )
+            return connections.told(report, link, self.renew, watch.seen(written.after))
 
     def _rehearsed(self, verb: Verb, decide: Callable[[Look], object]) -> bool:
         """Decide on an empty database in memory where there is no file yet; tell whether anything is to be done."""
