@@ -148,7 +148,10 @@ def _plan(args: argparse.Namespace) -> Result:
     ]
     how = " as one snapshot, in one transaction" if found.snapshot else ", each in its own transaction"
     lines.append(f"{found.before or 'base'} -> {found.after or 'base'}: {len(steps)} revisions{how}.")
-    lines += [f"IN THE WAY: {one.what}. As a superuser: {one.statement};" for one in found.obstacles]
+    lines += [
+        f"IN THE WAY: {one.what}." + (f" As a superuser: {one.statement};" if one.statement else "")
+        for one in found.obstacles
+    ]
     lines += [
         f"IN THE WAY of {one.revision}: {one.what} hangs on {one.column}. Drop it, and create it anew afterwards."
         for one in found.dependents
