@@ -24,10 +24,10 @@ from tests.run.histories import extended
 IDS = manifest.load().ids
 HEAD, BELOW = IDS[-1], IDS[-2]
 
-LOOK = r"^SELECT s\.nspname::text, array_agg"
-LOCK = r"^SELECT pg_try_advisory_lock"
+LOOK = r"^SELECT s\.nspname::text, ARRAY"
+LOCK = r"^SELECT CASE WHEN pg_try_advisory_lock"
 LEDGER = r"^(INSERT INTO|UPDATE) \"public\"\.\"diwa_schema_ledger\""
-PROOF = r"^SELECT count\(\*\) FROM \"public\"\.\"diwa_schema_ledger\" WHERE run_id"
+PROOF = r"^SELECT .* count\(\*\) FROM \"public\"\.\"diwa_schema_ledger\" WHERE run_id"
 
 VERBS = {
     "upgrade from nothing": ("base", ["upgrade"]),

@@ -134,7 +134,7 @@ def _plan(args: argparse.Namespace) -> Result:
         "to": found.after,
         "snapshot": found.snapshot,
         "revisions": steps,
-        "obstacles": [asdict(one) for one in found.obstacles],
+        "obstacles": [one._asdict() for one in found.obstacles],
         "dependents": [asdict(one) for one in found.dependents],
         "connections": asdict(seen) if seen.retypes else None,
     }

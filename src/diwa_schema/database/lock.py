@@ -127,12 +127,14 @@ class AdvisoryLock:
 
     def attempt(self) -> bool:
         """Take the lock if it is free, and wait out a transaction that a former holder still has open."""
-        if not self.link.value("SELECT pg_try_advisory_lock(%s::bigint)", (self.key,)):
-            return False
-        if self.link.value("SELECT pg_try_advisory_xact_lock(%s::bigint)", (self.fence,)):
-            return True
-        self.link.value("SELECT pg_advisory_unlock(%s::bigint)", (self.key,))
-        return False
+        # The fence only under the lock: trying for it alone would look like a second runner to who holds it.
+        free = self.link.value(
+            "SELECT CASE WHEN pg_try_advisory_lock(%s::bigint) THEN pg_try_advisory_xact_lock(%s::bigint) END",
+            (self.key, self.fence),
+        )
+        if free is False:
+            self.link.value("SELECT pg_advisory_unlock(%s::bigint)", (self.key,))
+        return bool(free)
 
     def holder(self) -> str:
         """Say who holds the lock."""

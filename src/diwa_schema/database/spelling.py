@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 from diwa_schema.errors import InvalidDatabase
@@ -17,8 +16,7 @@ BLANKS = " \t\r\n"
 _SHORT = 4  # letters of a password below which it is looked for as a whole word only
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseURL:
+class DatabaseURL(NamedTuple):
     """A database URL that has been understood.
 
     Args:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from diwa_schema.database.state import REBUILT, State, refuse_unknown
 from diwa_schema.errors import DatabaseRefused, UsageError, command
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 Direction = Literal["upgrade", "downgrade"]
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(NamedTuple):
     """What would make a revision fail, found before the first one runs.
 
     Args:
@@ -29,8 +29,7 @@ class Obstacle:
     statement: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a run would do.
 
     Args:
@@ -50,7 +49,7 @@ class Plan:
     after: str | None
     revisions: tuple[Revision, ...] = ()
     snapshot: bool = False
-    stalls: dict[str, str] = field(default_factory=dict)
+    stalls: Mapping[str, str] = MappingProxyType({})
     obstacles: tuple[Obstacle, ...] = ()
     dependents: tuple[Dependent, ...] = ()
     connections: Connections | None = None

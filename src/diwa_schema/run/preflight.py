@@ -5,7 +5,7 @@ These are rights, what hangs on columns that are to get another type, and long s
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
@@ -55,8 +55,7 @@ def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
         large = [table for table in revision.rewrites if _has_more(link, state, table, most)]
         if large:
             found[revision.revision] = f"it rewrites {' and '.join(large)}, of more than {most:,} rows"
-    return replace(
-        plan,
+    return plan._replace(
         stalls=found,
         obstacles=(*_no_room(plan, link, state), *(() if plan.snapshot else _obstacles(link, state))),
         dependents=_dependents(plan, link),
