@@ -1,6 +1,8 @@
 """Create organizations, their contexts, and the memories in these.
 
 Primary keys are declared nullable: PostgreSQL refuses NULL there all the same, SQLite takes it, as in Ecto's.
+Reversed, it leaves nothing of the schema: not the tables that an agent of its own had made before it, and not the ones
+of the agent's first lineage that a takeover keeps aside.
 """
 
 import sqlalchemy as sa
@@ -25,7 +27,27 @@ depends_on = None
 
 phase = "expand"
 floor = None
-drops = ("organizations", "contexts", "memories", "idempotency_log")
+first_lineage = (
+    "organizations",
+    "contexts",
+    "memories",
+    "memory_versions",
+    "plans",
+    "tasks",
+    "sessions",
+    "ingest_jobs",
+    "agents",
+    "delegations",
+    "shortcut_aliases",
+)
+drops = (
+    "organizations",
+    "contexts",
+    "memories",
+    "idempotency_log",
+    "tala_operations",
+    *(f"diwa_schema_kept_{table}" for table in first_lineage),
+)
 
 
 def upgrade() -> None:
@@ -102,6 +124,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     steps.drop_table_if_there("idempotency_log")
+    steps.drop_table_if_there("tala_operations")
+    steps.drop_kept_tables(*first_lineage)
     steps.release("memories", "contexts", "organizations")
     op.drop_table("memories")
     op.drop_table("contexts")
