@@ -10,6 +10,7 @@ from diwa_schema.cli.command import Commands, Result, add
 from diwa_schema.cli.progress import reported
 from diwa_schema.errors import command
 
+
 def register(commands: Commands) -> None:
     """Add the commands."""
     vector = add(

@@ -9,7 +9,7 @@ that no type can hide.
 
 from __future__ import annotations
 
-from diwa_schema.migrations.steps.aside import drop_kept_tables, release
+from diwa_schema.migrations.steps.aside import release
 from diwa_schema.migrations.steps.batches import backfill
 from diwa_schema.migrations.steps.buffer import (
     add_column_if_absent,
@@ -61,7 +61,6 @@ __all__ = [
     "drop_embedding_archive",
     "drop_index_concurrently",
     "drop_indexed_columns",
-    "drop_kept_tables",
     "drop_kept_values",
     "drop_table_if_there",
     "drop_table_unless_agents",

@@ -175,26 +175,6 @@ def role(connection: sa.Connection, grantee: int, grantable: bool) -> str:
     return f"{quoted(name) if name else 'PUBLIC'}{' WITH GRANT OPTION' if grantable else ''}"
 
 
-def drop_kept_tables(*tables: str) -> None:
-    """Drop the tables that were set aside under these names' kept ones, with their rows, where they are there."""
-    kept = [kept_name(table) for table in tables]
-    if dialect() == "sqlite":
-        for name in kept:
-            op.drop_table(name, if_exists=True)
-        return
-    listed = ", ".join(map(literal, kept))
-    op.execute(f"""DO $do$
-DECLARE
-  names text;
-BEGIN
-  SELECT string_agg(CAST(CAST(oid AS regclass) AS text), ', ') INTO names FROM pg_class
-    WHERE relnamespace = CAST(quote_ident(current_schema()) AS regnamespace) AND relkind = 'r'
-    AND relname IN ({listed});
-  IF names IS NOT NULL THEN EXECUTE 'DROP TABLE ' || names; END IF;
-END
-$do$""")
-
-
 def release(*tables: str) -> None:
     """Drop the foreign keys by which tables that stay refer to tables that are about to be dropped.
 

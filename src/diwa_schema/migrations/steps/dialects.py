@@ -112,14 +112,25 @@ END
 $do$""")
 
 
-def drop_table_if_there(table: str) -> None:
-    """Drop a table of the current schema; one of its name elsewhere on the search path stays."""
+def drop_table_if_there(*tables: str) -> None:
+    """Drop tables of the current schema, which may refer to each other; those that are elsewhere on the path stay.
+
+    Args:
+        tables: The tables; on SQLite each is dropped before the ones it refers to.
+    """
     if dialect() == "sqlite":
-        op.drop_table(table, if_exists=True)
+        for table in tables:
+            op.drop_table(table, if_exists=True)
         return
+    listed = ", ".join(map(literal, tables))
     op.execute(f"""DO $do$
+DECLARE
+  there text;
 BEGIN
-  IF {oid(table)} IS NOT NULL THEN DROP TABLE {quoted(table)}; END IF;
+  SELECT string_agg(quote_ident(nspname) || '.' || quote_ident(relname), ', ') INTO there
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND c.relname IN ({listed});
+  IF there IS NOT NULL THEN EXECUTE 'DROP TABLE ' || there; END IF;
 END
 $do$""")
 

@@ -27,26 +27,23 @@ depends_on = None
 
 phase = "expand"
 floor = None
-first_lineage = (
-    "organizations",
-    "contexts",
-    "memories",
-    "memory_versions",
-    "plans",
-    "tasks",
-    "sessions",
-    "ingest_jobs",
-    "agents",
-    "delegations",
-    "shortcut_aliases",
-)
 drops = (
     "organizations",
     "contexts",
     "memories",
     "idempotency_log",
     "tala_operations",
-    *(f"diwa_schema_kept_{table}" for table in first_lineage),
+    "diwa_schema_kept_organizations",
+    "diwa_schema_kept_contexts",
+    "diwa_schema_kept_memories",
+    "diwa_schema_kept_memory_versions",
+    "diwa_schema_kept_plans",
+    "diwa_schema_kept_tasks",
+    "diwa_schema_kept_sessions",
+    "diwa_schema_kept_ingest_jobs",
+    "diwa_schema_kept_agents",
+    "diwa_schema_kept_delegations",
+    "diwa_schema_kept_shortcut_aliases",
 )
 
 
@@ -123,10 +120,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    steps.drop_table_if_there("idempotency_log")
-    steps.drop_table_if_there("tala_operations")
-    steps.drop_kept_tables(*first_lineage)
     steps.release("memories", "contexts", "organizations")
-    op.drop_table("memories")
-    op.drop_table("contexts")
-    op.drop_table("organizations")
+    steps.drop_table_if_there(*reversed(drops))

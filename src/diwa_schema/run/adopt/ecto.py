@@ -78,12 +78,16 @@ class Keeper:
         if not self.active:
             return
         listed = [revision] if revision <= LAST else []
-        if (revision == _AGENTS_TABLES) if applied else (revision == load().ids[0]):
+        if (revision == _AGENTS_TABLES and not self._has_agents()) if applied else revision == load().ids[0]:
             listed.append(str(AGENT))
         if listed:
             with self._unkept():
                 for version in listed:
                     self.books.record_in_ecto(version, applied=applied)
+
+    def _has_agents(self) -> bool:
+        table = qualified(self.books.schema, ECTO)
+        return bool(self.books.link.value(f"SELECT 1 FROM {table} WHERE version = %s", (AGENT,)))
 
     def keep(self) -> None:
         """Let nobody but a run change the list of a SQLite file; `MigratorKeptOut` keeps that of PostgreSQL."""
