@@ -193,6 +193,23 @@ def test_an_empty_database_has_nothing_to_adopt(database):
         api.adopt(database)
 
 
+@pytest.mark.parametrize("lite", [False, True])
+@pytest.mark.parametrize("shape", ["agent_local", "head_disabled"])
+def test_the_agents_own_migration_is_on_record_once_its_tables_are_there(legacy, cli, shape, lite):
+    """Ecto asks its list which files of a folder are pending, whoever made the tables."""
+    url = legacy(shape, lite=lite)
+    api.adopt(url)
+    api.migrate(url)
+    with Target.of(url).connect() as link:
+        listed = {version for (version,) in link.rows("SELECT version FROM schema_migrations")}
+        assert {AGENT, *map(int, load().ids[:32])} <= listed
+        if lite:
+            return
+        link.execute("ALTER TABLE schema_migrations DISABLE TRIGGER diwa_schema_keep_versions")
+        link.execute("DELETE FROM schema_migrations WHERE version = %s", (AGENT,))
+    assert str(AGENT) in cli("upgrade", "--url", url, check=7).stderr
+
+
 def test_schema_migrations_of_another_application_is_no_database_of_ours(database):
     with Target.of(database).connect() as link:
         link.execute("CREATE TABLE schema_migrations (version bigint PRIMARY KEY, inserted_at timestamp)")

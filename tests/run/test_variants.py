@@ -146,6 +146,36 @@ def take_over_and_back(url, dump):
     assert drift(url) == []
 
 
+@pytest.mark.parametrize("name", ["stuck_31", "v0_1_0_community", "agent_v1"])
+def test_bytes_stay_bytes_until_somebody_asks(name, legacy, server):
+    if not server.has_vector:
+        pytest.skip("needs pgvector")
+    url = legacy(name)
+    vectors = embeddings(url)
+    api.adopt(url)
+    api.migrate(url)
+    assert set(embedding_types(url).values()) == {"bytea"}
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT FROM pg_extension WHERE extname = 'vector'").fetchall() == []
+    assert api.check(url) == []
+    api.enable_vector(url)
+    assert set(embedding_types(url).values()) == {"vector(1536)"}
+    assert embeddings(url) == vectors
+    api.disable_vector(url)
+    assert set(embedding_types(url).values()) == {"bytea"}
+    assert embeddings(url) == vectors
+    assert drift(url) == []
+
+
+def test_a_column_of_ectos_code_is_a_note_and_nothing_drops_it(legacy, cli):
+    url = legacy("head_organization_bytes")
+    cli("adopt", "--url", url, check=0)
+    cli("upgrade", "--url", url, check=0)
+    done = cli("check", "--url", url, check=0)
+    assert "note: column organization_id" in done.stdout
+    assert "DROP" not in done.stdout
+
+
 def drift(url: str) -> list[str]:
     return [one.text for one in api.check(url) if one.severity == "drift"]
 
