@@ -88,11 +88,11 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
             f"{after} comes after {state.revision or 'base'}, where {shown} is.",
             next_step=f"Run: {command(f'upgrade {after}')}",
         )
-    if REBUILT in state.tables and (after or "") < V1_REVISION:
+    if REBUILT in state.tables and after is not None and after < V1_REVISION:
         raise DatabaseRefused(
             f"{shown} was built anew from the agent's first lineage, which has no place below revision {V1_REVISION}.",
-            next_step=f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}; the old tables are kept as"
-            f" {REBUILT} and its neighbours.",
+            next_step=f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}, where the old tables are kept as"
+            f" {REBUILT} and its neighbours; or take everything away: {command('downgrade base')}",
         )
     for revision in reversed_:
         if revision.irreversible:
