@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         disable_index as disable_index,
     )
     from diwa_schema.api import (
+        disable_vector as disable_vector,
+    )
+    from diwa_schema.api import (
         doctor as doctor,
     )
     from diwa_schema.api import (
@@ -88,6 +91,7 @@ _HOMES = {
     "downgrade": "api",
     "drop": "api",
     "enable_index": "api",
+    "disable_vector": "api",
     "enable_vector": "api",
     "examine": "api",
     "ensure_current": "health.startup",

@@ -325,7 +325,7 @@ def test_a_database_that_is_read_only(launcher, postgres, dump, revision):
     refused = launcher.run("upgrade", "--url", postgres)
     assert refused.code == 7, refused.err
     assert "can only be read" in refused.err
-    assert "primary" in refused.err
+    assert "default_transaction_read_only" in refused.err
     assert dump(postgres) == before
 
 

@@ -118,6 +118,7 @@ REFUSED: dict[str, tuple[Callable[..., object], type[errors.DiwaSchemaError]]] =
     "downgrade": (lambda url, **more: diwa_schema.downgrade(url, "-1", **more), errors.UsageError),
     "stamp": (diwa_schema.stamp, errors.DatabaseRefused),
     "enable-vector": (diwa_schema.enable_vector, errors.UsageError),
+    "disable-vector": (diwa_schema.disable_vector, errors.UsageError),
 }
 
 

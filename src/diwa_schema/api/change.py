@@ -20,6 +20,7 @@ def migrate(
     schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
+    renew: str | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -36,6 +37,8 @@ def migrate(
         schema: The schema of the tables on PostgreSQL; by default the one in which the connection creates tables.
         repo: The name of the repository that asks, one piece of evidence for the guard.
         allow_core_migration: True to use the bypass, as ``ALLOW_CORE_MIGRATION=true`` does.
+        renew: The role of the application: after the change its idle sessions are ended, one by one, so that it
+            connects anew. Sessions that are at work or in a transaction are left alone.
         settings: How patient and careful the run is.
         progress: Who is told what happens.
 
@@ -59,13 +62,14 @@ def migrate(
         schema=schema,
         repo=repo,
         allow_core_migration=allow_core_migration,
+        renew=renew,
         settings=settings,
         progress=progress,
     )
     return verb.upgrade(session, revision)
 
 
-def downgrade(
+def downgrade(  # noqa: PLR0913 - all by name
     database: Database | None = None,
     revision: str = "-1",
     *,
@@ -74,6 +78,7 @@ def downgrade(
     schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
+    renew: str | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -87,6 +92,7 @@ def downgrade(
         schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
+        renew: As for `migrate`.
         settings: As for `migrate`.
         progress: As for `migrate`.
 
@@ -107,6 +113,7 @@ def downgrade(
         schema=schema,
         repo=repo,
         allow_core_migration=allow_core_migration,
+        renew=renew,
         settings=settings,
         progress=progress,
     )
@@ -168,6 +175,7 @@ def adopt(
     schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
+    renew: str | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -180,6 +188,7 @@ def adopt(
         schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
+        renew: As for `migrate`.
         settings: As for `migrate`.
         progress: As for `migrate`.
 
@@ -201,6 +210,7 @@ def adopt(
         schema=schema,
         repo=repo,
         allow_core_migration=allow_core_migration,
+        renew=renew,
         settings=settings,
         progress=progress,
     )

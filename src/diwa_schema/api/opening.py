@@ -48,6 +48,7 @@ def session_for(
     schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
+    renew: str | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Session:
@@ -69,7 +70,7 @@ def session_for(
     )
     if embedded and operation is guard.Operation.UPGRADE:
         target.make_folder()
-    return Session(target, verdict, settings or Settings(), progress or Silence())
+    return Session(target, verdict, settings or Settings(), progress or Silence(), renew)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ def enable_vector(
     schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
+    renew: str | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -29,6 +30,7 @@ def enable_vector(
         schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
+        renew: As for `migrate`.
         settings: As for `migrate`.
         progress: As for `migrate`.
 
@@ -47,10 +49,51 @@ def enable_vector(
         schema=schema,
         repo=repo,
         allow_core_migration=allow_core_migration,
+        renew=renew,
         settings=settings,
         progress=progress,
     )
     return convert.enable_vector(session)
+
+
+def disable_vector(
+    database: Database | None = None,
+    *,
+    schema: str | None = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Turn the embeddings of a PostgreSQL database into bytes again, for code that binds bytes; no value is lost.
+
+    Args:
+        database: As for `migrate`.
+        schema: As for `migrate`.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        DatabaseRefused: It is not at head; nothing was changed.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.run.verbs import convert
+
+    session = session_for(
+        guard.Operation.CONVERT,
+        database,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
+    )
+    return convert.disable_vector(session)
 
 
 def enable_index(

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from diwa_schema.cli import options
-from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.command import Commands, Result, add, ended
 from diwa_schema.cli.progress import reported
 from diwa_schema.errors import command
 
@@ -21,6 +21,7 @@ def register(commands: Commands) -> None:
     parser.add_argument("--mend", action="store_true", help="first apply what is safe where it differs")
     options.add_database(parser)
     options.add_guard(parser)
+    options.add_renew(parser)
     options.add_settings(parser)
 
 
@@ -32,7 +33,7 @@ def _run(args: argparse.Namespace) -> Result:
         return Result(found.as_dict(), _planned(found), 1 if found.differences else 0)
     report = reported(args, adopt, mend=args.mend)
     text = f"{report.database} is taken over at {report.after or 'base'}. Next: {command('upgrade')}"
-    return Result(report.as_dict(), text)
+    return ended(report, text)
 
 
 def _planned(found: Adoption) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from diwa_schema.run.settings import Report
 
 
 class Result(NamedTuple):
@@ -19,6 +22,11 @@ class Result(NamedTuple):
     document: dict[str, Any]
     text: str = ""
     exit_code: int = 0
+
+
+def ended(report: Report, text: str) -> Result:
+    """Return what a command that changes a database says at its end: its sentence, then who has to reconnect."""
+    return Result(report.as_dict(), "\n".join([text, *report.told]))
 
 
 Run = Callable[[argparse.Namespace], Result]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
@@ -113,8 +114,10 @@ def _ledger(args: argparse.Namespace) -> Result:
 
 def _plan(args: argparse.Namespace) -> Result:
     from diwa_schema.api import plan
+    from diwa_schema.run.connections import Connections
 
     found = plan(revision=args.revision, replay=args.replay, **options.database_of(args))
+    seen = found.connections or Connections()
     steps = [
         {
             "revision": step.revision,
@@ -122,10 +125,19 @@ def _plan(args: argparse.Namespace) -> Result:
             "phase": step.phase,
             "transactional": step.transactional,
             "stalls": found.stalls.get(step.revision),
+            "retypes": [one.column for one in seen.retypes if one.revision == step.revision],
         }
         for step in found.revisions
     ]
-    document = {"from": found.before, "to": found.after, "snapshot": found.snapshot, "revisions": steps}
+    document = {
+        "from": found.before,
+        "to": found.after,
+        "snapshot": found.snapshot,
+        "revisions": steps,
+        "obstacles": [one._asdict() for one in found.obstacles],
+        "dependents": [asdict(one) for one in found.dependents],
+        "connections": asdict(seen) if seen.retypes else None,
+    }
     if not steps:
         return Result(document, f"At {found.after or 'base'}: nothing to do.")
     lines = [
@@ -136,4 +148,13 @@ def _plan(args: argparse.Namespace) -> Result:
     ]
     how = " as one snapshot, in one transaction" if found.snapshot else ", each in its own transaction"
     lines.append(f"{found.before or 'base'} -> {found.after or 'base'}: {len(steps)} revisions{how}.")
+    lines += [
+        f"IN THE WAY: {one.what}." + (f" As a superuser: {one.statement};" if one.statement else "")
+        for one in found.obstacles
+    ]
+    lines += [
+        f"IN THE WAY of {one.revision}: {one.what} hangs on {one.column}. Drop it, and create it anew afterwards."
+        for one in found.dependents
+    ]
+    lines += seen.lines(found.after, planned=True)
     return Result(document, "\n".join(lines))

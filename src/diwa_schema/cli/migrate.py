@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
-from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.command import Commands, Result, add, ended
 from diwa_schema.cli.progress import reported
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def register(commands: Commands) -> None:
     )
     upgrade.add_argument("--sql", action="store_true", help="print the SQL instead; connects to nothing")
     upgrade.add_argument("--replay", action="store_true", help="run every revision even on an empty database")
+    options.add_renew(upgrade)
     options.add_settings(upgrade)
     downgrade = _changing(commands, "downgrade", _downgrade, "reverse revisions", aliases=["rollback"])
     downgrade.add_argument(
@@ -28,6 +29,7 @@ def register(commands: Commands) -> None:
     )
     downgrade.add_argument("--sql", action="store_true", help="print the SQL instead; connects to nothing")
     options.add_confirm(downgrade)
+    options.add_renew(downgrade)
     options.add_settings(downgrade)
     stamp = _changing(commands, "stamp", _stamp, "record a revision without running it")
     stamp.add_argument("revision", help="the revision to record")
@@ -107,7 +109,7 @@ def _script(args: argparse.Namespace, direction: str) -> Result:
 
 
 def _told(report: Report) -> Result:
-    return Result(report.as_dict(), _sentence(report))
+    return ended(report, _sentence(report))
 
 
 def _sentence(report: Report) -> str:

@@ -36,6 +36,13 @@ def add_guard(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repo", metavar="NAME", help="the repository that asks (evidence for the guard)")
 
 
+def add_renew(parser: argparse.ArgumentParser) -> None:
+    """Declare whose connections are renewed after the run."""
+    parser.add_argument(
+        "--renew", metavar="ROLE", help="afterwards end the idle sessions of that role, which then reconnects"
+    )
+
+
 def add_confirm(parser: argparse.ArgumentParser) -> None:
     """Declare the confirmation of a loss."""
     parser.add_argument("--confirm", metavar="NAME", help="the database's name, where rows would be lost")

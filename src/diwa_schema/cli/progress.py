@@ -29,6 +29,7 @@ def reported(args: argparse.Namespace, call: Callable[..., Report], **more: Any)
             repo=args.repo,
             settings=options.settings_of(args),
             progress=told,
+            **({"renew": args.renew} if hasattr(args, "renew") else {}),
             **options.database_of(args),
             **more,
         )

@@ -14,8 +14,7 @@ from diwa_schema.guard import Role
 from diwa_schema.health import startup, status
 from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.names import qualified, quoted
-
-OLDEST_SERVER = 15
+from diwa_schema.run.preflight import OLDEST_SERVER
 
 
 def startup_check(patient: Patient) -> Iterator[Finding]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from diwa_schema.database.state import REBUILT, State, refuse_unknown
 from diwa_schema.errors import DatabaseRefused, UsageError, command
 from diwa_schema.migrations.manifest import Manifest, Revision
+
+if TYPE_CHECKING:
+    from diwa_schema.migrations.steps.dependents import Dependent
+    from diwa_schema.run.connections import Connections
 
 Direction = Literal["upgrade", "downgrade"]
 
@@ -18,11 +22,11 @@ class Obstacle(NamedTuple):
 
     Args:
         what: What stands in the way.
-        statement: What takes it out of the way, without a semicolon at its end.
+        statement: What takes it out of the way, without a semicolon at its end; empty where another role is needed.
     """
 
     what: str
-    statement: str
+    statement: str = ""
 
 
 class Plan(NamedTuple):
@@ -36,6 +40,8 @@ class Plan(NamedTuple):
         snapshot: Whether all of them come at once, as the snapshot.
         stalls: Why revisions would make the application wait for longer than it may, by their ids.
         obstacles: What would make a revision fail: rights that are missing.
+        dependents: What hangs on columns that are to get another type, and would stop that.
+        connections: Which results would change their type, and who is connected; None before anybody looked.
     """
 
     direction: Direction
@@ -45,6 +51,8 @@ class Plan(NamedTuple):
     snapshot: bool = False
     stalls: Mapping[str, str] = MappingProxyType({})
     obstacles: tuple[Obstacle, ...] = ()
+    dependents: tuple[Dependent, ...] = ()
+    connections: Connections | None = None
 
 
 def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: bool = False) -> Plan:
@@ -80,11 +88,11 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
             f"{after} comes after {state.revision or 'base'}, where {shown} is.",
             next_step=f"Run: {command(f'upgrade {after}')}",
         )
-    if REBUILT in state.tables and (after or "") < V1_REVISION:
+    if REBUILT in state.tables and after is not None and after < V1_REVISION:
         raise DatabaseRefused(
             f"{shown} was built anew from the agent's first lineage, which has no place below revision {V1_REVISION}.",
-            next_step=f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}; the old tables are kept as"
-            f" {REBUILT} and its neighbours.",
+            next_step=f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}, where the old tables are kept as"
+            f" {REBUILT} and its neighbours; or take everything away: {command('downgrade base')}",
         )
     for revision in reversed_:
         if revision.irreversible:

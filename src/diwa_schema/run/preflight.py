@@ -1,20 +1,29 @@
-"""What a run looks for before its first revision, so that it does not stop in the middle: rights, and long stalls."""
+"""What a run looks for before its first revision, so that it does not stop in the middle.
+
+These are rights, what hangs on columns that are to get another type, and long stalls; `plan` shows the same.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from diwa_schema.errors import PermissionMissing, UsageError
+from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import qualified, quoted
+from diwa_schema.run import connections
 from diwa_schema.run.plan import Obstacle, Plan
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.state import State
+    from diwa_schema.migrations.steps.dependents import Dependent
 
+_SHOWN = 5
 # That many rows a millisecond are written anew, with their indexes, on a machine that is not fast.
 _ROWS = 20
+
+OLDEST_SERVER = 15
 
 _RIGHTS = """
 SELECT c.relname::text, pg_get_userbyid(c.relowner)::text, pg_has_role(c.relowner, 'USAGE'),
@@ -26,23 +35,32 @@ WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') ORDER B
 
 
 def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
-    """Return the plan with what stands in its way: rights that are missing, and revisions that would stall.
+    """Return the plan with what stands in its way, and with what it does to connections that are open.
 
     Args:
         plan: What is to run.
         link: A connection to the database.
         state: What is there.
         max_stall: The longest the application may be made to wait, in milliseconds.
+
+    Raises:
+        DatabaseRefused: The server is older than what the history runs on.
     """
-    if link.dialect == "sqlite":
-        return plan  # its one writer waits for every change, and its rights are those of the file
+    if link.dialect == "sqlite" or not plan.revisions:
+        return plan  # SQLite's one writer waits for every change, and its rights are those of the file
     most = int(max_stall * _ROWS)
+    refuse_old_server(link)
     found: dict[str, str] = {}
     for revision in plan.revisions:
         large = [table for table in revision.rewrites if _has_more(link, state, table, most)]
         if large:
             found[revision.revision] = f"it rewrites {' and '.join(large)}, of more than {most:,} rows"
-    return plan._replace(stalls=found, obstacles=() if plan.snapshot else _obstacles(link, state))
+    return plan._replace(
+        stalls=found,
+        obstacles=(*_no_room(plan, link, state), *(() if plan.snapshot else _obstacles(link, state))),
+        dependents=_dependents(plan, link),
+        connections=connections.planned(link, plan),
+    )
 
 
 def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
@@ -50,15 +68,31 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
 
     Raises:
         PermissionMissing: A right is missing that some revision of the plan needs.
+        DatabaseRefused: Something hangs on a column that is to get another type.
         UsageError: A revision would stall the application, and that is not allowed.
     """
     if plan.obstacles:
-        what = " ".join(f"{one.what}." for one in plan.obstacles)
+        what = " ".join(f"{one.what}." for one in plan.obstacles[:_SHOWN])
+        more = len(plan.obstacles) - _SHOWN
+        statements = dict.fromkeys(f"{one.statement};" for one in plan.obstacles if one.statement)
+        do = (
+            f"As a superuser: {' '.join(statements)}"
+            if statements
+            else "Connect as the role that owns the schema."
+        )
         raise PermissionMissing(
-            f"The run on {shown} would stop in the middle: {what}",
-            next_step="As a superuser: "
-            + " ".join(dict.fromkeys(f"{one.statement};" for one in plan.obstacles)),
+            f"The database role lacks a right, and the run on {shown} would stop in the middle: {what}"
+            f"{f' And {more} more.' if more > 0 else ''}",
+            next_step=f"{do} To see which rights each role should have, run: {command('roles')}",
             obstacles=[one.what for one in plan.obstacles],
+        )
+    if plan.dependents:
+        what = "; ".join(dict.fromkeys(f"{one.what} (on {one.column})" for one in plan.dependents))
+        raise DatabaseRefused(
+            f"The run on {shown} would stop in the middle: columns are to get another type, and these hang on them:"
+            f" {what}.",
+            next_step="Drop them, run the same command again, then create them anew as they were.",
+            dependents=[asdict(one) for one in plan.dependents],
         )
     if allow_stall:
         return
@@ -71,12 +105,63 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
             )
 
 
+def refuse_old_server(link: Link) -> None:
+    """Raise where the server is older than what the history runs on.
+
+    Raises:
+        DatabaseRefused: It is.
+    """
+    if link.dialect == "sqlite":
+        return
+    number, shown = link.rows(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_version')"
+    )[0]
+    if number // 10000 < OLDEST_SERVER:
+        raise DatabaseRefused(
+            f"The server of {link.shown} is PostgreSQL {shown}; this package needs {OLDEST_SERVER} or newer.",
+            next_step=f"Upgrade the server to PostgreSQL {OLDEST_SERVER} or newer.",
+            server=shown,
+        )
+
+
+def _no_room(plan: Plan, link: Link, state: State) -> tuple[Obstacle, ...]:
+    """Return what keeps the role from creating anything: tables, indexes, or the notes of a retype."""
+    creates = plan.direction == "upgrade" or any(revision.retypes_back for revision in plan.revisions)
+    # Where nothing can be written at all, that is what is said.
+    if not creates or link.value(
+        "SELECT current_setting('transaction_read_only') = 'on'"
+        " OR coalesce(has_schema_privilege(to_regnamespace(%s)::oid, 'CREATE'), true)",
+        (quoted(state.schema),),
+    ):
+        return ()
+    user = quoted(str(link.value("SELECT current_user")))
+    return (
+        Obstacle(
+            f"{user} lacks a right: CREATE on schema {state.schema}",
+            f"GRANT USAGE, CREATE ON SCHEMA {quoted(state.schema)} TO {user}",
+        ),
+    )
+
+
+def _dependents(plan: Plan, link: Link) -> tuple[Dependent, ...]:
+    if plan.snapshot:
+        return ()
+    from diwa_schema.migrations.steps.dependents import dependents
+
+    return dependents(link, plan.revisions, back=plan.direction == "downgrade")
+
+
 def _obstacles(link: Link, state: State) -> tuple[Obstacle, ...]:
-    found = []
+    rows = link.rows(_RIGHTS, (state.schema, list(load().tables)))
     user = str(link.value("SELECT current_user"))
-    for table, owner, owned, filtered in link.rows(_RIGHTS, (state.schema, list(load().tables))):
-        where = qualified(state.schema, table)
+    owners = sorted({owner for _, owner, owned, _ in rows if not owned})
+    if rows and not any(owned for _, _, owned, _ in rows):
+        # Handing the whole schema over to whoever asks is nobody's next step: this role is another one's.
+        return (Obstacle(f"the tables belong to {' and '.join(owners)}, not to {user}"),)
+    found = []
+    for table, owner, owned, filtered in rows:
         if not owned:
+            where = qualified(state.schema, table)
             found.append(
                 Obstacle(f"table {table} belongs to {owner}", f"ALTER TABLE {where} OWNER TO {quoted(user)}")
             )

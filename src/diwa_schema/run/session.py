@@ -114,12 +114,14 @@ class Session(NamedTuple):
         verdict: The guard's permission, recorded in the ledger.
         settings: How patient the run is.
         progress: Who is told.
+        renew: The role whose idle sessions are ended after a change; None for nobody's.
     """
 
     target: Target
     verdict: Verdict
     settings: Settings
     progress: Progress
+    renew: str | None = None
 
     def change(
         self, verb: Verb, decide: Callable[[Look], D | None], work: Callable[[Change, D], Written]
@@ -139,9 +141,12 @@ class Session(NamedTuple):
         with self._explained(), self.target.work() as link:
             look = self._look(verb, link)
             before = look.state.revision
+            self._refuse_unknown_role(link)
             if decide(look) is None:
-                return Report(self.target.shown, before, before)
+                return self._unchanged(link, before, before)
             self._refuse_read_only(link)
+            from diwa_schema.run import connections
+
             with (
                 self._locked(link, look.state.schema) as held,
                 ecto.MigratorKeptOut(
@@ -152,14 +157,15 @@ class Session(NamedTuple):
                 decided = decide(look)
                 if decided is None:
                     self.progress.say("another run has already done it")
-                    return Report(self.target.shown, before, look.state.revision)
+                    return self._unchanged(link, before, look.state.revision)
                 self._close_unfinished(look)
                 change = Change(self, look, held, self._run(verb))
-                written = work(change, decided)
+                with connections.Watch(look, self.progress, back=verb.direction == "downgrade") as watch:
+                    written = work(change, decided)
                 migrator.settle(written.after)
             run = change.run
             self._prove(look, run, written)
-            return Report(
+            report = Report(
                 self.target.shown,
                 look.state.revision,
                 written.after,
@@ -168,6 +174,21 @@ class Session(NamedTuple):
                 run.bypass,
                 run.run_id,
             )
+            return connections.told(report, link, self.renew, watch.seen(written.after))
+
+    def _unchanged(self, link: Link, before: str | None, after: str | None) -> Report:
+        report = Report(self.target.shown, before, after)
+        if self.renew is None:
+            return report
+        from diwa_schema.run import connections
+
+        return connections.told(report, link, self.renew)
+
+    def _refuse_unknown_role(self, link: Link) -> None:
+        if self.renew is not None:
+            from diwa_schema.run import connections
+
+            connections.refuse_role(link, self.renew)
 
     def _rehearsed(self, verb: Verb, decide: Callable[[Look], object]) -> bool:
         """Decide on an empty database in memory where there is no file yet; tell whether anything is to be done."""
@@ -199,7 +220,8 @@ class Session(NamedTuple):
             )
         if setting == "on":
             raise DatabaseReadOnly(
-                f"{self.target.shown} can only be read by connections of this role: default_transaction_read_only is on.",
+                f"{self.target.shown} can only be read by connections of this role:"
+                " default_transaction_read_only is on.",
                 next_step="Connect as another role; or, where this one is meant to write:"
                 " ALTER ROLE ... RESET default_transaction_read_only; or ALTER DATABASE ... RESET ...;",
             )

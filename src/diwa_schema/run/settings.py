@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from diwa_schema.errors import UsageError
+
+if TYPE_CHECKING:
+    from diwa_schema.run.connections import Connections
 
 SECONDS, MILLISECONDS = "s", "ms"
 _PER_UNIT = {SECONDS: 1000, MILLISECONDS: 1}
@@ -154,6 +157,7 @@ class Report(NamedTuple):
         applied: The revisions in the order they ran.
         bypass: Where the bypass of the guard came from; None without one.
         run_id: The run's id in the ledger; None when nothing was done.
+        connections: Which results have changed their type and who has to reconnect; None where nobody has.
     """
 
     database: str
@@ -163,6 +167,12 @@ class Report(NamedTuple):
     applied: tuple[Applied, ...] = ()
     bypass: str | None = None
     run_id: str | None = None
+    connections: Connections | None = None
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What its end says to people about open connections, a sentence each."""
+        return self.connections.lines(self.after) if self.connections else ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as a document for ``--json``."""

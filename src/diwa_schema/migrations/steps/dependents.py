@@ -21,6 +21,23 @@ NOTE, NOTE_UPDATE = "diwa_schema_note", "diwa_schema_note_update"
 
 
 @dataclass(frozen=True, slots=True)
+class Retyped:
+    """A column that a revision gives another type, on one database.
+
+    Args:
+        revision: The revision's id.
+        column: The column, as table.column.
+        before: Its type now.
+        after: Its type then.
+    """
+
+    revision: str
+    column: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dependent:
     """Something that is in the way of a revision.
 
@@ -43,35 +60,46 @@ def dependents(link: Link, revisions: Iterable[Revision], *, back: bool = False)
         revisions: The revisions that are about to run.
         back: Whether they are reversed.
     """
-    if link.dialect == "sqlite":
-        return ()
-    found: list[Dependent] = []
-    seen: set[str] = set()
-    for revision in revisions:
+    return tuple(
+        Dependent(one.revision, one.column, what)
+        for one in retyped(link, revisions, back=back)
+        for (what,) in link.rows(hanging(*one.column.split(".")))
+    )
+
+
+def retyped(link: Link, revisions: Iterable[Revision], *, back: bool = False) -> tuple[Retyped, ...]:
+    """Return which columns revisions would give another type than they have on this database.
+
+    Args:
+        link: A connection to the database; its current schema is looked at.
+        revisions: The revisions that are about to run.
+        back: Whether they are reversed.
+    """
+    found: dict[str, Retyped] = {}
+    for revision in revisions if link.dialect == "postgresql" else ():
         for column in revision.retypes_back if back else revision.retypes:
             table, _, name = column.partition(".")
-            if column in seen or not _changes(link, table, name, back=back):
-                continue
-            seen.add(column)
-            found += [
-                Dependent(revision.revision, column, what) for (what,) in link.rows(hanging(table, name))
-            ]
-    return tuple(found)
+            before, after = _kind(link, table, name), _target(link, name, back=back)
+            if before not in (None, after):
+                found.setdefault(column, Retyped(revision.revision, column, str(before), after))
+    return tuple(found.values())
 
 
-def _changes(link: Link, table: str, column: str, *, back: bool) -> bool:
-    """Tell whether a column is not of the type yet that the revision gives it."""
-    kind = link.value(
+def _kind(link: Link, table: str, column: str) -> str | None:
+    """Return the type that a column has, without the schema of the type; None where there is no such column."""
+    kind: str | None = link.value(
         f"SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = {oid(table)}"
         f" AND attname = {literal(column)}"
     )
+    return kind and kind.rpartition(".")[2]
+
+
+def _target(link: Link, column: str, *, back: bool) -> str:
+    """Return the type that the history gives a column: an embedding, or one of the buffer's ids."""
     if column != "embedding":
-        return kind is not None
+        return "character varying(255)" if back else "uuid"
     possible = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
-    vector = not back and link.value(possible)
-    return kind is not None and kind.rpartition(".")[2] != (
-        f"vector({pgvector.DIMENSIONS})" if vector else "bytea"
-    )
+    return f"vector({pgvector.DIMENSIONS})" if not back and link.value(possible) else "bytea"
 
 
 def hanging(table: str, column: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diwa_schema.database import presence
 from diwa_schema.migrations import manifest
-from diwa_schema.run import integrity, plan, preflight
+from diwa_schema.run import integrity, plan
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
@@ -43,6 +43,8 @@ def downgrade(session: Session, revision: str, confirm: str | None = None) -> Re
 def _allowed(session: Session, look: Look, decided: Plan) -> Plan | None:
     if not decided.revisions:
         return None
+    from diwa_schema.run import preflight
+
     settings = session.settings
     noted = preflight.noted(decided, look.link, look.state, settings.max_stall)
     preflight.refuse(noted, look.shown, allow_stall=settings.allow_stall)

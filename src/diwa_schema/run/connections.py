@@ -1,0 +1,309 @@
+"""What a change does to connections that are already open: said before and after it, and put right where asked.
+
+A statement that a connection has prepared dies when the type of its result changes (SQLSTATE 0A000), and may die when
+the type of a parameter does. A driver forgets what it has prepared after a rollback, or never. So connections that
+work outside transactions fail until somebody opens them anew, long after the change, and nothing in the database shows
+why. Only the run knows which types it has changed, and it can see who was connected.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from diwa_schema.database.failures import PERMISSION, is_driver_error, sqlstate
+from diwa_schema.database.target import APPLICATION_NAME
+from diwa_schema.errors import UsageError, command
+from diwa_schema.migrations.manifest import load
+from diwa_schema.names import literal
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+    from diwa_schema.migrations.manifest import Revision
+    from diwa_schema.run.plan import Plan
+    from diwa_schema.run.session import Look
+    from diwa_schema.run.settings import Progress, Report
+
+_TYPES = """
+SELECT c.relname || '.' || a.attname, a.atttypid::bigint, a.atttypmod, format_type(a.atttypid, a.atttypmod)
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+"""
+# A role that may not see another one's sessions still sees that they are there, of whom, and of which application:
+# their state and their kind are NULL then.
+_OTHERS = f"""
+FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
+AND coalesce(backend_type, 'client backend') = 'client backend'
+AND NOT starts_with(coalesce(application_name, ''), {literal(APPLICATION_NAME)})
+"""
+_CLIENTS = f"""
+SELECT coalesce(application_name, ''), usename::text, count(*) {_OTHERS}
+AND coalesce(backend_start, '-infinity') <= %s::timestamptz GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+"""
+_OF_ROLE = f"SELECT pid, state {_OTHERS} AND usename = %s AND coalesce(backend_start, '-infinity') <= %s::timestamptz"
+# Looking and ending are one statement: what happens between two would be a request that was cut off.
+_END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND usename = %s AND state = 'idle'"
+
+_FAILING = (
+    "Statements that were prepared before that fail on connections outside transactions,"
+    " until these are renewed."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Retype:
+    """A column whose values come back as another type.
+
+    Args:
+        revision: The revision that changes it; None where no revision does.
+        column: The column, as table.column.
+        before: Its type before.
+        after: Its type afterwards.
+    """
+
+    revision: str | None
+    column: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Sessions of one application and one role.
+
+    Args:
+        application: Its application_name; empty where it sets none.
+        user: The role.
+        count: How many sessions there are.
+    """
+
+    application: str
+    user: str
+    count: int
+
+    def __str__(self) -> str:
+        name = f"'{self.application}'" if self.application else "an unnamed application"
+        return f"{self.count} of {name} (user {self.user})"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What became of the sessions of a role that was to be renewed.
+
+    Args:
+        role: The role.
+        ended: How many idle sessions were ended.
+        busy: How many were left, because they were in a transaction or at work.
+        refused: How many this role may not see or end.
+    """
+
+    role: str
+    ended: int
+    busy: int
+    refused: int
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Say it to people."""
+        said = [f"Renewed {self.role}: {_counted(self.ended, 'idle session')} ended."]
+        if self.busy:
+            said.append(
+                f"{_counted(self.busy, 'session')} of {self.role} at work or in a transaction: left alone."
+            )
+        if self.refused:
+            said.append(
+                f"{_counted(self.refused, 'session')} of {self.role} may not be seen or ended by this role:"
+                " it needs membership in that one, or in pg_read_all_stats and pg_signal_backend."
+            )
+        return tuple(said)
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Which results change their type, and who is connected meanwhile.
+
+    Args:
+        retypes: The columns whose type changes, or has changed.
+        clients: Who is connected, our own connections apart.
+        renewal: What was ended; None where nobody asked.
+    """
+
+    retypes: tuple[Retype, ...] = ()
+    clients: tuple[Client, ...] = ()
+    renewal: Renewal | None = None
+
+    def lines(self, after: str | None, *, planned: bool = False) -> tuple[str, ...]:
+        """Say it to people, a sentence each; nothing where nobody is concerned.
+
+        Args:
+            after: The revision that the database is at; None for base.
+            planned: Whether the change is still to come.
+        """
+        renewed = self.renewal.lines if self.renewal else ()
+        if not (self.retypes and self.clients):
+            return renewed
+        verb = "changes" if planned else "changed"
+        told = [
+            f"{f'Revision {one.revision} {verb} the type' if one.revision else 'The type'} of {one.column}"
+            f"{'' if one.revision else f' {verb}'}: {one.before} -> {one.after}."
+            for one in self.retypes
+        ]
+        users = {client.user for client in self.clients}
+        role = shlex.quote(users.pop()) if len(users) == 1 else "ROLE"
+        # The same revision once more: what is there already is not done again, and the sessions are renewed.
+        again = f"upgrade {after} --renew {role}" if after else f"downgrade base --renew {role}"
+        way = (
+            f"Restart them afterwards, or add --renew {role}, which ends the idle ones."
+            if planned
+            else f"Restart them, or end those that are idle. Run: {command(again)}"
+        )
+        return (*told, _FAILING, f"Open now: {', '.join(map(str, self.clients))}.", way, *renewed)
+
+
+def planned(link: Link, plan: Plan) -> Connections:
+    """Return which results a plan would change on this database, and who is connected."""
+    if plan.snapshot:
+        return Connections()
+    from diwa_schema.migrations.steps.dependents import retyped
+
+    changing = retyped(link, plan.revisions, back=plan.direction == "downgrade")
+    found = tuple(Retype(one.revision, one.column, one.before, one.after) for one in changing)
+    return Connections(found, _clients(link, _moment(link))) if found else Connections()
+
+
+class Watch:
+    """Compares the types of columns before and after a change; leaving it with an error says what was changed so far.
+
+    Args:
+        look: What was seen under the lock.
+        progress: Who is told.
+        back: Whether revisions are reversed.
+    """
+
+    def __init__(self, look: Look, progress: Progress, *, back: bool) -> None:
+        self._look = look
+        self._progress = progress
+        self._back = back
+
+    def __enter__(self) -> Self:
+        self._before = self._types()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception):
+            return
+        try:
+            revision = self._look.link.value(f"SELECT version_num FROM {self._look.books.version}")
+            for line in self.seen(revision).lines(revision):
+                self._progress.say(line)
+        except Exception as second:
+            # The connection may be gone: the first error is the one to report.
+            if not isinstance(second, OSError) and not is_driver_error(second):
+                raise
+
+    def seen(self, after: str | None) -> Connections:
+        """Return what has changed since, and who is connected.
+
+        Args:
+            after: The revision the database is at now.
+        """
+        now = self._types()
+        before = self._look.state.revision
+        history = load()
+        steps = history.between(*((after, before) if self._back else (before, after)))
+        found = tuple(
+            Retype(self._by(steps, column), column, kind[-1], now[column][-1])
+            for column, kind in self._before.items()
+            if column in now and now[column][:2] != kind[:2]
+        )
+        return (
+            Connections(found, _clients(self._look.link, _moment(self._look.link)))
+            if found
+            else Connections()
+        )
+
+    def _by(self, steps: Iterable[Revision], column: str) -> str | None:
+        return next(
+            (one.revision for one in steps if column in (one.retypes_back if self._back else one.retypes)),
+            None,
+        )
+
+    def _types(self) -> dict[str, tuple[int, int, str]]:
+        link = self._look.link
+        if link.dialect == "sqlite":
+            return {}
+        rows = link.rows(_TYPES, (self._look.state.schema, list(load().tables)))
+        return {name: (oid, modifier, shown.rpartition(".")[2]) for name, oid, modifier, shown in rows}
+
+
+def refuse_role(link: Link, role: str | None) -> None:
+    """Raise where the sessions of a role are to be renewed that cannot have any.
+
+    Raises:
+        UsageError: The server has no such role, or the database is SQLite.
+    """
+    if role is None:
+        return
+    if link.dialect == "sqlite":
+        raise UsageError(
+            f"{link.shown} is SQLite, which has no sessions to renew.", next_step="Leave --renew out."
+        )
+    if not link.value("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", (role,)):
+        raise UsageError(
+            f"There is no role '{role}' on the server of {link.shown}.",
+            next_step="Name the role that the application connects as.",
+        )
+
+
+def told(report: Report, link: Link, role: str | None, seen: Connections | None = None) -> Report:
+    """Return the report of a run with who has to reconnect, after ending the idle sessions of a role.
+
+    Args:
+        report: What was done.
+        link: A connection to the database, in no transaction.
+        role: Whose idle sessions are ended; None for nobody's.
+        seen: Which types have changed, and who is connected; by default none, and nobody.
+    """
+    seen = seen or Connections()
+    if role is not None:
+        since = _moment(link)
+        renewal = _renew(link, role, since)
+        clients = _clients(link, since) if seen.retypes else ()
+        return report._replace(connections=replace(seen, clients=clients, renewal=renewal))
+    return report._replace(connections=seen) if seen.clients else report
+
+
+def _renew(link: Link, role: str, since: str) -> Renewal:
+    ended = busy = refused = 0
+    for pid, state in link.rows(_OF_ROLE, (role, since)):
+        if state != "idle":
+            busy, refused = busy + (state is not None), refused + (state is None)
+            continue
+        try:
+            gone = link.value(_END, (pid, role))
+        except Exception as error:
+            if not is_driver_error(error) or sqlstate(error) != PERMISSION:
+                raise
+            refused += 1
+            continue
+        # It was idle a moment ago: whoever began to work since is left to it.
+        ended, busy = ended + bool(gone), busy + (not gone)
+    return Renewal(role, ended, busy, refused)
+
+
+def _clients(link: Link, since: str) -> tuple[Client, ...]:
+    return tuple(Client(*row) for row in link.rows(_CLIENTS, (since,)))
+
+
+def _moment(link: Link) -> str:
+    """Return the server's time: who connects later has prepared nothing that could fail."""
+    return str(link.value("SELECT clock_timestamp()::text"))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
