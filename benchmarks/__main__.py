@@ -21,6 +21,8 @@ ROWS = (
     "fresh",
     "fresh_driver",
     "noop",
+    "noop_floor",
+    "version",
     "start_up",
     "import_package",
     "import_models",

@@ -12,7 +12,7 @@ import diwa_schema
 from benchmarks.bench import Bench
 from diwa_schema.database.target import Target
 from diwa_schema.guard import OwnDatabase
-from diwa_schema.run.adopt.ecto import LAST
+from diwa_schema.migrations.ecto import LAST
 
 ORGANIZATION = (
     "INSERT INTO organizations (id, name, slug, inserted_at, updated_at) VALUES (%s, 'o', 'o', now(), now())"

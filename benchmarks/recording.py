@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
 import psycopg
+from psycopg import sql
 
 _execute = psycopg.Cursor.execute
 
@@ -16,9 +18,17 @@ def script(work: Callable[[], object]) -> tuple[str, int]:
     sent: list[str] = []
 
     def execute(cursor: psycopg.Cursor[Any], query: Any, params: Any = None, **options: Any) -> Any:
-        sent.append(psycopg.ClientCursor(cursor.connection).mogrify(query, params))
+        sent.append(_written(cursor, query, params))
         return _execute(cursor, query, params, **options)
 
     with patch.object(psycopg.Cursor, "execute", execute):
         work()
     return "".join(f"{statement.rstrip().rstrip(';')};\n" for statement in sent), len(sent)
+
+
+def _written(cursor: psycopg.Cursor[Any], query: Any, params: Any) -> str:
+    """Return a statement with its values in it, whichever kind of marks it has for them."""
+    if not params or not isinstance(cursor, psycopg.RawCursor):
+        return psycopg.ClientCursor(cursor.connection).mogrify(query, params)
+    values = [sql.Literal(value).as_string(cursor) for value in params]
+    return re.sub(r"\$(\d+)", lambda mark: values[int(mark[1]) - 1], query)

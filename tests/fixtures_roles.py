@@ -15,8 +15,8 @@ import pytest
 from psycopg import sql
 
 import diwa_schema
-from diwa_schema.roles.difference import Roles
-from diwa_schema.roles.names import RoleNames
+from diwa_schema.privileges.difference import Roles
+from diwa_schema.privileges.existing import RoleNames
 from tests.fixtures_checkout import run
 from tests.fixtures_server import wheel_programs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmarks import plain_alembic
 from benchmarks.bench import Bench
@@ -23,6 +24,11 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield Row("upgrade of an empty database", "plain Alembic", 0.5, *alternate(bench.rounds, ours, theirs))
 
 
-def upgrade(url: str) -> float:
-    """Return how long the command takes, in milliseconds."""
-    return process("-m", "diwa_schema", "upgrade", "--url", url, "--repo", "diwa-schema")
+def upgrade(url: str, checkout: Path | None = None) -> float:
+    """Return how long the command takes, in milliseconds.
+
+    Args:
+        url: The database.
+        checkout: Where it is typed; by default here.
+    """
+    return process("-m", "diwa_schema", "upgrade", "--url", url, "--repo", "diwa-schema", cwd=checkout)

@@ -29,7 +29,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield Row(
         "upgrade of an empty database",
         "psycopg sends the snapshot in one execute()",
-        1.5,
+        1.2,
         *alternate(bench.rounds, ours, theirs),
     )
 

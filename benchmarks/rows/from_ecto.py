@@ -14,7 +14,7 @@ from benchmarks import large, recording
 from benchmarks.bench import Bench
 from benchmarks.measure import Row, alternate, process, timed
 from benchmarks.rows.fresh import upgrade
-from diwa_schema.run.adopt.ecto import LAST
+from diwa_schema.migrations.ecto import LAST
 
 
 def rows(bench: Bench) -> Iterator[Row]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         disable_index as disable_index,
     )
     from diwa_schema.api import (
+        disable_vector as disable_vector,
+    )
+    from diwa_schema.api import (
         doctor as doctor,
     )
     from diwa_schema.api import (
@@ -64,10 +67,11 @@ if TYPE_CHECKING:
     from diwa_schema.api import (
         unprotect as unprotect,
     )
-    from diwa_schema.doctor.finding import Finding as Finding
-    from diwa_schema.doctor.startup import ensure_current as ensure_current
-    from diwa_schema.doctor.status import Status as Status
     from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
+    from diwa_schema.health.finding import Finding as Finding
+    from diwa_schema.health.startup import aensure_current as aensure_current
+    from diwa_schema.health.startup import ensure_current as ensure_current
+    from diwa_schema.health.status import Status as Status
     from diwa_schema.run.settings import Report as Report
     from diwa_schema.run.settings import Settings as Settings
 
@@ -75,20 +79,22 @@ __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "DiwaSchemaError": "errors",
-    "Finding": "doctor.finding",
+    "Finding": "health.finding",
     "Report": "run.settings",
     "Settings": "run.settings",
-    "Status": "doctor.status",
+    "Status": "health.status",
     "adopt": "api",
+    "aensure_current": "health.startup",
     "check": "api",
     "doctor": "api",
     "disable_index": "api",
     "downgrade": "api",
     "drop": "api",
     "enable_index": "api",
+    "disable_vector": "api",
     "enable_vector": "api",
     "examine": "api",
-    "ensure_current": "doctor.startup",
+    "ensure_current": "health.startup",
     "history": "api",
     "migrate": "api",
     "plan": "api",

@@ -33,19 +33,22 @@ DiwaSchemaError
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOTHING_CHANGED = "Nothing was changed."
 ROLLED_BACK = "What was not yet applied was rolled back."
 
-# How the command line was told which database to work on, passwords masked: a command that is offered as the next step
-# must not silently go to the one that the environment names.
-NAMED: ContextVar[str] = ContextVar("diwa_schema_named", default="")
+# Says how the command line was told which database to work on, passwords masked: a command that is offered as the next
+# step must not silently go to the one that the environment names.
+NAMED: ContextVar[Callable[[], str]] = ContextVar("diwa_schema_named", default=str)
 
 
 def command(words: str) -> str:
     """Return a command of this package to run next, on the database that was named to the one that failed."""
-    return " ".join(part for part in ("diwa-schema", words, NAMED.get()) if part)
+    return " ".join(part for part in ("diwa-schema", words, NAMED.get()()) if part)
 
 
 class DiwaSchemaError(Exception):

@@ -12,7 +12,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def document(release: str | None = None) -> dict[str, Any]:
             retypes_back=tuple(getattr(module, "retypes_back", ())),
             released=released.get(step.revision) or release,
         )
-        revisions.append(asdict(entry))
+        revisions.append(entry._asdict())
     tables = [table.name for table in Base.metadata.sorted_tables]
     return {"tables": tables, "revisions": revisions}
 

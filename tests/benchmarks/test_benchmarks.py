@@ -13,8 +13,8 @@ import diwa_schema
 from benchmarks import __main__ as benchmarks
 from benchmarks import growth, recording, report
 from benchmarks.measure import FEWEST_ROUNDS, Row, Sample, alternate
+from diwa_schema.migrations.ecto import LAST
 from diwa_schema.migrations.manifest import load
-from diwa_schema.run.adopt.ecto import LAST
 from tests.fixtures_checkout import run
 from tests.fixtures_databases import database_name
 

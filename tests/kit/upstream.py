@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from diwa_schema.database.url import Dialect
+from diwa_schema.database.spelling import Dialect
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Key, Table, Trigger
 from diwa_schema.drift.scan import default
 

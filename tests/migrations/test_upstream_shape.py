@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 import diwa_schema
+from diwa_schema.database.state import ECTO
 from diwa_schema.database.target import Target
-from diwa_schema.database.version import ECTO
 from diwa_schema.drift.check import compare
 from diwa_schema.drift.model import Catalog, Table
 from diwa_schema.drift.read import read

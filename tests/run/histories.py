@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 from diwa_schema.migrations import manifest
@@ -55,7 +54,7 @@ def extended(folder: Path, *upgrades: str) -> Path:
     revisions = list(installed.revisions)
     for number, upgrade in enumerate(upgrades):
         revisions.append(_write(folder / "versions", FIRST + number, revisions[-1].revision, upgrade))
-    document = {"tables": installed.tables, "revisions": [asdict(step) for step in revisions]}
+    document = {"tables": installed.tables, "revisions": [step._asdict() for step in revisions]}
     (folder / "manifest.json").write_text(json.dumps(document))
     return folder
 

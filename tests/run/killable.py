@@ -39,7 +39,7 @@ class Statements:
 
     Args:
         job: ``at``: the statement before which something is done, from 1; ``match``: count only statements
-            like this pattern; ``how``: kill, kill-running, pause, or the beginning of the application_name of
+            like this pattern; ``how``: kill, kill-running, pause, step (pause before each), or the beginning of the application_name of
             the connections to terminate; ``socket``: where to say that the process pauses.
     """
 
@@ -59,7 +59,9 @@ class Statements:
             return
         with self._busy:
             self.log.append((connection, statement))
-            if len(self.log) == self.at:
+            if self.how == "step":
+                self.pause()
+            elif len(self.log) == self.at:
                 self.act()
 
     def end(self) -> None:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,18 @@ class Child:
             raise AssertionError(f"it does not pause: {self._text('err')}") from None
         assert self._talk.recv(16) == b"here"
         return self
+
+    def steps(self) -> Iterator[None]:
+        """Yield each time that it pauses, and let it go on after that, until its end."""
+        self._listener.settimeout(0.1)
+        while not self.over.is_set():
+            try:
+                self._talk = self._listener.accept()[0]
+            except TimeoutError:
+                continue
+            assert self._talk.recv(16) == b"here"
+            yield
+            self.go()
 
     def says(self, text: str, timeout: float = PATIENCE) -> Child:
         """Wait until it has written a text to standard error."""

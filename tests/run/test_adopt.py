@@ -13,6 +13,7 @@ import pytest
 from diwa_schema import api
 from diwa_schema.database.target import Target
 from diwa_schema.errors import DatabaseRefused, SchemaEmpty
+from diwa_schema.migrations.ecto import AGENT
 from diwa_schema.migrations.manifest import load
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
@@ -33,7 +34,7 @@ def test_ecto_beside_it_sees_nothing_pending(legacy):
     api.migrate(url)
     with Target.of(url).connect() as link:
         recorded = [str(row[0]) for row in link.rows("SELECT version FROM schema_migrations ORDER BY 1")]
-    assert recorded == list(load().ids[:32])
+    assert recorded == sorted([*load().ids[:32], str(AGENT)])
     api.downgrade(url, "20260227100000", confirm=Path(url).name)
     with Target.of(url).connect() as link:
         assert link.value("SELECT max(version) FROM schema_migrations") == 20260227100000
@@ -51,7 +52,7 @@ def test_a_database_of_the_community_edition(legacy, journal):
     assert api.check(url) == []
     with closing(sqlite3.connect(path)) as connection:
         after = _lite(connection)
-    assert {table: after[table] for table in before} == before
+    assert {table: [row for row in after[table] if row[0] != AGENT] for table in before} == before
 
 
 def _lite(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
@@ -190,6 +191,23 @@ def test_what_differs_is_refused_listed_and_mended(legacy, dump):
 def test_an_empty_database_has_nothing_to_adopt(database):
     with pytest.raises(SchemaEmpty, match="upgrade"):
         api.adopt(database)
+
+
+@pytest.mark.parametrize("lite", [False, True])
+@pytest.mark.parametrize("shape", ["agent_local", "head_disabled"])
+def test_the_agents_own_migration_is_on_record_once_its_tables_are_there(legacy, cli, shape, lite):
+    """Ecto asks its list which files of a folder are pending, whoever made the tables."""
+    url = legacy(shape, lite=lite)
+    api.adopt(url)
+    api.migrate(url)
+    with Target.of(url).connect() as link:
+        listed = {version for (version,) in link.rows("SELECT version FROM schema_migrations")}
+        assert {AGENT, *map(int, load().ids[:32])} <= listed
+        if lite:
+            return
+        link.execute("ALTER TABLE schema_migrations DISABLE TRIGGER diwa_schema_keep_versions")
+        link.execute("DELETE FROM schema_migrations WHERE version = %s", (AGENT,))
+    assert str(AGENT) in cli("upgrade", "--url", url, check=7).stderr
 
 
 def test_schema_migrations_of_another_application_is_no_database_of_ours(database):

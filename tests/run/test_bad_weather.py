@@ -92,7 +92,7 @@ def test_the_server_stops_at_once_midway(launcher, own_server, own, scene):
     own_server.start()
     assert ended.code == 6, ended.err
     assert "connection" in ended.err
-    assert "ype the same command again" in ended.err
+    assert "un the same command again" in ended.err
     assert down.code == 4, down.err
     again = launcher.run(*command(scene, url))
     assert again.code == 0, again.err
@@ -108,7 +108,7 @@ def test_a_process_of_the_server_is_killed_midway(launcher, own_server, own):
     os.kill(value(url, backend), signal.SIGKILL)
     ended = run.go().wait()
     assert ended.code == 6, ended.err
-    assert "ype the same command again" in ended.err
+    assert "un the same command again" in ended.err
     while not own_server.answers():
         time.sleep(0.05)
     assert launcher.run(*command("replay", url)).code == 0
@@ -186,7 +186,7 @@ def test_the_disk_is_full_in_a_replay(launcher, cramped, small_disk, own):
     full = launcher.run("upgrade", "--url", cramped, "--replay")
     assert full.code == 6, full.out
     assert "could not extend file" in full.err, full.err
-    assert "ype the same command again" in full.err
+    assert "un the same command again" in full.err
     reached = value(cramped, VERSION)
     assert reached in manifest.load().ids[:-1]
     assert value(cramped, "SELECT count(*) FROM diwa_schema_ledger WHERE outcome = 'applied'") == len(
@@ -231,7 +231,7 @@ def test_the_disk_of_a_sqlite_file_is_full(launcher, small_disk, tmp_path, optio
     full = launcher.run("upgrade", "--url", url, *options)
     assert full.code == 6, full.out
     assert "full" in full.err
-    assert "ype the same command again" in full.err
+    assert "un the same command again" in full.err
     ballast.unlink()
     assert launcher.run("upgrade", "--url", url, *options).code == 0
     undisturbed = f"sqlite:///{tmp_path / 'undisturbed.db'}"
@@ -260,7 +260,7 @@ def test_what_a_role_has_set_does_not_stand_in_the_way(launcher, server, postgre
     seeds.fill(postgres)
     seeds.multiply(postgres, 300)
     # Another run is waited for, a transaction pauses, a table is in use, and a step takes its time.
-    locked = "INSERT INTO diwa_schema_ledger"
+    locked = 'INSERT INTO "public"."diwa_schema_ledger"'
     other = launcher.start(
         "upgrade", "--url", postgres, history=history, how="pause", match=locked, at=1
     ).pauses()
@@ -325,7 +325,7 @@ def test_a_database_that_is_read_only(launcher, postgres, dump, revision):
     refused = launcher.run("upgrade", "--url", postgres)
     assert refused.code == 7, refused.err
     assert "can only be read" in refused.err
-    assert "primary" in refused.err
+    assert "default_transaction_read_only" in refused.err
     assert dump(postgres) == before
 
 
@@ -386,7 +386,7 @@ def test_another_schema_comes_first_on_the_search_path(launcher, postgres, role,
     assert refused.code == 7, refused.err
     assert f"'{name}'" in refused.err
     assert "'public'" in refused.err
-    assert "search_path" in refused.err
+    assert "--schema" in refused.err
     assert dump(postgres) == before
 
 

@@ -6,11 +6,10 @@ import psycopg
 
 from diwa_schema.database.link import REQUIRED, SETTINGS
 
-# Set for each piece of work (run/pace.py), for the two long-lived connections, or where a schema was said.
+# Set for each piece of work (run/pace.py), or where a schema was said.
 PER_PIECE = {
     "deadlock_timeout",
     "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
     "lock_timeout",
     "search_path",
     "statement_timeout",

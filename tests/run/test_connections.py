@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import psycopg
@@ -184,7 +183,7 @@ def test_every_change_of_a_type_is_declared_and_foreseen(postgres, server, kind)
                 if changed:
                     seen[f"{'back ' if back else ''}{revision.revision}"] = changed
                     # The judge can find something: the same revision without its declaration is refused.
-                    assert judge(replace(revision, retypes=(), retypes_back=())) == changed
+                    assert judge(revision._replace(retypes=(), retypes_back=())) == changed
         link.execute("ROLLBACK")
     ids = {"tala_operations.session_id", "tala_operations.context_id"}
     assert seen[IDS] == ids

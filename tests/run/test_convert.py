@@ -63,6 +63,18 @@ def test_vectors_are_enabled_later_without_a_loss(bytes_first):
     api.enable_vector(bytes_first)
 
 
+def test_vectors_become_bytes_again_without_a_loss(bytes_first, cli):
+    cli("enable-vector", "--url", bytes_first, check=0)
+    cli("disable-vector", "--url", bytes_first, check=0)
+    with psycopg.connect(bytes_first) as connection:
+        rows = dict(connection.execute("SELECT content, embedding FROM memories").fetchall())
+    assert rows == {"whole": encode_floats([0.5] * 1536), "short": encode_floats([1.0, 2.0])}
+    assert api.check(bytes_first) == []
+    api.disable_vector(bytes_first)
+    api.enable_vector(bytes_first)
+    assert api.check(bytes_first) == []
+
+
 def test_without_pgvector_it_says_what_to_install(postgres, server):
     if server.has_vector:
         pytest.skip("needs a server without pgvector")
@@ -95,6 +107,6 @@ def test_any_other_index_is_refused(postgres, cli):
 
 
 def test_a_consumer_is_blocked(consumer_directory, cli):
-    for words in (("enable-vector",), ("index", "enable", "memories_embedding_idx")):
+    for words in (("enable-vector",), ("disable-vector",), ("index", "enable", "memories_embedding_idx")):
         done = cli(*words, "--url", "postgresql://app@127.0.0.1:9/diwa", cwd=consumer_directory)
         assert done.returncode == 3

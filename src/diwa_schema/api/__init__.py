@@ -5,12 +5,21 @@ from __future__ import annotations
 from diwa_schema.api.change import adopt, downgrade, drop, migrate, stamp
 from diwa_schema.api.describe import check, doctor, examine, history, plan, status
 from diwa_schema.api.opening import target_of
-from diwa_schema.api.operate import disable_index, enable_index, enable_vector, protect, roles, unprotect
+from diwa_schema.api.operate import (
+    disable_index,
+    disable_vector,
+    enable_index,
+    enable_vector,
+    protect,
+    roles,
+    unprotect,
+)
 
 __all__ = [
     "adopt",
     "check",
     "disable_index",
+    "disable_vector",
     "doctor",
     "downgrade",
     "drop",

@@ -9,9 +9,9 @@ from diwa_schema.api.opening import Embedded, reading, target_of
 
 if TYPE_CHECKING:
     from diwa_schema.database.target import Database
-    from diwa_schema.doctor.finding import Finding
-    from diwa_schema.doctor.status import Status
     from diwa_schema.drift.report import Difference
+    from diwa_schema.health.finding import Finding
+    from diwa_schema.health.status import Status
     from diwa_schema.run.adopt.takeover import Adoption
     from diwa_schema.run.plan import Plan
 
@@ -30,7 +30,7 @@ def status(
         UsageError: The database cannot be understood.
         DatabaseUnreachable: There is no connection.
     """
-    from diwa_schema.doctor import status as standing
+    from diwa_schema.health import status as standing
 
     with reading(database, embedded, schema) as link:
         return standing.read(link)
@@ -162,7 +162,7 @@ def doctor(
         DatabaseUnreachable: There is no connection.
         DatabaseRefused: What is there cannot be read at all.
     """
-    from diwa_schema.doctor.checks import examine
+    from diwa_schema.health.checks import examine
 
     verdict = guard.judge(guard.Operation.UPGRADE, repo=repo)
     return examine(target_of(database, embedded, schema), verdict.role, verdict.repository)

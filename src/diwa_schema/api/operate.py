@@ -10,7 +10,7 @@ from diwa_schema.run.settings import Progress, Report, Settings
 
 if TYPE_CHECKING:
     from diwa_schema.database.target import Database
-    from diwa_schema.roles.difference import Roles
+    from diwa_schema.privileges.difference import Roles
 
 
 def enable_vector(
@@ -54,6 +54,46 @@ def enable_vector(
         progress=progress,
     )
     return convert.enable_vector(session)
+
+
+def disable_vector(
+    database: Database | None = None,
+    *,
+    schema: str | None = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Turn the embeddings of a PostgreSQL database into bytes again, for code that binds bytes; no value is lost.
+
+    Args:
+        database: As for `migrate`.
+        schema: As for `migrate`.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        DatabaseRefused: It is not at head; nothing was changed.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.run.verbs import convert
+
+    session = session_for(
+        guard.Operation.CONVERT,
+        database,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
+    )
+    return convert.disable_vector(session)
 
 
 def enable_index(
@@ -270,7 +310,7 @@ def roles(  # noqa: PLR0913 - all by name
         PermissionMissing: The connection may not do all of it; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.roles.names import RoleNames
+    from diwa_schema.privileges.existing import RoleNames
     from diwa_schema.run.verbs import roles as verb
 
     names = RoleNames(owner, app, reader)

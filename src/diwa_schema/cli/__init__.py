@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print(f"diwa-schema {__version__}", 0)
     from diwa_schema.errors import NAMED
 
-    named = NAMED.set("")
+    named = NAMED.set(str)
     try:
         return _run(words, as_json="--json" in words)
     finally:
@@ -47,12 +47,14 @@ def _run(words: list[str], *, as_json: bool) -> int:
 
     args = None
     try:
+        from functools import partial
+
         from diwa_schema.cli import options
         from diwa_schema.cli.parser import build_parser
         from diwa_schema.cli.signals import interruptible
 
         args = build_parser(words[0] if words else "").typed(words)
-        NAMED.set(options.named(args))
+        NAMED.set(partial(options.named, args))  # asked only where a command is offered
         with interruptible():
             result: Result = args.run(args)
     except DiwaSchemaError as error:
@@ -134,7 +136,7 @@ def _document(document: dict[str, object]) -> str:
 
 
 def _unexpected(error: Exception) -> DiwaSchemaError:
-    from diwa_schema.database.url import mask
+    from diwa_schema.database.spelling import mask
     from diwa_schema.errors import DiwaSchemaError, command
 
     return DiwaSchemaError(

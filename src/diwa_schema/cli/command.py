@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from diwa_schema.run.settings import Report
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What a command found or did.
 
     Args:
@@ -32,13 +30,36 @@ def ended(report: Report, text: str) -> Result:
 
 
 Run = Callable[[argparse.Namespace], Result]
-Commands = Any  # argparse names the type of add_subparsers() only privately
+
+
+class Commands(NamedTuple):
+    """Where the commands are added.
+
+    Args:
+        parsers: What `add_subparsers()` of argparse has returned, whose type has only a private name.
+        typed: The one command that is wanted; empty for all of them.
+    """
+
+    parsers: Any
+    typed: str
+
+
+class _Unasked:
+    """Stands for the parser of a command that was not typed: what is declared on it is forgotten.
+
+    To make the parsers of a file's other commands would take as long as to connect to the database.
+    """
+
+    def __getattr__(self, _: str) -> Callable[..., Any]:
+        return lambda *_, **__: self
 
 
 def add(commands: Commands, name: str, run: Run, **options: Any) -> argparse.ArgumentParser:
     """Add a command to the parser and return its own parser, on which its arguments are declared."""
+    if commands.typed not in ("", name, *options.get("aliases", ())):
+        return _Unasked()  # type: ignore[return-value]
     options.setdefault("description", options.get("help"))
-    parser: argparse.ArgumentParser = commands.add_parser(name, **options)
+    parser: argparse.ArgumentParser = commands.parsers.add_parser(name, **options)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
     parser.set_defaults(run=run)
     return parser

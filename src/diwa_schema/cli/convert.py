@@ -8,6 +8,7 @@ from typing import Any
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add, ended
 from diwa_schema.cli.progress import reported
+from diwa_schema.errors import command
 
 
 def register(commands: Commands) -> None:
@@ -15,10 +16,16 @@ def register(commands: Commands) -> None:
     vector = add(
         commands, "enable-vector", _enable_vector, help="turn embeddings into vectors, once pgvector is there"
     )
+    binary = add(
+        commands,
+        "disable-vector",
+        _disable_vector,
+        help="turn embeddings into bytes, for code that binds bytes",
+    )
     index = add(commands, "index", _index, help="build, drop or list the optional indexes")
     index.add_argument("action", choices=["enable", "disable", "list"], help="what to do")
     index.add_argument("name", nargs="?", help="the index")
-    for parser in (vector, index):
+    for parser in (vector, binary, index):
         parser.add_argument("--url", metavar="URL", help="the database")
         parser.add_argument("--schema", metavar="NAME", help="the schema of the tables (where new tables go)")
         options.add_guard(parser)
@@ -29,7 +36,15 @@ def register(commands: Commands) -> None:
 def _enable_vector(args: argparse.Namespace) -> Result:
     from diwa_schema.api import enable_vector
 
-    return _done(args, enable_vector, "Embeddings are vectors")
+    done = _done(args, enable_vector, "Embeddings are vectors")
+    way_back = f"Code that binds embeddings as bytes can use none meanwhile; the way back: {command('disable-vector')}"
+    return Result(done.document, f"{done.text}\n{way_back}")
+
+
+def _disable_vector(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import disable_vector
+
+    return _done(args, disable_vector, "Embeddings are bytes")
 
 
 def _index(args: argparse.Namespace) -> Result:

@@ -10,7 +10,7 @@ from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
 
 if TYPE_CHECKING:
-    from diwa_schema.doctor.finding import Finding
+    from diwa_schema.health.finding import Finding
 
 
 def register(commands: Commands) -> None:
@@ -23,7 +23,7 @@ def register(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> Result:
     """Print what was found; exit code 1 when there is more than notes."""
     from diwa_schema.api import doctor
-    from diwa_schema.doctor.finding import Severity
+    from diwa_schema.health.finding import Severity
 
     found = doctor(repo=args.repo, **options.database_of(args))
     ill = sum(finding.severity is not Severity.NOTE for finding in found)
@@ -36,5 +36,5 @@ def _lines(found: list[Finding], ill: int) -> Iterator[str]:
         yield f"{finding.severity:8} {finding.code}: {finding.reason}"
         yield f"         next: {finding.command}"
     notes = len(found) - ill
-    verdict = f"{ill} to mend" if ill else "Nothing to mend"
+    verdict = f"{ill} to fix" if ill else "Nothing to fix"
     yield f"{verdict}, {notes} note{'s' if notes != 1 else ''}."

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.errors import command
 
 if TYPE_CHECKING:
-    from diwa_schema.doctor.status import Status
+    from diwa_schema.health.status import Status
 
 
 def register(commands: Commands) -> None:
@@ -48,9 +49,22 @@ def _status_lines(found: Status) -> list[str]:
         lines.append(
             f"pending   {len(found.pending)}: {', '.join(found.pending[:5])}{' ...' if found.pending[5:] else ''}"
         )
+    if found.missing:
+        lines.append(
+            f"missing   {len(found.missing)} table{'s' if len(found.missing) > 1 else ''}: {', '.join(found.missing)}"
+        )
     lines += [f"bypassed  {_bypassed(run)}" for run in found.bypassed]
+    lines += [f"{'running ' if one['running'] else 'stopped '}  {_begun(one)}" for one in found.unfinished]
+    for how, versions in found.ecto.items():
+        if versions:
+            lines.append(f"ecto      {how} from outside: {', '.join(map(str, versions[:5]))}")
     lines.append(_next_step(found))
     return [line for line in lines if line]
+
+
+def _begun(one: dict[str, Any]) -> str:
+    end = "is at work" if one["running"] else "did not come to its end; the next run goes on from there"
+    return f"revision {one['revision']}, begun {one['started_at']} by {one['os_user']}@{one['host']}: {end}"
 
 
 def _bypassed(run: dict[str, Any]) -> str:
@@ -63,6 +77,10 @@ def _next_step(found: Status) -> str:
         return "next      diwa-schema adopt --plan"
     if found.current:
         return "next      nothing to do"
+    if found.missing:
+        return (
+            f"next      restore the missing tables from the backup; {command('check')} shows all that differs"
+        )
     return "next      diwa-schema upgrade" if found.known and found.kind != "foreign" else ""
 
 
@@ -116,7 +134,7 @@ def _plan(args: argparse.Namespace) -> Result:
         "to": found.after,
         "snapshot": found.snapshot,
         "revisions": steps,
-        "obstacles": [asdict(one) for one in found.obstacles],
+        "obstacles": [one._asdict() for one in found.obstacles],
         "dependents": [asdict(one) for one in found.dependents],
         "connections": asdict(seen) if seen.retypes else None,
     }
@@ -130,7 +148,10 @@ def _plan(args: argparse.Namespace) -> Result:
     ]
     how = " as one snapshot, in one transaction" if found.snapshot else ", each in its own transaction"
     lines.append(f"{found.before or 'base'} -> {found.after or 'base'}: {len(steps)} revisions{how}.")
-    lines += [f"IN THE WAY: {one.what}. As a superuser: {one.statement};" for one in found.obstacles]
+    lines += [
+        f"IN THE WAY: {one.what}." + (f" As a superuser: {one.statement};" if one.statement else "")
+        for one in found.obstacles
+    ]
     lines += [
         f"IN THE WAY of {one.revision}: {one.what} hangs on {one.column}. Drop it, and create it anew afterwards."
         for one in found.dependents

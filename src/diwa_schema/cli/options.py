@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +85,8 @@ def database_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def named(args: argparse.Namespace) -> str:
     """Return the options that name the database as a shell takes them again, without the password."""
+    import shlex
+
     words = []
     if (url := getattr(args, "url", None)) is not None:
         words += ["--url", _shown(url)]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from diwa_schema.cli.command import Commands
 from diwa_schema.errors import UsageError
 
 _MODULES = ("migrate", "inspect", "check", "adopt", "convert", "guard", "repository", "roles", "doctor")
@@ -26,7 +27,7 @@ def build_parser(command: str = "") -> Parser:
     """Return the parser of all commands.
 
     Args:
-        command: The one that was typed; once it is there, those after it are left out.
+        command: The one that was typed; the others are left out where there is such a one.
     """
     parser = Parser(
         prog="diwa-schema",
@@ -36,12 +37,12 @@ def build_parser(command: str = "") -> Parser:
         " 7 database refused.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     for module in _MODULES:
-        import_module(f"diwa_schema.cli.{module}").register(commands)
-        if command in commands.choices:
-            break
-    return parser
+        import_module(f"diwa_schema.cli.{module}").register(Commands(parsers, command))
+        if command in parsers.choices:
+            return parser
+    return build_parser() if command else parser
 
 
 class Parser(argparse.ArgumentParser):

@@ -10,7 +10,7 @@ from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
 
 if TYPE_CHECKING:
-    from diwa_schema.roles.difference import Roles
+    from diwa_schema.privileges.difference import Roles
 
 
 def register(commands: Commands) -> None:

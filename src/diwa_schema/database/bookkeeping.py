@@ -7,7 +7,6 @@ what a run reads, writes and proves has to be the same table each time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -34,7 +33,6 @@ END
 $do$"""
 
 
-@dataclass(frozen=True)
 class Bookkeeping:
     """The package's own tables, on one connection and in one schema.
 
@@ -43,8 +41,9 @@ class Bookkeeping:
         schema: The schema ("main" on SQLite).
     """
 
-    link: Link
-    schema: str
+    def __init__(self, link: Link, schema: str) -> None:
+        self.link = link
+        self.schema = schema
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -194,15 +193,16 @@ def _present(link: Link, names: Sequence[str]) -> tuple[str | None, frozenset[st
         rows = link.rows(f"SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", names)
         return "main", frozenset(row[0] for row in rows), None
     rows = link.rows(
-        "SELECT s.nspname::text, array_agg(c.relname::text), (SELECT n.nspname::text FROM pg_class v"
-        "  JOIN pg_namespace n ON n.oid = v.relnamespace WHERE v.oid = to_regclass(%s) AND n.oid <> s.oid AND %s)"
-        " FROM pg_namespace s LEFT JOIN pg_class c ON c.relnamespace = s.oid"
-        " AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
-        " WHERE s.nspname = coalesce(%s, current_schema()) AND has_schema_privilege(s.oid, 'USAGE')"
-        " GROUP BY s.oid, s.nspname",
-        (VERSION, link.schema is None, list(names), link.schema),
+        "SELECT s.nspname::text,"
+        " ARRAY(SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = s.oid"
+        "  AND c.relname = ANY(%s::name[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')),"
+        " (SELECT n.nspname::text FROM pg_class v JOIN pg_namespace n ON n.oid = v.relnamespace"
+        "  WHERE v.oid = to_regclass(%s) AND n.oid <> s.oid AND %s)"
+        " FROM pg_namespace s"
+        " WHERE s.nspname = coalesce(%s, current_schema()) AND has_schema_privilege(s.oid, 'USAGE')",
+        (list(names), VERSION, link.schema is None, link.schema),
     )
     if not rows:
         return None, frozenset(), None
     schema, present, elsewhere = rows[0]
-    return schema, frozenset(name for name in present if name), elsewhere
+    return schema, frozenset(present), elsewhere

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database import libpq, sqlite_file
-from diwa_schema.database.url import DatabaseURL, of_parts
+from diwa_schema.database.spelling import DatabaseURL
+from diwa_schema.database.url import of_parts
 from diwa_schema.errors import InvalidDatabase
 
 if TYPE_CHECKING:

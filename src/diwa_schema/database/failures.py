@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema.database.url import mask
+from diwa_schema.database.spelling import mask
 from diwa_schema.errors import (
     NOTHING_CHANGED,
     DatabaseReadOnly,
@@ -13,6 +14,7 @@ from diwa_schema.errors import (
     DiwaSchemaError,
     LockNotObtained,
     MigrationFailed,
+    MigrationLockLost,
     PermissionMissing,
     TableLockBusy,
     command,
@@ -120,7 +122,10 @@ def explain(  # noqa: PLR0911 - one per meaning
     if state == READ_ONLY or (state or "").startswith("SQLITE_READONLY"):
         return DatabaseReadOnly(
             f"The database can only be read. {what}",
-            next_step="Name the primary server, or make the file and its directory writable.",
+            next_step="Make the file and its directory writable."
+            if state != READ_ONLY
+            else "Name the primary server; where this is the primary, the role or the database is set to read only:"
+            " as the role that owns the schema, look at SHOW default_transaction_read_only.",
             **facts,
         )
     if state in (LOCK_TIMEOUT, DEADLOCK):
@@ -150,6 +155,16 @@ def explain(  # noqa: PLR0911 - one per meaning
         )
     return MigrationFailed(
         f"It failed: {what}",
-        next_step="Mend the cause, then run the same command again: it goes on from where this run stopped.",
+        next_step="Fix the cause, then run the same command again: it goes on from where this run stopped.",
         **facts,
+    )
+
+
+def lost(shown: str) -> MigrationLockLost:
+    """Describe a lost lock."""
+    return MigrationLockLost(
+        f"The migration lock of {shown} was lost: its connection ended, or another run took it.",
+        untouched="The run stopped before the next change; what was not yet applied was rolled back.",
+        next_step="Run the same command again: it goes on from where this run stopped.",
+        pid=os.getpid(),
     )

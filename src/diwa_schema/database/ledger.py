@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
-import json
 import os
-import socket
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from diwa_schema.database.link import Link
-from diwa_schema.database.state import LEDGER
-from diwa_schema.names import qualified
 
 _COLUMNS = (
     "run_id",
@@ -112,27 +105,15 @@ _PAIRS = {
 }
 
 
-__all__ = [
-    "LEDGER",
-    "Entry",
-    "Ledger",
-    "Run",
-    "create_statement",
-    "entries",
-    "now",
-    "os_user",
-    "script_statement",
-]
-
 # A revision and its checksum.
 Entry = tuple[str | None, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """What all entries of one run have in common.
 
     Args:
+        run_id: Its id.
         package_version: The version of this package.
         repository: The repository that asked, as the guard understood it.
         repository_role: Its role.
@@ -143,6 +124,7 @@ class Run:
         forced: Whether a check was overridden.
     """
 
+    run_id: str
     package_version: str
     kind: str = "migrate"
     direction: str = "upgrade"
@@ -151,11 +133,9 @@ class Run:
     bypass: str | None = None
     bypass_reason: str | None = None
     forced: bool = False
-    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(NamedTuple):
     """The ledger of one schema, on one connection.
 
     Args:
@@ -229,6 +209,8 @@ class Ledger:
         entry = self.link.value(f"{self._insert} VALUES ({self._marks}) RETURNING id", first)
         if len(entries) == 1:
             return
+        import json
+
         columns = {name: f"e.{name}" for name in _COLUMNS}
         source, columns["revision"], columns["checksum"], order = _PAIRS[self.link.dialect]
         self.link.execute(
@@ -273,6 +255,8 @@ class Ledger:
         finished: str | None,
         ms: int | None,
     ) -> list[Any]:
+        import socket
+
         # PostgreSQL names the role itself; SQLite has none.
         role = [] if self.link.dialect == "postgresql" else [os_user()]
         return [
@@ -308,6 +292,8 @@ def create_statement(dialect: str, table: str) -> str:
 
 def script_statement(dialect: str, table: str, revision: str, checksum: str, direction: str) -> str:
     """Return the SQL that records a revision applied by a printed script, in the name of who runs the script."""
+    import uuid
+
     from diwa_schema import __version__
 
     moment = "CURRENT_TIMESTAMP"
@@ -329,6 +315,8 @@ def now() -> str:
 
 def os_user() -> str:
     """Return the name of the operating system's user, or the number of one without a name, as containers have them."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # ImportError on Windows, where no variable names the user
@@ -337,8 +325,3 @@ def os_user() -> str:
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, int | str | None) else str(value)
-
-
-def entries(link: Link, schema: str) -> list[dict[str, Any]]:
-    """Return all entries of a schema's ledger, oldest first."""
-    return Ledger(link, qualified(schema, LEDGER)).entries()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from diwa_schema.database.url import DatabaseURL, decoded, remember, shown_unread, spelled
+from diwa_schema.database.spelling import DatabaseURL, decoded, remember, shown_unread, spelled
 from diwa_schema.errors import InvalidDatabase
 
 _RESERVED = "%?#/@:,[]&=+'\" "

@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from diwa_schema.database.failures import is_driver_error
-from diwa_schema.database.url import Dialect
+from diwa_schema.database.spelling import Dialect
 from diwa_schema.errors import DatabaseRefused
 from diwa_schema.names import literal, quoted
 
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 # * under row_security the server would hide rows; off, it refuses a statement that it would have to filter;
 # * a snapshot of REPEATABLE READ can be older than a lock that was waited for, so that what was committed in between
 #   would be overwritten (each transaction names its level as well);
+# * a connection of a run is idle for long, one while the other works or waits for another run;
 # * the others decide how values and definitions are written as text, how literals are read, and what comparing means.
 SETTINGS = {
     "row_security": "off",
     "default_transaction_isolation": "read committed",
+    "idle_session_timeout": "0",
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
     "quote_all_identifiers": "off",
@@ -116,18 +119,23 @@ class Link:
         """Whether the process that greeted this connection is the one that answers: a pooler greets by itself."""
         return self.dialect == "sqlite" or self.raw.info.backend_pid == self.server_process
 
-    def settle(self) -> dict[str, str]:
+    def settle(self, *, pooled: bool = False) -> dict[str, str]:
         """Set on a connection to PostgreSQL what this package relies on, and return what was set before.
 
         Behind a pooler that changes server processes a setting would stay with the process and reach other clients:
-        ask `direct` first, or settle inside a transaction with `settled`.
+        nothing is set there, and `settled` does it inside a transaction.
         Where a schema was said, it comes first on the search path: what a revision creates without naming a schema
         goes there, while pgvector's type is still found behind it.
+
+        Args:
+            pooled: Whether to set it behind a pooler as well: one that is known to keep its server process.
 
         Raises:
             DatabaseRefused: A setting that only a superuser can change is not as it has to be.
         """
-        return self._settle(local=False) if self.dialect == "postgresql" else {}
+        if self.dialect == "sqlite":
+            return {}
+        return self._settle(local=False, process=None if pooled else self.raw.info.backend_pid)
 
     @contextmanager
     def settled(self) -> Iterator[None]:
@@ -142,21 +150,41 @@ class Link:
         finally:
             self.abandon()
 
-    def _settle(self, *, local: bool) -> dict[str, str]:
-        names = ["search_path", *SETTINGS, *REQUIRED]
-        row = self.row(f"SELECT {', '.join(f'current_setting({literal(name)})' for name in names)}") or ()
-        before = dict(zip(names, map(str, row), strict=True))
-        wanted = dict(SETTINGS)
+    def _settle(self, *, local: bool, process: int | None = None) -> dict[str, str]:
+        """Look which process answers and what is set, and set what is to be, in one round trip.
+
+        The server works through the list of a SELECT from left to right, so that what is looked at is as it was before.
+        Nothing is set where another process answers, nor while a setting is not as it is required to be.
+        """
+        wanted = {name: literal(value) for name, value in SETTINGS.items()}
         if self.schema is not None:
-            path = before["search_path"]
-            wanted["search_path"] = f"{quoted(self.schema)}, {path}" if path else quoted(self.schema)
-        for name, value in REQUIRED.items():
-            if before[name] != value:
-                self._require(name, value, before[name])
-        self.set({name: value for name, value in wanted.items() if before[name] != value}, local=local)
-        return {
-            name: value for name, value in before.items() if value != {**REQUIRED, **wanted}.get(name, value)
-        }
+            wanted["search_path"] = (
+                f"concat_ws(', ', {literal(quoted(self.schema))}, nullif(current_setting('search_path'), ''))"
+            )
+        names = list({**wanted, **REQUIRED})
+        when = [f"current_setting({literal(name)}) = {literal(value)}" for name, value in REQUIRED.items()]
+        when += [f"pg_backend_pid() = {process}"] if process is not None else []
+        sets = (
+            f"CASE current_setting({literal(name)}) WHEN {value} THEN NULL"
+            f" ELSE set_config({literal(name)}, {value}, {str(local).lower()}) END"
+            for name, value in wanted.items()
+        )
+        looks = (f"current_setting({literal(name)})" for name in names)
+        found = self.row(
+            f"SELECT pg_backend_pid(), {', '.join(looks)},"
+            f" CASE WHEN {' AND '.join(when)} THEN ARRAY[{', '.join(sets)}] END"
+        )
+        assert found is not None  # noqa: S101 - a SELECT without FROM has one row
+        self.server_process, *values, done = found
+        before = dict(zip(names, map(str, values), strict=True))
+        if process not in (None, self.server_process):
+            return {}
+        wrong = {name: before[name] for name, value in REQUIRED.items() if before[name] != value}
+        if wrong:
+            for name, value in wrong.items():
+                self._require(name, REQUIRED[name], value)
+            return self._settle(local=local) | wrong
+        return {name: before[name] for name, value in zip(wanted, done, strict=True) if value is not None}
 
     def set(self, settings: Mapping[str, str], *, local: bool = False) -> None:
         """Set settings of the session, or of its open transaction alone, in one round trip."""
@@ -218,7 +246,23 @@ class Link:
     def _run(self, sql: str, params: Sequence[Any]) -> Any:
         if self.dialect == "sqlite":
             return self.raw.execute(sql.replace("%s", "?"), params)
-        return self.raw.execute(sql, params or None)
+        from psycopg import RawCursor
+        from psycopg.rows import tuple_row
+
+        # The server's own placeholders: a percent sign in a schema's name is no part of one. The connection may be a
+        # caller's, whose rows are of another kind.
+        cursor = RawCursor(self.raw, row_factory=tuple_row)
+        return cursor.execute(_numbered(sql) if params else sql, params or None)
+
+
+# What stands in quotes is passed over.
+_MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|%s""")
+
+
+def _numbered(sql: str) -> str:
+    """Return a statement with $1, $2 and so on in place of its marks."""
+    numbers = count(1)
+    return _MARK.sub(lambda found: f"${next(numbers)}" if found[0] == "%s" else found[0], sql)
 
 
 def _statements(sql: str) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable
@@ -10,10 +9,10 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
-from diwa_schema.database.failures import is_driver_error
+from diwa_schema.database.failures import is_driver_error, lost
 from diwa_schema.database.link import Link
 from diwa_schema.database.state import VERSION
-from diwa_schema.errors import MigrationLockBusy, MigrationLockLost
+from diwa_schema.errors import MigrationLockBusy
 
 if TYPE_CHECKING:
     from diwa_schema.database.target import Target
@@ -128,27 +127,18 @@ class AdvisoryLock:
 
     def attempt(self) -> bool:
         """Take the lock if it is free, and wait out a transaction that a former holder still has open."""
-        if not self.link.value("SELECT pg_try_advisory_lock(%s::bigint)", (self.key,)):
-            return False
-        if self.link.value("SELECT pg_try_advisory_xact_lock(%s::bigint)", (self.fence,)):
-            return True
-        self.link.value("SELECT pg_advisory_unlock(%s::bigint)", (self.key,))
-        return False
+        # The fence only under the lock: trying for it alone would look like a second runner to who holds it.
+        free = self.link.value(
+            "SELECT CASE WHEN pg_try_advisory_lock(%s::bigint) THEN pg_try_advisory_xact_lock(%s::bigint) END",
+            (self.key, self.fence),
+        )
+        if free is False:
+            self.link.value("SELECT pg_advisory_unlock(%s::bigint)", (self.key,))
+        return bool(free)
 
     def holder(self) -> str:
         """Say who holds the lock."""
-        row = self.link.row(
-            "SELECT l.pid, a.usename::text, a.application_name FROM pg_locks l"
-            " LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-            f" WHERE l.granted AND l.pid <> pg_backend_pid() AND ({_HELD} OR {_HELD})"
-            # The run itself before its other connection, which is inside a revision.
-            f" ORDER BY {_HELD} DESC LIMIT 1",
-            (*_halves(self.key), *_halves(self.fence), *_halves(self.key)),
-        )
-        if row is None:
-            return "a run that is just ending"
-        pid, user, application = row
-        return f"pid {pid}, user {user or 'unknown'}, application '{application or 'unnamed'}'"
+        return holder(self.link, self.key, self.fence) or "a run that is just ending"
 
     def prove(self) -> None:
         """Raise MigrationLockLost unless this very session still holds the key."""
@@ -167,6 +157,33 @@ class AdvisoryLock:
     def release(self) -> None:
         """Close the lock's connection, which frees the lock."""
         self.link.close()
+
+
+def holder(link: Link, *keys: int) -> str | None:
+    """Say who holds one of these advisory keys in a database, the first before the others; None where nobody does."""
+    held = " OR ".join([_HELD] * len(keys))
+    row = link.row(
+        "SELECT l.pid, a.usename::text, a.application_name FROM pg_locks l"
+        " LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
+        f" WHERE l.granted AND l.pid <> pg_backend_pid() AND ({held})"
+        # The run itself before its other connection, which is inside a revision.
+        f" ORDER BY {_HELD} DESC LIMIT 1",
+        [half for key in (*keys, keys[0]) for half in _halves(key)],
+    )
+    if row is None:
+        return None
+    pid, user, application = row
+    return f"pid {pid}, user {user or 'unknown'}, application '{application or 'unnamed'}'"
+
+
+def running(link: Link, schema: str) -> bool:
+    """Whether a run holds the migration lock of a database now."""
+    if link.dialect == "postgresql":
+        return holder(link, *keys(schema)) is not None
+    from diwa_schema.database.lock_sqlite import FileLock
+
+    file = link.value("SELECT file FROM pragma_database_list WHERE name = 'main'")
+    return bool(file) and FileLock(file).held()
 
 
 # pg_locks shows the upper and lower half of a bigint key, and 1 for "one key of 64 bits".
@@ -205,13 +222,3 @@ def fenced(link: Link, schema: str) -> bool:
         return bool(link.raw.in_transaction)
     mine = f"SELECT 1 FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}"
     return bool(link.value(mine, _halves(keys(schema)[1])))
-
-
-def lost(shown: str) -> MigrationLockLost:
-    """Describe a lost lock."""
-    return MigrationLockLost(
-        f"The migration lock of {shown} was lost: its connection ended, or another run took it.",
-        untouched="The run stopped before the next change; what was not yet applied was rolled back.",
-        next_step="Run the same command again: it goes on from where this run stopped.",
-        pid=os.getpid(),
-    )

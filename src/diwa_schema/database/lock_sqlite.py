@@ -11,8 +11,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from diwa_schema.database.failures import lost
 from diwa_schema.database.ledger import os_user
-from diwa_schema.database.lock import lost
 from diwa_schema.errors import DatabaseReadOnly
 
 try:
@@ -53,6 +53,17 @@ class FileLock:
         with suppress(OSError):
             return self.path.read_text() or "a run that is just starting"
         return "a run that is just ending"
+
+    def held(self) -> bool:
+        """Whether some process holds the lock now. A killed run leaves the file, and no lock on it."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            return not _try_lock(descriptor)
+        finally:
+            os.close(descriptor)
 
     def prove(self) -> None:
         """Raise MigrationLockLost unless the locked file is still the one others will look at."""

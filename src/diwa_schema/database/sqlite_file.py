@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from diwa_schema.database.url import DatabaseURL, shown_unread, spelled
+from diwa_schema.database.spelling import DatabaseURL, shown_unread, spelled
 from diwa_schema.errors import InvalidDatabase
 
 MEMORY = ":memory:"

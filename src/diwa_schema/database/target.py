@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 from diwa_schema.database import url as urls
 from diwa_schema.database.failures import brief, driver, is_driver_error, unreachable
 from diwa_schema.database.link import Link
+from diwa_schema.database.spelling import DatabaseURL, Dialect
 from diwa_schema.errors import ConnectionInUse, InvalidDatabase, UsageError
 from diwa_schema.names import LONGEST
 
@@ -39,7 +40,7 @@ class Target:
     schema: str | None = None
 
     def __init__(
-        self, url: urls.DatabaseURL, engine: Engine | None = None, connection: Connection | None = None
+        self, url: DatabaseURL, engine: Engine | None = None, connection: Connection | None = None
     ) -> None:
         self.url = url
         self.dialect = url.dialect
@@ -129,8 +130,7 @@ class Target:
         link.schema = self.schema
         if settle and self.dialect == "postgresql":
             try:
-                if link.direct:
-                    link.settle()
+                link.settle()
             except BaseException:
                 link.close()
                 raise
@@ -163,7 +163,7 @@ class Target:
         raw: Any = proxied.driver_connection
         with _autocommit(raw, self.dialect):
             link = Link(raw, self.dialect, self.shown, close=lambda: None, schema=self.schema)
-            before = link.settle() if link.direct else {}
+            before = link.settle()
             try:
                 yield link
             finally:
@@ -231,12 +231,13 @@ class Target:
 
     def _open_postgresql(self, psycopg: Any, purpose: str) -> Link:
         given = dict(self.url.parameters)
-        known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
-        if unknown := sorted(set(given) - known):
-            raise InvalidDatabase(
-                f"libpq has no parameter '{unknown[0]}', which is asked for with {self.shown}.",
-                next_step="Leave it out, or name what it means in libpq's words, such as sslmode=require.",
-            )
+        if unusual := set(given) - _USUAL:
+            known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+            if unknown := sorted(unusual - known):
+                raise InvalidDatabase(
+                    f"libpq has no parameter '{unknown[0]}', which is asked for with {self.shown}.",
+                    next_step="Leave it out, or name what it means in libpq's words, such as sslmode=require.",
+                )
         settings: dict[str, Any] = {
             # A service and libpq's own variable can say how long to wait; they would lose against an argument.
             **({} if _libpq_waits(given) else {"connect_timeout": 10}),
@@ -254,6 +255,10 @@ class Target:
                 next_step="Correct the parameter, then run the command again.",
             ) from None
         return Link(raw, "postgresql", self.shown)
+
+
+# What most URLs have. To ask libpq for all of its parameters takes longer than all else before a connection.
+_USUAL = frozenset({"host", "port", "user", "password", "dbname", "sslmode", "options"})
 
 
 def _libpq_waits(given: dict[str, Any]) -> bool:
@@ -275,7 +280,7 @@ def _not_a_database(database: object) -> InvalidDatabase:
     )
 
 
-def _autocommit(raw: Any, dialect: urls.Dialect) -> AbstractContextManager[None]:
+def _autocommit(raw: Any, dialect: Dialect) -> AbstractContextManager[None]:
     return _autocommit_postgresql(raw) if dialect == "postgresql" else _autocommit_sqlite(raw)
 
 

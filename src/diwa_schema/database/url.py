@@ -8,51 +8,17 @@ What could not be read is shown as its scheme alone, because nobody knows where 
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote, unquote
+from typing import TYPE_CHECKING
 
+from diwa_schema.database.spelling import BLANKS, FORM, DatabaseURL, shown_unread, spelled
 from diwa_schema.errors import InvalidDatabase, NoDatabase
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-Dialect = Literal["postgresql", "sqlite"]
-
 MIGRATION_VARIABLE = "DIWA_MIGRATION_DATABASE_URL"
 VARIABLE = "DATABASE_URL"
-
-_FORM = "Write postgresql://USER@HOST/NAME or sqlite:///PATH."
-_BLANKS = " \t\r\n"
-_SHORT = 4  # letters of a password below which it is looked for as a whole word only
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseURL:
-    """A database URL that has been understood.
-
-    Args:
-        dialect: The kind of database.
-        driver: The database in one spelling: a libpq URI, or what SQLite opens (":memory:" for no file).
-        shown: The URL as people see it, without its password.
-        parameters: What the driver's connect function is given: libpq's keywords, or options of sqlite3.
-        file: The SQLite file, absolute, with links followed; None where there is none.
-        uri: Whether SQLite is to read `driver` as a ``file:`` URI.
-    """
-
-    dialect: Dialect
-    driver: str
-    shown: str
-    parameters: tuple[tuple[str, Any], ...] = ()
-    file: str | None = None
-    uri: bool = False
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether this is SQLite without a file, which nobody else can see."""
-        return self.dialect == "sqlite" and self.file is None
 
 
 def parse(text: str) -> DatabaseURL:
@@ -65,17 +31,17 @@ def parse(text: str) -> DatabaseURL:
     Raises:
         InvalidDatabase: The text is not such a URL.
     """
-    scheme, separator, rest = text.lstrip(_BLANKS).partition("://")
+    scheme, separator, rest = text.lstrip(BLANKS).partition("://")
     family = _family(scheme) if separator else None
     if family == "postgresql":
         from diwa_schema.database import libpq
 
-        return libpq.read(scheme, rest.rstrip(_BLANKS))
+        return libpq.read(scheme, rest.rstrip(BLANKS))
     if family == "sqlite":
         from diwa_schema.database import sqlite_file
 
         return sqlite_file.read(scheme, rest)
-    raise InvalidDatabase(f"'{shown_unread(text)}' is not a database URL.", next_step=_FORM)
+    raise InvalidDatabase(f"'{shown_unread(text)}' is not a database URL.", next_step=FORM)
 
 
 def of_parts(url: URL) -> DatabaseURL:
@@ -102,7 +68,7 @@ def of_parts(url: URL) -> DatabaseURL:
 
         return sqlite_file.understood(url.drivername, url.database or "", query)
     raise InvalidDatabase(
-        f"A URL of '{url.drivername}' does not name a database of this package.", next_step=_FORM
+        f"A URL of '{url.drivername}' does not name a database of this package.", next_step=FORM
     )
 
 
@@ -155,67 +121,6 @@ def absolute(path: str | os.PathLike[str]) -> Path:
 def sqlite_url(path: Path) -> str:
     """Return the URL of an SQLite file; a sign that has a meaning in URLs is percent-encoded."""
     return f"sqlite:///{spelled(str(path), '%?#')}"
-
-
-def spelled(text: str, reserved: str) -> str:
-    """Return a text as a part of a URL: reserved and unprintable signs are percent-encoded, all others stay."""
-    return "".join(
-        letter
-        if letter.isprintable() and letter not in reserved
-        else quote(letter, safe="", errors="surrogateescape")
-        for letter in text
-    )
-
-
-def decoded(text: str, shown: str) -> str:
-    """Return a part of a PostgreSQL URL without its percent signs, as libpq reads it.
-
-    Raises:
-        InvalidDatabase: A percent sign stands alone, or what comes out is no text.
-    """
-    if re.search("%(?![0-9A-Fa-f]{2})", text):
-        raise InvalidDatabase(
-            f"A percent sign in the URL '{shown}' is not followed by two hexadecimal digits.",
-            next_step="Write %25 for a percent sign.",
-        )
-    try:
-        found = unquote(text, errors="strict")
-        found.encode()
-    except UnicodeError:
-        raise InvalidDatabase(
-            f"The URL '{shown}' is not UTF-8.",
-            next_step="Write its special characters in UTF-8, percent-encoded.",
-        ) from None
-    if "\0" in found:
-        raise InvalidDatabase(f"The URL '{shown}' holds a zero byte.", next_step=_FORM)
-    return found
-
-
-def shown_unread(text: str) -> str:
-    """Return what can be shown of a URL that was not understood: its scheme."""
-    scheme, separator, _ = text.lstrip(_BLANKS).partition("://")
-    return f"{scheme}://..." if separator and re.fullmatch(r"[A-Za-z][\w+.-]*", scheme, re.ASCII) else "..."
-
-
-_passwords: set[str] = set()
-
-
-def remember(password: str) -> None:
-    """Note a password that was given, so that `mask` finds it in what a driver or a server says."""
-    if password:
-        _passwords.add(password)
-
-
-def mask(text: str) -> str:
-    """Return what a driver or a server said without the passwords that this process was given.
-
-    It is for texts that others have written. A URL is shown by its `DatabaseURL.shown`, which holds no password.
-    """
-    for password in sorted({*_passwords, os.environ.get("PGPASSWORD", "")} - {""}, key=len, reverse=True):
-        for form in {password, quote(password, safe=""), password.replace("\\", "\\\\").replace("'", "\\'")}:
-            edge = r"\b" if len(form) < _SHORT else ""
-            text = re.sub(f"{edge}{re.escape(form)}{edge}", "***", text)
-    return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^\s&]*)", r"\1***", text)
 
 
 def _family(scheme: str) -> str | None:

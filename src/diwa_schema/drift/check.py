@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from diwa_schema.database import version
+from diwa_schema.database import bookkeeping
 from diwa_schema.database.failures import is_driver_error
+from diwa_schema.database.state import refuse_unknown
 from diwa_schema.drift.compare import Finding, findings, within_capabilities
+from diwa_schema.drift.optional import added_columns, with_ectos_columns
 from diwa_schema.drift.read import at_head, read
-from diwa_schema.drift.report import Difference, Mend, difference
+from diwa_schema.drift.report import Difference, Mend, difference, of_ectos_code
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
@@ -58,8 +60,8 @@ def check(link: Link) -> tuple[Difference, ...]:
         DatabaseRefused: The database is not at a revision of the installed history.
         PermissionMissing: It is below head and the role may not create the shadow.
     """
-    state = version.read(link)
-    version.refuse_unknown(state, load(), link.shown)
+    state = bookkeeping.look(link)
+    refuse_unknown(state, load(), link.shown)
     return compare_at(link, state.revision)
 
 
@@ -87,7 +89,7 @@ def compare(live: Catalog, expected: Catalog) -> tuple[Difference, ...]:
     """Return what differs, in the order in which it can be mended.
 
     Tables, views, functions, types and sequences that are not expected are none of our business. On a table
-    of ours everything that is not expected is drift, but a plain index, which is a note.
+    of ours everything that is not expected is drift, but a plain index and a column of Ecto's code, which are notes.
 
     Args:
         live: What was read.
@@ -96,13 +98,14 @@ def compare(live: Catalog, expected: Catalog) -> tuple[Difference, ...]:
     Returns:
         The differences; empty where there are none.
     """
-    wanted = within_capabilities(expected, live)
+    wanted = with_ectos_columns(within_capabilities(expected, live), live)
+    notes = tuple(map(of_ectos_code, added_columns(wanted, expected)))
     found = findings(live, wanted)
     if not found:
-        return ()
+        return notes
     mender = _mender(live, wanted, found)
     found.sort(key=lambda one: (*mender.rank(one), one.table, one.name))
-    return tuple(difference(one, mender.mend(one)) for one in found)
+    return (*(difference(one, mender.mend(one)) for one in found), *notes)
 
 
 def mend(link: Link, differences: Iterable[Difference], pace: Pace) -> list[Difference]:

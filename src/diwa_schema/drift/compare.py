@@ -3,7 +3,9 @@
 What counts as the same although it is written differently stands here too:
 
 * `uuid_generate_v4()` and `gen_random_uuid()`, in whatever schema, both yield a random uuid.
-* An embedding column is `vector(1536)` where the database has pgvector and has been converted, else `bytea`.
+* An embedding column is `vector(1536)` where the database has pgvector and has been converted, else `bytea`; below the
+  revision that makes memories' a vector, code of some date has left `vector(384)`.
+* Below the revision that makes them uuids, the ids of the buffer are texts, or uuids as the agent's own table has them.
 * SQLite knows `true` and `false` as other spellings of 1 and 0.
 * On SQLite the name of a constraint does nothing.
 * An optional index may be there or not, in whatever form; only a broken one is a finding.
@@ -39,6 +41,12 @@ TRAITS = {
 
 _EMBEDDINGS = frozenset({("memories", "embedding"), ("embedding_cache", "embedding")})
 _EMBEDDING_TYPES = frozenset({"vector(1536)", "bytea"})
+# What stands for the type that is expected below a certain revision.
+_BELOW = {
+    ("memories", "embedding"): ("vector(384)", "bytea"),
+    ("tala_operations", "session_id"): ("uuid", "character varying(255)"),
+    ("tala_operations", "context_id"): ("uuid", "character varying(255)"),
+}
 _RANDOM_ID = re.compile(r'(?:(?:\w+|"(?:[^"]|"")+")\.)?(?:uuid_generate_v4|gen_random_uuid)\(\)')
 _TRUTHS = {"true": "1", "false": "0"}
 
@@ -183,7 +191,11 @@ def _same(field: str, found: Any, expected: Any, table: str, dialect: str) -> bo
     if field == "default":
         return _default(one, dialect) == _default(other, dialect)
     if field == "type" and isinstance(expected, Column):
-        return (table, expected.name) in _EMBEDDINGS and {one, other} <= _EMBEDDING_TYPES
+        place = (table, expected.name)
+        return (place in _EMBEDDINGS and {one, other} <= _EMBEDDING_TYPES) or _BELOW.get(place) == (
+            one,
+            other,
+        )
     return False
 
 

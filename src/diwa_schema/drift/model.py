@@ -12,7 +12,7 @@ import json
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, cast, dataclass_transform
 
-from diwa_schema.database.url import Dialect
+from diwa_schema.database.spelling import Dialect
 
 T = TypeVar("T")
 

@@ -1,10 +1,11 @@
-"""Indexes that a database may have or not: costly to keep, so built only when somebody asks for them."""
+"""What a database may have or not: indexes that are built only when somebody asks, and a column of Ecto's code."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from diwa_schema.drift.model import Index
+from diwa_schema.drift.model import Catalog, Index, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +54,33 @@ OPTIONAL = (
 def is_optional(table: str, index: str) -> bool:
     """Return whether the index of that name on that table is an optional one."""
     return any((one.table, one.index.name) == (table, index) for one in OPTIONAL)
+
+
+# The newest Ecto code reads no memory without this column, which no migration of Ecto's makes: whoever runs that code
+# has added it by hand, with a key and an index or without.
+OF_ECTOS_CODE = {"memories": "organization_id"}
+
+
+def with_ectos_columns(expected: Catalog, live: Catalog) -> Catalog:
+    """Return what is expected of a database, with the columns of Ecto's code that it has, and with what is on them."""
+    return replace(expected, tables=tuple(_with_column(table, live) for table in expected.tables))
+
+
+def added_columns(wanted: Catalog, expected: Catalog) -> Iterator[tuple[str, str]]:
+    """Yield table and name of each column that `with_ectos_columns` has added."""
+    for table, name in OF_ECTOS_CODE.items():
+        one, other = wanted.table(table), expected.table(table)
+        if one and other and one.column(name) and not other.column(name):
+            yield table, name
+
+
+def _with_column(table: Table, live: Catalog) -> Table:
+    name, found = OF_ECTOS_CODE.get(table.name), live.table(table.name)
+    if name is None or found is None or table.column(name) is not None or found.column(name) is None:
+        return table
+    return replace(
+        table,
+        columns=(*table.columns, *(one for one in found.columns if one.name == name)),
+        foreign_keys=(*table.foreign_keys, *(one for one in found.foreign_keys if one.columns == (name,))),
+        indexes=(*table.indexes, *(one for one in found.indexes if one.columns == (name,))),
+    )

@@ -113,6 +113,13 @@ def difference(finding: Finding, mend: Mend) -> Difference:
     )
 
 
+def of_ectos_code(place: tuple[str, str]) -> Difference:
+    """Return a note on a column that the newest Ecto code needs; nothing takes it away."""
+    table, name = place
+    text = f"column {name} on {table} is not part of the schema: the newest Ecto code needs it, so it stays"
+    return Difference("column", name, table, "extra", text, "note", Mend())
+
+
 def _line(finding: Finding) -> str:
     subject = f"{finding.kind} {finding.name}"
     if finding.kind == "table":

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
-
-from diwa_schema.guard.checkout import origin_urls
+from typing import Any, NamedTuple
 
 SHOWN_LENGTH = 80
 
@@ -27,8 +24,7 @@ REPOSITORIES = {"diwa-cloud": Role.OWNER, "diwa-agent": Role.CONSUMER, "diwa-sch
 RESTRICTIVENESS = (Role.OWNER, Role.UNKNOWN, Role.CONSUMER)
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One observation that tells which repository is asking.
 
     Args:
@@ -153,9 +149,10 @@ def _upward(
 
 
 def _pyproject(path: Path) -> Iterator[Evidence]:
-    import tomllib
+    text = path.read_text(encoding="utf-8")
+    import tomllib  # only once there is something to read
 
-    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    document = tomllib.loads(text)
     said = _table(document, "tool", "diwa-schema").get("repo")
     name = _table(document, "project").get("name")
     if said is not None:
@@ -184,6 +181,9 @@ def _mix(path: Path) -> Iterator[Evidence]:
 
 
 def _origin(marker: Path) -> Iterator[Evidence]:
+    marker.lstat()  # where there is no checkout, nothing is loaded that reads one
+    from diwa_schema.guard.checkout import origin_urls
+
     yield from (_observed(url, f"remote 'origin' in {config}") for url, config in origin_urls(marker.parent))
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from diwa_schema.guard.evidence import Evidence, Role, weigh
 
@@ -40,8 +39,7 @@ PRIVATE_EVERYWHERE = frozenset({IN_MEMORY, OWN_DATABASE})
 PRIVATE_OPERATIONS = frozenset({Operation.UPGRADE, Operation.ADOPT, Operation.CREATE_ALL, Operation.CONVERT})
 
 
-@dataclass(frozen=True, slots=True)
-class Bypass:
+class Bypass(NamedTuple):
     """A decision to let a repository through that is not the owner.
 
     Args:
@@ -53,8 +51,7 @@ class Bypass:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the guard decided, and on what grounds.
 
     Args:

@@ -16,8 +16,8 @@ from alembic import context as alembic_context
 
 from diwa_schema import api
 from diwa_schema.database.alchemy import connection_over
+from diwa_schema.database.state import VERSION
 from diwa_schema.database.target import Target
-from diwa_schema.database.version import VERSION
 from diwa_schema.errors import DiwaSchemaError, UsageError
 from diwa_schema.migrations.revisions import ONE_AT_A_TIME
 

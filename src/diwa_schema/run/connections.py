@@ -274,8 +274,8 @@ def told(report: Report, link: Link, role: str | None, seen: Connections | None 
         since = _moment(link)
         renewal = _renew(link, role, since)
         clients = _clients(link, since) if seen.retypes else ()
-        return replace(report, connections=replace(seen, clients=clients, renewal=renewal))
-    return replace(report, connections=seen) if seen.clients else report
+        return report._replace(connections=replace(seen, clients=clients, renewal=renewal))
+    return report._replace(connections=seen) if seen.clients else report
 
 
 def _renew(link: Link, role: str, since: str) -> Renewal:

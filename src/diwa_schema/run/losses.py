@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import UsageError
-from diwa_schema.migrations.steps import aside
+from diwa_schema.migrations.ecto import AGENT
 from diwa_schema.names import qualified, quoted
 
 if TYPE_CHECKING:
@@ -18,10 +18,21 @@ if TYPE_CHECKING:
 def of(look: Look, revisions: Iterable[Revision]) -> dict[str, int]:
     """Count what reversing revisions would lose: rows of tables, and rows with a value in columns.
 
-    A column's value that is its default is no loss, nor is a row that comes back from a table that was set aside.
+    A column's value that is its default is no loss. While the agent's own migration is on record, its tables stay on
+    the way down, until the first revision takes them.
     """
-    dropped = {name for revision in revisions for name in revision.drops}
-    lost = {table: _rows_lost(look, table) for table in sorted(dropped) if "." not in table}
+    stay = AGENT in (look.state.ecto or ())
+    dropped = {
+        name
+        for revision in revisions
+        for name in revision.drops
+        if not (stay and revision.down_revision and name in revision.leaves)
+    }
+    lost = {
+        table: count(look, table) if columns(look, table) else 0
+        for table in sorted(dropped)
+        if "." not in table
+    }
     for name in sorted(dropped):
         table, _, column = name.partition(".")
         if column and table not in dropped:
@@ -91,39 +102,6 @@ def _name(look: Look) -> str:
         return str(look.link.value("SELECT current_database()"))
     path = look.link.value("SELECT file FROM pragma_database_list WHERE name = 'main'")
     return Path(path).name if path else "memory"
-
-
-def _rows_lost(look: Look, table: str) -> int:
-    """Count the rows of a table that nothing brings back.
-
-    A table that was set aside gets its name back on the way down, with its rows as they were then. A row that was
-    copied from it and not changed since is no loss; one that was edited is. Values are compared as text, which every
-    type has: where the copy is of another type than the original, the row counts as lost, and somebody is asked.
-    """
-    live = columns(look, table)
-    if not live:
-        return 0
-    kept = columns(look, aside.kept_name(table))
-    if not kept:
-        return count(look, table)
-    same = "IS NOT DISTINCT FROM" if look.link.dialect == "postgresql" else "IS"
-    alike = [
-        f"CAST(t.{quoted(name)} AS text) {same} CAST(k.{quoted(name)} AS text)"
-        if name in kept
-        else f"(t.{quoted(name)} IS NULL OR t.{quoted(name)} {same} ({default}))"
-        for name, default in live.items()
-        if name in kept or default is not None
-    ]
-    alike += [
-        f"t.{quoted(name)} IS NULL" for name, default in live.items() if name not in kept and default is None
-    ]
-    there = qualified(look.state.schema, aside.kept_name(table))
-    return int(
-        look.link.value(
-            f"SELECT count(*) FROM {qualified(look.state.schema, table)} t"
-            f" WHERE NOT EXISTS (SELECT 1 FROM {there} k WHERE {' AND '.join(alike)})"
-        )
-    )
 
 
 def _values(look: Look, table: str, column: str) -> int:

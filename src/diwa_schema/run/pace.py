@@ -78,19 +78,22 @@ class Pace:
         self._session: dict[str, float] = {}
         self.lock_waits = 0
 
-    def short(self, work: Callable[[sa.Connection], T], *, timeout: float | None = None) -> T:
+    def short(
+        self, work: Callable[[sa.Connection], T], *, timeout: float | None = None, unseen: bool = False
+    ) -> T:
         """Run work in one short transaction, and run it again as a whole when a table is in use.
 
         Args:
             work: What to run; it is handed SQLAlchemy's view of the connection.
             timeout: The longest a statement of it may run, in seconds; by default that of strong locks.
+            unseen: Whether it only makes tables, which nobody can wait for before they are committed.
 
         Raises:
             TableLockBusy: The tables stayed in use for the whole budget.
             MigrationLockLost: The migration lock is gone.
         """
         if self._link.dialect == "sqlite":
-            return self._once(work, 0, timeout)
+            return self._once(work, 0, timeout, unseen=unseen)
         deadline = time.monotonic() + self._settings.lock_budget
         attempt = 0
         while True:
@@ -98,7 +101,7 @@ class Pace:
                 watch = self._watch() if attempt else None
                 stack.enter_context(watch or nullcontext())
                 try:
-                    return self._once(work, attempt, timeout)
+                    return self._once(work, attempt, timeout, unseen=unseen)
                 except Exception as error:
                     if sqlstate(error) not in (LOCK_TIMEOUT, DEADLOCK):
                         raise
@@ -180,7 +183,9 @@ class Pace:
         """Tell how far a step is."""
         self._progress.step(label, done, total)
 
-    def _once(self, work: Callable[[sa.Connection], T], attempt: int, timeout: float | None) -> T:
+    def _once(
+        self, work: Callable[[sa.Connection], T], attempt: int, timeout: float | None, *, unseen: bool
+    ) -> T:
         self._lock.prove()
         with self._link.transaction():
             if self._link.dialect == "sqlite":
@@ -188,7 +193,7 @@ class Pace:
             lock = self._lock_timeout(attempt)
             limits = self._limits(lock, timeout or self._settings.strong_timeout)
             fence(self._link, self._schema, *_calls(limits, local=True))
-            with self._one_stall(lock), self._nobody_waits():
+            with self._one_stall(lock), nullcontext() if unseen else self._nobody_waits():
                 return work(self._connection)
 
     def _limits(self, lock: float, timeout: float) -> dict[str, float]:

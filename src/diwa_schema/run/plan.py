@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from diwa_schema.database.state import REBUILT, State, refuse_unknown
 from diwa_schema.errors import DatabaseRefused, UsageError, command
@@ -16,21 +17,19 @@ if TYPE_CHECKING:
 Direction = Literal["upgrade", "downgrade"]
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(NamedTuple):
     """What would make a revision fail, found before the first one runs.
 
     Args:
         what: What stands in the way.
-        statement: What takes it out of the way, without a semicolon at its end.
+        statement: What takes it out of the way, without a semicolon at its end; empty where another role is needed.
     """
 
     what: str
-    statement: str
+    statement: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a run would do.
 
     Args:
@@ -50,7 +49,7 @@ class Plan:
     after: str | None
     revisions: tuple[Revision, ...] = ()
     snapshot: bool = False
-    stalls: dict[str, str] = field(default_factory=dict)
+    stalls: Mapping[str, str] = MappingProxyType({})
     obstacles: tuple[Obstacle, ...] = ()
     dependents: tuple[Dependent, ...] = ()
     connections: Connections | None = None
@@ -89,11 +88,11 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
             f"{after} comes after {state.revision or 'base'}, where {shown} is.",
             next_step=f"Run: {command(f'upgrade {after}')}",
         )
-    if REBUILT in state.tables and (after or "") < V1_REVISION:
+    if REBUILT in state.tables and after is not None and after < V1_REVISION:
         raise DatabaseRefused(
             f"{shown} was built anew from the agent's first lineage, which has no place below revision {V1_REVISION}.",
-            next_step=f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}; the old tables are kept as"
-            f" {REBUILT} and its neighbours.",
+            next_step=f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}, where the old tables are kept as"
+            f" {REBUILT} and its neighbours; or take everything away: {command('downgrade base')}",
         )
     for revision in reversed_:
         if revision.irreversible:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import TransactionPooler
@@ -35,7 +35,7 @@ def refuse(first: Link, second: Link, shown: str) -> None:
 
 def _changes(first: Link, second: Link) -> bool:
     # No two statements are alike, so that a caller's connection prepares none: its name would be unknown elsewhere.
-    token = uuid.uuid4()
+    token = os.urandom(16).hex()
     look = f"SELECT current_setting('{_SETTING}', true) = '{token}'"
     first.row(f"SELECT set_config('{_SETTING}', '{token}', false)")
     with second.transaction():

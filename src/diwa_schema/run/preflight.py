@@ -5,7 +5,7 @@ These are rights, what hangs on columns that are to get another type, and long s
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.state import State
     from diwa_schema.migrations.steps.dependents import Dependent
 
+_SHOWN = 5
 # That many rows a millisecond are written anew, with their indexes, on a machine that is not fast.
 _ROWS = 20
 
@@ -54,8 +55,7 @@ def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
         large = [table for table in revision.rewrites if _has_more(link, state, table, most)]
         if large:
             found[revision.revision] = f"it rewrites {' and '.join(large)}, of more than {most:,} rows"
-    return replace(
-        plan,
+    return plan._replace(
         stalls=found,
         obstacles=(*_no_room(plan, link, state), *(() if plan.snapshot else _obstacles(link, state))),
         dependents=_dependents(plan, link),
@@ -72,12 +72,18 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
         UsageError: A revision would stall the application, and that is not allowed.
     """
     if plan.obstacles:
-        what = " ".join(f"{one.what}." for one in plan.obstacles)
+        what = " ".join(f"{one.what}." for one in plan.obstacles[:_SHOWN])
+        more = len(plan.obstacles) - _SHOWN
+        statements = dict.fromkeys(f"{one.statement};" for one in plan.obstacles if one.statement)
+        do = (
+            f"As a superuser: {' '.join(statements)}"
+            if statements
+            else "Connect as the role that owns the schema."
+        )
         raise PermissionMissing(
-            f"The run on {shown} would stop in the middle: {what}",
-            next_step="As a superuser: "
-            + " ".join(dict.fromkeys(f"{one.statement};" for one in plan.obstacles))
-            + f" To see which rights each role should have, run: {command('roles')}",
+            f"The database role lacks a right, and the run on {shown} would stop in the middle: {what}"
+            f"{f' And {more} more.' if more > 0 else ''}",
+            next_step=f"{do} To see which rights each role should have, run: {command('roles')}",
             obstacles=[one.what for one in plan.obstacles],
         )
     if plan.dependents:
@@ -146,11 +152,16 @@ def _dependents(plan: Plan, link: Link) -> tuple[Dependent, ...]:
 
 
 def _obstacles(link: Link, state: State) -> tuple[Obstacle, ...]:
-    found = []
+    rows = link.rows(_RIGHTS, (state.schema, list(load().tables)))
     user = str(link.value("SELECT current_user"))
-    for table, owner, owned, filtered in link.rows(_RIGHTS, (state.schema, list(load().tables))):
-        where = qualified(state.schema, table)
+    owners = sorted({owner for _, owner, owned, _ in rows if not owned})
+    if rows and not any(owned for _, _, owned, _ in rows):
+        # Handing the whole schema over to whoever asks is nobody's next step: this role is another one's.
+        return (Obstacle(f"the tables belong to {' and '.join(owners)}, not to {user}"),)
+    found = []
+    for table, owner, owned, filtered in rows:
         if not owned:
+            where = qualified(state.schema, table)
             found.append(
                 Obstacle(f"table {table} belongs to {owner}", f"ALTER TABLE {where} OWNER TO {quoted(user)}")
             )

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-from diwa_schema.database.failures import cause, connection_lost, explain, is_driver_error, sqlstate
+from diwa_schema.database.failures import cause, connection_lost, explain, is_driver_error, lost, sqlstate
 from diwa_schema.database.ledger import Ledger
-from diwa_schema.database.lock import AdvisoryLock, fenced, lost
+from diwa_schema.database.lock import AdvisoryLock, fenced
 from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, MigrationLockLost, command
 from diwa_schema.migrations.manifest import Revision
 from diwa_schema.migrations.revisions import load

@@ -17,8 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from diwa_schema.database import bookkeeping, lock
 from diwa_schema.database.bookkeeping import Bookkeeping
@@ -35,7 +34,7 @@ from diwa_schema.errors import (
     NotPersisted,
     command,
 )
-from diwa_schema.run import connections, pooler
+from diwa_schema.run import pooler
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.settings import Applied, Progress, Report, Settings
 
@@ -52,8 +51,7 @@ if TYPE_CHECKING:
 _RECONNECT = 2.0  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What one look at a database tells; a verb decides on it.
 
     Args:
@@ -75,8 +73,7 @@ class Look:
         return self.link.shown
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(NamedTuple):
     """One kind of change, as the ledger names it.
 
     Args:
@@ -92,8 +89,7 @@ class Verb:
     anywhere: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What the work of a verb has written.
 
     Args:
@@ -110,8 +106,7 @@ class Written:
 D = TypeVar("D")
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """What every run works with.
 
     Args:
@@ -146,10 +141,12 @@ class Session:
         with self._explained(), self.target.work() as link:
             look = self._look(verb, link)
             before = look.state.revision
-            connections.refuse_role(link, self.renew)
+            self._refuse_unknown_role(link)
             if decide(look) is None:
-                return connections.told(Report(self.target.shown, before, before), link, self.renew)
+                return self._unchanged(link, before, before)
             self._refuse_read_only(link)
+            from diwa_schema.run import connections
+
             with (
                 self._locked(link, look.state.schema) as held,
                 ecto.MigratorKeptOut(
@@ -160,8 +157,7 @@ class Session:
                 decided = decide(look)
                 if decided is None:
                     self.progress.say("another run has already done it")
-                    done = Report(self.target.shown, before, look.state.revision)
-                    return connections.told(done, link, self.renew)
+                    return self._unchanged(link, before, look.state.revision)
                 self._close_unfinished(look)
                 change = Change(self, look, held, self._run(verb))
                 with connections.Watch(look, self.progress, back=verb.direction == "downgrade") as watch:
@@ -179,6 +175,20 @@ class Session:
                 run.run_id,
             )
             return connections.told(report, link, self.renew, watch.seen(written.after))
+
+    def _unchanged(self, link: Link, before: str | None, after: str | None) -> Report:
+        report = Report(self.target.shown, before, after)
+        if self.renew is None:
+            return report
+        from diwa_schema.run import connections
+
+        return connections.told(report, link, self.renew)
+
+    def _refuse_unknown_role(self, link: Link) -> None:
+        if self.renew is not None:
+            from diwa_schema.run import connections
+
+            connections.refuse_role(link, self.renew)
 
     def _rehearsed(self, verb: Verb, decide: Callable[[Look], object]) -> bool:
         """Decide on an empty database in memory where there is no file yet; tell whether anything is to be done."""
@@ -210,16 +220,20 @@ class Session:
             )
         if setting == "on":
             raise DatabaseReadOnly(
-                f"Connections of this role to {self.target.shown} can only read: default_transaction_read_only is on.",
+                f"{self.target.shown} can only be read by connections of this role:"
+                " default_transaction_read_only is on.",
                 next_step="Connect as another role; or, where this one is meant to write:"
                 " ALTER ROLE ... RESET default_transaction_read_only; or ALTER DATABASE ... RESET ...;",
             )
 
     def _run(self, verb: Verb) -> Run:
+        import uuid
+
         from diwa_schema import __version__
 
         bypass = self.verdict.bypass
         return Run(
+            run_id=str(uuid.uuid4()),
             package_version=__version__,
             kind=verb.kind,
             direction=verb.direction,
@@ -251,10 +265,7 @@ class Session:
         pooler.refuse(own, link, self.target.shown)
         for kept in (own, link):
             if through_pooler:
-                kept.settle()
-        # Both are idle for long: one while the other works, the other while it waits for another run.
-        for kept in [own] if self.target.connection is not None else [own, link]:
-            kept.execute("SET idle_session_timeout = 0")
+                kept.settle(pooled=True)
 
     def _close_unfinished(self, look: Look) -> None:
         """Say how the last run ended where it could not say so itself: under the lock, nobody else is running."""
@@ -290,11 +301,11 @@ class Session:
             return
         with self._fresh(look.link) as fresh:
             books = look.books.on(fresh)
-            revision = fresh.value(f"SELECT version_num FROM {books.version}")
-            count = fresh.value(
-                f"SELECT count(*) FROM {books.ledger.table} WHERE run_id = %s AND outcome = %s",
+            revision, count = fresh.rows(
+                f"SELECT (SELECT min(version_num) FROM {books.version}), count(*) FROM {books.ledger.table}"
+                " WHERE run_id = %s AND outcome = %s",
                 (run.run_id, "applied"),
-            )
+            )[0]
         if (revision, count) != (written.after, written.entries):
             raise NotPersisted(
                 f"A fresh connection to {self.target.shown} sees revision {revision or 'base'} with {count} ledger"
@@ -328,7 +339,6 @@ class Session:
                 time.sleep(0.05)
 
 
-@dataclass(slots=True)
 class Change:
     """A change under way: what the work of a verb is handed, under the lock.
 
@@ -339,19 +349,18 @@ class Change:
         run: What the ledger's entries have in common.
     """
 
-    session: Session
-    look: Look
-    held: MigrationLock
-    run: Run
-    connection: sa.Connection | None = field(init=False, default=None)
-    context: MigrationContext | None = field(init=False, default=None)
-    paced: Pace = field(init=False)
-    began: str = field(init=False, default_factory=now)
-    clock: float = field(init=False, default_factory=time.monotonic)
+    paced: Pace
 
-    def __post_init__(self) -> None:
-        """Begin with a pace that knows no connection of SQLAlchemy's: most verbs need none."""
-        self.new_pace()
+    def __init__(self, session: Session, look: Look, held: MigrationLock, run: Run) -> None:
+        self.session = session
+        self.look = look
+        self.held = held
+        self.run = run
+        self.connection: sa.Connection | None = None
+        self.context: MigrationContext | None = None
+        self.began = now()
+        self.clock = time.monotonic()
+        self.new_pace()  # it knows no connection of SQLAlchemy's: most verbs need none
 
     @contextmanager
     def op(self) -> Iterator[None]:
@@ -420,6 +429,7 @@ class Change:
         entries: Sequence[Entry] = ((None, None),),
         timeout: float | None = None,
         record: bool = True,
+        unseen: bool = False,
     ) -> int:
         """Do the work in one short transaction, with the version row and the ledger's entries in it.
 
@@ -429,6 +439,7 @@ class Change:
             entries: What the ledger is to have of it.
             timeout: The longest a statement may run, in seconds; by default that of strong locks.
             record: Whether to write any of that; without, the work stands alone.
+            unseen: Whether the work only makes tables, which nobody can wait for before they are committed.
 
         Returns:
             How long it took, in milliseconds.
@@ -445,7 +456,7 @@ class Change:
             self.books.ledger.record(self.run, entries, self.began, self.milliseconds())
             return self.milliseconds()
 
-        return self.paced.short(transaction, timeout=timeout)
+        return self.paced.short(transaction, timeout=timeout, unseen=unseen)
 
     def milliseconds(self) -> int:
         """Return how long the work has been under way."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from diwa_schema.errors import UsageError
 
@@ -17,8 +17,7 @@ _PER_UNIT = {SECONDS: 1000, MILLISECONDS: 1}
 _LONGEST = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """How long something may last, as `Settings`, the command line and its help know it.
 
     Args:
@@ -131,8 +130,7 @@ class Silence:
         """Ignore it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """One revision that a run applied or reversed.
 
     Args:
@@ -148,8 +146,7 @@ class Applied:
     lock_waits: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What a run did.
 
     Args:
@@ -179,4 +176,4 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as a document for ``--json``."""
-        return asdict(self)
+        return {**self._asdict(), "applied": tuple(step._asdict() for step in self.applied)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from diwa_schema.database.state import LEDGER, PROTECTION, VERSION
@@ -41,7 +40,7 @@ def script(link: Link) -> str:
 def apply(change: Change, plan: Plan) -> Written:
     """Bring an empty database to head in one transaction, with its version row and one ledger entry a revision."""
     link = change.link
-    change.run = replace(change.run, kind="snapshot")
+    change.run = change.run._replace(kind="snapshot")
 
     def create() -> None:
         if link.dialect == "postgresql":
@@ -50,7 +49,7 @@ def apply(change: Change, plan: Plan) -> Written:
 
     entries = [(step.revision, step.sha256) for step in plan.revisions]
     timeout = change.session.settings.build_timeout
-    milliseconds = change.at_once(create, after=plan.after, entries=entries, timeout=timeout)
+    milliseconds = change.at_once(create, after=plan.after, entries=entries, timeout=timeout, unseen=True)
     applied = tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
     return Written(plan.after, len(entries), applied)
 

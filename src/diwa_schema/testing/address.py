@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Self
 
 from diwa_schema.database import libpq
-from diwa_schema.database.url import DatabaseURL, parse
+from diwa_schema.database.spelling import DatabaseURL
+from diwa_schema.database.url import parse
 
 
 class Address(str):

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from diwa_schema.api import migrate
-from diwa_schema.database import version
 from diwa_schema.database.failures import driver
+from diwa_schema.database.state import VERSION
 from diwa_schema.database.target import Target
 from diwa_schema.errors import PermissionMissing
 from diwa_schema.guard import OwnDatabase
@@ -43,7 +43,7 @@ class Schemas:
         with server.building("extension"):
             # Made where the database's own search path leads: in a test's schema it would go with the test.
             server.link.execute(pgvector.CREATE)
-        self._path = [row[0] for row in server.link.rows(_EXTENSION, (version.VERSION,))]
+        self._path = [row[0] for row in server.link.rows(_EXTENSION, (VERSION,))]
         # A connection that a test has left open would keep its schema for ever.
         server.link.row("SELECT set_config('lock_timeout', '5s', false)")
         for name in server.left_over(self._schemas()):

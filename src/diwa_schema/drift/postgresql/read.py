@@ -13,7 +13,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from diwa_schema.database.link import Link
-from diwa_schema.database.version import ECTO, VERSION
+from diwa_schema.database.state import ECTO, VERSION
 from diwa_schema.drift.model import Catalog, Column, Follower, Origin, Other, Table
 from diwa_schema.drift.postgresql import parse
 from diwa_schema.drift.scan import canonical, default

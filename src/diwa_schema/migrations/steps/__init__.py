@@ -9,14 +9,14 @@ that no type can hide.
 
 from __future__ import annotations
 
-from diwa_schema.migrations.steps.aside import (
-    copy_kept_rows,
-    drop_or_bring_back,
-    hand_on_rights,
-    make_room,
-    release,
-)
+from diwa_schema.migrations.steps.aside import release
 from diwa_schema.migrations.steps.batches import backfill
+from diwa_schema.migrations.steps.buffer import (
+    add_column_if_absent,
+    create_buffer,
+    make_ids_texts,
+    make_ids_uuids,
+)
 from diwa_schema.migrations.steps.constraints import add_check, add_foreign_key, set_not_null
 from diwa_schema.migrations.steps.dialects import (
     add_column_with_first_value,
@@ -35,27 +35,24 @@ from diwa_schema.migrations.steps.indexes import (
     drop_index_concurrently,
     drop_indexed_columns,
 )
-from diwa_schema.migrations.steps.kept_values import (
-    create_kept_values,
-    drop_kept_values,
-    make_ids_texts,
-    make_ids_uuids,
-)
+from diwa_schema.migrations.steps.kept_values import create_kept_values, drop_kept_values
 from diwa_schema.migrations.steps.pace import Pace, step
 from diwa_schema.migrations.steps.retype import abandon_retype, retype_embedding
 from diwa_schema.migrations.steps.retype.archive import create_embedding_archive, drop_embedding_archive
+from diwa_schema.migrations.steps.upstream import drop_table_unless_agents
 
 __all__ = [
     "Pace",
     "abandon_retype",
     "add_check",
+    "add_column_if_absent",
     "add_column_with_first_value",
     "add_embedding",
     "add_foreign_key",
     "add_indexed_columns",
     "add_reference",
     "backfill",
-    "copy_kept_rows",
+    "create_buffer",
     "create_embedding_archive",
     "create_index_concurrently",
     "create_index_on_postgresql",
@@ -65,14 +62,12 @@ __all__ = [
     "drop_index_concurrently",
     "drop_indexed_columns",
     "drop_kept_values",
-    "drop_or_bring_back",
     "drop_table_if_there",
+    "drop_table_unless_agents",
     "drop_table_unless_filled",
-    "hand_on_rights",
     "index_name",
     "make_ids_texts",
     "make_ids_uuids",
-    "make_room",
     "only_on_postgresql",
     "release",
     "retype_embedding",

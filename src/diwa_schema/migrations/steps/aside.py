@@ -1,4 +1,4 @@
-"""Keeping a table of another shape aside under another name, with its rows, until the way back.
+"""Keeping a table of another shape aside under another name, with its rows.
 
 A new table takes the name. What refers to a table by its name goes on with the new one by itself; what PostgreSQL, or
 SQLite, ties to the table itself goes with the old one when that is renamed: foreign keys, views, rights. The
@@ -8,7 +8,7 @@ application still means the name, so such ties are moved to the successor, or th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -27,9 +27,6 @@ from diwa_schema.migrations.steps.lookup import (
 )
 from diwa_schema.migrations.steps.pace import dialect, offline
 from diwa_schema.names import cut
-
-# What the comment of an index begins with whose name had to be cut; the whole name follows, up to the end of the line.
-_WHOLE = "diwa-schema keeps this index aside; its name is "
 
 _SQLITE_INDEX = re.compile(
     r"""CREATE\s(?P<unique>UNIQUE\s)?\s*INDEX\s+ (?:"(?:[^"]|"")*"|`[^`]*`|\[[^]]*\]|'(?:[^']|'')*'|\w+)
@@ -133,77 +130,22 @@ ORDER BY 1
 
 def set_aside(table: str) -> None:
     """Rename a table and its indexes, so that another of its name can be made. Its rows stay in it."""
-    _rename(table, kept_name(table), _aside)
-
-
-def bring_back(table: str) -> None:
-    """Give a table that was set aside its names again; there must be no other of that name."""
-    _rename(kept_name(table), table, _former)
-
-
-def make_room(table: str) -> None:
-    """Set a table aside that already has the name of one that is about to be made; its rows stay in it.
-
-    Raises:
-        MigrationFailed: Other objects of the database hang on it, so that its successor could not replace it.
-    """
-    if offline() or not table_exists(op.get_bind(), table):
-        return
-    keys = others((table,)).keys
-    if keys:
-        described = "; ".join(f"{name} of {referring}" for referring, name, _ in keys)
-        raise MigrationFailed(
-            f"{table} cannot be set aside, because foreign keys refer to it: {described}.",
-            untouched=ROLLED_BACK,
-            next_step="Drop them, run the same command again, then create them anew on the new table.",
-            dependents=[name for _, name, _ in keys],
-        )
-    set_aside(table)
-
-
-def drop_or_bring_back(table: str) -> None:
-    """Drop a table; where another of its name was set aside for it, that one gets its name back."""
-    op.drop_table(table)
-    if not offline() and is_kept(table):
-        bring_back(table)
-
-
-def copy_kept_rows(table: str) -> None:
-    """Copy the rows of a table that was set aside into the one that took its name; those that are there stay.
-
-    All columns that both tables have are copied; a NULL becomes the default of a column that refuses it.
-    """
+    connection = op.get_bind()
     kept = kept_name(table)
-    if dialect() == "postgresql":
-        op.execute(_COPY.format(table=quoted(table), kept=quoted(kept), old=oid(kept), new=oid(table)))
-    elif not offline() and is_kept(table):
-        connection = op.get_bind()
-        new = column_types(connection, table)
-        listed = ", ".join(quoted(name) for name in column_types(connection, kept) if name in new)
-        op.execute(
-            f"INSERT INTO {quoted(table)} ({listed}) SELECT {listed} FROM {quoted(kept)} WHERE true"
-            " ON CONFLICT DO NOTHING"
+    if connection.dialect.name == "sqlite":
+        _set_aside_on_sqlite(connection, table, kept)
+        return
+    indexes = list(
+        connection.scalars(
+            sa.text(
+                "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+                f" WHERE i.indrelid = {oid(table)}"
+            )
         )
-
-
-_COPY = """DO $do$
-DECLARE
-  names text;
-  taken text;
-BEGIN
-  IF {old} IS NULL THEN RETURN; END IF;
-  SELECT string_agg(quote_ident(n.attname), ', ' ORDER BY n.attnum), string_agg(CASE
-      WHEN n.attnotnull AND d.adbin IS NOT NULL
-      THEN 'coalesce(' || quote_ident(n.attname) || ', ' || pg_get_expr(d.adbin, d.adrelid) || ')'
-      ELSE quote_ident(n.attname) END, ', ' ORDER BY n.attnum)
-    INTO names, taken
-    FROM pg_attribute n JOIN pg_attribute o ON o.attname = n.attname AND o.attrelid = {old}
-    LEFT JOIN pg_attrdef d ON d.adrelid = n.attrelid AND d.adnum = n.attnum
-    WHERE n.attrelid = {new} AND n.attnum > 0 AND NOT n.attisdropped AND n.attgenerated = ''
-    AND o.attnum > 0 AND NOT o.attisdropped;
-  EXECUTE 'INSERT INTO {table} (' || names || ') SELECT ' || taken || ' FROM {kept} ON CONFLICT DO NOTHING';
-END
-$do$"""
+    )
+    op.execute(f"ALTER TABLE {qualified(connection, table)} RENAME TO {quoted(kept)}")
+    for index in indexes:
+        op.execute(f"ALTER INDEX {qualified(connection, index)} RENAME TO {quoted(kept_name(index))}")
 
 
 def hand_on_rights(table: str) -> None:
@@ -260,53 +202,14 @@ END
 $do$"""
 
 
-Renamed = Callable[[str, str | None], tuple[str, str | None]]
-
-
-def _aside(index: str, comment: str | None) -> tuple[str, str | None]:
-    """Return name and comment of an index while it is kept; a name that has to be cut goes into the comment."""
-    name = cut(KEPT + index)
-    if name == KEPT + index:
-        return name, comment
-    return name, f"{_WHOLE}{index}\n{comment or ''}"
-
-
-def _former(index: str, comment: str | None) -> tuple[str, str | None]:
-    """Return the name and the comment that a kept index had before."""
-    if comment is None or not comment.startswith(_WHOLE):
-        return index.removeprefix(KEPT), comment
-    name, _, rest = comment.removeprefix(_WHOLE).partition("\n")
-    return name, rest or None
-
-
-def _rename(before: str, after: str, renamed: Renamed) -> None:
-    connection = op.get_bind()
-    if connection.dialect.name == "sqlite":
-        _rename_on_sqlite(connection, before, after)
-        return
-    found = connection.execute(
-        sa.text(
-            "SELECT c.relname, obj_description(c.oid, 'pg_class') FROM pg_index i"
-            f" JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = {oid(before)}"
-        )
-    ).all()
-    op.execute(f"ALTER TABLE {qualified(connection, before)} RENAME TO {quoted(after)}")
-    for index, comment in found:
-        name, said = renamed(index, comment)
-        op.execute(f"ALTER INDEX {qualified(connection, index)} RENAME TO {quoted(name)}")
-        if said != comment:
-            text = literal(said) if said is not None else "NULL"
-            op.execute(f"COMMENT ON INDEX {qualified(connection, name)} IS {text}")
-
-
-def _rename_on_sqlite(connection: sa.Connection, before: str, after: str) -> None:
+def _set_aside_on_sqlite(connection: sa.Connection, table: str, kept: str) -> None:
     indexes = connection.execute(
         sa.text(
             "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :table AND sql IS NOT NULL"
         ),
-        {"table": before},
+        {"table": table},
     ).all()
-    op.rename_table(before, after)
+    op.rename_table(table, kept)
     # SQLite cannot rename an index. It cuts no name either.
     for index, text in indexes:
         parts = _SQLITE_INDEX.fullmatch(text)
@@ -317,9 +220,9 @@ def _rename_on_sqlite(connection: sa.Connection, before: str, after: str) -> Non
                 next_step=f"Drop index {index}, then run the same command again.",
             )
         op.execute(f"DROP INDEX {quoted(index)}")
-        name = index.removeprefix(KEPT) if before == KEPT + after else KEPT + index
         op.execute(
-            f"CREATE {parts['unique'] or ''}INDEX {quoted(name)} ON {quoted(after)} {verbatim(parts['columns'])}"
+            f"CREATE {parts['unique'] or ''}INDEX {quoted(KEPT + index)} ON {quoted(kept)}"
+            f" {verbatim(parts['columns'])}"
         )
 
 

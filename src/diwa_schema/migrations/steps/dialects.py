@@ -10,8 +10,9 @@ from alembic import op
 from sqlalchemy.types import TypeEngine
 
 from diwa_schema.migrations import pgvector
-from diwa_schema.migrations.steps.lookup import oid, quoted, table_exists
+from diwa_schema.migrations.steps.lookup import literal, oid, quoted, table_exists
 from diwa_schema.migrations.steps.pace import dialect, offline
+from diwa_schema.migrations.steps.upstream import made_by_ecto, unless_made_by_ecto
 from diwa_schema.names import LONGEST
 
 SHADOW = "shadow"
@@ -78,9 +79,20 @@ def add_column_with_first_value(table: str, column: sa.Column[Any], value: str) 
 def create_vector_extension() -> None:
     """Install pgvector in this database where the server has it and the role may; otherwise nothing happens.
 
-    On SQLite, and in a shadow, which must leave nothing behind, nothing happens either.
+    On SQLite, in a shadow, which must leave nothing behind, and in a database that Ecto made, whose code may bind
+    embeddings as bytes, nothing happens either.
     """
-    if dialect() == "postgresql" and not op.get_context().opts.get(SHADOW):
+    if dialect() == "sqlite" or op.get_context().opts.get(SHADOW):
+        return
+    if offline():
+        op.execute(f"""DO $guard$
+DECLARE
+  found boolean := false;
+BEGIN
+  {unless_made_by_ecto(f"EXECUTE {literal(pgvector.CREATE)};")}
+END
+$guard$""")
+    elif not made_by_ecto():
         op.execute(pgvector.CREATE)
 
 
@@ -100,14 +112,25 @@ END
 $do$""")
 
 
-def drop_table_if_there(table: str) -> None:
-    """Drop a table of the current schema; one of its name elsewhere on the search path stays."""
+def drop_table_if_there(*tables: str) -> None:
+    """Drop tables of the current schema, which may refer to each other; those that are elsewhere on the path stay.
+
+    Args:
+        tables: The tables; on SQLite each is dropped before the ones it refers to.
+    """
     if dialect() == "sqlite":
-        op.drop_table(table, if_exists=True)
+        for table in tables:
+            op.drop_table(table, if_exists=True)
         return
+    listed = ", ".join(map(literal, tables))
     op.execute(f"""DO $do$
+DECLARE
+  there text;
 BEGIN
-  IF {oid(table)} IS NOT NULL THEN DROP TABLE {quoted(table)}; END IF;
+  SELECT string_agg(quote_ident(nspname) || '.' || quote_ident(relname), ', ') INTO there
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND c.relname IN ({listed});
+  IF there IS NOT NULL THEN EXECUTE 'DROP TABLE ' || there; END IF;
 END
 $do$""")
 

@@ -1,4 +1,4 @@
-"""Values that a column of today's type cannot hold, and the buffer of tool operations, whose ids become uuids."""
+"""The table of values that a column of today's type cannot hold."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from diwa_schema.migrations.steps.dialects import drop_table_unless_filled
 from diwa_schema.migrations.steps.pace import dialect
 from diwa_schema.models.types import LongText, ShortText, Timestamp, UniqueId
 
-BUFFER = "tala_operations"
 KEPT = "diwa_schema_kept_values"
-IDS = ("session_id", "context_id")
-
-_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 
 def create_kept_values() -> None:
@@ -37,45 +33,3 @@ def drop_kept_values() -> None:
         op.drop_table(KEPT)
     else:
         drop_table_unless_filled(KEPT)
-
-
-def make_ids_uuids() -> None:
-    """Turn the ids of the buffer into uuids; a text that is none is kept as a value. SQLite holds both as text.
-
-    The buffer holds what waits for the end of a session, so it is small and is rewritten at once; a revision
-    that does so declares it in `rewrites`.
-    """
-    if dialect() == "sqlite":
-        return
-    op.execute(f"LOCK TABLE {BUFFER} IN ACCESS EXCLUSIVE MODE")
-    for column in IDS:
-        op.execute(
-            f"INSERT INTO {KEPT} SELECT '{BUFFER}', id, '{column}', {column}, 'not a uuid in its usual spelling',"
-            f" now() AT TIME ZONE 'utc' FROM {BUFFER} WHERE {column} !~ '{_UUID}' ON CONFLICT DO NOTHING"
-        )
-    changes = [
-        f"ALTER {column} TYPE uuid USING CASE WHEN {column} ~* '{_UUID}' THEN {column}::uuid END"
-        for column in IDS
-    ]
-    op.execute(f"ALTER TABLE {BUFFER} {', '.join(changes)}")
-
-
-def make_ids_texts() -> None:
-    """Turn the ids of the buffer into texts again, with the values that were kept.
-
-    A kept value comes back only where the column still is what `make_ids_uuids` left: the uuid that the text was
-    another spelling of, or else NULL. Where the application has written since, the later value stands.
-    """
-    if dialect() == "sqlite":
-        return
-    op.execute(f"LOCK TABLE {BUFFER} IN ACCESS EXCLUSIVE MODE")
-    changes = [f"ALTER {column} TYPE varchar(255)" for column in IDS]
-    op.execute(f"ALTER TABLE {BUFFER} {', '.join(changes)}")
-    for column in IDS:
-        mine = f"k.table_name = '{BUFFER}' AND k.column_name = '{column}'"
-        left = f"CASE WHEN k.value ~* '{_UUID}' THEN lower(k.value) END"
-        op.execute(
-            f"UPDATE {BUFFER} t SET {column} = k.value FROM {KEPT} k"
-            f" WHERE {mine} AND k.row_id = t.id AND t.{column} IS NOT DISTINCT FROM {left}"
-        )
-        op.execute(f"DELETE FROM {KEPT} k WHERE {mine}")

@@ -1,6 +1,8 @@
 """Create organizations, their contexts, and the memories in these.
 
 Primary keys are declared nullable: PostgreSQL refuses NULL there all the same, SQLite takes it, as in Ecto's.
+Reversed, it leaves nothing of the schema: not the tables that an agent of its own had made before it, and not the ones
+of the agent's first lineage that a takeover keeps aside.
 """
 
 import sqlalchemy as sa
@@ -25,7 +27,24 @@ depends_on = None
 
 phase = "expand"
 floor = None
-drops = ("organizations", "contexts", "memories", "idempotency_log")
+drops = (
+    "organizations",
+    "contexts",
+    "memories",
+    "idempotency_log",
+    "tala_operations",
+    "diwa_schema_kept_organizations",
+    "diwa_schema_kept_contexts",
+    "diwa_schema_kept_memories",
+    "diwa_schema_kept_memory_versions",
+    "diwa_schema_kept_plans",
+    "diwa_schema_kept_tasks",
+    "diwa_schema_kept_sessions",
+    "diwa_schema_kept_ingest_jobs",
+    "diwa_schema_kept_agents",
+    "diwa_schema_kept_delegations",
+    "diwa_schema_kept_shortcut_aliases",
+)
 
 
 def upgrade() -> None:
@@ -101,8 +120,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    steps.drop_table_if_there("idempotency_log")
     steps.release("memories", "contexts", "organizations")
-    op.drop_table("memories")
-    op.drop_table("contexts")
-    op.drop_table("organizations")
+    steps.drop_table_if_there(*reversed(drops))

@@ -1,6 +1,7 @@
 """Install pgvector where the server has it and the role may.
 
-Without it every later revision works as well: embeddings are bytes then.
+Without it every later revision works as well: embeddings are bytes then. A database that Ecto made gets no extension
+unasked.
 """
 
 from diwa_schema.migrations import steps

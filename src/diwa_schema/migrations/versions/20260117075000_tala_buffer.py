@@ -1,4 +1,8 @@
-"""Create the buffer of tool operations; the agent's own table of that name is kept aside until the way back."""
+"""Create the buffer of tool operations, or give the agent's own table of that name the same shape where it stands.
+
+An agent works with its table at every moment meanwhile, and its ids stay uuids. Reversed, the table stays where the
+agent's own migration is on record.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,9 +22,7 @@ leaves = ("tala_operations",)
 
 
 def upgrade() -> None:
-    steps.make_room("tala_operations")
-    op.create_table(
-        "tala_operations",
+    steps.create_buffer(
         sa.Column("id", UniqueId(), nullable=True),
         sa.Column("session_id", ShortText()),
         sa.Column("context_id", ShortText()),
@@ -31,10 +33,9 @@ def upgrade() -> None:
         sa.Column("inserted_at", Timestamp(0), nullable=False),
         sa.PrimaryKeyConstraint("id", name="tala_operations_pkey"),
     )
-    op.create_index("tala_operations_session_id_index", "tala_operations", ["session_id"])
-    op.create_index("tala_operations_status_index", "tala_operations", ["status"])
-    steps.hand_on_rights("tala_operations")
+    op.create_index("tala_operations_session_id_index", "tala_operations", ["session_id"], if_not_exists=True)
+    op.create_index("tala_operations_status_index", "tala_operations", ["status"], if_not_exists=True)
 
 
 def downgrade() -> None:
-    steps.drop_or_bring_back("tala_operations")
+    steps.drop_table_unless_agents("tala_operations")

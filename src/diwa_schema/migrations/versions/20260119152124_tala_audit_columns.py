@@ -1,8 +1,9 @@
-"""Let buffered operations be audited."""
+"""Let buffered operations be audited, where the agent's own table has no such columns yet."""
 
 import sqlalchemy as sa
 from alembic import op
 
+from diwa_schema.migrations import steps
 from diwa_schema.models.types import Flag, LongText, ShortText
 
 revision = "20260119152124"
@@ -23,13 +24,17 @@ drops = (
 
 
 def upgrade() -> None:
-    op.add_column("tala_operations", sa.Column("capability_token", LongText()))
-    op.add_column("tala_operations", sa.Column("phi_flag", Flag(), server_default=sa.text("false")))
-    op.add_column("tala_operations", sa.Column("merkle_root", ShortText()))
-    op.add_column("tala_operations", sa.Column("audit_hash", ShortText()))
-    op.add_column("tala_operations", sa.Column("degradation_tier", ShortText(), server_default="online"))
-    op.create_index("tala_operations_audit_hash_index", "tala_operations", ["audit_hash"])
-    op.create_index("tala_operations_phi_flag_index", "tala_operations", ["phi_flag"])
+    steps.add_column_if_absent("tala_operations", sa.Column("capability_token", LongText()))
+    steps.add_column_if_absent(
+        "tala_operations", sa.Column("phi_flag", Flag(), server_default=sa.text("false"))
+    )
+    steps.add_column_if_absent("tala_operations", sa.Column("merkle_root", ShortText()))
+    steps.add_column_if_absent("tala_operations", sa.Column("audit_hash", ShortText()))
+    steps.add_column_if_absent(
+        "tala_operations", sa.Column("degradation_tier", ShortText(), server_default="online")
+    )
+    op.create_index("tala_operations_audit_hash_index", "tala_operations", ["audit_hash"], if_not_exists=True)
+    op.create_index("tala_operations_phi_flag_index", "tala_operations", ["phi_flag"], if_not_exists=True)
 
 
 def downgrade() -> None:

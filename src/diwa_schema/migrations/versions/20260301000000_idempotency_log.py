@@ -1,6 +1,7 @@
 """Create the log of requests that were answered already, where no agent release has created it before.
 
-Reversed, it drops the log only while there is nothing in it, so that a log which was here first is not lost.
+Reversed, it drops the log only while there is nothing in it and the agent's own migration is not on record, so that a
+log which was here first is not lost.
 """
 
 import sqlalchemy as sa
@@ -59,4 +60,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    steps.drop_table_unless_filled("idempotency_log")
+    steps.drop_table_unless_agents("idempotency_log", filled=False)

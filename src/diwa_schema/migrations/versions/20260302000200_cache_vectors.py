@@ -1,6 +1,6 @@
 """Make the cached embeddings vectors where they are still bytes and pgvector is there.
 
-Below this revision both kinds are at home, so there is nothing to reverse.
+In a database that Ecto made, bytes stay bytes: both kinds are at home, below this revision and above it.
 """
 
 from diwa_schema.migrations import steps
@@ -17,7 +17,7 @@ retypes = ("embedding_cache.embedding",)
 
 
 def upgrade() -> None:
-    steps.retype_embedding("embedding_cache", to="vector")
+    steps.retype_embedding("embedding_cache", to="vector", unasked=True)
 
 
 def downgrade() -> None:

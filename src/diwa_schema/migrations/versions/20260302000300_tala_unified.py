@@ -1,7 +1,8 @@
-"""Give the buffer of tool operations one shape, and take over what the agent's own tables hold.
+"""Give the buffer of tool operations one shape, where its ids are texts.
 
 The agent's code binds session and context as uuids; no other code that uses the buffer is known.
-A session or context that is no uuid is kept as a value.
+A session or context that is no uuid is kept as a value. Reversed, they become texts only where some were kept: below
+this revision both kinds are at home.
 """
 
 from alembic import op
@@ -15,16 +16,14 @@ depends_on = None
 
 phase = "expand"
 floor = None
-rewrites = ("tala_operations", "diwa_schema_kept_tala_operations", "diwa_schema_kept_idempotency_log")
+rewrites = ("tala_operations",)
 retypes = ("tala_operations.session_id", "tala_operations.context_id")
 retypes_back = retypes
 
 
 def upgrade() -> None:
     steps.make_ids_uuids()
-    op.create_index("tala_operations_context_id_index", "tala_operations", ["context_id"])
-    steps.copy_kept_rows("tala_operations")
-    steps.copy_kept_rows("idempotency_log")
+    op.create_index("tala_operations_context_id_index", "tala_operations", ["context_id"], if_not_exists=True)
 
 
 def downgrade() -> None:

@@ -12,13 +12,13 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import LOCK_TIMEOUT, is_driver_error, sqlstate
 from diwa_schema.database.state import ECTO, State
 from diwa_schema.errors import DatabaseRefused, MigrationLockBusy, command
+from diwa_schema.migrations.ecto import AGENT, LAST, shared
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import qualified
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from diwa_schema.database.target import Target
     from diwa_schema.run.settings import Progress
 
-# Ecto knows the revisions up to this one; later ones would only look like missing files to it.
-LAST = "20260228010000"
+# From this revision on both tables of the agent's own migration are there; below the first revision neither is.
+_AGENTS_TABLES = "20260301000000"
 
 KEEPER = "diwa_schema_keep_versions"
 _MESSAGE = (
@@ -51,8 +51,7 @@ WHERE n.nspname = %s AND c.relname = %s AND t.tgname = %s
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Keeper:
+class Keeper(NamedTuple):
     """Writes to Ecto's table what Ecto would have written.
 
     Args:
@@ -66,13 +65,27 @@ class Keeper:
     @classmethod
     def of(cls, books: Bookkeeping, state: State) -> Keeper:
         """Return the keeper of a database."""
-        return cls(books, bool(_shared() & set(state.ecto or ())))
+        return cls(books, bool(_known() & set(state.ecto or ())))
 
     def record(self, revision: str, *, applied: bool) -> None:
-        """Record a revision as applied, or take its record away, inside the caller's transaction."""
-        if self.active and revision <= LAST:
+        """Record a revision as applied, or take its record away, inside the caller's transaction.
+
+        The agent's own migration is on record from where its two tables are there until base: run again, it would fail
+        at each start of the agent.
+        """
+        if not self.active:
+            return
+        listed = [revision] if revision <= LAST else []
+        if (revision == _AGENTS_TABLES and not self._has_agents()) if applied else revision == load().ids[0]:
+            listed.append(str(AGENT))
+        if listed:
             with self._unkept():
-                self.books.record_in_ecto(revision, applied=applied)
+                for version in listed:
+                    self.books.record_in_ecto(version, applied=applied)
+
+    def _has_agents(self) -> bool:
+        table = qualified(self.books.schema, ECTO)
+        return bool(self.books.link.value(f"SELECT 1 FROM {table} WHERE version = %s", (AGENT,)))
 
     def keep(self) -> None:
         """Let nobody but a run change the list of a SQLite file; `MigratorKeptOut` keeps that of PostgreSQL."""
@@ -132,11 +145,14 @@ def refuse_changed_list(state: State, shown: str) -> None:
 
 def changed_list(state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return which versions of this history are missing from Ecto's list, and which are there too early."""
-    shared, listed = _shared(), set(state.ecto or ())
-    if state.revision is None or not shared & listed:
+    known, listed = _known(), set(state.ecto or ())
+    if state.revision is None or not known & listed:
         return (), ()
-    wanted = {version for version in shared if version <= int(state.revision)}
-    return tuple(sorted(wanted - listed)), tuple(sorted((shared & listed) - wanted))
+    # The agent's own migration may be on record below the revision that has its tables: the agent ran it then.
+    wanted = {version for version in shared() if version <= int(state.revision)}
+    if state.revision >= _AGENTS_TABLES:
+        wanted.add(AGENT)
+    return tuple(sorted(wanted - listed)), tuple(sorted((shared() & listed) - wanted))
 
 
 class MigratorKeptOut:
@@ -257,5 +273,6 @@ def _tried(link: Link, schema: str) -> bool:
     return True
 
 
-def _shared() -> set[int]:
-    return {int(revision) for revision in load().ids if revision <= LAST}
+def _known() -> frozenset[int]:
+    """Return the versions of Ecto's by which a list is known to be about this schema."""
+    return shared() | {AGENT}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from diwa_schema.database.state import Kind, refuse_elsewhere, refuse_unknown
 from diwa_schema.drift import check
 from diwa_schema.errors import DatabaseRefused, SchemaEmpty, command
+from diwa_schema.migrations.ecto import LAST
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import load as load_module
-from diwa_schema.migrations.steps import aside
 from diwa_schema.run import losses
 from diwa_schema.run.adopt import ecto, lineage, variants
 from diwa_schema.run.adopt.variants import Variant
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from diwa_schema.drift.report import Difference
 
 # The revisions that make tala_operations, for a database on which somebody marked them as done.
-_BUFFER = ("20260117075000", "20260119152124")
-# What the code of some date made of an embedding column; the converge revisions bring it to one shape.
-_EMBEDDINGS = {("memories", "embedding"), ("embedding_cache", "embedding")}
-_EMBEDDING_TYPES = {"bytea", "vector(384)", "vector(1536)"}
+_BUFFER = (variants.BUFFER, "20260119152124")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,10 @@ class Adoption:
     @property
     def steps(self) -> tuple[str, ...]:
         """What taking it over would do, a sentence each."""
-        steps = [f"keep the agent's own {table} aside, with its rows" for table in self.variant.aside]
+        steps = []
+        if self.variant.buffer:
+            moment = "now" if (self.variant.revision or "") >= variants.BUFFER else "by an upgrade"
+            steps.append(f"leave the agent's own tala_operations where it is; it gets its new shape {moment}")
         if self.variant.reshape:
             steps.append(
                 f"keep {len(lineage.TABLES)} tables of the first lineage aside and copy their rows into new ones"
@@ -81,9 +81,8 @@ def recognise(look: Look) -> Adoption:
         raise DatabaseRefused(
             f"{shown} is at revision {state.revision} already.", next_step=f"Run: {command('status')}"
         )
-    known = tuple(name for name in load().ids if name <= ecto.LAST)
-    of_agent = ["tala_operations"] if _of_the_agent(look) else []
-    variant = variants.recognise(state.ecto or (), known, of_agent, shown)
+    known = tuple(name for name in load().ids if name <= LAST)
+    variant = variants.recognise(state.ecto or (), known, shown, agents_buffer=_of_the_agent(look))
     return Adoption(shown, variant, _differences(look, variant))
 
 
@@ -144,9 +143,7 @@ class _Taking:
             rebuild.run()
             self.notes = rebuild.unfit
             return
-        for table in self._variant.aside:
-            aside.make_room(table)
-        if "tala_operations" in self._variant.aside:
+        if self._variant.buffer:
             for step in _BUFFER:
                 if step <= revision:
                     load_module(load().get(step)).upgrade()
@@ -162,15 +159,13 @@ def _of_the_agent(look: Look) -> bool:
                 "SELECT \"notnull\" FROM pragma_table_info('tala_operations') WHERE name = 'context_id'"
             )
         )
-    return bool(_attribute(look, "attnotnull", "tala_operations", "context_id"))
-
-
-def _attribute(look: Look, expression: str, table: str | None, column: str) -> Any:
-    return look.link.value(
-        f"SELECT {expression} FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = %s AND c.relname = %s AND a.attname = %s",
-        (look.state.schema, table, column),
+    return bool(
+        look.link.value(
+            "SELECT attnotnull FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+            " JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = %s AND c.relname = 'tala_operations' AND a.attname = 'context_id'",
+            (look.state.schema,),
+        )
     )
 
 
@@ -183,19 +178,8 @@ def _differences(look: Look, variant: Variant) -> tuple[Difference, ...]:
     return tuple(
         one
         for one in found
-        if one.severity == "drift" and one.table not in variant.aside and not _known_embedding(look, one)
+        if one.severity == "drift" and not (variant.buffer and one.table == "tala_operations")
     )
-
-
-def _known_embedding(look: Look, one: Difference) -> bool:
-    if (
-        look.link.dialect == "sqlite"
-        or (one.table, one.object) not in _EMBEDDINGS
-        or one.problem != "changed"
-    ):
-        return False
-    kind = _attribute(look, "format_type(a.atttypid, a.atttypmod)", one.table, one.object)
-    return str(kind).rpartition(".")[2] in _EMBEDDING_TYPES
 
 
 def _refuse_differences(found: Adoption) -> None:

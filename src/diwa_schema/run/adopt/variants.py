@@ -6,15 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from diwa_schema.errors import DatabaseRefused, command
+from diwa_schema.migrations.ecto import AGENT, AGENT_V1
 
-# The agent's own migration, which made tala_operations and idempotency_log in shapes of its own.
-AGENT = 20260109204856
-# The agent's first lineage. A script recorded these seven on databases of every shape.
-AGENT_V1 = frozenset(range(20250101000001, 20250101000008))
 # Published in both lineages with the same content.
 COMMON = 20251231080526
 # Where a database of the agent's first lineage stands once it is reshaped: all of its tables exist by then.
 V1_REVISION = "20260107000000"
+# The revision that makes tala_operations.
+BUFFER = "20260117075000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,28 +23,26 @@ class Variant:
     Args:
         name: What it is called.
         revision: The revision it stands at; None for base.
-        aside: The tables of the agent's own making, which are kept aside.
+        buffer: Whether tala_operations is of the agent's own making; it gets this history's shape where it stands.
         reshape: Whether its tables are of the first lineage and are built anew.
         strange: Recorded versions that are no revisions of this history.
     """
 
     name: str
     revision: str | None
-    aside: tuple[str, ...] = ()
+    buffer: bool = False
     reshape: bool = False
     strange: tuple[int, ...] = ()
 
 
-def recognise(
-    versions: Collection[int], ids: tuple[str, ...], agent_tables: Collection[str], shown: str
-) -> Variant:
+def recognise(versions: Collection[int], ids: tuple[str, ...], shown: str, *, agents_buffer: bool) -> Variant:
     """Return the variant that a database is.
 
     Args:
         versions: What Ecto has recorded.
         ids: The revisions that Ecto knows, in history order.
-        agent_tables: Which of the tables in question have the shape of the agent's own migration.
         shown: The masked URL, for the refusal.
+        agents_buffer: Whether tala_operations has the shape of the agent's own migration.
 
     Raises:
         DatabaseRefused: The versions are not those of any way that Ecto could have gone.
@@ -67,21 +64,14 @@ def recognise(
     if missing:
         raise _gaps(shown, missing, applied)
     revision = str(applied[-1]) if applied else None
-    if AGENT not in recorded and not agent_tables:
+    if AGENT not in recorded and not agents_buffer:
         return Variant(f"{len(applied)} shared versions", revision, strange=strange)
-    return _of_the_agent(revision, agent_tables, strange)
-
-
-def _of_the_agent(revision: str | None, agent_tables: Collection[str], strange: tuple[int, ...]) -> Variant:
-    """Return the variant of a database that ran the agent's own migration."""
-    aside = tuple(table for table in ("tala_operations",) if table in agent_tables)
     if revision is None:
         # Only the agent's two tables are there; their foreign keys lead to a table that is not.
-        return Variant(
-            "agent release on its own", None, ("tala_operations", "idempotency_log"), strange=strange
-        )
-    marked = revision >= "20260117075000"
-    return Variant("agent, shared versions marked" if marked else "agent", revision, aside, strange=strange)
+        name = "agent release on its own"
+    else:
+        name = "agent, shared versions marked" if revision >= BUFFER else "agent"
+    return Variant(name, revision, agents_buffer, strange=strange)
 
 
 def _gaps(shown: str, missing: list[int], applied: list[int]) -> DatabaseRefused:

@@ -45,6 +45,22 @@ def enable_vector(session: Session) -> Report:
     return _convert(session, work)
 
 
+def disable_vector(session: Session) -> Report:
+    """Turn the embeddings of a database into bytes again, with those that the archive has; none is lost.
+
+    Raises:
+        DatabaseRefused: It is not at head.
+    """
+
+    def work(_: Change) -> None:
+        for table in _EMBEDDINGS:
+            steps.retype_embedding(table, to="bytes")
+        # The way to bytes drops an archive that is empty by then, and at head there is one.
+        steps.create_embedding_archive()
+
+    return _convert(session, work)
+
+
 def enable_index(session: Session, name: str) -> Report:
     """Build an optional index while its table is in use; one that is there stays.
 

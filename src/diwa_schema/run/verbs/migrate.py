@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from diwa_schema.errors import DatabaseRefused, command
+from diwa_schema.database import presence
 from diwa_schema.migrations import manifest
-from diwa_schema.run import integrity, plan, preflight
+from diwa_schema.run import integrity, plan
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
@@ -20,7 +20,7 @@ def upgrade(session: Session, revision: str) -> Report:
         decided = plan.upgrade(look.state, history, revision, look.shown, replay=session.settings.replay)
         integrity.verify(look, history, installed)
         ecto.refuse_changed_list(look.state, look.shown)
-        _refuse_missing(look, history)
+        presence.refuse_missing(look.state, look.shown)
         return _allowed(session, look, decided)
 
     return session.change(Verb("migrate"), decide, _work)
@@ -40,20 +40,11 @@ def downgrade(session: Session, revision: str, confirm: str | None = None) -> Re
     return session.change(Verb("migrate", "downgrade"), decide, _work)
 
 
-def _refuse_missing(look: Look, history: manifest.Manifest) -> None:
-    """Raise where a database says that it is at head, and tables are not there: restored in part, for example."""
-    missing = [table for table in history.tables if table not in look.state.tables]
-    if look.state.revision == history.head and missing:
-        raise DatabaseRefused(
-            f"{look.shown} is at head, but these tables are not there: {', '.join(missing)}.",
-            next_step=f"Restore them from a backup; {command('check')} lists everything that is missing.",
-            missing=missing,
-        )
-
-
 def _allowed(session: Session, look: Look, decided: Plan) -> Plan | None:
     if not decided.revisions:
         return None
+    from diwa_schema.run import preflight
+
     settings = session.settings
     noted = preflight.noted(decided, look.link, look.state, settings.max_stall)
     preflight.refuse(noted, look.shown, allow_stall=settings.allow_stall)

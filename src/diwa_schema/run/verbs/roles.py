@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from diwa_schema.database.state import LEDGER, VERSION, Kind, refuse_unknown
 from diwa_schema.errors import PermissionMissing, UsageError
 from diwa_schema.migrations.manifest import load
-from diwa_schema.roles import difference as roles
-from diwa_schema.roles import fence as ddl_fence
-from diwa_schema.roles import grants
-from diwa_schema.roles.names import RoleNames
+from diwa_schema.privileges import difference as roles
+from diwa_schema.privileges import existing as privileges
+from diwa_schema.privileges import fence as ddl_fence
+from diwa_schema.privileges.existing import RoleNames
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
-    from diwa_schema.roles.difference import Change as Statement
-    from diwa_schema.roles.difference import Roles
+    from diwa_schema.privileges.difference import Change as Statement
+    from diwa_schema.privileges.difference import Roles
 
 
 def difference(
@@ -42,7 +42,7 @@ def difference(
             next_step="Let the rights on its file and on its directory say who may write to it.",
         )
     schema = schema or link.value("SELECT current_schema()") or "public"
-    existing = grants.read(link, schema, load().tables, names)
+    existing = privileges.read(link, schema, load().tables, names)
     found = roles.compare(existing, link.shown, schema, names, take_ownership=take_ownership)
     fence = ddl_fence.statement(link, schema, names.owner) if event_trigger else None
     if fence is None:

@@ -7,14 +7,15 @@ from alembic import op
 
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.steps.dialects import create_vector_extension
-from diwa_schema.migrations.steps.lookup import oid, quoted
+from diwa_schema.migrations.steps.lookup import column_types, literal, oid, quoted
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
 from diwa_schema.migrations.steps.retype.column import Replacement
 from diwa_schema.migrations.steps.retype.work import COLUMN, Kind, Retyping, abandon
+from diwa_schema.migrations.steps.upstream import made_by_ecto, unless_made_by_ecto
 
 
 @step
-def retype_embedding(table: str, to: Kind) -> None:
+def retype_embedding(table: str, to: Kind, *, unasked: bool = False) -> None:
     """Turn the column `embedding` of a table into a vector(1536), or into bytes; a column of that kind stays.
 
     On SQLite, and towards a vector in a database without pgvector, nothing happens. Values are converted in
@@ -29,6 +30,8 @@ def retype_embedding(table: str, to: Kind) -> None:
     Args:
         table: A table with a uuid key named id and a column named embedding.
         to: What the column is to be.
+        unasked: Whether nobody asked for it: in a database that Ecto made, bytes stay bytes then, because the
+            application's code may bind them.
 
     Raises:
         MigrationFailed: The column is absent or of a third kind, or views or constraints hang on it.
@@ -36,12 +39,14 @@ def retype_embedding(table: str, to: Kind) -> None:
     if dialect() == "sqlite":
         return
     if offline():
-        op.execute(_to_vector_later(table) if to == "vector" else _to_bytes_later(table))
+        op.execute(_to_vector_later(table, unasked) if to == "vector" else _to_bytes_later(table))
+        return
+    if unasked and ground().pace.look(lambda connection: _are_ectos_bytes(connection, table)):
         return
     on = ground()
     target = on.pace.look(lambda connection: _target(connection, to))
     if target is None:
-        on.pace.short(lambda _: create_vector_extension())
+        on.pace.short(lambda _: create_vector_extension())  # nothing in a database that Ecto made
         target = on.pace.look(lambda connection: _target(connection, to))
     if target is not None:
         Retyping(on, Replacement(table, COLUMN, target), to).run()
@@ -54,6 +59,10 @@ def abandon_retype(table: str) -> None:
     ground().pace.short(lambda connection: abandon(connection, table))
 
 
+def _are_ectos_bytes(connection: sa.Connection, table: str) -> bool:
+    return made_by_ecto() and column_types(connection, table).get(COLUMN) == "bytea"
+
+
 def _target(connection: sa.Connection, to: Kind) -> str | None:
     if to == "bytes":
         return "bytea"
@@ -61,13 +70,22 @@ def _target(connection: sa.Connection, to: Kind) -> str | None:
     return found and f"{found}({pgvector.DIMENSIONS})"
 
 
-def _to_vector_later(table: str) -> str:
-    return _later(
+def _to_vector_later(table: str, unasked: bool) -> str:
+    later = _later(
         table,
         "bytea",
         f"({pgvector.TYPE}) || '({pgvector.DIMENSIONS})'",
         "RAISE NOTICE USING MESSAGE = 'embeddings stay as they are; diwa-schema enable-vector converts them'",
     )
+    if not unasked:
+        return later
+    return f"""DO $guard$
+DECLARE
+  found boolean := false;
+BEGIN
+  {unless_made_by_ecto(f"EXECUTE {literal(later)};")}
+END
+$guard$"""
 
 
 def _to_bytes_later(table: str) -> str:

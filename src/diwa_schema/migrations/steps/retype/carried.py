@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -12,11 +11,28 @@ from sqlalchemy.exc import DBAPIError
 from diwa_schema.migrations.steps.lookup import literal, oid, qualified, quoted, verbatim
 from diwa_schema.names import cut
 
-if TYPE_CHECKING:
-    from diwa_schema.migrations.steps.retype.column import Replacement
-
 _ONLY_VECTORS = ("hnsw", "ivfflat")
 _PROBE = "diwa_schema_probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """A column, and the type of the one that is to take its place.
+
+    Args:
+        table: The table; its primary key is a uuid named id.
+        column: The column.
+        type: The new column's type, as SQL.
+    """
+
+    table: str
+    column: str
+    type: str
+
+    @property
+    def new(self) -> str:
+        """The name of the new column before the swap."""
+        return cut(self.column, suffix="_retyped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +69,7 @@ class Carried:
         return f"CREATE {how}{quoted(name)} ON {table} {verbatim(definition)}"
 
 
-def indexes(connection: sa.Connection, replacement: Replacement) -> tuple[Carried, ...]:
+def indexes(connection: sa.Connection, replacement: Succession) -> tuple[Carried, ...]:
     """Return the usable indexes that name the old column and that a column of the new type can have."""
     found = connection.execute(
         sa.text(
@@ -85,7 +101,7 @@ _TAIL = (
 
 
 def successors(
-    connection: sa.Connection, replacement: Replacement, found: Sequence[Carried]
+    connection: sa.Connection, replacement: Succession, found: Sequence[Carried]
 ) -> tuple[dict[str, str], list[str]]:
     """Return the definitions of the same indexes on the new column, and what says why one cannot be on it.
 
@@ -127,7 +143,7 @@ def successors(
     return definitions, unfit
 
 
-def properties(connection: sa.Connection, replacement: Replacement) -> list[str]:
+def properties(connection: sa.Connection, replacement: Succession) -> list[str]:
     """Return the statements that give the new column, once it has the name, what was set for the old one alone."""
     table, column = qualified(connection, replacement.table), quoted(replacement.column)
     alter = f"ALTER TABLE {table} ALTER COLUMN {column} "

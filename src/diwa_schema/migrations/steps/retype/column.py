@@ -19,28 +19,13 @@ from diwa_schema.errors import MigrationFailed
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.dependents import NOTE, NOTE_UPDATE, hanging
 from diwa_schema.migrations.steps.lookup import qualified, quoted, verbatim
-from diwa_schema.migrations.steps.retype.carried import Carried, properties
+from diwa_schema.migrations.steps.retype.carried import Carried, Succession, properties
 from diwa_schema.names import cut, literal
 
 
 @dataclass(frozen=True, slots=True)
-class Replacement:
-    """A column and the one that is to take its place.
-
-    Args:
-        table: The table; its primary key is a uuid named id.
-        column: The column.
-        type: The new column's type, as SQL.
-    """
-
-    table: str
-    column: str
-    type: str
-
-    @property
-    def new(self) -> str:
-        """The name of the new column before the swap."""
-        return cut(self.column, suffix="_retyped")
+class Replacement(Succession):
+    """Puts the new column beside the old one, and in its place."""
 
     @property
     def notes(self) -> str:

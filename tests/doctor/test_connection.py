@@ -22,9 +22,9 @@ from tests.forwarder import Forwarder, outward_address
 def test_a_search_path_that_leads_elsewhere_is_told(migrated, app):
     login = name_of(app)
     migrated.run(f"CREATE SCHEMA {login} AUTHORIZATION {login}")
-    assert to_mend(app) == {"search-path-elsewhere"}
+    assert to_mend(app) == {"search-path-elsewhere", "schema-foreign"}
     migrated.run("CREATE TABLE memories (id int)", app)
-    assert to_mend(app) == {"search-path-elsewhere", "search-path-shadowed"}
+    assert to_mend(app) == {"search-path-elsewhere", "search-path-shadowed", "schema-foreign"}
     migrated.run(found(app)["search-path-elsewhere"].command, app)
     assert to_mend(app) == set()
 

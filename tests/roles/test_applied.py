@@ -18,7 +18,7 @@ from diwa_schema.errors import (
     UsageError,
 )
 from diwa_schema.migrations.manifest import load
-from diwa_schema.roles.names import RoleNames
+from diwa_schema.privileges.existing import RoleNames
 from tests.fixtures_roles import CHANGES, name_of
 
 
@@ -127,7 +127,7 @@ def test_tables_of_others_are_reported_and_left(old):
     site, login = old
     found = site.roles(apply=True)
     owned = [change for change in found.by_hand if "OWNER TO" in change.sql]
-    assert len(owned) == len(load().tables) + 2
+    assert len(owned) == len(load().tables) + 4  # version, ledger, archive and kept values
     assert site.roles().by_hand == found.by_hand
     site.run("ALTER TABLE memories ADD COLUMN mood text", login)
 
@@ -141,6 +141,19 @@ def test_tables_of_others_are_handed_over_when_asked(old, refused):
     site.run(f"GRANT {site.names.app} TO {name_of(login)}")
     diwa_schema.ensure_current(login)
     refused(login, "DELETE FROM diwa_schema_version")
+
+
+def test_what_the_package_keeps_for_itself_is_handed_over_as_well(old):
+    site, login = old
+    note = "CREATE FUNCTION diwa_schema_note_plans() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+    site.run(f"CREATE TABLE diwa_schema_kept_tasks (id int); {note} AS 'BEGIN RETURN NULL; END'", login)
+    site.roles(apply=True, take_ownership=True)
+    left = (
+        "SELECT count(*) FROM (SELECT relowner FROM pg_class WHERE relkind = 'r' UNION ALL"
+        f" SELECT proowner FROM pg_proc) t (owner) WHERE pg_get_userbyid(owner) = '{name_of(login)}'"
+    )
+    assert site.value(left) == 0
+    assert site.roles().changes == ()
 
 
 def test_an_application_role_that_owned_the_tables_keeps_its_rows(old, refused):

@@ -70,3 +70,18 @@ def test_the_event_trigger_needs_a_superuser(site, owner_directory):
     with pytest.raises(PermissionMissing, match="superuser"):
         site.roles(login, apply=True, event_trigger=True)
     assert len(site.roles().changes) == len(site.roles(event_trigger=True).changes) - 1
+
+
+def test_no_name_ends_the_body_of_the_function(site, owner_directory):
+    mark = site.names.owner[-8:]
+    site.names = type(site.names)(f"o$body$ {mark}", site.names.app, site.names.reader)
+    site.roles(apply=True, event_trigger=True)
+    assert site.roles(event_trigger=True).changes == ()
+
+
+def test_long_schemas_have_event_triggers_of_their_own(site, owner_directory):
+    alike = "x" * 62
+    for schema in (f"{alike}a", f"{alike}b"):
+        site.roles(apply=True, event_trigger=True, schema=schema)
+    for schema in (f"{alike}a", f"{alike}b"):
+        assert site.roles(event_trigger=True, schema=schema).changes == ()

@@ -1,20 +1,28 @@
-"""What the roles of a PostgreSQL database may do to the schema now, read from its catalog."""
+"""What the three roles of a PostgreSQL database are called, and what they may do to the schema now."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from diwa_schema.database.ledger import LEDGER
-from diwa_schema.database.version import ECTO, PROTECTION, VERSION
-from diwa_schema.names import quoted
-from diwa_schema.roles.names import RoleNames
+from diwa_schema.database.state import ECTO, LEDGER, PROTECTION, VERSION
+from diwa_schema.errors import UsageError
+from diwa_schema.names import LONGEST, quoted
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
 
-Kind = Literal["database", "schema", "table", "sequence", "future tables", "future sequences"]
+Kind = Literal[
+    "database",
+    "schema",
+    "table",
+    "sequence",
+    "kept table",
+    "kept function",
+    "future tables",
+    "future sequences",
+]
 
 # Who may write these could say that the schema is current, or take the protection away.
 READ_ONLY = (VERSION, LEDGER, PROTECTION, ECTO)
@@ -22,13 +30,57 @@ READ_ONLY = (VERSION, LEDGER, PROTECTION, ECTO)
 # Predefined roles that reach past the privileges of single tables.
 _TOO_STRONG = ("pg_write_all_data", "pg_maintain")
 
+# Everything that this package makes for itself is called so: where the schema stands, notes of a change under way, and
+# what a revision or an adoption has set aside.
+_OURS = "diwa_schema_"
+_RESERVED = ("public", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleNames:
+    """How the three roles are called.
+
+    Args:
+        owner: Who changes the schema.
+        app: Who reads and writes rows.
+        reader: Who reads rows.
+    """
+
+    owner: str = "diwa_owner"
+    app: str = "diwa_app"
+    reader: str = "diwa_reader"
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the three names."""
+        return iter((self.owner, self.app, self.reader))
+
+    def refuse_impossible(self) -> None:
+        """Raise unless these can be the names of three different roles.
+
+        Raises:
+            UsageError: They cannot.
+        """
+        for name in self:
+            too_long = len(name.encode()) > LONGEST
+            if not name or too_long or "\0" in name or name.startswith("pg_") or name in _RESERVED:
+                raise UsageError(
+                    f"'{name}' cannot be the name of a role.",
+                    next_step="Name it in 1 to 63 bytes, not 'public' or 'none', and not beginning with pg_.",
+                )
+        if len(set(self)) < len(tuple(self)):
+            raise UsageError(
+                f"Owner, application and reader are three roles, and two share a name: {', '.join(self)}.",
+                next_step="Name three different roles with --owner, --app and --reader.",
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Thing:
     """Something that privileges are granted on.
 
     Args:
-        kind: What it is.
+        kind: What it is. Kept are the tables that this package made for itself and the functions that write them
+            for whoever writes a row: they belong to the owner, and what others may do with them stays as it is.
         name: Its name; for future tables and sequences the schema, or "" where it is every schema.
         owner: Who owns it; for future ones who creates them.
         read_only: Whether only the owner may write it.
@@ -158,6 +210,11 @@ UNION ALL SELECT 'table', o.relname, o.relowner, o.holder, a.attacl, true
   FROM ours o JOIN pg_attribute a ON a.attrelid = o.oid WHERE a.attacl IS NOT NULL
 UNION ALL SELECT 'sequence', relname, relowner, holder, coalesce(relacl, acldefault('s', relowner)), false
   FROM sequences
+UNION ALL SELECT 'kept table', relname, relowner, relname, NULL, false FROM pg_class
+ WHERE relnamespace = (SELECT oid FROM s) AND relkind IN ('r', 'p') AND starts_with(relname, %s)
+   AND NOT EXISTS (SELECT FROM ours WHERE ours.oid = pg_class.oid)
+UNION ALL SELECT 'kept function', proname, proowner, proname, NULL, false FROM pg_proc
+ WHERE pronamespace = (SELECT oid FROM s) AND prosecdef AND pronargs = 0 AND starts_with(proname, %s)
 UNION ALL SELECT CASE defaclobjtype WHEN 'r' THEN 'future tables' ELSE 'future sequences' END,
        coalesce((SELECT s.nspname FROM s WHERE s.oid = defaclnamespace), ''), defaclrole, '', defaclacl, false
   FROM pg_default_acl WHERE defaclobjtype IN ('r', 'S') AND pg_get_userbyid(defaclrole) = %s
@@ -173,7 +230,7 @@ def _granted(
         " pg_get_userbyid(x.grantee)::text, x.privilege_type, x.is_grantable,"
         " CASE WHEN x.grantor <> t.owner THEN pg_get_userbyid(x.grantor)::text END"
         f" FROM ({_THINGS}) t LEFT JOIN LATERAL aclexplode(t.acl) x ON true ORDER BY t.kind, t.name",
-        (schema, list(tables), names.owner),
+        (schema, list(tables), _OURS, _OURS, names.owner),
     )
     future: tuple[Kind, ...] = ("future tables", "future sequences")
     things = dict.fromkeys(Thing(kind, schema, names.owner) for kind in future)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from diwa_schema.database import version
 from diwa_schema.database.failures import brief, explain, is_driver_error
-from diwa_schema.doctor import access, connection, contents, embedded, place, tls
-from diwa_schema.doctor.finding import Check, Finding, Patient, Severity
+from diwa_schema.database.state import VERSION
 from diwa_schema.errors import command
+from diwa_schema.health import access, connection, contents, embedded
+from diwa_schema.health.finding import Check, Finding, Patient, Severity
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
@@ -23,19 +23,21 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         access.who,
         access.changes,
         access.rows,
-        place.current,
-        place.bypassed,
+        contents.startup_check,
+        contents.bypassed,
+        contents.differences,
         contents.server_version,
         contents.pgvector,
         contents.unvalidated_constraints,
         contents.invalid_indexes,
         connection.pooler,
         connection.search_path,
-        tls.encryption,
+        connection.encryption,
     ),
     "sqlite": (
-        place.current,
-        place.bypassed,
+        contents.startup_check,
+        contents.bypassed,
+        contents.differences,
         embedded.quick_check,
         embedded.foreign_keys,
         embedded.journal,
@@ -79,7 +81,7 @@ def _patient(target: Target, link: Link, role: Role, repository: str | None) -> 
             " LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')"
             " WHERE n.oid = coalesce((SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)),"
             " to_regnamespace(quote_ident(current_schema())))",
-            (version.VERSION,),
+            (VERSION,),
         )
     present = {name for _, name in rows}
     schema = rows[0][0] if rows else "main" if link.dialect == "sqlite" else "public"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diwa_schema.names import quoted
+from diwa_schema.names import cut, literal, qualified, quoted
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -41,9 +41,9 @@ def statement(link: Link, schema: str, owner: str) -> str | None:
         schema: The schema to guard.
         owner: The role whose members may change it.
     """
-    literals = link.row("SELECT quote_literal(%s::text), quote_literal(%s::text)", (schema, owner)) or ()
-    body = _BODY.format(schema=literals[0], owner=literals[1])
-    names = {event: _name(part, schema) for event, part in _EVENTS.items()}
+    body = _BODY.format(schema=literal(schema), owner=literal(owner))
+    # Event triggers have no schema, so the name of theirs is part of their own.
+    names = {event: cut(f"diwa_schema_{part}_{schema}") for event, part in _EVENTS.items()}
     found = link.rows(
         "SELECT e.evtname::text, e.evtevent::text FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid"
         " JOIN pg_namespace n ON n.oid = p.pronamespace"
@@ -53,15 +53,11 @@ def statement(link: Link, schema: str, owner: str) -> str | None:
     )
     if {event: name for name, event in found} == names:
         return None
-    function = f"{quoted(schema)}.{FUNCTION}()"
+    function = f"{qualified(schema, FUNCTION)}()"
     how = "RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog"
-    made = [f"CREATE OR REPLACE FUNCTION {function} {how} AS $body${body}$body$"]
+    # As a literal, which no name in it can end; dollar signs around it would end at the same ones in a name.
+    made = [f"CREATE OR REPLACE FUNCTION {function} {how} AS {literal(body)}"]
     for event, name in names.items():
         made.append(f"DROP EVENT TRIGGER IF EXISTS {quoted(name)}")
         made.append(f"CREATE EVENT TRIGGER {quoted(name)} ON {event} EXECUTE FUNCTION {function}")
     return ";\n".join(made)
-
-
-def _name(part: str, schema: str) -> str:
-    # Event triggers have no schema, so the name of theirs is part of their own.
-    return f"diwa_schema_{part}_{schema}".encode()[:63].decode(errors="ignore")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from diwa_schema.doctor.finding import Finding, Patient, Severity
+from diwa_schema.health.finding import Finding, Patient, Severity
 
 _SHOWN = 3
 _UNSAFE_JOURNALS = ("off", "memory")
@@ -38,8 +38,8 @@ def foreign_keys(patient: Patient) -> Iterator[Finding]:
     made_by_engine = patient.target.engine is not None and not patient.target.in_memory
     if made_by_engine and not patient.link.value("PRAGMA foreign_keys"):
         reason = "The engine's connections do not keep foreign keys: rows outlive what they refer to."
-        mend = "diwa_schema.models.enforce_foreign_keys(engine)"
-        yield Finding("foreign-keys-off", Severity.WARNING, reason, mend)
+        fix = "diwa_schema.models.enforce_foreign_keys(engine)"
+        yield Finding("foreign-keys-off", Severity.WARNING, reason, fix)
 
 
 def journal(patient: Patient) -> Iterator[Finding]:

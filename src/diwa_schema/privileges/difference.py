@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from diwa_schema.names import quoted
-from diwa_schema.roles.grants import Existing, Kind, Thing
-from diwa_schema.roles.names import RoleNames
+from diwa_schema.names import qualified, quoted
+from diwa_schema.privileges.existing import Existing, Kind, RoleNames, Thing
 
 _ROWS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 _LOOK = frozenset({"SELECT"})
@@ -37,6 +36,7 @@ _TOLERATED: dict[Kind, frozenset[str]] = {
 }
 
 _FUTURE = ("future tables", "future sequences")
+_KEPT = ("kept table", "kept function")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,11 @@ def _roles(existing: Existing, schema: str, names: RoleNames) -> Iterator[Change
 
 def _ownership(existing: Existing, schema: str, names: RoleNames) -> Iterator[Change]:
     for thing in existing.things:
-        if thing.kind == "table" and thing.owner != names.owner:
-            what = f"table {thing.name} belongs to {thing.owner}; only its owner can change it"
-            sql = f"ALTER TABLE {quoted(schema)}.{quoted(thing.name)} OWNER TO {quoted(names.owner)}"
+        if thing.kind in ("table", *_KEPT) and thing.owner != names.owner:
+            noun = thing.kind.removeprefix("kept ")
+            what = f"{noun} {thing.name} belongs to {thing.owner}; only its owner can change it"
+            called = qualified(schema, thing.name) + ("()" if noun == "function" else "")
+            sql = f"ALTER {noun.upper()} {called} OWNER TO {quoted(names.owner)}"
             yield Change("by hand", what, sql)
 
 
@@ -128,7 +130,7 @@ def _handed_over(existing: Existing, names: RoleNames) -> Existing:
     """Return what stands once the tables are the owner role's; their owners' rights went with them."""
 
     def moved(thing: Thing) -> Thing:
-        return replace(thing, owner=names.owner) if thing.kind in ("table", "sequence") else thing
+        return replace(thing, owner=names.owner) if thing.kind in ("table", "sequence", *_KEPT) else thing
 
     grants = {
         replace(grant, thing=moved(grant.thing))
@@ -147,7 +149,7 @@ def _memberships(existing: Existing) -> Iterator[Change]:
 
 
 def _wanted(role: str, names: RoleNames, thing: Thing) -> frozenset[str]:
-    if thing.owner == role and thing.kind not in _FUTURE:
+    if thing.kind in _KEPT or (thing.owner == role and thing.kind not in _FUTURE):
         return _NONE  # the owner's rights are its own
     if role == names.owner:
         return _OWNER.get(thing.kind, _NONE)
@@ -250,8 +252,10 @@ def _defaults(thing: Thing) -> str:
 def _on(kind: Kind, schema: str, things: list[Thing]) -> str:
     if kind in _FUTURE:
         return kind.removeprefix("future ").upper()
-    prefix = f"{quoted(schema)}." if kind in ("table", "sequence") else ""
-    return f"{kind.upper()} " + ", ".join(prefix + quoted(thing.name) for thing in things)
+    inside = kind in ("table", "sequence")
+    return f"{kind.upper()} " + ", ".join(
+        qualified(schema, thing.name) if inside else quoted(thing.name) for thing in things
+    )
 
 
 def _listed(kind: Kind, things: list[Thing]) -> str:

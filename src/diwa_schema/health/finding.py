@@ -27,9 +27,9 @@ class Finding:
 
     Args:
         code: Its name for machines, always the same for the same thing.
-        severity: A note is worth knowing; anything else is worth mending.
+        severity: A note is worth knowing; anything else is worth fixing.
         reason: What was found, and why it matters.
-        command: What to type or to run in the database.
+        command: What to run, in a shell or in the database.
     """
 
     code: str

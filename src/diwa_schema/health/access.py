@@ -7,18 +7,16 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 from diwa_schema.database.failures import PERMISSION, READ_ONLY, is_driver_error, sqlstate
-from diwa_schema.doctor.finding import Finding, Patient, Severity
 from diwa_schema.errors import command
 from diwa_schema.guard import Role
+from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.names import quoted
-from diwa_schema.roles.grants import READ_ONLY as BOOKKEEPING
+from diwa_schema.privileges.existing import READ_ONLY as BOOKKEEPING
 
 _ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _SHOWN = 3
 _LOCK_TIMEOUT = "50ms"
 _NO_SCHEMA = "3F000"
-_APP_ROLE = f"{command('roles --apply')}, then connect as a login that is a member of diwa_app only"
-_OWNER_ROLE = f"{command('roles')} shows which roles there should be"
 
 
 def who(patient: Patient) -> Iterator[Finding]:
@@ -45,13 +43,13 @@ def changes(patient: Patient) -> Iterator[Finding]:
     if patient.role is Role.OWNER:
         code, way = ways[0] if ways else ("cannot-change", "cannot change the schema")
         reason = f"The connection {way}; this repository owns the schema."
-        yield Finding(code, Severity.NOTE, reason, _OWNER_ROLE)
+        yield Finding(code, Severity.NOTE, reason, f"{command('roles')} shows which roles there should be")
         yield from _owned_by_others(patient)
         return
     asks = "a consumer" if patient.role is Role.CONSUMER else "an unknown repository"
     for code, way in ways:
         reason = f"The connection {way}; {asks} must not change the schema."
-        yield Finding(code, Severity.ERROR, reason, _APP_ROLE)
+        yield Finding(code, Severity.ERROR, reason, _application_role())
 
 
 def rows(patient: Patient) -> Iterator[Finding]:
@@ -70,13 +68,17 @@ def rows(patient: Patient) -> Iterator[Finding]:
     unwritten = sorted(table for table, rights in held.items() if not all(rights.values()))
     if unread:
         reason = f"The connection cannot read {_listed(unread)}."
-        yield Finding("rows-not-readable", Severity.ERROR, reason, _APP_ROLE)
+        yield Finding("rows-not-readable", Severity.ERROR, reason, _application_role())
     elif unwritten and not any(rights[name] for rights in held.values() for name in _ROWS[1:]):
         reason = "The connection reads rows and writes none, as the reader's role does."
-        yield Finding("read-only", Severity.NOTE, reason, _APP_ROLE)
+        yield Finding("read-only", Severity.NOTE, reason, _application_role())
     elif unwritten:
         reason = f"The connection cannot write all rows of {_listed(unwritten)}."
-        yield Finding("rows-not-writable", Severity.ERROR, reason, _APP_ROLE)
+        yield Finding("rows-not-writable", Severity.ERROR, reason, _application_role())
+
+
+def _application_role() -> str:
+    return f"{command('roles --apply')}, then connect as a login that is a member of diwa_app only"
 
 
 def _ways(patient: Patient) -> Iterator[tuple[str, str]]:

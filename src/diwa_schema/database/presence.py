@@ -1,0 +1,122 @@
+"""Whether what a database says of itself can be believed: its tables are there, and its version row can be seen.
+
+The version row alone does not tell. A dump of one schema, restored where pgvector is absent, lacks every table with a
+vector and has the version row all the same; and row security on the version table hides the row from an
+application, for which the database then looks like another tool's.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+from diwa_schema.database.link import Link
+from diwa_schema.database.state import VERSION, State
+from diwa_schema.errors import DriftFound, PermissionMissing, command
+from diwa_schema.migrations.manifest import load
+from diwa_schema.names import literal, qualified, quoted
+
+_SHOWN = 5
+
+
+def versions(link: Link) -> list[tuple[str, str | None, bool]]:
+    """Return the rows of the version table: revision, floor, and whether all tables of head are there, in one query.
+
+    Where no schema was said, only the table in the first schema of the search path counts: one that lies further
+    behind on the path tells about other tables than those that the connection's next CREATE TABLE would make.
+
+    Raises:
+        The driver's error where there is no version table, or the role may not read it.
+    """
+    if link.dialect == "sqlite":
+        # In JSON, because a long list of parameters has a limit of its own there.
+        return link.rows(_ON_SQLITE, (json.dumps(load().tables),))
+    return link.rows(_query(link.schema))
+
+
+_ON_SQLITE = (
+    "SELECT version_num, floor, NOT EXISTS (SELECT 1 FROM json_each(%s) WHERE value NOT IN"
+    f" (SELECT name FROM sqlite_master WHERE type IN ('table', 'view'))) FROM {VERSION}"
+)
+
+
+@cache
+def _query(schema: str | None) -> str:
+    # to_regclass answers NULL where there is no such table; the names of ours need no quotes.
+    prefix = "quote_ident(current_schema()) || '." if schema is None else f"{literal(quoted(schema))} || '."
+    there = " AND ".join(f"to_regclass({prefix}{table}') IS NOT NULL" for table in load().tables)
+    table = VERSION if schema is None else qualified(schema, VERSION)
+    return f"SELECT version_num, floor, {there} FROM {table} v WHERE v.tableoid = to_regclass({prefix}{VERSION}')"
+
+
+def missing(state: State) -> tuple[str, ...]:
+    """Return the tables that a database at head lacks; empty at any other revision, whose tables nobody lists."""
+    history = load()
+    if state.revision != history.head:
+        return ()
+    return tuple(name for name in history.tables if name not in state.tables)
+
+
+def refuse_missing(state: State, shown: str) -> None:
+    """Raise when a database says that it is at head and lacks tables of it.
+
+    Raises:
+        DriftFound: Tables are missing; the message names them.
+    """
+    if names := missing(state):
+        raise lacking(names, shown)
+
+
+def lacking(names: tuple[str, ...], shown: str) -> DriftFound:
+    """Describe a database at head that lacks tables."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return DriftFound(
+        f"{shown} says that it is at head, {load().head}, and {len(names)} of its tables"
+        f" {'is' if len(names) == 1 else 'are'} missing: {', '.join(names[:_SHOWN])}{more}."
+        " A restore that left something out does this, such as one without pgvector.",
+        next_step=f"Restore them from the backup, pgvector first; {command('check')} shows all that differs.",
+        missing=list(names),
+    )
+
+
+def refuse_hidden(link: Link, state: State) -> None:
+    """Raise when row security hides the version row from the connection's role.
+
+    Raises:
+        PermissionMissing: It does; the message has the statement that ends it.
+    """
+    if VERSION not in state.tables or state.versions:
+        return
+    if error := hidden(link, state.schema):
+        raise error
+
+
+def hidden(link: Link, schema: str | None) -> PermissionMissing | None:
+    """Describe row security that keeps the version row from the connection's role; None where there is none.
+
+    Args:
+        link: A connection to a database.
+        schema: The version table's schema; None for the first of the search path.
+    """
+    if link.dialect == "sqlite":
+        return None
+    # Whether it is active is not asked of the server: with row_security off it says no, and refuses the statement.
+    row = link.row(
+        "SELECT n.nspname::text, current_user::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_roles r ON r.rolname = current_user WHERE c.relname = %s AND c.relrowsecurity"
+        " AND n.nspname = coalesce(%s, current_schema()) AND NOT r.rolsuper AND NOT r.rolbypassrls"
+        " AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))"
+        " AND NOT EXISTS (SELECT FROM pg_policy p, unnest(p.polroles) who WHERE p.polrelid = c.oid"
+        "  AND p.polpermissive AND p.polcmd IN ('r', '*') AND (who = 0 OR pg_has_role(who, 'USAGE')))",
+        (VERSION, schema),
+    )
+    if row is None:
+        return None
+    where, role = row
+    table = qualified(where, VERSION)
+    return PermissionMissing(
+        f"Row security on {VERSION} hides from role '{role}' where the schema of {link.shown} stands.",
+        next_step="As the table's owner, let the role see it:"
+        f" CREATE POLICY diwa_schema_read ON {table} FOR SELECT TO {quoted(role)} USING (true);",
+        role=role,
+    )

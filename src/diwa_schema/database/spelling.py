@@ -1,0 +1,102 @@
+"""A database URL that has been understood, and how its parts are written, read and shown without a password."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote, unquote
+
+from diwa_schema.errors import InvalidDatabase
+
+Dialect = Literal["postgresql", "sqlite"]
+
+FORM = "Write postgresql://USER@HOST/NAME or sqlite:///PATH."
+BLANKS = " \t\r\n"
+_SHORT = 4  # letters of a password below which it is looked for as a whole word only
+
+
+class DatabaseURL(NamedTuple):
+    """A database URL that has been understood.
+
+    Args:
+        dialect: The kind of database.
+        driver: The database in one spelling: a libpq URI, or what SQLite opens (":memory:" for no file).
+        shown: The URL as people see it, without its password.
+        parameters: What the driver's connect function is given: libpq's keywords, or options of sqlite3.
+        file: The SQLite file, absolute, with links followed; None where there is none.
+        uri: Whether SQLite is to read `driver` as a ``file:`` URI.
+    """
+
+    dialect: Dialect
+    driver: str
+    shown: str
+    parameters: tuple[tuple[str, Any], ...] = ()
+    file: str | None = None
+    uri: bool = False
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether this is SQLite without a file, which nobody else can see."""
+        return self.dialect == "sqlite" and self.file is None
+
+
+def spelled(text: str, reserved: str) -> str:
+    """Return a text as a part of a URL: reserved and unprintable signs are percent-encoded, all others stay."""
+    return "".join(
+        letter
+        if letter.isprintable() and letter not in reserved
+        else quote(letter, safe="", errors="surrogateescape")
+        for letter in text
+    )
+
+
+def decoded(text: str, shown: str) -> str:
+    """Return a part of a PostgreSQL URL without its percent signs, as libpq reads it.
+
+    Raises:
+        InvalidDatabase: A percent sign stands alone, or what comes out is no text.
+    """
+    if re.search("%(?![0-9A-Fa-f]{2})", text):
+        raise InvalidDatabase(
+            f"A percent sign in the URL '{shown}' is not followed by two hexadecimal digits.",
+            next_step="Write %25 for a percent sign.",
+        )
+    try:
+        found = unquote(text, errors="strict")
+        found.encode()
+    except UnicodeError:
+        raise InvalidDatabase(
+            f"The URL '{shown}' is not UTF-8.",
+            next_step="Write its special characters in UTF-8, percent-encoded.",
+        ) from None
+    if "\0" in found:
+        raise InvalidDatabase(f"The URL '{shown}' holds a zero byte.", next_step=FORM)
+    return found
+
+
+def shown_unread(text: str) -> str:
+    """Return what can be shown of a URL that was not understood: its scheme."""
+    scheme, separator, _ = text.lstrip(BLANKS).partition("://")
+    return f"{scheme}://..." if separator and re.fullmatch(r"[A-Za-z][\w+.-]*", scheme, re.ASCII) else "..."
+
+
+_passwords: set[str] = set()
+
+
+def remember(password: str) -> None:
+    """Note a password that was given, so that `mask` finds it in what a driver or a server says."""
+    if password:
+        _passwords.add(password)
+
+
+def mask(text: str) -> str:
+    """Return what a driver or a server said without the passwords that this process was given.
+
+    It is for texts that others have written. A URL is shown by its `DatabaseURL.shown`, which holds no password.
+    """
+    for password in sorted({*_passwords, os.environ.get("PGPASSWORD", "")} - {""}, key=len, reverse=True):
+        for form in {password, quote(password, safe=""), password.replace("\\", "\\\\").replace("'", "\\'")}:
+            edge = r"\b" if len(form) < _SHORT else ""
+            text = re.sub(f"{edge}{re.escape(form)}{edge}", "***", text)
+    return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^\s&]*)", r"\1***", text)

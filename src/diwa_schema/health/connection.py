@@ -1,0 +1,93 @@
+"""How the connection reaches the server: who can read it on the way, and where its unqualified names lead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+
+from diwa_schema.errors import TransactionPooler
+from diwa_schema.guard import Role
+from diwa_schema.health.finding import Finding, Patient, Severity
+from diwa_schema.names import quoted
+from diwa_schema.run import pooler as rule
+
+_VERIFIED = "verify-full"
+_DEFAULT_MODE = "prefer"
+_ENCRYPT = "Add ?sslmode=verify-full&sslrootcert=FILE to the URL (sslrootcert=system for a public authority)"
+
+
+def pooler(patient: Patient) -> Iterator[Finding]:
+    """Tell when the server process changes between transactions."""
+    try:
+        with patient.target.connect() as second:
+            rule.refuse(patient.link, second, patient.link.shown)
+    except TransactionPooler as error:
+        severity = Severity.WARNING if patient.role is Role.OWNER else Severity.NOTE
+        yield Finding("pooler", severity, error.what, error.next_step)
+
+
+def search_path(patient: Patient) -> Iterator[Finding]:
+    """Tell when unqualified names lead elsewhere than to the schema's own tables."""
+    path, first = patient.link.rows("SELECT current_schemas(false)::text[], current_schema()::text")[0]
+    fix = f"ALTER ROLE CURRENT_USER SET search_path = {quoted(patient.schema)}, public;"
+    if first != patient.schema:
+        reason = (
+            f"New tables would go to {first or 'no schema at all'}, and the schema's are in {patient.schema}."
+        )
+        yield Finding("search-path-elsewhere", Severity.WARNING, f"{reason} The search path is {path}.", fix)
+    shadowed = patient.link.rows(
+        "SELECT c.relname::text, n.nspname::text FROM unnest(%s::text[]) t (name)"
+        " JOIN pg_class c ON c.oid = to_regclass(quote_ident(t.name))"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname <> %s ORDER BY 1",
+        (list(patient.tables), patient.schema),
+    )
+    for table, schema in shadowed:
+        reason = f"The name {table} leads to schema {schema}, not to the table in {patient.schema}."
+        yield Finding("search-path-shadowed", Severity.ERROR, f"{reason} The search path is {path}.", fix)
+    for (schema,) in patient.link.rows(
+        "SELECT n.nspname::text FROM pg_namespace n WHERE n.nspname = ANY(%s)"
+        " AND has_schema_privilege('public', n.oid, 'CREATE') ORDER BY 1",
+        (path,),
+    ):
+        reason = f"Everybody may create in schema {schema} of the search path, and so take a name over."
+        revoke = f"REVOKE CREATE ON SCHEMA {quoted(schema)} FROM PUBLIC;"
+        yield Finding("search-path-writable", Severity.WARNING, reason, revoke)
+
+
+def encryption(patient: Patient) -> Iterator[Finding]:
+    """Tell when a connection that leaves the machine is open, or when nobody checked who answers."""
+    raw: Any = patient.link.raw
+    if is_local(raw.info.host, raw.info.hostaddr):
+        return
+    where = raw.info.host or raw.info.hostaddr
+    if not raw.pgconn.ssl_in_use:
+        reason = f"The connection to {where} is not encrypted: passwords and rows can be read on the way."
+        yield Finding("tls-off", Severity.ERROR, reason, _ENCRYPT)
+        return
+    mode = raw.info.get_parameters().get("sslmode", _DEFAULT_MODE)
+    if mode != _VERIFIED:
+        reason = (
+            f"The connection to {where} is encrypted with sslmode={mode}, which does not prove who answers."
+        )
+        yield Finding("tls-not-verified", Severity.NOTE, reason, _ENCRYPT)
+    if not patient.link.value("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"):
+        reason = f"Encryption ends before the server: something between {where} and it speaks in the open."
+        yield Finding(
+            "tls-ends-early", Severity.NOTE, reason, "Encrypt the way from the pooler to the server as well"
+        )
+
+
+def is_local(host: str, address: str) -> bool:
+    """Whether a connection stays on the machine: a socket file, or a loopback address.
+
+    Args:
+        host: What libpq was given as host: a name, an address or the directory of a socket.
+        address: The address it connected to, "" for a socket.
+    """
+    if host.startswith(("/", "@")):
+        return True
+    try:
+        return ip_address(address or host).is_loopback
+    except ValueError:
+        return not host and not address

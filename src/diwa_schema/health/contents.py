@@ -1,0 +1,203 @@
+"""What the database holds: where the schema stands, what differs from it, pgvector, and what was left half done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from diwa_schema.database import bookkeeping
+from diwa_schema.database.failures import LOCK_TIMEOUT, brief, is_driver_error, sqlstate
+from diwa_schema.drift.check import check
+from diwa_schema.errors import DatabaseRefused, DiwaSchemaError, PermissionMissing, command
+from diwa_schema.guard import Role
+from diwa_schema.health import startup, status
+from diwa_schema.health.finding import Finding, Patient, Severity
+from diwa_schema.names import qualified, quoted
+from diwa_schema.run.preflight import OLDEST_SERVER
+
+
+def startup_check(patient: Patient) -> Iterator[Finding]:
+    """Tell what the start-up check would refuse."""
+    try:
+        startup.judge(patient.link)
+    except DiwaSchemaError as error:
+        code = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+        yield Finding(code, Severity.ERROR, error.what, error.next_step)
+
+
+def bypassed(patient: Patient) -> Iterator[Finding]:
+    """Tell the owner which runs came through the bypass since the last regular one."""
+    for run in status.read(patient.link).bypassed:
+        reason = f", because: {run['bypass_reason']}" if run["bypass_reason"] else ", without a reason"
+        yield Finding(
+            "bypassed-run",
+            Severity.WARNING if patient.role is Role.OWNER else Severity.NOTE,
+            f"'{run['kind']}' came through the bypass ({run['bypass']}) at {run['started_at']}, from"
+            f" {run['repository'] or 'an unknown repository'} by {run['os_user']} on {run['host']}{reason}.",
+            f"{command('history --applied')}, then {command('check')}",
+        )
+
+
+def differences(patient: Patient) -> Iterator[Finding]:
+    """Tell what differs from the schema that is expected at the database's revision, as the command `check` does."""
+    if bookkeeping.look(patient.link).revision is None:
+        return
+    try:
+        with _patience(patient):
+            found = check(patient.link)
+    except PermissionMissing as error:
+        # Below head the expected schema is built and rolled back, which an application has no right to.
+        yield Finding("not-compared", Severity.NOTE, error.what, error.next_step)
+        return
+    except DatabaseRefused:
+        return  # what the start-up check tells
+    except Exception as error:
+        if sqlstate(error) != LOCK_TIMEOUT:
+            raise
+        reason = "The schema was not compared with the expected one: a table is being changed."
+        yield Finding("not-compared", Severity.NOTE, reason, command("check"))
+        return
+    told = _left_undone(patient)
+    for one in found:
+        if one.severity == "drift" and one.object not in told:
+            reason = one.text if one.text.endswith(".") else f"{one.text}."
+            yield Finding("drift", Severity.ERROR, reason, command("check"))
+
+
+@contextmanager
+def _patience(patient: Patient) -> Iterator[None]:
+    """Let reading give up where somebody changes a table: the server locks a table to write its definition down."""
+    if patient.link.dialect == "sqlite":
+        yield
+        return
+    patient.link.value("SELECT set_config('lock_timeout', '50ms', false)")
+    try:
+        yield
+    finally:
+        patient.link.abandon()
+        patient.link.execute("RESET lock_timeout")
+
+
+def _left_undone(patient: Patient) -> set[str]:
+    """Return the constraints and indexes that have a finding of their own, with what finishes them."""
+    if patient.link.dialect == "sqlite":
+        return set()
+    return {name for _, name in (*_unvalidated(patient), *_invalid(patient))}
+
+
+def server_version(patient: Patient) -> Iterator[Finding]:
+    """Tell when the server is older than what the package is tested on."""
+    number, shown = patient.link.rows(
+        "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version')"
+    )[0]
+    if number < OLDEST_SERVER:
+        reason = f"The server is PostgreSQL {shown}; this package supports {OLDEST_SERVER} and newer."
+        yield Finding(
+            "server-too-old", Severity.ERROR, reason, f"Upgrade to PostgreSQL {OLDEST_SERVER} or newer"
+        )
+
+
+def pgvector(patient: Patient) -> Iterator[Finding]:
+    """Tell whether embeddings can be vectors, whether they are, and whether they can be compared."""
+    schema, visible, available = patient.link.rows(
+        "SELECT n.nspname::text, pg_type_is_visible(t.oid),"
+        " EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
+        " FROM (SELECT 1) one LEFT JOIN pg_extension e ON e.extname = 'vector'"
+        " LEFT JOIN pg_namespace n ON n.oid = e.extnamespace"
+        " LEFT JOIN pg_type t ON t.typnamespace = n.oid AND t.typname = 'vector'"
+    )[0]
+    if schema is None:
+        yield _without_vector(available=available)
+        return
+    yield from _compares(patient, schema)
+    if not visible:
+        yield Finding(
+            "pgvector-hidden",
+            Severity.WARNING,
+            f"pgvector is in schema {schema}, which is not on the connection's search path:"
+            " comparing embeddings fails there.",
+            f"ALTER ROLE CURRENT_USER SET search_path = {quoted(patient.schema)}, {quoted(schema)};",
+        )
+    kept = patient.link.rows(
+        "SELECT c.relname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        " WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = ANY(%s)"
+        " AND a.attname = %s AND a.atttypid = 'bytea'::regtype AND NOT a.attisdropped ORDER BY 1",
+        (patient.schema, list(patient.tables), "embedding"),
+    )
+    if kept:
+        names = ", ".join(row[0] for row in kept)
+        reason = f"pgvector is here, and the embeddings of {names} are still bytes."
+        yield Finding("embeddings-as-bytes", Severity.WARNING, reason, command("enable-vector"))
+
+
+def unvalidated_constraints(patient: Patient) -> Iterator[Finding]:
+    """Tell which constraints hold for new rows only."""
+    for table, name in _unvalidated(patient):
+        yield Finding(
+            "constraint-not-validated",
+            Severity.WARNING,
+            f"Constraint {name} of {table} was never checked against the rows that were there before it.",
+            f"ALTER TABLE {qualified(patient.schema, table)} VALIDATE CONSTRAINT {quoted(name)};",
+        )
+
+
+def invalid_indexes(patient: Patient) -> Iterator[Finding]:
+    """Tell which indexes no query uses although every write maintains them."""
+    for table, name in _invalid(patient):
+        yield Finding(
+            "index-invalid",
+            Severity.WARNING,
+            f"Index {name} of {table} is not valid: its build was interrupted, or is still under way.",
+            f"REINDEX INDEX CONCURRENTLY {qualified(patient.schema, name)};",
+        )
+
+
+def _unvalidated(patient: Patient) -> list[tuple[str, str]]:
+    rows = patient.link.rows(
+        "SELECT t.relname::text, c.conname::text FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
+        " WHERE NOT c.convalidated AND t.relnamespace = to_regnamespace(quote_ident(%s))"
+        " AND t.relname = ANY(%s) ORDER BY 1, 2",
+        (patient.schema, list(patient.tables)),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def _invalid(patient: Patient) -> list[tuple[str, str]]:
+    rows = patient.link.rows(
+        "SELECT t.relname::text, i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid"
+        " JOIN pg_class t ON t.oid = x.indrelid WHERE NOT (x.indisvalid AND x.indisready)"
+        " AND t.relnamespace = to_regnamespace(quote_ident(%s)) AND t.relname = ANY(%s) ORDER BY 1, 2",
+        (patient.schema, list(patient.tables)),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def _without_vector(*, available: bool) -> Finding:
+    if available:
+        reason = "pgvector can be installed in this database and is not; embeddings are kept as bytes."
+        return Finding(
+            "pgvector-not-installed",
+            Severity.NOTE,
+            reason,
+            f"CREATE EXTENSION vector; then: {command('enable-vector')}",
+        )
+    reason = "The server has no pgvector; embeddings are kept as bytes, and everything else works."
+    return Finding(
+        "pgvector-absent",
+        Severity.NOTE,
+        reason,
+        f"Install pgvector on the server, then: {command('enable-vector')}",
+    )
+
+
+def _compares(patient: Patient, schema: str) -> Iterator[Finding]:
+    vector = f"{quoted(schema)}.vector"
+    try:
+        patient.link.value(f"SELECT '[1,2]'::{vector} OPERATOR({quoted(schema)}.<=>) '[2,1]'::{vector}")
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        reason = f"pgvector is installed in schema {schema}, and the connection cannot use it: {brief(error)}"
+        grant = f"GRANT USAGE ON SCHEMA {quoted(schema)} TO diwa_app;"
+        yield Finding("pgvector-not-usable", Severity.ERROR, reason, grant)

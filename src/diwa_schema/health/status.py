@@ -1,0 +1,109 @@
+"""Where a database stands, for people and machines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from diwa_schema.database import bookkeeping, lock, presence
+from diwa_schema.database.state import LEDGER, State
+from diwa_schema.migrations.manifest import load
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a database stands.
+
+    Args:
+        database: The masked URL. kind: empty, versioned, made by Ecto, or foreign. revision: The revision it is at;
+        None at base. head: The last revision of the installed package. floor: The oldest head whose code still works
+        with it. pending: The revisions that an upgrade would apply. missing: The tables that it lacks although it
+        says that it is at head. known: Whether its revision is in the installed history. protected: Whether the
+        bypass is kept from it. bypassed: The runs that came through the bypass since the last regular run, oldest
+        first. unfinished: The revisions that a run has begun and not ended: since when, who began it, on which host,
+        and whether
+            that run is still at work.
+        ecto: What was done to Ecto's list of versions past this package: those that are gone, and those that were
+        added.
+    """
+
+    database: str
+    kind: str
+    revision: str | None
+    head: str
+    floor: str | None
+    pending: tuple[str, ...]
+    missing: tuple[str, ...]
+    known: bool
+    protected: bool
+    bypassed: tuple[dict[str, Any], ...]
+    unfinished: tuple[dict[str, Any], ...] = ()
+    ecto: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def current(self) -> bool:
+        """Whether there is nothing to apply, no table missing, and Ecto's list as this package left it."""
+        return self.known and not (self.pending or self.missing or self.ecto)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the status as a document for ``--json``."""
+        return {**asdict(self), "current": self.current}
+
+
+def read(link: Link) -> Status:
+    """Read where a database stands; nothing is written.
+
+    Raises:
+        PermissionMissing: Row security hides it from the connection's role.
+    """
+    history = load()
+    state = bookkeeping.look(link)
+    presence.refuse_hidden(link, state)
+    known = state.revision is None or state.revision in history
+    pending = history.between(state.revision, history.head) if known else ()
+    books = bookkeeping.Bookkeeping(link, state.schema)
+    entries = books.ledger.entries() if LEDGER in state.tables else []
+    return Status(
+        database=link.shown,
+        kind=str(state.kind),
+        revision=state.revision,
+        head=history.head,
+        floor=state.floor,
+        pending=tuple(step.revision for step in pending),
+        missing=presence.missing(state),
+        known=known,
+        protected=state.protected,
+        bypassed=_bypassed(entries),
+        unfinished=_unfinished(link, state, entries),
+        ecto=_changed_list(state),
+    )
+
+
+def _changed_list(state: State) -> dict[str, tuple[int, ...]]:
+    from diwa_schema.run.adopt.ecto import changed_list
+
+    gone, added = changed_list(state)
+    return {"gone": gone, "added": added} if gone or added else {}
+
+
+def _unfinished(link: Link, state: State, entries: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    begun = [entry for entry in entries if entry["outcome"] == "started"]
+    at_work = bool(begun) and lock.running(link, state.schema)
+    kept = ("run_id", "revision", "started_at", "os_user", "host", "pid")
+    return tuple({name: entry[name] for name in kept} | {"running": at_work} for entry in begun)
+
+
+def _bypassed(entries: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    runs: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        if not entry["bypass"]:
+            if entry["outcome"] == "applied":  # one that failed has set nothing right
+                runs.clear()
+            continue
+        kept = ("run_id", "started_at", "kind", "repository", "os_user", "host", "bypass", "bypass_reason")
+        run = runs.setdefault(entry["run_id"], {name: entry[name] for name in kept} | {"revisions": []})
+        run["revisions"].append(entry["revision"])
+    return tuple(runs.values())

@@ -1,0 +1,18 @@
+"""Which versions Ecto has on record in its databases, and what they mean. No Alembic is needed to know it."""
+
+from __future__ import annotations
+
+from diwa_schema.migrations.manifest import load
+
+LIST = "schema_migrations"
+# Ecto knows the revisions up to this one; later ones would only look like missing files to it.
+LAST = "20260228010000"
+# The agent's own migration, which made tala_operations and idempotency_log in shapes of its own.
+AGENT = 20260109204856
+# The agent's first lineage. A script recorded these seven on databases of every shape.
+AGENT_V1 = frozenset(range(20250101000001, 20250101000008))
+
+
+def shared() -> frozenset[int]:
+    """Return the versions that are revisions of this history."""
+    return frozenset(int(name) for name in load().ids if name <= LAST)

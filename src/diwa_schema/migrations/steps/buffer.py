@@ -1,0 +1,135 @@
+"""The buffer of tool operations, which an agent of its own may have made before this history gets to it.
+
+The agent's table is never taken away, because the agent uses it while the schema changes. It gets the shape of this
+history where it stands: on PostgreSQL by taking rules off it, which touches no row; on SQLite, which cannot take a rule
+off, by a copy that has the name before the transaction ends. Its ids stay uuids, as the agent binds them, and what it
+has besides stays as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.schema import SchemaItem
+
+from diwa_schema.migrations.steps.kept_values import KEPT
+from diwa_schema.migrations.steps.lookup import column_types, literal, oid, quoted, table_exists, verbatim
+from diwa_schema.migrations.steps.pace import dialect, offline
+from diwa_schema.names import cut
+
+BUFFER = "tala_operations"
+IDS = ("session_id", "context_id")
+
+_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+# What the agent's table has and this history's has not.
+_LOOSENED = (
+    *(f"ALTER COLUMN {column} DROP NOT NULL" for column in (*IDS, "tool_name", "params")),
+    *(f"ALTER COLUMN {column} DROP DEFAULT" for column in ("id", "params", "inserted_at")),
+    f"DROP CONSTRAINT IF EXISTS {BUFFER}_context_id_fkey",
+)
+
+
+def create_buffer(*items: SchemaItem) -> None:
+    """Create the buffer, or bring the agent's own to the same shape with its rows in it.
+
+    Args:
+        items: Its columns and its key.
+    """
+    if dialect() == "postgresql":
+        op.create_table(BUFFER, *items, if_not_exists=True)
+        op.execute(f"ALTER TABLE {BUFFER} {', '.join(_LOOSENED)}")
+    elif offline() or not table_exists(op.get_bind(), BUFFER):
+        op.create_table(BUFFER, *items)
+    else:
+        _copy_on_sqlite(op.get_bind(), items)
+
+
+def add_column_if_absent(table: str, column: sa.Column[object]) -> None:
+    """Add a column to a table; where it has one of that name, that one stays."""
+    if dialect() == "postgresql":
+        op.add_column(table, column, if_not_exists=True)
+    elif offline() or column.name not in column_types(op.get_bind(), table):
+        op.add_column(table, column)
+
+
+def make_ids_uuids() -> None:
+    """Turn the ids of the buffer into uuids where they are texts; a text that is no uuid is kept as a value.
+
+    SQLite holds both as text. The buffer holds what waits for the end of a session, so it is small and is rewritten at
+    once; a revision that does so declares it in `rewrites`.
+    """
+    if dialect() == "sqlite":
+        return
+    keep = "\n  ".join(
+        f"INSERT INTO {KEPT} SELECT '{BUFFER}', id, '{column}', {column}, 'not a uuid in its usual spelling',"
+        f" now() AT TIME ZONE 'utc' FROM {BUFFER} WHERE {column} !~ '{_UUID}' ON CONFLICT DO NOTHING;"
+        for column in IDS
+    )
+    changes = ", ".join(
+        f"ALTER {column} TYPE uuid USING CASE WHEN {column} ~* '{_UUID}' THEN CAST({column} AS uuid) END"
+        for column in IDS
+    )
+    op.execute(f"""DO $do$
+BEGIN
+  IF {_type()} = 'uuid' THEN RETURN; END IF;
+  LOCK TABLE {BUFFER} IN ACCESS EXCLUSIVE MODE;
+  {keep}
+  ALTER TABLE {BUFFER} {changes};
+END
+$do$""")
+
+
+def make_ids_texts() -> None:
+    """Turn the ids of the buffer into texts again where texts were kept that are no uuids; otherwise they stay uuids.
+
+    A kept value comes back only where the column still is what `make_ids_uuids` left: the uuid that the text was
+    another spelling of, or else NULL. Where the application has written since, the later value stands.
+    """
+    if dialect() == "sqlite":
+        return
+    changes = ", ".join(f"ALTER {column} TYPE varchar(255)" for column in IDS)
+    back = "\n  ".join(
+        f"UPDATE {BUFFER} t SET {column} = k.value FROM {KEPT} k"
+        f" WHERE k.table_name = '{BUFFER}' AND k.column_name = '{column}' AND k.row_id = t.id"
+        f" AND t.{column} IS NOT DISTINCT FROM CASE WHEN k.value ~* '{_UUID}' THEN lower(k.value) END;"
+        for column in IDS
+    )
+    op.execute(f"""DO $do$
+BEGIN
+  IF NOT EXISTS (SELECT FROM {KEPT} WHERE table_name = '{BUFFER}') THEN RETURN; END IF;
+  LOCK TABLE {BUFFER} IN ACCESS EXCLUSIVE MODE;
+  ALTER TABLE {BUFFER} {changes};
+  {back}
+  DELETE FROM {KEPT} WHERE table_name = '{BUFFER}';
+END
+$do$""")
+
+
+def _type() -> str:
+    return (
+        "(SELECT CAST(CAST(atttypid AS regtype) AS text) FROM pg_attribute"
+        f" WHERE attrelid = {oid(BUFFER)} AND attname = '{IDS[0]}')"
+    )
+
+
+def _copy_on_sqlite(connection: sa.Connection, items: Sequence[SchemaItem]) -> None:
+    """Put a copy of this history's shape in the place of the agent's table, with all of its columns."""
+    new = cut(BUFFER, suffix="_reshaped")
+    op.create_table(new, *items)
+    known = column_types(connection, new)
+    old = connection.execute(
+        sa.text(f"SELECT name, type, dflt_value FROM pragma_table_info({literal(BUFFER)})")
+    ).all()
+    for name, kind, default in old:
+        if name not in known:
+            tail = f" DEFAULT {default}" if default is not None else ""
+            op.execute(f"ALTER TABLE {new} ADD COLUMN {quoted(name)} {verbatim(kind + tail)}")
+    names = ", ".join(quoted(name) for name, _, _ in old)
+    op.execute(f"INSERT INTO {new} ({names}) SELECT {names} FROM {BUFFER}")
+    op.drop_table(BUFFER)
+    # What else means the table means its name: without this, SQLite would look into every view while it is absent.
+    op.execute("PRAGMA legacy_alter_table = ON")
+    op.rename_table(new, BUFFER)
+    op.execute("PRAGMA legacy_alter_table = OFF")

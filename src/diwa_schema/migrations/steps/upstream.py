@@ -1,0 +1,80 @@
+"""What Ecto has on record in the database that a step works on.
+
+A step knows from the list itself whether Ecto made the database, and whether diwa-agent's own migration ran there. In a
+shadow, and in a new database, there is no such list, so the step does what it does everywhere.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from diwa_schema.migrations.ecto import AGENT, AGENT_V1, LIST, shared
+from diwa_schema.migrations.steps.lookup import oid, quoted, table_exists
+from diwa_schema.migrations.steps.pace import dialect, offline
+
+
+def made_by_ecto() -> bool:
+    """Tell whether the database is one that Ecto made; not for SQL that is written to be run later."""
+    return _recorded(_all())
+
+
+def ran_agents_migration() -> bool:
+    """Tell whether the agent's own migration is on record; not for SQL that is written to be run later."""
+    return _recorded([AGENT])
+
+
+def unless_made_by_ecto(statements: str) -> str:
+    """Return a body for a block of PL/pgSQL that does something only where Ecto did not make the database."""
+    return _unless(_all(), statements)
+
+
+def drop_table_unless_agents(table: str, *, filled: bool = True) -> None:
+    """Drop a table, unless the agent's own migration is on record: the table is the agent's then, and stays.
+
+    On SQLite, SQL that is written to be run later leaves the table.
+
+    Args:
+        table: The table; where it is absent, nothing happens.
+        filled: Whether to drop it although there are rows in it.
+    """
+    there = "" if filled else f" AND NOT EXISTS (SELECT FROM {quoted(table)})"
+    if dialect() == "postgresql":
+        lock = f"LOCK TABLE {quoted(table)} IN ACCESS EXCLUSIVE MODE;\n  "
+        drop = f"{lock}IF true{there} THEN DROP TABLE {quoted(table)}; END IF;"
+        op.execute(f"""DO $do$
+DECLARE
+  found boolean := false;
+BEGIN
+  IF {oid(table)} IS NULL THEN RETURN; END IF;
+  {_unless([AGENT], drop)}
+END
+$do$""")
+    elif not offline() and table_exists(op.get_bind(), table) and not ran_agents_migration():
+        rows = op.get_bind().scalar(sa.text(f"SELECT EXISTS (SELECT 1 FROM {quoted(table)})"))
+        if filled or not rows:
+            op.drop_table(table)
+
+
+def _all() -> list[int]:
+    return sorted({*AGENT_V1, AGENT, *shared()})
+
+
+def _recorded(versions: list[int]) -> bool:
+    connection = op.get_bind()
+    if not table_exists(connection, LIST):
+        return False
+    listed = ", ".join(map(str, versions))
+    found = connection.scalar(sa.text(f"SELECT EXISTS (SELECT 1 FROM {LIST} WHERE version IN ({listed}))"))
+    return bool(found)
+
+
+def _unless(versions: list[int], statements: str) -> str:
+    # A statement in a branch that is not taken is never planned, so the list need not be there.
+    listed = ", ".join(map(str, versions))
+    return f"""IF {oid(LIST)} IS NOT NULL THEN
+    SELECT EXISTS (SELECT FROM {LIST} WHERE version IN ({listed})) INTO found;
+  END IF;
+  IF NOT found THEN
+    {statements}
+  END IF;"""

@@ -1,0 +1,160 @@
+"""What the version row alone does not tell: tables that are missing, row security, another schema, forked workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import diwa_schema
+from diwa_schema.errors import (
+    DatabaseUnreachable,
+    DriftFound,
+    PermissionMissing,
+    SchemaEmpty,
+    SchemaForeign,
+    SchemaOutOfDate,
+    UsageError,
+)
+from diwa_schema.migrations.manifest import load
+from tests.findings import found
+
+pytestmark = pytest.mark.usefixtures("owner_directory")
+
+
+def engine_of(url: str, **options: object) -> sa.Engine:
+    return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"), **options)
+
+
+def execute(url: str, *statements: str) -> None:
+    with diwa_schema.api.target_of(url, None).connect() as link:
+        for statement in statements:
+            link.execute(statement)
+
+
+def test_missing_tables_are_told_by_every_look(database, cli):
+    diwa_schema.migrate(database)
+    cascade = " CASCADE" if database.startswith("postgresql") else ""
+    execute(database, f"DROP TABLE memories{cascade}")
+    with pytest.raises(DriftFound, match=r"missing: memories\.") as caught:
+        diwa_schema.ensure_current(database)
+    assert caught.value.facts["missing"] == ["memories"]
+    stands = diwa_schema.status(database)
+    assert (stands.missing, stands.current) == (("memories",), False)
+    assert "missing   1 table: memories" in cli("status", "--url", database, check=1).stdout
+    assert "drift" in found(database)
+
+
+def test_what_else_is_gone_is_told_by_the_doctor(postgres):
+    diwa_schema.migrate(postgres)
+    assert "drift" not in found(postgres)
+    execute(postgres, "ALTER TABLE memories DROP COLUMN content")
+    assert "content" in found(postgres)["drift"].reason
+
+
+def test_row_security_on_the_version_table_is_called_what_it_is(migrated, app):
+    migrated.run("ALTER TABLE diwa_schema_version ENABLE ROW LEVEL SECURITY")
+    for look in (diwa_schema.ensure_current, diwa_schema.status):
+        with pytest.raises(PermissionMissing, match="Row security on diwa_schema_version hides") as caught:
+            look(app)
+    statement = caught.value.next_step
+    migrated.run(statement[statement.index("CREATE POLICY") :])
+    diwa_schema.ensure_current(app)
+    assert diwa_schema.status(app).current
+
+
+def test_the_schema_that_was_said_is_looked_at_and_no_other(postgres):
+    diwa_schema.migrate(postgres)
+    execute(postgres, 'CREATE SCHEMA "50%off"')
+    engine = engine_of(postgres)
+    with pytest.raises(SchemaEmpty):
+        diwa_schema.ensure_current(engine, schema="50%off")
+    diwa_schema.ensure_current(engine, schema="public")
+    elsewhere = f"{postgres}?options=-csearch_path%3D%2250%25off%22%2Cpublic"
+    with pytest.raises(SchemaForeign, match="50%off"):
+        diwa_schema.ensure_current(elsewhere)
+    diwa_schema.ensure_current(elsewhere, schema="public")
+    engine.dispose()
+
+
+def test_sqlite_has_no_schema_to_choose(sqlite):
+    with pytest.raises(UsageError, match="no schemas"):
+        diwa_schema.ensure_current(sqlite, schema="main")
+
+
+def test_forked_workers_share_no_connection(postgres):
+    diwa_schema.migrate(postgres)
+    engine = engine_of(postgres)
+    diwa_schema.ensure_current(engine)
+    readers = []
+    for _ in range(2):
+        read, write = os.pipe()
+        if os.fork() == 0:
+            with engine.connect() as connection:
+                os.write(write, str(connection.scalar(sa.text("SELECT pg_backend_pid()"))).encode())
+            os._exit(0)
+        os.close(write)
+        readers.append(read)
+    served = [os.read(read, 20) for read in readers]
+    for read in readers:
+        os.close(read)
+        os.wait()
+    assert all(served)
+    assert len(set(served)) == 2
+    engine.dispose()
+
+
+def test_a_connection_that_was_there_before_stays(postgres):
+    diwa_schema.migrate(postgres)
+    engine = engine_of(postgres)
+    with engine.connect() as connection:
+        before = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+    diwa_schema.ensure_current(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT pg_backend_pid()")) == before
+    engine.dispose()
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_an_async_engine_has_a_check_of_its_own(postgres, driver):
+    url = postgres.replace("postgresql://", f"postgresql+{driver}://")
+
+    async def run() -> None:
+        engine = create_async_engine(url)
+        with pytest.raises(UsageError, match="AsyncEngine") as caught:
+            diwa_schema.ensure_current(engine)  # type: ignore[arg-type]
+        assert "await diwa_schema.aensure_current" in caught.value.next_step
+        for _ in range(2):
+            with pytest.raises(SchemaEmpty):
+                await diwa_schema.aensure_current(engine)
+        async with engine.connect() as connection:
+            with pytest.raises(SchemaEmpty):
+                await connection.run_sync(diwa_schema.ensure_current)
+        await asyncio.to_thread(diwa_schema.migrate, postgres, load().ids[-2])
+        with pytest.raises(SchemaOutOfDate):
+            await diwa_schema.aensure_current(engine)
+        await asyncio.to_thread(diwa_schema.migrate, postgres)
+        await diwa_schema.aensure_current(engine)
+        await diwa_schema.aensure_current(engine, schema="public")
+        async with engine.connect() as connection:
+            await diwa_schema.aensure_current(connection)
+        await engine.dispose()
+        nowhere = create_async_engine(f"postgresql+{driver}://nobody:s3cret@127.0.0.1:9/none")
+        with pytest.raises(DatabaseUnreachable) as unreachable:
+            await diwa_schema.aensure_current(nowhere)
+        assert "s3cret" not in str(unreachable.value)
+        await nowhere.dispose()
+
+    asyncio.run(run())
+
+
+def test_an_autocommit_connection_after_a_statement(postgres):
+    engine = engine_of(postgres, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
+        with pytest.raises(SchemaEmpty):
+            diwa_schema.ensure_current(connection)
+    engine.dispose()
