@@ -2,8 +2,8 @@
 
 Every client opens one connection and sends its requests on it over and over: before, during and after a change, which
 another process makes. Nothing is restarted. Counted is what failed, whether the last requests of each kind were
-answered, and how long the slowest answer took while the change ran. Printed are one table for all changes, and one
-for each change in which anything failed.
+answered, and how long the server made any of them wait for a lock of the change. Printed are one table of the changes
+that somebody noticed, and one for each of them.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from tests.kit import shapes
 from tests.kit.postgrex import Repo
 from tests.run.poolers import Pooler
 from tests.run.servers import OwnServer
+from tests.run.traffic import Stalls
 
 FIRST = "20260107203000"
 BEFORE_IDS, BEFORE_VECTORS = "20260302000200", "20260228000500"
@@ -45,6 +46,7 @@ ROUNDS = 7  # psycopg prepares what it has sent five times
 PAUSE = 0.15  # seconds between two rounds of a client
 PATIENCE = 120.0  # seconds
 ROW, SESSION, MOMENT = UUID(int=1), str(UUID(int=7)), "2026-01-01"
+LENGTH = len(SESSION)
 NOW = "CAST('2026-01-01' AS timestamp)"
 
 MODELS = {"memories": Memory, "embedding_cache": EmbeddingCache, "tala_operations": TalaOperation}
@@ -113,7 +115,7 @@ def requests(url: str) -> list[Request]:
             SESSION,
             ["id", "tool_name", "session_id"],
             "tool_name",
-            {"session_id": str, "tool_name": "x"},
+            {"session_id": str, "context_id": str(ROW), "tool_name": "x"},
         ),
         ("organizations", "id", ROW, ["id", "name"], "name", {"name": str}),
     ):
@@ -291,15 +293,30 @@ def async_models(url: str, driver: str, *, isolation: str | None = None, **conne
 
 @contextmanager
 def ecto(url: str) -> Iterator[Ask]:
-    """An Elixir application with pgvector's types: the stand-in for its client."""
+    """An Elixir application with pgvector's types, compiled for what it finds: the stand-in for its client."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT EXISTS (SELECT FROM information_schema.columns"
+            " WHERE table_name = 'tala_operations' AND column_name = 'session_id' AND data_type = 'uuid')"
+        ).fetchone()
+    uuids = bool(found and found[0])
 
-    def encoded(value: Any) -> Any:
-        return value.bytes if isinstance(value, UUID) else value
+    def encoded(request: Request) -> Iterator[Any]:
+        for value in request.fresh():
+            if (
+                uuids
+                and request.table == "tala_operations"
+                and isinstance(value, str)
+                and len(value) == LENGTH
+            ):
+                yield UUID(value).bytes
+            else:
+                yield value.bytes if isinstance(value, UUID) else value
 
     with Repo(url, 1, vectors=True) as repo:
 
         def ask(request: Request) -> None:
-            repo.query(request.numbered, *map(encoded, request.fresh()))
+            repo.query(request.numbered, *encoded(request))
 
         yield ask
 
@@ -313,12 +330,14 @@ class Application:
         open: Opens its connection.
         pooled: Whether it goes through PgBouncer in transaction mode.
         healed: Whether this package promises that it recovers.
+        stars: Whether it sends SELECT *, which Ecto never does.
     """
 
     name: str
     open: Open
     pooled: bool = False
     healed: bool = False
+    stars: bool = True
 
 
 def _bare(**options: Any) -> Open:
@@ -352,7 +371,7 @@ APPLICATIONS = (
     Application("models, psycopg async", _async("psycopg", prepare_threshold=0), healed=True),
     Application("models, asyncpg", _async("asyncpg"), healed=True),
     Application("models, asyncpg, AUTOCOMMIT", _async("asyncpg", isolation="AUTOCOMMIT"), healed=True),
-    Application("Ecto (Postgrex)", ecto),
+    Application("Ecto (Postgrex)", ecto, stars=False),
     Application("PgBouncer: psycopg, nothing prepared", _bare(autocommit=True, threshold=None), pooled=True),
     Application("PgBouncer: psycopg, prepared", _bare(autocommit=True, threshold=0), pooled=True),
     Application("PgBouncer: asyncpg, nothing prepared", lambda url: plain_asyncpg(url, cache=0), pooled=True),
@@ -370,13 +389,11 @@ class Seen:
     Args:
         failures: How many statements failed from the change on.
         lost: The tables of which the last statement failed.
-        longest: The slowest answer while the change ran, in milliseconds.
         errors: What the server or the driver said, by its SQLSTATE or its name.
     """
 
     failures: int = 0
     lost: set[str] = field(default_factory=set)
-    longest: float = 0.0
     errors: set[str] = field(default_factory=set)
 
 
@@ -392,7 +409,7 @@ class Client:
     def __init__(self, application: Application, url: str, asked: Sequence[Request]) -> None:
         self.application = application
         self._url = url
-        self._asked = asked
+        self._asked = [one for one in asked if application.stars or one.kind != KINDS[0]]
         self.rounds = 0
         self.unfit: str | None = None
         self.seen: dict[str, Seen] = defaultdict(Seen)
@@ -427,7 +444,6 @@ class Client:
             self.unfit = f"{type(error).__name__}: {error}"[:200]
 
     def _one(self, ask: Ask, request: Request) -> None:
-        began = time.monotonic()
         change = self.changing.is_set()
         seen = self.seen[request.kind]
         try:
@@ -439,8 +455,6 @@ class Client:
             seen.failures += 1
             seen.lost.add(request.table)
             seen.errors.add(_named(error))
-        if change:
-            seen.longest = max(seen.longest, (time.monotonic() - began) * 1000)
 
 
 def _named(error: BaseException) -> str:
@@ -457,11 +471,13 @@ class Change:
         name: What the table calls it.
         clients: The clients that were connected.
         seconds: How long it took.
+        longest: The longest that any request waited for a lock of it, in milliseconds, as the server counts.
     """
 
     name: str
     clients: list[Client]
     seconds: float
+    longest: float
 
 
 def diwa(*words: str, url: str) -> None:
@@ -487,15 +503,16 @@ def measured(
             client.wait(ROUNDS)
         for client in clients:
             client.changing.set()
-        began = time.monotonic()
-        make()
-        took = time.monotonic() - began
+        with Stalls(url, application="") as stalls:
+            began = time.monotonic()
+            make()
+            took = time.monotonic() - began
         for client in clients:
             client.wait(3)
     finally:
         for client in clients:
             client.end()
-    return Change(name, clients, took)
+    return Change(name, clients, took, stalls.longest(url))
 
 
 def seed(url: str) -> None:
@@ -586,24 +603,31 @@ def cell(seen: Iterable[Seen], unfit: str | None = None) -> str:
     return f"{failures}{' ✗' if lost else ''}" if failures else "·"
 
 
+def noticed(change: Change) -> bool:
+    """Tell whether anything failed for a client that had worked before."""
+    return any(
+        seen.failures for client in change.clients if not client.unfit for seen in client.seen.values()
+    )
+
+
 def summary(found: Sequence[Change]) -> str:
-    """Return the table of all changes: a row a client, a column a change."""
-    names = [one.application.name for one in found[0].clients]
+    """Return the table of the changes that somebody noticed, a row a client, and how long each change made wait."""
+    shown = [change for change in found if noticed(change)]
     lines = [
-        f"| {' | '.join(['client', *(str(number) for number, _ in enumerate(found, 1))])} |",
-        f"|{'---|' * (len(found) + 1)}",
+        f"| {' | '.join(['client', *(str(found.index(one) + 1) for one in shown)])} |",
+        f"|{'---|' * (len(shown) + 1)}",
     ]
-    for number, name in enumerate(names):
-        cells = [cell(one.clients[number].seen.values(), one.clients[number].unfit) for one in found]
-        lines.append(f"| {' | '.join([name, *cells])} |")
-    waits = [f"{max(s.longest for c in one.clients for s in c.seen.values()):.0f}" for one in found]
-    lines.append(f"| {' | '.join(['slowest answer, ms', *waits])} |")
-    legend = [f"{number}. {one.name}" for number, one in enumerate(found, 1)]
-    return "\n".join([*lines, "", *legend])
+    for number, client in enumerate(found[0].clients):
+        cells = [cell(one.clients[number].seen.values(), one.clients[number].unfit) for one in shown]
+        lines.append(f"| {' | '.join([client.application.name, *cells])} |")
+    lines += ["", "| | change | longest wait, ms | noticed |", "|---|---|---|---|"]
+    for number, one in enumerate(found, 1):
+        lines.append(f"| {number} | {one.name} | {one.longest:.0f} | {'yes' if noticed(one) else 'no'} |")
+    return "\n".join(lines)
 
 
 def detail(change: Change) -> str:
-    """Return the table of one change: a row a client, a column a kind of statement."""
+    """Return the table of one change: a row a client that noticed it, a column a kind of statement."""
     lines = [
         f"**{change.name}**",
         "",
@@ -612,8 +636,9 @@ def detail(change: Change) -> str:
     ]
     for client in change.clients:
         errors = sorted({error for seen in client.seen.values() for error in seen.errors})
-        cells = [cell([client.seen[kind]], client.unfit) for kind in KINDS]
-        lines.append(f"| {client.application.name} | {' | '.join(cells)} | {', '.join(errors)} |")
+        if errors and not client.unfit:
+            cells = [cell([client.seen[kind]]) for kind in KINDS]
+            lines.append(f"| {client.application.name} | {' | '.join(cells)} | {', '.join(errors)} |")
     return "\n".join(lines)
 
 
@@ -648,7 +673,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found.append(change)
     print(summary(found))
     for change in found:
-        if any(seen.failures for client in change.clients for seen in client.seen.values()):
+        if noticed(change):
             print(f"\n{detail(change)}")
     for client in {
         one.application.name: one for change in found for one in change.clients if one.unfit

@@ -82,6 +82,12 @@ def test_the_plan_and_the_end_of_a_run_say_whose_result_changes_and_who_is_conne
 
 
 def test_the_way_back_says_so_too(before):
+    """Ids become texts again where some were kept that are no uuids."""
+    execute(
+        before,
+        "INSERT INTO tala_operations (id, session_id, tool_name, inserted_at)"
+        " VALUES (gen_random_uuid(), 'no uuid', 'x', now())",
+    )
     diwa_schema.migrate(before)
     with connected(before, "app"):
         report = diwa_schema.downgrade(before, BEFORE)
@@ -121,7 +127,14 @@ def test_vectors_on_request_are_told_as_well(postgres, server, owner_directory):
     execute(postgres, "ALTER TABLE memories DROP COLUMN embedding, ADD COLUMN embedding bytea")
     with connected(postgres, "app"):
         told = diwa_schema.enable_vector(postgres).told
+        back = diwa_schema.disable_vector(postgres, renew="postgres")
     assert told[0] == "The type of memories.embedding changed: bytea -> vector(1536)."
+    assert back.connections is not None
+    assert {one.column for one in back.connections.retypes} == {
+        "memories.embedding",
+        "embedding_cache.embedding",
+    }
+    assert back.told[-1] == "Renewed postgres: 1 idle session ended."
 
 
 def test_a_run_that_fails_later_says_what_it_has_changed(launcher, before):
@@ -170,10 +183,13 @@ def test_every_change_of_a_type_is_declared_and_foreseen(postgres, server, kind)
     seen: dict[str, set[str]] = {}
     with Target.of(postgres).connect() as link, connection_over(link) as connection:
         link.execute("BEGIN")
+        texts = "INSERT INTO tala_operations (id, session_id, inserted_at) VALUES (gen_random_uuid(), 'no uuid', now())"
         for back in (False, True):
             for revision in reversed(load().revisions) if back else load().revisions:
                 if kind == "bytes" and revision.revision == "20260302000100" and not back:
                     link.execute("CREATE EXTENSION vector")
+                if revision.revision == IDS and not back:
+                    link.execute(texts)  # so that the ids become texts again on the way back
                 foreseen, changed, judge = step(connection, link, revision, back=back)
                 assert judge(revision) == set(), (
                     f"{revision.slug} is {revision.phase} and does not declare it"
@@ -189,6 +205,18 @@ def test_every_change_of_a_type_is_declared_and_foreseen(postgres, server, kind)
     assert seen[IDS] == ids
     assert seen[f"back {IDS}"] == ids
     assert ("20260302000100" in seen) == (kind == "bytes")
+
+
+@pytest.mark.parametrize("shape", ["both_marked_bytes", "head_fresh"])
+def test_of_a_database_that_ecto_made_the_plan_foresees_what_the_run_does(legacy, owner_directory, shape):
+    url = legacy(shape)
+    diwa_schema.adopt(url)
+    with connected(url, "app"):
+        planned = diwa_schema.plan(url)
+        report = diwa_schema.migrate(url)
+    assert planned.connections is not None
+    done = report.connections.retypes if report.connections else ()
+    assert planned.connections.retypes == done
 
 
 @pytest.fixture

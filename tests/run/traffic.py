@@ -45,9 +45,9 @@ KINDS = {**_WRITES, **_READS}
 _WAITING = """
 SELECT a.datname, w.pid, w.waitstart::text, extract(epoch FROM clock_timestamp() - w.waitstart)::float * 1000
 FROM pg_locks w JOIN pg_stat_activity a ON a.pid = w.pid
-WHERE NOT w.granted AND w.waitstart IS NOT NULL AND a.application_name = 'traffic' AND EXISTS (
+WHERE NOT w.granted AND w.waitstart IS NOT NULL AND a.application_name = %s AND EXISTS (
     SELECT FROM unnest(pg_blocking_pids(w.pid)) AS b(pid) JOIN pg_stat_activity m ON m.pid = b.pid
-    WHERE m.application_name LIKE 'diwa-schema%')
+    WHERE m.application_name LIKE 'diwa-schema%%')
 """
 
 
@@ -75,10 +75,12 @@ class Stalls:
 
     Args:
         url: Any database of the server.
+        application: What the requests show as application_name.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, application: str = "traffic") -> None:
         self._url = url
+        self._application = application
         self._waits: dict[tuple[str, int, str], float] = {}
         self._over = threading.Event()
         self._looking = threading.Thread(target=self._look, daemon=True)
@@ -103,7 +105,7 @@ class Stalls:
     def _look(self) -> None:
         with psycopg.connect(self._url, autocommit=True, application_name="look") as connection:
             while not self._over.wait(LOOK):
-                for database, pid, since, waited in connection.execute(_WAITING):
+                for database, pid, since, waited in connection.execute(_WAITING, (self._application,)):
                     self._waits[database, pid, since] = waited
 
 

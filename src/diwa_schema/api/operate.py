@@ -62,6 +62,7 @@ def disable_vector(
     schema: str | None = None,
     repo: str | None = None,
     allow_core_migration: bool | None = None,
+    renew: str | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -72,6 +73,7 @@ def disable_vector(
         schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
+        renew: As for `migrate`.
         settings: As for `migrate`.
         progress: As for `migrate`.
 
@@ -90,6 +92,7 @@ def disable_vector(
         schema=schema,
         repo=repo,
         allow_core_migration=allow_core_migration,
+        renew=renew,
         settings=settings,
         progress=progress,
     )

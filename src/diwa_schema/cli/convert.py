@@ -30,7 +30,8 @@ def register(commands: Commands) -> None:
         parser.add_argument("--schema", metavar="NAME", help="the schema of the tables (where new tables go)")
         options.add_guard(parser)
         options.add_settings(parser)
-    options.add_renew(vector)
+    for parser in (vector, binary):
+        options.add_renew(parser)
 
 
 def _enable_vector(args: argparse.Namespace) -> Result:

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from diwa_schema.migrations import pgvector
+from diwa_schema.migrations.ecto import LIST
+from diwa_schema.migrations.steps.buffer import BUFFER
+from diwa_schema.migrations.steps.kept_values import KEPT
 from diwa_schema.migrations.steps.lookup import oid
+from diwa_schema.migrations.steps.upstream import of_ecto
 from diwa_schema.names import literal
 
 if TYPE_CHECKING:
@@ -79,9 +83,12 @@ def retyped(link: Link, revisions: Iterable[Revision], *, back: bool = False) ->
     for revision in revisions if link.dialect == "postgresql" else ():
         for column in revision.retypes_back if back else revision.retypes:
             table, _, name = column.partition(".")
-            before, after = _kind(link, table, name), _target(link, name, back=back)
-            if before not in (None, after):
-                found.setdefault(column, Retyped(revision.revision, column, str(before), after))
+            before = _kind(link, table, name)
+            if before is None:
+                continue
+            after = _target(link, name, before, back=back)
+            if after != before:
+                found.setdefault(column, Retyped(revision.revision, column, before, after))
     return tuple(found.values())
 
 
@@ -94,12 +101,20 @@ def _kind(link: Link, table: str, column: str) -> str | None:
     return kind and kind.rpartition(".")[2]
 
 
-def _target(link: Link, column: str, *, back: bool) -> str:
+def _target(link: Link, column: str, before: str, *, back: bool) -> str:
     """Return the type that the history gives a column: an embedding, or one of the buffer's ids."""
     if column != "embedding":
-        return "character varying(255)" if back else "uuid"
+        kept = f"SELECT EXISTS (SELECT FROM {KEPT} WHERE table_name = {literal(BUFFER)})"
+        return "character varying(255)" if back and _holds(link, KEPT, kept) else "uuid"
+    if back or (before == "bytea" and _holds(link, LIST, f"SELECT {of_ecto()}")):
+        return "bytea"
     possible = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
-    return f"vector({pgvector.DIMENSIONS})" if not back and link.value(possible) else "bytea"
+    return f"vector({pgvector.DIMENSIONS})" if link.value(possible) else "bytea"
+
+
+def _holds(link: Link, table: str, question: str) -> bool:
+    """Ask a question about a table; without the table the answer is no."""
+    return bool(link.value(f"SELECT {oid(table)} IS NOT NULL") and link.value(question))
 
 
 def hanging(table: str, column: str) -> str:

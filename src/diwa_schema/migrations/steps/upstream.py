@@ -24,6 +24,12 @@ def ran_agents_migration() -> bool:
     return _recorded([AGENT])
 
 
+def of_ecto(versions: list[int] | None = None) -> str:
+    """Return a condition that holds where versions are on record, by default any of Ecto's; it needs the list."""
+    listed = ", ".join(map(str, versions or _all()))
+    return f"EXISTS (SELECT 1 FROM {LIST} WHERE version IN ({listed}))"
+
+
 def unless_made_by_ecto(statements: str) -> str:
     """Return a body for a block of PL/pgSQL that does something only where Ecto did not make the database."""
     return _unless(_all(), statements)
@@ -64,16 +70,13 @@ def _recorded(versions: list[int]) -> bool:
     connection = op.get_bind()
     if not table_exists(connection, LIST):
         return False
-    listed = ", ".join(map(str, versions))
-    found = connection.scalar(sa.text(f"SELECT EXISTS (SELECT 1 FROM {LIST} WHERE version IN ({listed}))"))
-    return bool(found)
+    return bool(connection.scalar(sa.text(f"SELECT {of_ecto(versions)}")))
 
 
 def _unless(versions: list[int], statements: str) -> str:
     # A statement in a branch that is not taken is never planned, so the list need not be there.
-    listed = ", ".join(map(str, versions))
     return f"""IF {oid(LIST)} IS NOT NULL THEN
-    SELECT EXISTS (SELECT FROM {LIST} WHERE version IN ({listed})) INTO found;
+    SELECT {of_ecto(versions)} INTO found;
   END IF;
   IF NOT found THEN
     {statements}
