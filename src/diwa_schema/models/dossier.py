@@ -32,6 +32,7 @@ def described(
     values: tuple[str, ...] = (),
     writer: Writer | None = None,
     privacy: Privacy = "none",
+    many: bool = False,
 ) -> dict[str, Any]:
     """Return the options of a column that describe it.
 
@@ -42,8 +43,9 @@ def described(
             column's annotation.
         writer: Who fills it; by default who fills the table.
         privacy: What it says about people.
+        many: Whether its document is a list by use; an object otherwise.
     """
-    facts = {"unit": unit, "values": values, "writer": writer, "privacy": privacy}
+    facts = {"unit": unit, "values": values, "writer": writer, "privacy": privacy, "many": many}
     return {"doc": doc, "info": {KEY: facts}}
 
 

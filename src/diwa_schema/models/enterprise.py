@@ -120,6 +120,7 @@ class ConflictPerformance(Base):
             "The latest resolutions as a JSON document, a list of objects by use; on SQLite Ecto "
             "leaves a list of texts that are JSON.",
             privacy="content",
+            many=True,
         ),
     )
     false_positive_count: Mapped[int | None] = mapped_column(

@@ -183,7 +183,9 @@ class Checkpoint(Base):
     )
     buffer_snapshot: Mapped[Json] = mapped_column(
         Document("JSONB"),
-        **described("The buffered operations as a JSON document, a list by use.", privacy="content"),
+        **described(
+            "The buffered operations as a JSON document, a list by use.", privacy="content", many=True
+        ),
     )
     operation_count: Mapped[int] = mapped_column(
         **described("How many operations the snapshot holds.", unit="operations")
