@@ -22,7 +22,7 @@ def _contents() -> str:
         "These pages are generated: run `diwa-schema export dictionary --output DIR`.",
         "The [diagram of the entities](entities.md) and the [history](history.md) stand beside them.",
         "",
-        "* **Words** are what applications write. No constraint keeps a row to them. An open list names the known ones.",
+        "* **Words** are what applications write. No constraint keeps a row to them; open lists name the known ones.",
         "* **Since** is the revision in which a column came.",
         "* **Written by** says diwa-cloud where a column belongs to its features. Its code is not public.",
         "* **People** says whether a column names a person, may hold personal or health data, or is a secret.",

@@ -35,7 +35,7 @@ class Change:
 
     Args:
         table: The table.
-        text: What was done, as the part of a sentence: ``adds slug``.
+        text: What was done, as the part of a sentence: ``adds slug``. Empty for what comes with a new table.
         column: The column that came with it.
     """
 
@@ -146,9 +146,9 @@ def _statements() -> dict[str, str]:
 
 
 def _only_on_postgresql(revision: Revision, statements: dict[str, str]) -> Iterator[Change]:
-    for column in revision.retypes:
-        table, _, name = column.rpartition(".")
-        yield Change(table, f"gives `{name}` its type of today where it still has another one")
+    for retyped in revision.retypes:
+        owner, _, name = retyped.rpartition(".")
+        yield Change(owner, f"gives `{name}` its type of today where it still has another one")
     here = {table.name: table for table in at_head("sqlite").tables}
     for table in at_head("postgresql").tables:
         there = here[table.name]

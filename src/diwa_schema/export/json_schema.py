@@ -20,7 +20,7 @@ _TYPES: dict[Kind, dict[str, Any]] = {
     "integer": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
     "float": {"type": "number"},
     "boolean": {"type": "boolean"},
-    "decimal": {"type": "string", "pattern": r"^-?\d{1,4}\.\d{6}$"},
+    "decimal": {"type": "string", "pattern": r"^-?\d{1,4}(\.\d{1,6})?$"},
     "bytes": _BASE64,
     "document": {},
     "strings": {"type": "array", "items": {"type": "string"}},
