@@ -57,12 +57,11 @@ def test_dbml_has_every_table_column_and_key():
     for table in describe():
         body = tables[table.name].partition("  indexes {")[0].partition("  Note:")[0]
         column = r"  (\w+) \"[^\"]+\" \[(?:[^'`\[\]]|`[^`]*`|'(?:[^'\\]|\\.)*')*\]"
-        assert [re.fullmatch(column, line)[1] for line in body.splitlines()] == [
-            each.name for each in table.columns
-        ]
+        found = [re.fullmatch(column, line) for line in body.splitlines()]
+        assert [each and each[1] for each in found] == [each.name for each in table.columns]
     references = {(table.name, c.name) for table in describe() for c in table.columns if c.refers}
-    found = set(re.findall(r"^Ref: (\w+)\.(\w+) [->] \w+\.\w+ \[delete: [a-z ]+\]$", text, re.MULTILINE))
-    assert found == references
+    drawn = set(re.findall(r"^Ref: (\w+)\.(\w+) [->] \w+\.\w+ \[delete: [a-z ]+\]$", text, re.MULTILINE))
+    assert drawn == references
     assert len(references) == 29
     for tier in TIERS:
         assert f"TableGroup {tier} {{" in text

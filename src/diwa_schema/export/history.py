@@ -155,11 +155,11 @@ def _only_on_postgresql(revision: Revision, statements: dict[str, str]) -> Itera
         known = {column.name for column in there.columns} | {index.name[:LONGEST] for index in there.indexes}
         for column in table.columns:
             if column.name not in known and _first(column.name, statements) == revision.revision:
-                yield Change(table.name, f"adds `{column.name}`, on PostgreSQL only", column.name)
+                yield Change(table.name, f"adds `{column.name}` (PostgreSQL only)", column.name)
         for kind, objects in (("index", table.indexes), ("trigger", table.triggers)):
             for one in objects:
                 if one.name not in known and _first(one.name, statements) == revision.revision:
-                    yield Change(table.name, f"adds the {kind} `{one.name}`, on PostgreSQL only")
+                    yield Change(table.name, f"adds the {kind} `{one.name}` (PostgreSQL only)")
 
 
 def _first(name: str, statements: dict[str, str]) -> str | None:

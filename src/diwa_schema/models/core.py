@@ -59,7 +59,9 @@ class Context(Base):
     )
     name: Mapped[str] = mapped_column(
         index=True,
-        **described("The name that people give the context; nothing keeps it unique.", privacy="content"),
+        **described(
+            "The name that people give the context; the database does not keep it unique.", privacy="content"
+        ),
     )
     description: Mapped[Prose | None] = mapped_column(
         **described("What the context is about, in free text.", privacy="content")
@@ -67,7 +69,8 @@ class Context(Base):
     health_score: Mapped[int | None] = mapped_column(
         **defaulted(100),
         **described(
-            "How well the context is kept; nothing keeps the number in its range.", unit="points, 0 to 100"
+            "How well the context is kept; the database does not enforce the range.",
+            unit="points, 0 to 100",
         ),
     )
     inserted_at: Mapped[CreatedFiner]
@@ -81,7 +84,7 @@ class Context(Base):
     conflict_safety_level: Mapped[str | None] = mapped_column(
         **defaulted("standard"),
         **described(
-            "How careful conflict detection is; elsewhere upstream speaks of levels 0 to 5.",
+            "How careful conflict detection is; the agent's change log mentions levels 0 to 5.",
             values=("standard",),
             writer="unknown",
         ),
@@ -102,7 +105,7 @@ class Context(Base):
         index=True,
         **defaulted("cloud"),
         **described(
-            "The side on which the row was made; rows older than the column say cloud, true or not.",
+            "The side on which the row was made; rows older than the column all say cloud.",
             writer="unknown",
         ),
     )
@@ -162,8 +165,8 @@ class Memory(Base):
         "metadata",
         **defaulted({}),
         **described(
-            "Further facts as a JSON document, an object by use; its keys type, status and severity "
-            "repeat or contradict columns.",
+            "Further facts as a JSON document, an object by convention; its keys type, status and "
+            "severity repeat or contradict columns.",
             privacy="content",
         ),
     )
@@ -185,8 +188,8 @@ class Memory(Base):
     )
     severity: Mapped[str | None] = mapped_column(
         **described(
-            "How serious the matter is; the lists upstream disagree, and blockers keep theirs in the "
-            "metadata.",
+            "How serious the matter is; the lists in the Elixir code disagree, and blockers keep "
+            "theirs in the metadata.",
             values=("critical", "high", "moderate", "low", "info"),
         )
     )
@@ -227,7 +230,9 @@ class Memory(Base):
         index=True, **described("How important the memory is, in lower case, unlike the priority of a task.")
     )
     lifecycle: Mapped[MemoryLifecycle | None] = mapped_column(
-        **described("How long the memory is meant to be kept; ten uses make an ephemeral one a project's.")
+        **described(
+            "How long the memory is meant to be kept; after ten uses the agent turns ephemeral into project."
+        )
     )
     confidence: Mapped[float | None] = mapped_column(
         **described("How certain the classification of the memory is.", unit="share, 0 to 1")
@@ -240,13 +245,13 @@ class Memory(Base):
     )
     last_accessed_at: Mapped[Moment | None] = mapped_column(**described("When the memory was last used."))
     expires_at: Mapped[Moment | None] = mapped_column(
-        index=True, **described("When the memory loses its validity; nothing deletes the row at that time.")
+        index=True, **described("When the memory loses its validity; the row is not deleted at that time.")
     )
     sync_origin: Mapped[SyncOrigin | None] = mapped_column(
         index=True,
         **defaulted("cloud"),
         **described(
-            "The side on which the row was made; rows older than the column say cloud, true or not.",
+            "The side on which the row was made; rows older than the column all say cloud.",
             writer="unknown",
         ),
     )
@@ -271,7 +276,7 @@ class Memory(Base):
 
 
 class MemoryVersion(Base):
-    """What a memory held after one change to it."""
+    """The state of a memory after one change to it."""
 
     __tablename__ = "memory_versions"
     __table_args__ = written_by("agent")
@@ -304,8 +309,8 @@ class MemoryVersion(Base):
     updated_at: Mapped[ChangedSecond]
     version_number: Mapped[int | None] = mapped_column(
         **described(
-            "Counts from 1 within a memory; rows older than the column all say 1, and agents that do "
-            "not know it write NULL."
+            "Counts from 1 within a memory; rows older than the column all say 1, and agents that "
+            "do not know it write NULL."
         )
     )
 
@@ -313,7 +318,7 @@ class MemoryVersion(Base):
 
 
 class ContextBinding(Base):
-    """What tells that a working directory belongs to a context: a path, a git remote, a variable."""
+    """A trace that ties a working directory to a context: a path, a git remote or a variable."""
 
     __tablename__ = "context_bindings"
     __table_args__ = (Index(None, "context_id", "binding_type", "value", unique=True), written_by("agent"))
@@ -366,8 +371,8 @@ class ContextRelationship(Base):
     )
     relationship_type: Mapped[str] = mapped_column(
         **described(
-            "What the link means; the lists upstream disagree, and only depends_on, child_of and "
-            "contains have behaviour.",
+            "What the link means; the lists in the Elixir code disagree, and only depends_on, "
+            "child_of and contains have behaviour.",
             values=(
                 "depends_on",
                 "relates_to",
@@ -436,7 +441,7 @@ class ContextCommit(Base):
         "contexts.id", **described("The context whose state was committed.")
     )
     hash: Mapped[str] = mapped_column(
-        index=True, **described("The hash that identifies the commit; nothing keeps it unique.")
+        index=True, **described("The hash that identifies the commit; the database does not keep it unique.")
     )
     parent_hash: Mapped[str | None] = mapped_column(
         **described("The hash of the commit before this one; it has no foreign key.")

@@ -30,14 +30,14 @@ from diwa_schema.models.values import ConflictOutcome, OrphanAction, UsageOperat
 
 
 class Organization(Base):
-    """A tenant: whom contexts and API keys belong to. Its name is not unique."""
+    """A tenant that contexts and API keys belong to. Its name is not unique."""
 
     __tablename__ = "organizations"
     __table_args__ = written_by("agent")
 
     id: Mapped[ServerId]
     name: Mapped[str] = mapped_column(
-        **described("The name of the organization; nothing keeps it unique.", privacy="person")
+        **described("The name of the organization; the database does not keep it unique.", privacy="person")
     )
     tier: Mapped[str | None] = mapped_column(
         **defaulted("free"),
@@ -53,8 +53,8 @@ class Organization(Base):
         index=True,
         unique=True,
         **described(
-            "The name in addresses: lower-case letters, digits and hyphens by convention. The Elixir "
-            "model demands it, and old rows lack it.",
+            "The name in addresses: lower-case letters, digits and hyphens by convention. The "
+            "Elixir model demands it, and old rows lack it.",
             writer="cloud",
             privacy="person",
         ),
@@ -62,7 +62,7 @@ class Organization(Base):
     custom_domain: Mapped[str | None] = mapped_column(
         index=True,
         unique=True,
-        **described("The internet domain of the organization's own.", writer="cloud", privacy="person"),
+        **described("The organization's own internet domain.", writer="cloud", privacy="person"),
     )
 
     contexts: Mapped[list["Context"]] = referred_by("organization")
@@ -104,7 +104,7 @@ class ApiKey(Base):
 
 
 class ConflictPerformance(Base):
-    """How well conflicts between the memories of one context are found, to adjust the threshold by."""
+    """The quality of conflict detection in one context, by which the threshold is adjusted."""
 
     __tablename__ = "conflict_performance"
     __table_args__ = written_by("cloud")
@@ -117,14 +117,14 @@ class ConflictPerformance(Base):
         default=list,
         server_default=text("'[]'"),
         **described(
-            "The latest resolutions as a JSON document, a list of objects by use; on SQLite Ecto "
-            "leaves a list of texts that are JSON.",
+            "The latest resolutions as a JSON document, a list of objects by convention; on SQLite "
+            "Ecto leaves a list of texts that are JSON.",
             privacy="content",
             many=True,
         ),
     )
     false_positive_count: Mapped[int | None] = mapped_column(
-        **defaulted(0), **described("How often a conflict was reported that was none.", unit="conflicts")
+        **defaulted(0), **described("How often a reported conflict turned out to be none.", unit="conflicts")
     )
     false_negative_count: Mapped[int | None] = mapped_column(
         **defaulted(0), **described("How often a conflict was overlooked.", unit="conflicts")
@@ -142,7 +142,7 @@ class ConflictPerformance(Base):
 
 
 class ConflictResolutionOutcome(Base):
-    """What came of one proposed resolution of a conflict."""
+    """The outcome of one proposed resolution of a conflict."""
 
     __tablename__ = "conflict_resolution_outcomes"
     __table_args__ = written_by("cloud")
@@ -162,7 +162,7 @@ class ConflictResolutionOutcome(Base):
     )
     outcome: Mapped[ConflictOutcome | None] = mapped_column(**described("What became of the proposal."))
     feedback_score: Mapped[float | None] = mapped_column(
-        **described("How good people found the proposal; upstream names no range.", unit="score")
+        **described("How good people found the proposal; the Elixir code names no range.", unit="score")
     )
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
@@ -226,7 +226,9 @@ class UsageRecord(Base):
     context_id: Mapped[uuid.UUID] = belongs_to(
         "contexts.id",
         ondelete=None,
-        **described("The context that the call was made for; its foreign key forbids to delete the context."),
+        **described(
+            "The context that the call was made for; while the row is there, the context cannot be deleted."
+        ),
     )
     provider: Mapped[str] = mapped_column(**described("The company or service that was paid."))
     model: Mapped[str] = mapped_column(**described("The name of the model that was called."))
@@ -246,7 +248,7 @@ class UsageRecord(Base):
     cost_estimate: Mapped[Decimal | None] = mapped_column(
         **described(
             "The estimated price of the call, with six decimal places.",
-            unit="money; upstream names no currency",
+            unit="money; the Elixir code names no currency",
         )
     )
     duration_ms: Mapped[int | None] = mapped_column(
@@ -259,7 +261,7 @@ class UsageRecord(Base):
 
 
 class Secret(Base):
-    """A value that is kept encrypted under a key. Keys have no tenant: one holds for the whole database."""
+    """A value that is stored encrypted under a key. Keys are unique in the whole database: they have no tenant."""
 
     __tablename__ = "secrets"
     __table_args__ = written_by("cloud")
@@ -276,7 +278,7 @@ class Secret(Base):
 
 
 class OrphanReviewLog(Base):
-    """What was decided about buffered operations whose session ended without a word."""
+    """A decision about buffered operations whose session ended without committing or discarding them."""
 
     __tablename__ = "orphan_review_logs"
     __table_args__ = written_by("cloud")
@@ -285,7 +287,8 @@ class OrphanReviewLog(Base):
     session_id: Mapped[uuid.UUID] = mapped_column(
         index=True,
         **described(
-            "The session that ended without a word; it has no foreign key, because the session may be gone."
+            "The session that ended without deciding about its operations; it has no foreign key, "
+            "because the session may be gone."
         ),
     )
     context_id: Mapped[uuid.UUID] = mapped_column(
@@ -296,7 +299,7 @@ class OrphanReviewLog(Base):
         index=True, **described("What was decided about the operations.")
     )
     actor: Mapped[str] = mapped_column(
-        **described("The person or program whose operations were left.", privacy="person")
+        **described("The person or program that made the operations.", privacy="person")
     )
     reviewer_actor: Mapped[str] = mapped_column(
         **described("The person or program that decided.", privacy="person")

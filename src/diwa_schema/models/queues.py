@@ -102,7 +102,7 @@ class TalaOperation(Base):
         **defaulted(False),
         **described(
             "Whether the call carries protected health data; rows older than the column say false "
-            "without having been examined.",
+            "without any check.",
             writer="unknown",
         ),
     )
@@ -111,7 +111,10 @@ class TalaOperation(Base):
     )
     audit_hash: Mapped[str | None] = mapped_column(
         index=True,
-        **described("The hash of the operation for the audit; nothing ties it to the row.", writer="unknown"),
+        **described(
+            "The hash of the operation for the audit; the database does not tie it to the row.",
+            writer="unknown",
+        ),
     )
     degradation_tier: Mapped[str | None] = mapped_column(
         **defaulted("online"),
@@ -122,7 +125,7 @@ class TalaOperation(Base):
 
 
 class IdempotencyLog(Base):
-    """A call that was answered already, so that the same call again gets the same answer."""
+    """A call that was answered already; the same call again gets the same answer."""
 
     __tablename__ = "idempotency_log"
     __table_args__ = (Index(None, "context_id", "client_id", unique=True), written_by("unknown"))
@@ -138,7 +141,7 @@ class IdempotencyLog(Base):
     result_id: Mapped[uuid.UUID | None] = mapped_column(
         **described("The id of the row that the call made; it has no foreign key.")
     )
-    status: Mapped[str] = mapped_column(**described("How the call ended; upstream names no value."))
+    status: Mapped[str] = mapped_column(**described("How the call ended; the Elixir code names no value."))
     error_reason: Mapped[Prose | None] = mapped_column(
         **described("Why the call failed, in free text.", privacy="content")
     )

@@ -39,7 +39,7 @@ from diwa_schema.models.values import (
 
 
 class Plan(Base):
-    """How far the work on a context is. Meant to be one per context, which nothing keeps."""
+    """The progress of the work on a context. One per context is intended; the database allows more."""
 
     __tablename__ = "plans"
     __table_args__ = written_by("agent")
@@ -52,7 +52,8 @@ class Plan(Base):
     completion_pct: Mapped[int | None] = mapped_column(
         **defaulted(0),
         **described(
-            "How much of the work is done; nothing keeps the number in its range.", unit="percent, 0 to 100"
+            "How much of the work is done; the database does not enforce the range.",
+            unit="percent, 0 to 100",
         ),
     )
     notes: Mapped[Prose | None] = mapped_column(
@@ -184,7 +185,7 @@ class Checkpoint(Base):
     buffer_snapshot: Mapped[Json] = mapped_column(
         Document("JSONB"),
         **described(
-            "The buffered operations as a JSON document, a list by use.", privacy="content", many=True
+            "The buffered operations as a JSON document, a list by convention.", privacy="content", many=True
         ),
     )
     operation_count: Mapped[int] = mapped_column(
@@ -192,7 +193,7 @@ class Checkpoint(Base):
     )
     byte_size: Mapped[int] = mapped_column(**described("The size of the snapshot.", unit="bytes"))
     checksum: Mapped[str] = mapped_column(
-        ShortText(64), **described("The checksum of the snapshot, as 64 hexadecimal digits by use.")
+        ShortText(64), **described("The checksum of the snapshot, as 64 hexadecimal digits by convention.")
     )
     created_at: Mapped[CreatedSecond] = mapped_column(index=True)
 
@@ -200,7 +201,7 @@ class Checkpoint(Base):
 
 
 class IngestJob(Base):
-    """One run that takes memories over from files or a repository."""
+    """One import of memories from files or a repository."""
 
     __tablename__ = "ingest_jobs"
     __table_args__ = written_by("agent")
@@ -264,21 +265,22 @@ class Agent(Base):
     role: Mapped[str] = mapped_column(
         index=True,
         **described(
-            "The part that the program plays; the lists upstream disagree.",
+            "The part that the program plays; the lists in the Elixir code disagree.",
             values=("planner", "coder", "qa", "architect", "general"),
         ),
     )
     capabilities: Mapped[Prose | None] = mapped_column(
         **described(
-            "What the program can do: a JSON list by convention, kept as text because rows hold "
-            "other text as well."
+            "What the program can do: a JSON list by convention, kept as text because some rows "
+            "hold other text."
         )
     )
     status: Mapped[str | None] = mapped_column(
         index=True,
         **defaulted("active"),
         **described(
-            "Whether the program is available; the default is in neither of the two lists upstream.",
+            "Whether the program is available; the default is in neither of the two lists in the "
+            "Elixir code.",
             values=("active", "online", "idle", "busy", "offline"),
         ),
     )
@@ -298,7 +300,7 @@ class Agent(Base):
 
 
 class Delegation(Base):
-    """Work that one agent hands to another, or to whoever takes it. It goes with either agent."""
+    """Work that one agent hands to another or offers to any. Deleting either agent deletes it."""
 
     __tablename__ = "delegations"
     __table_args__ = written_by("unknown")
@@ -315,15 +317,15 @@ class Delegation(Base):
     )
     artifacts: Mapped[Prose | None] = mapped_column(
         **described(
-            "What the work produced: a JSON list by convention, kept as text because rows hold other "
-            "text as well.",
+            "What the work produced: a JSON list by convention, kept as text because some rows "
+            "hold other text.",
             privacy="content",
         )
     )
     constraints: Mapped[Prose | None] = mapped_column(
         **described(
-            "What the work must respect: a JSON object by convention, kept as text because rows hold "
-            "other text as well.",
+            "What the work must respect: a JSON object by convention, kept as text because some "
+            "rows hold other text.",
             privacy="content",
         )
     )
@@ -388,14 +390,16 @@ class Panel(Base):
         ),
     )
     provider: Mapped[str] = mapped_column(
-        **described("The company or service that runs the model; upstream names no value.")
+        **described("The company or service that runs the model; the Elixir code names no value.")
     )
     model: Mapped[str | None] = mapped_column(**described("The name of the language model."))
     preset_role: Mapped[str | None] = mapped_column(
-        **described("The part that the model is told to play; upstream names no value.")
+        **described("The part that the model is told to play; the Elixir code names no value.")
     )
     position: Mapped[int | None] = mapped_column(
-        **described("The place within the workspace, from 0; nothing keeps it unique.", unit="position")
+        **described(
+            "The place within the workspace, from 0; the database does not keep it unique.", unit="position"
+        )
     )
     workspace_id: Mapped[uuid.UUID | None] = belongs_to(
         "workspaces.id", **described("The workspace that shows the panel.")
@@ -421,7 +425,7 @@ class Message(Base):
         ),
     )
     role: Mapped[str | None] = mapped_column(
-        **described("The author's part in the conversation; upstream names no value.")
+        **described("The author's part in the conversation; the Elixir code names no value.")
     )
     content: Mapped[Prose | None] = mapped_column(**described("The text of the message.", privacy="content"))
     panel_id: Mapped[str | None] = belongs_to(
