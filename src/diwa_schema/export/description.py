@@ -26,10 +26,10 @@ Tier = Literal["core", "team", "enterprise"]
 TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 
 _TIER_OF: Final[dict[str, Tier]] = {
-    "core": "core",
-    "queues": "core",
-    "team": "team",
-    "enterprise": "enterprise",
+    "diwa_schema.models.core": "core",
+    "diwa_schema.models.queues": "core",
+    "diwa_schema.models.team": "team",
+    "diwa_schema.models.enterprise": "enterprise",
 }
 _KINDS: Final[dict[str, Kind]] = {
     "UniqueId": "uuid",
@@ -171,30 +171,16 @@ def describe() -> tuple[Table, ...]:
     from diwa_schema.models import Base, load
 
     load()
+    Base.registry.configure()
     catalog = at_head("postgresql")
-    found = [_table(mapper, catalog.table(mapper.local_table.name)) for mapper in _mappers(Base)]  # type: ignore[attr-defined]
+    mappers = [model.__mapper__ for model in Base.__subclasses__() if model.__module__ in _TIER_OF]
+    found = [_table(mapper, catalog.table(mapper.local_table.name)) for mapper in mappers]  # type: ignore[attr-defined]
     return tuple(table for tier in TIERS for table in found if table.tier == tier)
 
 
 def of_tier(tier: Tier) -> tuple[Table, ...]:
     """Return the tables of a tier."""
     return tuple(table for table in describe() if table.tier == tier)
-
-
-def _mappers(base: Any) -> list[Mapper[Any]]:
-    base.registry.configure()
-    place = {home: number for number, home in enumerate(_TIER_OF)}
-    found = list(base.registry.mappers)
-    line = {mapper: number for number, mapper in enumerate(_declared(base))}
-    return sorted(found, key=lambda mapper: (place[_home(mapper)], line[mapper]))
-
-
-def _declared(base: Any) -> list[Mapper[Any]]:
-    return [model.__mapper__ for model in base.__subclasses__()]
-
-
-def _home(mapper: Mapper[Any]) -> str:
-    return mapper.class_.__module__.rpartition(".")[2]
 
 
 def _table(mapper: Mapper[Any], read: Read | None) -> Table:
@@ -210,7 +196,7 @@ def _table(mapper: Mapper[Any], read: Read | None) -> Table:
     return Table(
         name=table.name,
         model=mapper.class_.__name__,
-        tier=_TIER_OF[_home(mapper)],
+        tier=_TIER_OF[mapper.class_.__module__],
         meaning=str(mapper.class_.__doc__),
         writer=_WRITERS[table.info[KEY]["writer"]],
         columns=tuple(sorted(columns, key=lambda column: order[column.name])),

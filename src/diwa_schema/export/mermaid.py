@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diwa_schema.export.description import TIERS, Column, Table, Tier, describe, of_tier
+from diwa_schema.export.description import TIERS, Column, Table, Tier, of_tier
 
 _TYPES = {"time": "timestamp", "document": "jsonb", "strings": "text_list", "search": "tsvector"}
 
@@ -21,28 +21,19 @@ def _diagram(tier: Tier) -> list[str]:
         lines.append(f"    {table.name} {{")
         lines += [f"        {_attribute(column)}" for column in table.columns]
         lines.append("    }")
-    for table in describe():
-        lines += [f"    {line}" for line in _relations(table, tier)]
+    for table in of_tier(tier):
+        lines += [f"    {line}" for line in _relations(table)]
     return lines
 
 
 def _attribute(column: Column) -> str:
-    keys = [
-        name
-        for name, holds in (
-            ("PK", column.primary_key),
-            ("FK", column.refers is not None),
-            ("UK", column.unique),
-        )
-        if holds
-    ]
+    marks = {"PK": column.primary_key, "FK": column.refers is not None, "UK": column.unique}
+    keys = [mark for mark, holds in marks.items() if holds]
     return " ".join([_TYPES.get(column.kind, column.kind), column.name, ", ".join(keys)]).rstrip()
 
 
-def _relations(table: Table, tier: Tier) -> list[str]:
-    """Return a line for each foreign key of the tier's tables."""
-    if table.tier != tier:
-        return []
+def _relations(table: Table) -> list[str]:
+    """Return a line for each foreign key of a table."""
     lines = []
     for column in table.columns:
         if column.refers is not None:
