@@ -10,7 +10,18 @@ from typing import Any, NoReturn
 from diwa_schema.cli.command import Commands
 from diwa_schema.errors import UsageError
 
-_MODULES = ("migrate", "inspect", "check", "adopt", "convert", "guard", "repository", "roles", "doctor")
+_MODULES = (
+    "migrate",
+    "inspect",
+    "check",
+    "adopt",
+    "convert",
+    "guard",
+    "repository",
+    "roles",
+    "doctor",
+    "export",
+)
 
 # What people know from Ecto and Alembic, and how it is said here.
 _ELSEWHERE = {

@@ -29,6 +29,7 @@ def connection_over(link: Link) -> Iterator[sa.Connection]:
         isolation_level="AUTOCOMMIT",
         **options,
     )
+    engine.dialect.diwa_schema_own = True  # type: ignore[attr-defined]  # told to the types of the models
     connection = engine.connect()
     try:
         yield connection

@@ -207,7 +207,12 @@ def _list_default(texts: list[str]) -> ServerDefault:
 
 
 def belongs_to(
-    key: str, *, ondelete: str | None = "CASCADE", index: bool = True, unique: bool | None = None
+    key: str,
+    *,
+    ondelete: str | None = "CASCADE",
+    index: bool = True,
+    unique: bool | None = None,
+    **options: Any,
 ) -> Any:
     """Return a column that refers to the row this one goes with.
 
@@ -216,13 +221,14 @@ def belongs_to(
         ondelete: What the database does when that row is deleted.
         index: Whether the column has an index of its own.
         unique: Whether at most one row refers to the same.
+        options: Further options of `mapped_column`.
     """
-    return mapped_column(ForeignKey(key, ondelete=ondelete), index=index or None, unique=unique)
+    return mapped_column(ForeignKey(key, ondelete=ondelete), index=index or None, unique=unique, **options)
 
 
-def refers_to(key: str) -> Any:
+def refers_to(key: str, **options: Any) -> Any:
     """Return a column that refers to a row this one outlives: it is NULL then."""
-    return belongs_to(key, ondelete="SET NULL")
+    return belongs_to(key, ondelete="SET NULL", **options)
 
 
 def referred_by(attribute: str, **options: Any) -> Any:
@@ -246,11 +252,15 @@ ServerId = Annotated[
         primary_key=True,
         default=uuid.uuid4,
         server_default=ServerDefault(postgresql="gen_random_uuid()", sqlite="NULL"),
+        doc="The key of the row. The client makes it, and PostgreSQL where a client sends none.",
     ),
 ]
 """A key that the client makes, and PostgreSQL where a client does not."""
 
-ClientId = Annotated[uuid.UUID, mapped_column(primary_key=True, default=uuid.uuid4)]
+ClientId = Annotated[
+    uuid.UUID,
+    mapped_column(primary_key=True, default=uuid.uuid4, doc="The key of the row, which the client makes."),
+]
 """A key that the client makes; the table has no default."""
 
 Prose = Annotated[str, mapped_column(LongText())]
@@ -259,22 +269,33 @@ Json = Annotated[Any, mapped_column(Document())]
 Moment = Annotated[datetime, mapped_column(Timestamp(6))]
 Second = Annotated[datetime, mapped_column(Timestamp(0))]
 
-CreatedSecond = Annotated[datetime, mapped_column(Timestamp(0), default=utc_now)]
-ChangedSecond = Annotated[datetime, mapped_column(Timestamp(0), default=utc_now, onupdate=utc_now)]
+_CREATED = "When the row was made."
+_CHANGED = "When an application last changed the row; a plain UPDATE leaves it as it was."
+
+CreatedSecond = Annotated[datetime, mapped_column(Timestamp(0), default=utc_now, doc=_CREATED)]
+ChangedSecond = Annotated[
+    datetime, mapped_column(Timestamp(0), default=utc_now, onupdate=utc_now, doc=_CHANGED)
+]
 """Whole seconds; on SQLite without a zone."""
 
 _UTC_SECOND = Timestamp(0, "utc_datetime")
-CreatedUtcSecond = Annotated[datetime, mapped_column(_UTC_SECOND, default=utc_now)]
-ChangedUtcSecond = Annotated[datetime, mapped_column(_UTC_SECOND, default=utc_now, onupdate=utc_now)]
+CreatedUtcSecond = Annotated[datetime, mapped_column(_UTC_SECOND, default=utc_now, doc=_CREATED)]
+ChangedUtcSecond = Annotated[
+    datetime, mapped_column(_UTC_SECOND, default=utc_now, onupdate=utc_now, doc=_CHANGED)
+]
 """Whole seconds; on SQLite with a Z."""
 
 _FINER_ON_SQLITE = Timestamp(0, "utc_datetime_usec")
-CreatedFiner = Annotated[datetime, mapped_column(_FINER_ON_SQLITE, default=utc_now)]
-ChangedFiner = Annotated[datetime, mapped_column(_FINER_ON_SQLITE, default=utc_now, onupdate=utc_now)]
+CreatedFiner = Annotated[datetime, mapped_column(_FINER_ON_SQLITE, default=utc_now, doc=_CREATED)]
+ChangedFiner = Annotated[
+    datetime, mapped_column(_FINER_ON_SQLITE, default=utc_now, onupdate=utc_now, doc=_CHANGED)
+]
 """Whole seconds on PostgreSQL, microseconds on SQLite, as the Elixir models write them."""
 
-CreatedMoment = Annotated[datetime, mapped_column(Timestamp(6), default=utc_now)]
-ChangedMoment = Annotated[datetime, mapped_column(Timestamp(6), default=utc_now, onupdate=utc_now)]
+CreatedMoment = Annotated[datetime, mapped_column(Timestamp(6), default=utc_now, doc=_CREATED)]
+ChangedMoment = Annotated[
+    datetime, mapped_column(Timestamp(6), default=utc_now, onupdate=utc_now, doc=_CHANGED)
+]
 """Microseconds on both."""
 
 

@@ -25,6 +25,7 @@ from diwa_schema.models.base import (
     referred_by,
     refers_to,
 )
+from diwa_schema.models.dossier import described, written_by
 from diwa_schema.models.types import Embedding, EmbeddingValue, SearchVector
 from diwa_schema.models.values import (
     MemoryClass,
@@ -50,25 +51,70 @@ class Context(Base):
     """A project or topic that memories, plans and sessions belong to. Its name is not unique."""
 
     __tablename__ = "contexts"
+    __table_args__ = written_by("agent")
 
     id: Mapped[ServerId]
-    organization_id: Mapped[uuid.UUID] = belongs_to("organizations.id")
-    name: Mapped[str] = mapped_column(index=True)
-    description: Mapped[Prose | None]
-    health_score: Mapped[int | None] = mapped_column(**defaulted(100))
-    """0 to 100; nothing keeps it in that range."""
+    organization_id: Mapped[uuid.UUID] = belongs_to(
+        "organizations.id", **described("The organization that the context belongs to.")
+    )
+    name: Mapped[str] = mapped_column(
+        index=True,
+        **described(
+            "The name that people give the context; the database does not keep it unique.", privacy="content"
+        ),
+    )
+    description: Mapped[Prose | None] = mapped_column(
+        **described("What the context is about, in free text.", privacy="content")
+    )
+    health_score: Mapped[int | None] = mapped_column(
+        **defaulted(100),
+        **described(
+            "How well the context is kept; the database does not enforce the range.",
+            unit="points, 0 to 100",
+        ),
+    )
     inserted_at: Mapped[CreatedFiner]
     updated_at: Mapped[ChangedFiner]
-    conflict_domain: Mapped[str | None] = mapped_column(**defaulted("general"))
-    """Plain text: upstream names no value but the default."""
-    conflict_safety_level: Mapped[str | None] = mapped_column(**defaulted("standard"))
-    """Plain text: upstream names no value but the default, and speaks of levels 0 to 5 elsewhere."""
-    conflict_base_threshold: Mapped[float | None] = mapped_column(**defaulted(0.85))
-    conflict_auto_calibrate: Mapped[bool | None] = mapped_column(**defaulted(True))
-    sync_origin: Mapped[SyncOrigin | None] = mapped_column(index=True, **defaulted("cloud"))
-    """Where the row was made; rows older than the column say ``cloud`` whether they were or not."""
-    remote_id: Mapped[uuid.UUID | None]
-    """The id of the same context on the other side of a synchronisation; no foreign key."""
+    conflict_domain: Mapped[str | None] = mapped_column(
+        **defaulted("general"),
+        **described(
+            "The field of knowledge that conflict detection assumes.", values=("general",), writer="unknown"
+        ),
+    )
+    conflict_safety_level: Mapped[str | None] = mapped_column(
+        **defaulted("standard"),
+        **described(
+            "How careful conflict detection is; the agent's change log mentions levels 0 to 5.",
+            values=("standard",),
+            writer="unknown",
+        ),
+    )
+    conflict_base_threshold: Mapped[float | None] = mapped_column(
+        **defaulted(0.85),
+        **described(
+            "The similarity from which two memories are compared for a conflict.",
+            unit="similarity, 0 to 1",
+            writer="unknown",
+        ),
+    )
+    conflict_auto_calibrate: Mapped[bool | None] = mapped_column(
+        **defaulted(True),
+        **described("Whether outcomes of conflicts may adjust the threshold.", writer="unknown"),
+    )
+    sync_origin: Mapped[SyncOrigin | None] = mapped_column(
+        index=True,
+        **defaulted("cloud"),
+        **described(
+            "The side on which the row was made; rows older than the column all say cloud.",
+            writer="unknown",
+        ),
+    )
+    remote_id: Mapped[uuid.UUID | None] = mapped_column(
+        **described(
+            "The id of the same context on the other side of a synchronisation; it has no foreign key.",
+            writer="unknown",
+        )
+    )
 
     organization: Mapped["Organization"] = relationship(back_populates="contexts")
     memories: Mapped[list["Memory"]] = referred_by("context")
@@ -103,43 +149,118 @@ class Memory(Base):
         Index("memories_fts_idx", "tsv_content"),
         Index("memories_metadata_index", "metadata"),
         Index("memories_tags_index", "tags"),
+        written_by("agent"),
     )
     # The search words are PostgreSQL's own affair: nothing asks for them after a write.
     __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it
 
     id: Mapped[ServerId]
-    context_id: Mapped[uuid.UUID] = belongs_to("contexts.id")
-    content: Mapped[Prose]
-    metadata_: Mapped[Json] = mapped_column("metadata", **defaulted({}))
-    """An object by use; keys type, status and severity repeat or contradict columns."""
-    actor: Mapped[str | None]
-    project: Mapped[str | None]
-    tags: Mapped[list[str] | None] = mapped_column(default=list)
-    parent_id: Mapped[uuid.UUID | None] = refers_to("memories.id")
-    external_ref: Mapped[str | None]
-    severity: Mapped[str | None]
-    """Plain text: the lists upstream do not agree. Blockers keep theirs in `metadata_`."""
+    context_id: Mapped[uuid.UUID] = belongs_to(
+        "contexts.id", **described("The context that the memory belongs to.")
+    )
+    content: Mapped[Prose] = mapped_column(
+        **described("What is remembered, in free text.", privacy="content")
+    )
+    metadata_: Mapped[Json] = mapped_column(
+        "metadata",
+        **defaulted({}),
+        **described(
+            "Further facts as a JSON document, an object by convention; its keys type, status and "
+            "severity repeat or contradict columns.",
+            privacy="content",
+        ),
+    )
+    actor: Mapped[str | None] = mapped_column(
+        **described("The person or program that added the memory.", privacy="person")
+    )
+    project: Mapped[str | None] = mapped_column(
+        **described("The name of the project that the memory comes from.")
+    )
+    tags: Mapped[list[str] | None] = mapped_column(
+        default=list,
+        **described("Words to find the memory by; each has at most 255 characters.", privacy="content"),
+    )
+    parent_id: Mapped[uuid.UUID | None] = refers_to(
+        "memories.id", **described("The memory that this one continues or refines.")
+    )
+    external_ref: Mapped[str | None] = mapped_column(
+        **described("Where the memory comes from outside: a ticket, an address or a file.", privacy="content")
+    )
+    severity: Mapped[str | None] = mapped_column(
+        **described(
+            "How serious the matter is; the lists in the Elixir code disagree, and blockers keep "
+            "theirs in the metadata.",
+            values=("critical", "high", "moderate", "low", "info"),
+        )
+    )
     inserted_at: Mapped[CreatedFiner]
     updated_at: Mapped[ChangedFiner]
     tsv_content: Mapped[str | None] = deferred(
-        PostgresColumn("tsv_content", SearchVector(), FetchedValue(), FetchedValue(for_update=True))
+        PostgresColumn(
+            "tsv_content",
+            SearchVector(),
+            FetchedValue(),
+            FetchedValue(for_update=True),
+            **described(
+                "The words of the content for full-text search in English; PostgreSQL only, read "
+                "when asked for.",
+                writer="database",
+                privacy="content",
+            ),
+        )
     )
-    """The words of `content` for full-text search, kept by a trigger. PostgreSQL only; read when asked."""
-    deleted_at: Mapped[Moment | None]
-    """When it was deleted for the applications; the row stays."""
-    embedding: Mapped[EmbeddingValue | None] = mapped_column(Embedding("memories.embedding"))
-    memory_class: Mapped[MemoryClass | None] = mapped_column(index=True)
-    priority: Mapped[MemoryPriority | None] = mapped_column(index=True)
-    lifecycle: Mapped[MemoryLifecycle | None]
-    confidence: Mapped[float | None]
-    source: Mapped[str | None]
-    occurrence_count: Mapped[int | None] = mapped_column(**defaulted(1))
-    last_accessed_at: Mapped[Moment | None]
-    expires_at: Mapped[Moment | None] = mapped_column(index=True)
-    sync_origin: Mapped[SyncOrigin | None] = mapped_column(index=True, **defaulted("cloud"))
-    """As in `Context`."""
-    remote_id: Mapped[uuid.UUID | None]
-    """As in `Context`."""
+    deleted_at: Mapped[Moment | None] = mapped_column(
+        **described(
+            "When the applications deleted the memory; the row stays, and NULL means that it is alive."
+        )
+    )
+    embedding: Mapped[EmbeddingValue | None] = mapped_column(
+        Embedding("memories.embedding"),
+        **described(
+            "The position of the content in the space of an embedding model; a vector or bytes, "
+            "depending on the database.",
+            unit="1536 numbers",
+            privacy="content",
+        ),
+    )
+    memory_class: Mapped[MemoryClass | None] = mapped_column(
+        index=True, **described("What kind of knowledge the memory is.")
+    )
+    priority: Mapped[MemoryPriority | None] = mapped_column(
+        index=True, **described("How important the memory is, in lower case, unlike the priority of a task.")
+    )
+    lifecycle: Mapped[MemoryLifecycle | None] = mapped_column(
+        **described(
+            "How long the memory is meant to be kept; after ten uses the agent turns ephemeral into project."
+        )
+    )
+    confidence: Mapped[float | None] = mapped_column(
+        **described("How certain the classification of the memory is.", unit="share, 0 to 1")
+    )
+    source: Mapped[str | None] = mapped_column(
+        **described("Where the memory came from: a tool, an import or a file.", privacy="content")
+    )
+    occurrence_count: Mapped[int | None] = mapped_column(
+        **defaulted(1), **described("How often the same thing was remembered.", unit="occurrences")
+    )
+    last_accessed_at: Mapped[Moment | None] = mapped_column(**described("When the memory was last used."))
+    expires_at: Mapped[Moment | None] = mapped_column(
+        index=True, **described("When the memory loses its validity; the row is not deleted at that time.")
+    )
+    sync_origin: Mapped[SyncOrigin | None] = mapped_column(
+        index=True,
+        **defaulted("cloud"),
+        **described(
+            "The side on which the row was made; rows older than the column all say cloud.",
+            writer="unknown",
+        ),
+    )
+    remote_id: Mapped[uuid.UUID | None] = mapped_column(
+        **described(
+            "The id of the same memory on the other side of a synchronisation; it has no foreign key.",
+            writer="unknown",
+        )
+    )
 
     context: Mapped["Context"] = relationship(back_populates="memories")
     parent: Mapped["Memory | None"] = relationship(back_populates="children", remote_side="Memory.id")
@@ -155,40 +276,71 @@ class Memory(Base):
 
 
 class MemoryVersion(Base):
-    """What a memory held after one change to it."""
+    """The state of a memory after one change to it."""
 
     __tablename__ = "memory_versions"
+    __table_args__ = written_by("agent")
 
     id: Mapped[ServerId]
-    memory_id: Mapped[uuid.UUID] = belongs_to("memories.id")
-    content: Mapped[Prose]
-    tags: Mapped[list[str] | None] = mapped_column(**defaulted([]))
-    metadata_: Mapped[Json | None] = mapped_column("metadata", **defaulted({}))
-    operation: Mapped[MemoryOperation]
-    actor: Mapped[str | None]
-    reason: Mapped[Prose | None]
-    parent_version_id: Mapped[uuid.UUID | None]
-    """The version before; no foreign key, and it may name a row that is not there."""
+    memory_id: Mapped[uuid.UUID] = belongs_to(
+        "memories.id",
+        **described("The memory whose content this version is; deleting the memory deletes its versions."),
+    )
+    content: Mapped[Prose] = mapped_column(**described("The content after the change.", privacy="content"))
+    tags: Mapped[list[str] | None] = mapped_column(
+        **defaulted([]), **described("The tags after the change.", privacy="content")
+    )
+    metadata_: Mapped[Json | None] = mapped_column(
+        "metadata", **defaulted({}), **described("The metadata after the change.", privacy="content")
+    )
+    operation: Mapped[MemoryOperation] = mapped_column(**described("What was done to the memory."))
+    actor: Mapped[str | None] = mapped_column(
+        **described("The person or program that made the change.", privacy="person")
+    )
+    reason: Mapped[Prose | None] = mapped_column(
+        **described("Why the change was made, in free text.", privacy="content")
+    )
+    parent_version_id: Mapped[uuid.UUID | None] = mapped_column(
+        **described(
+            "The version before this one; it has no foreign key and may name a row that does not exist."
+        )
+    )
     inserted_at: Mapped[CreatedSecond] = mapped_column(index=True)
     updated_at: Mapped[ChangedSecond]
-    version_number: Mapped[int | None]
-    """Counts from 1 per memory. Old rows all say 1, and rows of older agents say nothing."""
+    version_number: Mapped[int | None] = mapped_column(
+        **described(
+            "Counts from 1 within a memory; rows older than the column all say 1, and agents that "
+            "do not know it write NULL."
+        )
+    )
 
     memory: Mapped["Memory"] = relationship(back_populates="versions")
 
 
 class ContextBinding(Base):
-    """What tells that a working directory belongs to a context: a path, a git remote, a variable."""
+    """A trace that ties a working directory to a context: a path, a git remote or a variable."""
 
     __tablename__ = "context_bindings"
-    __table_args__ = (Index(None, "context_id", "binding_type", "value", unique=True),)
+    __table_args__ = (Index(None, "context_id", "binding_type", "value", unique=True), written_by("agent"))
 
     id: Mapped[ClientId]
-    context_id: Mapped[uuid.UUID] = belongs_to("contexts.id")
-    binding_type: Mapped[str]
-    """Plain text: git_remote, path or env_var in one list, without env_var in another."""
-    value: Mapped[str]
-    metadata_: Mapped[Json | None] = mapped_column("metadata", **defaulted({}))
+    context_id: Mapped[uuid.UUID] = belongs_to(
+        "contexts.id", **described("The context that the binding leads to.")
+    )
+    binding_type: Mapped[str] = mapped_column(
+        **described("What kind of trace the value is.", values=("git_remote", "path", "env_var"))
+    )
+    value: Mapped[str] = mapped_column(
+        **described(
+            "The trace itself: a path, the address of a git remote or the value of a variable.",
+            privacy="person",
+        )
+    )
+    metadata_: Mapped[Json | None] = mapped_column(
+        "metadata",
+        **defaulted({}),
+        **described("Further facts about the binding as a JSON object.", privacy="content"),
+    )
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]
 
@@ -207,14 +359,38 @@ class ContextRelationship(Base):
             "relationship_type",
             unique=True,
         ),
+        written_by("agent"),
     )
 
     id: Mapped[ClientId]
-    source_context_id: Mapped[uuid.UUID] = belongs_to("contexts.id")
-    target_context_id: Mapped[uuid.UUID] = belongs_to("contexts.id")
-    relationship_type: Mapped[str]
-    """Plain text: three lists upstream do not agree; depends_on, child_of and contains have behaviour."""
-    metadata_: Mapped[Json | None] = mapped_column("metadata", **defaulted({}))
+    source_context_id: Mapped[uuid.UUID] = belongs_to(
+        "contexts.id", **described("The context from which the link starts.")
+    )
+    target_context_id: Mapped[uuid.UUID] = belongs_to(
+        "contexts.id", **described("The context to which the link leads.")
+    )
+    relationship_type: Mapped[str] = mapped_column(
+        **described(
+            "What the link means; the lists in the Elixir code disagree, and only depends_on, "
+            "child_of and contains have behaviour.",
+            values=(
+                "depends_on",
+                "relates_to",
+                "child_of",
+                "blocks",
+                "extends",
+                "implements",
+                "complements",
+                "supersedes",
+                "contains",
+            ),
+        )
+    )
+    metadata_: Mapped[Json | None] = mapped_column(
+        "metadata",
+        **defaulted({}),
+        **described("Further facts about the link as a JSON object.", privacy="content"),
+    )
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]
 
@@ -230,11 +406,24 @@ class ContextRegistry(Base):
     """A name under which other platforms know a context."""
 
     __tablename__ = "context_registry"
+    __table_args__ = written_by("cloud")
 
     id: Mapped[ClientId]
-    name: Mapped[str] = mapped_column(index=True, unique=True)
-    context_id: Mapped[uuid.UUID | None] = belongs_to("contexts.id")
-    platform_ref: Mapped[Json | None] = mapped_column(**defaulted({}))
+    name: Mapped[str] = mapped_column(
+        index=True,
+        unique=True,
+        **described(
+            "The name under which the context is registered; it is unique in the whole database.",
+            privacy="content",
+        ),
+    )
+    context_id: Mapped[uuid.UUID | None] = belongs_to(
+        "contexts.id", **described("The context that the name stands for.")
+    )
+    platform_ref: Mapped[Json | None] = mapped_column(
+        **defaulted({}),
+        **described("How other platforms refer to the context, as a JSON object.", privacy="content"),
+    )
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
@@ -245,17 +434,29 @@ class ContextCommit(Base):
     """A point in the signed history of a context."""
 
     __tablename__ = "context_commits"
+    __table_args__ = written_by("cloud")
 
     id: Mapped[ClientId]
-    context_id: Mapped[uuid.UUID | None] = belongs_to("contexts.id")
-    hash: Mapped[str] = mapped_column(index=True)
-    parent_hash: Mapped[str | None]
-    """The hash of the commit before; no foreign key."""
-    platform: Mapped[str]
-    message: Mapped[Prose | None]
+    context_id: Mapped[uuid.UUID | None] = belongs_to(
+        "contexts.id", **described("The context whose state was committed.")
+    )
+    hash: Mapped[str] = mapped_column(
+        index=True, **described("The hash that identifies the commit; the database does not keep it unique.")
+    )
+    parent_hash: Mapped[str | None] = mapped_column(
+        **described("The hash of the commit before this one; it has no foreign key.")
+    )
+    platform: Mapped[str] = mapped_column(**described("The platform on which the commit was made."))
+    message: Mapped[Prose | None] = mapped_column(
+        **described("What the commit is about, in free text.", privacy="content")
+    )
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
-    signature: Mapped[Prose | None]
-    signer_pubkey: Mapped[str | None]
+    signature: Mapped[Prose | None] = mapped_column(**described("The signature over the commit."))
+    signer_pubkey: Mapped[str | None] = mapped_column(
+        **described(
+            "The public key that the signature is checked with; it identifies the signer.", privacy="person"
+        )
+    )
 
     context: Mapped["Context | None"] = relationship(back_populates="commits")

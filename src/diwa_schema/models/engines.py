@@ -96,7 +96,8 @@ def watch(dialect: Dialect) -> None:
     Raises:
         UsageError: The driver cannot carry the types of the schema.
     """
-    if dialect in _watched or dialect.name not in _WATCHERS:
+    # A run's own connection heals nothing: its transactions are none of SQLAlchemy's, and it sends nothing twice.
+    if dialect in _watched or dialect.name not in _WATCHERS or getattr(dialect, "diwa_schema_own", False):
         return
     with _starting:
         if dialect not in _watched:

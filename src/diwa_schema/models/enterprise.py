@@ -24,24 +24,46 @@ from diwa_schema.models.base import (
     referred_by,
 )
 from diwa_schema.models.core import Context, Memory
+from diwa_schema.models.dossier import described, written_by
 from diwa_schema.models.types import Document, Embedding, EmbeddingValue, Timestamp
 from diwa_schema.models.values import ConflictOutcome, OrphanAction, UsageOperation
 
 
 class Organization(Base):
-    """A tenant: whom contexts and API keys belong to. Its name is not unique."""
+    """A tenant that contexts and API keys belong to. Its name is not unique."""
 
     __tablename__ = "organizations"
+    __table_args__ = written_by("agent")
 
     id: Mapped[ServerId]
-    name: Mapped[str]
-    tier: Mapped[str | None] = mapped_column(**defaulted("free"))
-    """Plain text: free and enterprise are written, the editions are community, team and enterprise."""
+    name: Mapped[str] = mapped_column(
+        **described("The name of the organization; the database does not keep it unique.", privacy="person")
+    )
+    tier: Mapped[str | None] = mapped_column(
+        **defaulted("free"),
+        **described(
+            "What the organization has subscribed to; the editions are called community, team and "
+            "enterprise.",
+            values=("free", "enterprise"),
+        ),
+    )
     inserted_at: Mapped[CreatedUtcSecond]
     updated_at: Mapped[ChangedUtcSecond]
-    slug: Mapped[str | None] = mapped_column(index=True, unique=True)
-    """Lower-case letters, digits and hyphens by convention. The Elixir model demands it, old rows lack it."""
-    custom_domain: Mapped[str | None] = mapped_column(index=True, unique=True)
+    slug: Mapped[str | None] = mapped_column(
+        index=True,
+        unique=True,
+        **described(
+            "The name in addresses: lower-case letters, digits and hyphens by convention. The "
+            "Elixir model demands it, and old rows lack it.",
+            writer="cloud",
+            privacy="person",
+        ),
+    )
+    custom_domain: Mapped[str | None] = mapped_column(
+        index=True,
+        unique=True,
+        **described("The organization's own internet domain.", writer="cloud", privacy="person"),
+    )
 
     contexts: Mapped[list["Context"]] = referred_by("organization")
     api_keys: Mapped[list["ApiKey"]] = referred_by("organization")
@@ -51,17 +73,30 @@ class ApiKey(Base):
     """A key that lets a program act for an organization; only its hash is kept."""
 
     __tablename__ = "api_keys"
+    __table_args__ = written_by("cloud")
 
     id: Mapped[ClientId]
-    name: Mapped[str]
-    key_hash: Mapped[str] = mapped_column(index=True, unique=True)
-    key_prefix: Mapped[str] = mapped_column(index=True)
-    """The first characters of the key, to recognise it by."""
-    organization_id: Mapped[uuid.UUID] = belongs_to("organizations.id")
-    status: Mapped[str | None] = mapped_column(**defaulted("active"))
-    """Plain text: upstream names no value but the default."""
-    last_used_at: Mapped[Moment | None]
-    expires_at: Mapped[Moment | None]
+    name: Mapped[str] = mapped_column(
+        **described("What the key is called, to tell it from others.", privacy="content")
+    )
+    key_hash: Mapped[str] = mapped_column(
+        index=True,
+        unique=True,
+        **described("The hash of the key; the key itself is kept nowhere.", privacy="secret"),
+    )
+    key_prefix: Mapped[str] = mapped_column(
+        index=True, **described("The first characters of the key, to recognise it by.")
+    )
+    organization_id: Mapped[uuid.UUID] = belongs_to(
+        "organizations.id", **described("The organization that the key acts for.")
+    )
+    status: Mapped[str | None] = mapped_column(
+        **defaulted("active"), **described("Whether the key is accepted.", values=("active",))
+    )
+    last_used_at: Mapped[Moment | None] = mapped_column(**described("When the key was last used."))
+    expires_at: Mapped[Moment | None] = mapped_column(
+        **described("When the key stops being accepted; NULL for never.")
+    )
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]
 
@@ -69,19 +104,37 @@ class ApiKey(Base):
 
 
 class ConflictPerformance(Base):
-    """How well conflicts between the memories of one context are found, to adjust the threshold by."""
+    """The quality of conflict detection in one context, by which the threshold is adjusted."""
 
     __tablename__ = "conflict_performance"
+    __table_args__ = written_by("cloud")
 
     id: Mapped[ClientId]
-    context_id: Mapped[uuid.UUID] = belongs_to("contexts.id", unique=True)
-    resolutions: Mapped[Json | None] = mapped_column(default=list, server_default=text("'[]'"))
-    """A list of objects by use. On SQLite, Ecto leaves a list of texts that are JSON themselves."""
-    false_positive_count: Mapped[int | None] = mapped_column(**defaulted(0))
-    false_negative_count: Mapped[int | None] = mapped_column(**defaulted(0))
-    total_count: Mapped[int | None] = mapped_column(**defaulted(0))
-    window_size: Mapped[int | None] = mapped_column(**defaulted(100))
-    """How many of the latest resolutions count."""
+    context_id: Mapped[uuid.UUID] = belongs_to(
+        "contexts.id", unique=True, **described("The context that is measured; each has at most one row.")
+    )
+    resolutions: Mapped[Json | None] = mapped_column(
+        default=list,
+        server_default=text("'[]'"),
+        **described(
+            "The latest resolutions as a JSON document, a list of objects by convention; on SQLite "
+            "Ecto leaves a list of texts that are JSON.",
+            privacy="content",
+            many=True,
+        ),
+    )
+    false_positive_count: Mapped[int | None] = mapped_column(
+        **defaulted(0), **described("How often a reported conflict turned out to be none.", unit="conflicts")
+    )
+    false_negative_count: Mapped[int | None] = mapped_column(
+        **defaulted(0), **described("How often a conflict was overlooked.", unit="conflicts")
+    )
+    total_count: Mapped[int | None] = mapped_column(
+        **defaulted(0), **described("How many conflicts were decided.", unit="conflicts")
+    )
+    window_size: Mapped[int | None] = mapped_column(
+        **defaulted(100), **described("How many of the latest resolutions count.", unit="resolutions")
+    )
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond] = mapped_column(index=True)
 
@@ -89,19 +142,28 @@ class ConflictPerformance(Base):
 
 
 class ConflictResolutionOutcome(Base):
-    """What came of one proposed resolution of a conflict."""
+    """The outcome of one proposed resolution of a conflict."""
 
     __tablename__ = "conflict_resolution_outcomes"
+    __table_args__ = written_by("cloud")
 
     id: Mapped[ClientId]
-    context_id: Mapped[uuid.UUID] = belongs_to("contexts.id")
-    conflict_id: Mapped[uuid.UUID] = mapped_column(index=True)
-    """A conflict that no table holds."""
-    resolution_id: Mapped[uuid.UUID | None]
-    """A resolution that no table holds."""
-    threshold_used: Mapped[float | None]
-    outcome: Mapped[ConflictOutcome | None]
-    feedback_score: Mapped[float | None]
+    context_id: Mapped[uuid.UUID] = belongs_to(
+        "contexts.id", **described("The context in which the conflict was found.")
+    )
+    conflict_id: Mapped[uuid.UUID] = mapped_column(
+        index=True, **described("The conflict; no table holds conflicts.")
+    )
+    resolution_id: Mapped[uuid.UUID | None] = mapped_column(
+        **described("The proposed resolution; no table holds resolutions.")
+    )
+    threshold_used: Mapped[float | None] = mapped_column(
+        **described("The similarity from which the memories were compared.", unit="similarity, 0 to 1")
+    )
+    outcome: Mapped[ConflictOutcome | None] = mapped_column(**described("What became of the proposal."))
+    feedback_score: Mapped[float | None] = mapped_column(
+        **described("How good people found the proposal; the Elixir code names no range.", unit="score")
+    )
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
@@ -112,12 +174,15 @@ class MemoryChecksum(Base):
     """Hashes of one memory, to find others that say the same."""
 
     __tablename__ = "memory_checksums"
+    __table_args__ = written_by("cloud")
 
     memory_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("memories.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey("memories.id", ondelete="CASCADE"),
+        primary_key=True,
+        **described("The memory that the hashes are of; it is the key of the row."),
     )
-    structure_hash: Mapped[str | None]
-    semantic_hash: Mapped[str | None]
+    structure_hash: Mapped[str | None] = mapped_column(**described("The hash of the memory's form."))
+    semantic_hash: Mapped[str | None] = mapped_column(**described("The hash of the memory's meaning."))
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
@@ -128,14 +193,25 @@ class EmbeddingCache(Base):
     """The embedding that a model made of one text, so that it need not be made again."""
 
     __tablename__ = "embedding_cache"
-    __table_args__ = (Index("embedding_cache_hash_model_index", "hash", "model", unique=True),)
+    __table_args__ = (
+        Index("embedding_cache_hash_model_index", "hash", "model", unique=True),
+        written_by("cloud"),
+    )
 
     id: Mapped[ClientId]
-    hash: Mapped[str]
-    """The hash of the text."""
-    model: Mapped[str]
-    expires_at: Mapped[datetime | None] = mapped_column(Timestamp(0, "utc_datetime"))
-    embedding: Mapped[EmbeddingValue | None] = mapped_column(Embedding("embedding_cache.embedding"))
+    hash: Mapped[str] = mapped_column(**described("The hash of the text; the text itself is not kept."))
+    model: Mapped[str] = mapped_column(**described("The name of the embedding model."))
+    expires_at: Mapped[datetime | None] = mapped_column(
+        Timestamp(0, "utc_datetime"), **described("When the entry may be dropped; NULL for never.")
+    )
+    embedding: Mapped[EmbeddingValue | None] = mapped_column(
+        Embedding("embedding_cache.embedding"),
+        **described(
+            "The position of the text in the model's space; a vector or bytes, depending on the database.",
+            unit="1536 numbers",
+            privacy="content",
+        ),
+    )
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
@@ -144,19 +220,40 @@ class UsageRecord(Base):
     """One paid call of a model. Its context cannot be deleted while it is there."""
 
     __tablename__ = "usage_records"
+    __table_args__ = written_by("cloud")
 
     id: Mapped[ClientId]
-    context_id: Mapped[uuid.UUID] = belongs_to("contexts.id", ondelete=None)
-    provider: Mapped[str]
-    model: Mapped[str]
-    operation: Mapped[UsageOperation]
-    tokens_input: Mapped[int | None] = mapped_column(**defaulted(0))
-    tokens_output: Mapped[int | None] = mapped_column(**defaulted(0))
-    total_tokens: Mapped[int | None] = mapped_column(**defaulted(0))
-    """Input and output together by convention; nothing computes it here."""
-    cost_estimate: Mapped[Decimal | None]
-    """Six decimal places; upstream names no currency."""
-    duration_ms: Mapped[int | None]
+    context_id: Mapped[uuid.UUID] = belongs_to(
+        "contexts.id",
+        ondelete=None,
+        **described(
+            "The context that the call was made for; while the row is there, the context cannot be deleted."
+        ),
+    )
+    provider: Mapped[str] = mapped_column(**described("The company or service that was paid."))
+    model: Mapped[str] = mapped_column(**described("The name of the model that was called."))
+    operation: Mapped[UsageOperation] = mapped_column(**described("What the model was asked to do."))
+    tokens_input: Mapped[int | None] = mapped_column(
+        **defaulted(0), **described("How much was sent to the model.", unit="tokens")
+    )
+    tokens_output: Mapped[int | None] = mapped_column(
+        **defaulted(0), **described("How much the model answered.", unit="tokens")
+    )
+    total_tokens: Mapped[int | None] = mapped_column(
+        **defaulted(0),
+        **described(
+            "Input and output together by convention; the database does not compute it.", unit="tokens"
+        ),
+    )
+    cost_estimate: Mapped[Decimal | None] = mapped_column(
+        **described(
+            "The estimated price of the call, with six decimal places.",
+            unit="money; the Elixir code names no currency",
+        )
+    )
+    duration_ms: Mapped[int | None] = mapped_column(
+        **described("How long the call took.", unit="milliseconds")
+    )
     inserted_at: Mapped[CreatedSecond] = mapped_column(index=True)
     updated_at: Mapped[ChangedSecond]
 
@@ -164,31 +261,57 @@ class UsageRecord(Base):
 
 
 class Secret(Base):
-    """A value that is kept encrypted under a key. Keys have no tenant: one holds for the whole database."""
+    """A value that is stored encrypted under a key. Keys are unique in the whole database: they have no tenant."""
 
     __tablename__ = "secrets"
+    __table_args__ = written_by("cloud")
 
     id: Mapped[ClientId]
-    key: Mapped[str] = mapped_column(index=True, unique=True)
-    value_encrypted: Mapped[bytes]
+    key: Mapped[str] = mapped_column(
+        index=True, unique=True, **described("The name of the secret; it is unique in the whole database.")
+    )
+    value_encrypted: Mapped[bytes] = mapped_column(
+        **described("The encrypted value.", unit="bytes", privacy="secret")
+    )
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]
 
 
 class OrphanReviewLog(Base):
-    """What was decided about buffered operations whose session ended without a word."""
+    """A decision about buffered operations whose session ended without committing or discarding them."""
 
     __tablename__ = "orphan_review_logs"
+    __table_args__ = written_by("cloud")
 
     id: Mapped[ClientId]
-    session_id: Mapped[uuid.UUID] = mapped_column(index=True)
-    """No foreign key: the session may be gone."""
-    context_id: Mapped[uuid.UUID] = mapped_column(index=True)
-    """No foreign key: the context may be gone."""
-    action: Mapped[OrphanAction] = mapped_column(index=True)
-    actor: Mapped[str]
-    reviewer_actor: Mapped[str]
-    operation_count: Mapped[int | None] = mapped_column(**defaulted(0))
-    metadata_: Mapped[Json | None] = mapped_column("metadata", Document("JSONB"), **defaulted({}))
+    session_id: Mapped[uuid.UUID] = mapped_column(
+        index=True,
+        **described(
+            "The session that ended without deciding about its operations; it has no foreign key, "
+            "because the session may be gone."
+        ),
+    )
+    context_id: Mapped[uuid.UUID] = mapped_column(
+        index=True,
+        **described("The context of the session; it has no foreign key, because the context may be gone."),
+    )
+    action: Mapped[OrphanAction] = mapped_column(
+        index=True, **described("What was decided about the operations.")
+    )
+    actor: Mapped[str] = mapped_column(
+        **described("The person or program that made the operations.", privacy="person")
+    )
+    reviewer_actor: Mapped[str] = mapped_column(
+        **described("The person or program that decided.", privacy="person")
+    )
+    operation_count: Mapped[int | None] = mapped_column(
+        **defaulted(0), **described("How many operations were decided about.", unit="operations")
+    )
+    metadata_: Mapped[Json | None] = mapped_column(
+        "metadata",
+        Document("JSONB"),
+        **defaulted({}),
+        **described("Further facts about the decision as a JSON object.", privacy="content"),
+    )
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]

@@ -1,0 +1,78 @@
+"""The command `export`: the schema at head in another language, on the screen or in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.errors import UsageError
+
+_NAMESPACE = re.compile(r"[A-Z][A-Za-z0-9_]*(\.[A-Z][A-Za-z0-9_]*)*", re.ASCII)
+
+
+def register(commands: Commands) -> None:
+    """Add `export` to the parser."""
+    from diwa_schema.export import FORMATS
+
+    parser = add(
+        commands,
+        "export",
+        run,
+        help="write the schema as a dictionary, a diagram, or types of another language",
+        description="Write the schema at head in another language. No database is needed.",
+    )
+    parser.add_argument("format", choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, help="write the files there; without it they are printed"
+    )
+    parser.add_argument(
+        "--embedding",
+        choices=("vector", "binary"),
+        help="ecto: what an embedding column is in your database (vector)",
+    )
+    parser.add_argument(
+        "--namespace", metavar="NAME", help="ecto: what the modules' names begin with (DiwaSchema)"
+    )
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Print the files of a format, or write them into a folder; files of the same names are replaced."""
+    from diwa_schema.export import export
+
+    files = export(args.format, **_options(args))
+    document = {"format": args.format, "files": files, "output": str(args.output) if args.output else None}
+    if args.output is None:
+        return Result(document, "\n".join(files.values()).rstrip("\n"))
+    for name, text in files.items():
+        _write(args.output / name, text)
+    return Result(document, "\n".join(f"Written: {args.output / name}" for name in files))
+
+
+def _options(args: argparse.Namespace) -> dict[str, str]:
+    given = {"embedding": args.embedding, "namespace": args.namespace}
+    options = {name: value for name, value in given.items() if value is not None}
+    if options and args.format != "ecto":
+        raise UsageError(
+            f"--{next(iter(options))} is an option of the format ecto.",
+            next_step=f"Run: diwa-schema export {args.format}",
+        )
+    if not _NAMESPACE.fullmatch(options.get("namespace", "DiwaSchema")):
+        raise UsageError(
+            f"'{args.namespace}' is no name of a module in Elixir.",
+            next_step="Run: diwa-schema export ecto --namespace MyApp.Schema",
+        )
+    return options
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.",
+            untouched="Files written before it are complete.",
+            next_step="Choose another folder with --output.",
+        ) from error

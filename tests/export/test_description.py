@@ -1,0 +1,165 @@
+"""Every column is described, and what is derived agrees with the facts about the databases in the field."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from sqlalchemy import Column, MetaData, Table
+
+from diwa_schema import export, models
+from diwa_schema.drift.read import at_head
+from diwa_schema.export.description import TIERS, describe
+from diwa_schema.export.history import history, since
+from diwa_schema.migrations.manifest import load
+from diwa_schema.models import Base
+from diwa_schema.models.types import ShortText
+from tests.kit.facts import HISTORY
+from tests.kit.writer import parse
+
+DOCS = Path(__file__).parents[2] / "docs" / "dictionary"
+COLUMNS = [(table, column) for table in describe() for column in table.columns]
+# What the facts leave out: Ecto's migrations know nothing of these.
+OURS = {"idempotency_log"}
+
+
+def undescribed(metadata: MetaData) -> list[str]:
+    """The columns that lack a description, or whose description is no sentence."""
+    return [
+        str(column)
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if not re.fullmatch(r"[A-Z].{10,}\.", column.doc or "")
+    ]
+
+
+def test_every_column_is_described():
+    models.load()
+    assert sum(len(table.columns) for table in Base.metadata.tables.values()) == len(COLUMNS) == 282
+    assert undescribed(Base.metadata) == []
+
+
+@pytest.mark.parametrize("doc", [None, "", "no sentence", "Short."])
+def test_a_column_without_a_description_is_found(doc):
+    metadata = MetaData()
+    Table("things", metadata, Column("name", ShortText(), doc=doc))
+    assert undescribed(metadata) == ["things.name"]
+
+
+def test_every_table_has_a_meaning_of_one_or_two_sentences():
+    for table in describe():
+        assert re.fullmatch(r"[A-Z][^\n]+\.", table.meaning), table.name
+        assert table.meaning.count(". ") <= 1, table.meaning
+
+
+def test_every_column_of_the_catalog_is_described():
+    """What PostgreSQL has at head and the models do not would be missing in every export."""
+    stored = {
+        table.name: sorted(table.columns, key=lambda column: column.position)
+        for table in at_head("postgresql").tables
+    }
+    for table in describe():
+        assert [column.name for column in table.columns] == [column.name for column in stored[table.name]]
+
+
+def test_columns_know_their_words():
+    found = {f"{table.name}.{column.name}": column for table, column in COLUMNS}
+    assert found["tasks.priority"].values == ("High", "Medium", "Low")
+    assert found["tasks.priority"].closed
+    assert "filesystem" in found["ingest_jobs.source_type"].values
+    assert not found["ingest_jobs.source_type"].closed
+    # Every value set of the models is found through an annotation.
+    closed = {column.values for _, column in COLUMNS if column.closed}
+    assert closed == {get_args(each) for each in models.values.VALUE_SETS}
+
+
+def test_a_default_is_one_of_the_words():
+    for table, column in COLUMNS:
+        if column.values and column.value is not None:
+            assert column.value in column.values, f"{table.name}.{column.name}"
+
+
+def test_what_names_people_or_holds_secrets_is_marked():
+    marked = {f"{table.name}.{column.name}" for table, column in COLUMNS if column.privacy}
+    assert {"memories.content", "memories.embedding", "tala_operations.params", "sessions.actor"} <= marked
+    assert {"secrets.value_encrypted", "api_keys.key_hash"} <= marked
+    # A column of that name or kind is never harmless.
+    for table, column in COLUMNS:
+        name = f"{table.name}.{column.name}"
+        if column.name in {
+            "actor",
+            "content",
+            "metadata",
+            "notes",
+            "summary",
+            "message",
+            "params",
+            "payload",
+        }:
+            assert name in marked, name
+
+
+def test_since_is_what_ecto_added_under_the_same_number():
+    expected = {
+        f"{change.table}.{column.name}": str(version)
+        for version, text in HISTORY.items()
+        for change in parse(text)
+        for column in change.columns
+    }
+    found = {name: revision for name, revision in since().items() if name.partition(".")[0] not in OURS}
+    ours = {f"{table.name}.{column.name}" for table, column in COLUMNS if table.name not in OURS}
+    assert {name: found[name] for name in ours} == expected
+
+
+def test_since_is_known_of_every_column():
+    assert {f"{table.name}.{column.name}" for table, column in COLUMNS} <= set(since())
+    assert set(since().values()) <= set(load().ids)
+
+
+def test_the_history_tells_what_happened():
+    changes = {step.revision.revision: {(c.table, c.text) for c in step.changes} for step in history()}
+    assert list(changes) == list(load().ids)
+    assert ("organizations", "adds `slug`") in changes["20260228000500"]
+    assert ("memories", "adds `tsv_content` (PostgreSQL only)") in changes["20251224053423"]
+    assert ("memories", "adds the trigger `tsvectorupdate` (PostgreSQL only)") in changes["20251224053423"]
+    assert ("context_registry", "adds the index `context_registry_context_id_index`") in changes[
+        "20260302000400"
+    ]
+    # An index whose name PostgreSQL cuts is the same one.
+    assert not [text for _, text in changes["20260105185807"] if "PostgreSQL only" in text]
+
+
+def test_the_pages_in_the_repository_are_fresh():
+    """To write them: `diwa-schema export FORMAT --output docs/dictionary`, for each of the three."""
+    expected = {
+        name: text
+        for form in ("dictionary", "mermaid", "history")
+        for name, text in export.export(form).items()
+    }
+    found = {path.name: path.read_text(encoding="utf-8") for path in DOCS.iterdir()}
+    assert sorted(found) == sorted(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def test_the_links_of_the_pages_lead_somewhere():
+    pages = {path.name: path.read_text(encoding="utf-8") for path in DOCS.iterdir()}
+    links = [
+        (name, *link.partition("#")[::2])
+        for name, text in pages.items()
+        for link in re.findall(r"\]\(([^)]+)\)", text)
+    ]
+    assert len(links) > 31
+    for name, page, anchor in links:
+        target = pages[page or name]
+        assert not anchor or f"\n## {anchor}\n" in target, f"{name}: {page}#{anchor}"
+
+
+def test_every_table_is_on_the_page_of_its_tier():
+    pages = export.export("dictionary")
+    for table in describe():
+        homes = [tier for tier in TIERS if f"\n## {table.name}\n" in pages[f"{tier}.md"]]
+        assert homes == [table.tier]
+        for column in table.columns:
+            assert f"| `{column.name}`" in pages[f"{table.tier}.md"]
