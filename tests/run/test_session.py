@@ -405,7 +405,8 @@ def test_a_signal_ends_a_run_in_order(launcher, postgres, name, code):
     assert launcher.run("upgrade", "--url", postgres).code == 0
 
 
-ECTO_LIST = "SELECT count(*) FROM schema_migrations"
+# The agent's own migration is recorded as well, once its tables are there.
+ECTO_LIST = "SELECT count(*) FROM schema_migrations WHERE version <> 20260109204856"
 
 
 def test_nobody_but_a_run_changes_ectos_list_after_a_takeover(launcher, postgres):
