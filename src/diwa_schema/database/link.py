@@ -67,6 +67,7 @@ class Link:
         shown: The database's URL, masked, for messages.
         close: What ends the link; by default the driver connection is closed.
         schema: The schema that was said; None where the search path decides.
+        filtered: Whether rows may be read as row security shows them to the role; a change has to see all of them.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Link:
         shown: str,
         close: Callable[[], None] | None = None,
         schema: str | None = None,
+        filtered: bool = False,
     ) -> None:
         self.schema = schema
+        self.filtered = filtered
         self.raw: Any = raw
         self.dialect = dialect
         self.shown = shown
@@ -157,6 +160,8 @@ class Link:
         Nothing is set where another process answers, nor while a setting is not as it is required to be.
         """
         wanted = {name: literal(value) for name, value in SETTINGS.items()}
+        if self.filtered:
+            del wanted["row_security"]
         if self.schema is not None:
             wanted["search_path"] = (
                 f"concat_ws(', ', {literal(quoted(self.schema))}, nullif(current_setting('search_path'), ''))"

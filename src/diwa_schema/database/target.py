@@ -113,7 +113,14 @@ class Target:
         self.schema = schema
         return self
 
-    def connect(self, purpose: str = APPLICATION_NAME, *, create: bool = True, settle: bool = True) -> Link:
+    def connect(
+        self,
+        purpose: str = APPLICATION_NAME,
+        *,
+        create: bool = True,
+        settle: bool = True,
+        filtered: bool = False,
+    ) -> Link:
         """Open a new connection in autocommit mode, in the schema that was said.
 
         Args:
@@ -121,13 +128,14 @@ class Target:
             create: Whether SQLite may make a file that does not exist; without, an empty database stands for it.
             settle: Whether to set what this package relies on; without, the connection is as an application has it.
                 Behind a pooler nothing is set: it would reach other clients.
+            filtered: Whether rows may be read as row security shows them to the role.
 
         Raises:
             DatabaseUnreachable: The connection cannot be made.
             InvalidDatabase: The URL cannot be read by the driver, or is a directory.
         """
         link = self._opened(purpose, create=create)
-        link.schema = self.schema
+        link.schema, link.filtered = self.schema, filtered
         if settle and self.dialect == "postgresql":
             try:
                 link.settle()
@@ -150,19 +158,19 @@ class Target:
             raise unreachable(self.shown, error) from error
 
     @contextmanager
-    def work(self, purpose: str = APPLICATION_NAME) -> Iterator[Link]:
+    def work(self, purpose: str = APPLICATION_NAME, *, filtered: bool = False) -> Iterator[Link]:
         """Open the connection on which changes run: the caller's, if one was given, else a new one.
 
         A caller's connection is handed back in the mode it came in.
         """
         if self.connection is None and not (self.in_memory and self.engine is not None):
-            with self.connect(purpose) as link:
+            with self.connect(purpose, filtered=filtered) as link:
                 yield link
             return
         proxied = self.connection.connection if self.connection is not None else self._engine.raw_connection()
         raw: Any = proxied.driver_connection
         with _autocommit(raw, self.dialect):
-            link = Link(raw, self.dialect, self.shown, close=lambda: None, schema=self.schema)
+            link = Link(raw, self.dialect, self.shown, lambda: None, self.schema, filtered)
             before = link.settle()
             try:
                 yield link

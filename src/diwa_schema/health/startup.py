@@ -183,7 +183,7 @@ def _reading(database: Any) -> Iterator[Link]:
         with _connected(database) as connection:
             yield AlchemyLink(connection)
     else:
-        with Target.of(database).connect(create=False) as link:
+        with Target.of(database).connect(create=False, filtered=True) as link:
             yield link
 
 

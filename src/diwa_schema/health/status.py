@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database import bookkeeping, lock, presence
-from diwa_schema.database.failures import PERMISSION, sqlstate
 from diwa_schema.database.state import LEDGER, State
 from diwa_schema.migrations.manifest import load
 
@@ -61,13 +60,7 @@ def read(link: Link) -> Status:
         PermissionMissing: Row security hides it from the connection's role.
     """
     history = load()
-    try:
-        state = bookkeeping.look(link)
-    except Exception as error:
-        # With row security off the server refuses what it would have to filter.
-        if sqlstate(error) != PERMISSION or (hidden := presence.hidden(link, link.schema)) is None:
-            raise
-        raise hidden from error
+    state = bookkeeping.look(link)
     presence.refuse_hidden(link, state)
     known = state.revision is None or state.revision in history
     pending = history.between(state.revision, history.head) if known else ()
