@@ -67,7 +67,9 @@ def test_vectors_become_bytes_again_without_a_loss(bytes_first, cli):
     cli("enable-vector", "--url", bytes_first, check=0)
     cli("disable-vector", "--url", bytes_first, check=0)
     with psycopg.connect(bytes_first) as connection:
-        rows = dict(connection.execute("SELECT content, embedding FROM memories").fetchall())
+        rows: dict[str, bytes] = dict(
+            connection.execute("SELECT content, embedding FROM memories").fetchall()
+        )
     assert rows == {"whole": encode_floats([0.5] * 1536), "short": encode_floats([1.0, 2.0])}
     assert api.check(bytes_first) == []
     api.disable_vector(bytes_first)
