@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -148,7 +149,9 @@ def test_an_async_engine_has_a_check_of_its_own(postgres, driver):
         assert "s3cret" not in str(unreachable.value)
         await nowhere.dispose()
 
-    asyncio.run(run())
+    # In a thread of its own: the tests of the models keep a loop in the main one.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, run()).result()
 
 
 def test_an_autocommit_connection_after_a_statement(postgres):
