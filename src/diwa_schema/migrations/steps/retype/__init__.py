@@ -7,7 +7,7 @@ from alembic import op
 
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.steps.dialects import create_vector_extension
-from diwa_schema.migrations.steps.lookup import oid, quoted
+from diwa_schema.migrations.steps.lookup import oid, quoted, verbatim
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
 from diwa_schema.migrations.steps.retype.column import Replacement
 from diwa_schema.migrations.steps.retype.work import COLUMN, Kind, Retyping, abandon
@@ -58,7 +58,7 @@ def _target(connection: sa.Connection, to: Kind) -> str | None:
     if to == "bytes":
         return "bytea"
     found: str | None = connection.scalar(sa.text(pgvector.TYPE))
-    return found and f"{found}({pgvector.DIMENSIONS})"
+    return found and f"{verbatim(found)}({pgvector.DIMENSIONS})"
 
 
 def _to_vector_later(table: str) -> str:
