@@ -21,9 +21,6 @@ SQL = re.compile(
 DOUBLED = {('"', '""'), ("'", "''")}
 # What a schema is called by, wherever it comes from: alone in a statement it is a name without quotes.
 SCHEMA = re.compile(r"(^|\.|_)schema$")
-MADE = {
-    "_VALUES": "texts of the enums in the manifest",
-}
 
 
 def statements(path: Path) -> Iterator[tuple[int, str]]:

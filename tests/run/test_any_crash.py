@@ -40,7 +40,10 @@ VERBS: dict[str, list[list[str]]] = {
     "enable an index": [["index", "enable", INDEX]],
     "disable an index": [["index", "enable", INDEX], ["index", "disable", INDEX]],
     "adopt": [["adopt"]],
+    # The list that Ecto keeps is one of the tables that change hands.
+    "roles beside Ecto": [["adopt"], ["roles", "--apply", "--take-ownership", *NAMED]],
 }
+MADE_BY_ECTO = ("adopt", "roles beside Ecto")
 # What was interrupted is said in the ledger, and killed after its commit a run may be recorded twice.
 ENTRIES = "SELECT DISTINCT kind, direction, revision, outcome FROM diwa_schema_ledger WHERE outcome <> 'interrupted'"
 # A moment is never the same.
@@ -58,7 +61,7 @@ def verb(request: pytest.FixtureRequest, server: Server) -> str:
 def begun(launcher: Launcher, server: Server, head_template: str, verb: str) -> Iterator[str]:
     """The name of a database as it is before the verb."""
     name = database_name()
-    if verb == "adopt":
+    if verb in MADE_BY_ECTO:
         shapes.write(server.create(name), shapes.SHAPES["head_disabled"])
     else:
         server.create(name, head_template)

@@ -153,6 +153,6 @@ def explain(  # noqa: PLR0911 - one per meaning
         )
     return MigrationFailed(
         f"It failed: {what}",
-        next_step="Mend the cause, then run the same command again: it goes on from where this run stopped.",
+        next_step="Fix the cause, then run the same command again: it goes on from where this run stopped.",
         **facts,
     )

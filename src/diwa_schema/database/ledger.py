@@ -14,7 +14,7 @@ from typing import Any
 
 from diwa_schema.database.link import Link
 from diwa_schema.database.state import LEDGER
-from diwa_schema.names import qualified
+from diwa_schema.names import literal, qualified
 
 _COLUMNS = (
     "run_id",
@@ -317,8 +317,9 @@ def script_statement(dialect: str, table: str, revision: str, checksum: str, dir
         " database_role, package_version, checksum"
     )
     return (
-        f"INSERT INTO {table} ({columns}) VALUES ('{uuid.uuid4()}', '{revision}', '{direction}', 'migrate', 'applied',"
-        f" {moment}, {moment}, {role}, '{__version__}', '{checksum}')"
+        f"INSERT INTO {table} ({columns}) VALUES ({literal(str(uuid.uuid4()))}, {literal(revision)},"
+        f" {literal(direction)}, 'migrate', 'applied',"
+        f" {moment}, {moment}, {role}, {literal(__version__)}, {literal(checksum)})"
     )
 
 

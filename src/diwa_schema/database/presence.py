@@ -36,10 +36,10 @@ def versions(link: Link) -> list[tuple[str, str | None, str | None]]:
             (json.dumps(tables),),
         )
     # to_regclass answers NULL where there is no such table; the names of ours need no quotes.
-    schema = literal(link.schema) if link.schema is not None else "current_schema()"
+    inside = literal(link.schema) if link.schema is not None else "current_schema()"
     missing = (
         f"(SELECT string_agg(t.called, ',') FROM unnest(ARRAY[{', '.join(map(literal, tables))}]) t (called)"
-        f" WHERE to_regclass(quote_ident({schema}) || '.' || t.called) IS NULL)"
+        f" WHERE to_regclass(quote_ident({inside}) || '.' || t.called) IS NULL)"
     )
     columns = f"SELECT version_num, floor, {missing}"
     if link.schema is not None:

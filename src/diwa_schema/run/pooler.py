@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import TransactionPooler
+from diwa_schema.names import literal
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -35,8 +36,8 @@ def refuse(first: Link, second: Link, shown: str) -> None:
 
 def _changes(first: Link, second: Link) -> bool:
     # No two statements are alike, so that a caller's connection prepares none: its name would be unknown elsewhere.
-    token = uuid.uuid4()
-    look = f"SELECT current_setting('{_SETTING}', true) = '{token}'"
-    first.row(f"SELECT set_config('{_SETTING}', '{token}', false)")
+    token = literal(str(uuid.uuid4()))
+    look = f"SELECT current_setting('{_SETTING}', true) = {token}"
+    first.row(f"SELECT set_config('{_SETTING}', {token}, false)")
     with second.transaction():
         return bool(second.value(look)) or not first.value(look)

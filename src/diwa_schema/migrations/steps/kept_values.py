@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from diwa_schema.migrations.steps.dialects import drop_table_unless_filled
+from diwa_schema.migrations.steps.lookup import literal
 from diwa_schema.migrations.steps.pace import dialect
 from diwa_schema.models.types import LongText, ShortText, Timestamp, UniqueId
 
@@ -50,8 +51,8 @@ def make_ids_uuids() -> None:
     op.execute(f"LOCK TABLE {BUFFER} IN ACCESS EXCLUSIVE MODE")
     for column in IDS:
         op.execute(
-            f"INSERT INTO {KEPT} SELECT '{BUFFER}', id, '{column}', {column}, 'not a uuid in its usual spelling',"
-            f" now() AT TIME ZONE 'utc' FROM {BUFFER} WHERE {column} !~ '{_UUID}' ON CONFLICT DO NOTHING"
+            f"INSERT INTO {KEPT} SELECT '{BUFFER}', id, {literal(column)}, {column},"
+            f" 'not a uuid in its usual spelling', now() AT TIME ZONE 'utc' FROM {BUFFER} WHERE {column} !~ '{_UUID}' ON CONFLICT DO NOTHING"
         )
     changes = [
         f"ALTER {column} TYPE uuid USING CASE WHEN {column} ~* '{_UUID}' THEN {column}::uuid END"

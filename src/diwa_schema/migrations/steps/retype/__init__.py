@@ -7,7 +7,7 @@ from alembic import op
 
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.steps.dialects import create_vector_extension
-from diwa_schema.migrations.steps.lookup import oid, quoted, verbatim
+from diwa_schema.migrations.steps.lookup import literal, oid, quoted, verbatim
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
 from diwa_schema.migrations.steps.retype.column import Replacement
 from diwa_schema.migrations.steps.retype.work import COLUMN, Kind, Retyping, abandon
@@ -88,7 +88,7 @@ DECLARE
   filled boolean;
 BEGIN
   IF target IS NULL OR NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-      WHERE a.attrelid = place AND a.attname = '{COLUMN}' AND t.typname = '{kind}') THEN
+      WHERE a.attrelid = place AND a.attname = '{COLUMN}' AND t.typname = {literal(kind)}) THEN
     RETURN;
   END IF;
   LOCK TABLE {quoted(table)} IN ACCESS EXCLUSIVE MODE;
