@@ -52,7 +52,8 @@ def make_ids_uuids() -> None:
     for column in IDS:
         op.execute(
             f"INSERT INTO {KEPT} SELECT '{BUFFER}', id, {literal(column)}, {column},"
-            f" 'not a uuid in its usual spelling', now() AT TIME ZONE 'utc' FROM {BUFFER} WHERE {column} !~ '{_UUID}' ON CONFLICT DO NOTHING"
+            f" 'not a uuid in its usual spelling', now() AT TIME ZONE 'utc'"
+            f" FROM {BUFFER} WHERE {column} !~ '{_UUID}' ON CONFLICT DO NOTHING"
         )
     changes = [
         f"ALTER {column} TYPE uuid USING CASE WHEN {column} ~* '{_UUID}' THEN {column}::uuid END"
