@@ -25,6 +25,14 @@ def literal(value: str | None) -> str:
     return f" E'{text.replace(chr(92), chr(92) * 2)}'" if "\\" in text else f"'{text}'"
 
 
+def code(text: str) -> str:
+    """Return the code of a block or a function as a literal, whatever names are in it.
+
+    It stands between dollar signs, as people write it, unless it holds one itself: that might end it.
+    """
+    return f"$do${text}$do$" if "$" not in text else literal(text)
+
+
 def qualified(schema: str, name: str) -> str:
     """Return the name of something in a schema, good from any search path."""
     return f"{quoted(schema)}.{quoted(name)}"

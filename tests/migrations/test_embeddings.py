@@ -462,11 +462,12 @@ def test_where_the_server_has_pgvector_by_now_it_is_created_first(before: sa.Con
     check_vectors(before, dict(found_bytes()))
 
 
-def test_pgvector_in_a_schema_off_the_search_path_is_found(before: sa.Connection):
-    before.exec_driver_sql("CREATE SCHEMA elsewhere")
-    before.exec_driver_sql("ALTER EXTENSION vector SET SCHEMA elsewhere")
+@pytest.mark.parametrize("schema", ["elsewhere", '":name"', '"a%%s.b"'])
+def test_pgvector_in_a_schema_off_the_search_path_is_found(before: sa.Connection, schema: str):
+    before.exec_driver_sql(f"CREATE SCHEMA {schema}")
+    before.exec_driver_sql(f"ALTER EXTENSION vector SET SCHEMA {schema}")
     paced(before, to_vector)
-    assert kind(before) == "elsewhere.vector(1536)"
+    assert kind(before) == f"{schema.replace('%%', '%')}.vector(1536)"
     assert sum(value is not None for value in embeddings(before).values()) == 41
     paced(before, to_bytes)
     assert embeddings(before) == _as_rewritten(found_bytes())

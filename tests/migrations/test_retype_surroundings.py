@@ -384,7 +384,9 @@ def test_any_schema_name_will_do(pg: sa.Connection, name: str):
     _in_schema(pg, name)
 
 
-@pytest.mark.parametrize("name", ["embedding", 'a"b', "50%off", "a:b {x} $do$", "it's \\:x"])
+@pytest.mark.parametrize(
+    "name", ["embedding", 'a"b', "50%off", "a:b {x} $do$", "it's \\:x", ":name", "$do$ \\:é"]
+)
 def test_odd_schema_names_will_do(pg: sa.Connection, name: str):
     _in_schema(pg, name)
 

@@ -33,6 +33,9 @@ _ELSEWHERE = {
     "--prefix": "Name the schema in the URL: ?options=-csearch_path%3DNAME",
 }
 
+# The name of a file need not be UTF-8; a URL is read by a parser of its own.
+_MAY_BE_BYTES = ("embedded", "url")
+
 
 def build_parser(command: str = "") -> Parser:
     """Return the parser of all commands.
@@ -66,7 +69,7 @@ class Parser(argparse.ArgumentParser):
         """Return what was typed.
 
         Raises:
-            UsageError: Something of it is unknown; what is meant by it elsewhere is said.
+            UsageError: Something of it is unknown, and what is meant by it elsewhere is said; or it is no text.
         """
         found, unknown = self.parse_known_args(words)
         if unknown:
@@ -75,6 +78,15 @@ class Parser(argparse.ArgumentParser):
                 f"{self.prog}: unrecognized arguments: {' '.join(unknown)}",
                 next_step=next(filter(None, known), f"Run: {self.prog} --help"),
             )
+        for name, value in vars(found).items():
+            # Bytes that are no UTF-8 arrive as half characters, which neither a driver nor a file can be handed.
+            if isinstance(value, str) and name not in _MAY_BE_BYTES:
+                try:
+                    value.encode()
+                except UnicodeEncodeError as error:
+                    raise UsageError(
+                        f"The value of {name} is not UTF-8.", next_step=f"Run: {self.prog} --help"
+                    ) from error
         return found
 
     def error(self, message: str) -> NoReturn:

@@ -15,10 +15,10 @@ from diwa_schema.database.ledger import create_statement as ledger_statement
 from diwa_schema.database.link import Link
 from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, VERSION, State
 from diwa_schema.migrations.manifest import load
-from diwa_schema.names import literal, qualified
+from diwa_schema.names import code, literal, qualified
 
 # No percent sign stands in it: rendered for later, some dialects would double it.
-_ONLY_OWNER_WRITES = """DO $do$
+_ONLY_OWNER_WRITES = """
 DECLARE
   who text;
 BEGIN
@@ -30,7 +30,7 @@ BEGIN
     EXECUTE 'REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON TABLE ' || {table} || ' FROM ' || who;
   END LOOP;
 END
-$do$"""
+"""
 
 
 class Bookkeeping:
@@ -184,7 +184,7 @@ def only_owner_writes(table: str) -> str:
     Args:
         table: The table's name, as it stands in SQL.
     """
-    return _ONLY_OWNER_WRITES.format(table=literal(table))
+    return f"DO {code(_ONLY_OWNER_WRITES.format(table=literal(table)))}"
 
 
 def _present(link: Link, names: Sequence[str]) -> tuple[str | None, frozenset[str], str | None]:

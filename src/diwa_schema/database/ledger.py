@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from diwa_schema.database.link import Link
+from diwa_schema.names import literal
 
 _COLUMNS = (
     "run_id",
@@ -303,8 +304,9 @@ def script_statement(dialect: str, table: str, revision: str, checksum: str, dir
         " database_role, package_version, checksum"
     )
     return (
-        f"INSERT INTO {table} ({columns}) VALUES ('{uuid.uuid4()}', '{revision}', '{direction}', 'migrate', 'applied',"
-        f" {moment}, {moment}, {role}, '{__version__}', '{checksum}')"
+        f"INSERT INTO {table} ({columns}) VALUES ({literal(str(uuid.uuid4()))}, {literal(revision)},"
+        f" {literal(direction)}, 'migrate', 'applied',"
+        f" {moment}, {moment}, {role}, {literal(__version__)}, {literal(checksum)})"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 Database = Union[str, "URL", "Engine", "Connection"]
 
 APPLICATION_NAME = "diwa-schema"
+
+# On a search path `$user` is the schema called like the role, in quotes as well. The others hold what belongs to the
+# server or to one connection; in information_schema it lets a superuser create tables that no dump contains.
+_KEPT_BY_SERVER = re.compile(r"pg_|(\$user|information_schema)\Z")
 
 
 class Target:
@@ -100,7 +105,7 @@ class Target:
         """Return this target with the schema that was said.
 
         Raises:
-            UsageError: It is SQLite, which has one schema, or the name is empty.
+            UsageError: It is SQLite, which has one schema, or the name cannot be that of a schema of ours.
         """
         if schema is not None and self.dialect == "sqlite":
             raise UsageError(
@@ -109,6 +114,11 @@ class Target:
         if schema is not None and (not schema or "\0" in schema or len(schema.encode()) > LONGEST):
             raise UsageError(
                 "A schema's name has 1 to 63 bytes.", next_step="Name an existing schema with --schema NAME."
+            )
+        if schema is not None and _KEPT_BY_SERVER.match(schema):
+            raise UsageError(
+                f"'{schema}' means something of its own to PostgreSQL, and is no schema for tables.",
+                next_step="Name another one with --schema NAME.",
             )
         self.schema = schema
         return self

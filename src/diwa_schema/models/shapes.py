@@ -7,6 +7,7 @@ from sqlalchemy.sql.elements import quoted_name
 
 from diwa_schema.models.kinds import kind_in
 from diwa_schema.models.types.embeddings import Embedding, Vector
+from diwa_schema.names import quoted
 
 _SEARCH_TRIGGER = DDL(  # type: ignore[no-untyped-call]
     "CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE ON memories FOR EACH ROW"
@@ -84,7 +85,7 @@ def _fit_foreign_keys(metadata: MetaData, connection: Connection) -> None:
     """SQLAlchemy does not read ON DELETE of a key that is declared within its column, as Ecto's are."""
     inspector = inspect(connection)
     for name in set(inspector.get_table_names()) & set(metadata.tables):
-        listed = connection.execute(text(f'PRAGMA foreign_key_list("{name}")'))
+        listed = connection.execute(text(f"PRAGMA foreign_key_list({quoted(name)})"))
         rules = {key["from"]: key["on_delete"] for key in listed.mappings()}
         unread = {
             key["constrained_columns"][0] for key in inspector.get_foreign_keys(name) if not key["options"]

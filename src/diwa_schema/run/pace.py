@@ -19,6 +19,7 @@ from diwa_schema.errors import (
     MigrationLockLost,
     TableLockBusy,
 )
+from diwa_schema.names import quoted
 from diwa_schema.run.blockers import Bystanders, Watch, blocking
 from diwa_schema.run.settings import Progress, Settings
 
@@ -351,7 +352,8 @@ class Pace:
                 f"Autovacuum is working on a table that has to change ({workers[0]}), and it gives way only to who"
                 f" waits longer than deadlock_timeout, which role {role} may not lower.",
                 untouched=ROLLED_BACK,
-                next_step=f'As a superuser: GRANT SET ON PARAMETER deadlock_timeout TO "{role}"; or add --allow-stall.',
+                next_step="As a superuser: GRANT SET ON PARAMETER deadlock_timeout"
+                f" TO {quoted(str(role))}; or add --allow-stall.",
                 blockers=[str(worker) for worker in workers],
             ) from failure
 

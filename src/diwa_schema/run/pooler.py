@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import TransactionPooler
+from diwa_schema.names import literal
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -36,8 +37,8 @@ def _changes(first: Link, second: Link) -> bool:
     import uuid
 
     # No two statements are alike, so that a caller's connection prepares none: its name would be unknown elsewhere.
-    token = uuid.uuid4()
-    look = f"SELECT current_setting('{_SETTING}', true) = '{token}'"
-    first.row(f"SELECT set_config('{_SETTING}', '{token}', false)")
+    token = literal(str(uuid.uuid4()))
+    look = f"SELECT current_setting('{_SETTING}', true) = {token}"
+    first.row(f"SELECT set_config('{_SETTING}', {token}, false)")
     with second.transaction():
         return bool(second.value(look)) or not first.value(look)

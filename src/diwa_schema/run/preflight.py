@@ -137,7 +137,7 @@ def _no_room(plan: Plan, link: Link, state: State) -> tuple[Obstacle, ...]:
     user = quoted(str(link.value("SELECT current_user")))
     return (
         Obstacle(
-            f"{user} lacks a right: CREATE on schema {state.schema}",
+            f"{user} lacks a right: CREATE on schema {quoted(state.schema)}",
             f"GRANT USAGE, CREATE ON SCHEMA {quoted(state.schema)} TO {user}",
         ),
     )

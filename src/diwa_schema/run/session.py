@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from diwa_schema.database import bookkeeping, lock
@@ -81,12 +81,15 @@ class Verb(NamedTuple):
         direction: upgrade or downgrade.
         forced: Whether a check was overridden.
         anywhere: Whether it may begin where the schema is not there, or where another one has the version table.
+        tables: Whether it changes tables, so that Ecto's migrator is kept out. What changes their owner alone must
+            not: it would wait for the lock on Ecto's list that this very run holds.
     """
 
     kind: str
     direction: str = "upgrade"
     forced: bool = False
     anywhere: bool = False
+    tables: bool = True
 
 
 class Written(NamedTuple):
@@ -147,11 +150,12 @@ class Session(NamedTuple):
             self._refuse_read_only(link)
             from diwa_schema.run import connections
 
+            migrator = ecto.MigratorKeptOut(
+                self.target, look.books, look.state, self.settings.lock_wait, self.progress
+            )
             with (
                 self._locked(link, look.state.schema) as held,
-                ecto.MigratorKeptOut(
-                    self.target, look.books, look.state, self.settings.lock_wait, self.progress
-                ) as migrator,
+                migrator if verb.tables else nullcontext(),
             ):
                 look = self._look(verb, link)
                 decided = decide(look)

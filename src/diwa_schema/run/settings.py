@@ -49,7 +49,7 @@ class Bound(NamedTuple):
         per = _PER_UNIT[self.unit]
         longest = _LONGEST / per
         if not (0 < number <= longest or (self.zero and number == 0)):
-            least = "0" if self.zero else "more than 0"
+            least = "at least 0" if self.zero else "more than 0"
             raise UsageError(
                 f"{self.name} is {value!r:.40}, and has to be {least} and at most {longest:.0f} {self.unit}.",
                 next_step=f"Leave it out for {self.default:g} {self.unit}, or name another number.",

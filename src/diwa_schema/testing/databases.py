@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.database.target import Target
 from diwa_schema.errors import UsageError
+from diwa_schema.names import quoted
 
 if TYPE_CHECKING:
     from diwa_schema.testing.server import Lease
@@ -82,9 +83,10 @@ def _on_server(dsn: str, tell: Tell, lease: Lease | None = None) -> Databases:
     try:
         if server.may_create_databases():
             return Copies(server)
+        role = quoted(server.role)
         tell(
-            f"role '{server.role}' of {server.shown} may not create databases, so a test gets a schema there,"
-            f' which is slower. To change it: ALTER ROLE "{server.role}" CREATEDB'
+            f"role {role} of {server.shown} may not create databases, so a test gets a schema there,"
+            f" which is slower. To change it: ALTER ROLE {role} CREATEDB"
         )
         return Schemas(server)
     except BaseException as error:

@@ -12,6 +12,7 @@ from diwa_schema.database.target import Target
 from diwa_schema.errors import PermissionMissing
 from diwa_schema.guard import OwnDatabase
 from diwa_schema.migrations import pgvector
+from diwa_schema.names import quoted
 from diwa_schema.testing.server import PREFIX
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Schemas:
         role = self._server.role
         raise PermissionMissing(
             f"Role '{role}' of {self._server.shown} may create neither databases nor schemas for tests.",
-            next_step=f'As a superuser: ALTER ROLE "{role}" CREATEDB; or name another server: --diwa-dsn URL',
+            next_step=f"As a superuser: ALTER ROLE {quoted(role)} CREATEDB; or name another server: --diwa-dsn URL",
         )
 
     def _drop(self, name: str) -> None:

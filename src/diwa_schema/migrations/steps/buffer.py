@@ -63,7 +63,7 @@ def make_ids_uuids() -> None:
     if dialect() == "sqlite":
         return
     keep = "\n  ".join(
-        f"INSERT INTO {KEPT} SELECT '{BUFFER}', id, '{column}', {column}, 'not a uuid in its usual spelling',"
+        f"INSERT INTO {KEPT} SELECT '{BUFFER}', id, {literal(column)}, {column}, 'not a uuid in its usual spelling',"
         f" now() AT TIME ZONE 'utc' FROM {BUFFER} WHERE {column} !~ '{_UUID}' ON CONFLICT DO NOTHING;"
         for column in IDS
     )

@@ -65,7 +65,12 @@ def qualified(connection: sa.Connection, name: str) -> str:
     """Return a name of the current schema as an identifier that is good from anywhere."""
     if connection.dialect.name == "sqlite":
         return quoted(name)
-    return verbatim(names.qualified(str(connection.scalar(sa.text(f"SELECT {_SCHEMA}"))), name))
+    return verbatim(names.qualified(current_schema(connection), name))
+
+
+def current_schema(connection: sa.Connection) -> str:
+    """Return the name of the schema that steps work in, on PostgreSQL."""
+    return str(connection.scalar(sa.text(f"SELECT {_SCHEMA}")))
 
 
 def table_exists(connection: sa.Connection, table: str) -> bool:

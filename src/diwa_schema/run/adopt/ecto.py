@@ -20,7 +20,7 @@ from diwa_schema.database.state import ECTO, State
 from diwa_schema.errors import DatabaseRefused, MigrationLockBusy, command
 from diwa_schema.migrations.ecto import AGENT, LAST, shared
 from diwa_schema.migrations.manifest import load
-from diwa_schema.names import qualified
+from diwa_schema.names import code, literal, qualified
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -229,10 +229,13 @@ class MigratorKeptOut:
         table = qualified(self._books.schema, ECTO)
         function = qualified(self._books.schema, KEEPER)
         way_out = f"ALTER TABLE {ECTO} DISABLE TRIGGER {KEEPER} gives the list back to Ecto."
+        body = (
+            " BEGIN IF current_setting('diwa_schema.run', true) IS DISTINCT FROM 'on' THEN RAISE EXCEPTION USING"
+            f" MESSAGE = {literal(_MESSAGE)}, HINT = {literal(way_out)}; END IF; RETURN NULL; END "
+        )
         link.script(
             f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog"
-            f" AS $keep$ BEGIN IF current_setting('diwa_schema.run', true) IS DISTINCT FROM 'on' THEN"
-            f" RAISE EXCEPTION USING MESSAGE = '{_MESSAGE}', HINT = '{way_out}'; END IF; RETURN NULL; END $keep$;"
+            f" AS {code(body)};"
             f"CREATE TRIGGER {KEEPER} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}"
             f" FOR EACH STATEMENT EXECUTE FUNCTION {function}();"
             f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {KEEPER}"

@@ -88,7 +88,7 @@ def apply(session: Session, names: RoleNames, *, event_trigger: bool, take_owner
         change.at_once(run_all, after=change.state.revision, record=recorded)
         return Written(change.state.revision, int(recorded))
 
-    session.change(Verb("roles", anywhere=True), decide, work)
+    session.change(Verb("roles", anywhere=True, tables=False), decide, work)
     return replace(found[0], applied=True)
 
 

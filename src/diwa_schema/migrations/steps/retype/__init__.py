@@ -7,7 +7,7 @@ from alembic import op
 
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.steps.dialects import create_vector_extension
-from diwa_schema.migrations.steps.lookup import column_types, literal, oid, quoted
+from diwa_schema.migrations.steps.lookup import column_types, literal, oid, quoted, verbatim
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
 from diwa_schema.migrations.steps.retype.column import Replacement
 from diwa_schema.migrations.steps.retype.work import COLUMN, Kind, Retyping, abandon
@@ -67,7 +67,7 @@ def _target(connection: sa.Connection, to: Kind) -> str | None:
     if to == "bytes":
         return "bytea"
     found: str | None = connection.scalar(sa.text(pgvector.TYPE))
-    return found and f"{found}({pgvector.DIMENSIONS})"
+    return found and f"{verbatim(found)}({pgvector.DIMENSIONS})"
 
 
 def _to_vector_later(table: str, unasked: bool) -> str:
@@ -106,7 +106,7 @@ DECLARE
   filled boolean;
 BEGIN
   IF target IS NULL OR NOT EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-      WHERE a.attrelid = place AND a.attname = '{COLUMN}' AND t.typname = '{kind}') THEN
+      WHERE a.attrelid = place AND a.attname = '{COLUMN}' AND t.typname = {literal(kind)}) THEN
     RETURN;
   END IF;
   LOCK TABLE {quoted(table)} IN ACCESS EXCLUSIVE MODE;

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from diwa_schema import names
 from diwa_schema.errors import MigrationFailed
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.dependents import NOTE, NOTE_UPDATE, hanging
 from diwa_schema.migrations.steps.lookup import qualified, quoted, verbatim
 from diwa_schema.migrations.steps.retype.carried import Carried, Succession, properties
-from diwa_schema.names import cut, literal
+from diwa_schema.names import code, cut, literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,12 @@ class Replacement(Succession):
             )
             # Bytes are compared, not values: the type's own operators may be in a schema off the search path.
             changed = f"WHEN (CAST(ROW(OLD.{column}) AS record) *<> CAST(ROW(NEW.{column}) AS record))"
+            into = names.qualified(lookup.current_schema(connection), self.notes)
+            body = f" BEGIN INSERT INTO {into} (row_id) VALUES (NEW.id); RETURN NULL; END "
             # Who writes may have no right on our tables: the function runs with its owner's.
             function = (
                 f"CREATE FUNCTION {notes}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
-                " SET search_path = pg_catalog AS $note$ BEGIN"
-                f" INSERT INTO {notes} (row_id) VALUES (NEW.id); RETURN NULL; END $note$"
+                f" SET search_path = pg_catalog AS {verbatim(code(body))}"
             )
             statements += [
                 f"CREATE TABLE {notes} (row_id uuid NOT NULL)",
