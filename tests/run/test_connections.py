@@ -333,7 +333,7 @@ def test_a_missing_right_to_create_is_told_by_the_plan_and_refused(launcher, sit
     refused = launcher.run("upgrade", "--url", url)
     assert refused.code == 7
     for said in (planned.out, refused.err):
-        assert "lacks a right: CREATE on schema \"public\"" in said
+        assert 'lacks a right: CREATE on schema "public"' in said
         assert f'GRANT USAGE, CREATE ON SCHEMA "public" TO "{owner}"' in said
     assert value(before, VERSION) == BEFORE
     execute(before, f'GRANT CREATE ON SCHEMA public TO "{owner}"')
