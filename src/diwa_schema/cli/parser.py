@@ -9,7 +9,18 @@ from typing import Any, NoReturn
 
 from diwa_schema.errors import UsageError
 
-_MODULES = ("migrate", "inspect", "check", "adopt", "convert", "guard", "repository", "roles", "doctor")
+_MODULES = (
+    "migrate",
+    "inspect",
+    "check",
+    "adopt",
+    "convert",
+    "guard",
+    "repository",
+    "roles",
+    "doctor",
+    "authoring",
+)
 
 # What people know from Ecto and Alembic, and how it is said here.
 _ELSEWHERE = {
