@@ -140,39 +140,54 @@ def follow(source: Source, function: str) -> Trace:
 def _watched(context: MigrationContext, source: Source, trace: Trace, out: io.StringIO) -> Iterator[None]:
     """Bind Alembic's `op` to a context, and take down what is done with it."""
 
+    inside = 0
+
+    @contextmanager
+    def taken(operation: ops.MigrateOperation | None) -> Iterator[None]:
+        """Take down what is written in the block, unless it is a part of something that is."""
+        nonlocal inside
+        start, outermost, inside = len(out.getvalue()), not inside, inside + 1
+        try:
+            yield
+        finally:
+            inside -= 1
+            if outermost:
+                trace.records.append(Record(operation, out.getvalue()[start:], *_caller(source)))
+
     def watch(to: Any) -> None:
         invoke: Callable[[ops.MigrateOperation], Any] = to.invoke
 
         def invoked(operation: ops.MigrateOperation) -> Any:
-            start = len(out.getvalue())
-            try:
+            with taken(operation):
                 return invoke(operation)
-            finally:
-                line, helper = _caller(source)
-                trace.records.append(Record(operation, out.getvalue()[start:], line, helper))
 
         to.invoke = invoked
 
     bound: Any
+    impl: Any = context.impl
     with Operations.context(context) as bound:
         watch(bound)
-        batch = bound.batch_alter_table
+        batch, execute = bound.batch_alter_table, impl._exec  # noqa: SLF001 - all SQL goes through it
 
         @contextmanager
         def watched_batch(*args: Any, **options: Any) -> Iterator[Any]:
-            line, helper = _caller(source)
             start = len(out.getvalue())
             with batch(*args, **options) as inner:
                 watch(inner)
                 yield inner
-            # A batch writes its SQL at its end.
-            trace.records.append(Record(None, out.getvalue()[start:], line, helper))
+                # A batch writes its SQL at its end, when all of its operations are taken down.
+            trace.records.append(Record(None, out.getvalue()[start:], *_caller(source)))
+
+        def executed(construct: Any, *args: Any, **options: Any) -> Any:
+            with taken(ops.ExecuteSQLOp(construct)):
+                return execute(construct, *args, **options)
 
         @contextmanager
         def block() -> Iterator[None]:
             trace.ended.append(_caller(source)[0])
             yield
 
+        impl._exec = executed  # noqa: SLF001
         bound.batch_alter_table = watched_batch
         bound.get_context().autocommit_block = block
         yield

@@ -69,18 +69,22 @@ class Rule:
             column: The column that it is about.
             names: What else the safe form names.
         """
-        known = {
-            "table": table or "TABLE",
-            "column": column or "COLUMN",
-            "revision": source.revision,
-            **names,
-        }
-        instead = self.instead.format_map(_Names(known))
+        told = {"table": table, "column": column, "revision": source.revision, **names}
+        instead = self.instead.format_map(_Names(_UNTOLD | {key: text for key, text in told.items() if text}))
         return Finding(self.id, source.revision, source.shown, line, table, column, self.why, instead)
 
 
+# What the safe form says where nobody told; other words are in capitals, to be replaced by hand.
+_UNTOLD = {
+    "columns": '["COLUMN"]',
+    "unique": "",
+    "type": "LongText()",
+    "options": ", server_default=sa.text(\"''\"), nullable=False",
+}
+
+
 class _Names(dict[str, Any]):
-    """Names, and for one that nobody told a word in capitals, which is to be replaced by hand."""
+    """Names, and a word in capitals for one that is missing."""
 
     def __missing__(self, key: str) -> str:
         return key.upper()

@@ -13,24 +13,25 @@ from sqlalchemy.dialects import postgresql
 from diwa_schema.authoring.record import Record, Trace
 from diwa_schema.authoring.rule import Finding, contract, plain, rule, step
 from diwa_schema.authoring.source import Source
+from diwa_schema.names import literal
 
 _NOT_NULL = step('set_not_null("{table}", "{column}")')
-_FILLED = step("""backfill("{table}", "{column} = {default}", where="{column} IS NULL")""")
-_NULLABLE = plain('op.add_column("{table}", sa.Column("{column}", LongText()))')
+_BACKFILL = """backfill("{table}", "{column} = %s", where="{column} IS NULL")"""
+_NULLABLE = plain('op.add_column("{table}", sa.Column("{column}", {type}))')
 _SUCCESSOR = plain('op.add_column("{table}", sa.Column("{column}_as_{kind}", {type}))')
 
 NOT_NULL = rule(
     "not-null-reads-rows",
     "SET NOT NULL reads all rows under an ACCESS EXCLUSIVE lock, unless a validated check has shown already that"
     " none is NULL: the step adds it, validates it and takes it away.",
-    _FILLED,
+    step(_BACKFILL % "{value}"),
     _NOT_NULL,
 )
 REQUIRED = rule(
     "required-column",
     "A NOT NULL column without a default is refused as soon as the table has a row, and every INSERT of code that"
     " does not know the column fails.",
-    plain('op.add_column("{table}", sa.Column("{column}", LongText(), server_default="", nullable=False))'),
+    plain('op.add_column("{table}", sa.Column("{column}", {type}{options}))'),
 )
 DEFAULT = rule(
     "default-rewrites",
@@ -38,13 +39,13 @@ DEFAULT = rule(
     " gen_random_uuid() makes a new relfilenode, a constant does not).",
     _NULLABLE,
     plain('op.alter_column("{table}", "{column}", server_default=sa.text("{default}"))'),
-    _FILLED,
+    step(_BACKFILL % "{default}"),
 )
 GENERATED = rule(
     "generated-column-rewrites",
     "A stored generated column is computed for every row while an ACCESS EXCLUSIVE lock is held.",
     _NULLABLE,
-    step("""backfill("{table}", "{column} = {expression}", where="{column} IS NULL")"""),
+    step(_BACKFILL % "{expression}"),
 )
 RESULT = rule(
     "changes-result-type",
@@ -62,7 +63,7 @@ RETYPE = rule(
 RENAME = rule(
     "renames-column",
     "Code that runs, and an ORM names every column in every statement, meets 42703 from the moment of the rename.",
-    plain('op.add_column("{table}", sa.Column("{new}", LongText()))'),
+    plain('op.add_column("{table}", sa.Column("{new}", {type}))'),
     step("""backfill("{table}", "{new} = {column}", where="{new} IS DISTINCT FROM {column}")"""),
 )
 DROP = rule(
@@ -146,7 +147,7 @@ def _retyped(source: Source, trace: Trace) -> Iterator[Finding]:
     for name in source.declared("retypes", ()):
         table, _, column = str(name).partition(".")
         if table not in trace.created:
-            names = {"kind": "vector", "type": "Embedding()"}
+            names: dict[str, Any] = {"kind": "vector", "type": "Embedding()"}
             yield RESULT.found(source, source.line("retypes"), table, column, **names)
 
 
@@ -156,13 +157,13 @@ def _added(source: Source, record: Record, column: sa.Column[Any]) -> Iterator[F
         return
     if column.computed is not None:
         if column.computed.persisted is not False:
-            yield GENERATED.found(*where, expression=_sql(column.computed.sqltext))
+            yield GENERATED.found(*where, type=_shown(column.type), expression=_sql(column.computed.sqltext))
     elif column.server_default is not None:
         default = _default(column.server_default)
         if not _CONSTANT.fullmatch(default):
-            yield DEFAULT.found(*where, default=default)
+            yield DEFAULT.found(*where, type=_shown(column.type), default=default)
     elif not column.nullable and column.identity is None:
-        yield REQUIRED.found(*where)
+        yield REQUIRED.found(*where, type=_shown(column.type), options=_constant(column.type))
     yield from _types(source, record, column, key=False)
 
 
@@ -170,10 +171,12 @@ def _altered(source: Source, record: Record, operation: ops.AlterColumnOp) -> It
     where = (source, record.line, record.table, operation.column_name)
     expand = source.declared("phase") != "contract"
     if operation.modify_name is not None and expand:
-        yield RENAME.found(*where, new=operation.modify_name)
+        kind = operation.existing_type
+        known = {"type": _shown(sa.types.to_instance(kind))} if kind is not None else {}
+        yield RENAME.found(*where, new=operation.modify_name, **known)
     if operation.modify_type is not None:
         kind = sa.types.to_instance(operation.modify_type)
-        names = {"kind": type(kind).__name__.lower(), "type": _shown(kind)}
+        names: dict[str, Any] = {"kind": type(kind).__name__.lower(), "type": _shown(kind)}
         yield (RESULT if expand else RETYPE).found(*where, **names)
     if operation.modify_nullable is False:
         yield NOT_NULL.found(*where)
@@ -197,9 +200,18 @@ def _types(source: Source, record: Record, column: sa.Column[Any], *, key: bool)
         yield SHORT_KEY.found(*where)
 
 
+def _constant(kind: sa.types.TypeEngine[Any]) -> str:
+    """Return the options of a column of a type that old code can leave out; a NULL where no constant suggests itself."""
+    try:
+        value = {str: "''", int: "0", float: "0", bool: "false"}.get(kind.python_type)
+    except NotImplementedError:
+        value = None
+    return f', server_default=sa.text("{value}"), nullable=False' if value else ", nullable=True"
+
+
 def _default(default: Any) -> str:
     given = getattr(default, "arg", default)
-    return f"'{given}'" if isinstance(given, str) else _sql(given)
+    return literal(given) if isinstance(given, str) else _sql(given)
 
 
 def _sql(expression: Any) -> str:

@@ -9,7 +9,7 @@ from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
 from diwa_schema.authoring.record import Record, Trace
-from diwa_schema.authoring.rule import Finding, contract, listed, plain, rule, step
+from diwa_schema.authoring.rule import Finding, Rule, contract, listed, plain, rule, step
 from diwa_schema.authoring.source import Source
 
 FOREIGN_KEY = rule(
@@ -67,33 +67,44 @@ DROPPED = rule(
 )
 
 
+_BUILDING = (
+    (ops.CreateUniqueConstraintOp, UNIQUE),
+    (ops.CreatePrimaryKeyOp, PRIMARY_KEY),
+    (CreateExcludeConstraintOp, EXCLUDE),
+)
+
+
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
     """Yield what is wrong with the constraints of a revision."""
     keys = 0
     for record in trace.existing():
-        operation: Any = record.operation
-        names = _names(operation)
-        column = next(iter(names.get("_columns", ())), None)
-        where = (source, record.line, record.table, column)
-        if isinstance(operation, ops.CreateForeignKeyOp):
-            keys += 1
-            if keys > 1:
-                yield FOREIGN_KEYS.found(*where, **names)
-            elif not _unchecked(operation):
-                yield FOREIGN_KEY.found(*where, **names)
-        elif isinstance(operation, ops.CreateCheckConstraintOp) and not _unchecked(operation):
-            yield CHECK.found(*where, **names)
-        elif isinstance(operation, ops.CreateUniqueConstraintOp):
-            yield UNIQUE.found(*where, **names)
-        elif isinstance(operation, ops.CreatePrimaryKeyOp):
-            yield PRIMARY_KEY.found(*where, **names)
-        elif isinstance(operation, CreateExcludeConstraintOp):
-            yield EXCLUDE.found(*where, **names)
-        elif isinstance(operation, ops.DropConstraintOp) and operation.constraint_type == "foreignkey":
-            if source.declared("phase") != "contract":
-                yield DROPPED.found(*where, **names)
-        elif isinstance(operation, ops.AddColumnOp):
-            yield from _of_column(source, record, operation)
+        keys += isinstance(record.operation, ops.CreateForeignKeyOp)
+        if isinstance(record.operation, ops.AddColumnOp):
+            yield from _of_column(source, record, record.operation)
+        elif (broken := _broken(source, record.operation, keys)) is not None:
+            columns = _columns(record.operation)
+            names = _names(record.operation)
+            yield broken.found(
+                source, record.line, record.table, next(iter(columns), None), columns=listed(columns), **names
+            )
+
+
+def _broken(source: Source, operation: ops.MigrateOperation | None, keys: int) -> Rule | None:
+    """Return the rule that a constraint breaks.
+
+    Args:
+        source: The revision.
+        operation: What it does.
+        keys: How many foreign keys it has added with this one.
+    """
+    if isinstance(operation, ops.CreateForeignKeyOp):
+        return FOREIGN_KEYS if keys > 1 else None if _unchecked(operation) else FOREIGN_KEY
+    if isinstance(operation, ops.CreateCheckConstraintOp):
+        return None if _unchecked(operation) else CHECK
+    if isinstance(operation, ops.DropConstraintOp):
+        drops = operation.constraint_type == "foreignkey" and source.declared("phase") != "contract"
+        return DROPPED if drops else None
+    return next((broken for kind, broken in _BUILDING if isinstance(operation, kind)), None)
 
 
 def _of_column(source: Source, record: Record, operation: ops.AddColumnOp) -> Iterator[Finding]:
@@ -107,23 +118,25 @@ def _of_column(source: Source, record: Record, operation: ops.AddColumnOp) -> It
         name = f"{record.table}_{column.name}_index"
         yield UNIQUE.found(*where, name=name, columns=listed([column.name]))
     for key in () if operation.inline_references else column.foreign_keys:
-        name = key.name or f"{record.table}_{column.name}_fkey"
+        name = str(key.name or f"{record.table}_{column.name}_fkey")
         referent = key.target_fullname.rpartition(".")[0]
         yield FOREIGN_KEY.found(*where, name=name, columns=listed([column.name]), referent=referent)
 
 
 def _names(operation: Any) -> dict[str, Any]:
-    columns = getattr(operation, "columns", None) or getattr(operation, "local_cols", ())
-    if isinstance(operation, CreateExcludeConstraintOp):
-        columns = [getattr(column, "name", column) for column, _ in operation.elements]
     names = {
         "name": getattr(operation, "constraint_name", None),
         "referent": getattr(operation, "referent_table", None),
         "condition": getattr(operation, "condition", None),
     }
-    found = {key: value for key, value in names.items() if value is not None}
-    plain_columns = [column for column in columns if isinstance(column, str)]
-    return {**found, "columns": listed(plain_columns), "_columns": plain_columns}
+    return {key: value for key, value in names.items() if value is not None}
+
+
+def _columns(operation: Any) -> list[str]:
+    if isinstance(operation, CreateExcludeConstraintOp):
+        return [str(getattr(column, "name", column)) for column, _ in operation.elements or ()]
+    columns = getattr(operation, "columns", None) or getattr(operation, "local_cols", None) or ()
+    return [column for column in columns if isinstance(column, str)]
 
 
 def _unchecked(operation: ops.AddConstraintOp) -> bool:

@@ -83,7 +83,7 @@ def check(source: Source, traces: list[Trace]) -> Iterator[Finding]:
             if trace.steps:
                 record = next(iter(_of_steps(trace)), None)
                 line = record.line if record else source.line(trace.function)
-                yield STEP_IN_TRANSACTION.found(source, line, record and record.table)
+                yield STEP_IN_TRANSACTION.found(source, line, record.table if record else None)
         else:
             yield from _not_transactional(source, trace)
 

@@ -67,7 +67,7 @@ def check(source: Source, trace: Trace) -> Iterator[Finding]:
 def _created(source: Source, trace: Trace, record: Record, operation: ops.CreateIndexOp) -> Iterator[Finding]:
     columns = [str(getattr(column, "text", column)) for column in operation.columns]
     names = {
-        "name": operation.index_name,
+        "name": operation.index_name or "NAME",
         "columns": listed(columns),
         "unique": ", unique=True" if operation.unique else "",
     }

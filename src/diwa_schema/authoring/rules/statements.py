@@ -9,6 +9,7 @@ from alembic.operations import ops
 
 from diwa_schema.authoring.record import Record, Trace
 from diwa_schema.authoring.rule import Finding, contract, plain, rule, step
+from diwa_schema.authoring.rules import indexes
 from diwa_schema.authoring.source import Source
 
 ROWS = rule(
@@ -68,11 +69,6 @@ ENUM_ORDER = rule(
     "A value that is added without BEFORE or AFTER is sorted last, whatever it means.",
     plain("op.execute(\"ALTER TYPE mood ADD VALUE 'calm' BEFORE 'happy'\")"),
 )
-TWICE = rule(
-    "assigns-twice",
-    "A statement that gives one column two values fails when it runs.",
-    step("""backfill("{table}", "COLUMN = 'value'", where="COLUMN IS NULL")"""),
-)
 SYNTAX = rule(
     "syntax-error",
     "PostgreSQL cannot read the statement.",
@@ -116,6 +112,10 @@ def _of_text(source: Source, record: Record) -> Iterator[Finding]:
         yield SETTINGS.found(*where)
     elif first in ("DO", "CALL", "SELECT", "EXECUTE"):
         yield UNSEEN.found(*where)
+    elif first in ("CREATE", "DROP", "REINDEX") and "CONCURRENTLY" in words:
+        yield indexes.CONCURRENTLY.found(*where)
+    elif first in ("VACUUM", "CLUSTER") or (first == "ALTER" and "TABLESPACE" in words):
+        yield REWRITE.found(*where)
     elif first in ("GRANT", "REVOKE") or (first in _CHANGES and second in ("ROLE", "USER", "GROUP")):
         yield RIGHTS.found(*where)
     elif first in _CHANGES and second == "EXTENSION":
