@@ -56,6 +56,15 @@ BREAKING = [
         "several-foreign-keys",
         up(*(KEY.format(name, ", postgresql_not_valid=True") for name in ("a_id", "b_id"))),
     ),
+    (
+        "several-foreign-keys",
+        up(
+            *(
+                f'steps.add_reference("memories", "{name}", UniqueId(), "contexts", ondelete="CASCADE")'
+                for name in "ab"
+            )
+        ),
+    ),
     ("check-reads-rows", up('op.create_check_constraint("c", "memories", "kind <> \'\'")')),
     ("check-reads-rows", sql("ALTER TABLE memories ADD CONSTRAINT c CHECK (kind <> '')")),
     (
@@ -200,7 +209,7 @@ def test_every_rule_has_a_revision_that_breaks_it():
         breaking(up('op.drop_column("memories", "mood")')),
         breaking(alter('new_column_name="feeling"')),
         breaking(sql("DROP TABLE memories")),
-        f"{up(ADD)}\n\n\ndef downgrade() -> None:\n    op.drop_column(\"memories\", \"mood\")",
+        f'{up(ADD)}\n\n\ndef downgrade() -> None:\n    op.drop_column("memories", "mood")',
         up("pass"),
     ],
 )  # fmt: skip

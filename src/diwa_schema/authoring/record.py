@@ -139,7 +139,6 @@ def follow(source: Source, function: str) -> Trace:
 @contextmanager
 def _watched(context: MigrationContext, source: Source, trace: Trace, out: io.StringIO) -> Iterator[None]:
     """Bind Alembic's `op` to a context, and take down what is done with it."""
-
     inside = 0
 
     @contextmanager

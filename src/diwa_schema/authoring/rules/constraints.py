@@ -77,7 +77,15 @@ _BUILDING = (
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
     """Yield what is wrong with the constraints of a revision."""
     keys = 0
-    for record in trace.existing():
+    for record in trace.records:
+        if record.table in trace.created:
+            continue
+        if record.helper == "add_reference":
+            keys += 1
+            if keys > 1:
+                yield FOREIGN_KEYS.found(source, record.line, record.table)
+        if not record.plain:
+            continue
         keys += isinstance(record.operation, ops.CreateForeignKeyOp)
         if isinstance(record.operation, ops.AddColumnOp):
             yield from _of_column(source, record, record.operation)
