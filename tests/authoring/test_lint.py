@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError
 
 import pytest
+import yaml
 
 from diwa_schema.authoring import lint as room
 from diwa_schema.authoring import squawk
 from diwa_schema.authoring.lint import lint
+from diwa_schema.authoring.rule import RULES
 from diwa_schema.migrations.manifest import load
+from tests.repository.test_ci_files import HOOKS, ROOT
 
 from .drafts import ID, judged, rules, up, write
 
@@ -154,3 +158,21 @@ def test_another_program_of_that_name_is_not_taken_for_one_that_found_nothing(tm
     monkeypatch.setattr(squawk, "program", lambda: str(other))
     with pytest.raises(room.UsageError, match="no answer that can be read"):
         judged(tmp_path, INDEX)
+
+
+def test_the_page_names_every_rule_and_why():
+    page = (ROOT / "docs" / "lint.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)` \| ", page, re.MULTILINE)) == {*RULES, *squawk.LEFT_OUT}
+    assert [rule.id for rule in RULES.values() if f"| `{rule.id}` | {rule.why} |" not in page] == []
+    assert f"text: {', '.join(f'`{name}`' for name in squawk.only_its_own())}." in page
+
+
+def test_the_hook_is_given_revisions_and_finds_what_is_wrong_with_them(tmp_path, cli):
+    (hook,) = (one for one in yaml.safe_load(HOOKS.read_text()) if one["id"] == "lint-revisions")
+    place = tmp_path / "history" / "versions"
+    place.mkdir(parents=True)
+    path = write(place, INDEX)
+    assert re.search(hook["files"], str(path.relative_to(tmp_path)))
+    assert not re.search(hook["files"], "history/versions/__init__.py")
+    words = hook["entry"].removeprefix("python3 -m diwa_schema ").split()
+    assert "index-blocks-writes" in cli(*words, str(path.relative_to(tmp_path)), cwd=tmp_path, check=1).stdout

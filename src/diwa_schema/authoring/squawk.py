@@ -149,6 +149,6 @@ def _run(squawk: str, text: str) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{squawk} gave no answer that can be read: {error}",
-            next_step="Install the one that this package works with: pip install 'squawk-cli>=2'",
+            next_step="Install the one that this package works with: pip install 'diwa-schema[lint]'",
         ) from None
     return answer

@@ -63,7 +63,7 @@ def _lines(review: Review) -> Iterator[str]:
         yield from (f"        {line}".rstrip() for line in one.instead.splitlines())
     if review.not_looked_at:
         yield f"squawk is not installed, so these rules were not looked at: {', '.join(review.not_looked_at)}"
-        yield "    Run: pip install 'squawk-cli>=2'"
+        yield "    Run: pip install 'diwa-schema[lint]'"
     yield f"lint: {review.revisions} revision(s), {len(review.findings)} finding(s)"
 
 

@@ -201,7 +201,7 @@ def _types(source: Source, record: Record, column: sa.Column[Any], *, key: bool)
 
 
 def _constant(kind: sa.types.TypeEngine[Any]) -> str:
-    """Return the options of a column of a type that old code can leave out; a NULL where no constant suggests itself."""
+    """Return the options of a column that old code can leave out; a NULL where no constant suggests itself."""
     try:
         value = {str: "''", int: "0", float: "0", bool: "false"}.get(kind.python_type)
     except NotImplementedError:
