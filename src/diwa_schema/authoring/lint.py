@@ -119,7 +119,8 @@ def _after_reasons(source: Source, found: list[Finding], program: str | None) ->
         own = {}
     given = {**_baseline(source), **own}
     rules = {finding.rule for finding in found}
-    unlooked = () if program else squawk.only_its_own()
+    # Without squawk nobody knows what a reason for text is needed for.
+    unlooked = () if program else {*squawk.only_its_own(), *(rule.id for rule in squawk.OURS.values())}
     for name, reason in given.items():
         if name not in RULES and name not in rules:
             yield UNKNOWN.found(source, line)

@@ -131,7 +131,7 @@ def follow(source: Source, function: str) -> Trace:
     with ONE_AT_A_TIME, _watched(context, source, trace, out):
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - a draft may fail in any way, and that is the finding
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a draft may fail in any way, and that is the finding
             trace.failure = f"{type(error).__name__}: {error}"
     return trace
 

@@ -23,14 +23,14 @@ class Source:
         shown: The file as it is named to people: from the working directory, where it is below it.
         module: What importing it gave.
         lines: The line of each name that is assigned or defined at its top.
-        siblings: The ids that the other revisions of its directory go on from, each with the file's name.
+        siblings: The ids that the other revisions of its directory go on from; None for a first one.
     """
 
     path: Path
     shown: str
     module: ModuleType
     lines: dict[str, int]
-    siblings: tuple[tuple[str, str], ...]
+    siblings: tuple[str | None, ...]
 
     @property
     def revision(self) -> str:
@@ -67,16 +67,15 @@ def read(path: Path) -> Source:
     Raises:
         UsageError: There is no such file, it cannot be imported, or it is no revision.
     """
-    found = path.resolve()
-    shown = str(found.relative_to(Path.cwd())) if found.is_relative_to(Path.cwd()) else str(path)
+    found, name = path.resolve(), shown(path)
     try:
         content = found.read_bytes()
     except OSError as error:
         raise UsageError(
-            f"{shown} cannot be read: {error.strerror}.", next_step="Name the file of a revision: lint FILE"
+            f"{name} cannot be read: {error.strerror}.", next_step="Name the file of a revision: lint FILE"
         ) from None
     try:
-        lines = _lines(content, shown)
+        lines = _lines(content, name)
         loader = _LeavesNothing(f"diwa_schema_draft_{found.stem}", str(found))
         spec = spec_from_loader(loader.name, loader)
         module = module_from_spec(spec)  # type: ignore[arg-type]  # it is None without a loader only
@@ -85,17 +84,23 @@ def read(path: Path) -> Source:
         at = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
         reason = error.msg if isinstance(error, SyntaxError) else error
         raise UsageError(
-            f"{shown} cannot be imported: {type(error).__name__}{at}: {reason}.",
+            f"{name} cannot be imported: {type(error).__name__}{at}: {reason}.",
             next_step="Fix the file, and run the command again.",
-            file=shown,
+            file=name,
         ) from error
     if "revision" not in lines or not isinstance(module.__dict__.get("revision"), str):
         raise UsageError(
-            f"{shown} is no revision: it names no `revision`.",
+            f"{name} is no revision: it names no `revision`.",
             next_step='Add its id to the file, a UTC time: revision = "20260131120000"',
-            file=shown,
+            file=name,
         )
-    return Source(found, shown, module, lines, _siblings(found))
+    return Source(found, name, module, lines, _siblings(found))
+
+
+def shown(path: Path) -> str:
+    """Return a file as it is named to people: from the working directory, where it is below it."""
+    found, here = path.resolve(), Path.cwd()
+    return str(found.relative_to(here)) if found.is_relative_to(here) else str(path)
 
 
 def is_revision(path: Path) -> bool:
@@ -107,19 +112,12 @@ def is_revision(path: Path) -> bool:
 
 
 def _lines(content: bytes, name: str) -> dict[str, int]:
-    lines: dict[str, int] = {}
-    for node in ast.parse(content, name).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        names = [target.id for target in targets if isinstance(target, ast.Name)]
-        if isinstance(node, ast.FunctionDef):
-            names.append(node.name)
-        lines.update((name, node.lineno) for name in names)
-    return lines
+    return {assigned: node.lineno for node in ast.parse(content, name).body for assigned in _names(node)}
 
 
-def _siblings(path: Path) -> tuple[tuple[str, str], ...]:
+def _siblings(path: Path) -> tuple[str | None, ...]:
     """Return what the other revisions of a directory go on from; their files are read and not run."""
-    found = []
+    found: list[str | None] = []
     for other in sorted(path.parent.glob("*.py")):
         if other == path:
             continue
@@ -128,12 +126,15 @@ def _siblings(path: Path) -> tuple[tuple[str, str], ...]:
         except (OSError, SyntaxError, ValueError):
             continue
         for node in body:
-            value = node.value if isinstance(node, ast.Assign) else None
-            if isinstance(value, ast.Constant) and isinstance(value.value, str) and _names(node):
-                found.append((value.value, other.name))
+            value = getattr(node, "value", None)
+            if "down_revision" in _names(node) and isinstance(value, ast.Constant):
+                found.append(None if value.value is None else str(value.value))
     return tuple(found)
 
 
-def _names(node: ast.stmt) -> bool:
-    targets = node.targets if isinstance(node, ast.Assign) else []
-    return any(isinstance(target, ast.Name) and target.id == "down_revision" for target in targets)
+def _names(node: ast.stmt) -> list[str]:
+    """Return what a statement at the top of a file gives a value or a definition to."""
+    if isinstance(node, ast.FunctionDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]

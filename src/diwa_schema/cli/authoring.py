@@ -1,4 +1,4 @@
-"""The commands of whoever writes a revision: `lint` tells what a draft does to a database that is in use."""
+"""The commands of whoever writes a revision: `revision` begins one, `lint` tells what it does to a database in use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,22 @@ TEXT, JSON, GITHUB = "text", "json", "github"
 
 
 def register(commands: Commands) -> None:
-    """Add `lint` to the parser."""
+    """Add `revision` and `lint` to the parser."""
+    revision = add(
+        commands,
+        "revision",
+        run_revision,
+        help="begin a revision, in a checkout of diwa-schema",
+        description="Write the file of a revision after the last one, and the manifest that lists it.",
+    )
+    revision.add_argument(
+        "-m", "--message", metavar="TEXT", required=True, help="what it does: the first line of its docstring"
+    )
+    revision.add_argument(
+        "--contract",
+        action="store_true",
+        help="code that runs today breaks with it; its floor is then itself",
+    )
     lint = add(
         commands,
         "lint",
@@ -39,6 +54,24 @@ def register(commands: Commands) -> None:
         default=GITHUB if os.environ.get("GITHUB_ACTIONS") == "true" else TEXT,
         help="github adds annotations; the default in a GitHub workflow",
     )
+
+
+def run_revision(args: argparse.Namespace) -> Result:
+    """Begin a revision."""
+    from diwa_schema.authoring.draft import draft
+    from diwa_schema.authoring.source import shown
+
+    made = draft(args.message, contract=args.contract)
+    file = shown(made.path)
+    document = {"revision": made.revision, "down_revision": made.down_revision, "file": file}
+    lines = [
+        f"Written: {file}, after {made.down_revision}; the manifest lists it.",
+        "Write upgrade() and downgrade(), then run:",
+        f"    diwa-schema lint {file}",
+        "    python -m diwa_schema.generate --postgresql URL",
+        "The second writes manifest, snapshots and catalogs anew; URL is an empty database that can have pgvector.",
+    ]
+    return Result(document, "\n".join(lines))
 
 
 def run_lint(args: argparse.Namespace) -> Result:
@@ -62,7 +95,8 @@ def _lines(review: Review) -> Iterator[str]:
         yield "    Instead:"
         yield from (f"        {line}".rstrip() for line in one.instead.splitlines())
     if review.not_looked_at:
-        yield f"squawk is not installed, so these rules were not looked at: {', '.join(review.not_looked_at)}"
+        yield f"squawk is not installed, so these rules were not looked at: {', '.join(review.not_looked_at)};"
+        yield "of SQL that is written as text, only the kind of statement was."
         yield "    Run: pip install 'diwa-schema[lint]'"
     yield f"lint: {review.revisions} revision(s), {len(review.findings)} finding(s)"
 

@@ -172,7 +172,7 @@ def _altered(source: Source, record: Record, operation: ops.AlterColumnOp) -> It
     expand = source.declared("phase") != "contract"
     if operation.modify_name is not None and expand:
         kind = operation.existing_type
-        known = {"type": _shown(sa.types.to_instance(kind))} if kind is not None else {}
+        known: dict[str, Any] = {"type": _shown(sa.types.to_instance(kind))} if kind is not None else {}
         yield RENAME.found(*where, new=operation.modify_name, **known)
     if operation.modify_type is not None:
         kind = sa.types.to_instance(operation.modify_type)

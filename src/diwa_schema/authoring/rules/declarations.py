@@ -90,11 +90,12 @@ def check(source: Source, traces: list[Trace]) -> Iterator[Finding]:
 
 def _place(source: Source) -> Iterator[Finding]:
     before = source.declared("down_revision")
+    if not isinstance(before, str | None) or before in source.siblings:
+        yield HEADS.found(source, source.line("down_revision"))
+        return
     named = source.path.name.startswith(f"{source.revision}_")
     if not (_is_time(source.revision) and named and source.revision > (before or "")):
         yield ORDER.found(source, source.line("revision"))
-    if any(before == other for other, _ in source.siblings):
-        yield HEADS.found(source, source.line("down_revision"))
 
 
 def _is_time(revision: str) -> bool:
