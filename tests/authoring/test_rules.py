@@ -37,6 +37,10 @@ BREAKING = [
     ("index-blocks-writes", up('op.create_index("i", "memories", [sa.text("lower(kind)")])')),
     ("index-blocks-writes", sql("CREATE INDEX i ON memories (kind)")),
     ("index-drop-blocks", up('op.drop_index("i", "memories")')),
+    (
+        "index-blocks-writes",
+        up('with op.batch_alter_table("memories") as batch:', '    batch.create_index("i", ["kind"])'),
+    ),
     ("index-drop-blocks", sql("DROP INDEX i")),
     (
         "concurrently-in-transaction",
@@ -124,6 +128,10 @@ BREAKING = [
     ("identifier-too-long", up(f'op.add_column("memories", sa.Column("{"mood" * 16}", LongText()))')),
     ("names-a-schema", up('op.add_column("memories", sa.Column("mood", LongText()), schema="public")')),
     ("rows-written-in-transaction", sql("UPDATE memories SET mood = 'calm'")),
+    (
+        "rows-written-in-transaction",
+        sql("COMMENT ON TABLE memories IS 'a'; UPDATE memories SET mood = 'calm';"),
+    ),
     ("rows-written-in-transaction", sql("-- why\\nDELETE FROM memories")),
     (
         "rows-written-in-transaction",
@@ -186,6 +194,21 @@ def test_two_ends_of_one_history_are_found(tmp_path):
         f'revision = "20980101000000"\ndown_revision = "{AFTER}"\n'
     )
     assert rules(judged(tmp_path, up(ADD))) == ["two-heads"]
+
+
+def test_a_merge_is_two_ends_and_a_declaration_with_a_type_is_one(tmp_path):
+    assert rules(
+        judged(tmp_path, up(ADD, before='down_revision = ("20250101000000", "20250102000000")'))
+    ) == ["two-heads"]
+    (tmp_path / "20980101000000_other.py").write_text(
+        f'down_revision: str | None = "{AFTER}"\nrevision: str = "20980101000000"\n'
+    )
+    assert rules(judged(tmp_path, up(ADD))) == ["two-heads"]
+
+
+def test_each_statement_of_a_loop_is_judged(tmp_path):
+    loop = up('for table in ("memories", "plans"):', '    op.execute(f"CREATE INDEX ON {table} (kind)")')
+    assert [one.table for one in judged(tmp_path, loop).findings] == ["memories", "plans"]
 
 
 def test_every_rule_has_a_revision_that_breaks_it():

@@ -34,13 +34,13 @@ class Record:
     """One operation.
 
     Args:
-        operation: What Alembic makes of the call; None for SQL that came without one.
-        sql: The statements that it writes.
+        operation: What Alembic makes of the call.
+        sql: The statements that it writes; those of a batch are written at its end and are none of it.
         line: The line of the revision that made it.
         helper: The function of `steps` that the revision called for it; None where it called Alembic's.
     """
 
-    operation: ops.MigrateOperation | None
+    operation: ops.MigrateOperation
     sql: str
     line: int
     helper: str | None
@@ -68,16 +68,21 @@ class Record:
         text = getattr(self.operation, "sqltext", None)
         if isinstance(text, sa.UpdateBase):
             return str(text.entity_description["name"])
-        named = _TABLE.match(self.statement)
-        return named["name"].rpartition(".")[2].strip('"') if named else None
+        return table_of(self.statement)
 
 
 # Alembic has no operation for what is written as text, so this text says which table it is about.
 _TABLE = re.compile(
     r"""(?:UPDATE|INSERT\s+INTO|DELETE\s+FROM|TRUNCATE(?:\s+TABLE)?|(?:ALTER|DROP)\s+TABLE(?:\s+IF\s+EXISTS)?
-        |CREATE\s+(?:UNIQUE\s+)?INDEX\s.*?\sON)\s+(?:ONLY\s+)?(?P<name>(?:"[^"]+"|[\w$.])+)""",
+        |CREATE\s+(?:UNIQUE\s+)?INDEX\b.*?\sON)\s+(?:ONLY\s+)?(?P<name>(?:"[^"]+"|[\w$.])+)""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+
+
+def table_of(statement: str) -> str | None:
+    """Return the table that a statement changes, as far as its beginning tells."""
+    named = _TABLE.match(statement)
+    return named["name"].rpartition(".")[2].strip('"') if named else None
 
 
 @dataclass(slots=True)
@@ -142,7 +147,7 @@ def _watched(context: MigrationContext, source: Source, trace: Trace, out: io.St
     inside = 0
 
     @contextmanager
-    def taken(operation: ops.MigrateOperation | None) -> Iterator[None]:
+    def taken(operation: ops.MigrateOperation) -> Iterator[None]:
         """Take down what is written in the block, unless it is a part of something that is."""
         nonlocal inside
         start, outermost, inside = len(out.getvalue()), not inside, inside + 1
@@ -170,12 +175,13 @@ def _watched(context: MigrationContext, source: Source, trace: Trace, out: io.St
 
         @contextmanager
         def watched_batch(*args: Any, **options: Any) -> Iterator[Any]:
-            start = len(out.getvalue())
+            nonlocal inside
             with batch(*args, **options) as inner:
                 watch(inner)
                 yield inner
-                # A batch writes its SQL at its end, when all of its operations are taken down.
-            trace.records.append(Record(None, out.getvalue()[start:], *_caller(source)))
+                # A batch writes its SQL at its end, when all of its operations are taken down already.
+                inside += 1
+            inside -= 1
 
         def executed(construct: Any, *args: Any, **options: Any) -> Any:
             with taken(ops.ExecuteSQLOp(construct)):

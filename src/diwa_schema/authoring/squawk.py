@@ -104,7 +104,7 @@ def check(source: Source, trace: Trace, squawk: str, found: list[Finding]) -> li
     Raises:
         UsageError: The program does not do what squawk does.
     """
-    known = {one.line for one in found}
+    known = {(one.line, one.table) for one in found}
     records = [record for record in trace.records if record.plain and record.sql]
     # The first statement makes the tables that are new, so that squawk knows them as such.
     lines = [record for record in records for _ in record.sql.split("\n")[:-1] or [""]]
@@ -113,7 +113,7 @@ def check(source: Source, trace: Trace, squawk: str, found: list[Finding]) -> li
     findings: list[Finding] = []
     for one in _run(squawk, text):
         name, record = one["rule_name"], lines[min(one["line"], len(lines) - 1)]
-        if name in LEFT_OUT or record.line in known or record.table in trace.created:
+        if name in LEFT_OUT or (record.line, record.table) in known or record.table in trace.created:
             continue
         rule = OURS.get(name)
         if rule is constraints.CHECK and "VALIDATE" in one["message"]:

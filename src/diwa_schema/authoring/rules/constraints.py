@@ -97,7 +97,7 @@ def check(source: Source, trace: Trace) -> Iterator[Finding]:
             )
 
 
-def _broken(source: Source, operation: ops.MigrateOperation | None, keys: int) -> Rule | None:
+def _broken(source: Source, operation: ops.MigrateOperation, keys: int) -> Rule | None:
     """Return the rule that a constraint breaks.
 
     Args:

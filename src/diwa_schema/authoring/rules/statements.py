@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from diwa_schema.authoring.record import Record, Trace
+from diwa_schema.authoring.record import Record, Trace, table_of
 from diwa_schema.authoring.rule import Finding, contract, plain, rule, step
 from diwa_schema.authoring.rules import indexes
 from diwa_schema.authoring.source import Source
@@ -97,13 +97,16 @@ def check(source: Source, trace: Trace) -> Iterator[Finding]:
             if isinstance(operation.sqltext, sa.UpdateBase):
                 yield ROWS.found(source, record.line, record.table)
             else:
-                yield from _of_text(source, record)
+                # Where a semicolon ends a statement and where it is a part of one, only a dollar makes hard to tell.
+                text = record.statement
+                for statement in [text] if "$" in text else text.split(";"):
+                    yield from _of_text(source, record, statement.strip())
 
 
-def _of_text(source: Source, record: Record) -> Iterator[Finding]:
-    words = record.statement.upper().replace("(", " ").replace(";", " ").split()
+def _of_text(source: Source, record: Record, statement: str) -> Iterator[Finding]:
+    words = statement.upper().replace("(", " ").replace(";", " ").split()
     first, second = (*words, "", "")[:2]
-    where = (source, record.line, record.table)
+    where = (source, record.line, table_of(statement))
     if first in _WRITES or (first == "WITH" and any(word in _WRITES for word in words)):
         yield ROWS.found(*where)
     elif first in _ENDS:
