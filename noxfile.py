@@ -56,11 +56,12 @@ def live(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, formatting and the directions of imports."""
+    """Check style, formatting, the directions of imports, and what the revisions do to a database in use."""
     session.install("-e", ".", "--group", "lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
+    session.run("diwa-schema", "lint")
 
 
 @nox.session

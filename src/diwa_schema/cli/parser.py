@@ -21,6 +21,7 @@ _MODULES = (
     "roles",
     "doctor",
     "export",
+    "authoring",
 )
 
 # What people know from Ecto and Alembic, and how it is said here.

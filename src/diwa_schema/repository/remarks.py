@@ -104,9 +104,22 @@ def github_annotations(report: Review) -> Iterator[str]:
     """Yield GitHub's workflow commands: one annotation for every finding in a changed file."""
     for finding in report.findings:
         if finding.level is Level.ERROR or finding.changed:
-            title = "diwa-schema repo-check"
-            place = f"file={_property(finding.path)},line={finding.line},title={title}"
-            yield f"::{finding.level} {place}::{_message(f'{finding.what} {finding.fix}'.strip())}"
+            title, text = "diwa-schema repo-check", f"{finding.what} {finding.fix}".strip()
+            yield annotation(finding.level, finding.path, finding.line, title, text)
+
+
+def annotation(level: str, path: str, line: int, title: str, text: str) -> str:
+    """Return GitHub's workflow command for a note beside a line.
+
+    Args:
+        level: error or warning.
+        path: The file, from the root of the repository.
+        line: The line, from 1.
+        title: The note's title.
+        text: What it says.
+    """
+    place = f"file={_property(path)},line={line},title={_property(title)}"
+    return f"::{level} {place}::{_message(text)}"
 
 
 def _message(text: str) -> str:

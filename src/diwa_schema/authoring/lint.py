@@ -1,0 +1,139 @@
+"""Judging revisions one by one, never the whole history at once: in that, every table is new and nothing is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diwa_schema.authoring import squawk
+from diwa_schema.authoring.record import follow
+from diwa_schema.authoring.rule import RULES, Finding, rule
+from diwa_schema.authoring.rules import columns, constraints, declarations, indexes, statements, tables
+from diwa_schema.authoring.source import Source, is_revision, read
+from diwa_schema.errors import UsageError
+from diwa_schema.migrations import manifest
+from diwa_schema.repository import changes
+from diwa_schema.repository.git import Git
+
+# The published revisions may not be changed, so the reasons for what is found in them stand here.
+BASELINE = Path(__file__).parent / "baseline.json"
+
+UNKNOWN = rule(
+    "unknown-rule",
+    "There is no rule of this name, so nothing is left out and somebody may believe that it is.",
+    'lint_ignore = {{"RULE": "why it does not matter here"}}\n# the names: docs/lint.md',
+)
+UNUSED = rule(
+    "unused-ignore",
+    "Nothing is found that the reason is for; left there, it hides the next thing that is.",
+    "lint_ignore = {{}}",
+)
+REASON = rule(
+    "ignore-without-reason",
+    "Whoever reads the revision later cannot tell whether what was left out was looked at.",
+    'lint_ignore = {{"{rule}": "why it does not matter here"}}',
+)
+_ABOUT_REASONS = (UNKNOWN, UNUSED, REASON)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What is found in revisions.
+
+    Args:
+        revisions: How many were looked at.
+        findings: What was found, by file and line.
+        not_looked_at: The rules that nobody looked for.
+    """
+
+    revisions: int
+    findings: tuple[Finding, ...]
+    not_looked_at: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a document."""
+        return {
+            "findings": [finding.as_dict() for finding in self.findings],
+            "revisions": self.revisions,
+            "not_looked_at": list(self.not_looked_at),
+        }
+
+
+def lint(files: Sequence[Path] = (), *, since: str | None = None, directory: Path | None = None) -> Review:
+    """Judge revisions. They are imported and run as for ``--sql``; no database is connected to.
+
+    Args:
+        files: Their files, of any history; by default, and without `since`, those of this package.
+        since: A branch or commit: the revisions that were added or changed since then.
+        directory: A directory in the checkout that `since` is about; the working directory by default.
+
+    Raises:
+        UsageError: A file is no revision or cannot be imported; both are given; git does not know `since`.
+    """
+    if files and since is not None:
+        raise UsageError("Files and --since say two different things.", next_step="Leave one of them out.")
+    if since is not None:
+        chosen = _changed(since, directory)
+    else:
+        chosen = list(files) or sorted(manifest.VERSIONS.glob("[0-9]*.py"))
+    program = squawk.program()
+    findings = [finding for path in dict.fromkeys(chosen) for finding in _one(read(path), program)]
+    missing = () if program else tuple(squawk.only_its_own())
+    return Review(len(chosen), tuple(sorted(findings, key=lambda one: (one.file, one.line))), missing)
+
+
+def _changed(since: str, directory: Path | None) -> list[Path]:
+    """Return the revisions that are not what they were, whether committed, staged, saved or new."""
+    git = Git.open(directory)
+    if not git.commit(since) and not git.commit(f"origin/{since}"):
+        raise UsageError(
+            f"There is no branch or commit '{since}' here (named by --since).",
+            next_step=f"Fetch it: git fetch origin {since}",
+        )
+    base = changes.find_base(git, since)
+    found = changes.since(git, base.tree, changes.differences(git, base.tree))
+    new = git.run("ls-files", "--others", "--exclude-standard", "-z", "--", "*.py").decode().split("\0")[:-1]
+    paths = sorted({git.root / name for name in (*(one.path for one in found), *new) if name.endswith(".py")})
+    return [path for path in paths if is_revision(path)]
+
+
+def _one(source: Source, program: str | None) -> Iterator[Finding]:
+    up, down = follow(source, "upgrade"), follow(source, "downgrade")
+    found = list(declarations.check(source, [up, down]))
+    for subject in (indexes, constraints, columns, tables, statements):
+        found += subject.check(source, up)
+    if program and up.failure is None:
+        found += squawk.check(source, up, program, found)
+    yield from _after_reasons(source, found, program)
+
+
+def _after_reasons(source: Source, found: list[Finding], program: str | None) -> Iterator[Finding]:
+    """Yield what no reason was given for, and what is wrong with the reasons."""
+    own = source.declared("lint_ignore", {})
+    line = source.line("lint_ignore")
+    if not isinstance(own, dict):
+        yield REASON.found(source, line, rule="RULE")
+        own = {}
+    given = {**_baseline(source), **own}
+    rules = {finding.rule for finding in found}
+    # Without squawk nobody knows what a reason for text is needed for.
+    unlooked = () if program else {*squawk.only_its_own(), *(rule.id for rule in squawk.OURS.values())}
+    for name, reason in given.items():
+        if name not in RULES and name not in rules:
+            yield UNKNOWN.found(source, line)
+        elif not isinstance(reason, str) or not reason.strip():
+            yield REASON.found(source, line, rule=name)
+        elif name not in rules and name not in unlooked:
+            yield UNUSED.found(source, line)
+    accepted = {name for name, reason in given.items() if isinstance(reason, str) and reason.strip()}
+    yield from (finding for finding in found if finding.rule not in accepted)
+
+
+def _baseline(source: Source) -> dict[str, str]:
+    if not source.installed:
+        return {}
+    reasons: dict[str, dict[str, str]] = json.loads(manifest.content(BASELINE))
+    return reasons.get(source.revision, {})

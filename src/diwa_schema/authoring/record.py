@@ -1,0 +1,211 @@
+"""What a revision does, as the list of Alembic's operations that its functions make: no database is asked.
+
+The function runs as for ``--sql``. Each operation is taken down before Alembic writes its SQL, with the line of the
+revision that made it, and with the step or helper of this package through which it was made: what a step writes plainly
+in a script, it does another way on a live database, so it is judged as the step that it is.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from sys import _getframe
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import Operations, ops
+from alembic.runtime.migration import MigrationContext
+
+from diwa_schema.authoring.source import Source
+from diwa_schema.migrations import steps
+from diwa_schema.migrations.revisions import ONE_AT_A_TIME, VERSION_TABLE
+from diwa_schema.migrations.steps import pace
+
+_STEPS = Path(steps.__file__).parent
+_PACE = pace.__file__
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One operation.
+
+    Args:
+        operation: What Alembic makes of the call.
+        sql: The statements that it writes; those of a batch are written at its end and are none of it.
+        line: The line of the revision that made it.
+        helper: The function of `steps` that the revision called for it; None where it called Alembic's.
+    """
+
+    operation: ops.MigrateOperation
+    sql: str
+    line: int
+    helper: str | None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the revision itself made it, so that nothing of this package stands for how it is done."""
+        return self.helper is None
+
+    @property
+    def statement(self) -> str:
+        """The SQL that the revision wrote itself, as text without comments; empty for any other operation."""
+        if not isinstance(self.operation, ops.ExecuteSQLOp):
+            return ""
+        return re.sub(r"--[^\n]*|/\*.*?\*/", " ", str(self.operation.sqltext), flags=re.DOTALL).strip()
+
+    @property
+    def table(self) -> str | None:
+        """The table that it changes."""
+        for name in ("table_name", "source_table", "old_table_name"):
+            if (found := getattr(self.operation, name, None)) is not None:
+                return str(found)
+        if isinstance(self.operation, ops.BulkInsertOp):
+            return self.operation.table.name
+        text = getattr(self.operation, "sqltext", None)
+        if isinstance(text, sa.UpdateBase):
+            return str(text.entity_description["name"])
+        return table_of(self.statement)
+
+
+# Alembic has no operation for what is written as text, so this text says which table it is about.
+_TABLE = re.compile(
+    r"""(?:UPDATE|INSERT\s+INTO|DELETE\s+FROM|TRUNCATE(?:\s+TABLE)?|(?:ALTER|DROP)\s+TABLE(?:\s+IF\s+EXISTS)?
+        |CREATE\s+(?:UNIQUE\s+)?INDEX\b.*?\sON)\s+(?:ONLY\s+)?(?P<name>(?:"[^"]+"|[\w$.])+)""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+
+
+def table_of(statement: str) -> str | None:
+    """Return the table that a statement changes, as far as its beginning tells."""
+    named = _TABLE.match(statement)
+    return named["name"].rpartition(".")[2].strip('"') if named else None
+
+
+@dataclass(slots=True)
+class Trace:
+    """What one function of a revision does.
+
+    Args:
+        function: upgrade or downgrade.
+        records: Its operations, in order.
+        steps: The names of the safe steps that ran.
+        ended: The lines that leave the transaction.
+        failure: Why it could not be followed to its end; None where it could.
+    """
+
+    function: str
+    records: list[Record] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    failure: str | None = None
+
+    @property
+    def created(self) -> frozenset[str]:
+        """The tables that it creates, which nobody uses yet."""
+        return frozenset(
+            str(record.table) for record in self.records if isinstance(record.operation, ops.CreateTableOp)
+        )
+
+    def existing(self) -> Iterator[Record]:
+        """Yield what it does by itself to tables that are there already."""
+        created = self.created
+        return (record for record in self.records if record.plain and record.table not in created)
+
+
+def follow(source: Source, function: str) -> Trace:
+    """Return what a function of a revision does on PostgreSQL.
+
+    Args:
+        source: The revision.
+        function: upgrade or downgrade; one that it does not have does nothing.
+    """
+    trace = Trace(function)
+    work = source.declared(function)
+    if work is None:
+        return trace
+    out = io.StringIO()
+    options = {
+        "as_sql": True, "output_buffer": out, "literal_binds": True, "version_table": VERSION_TABLE,
+        pace.STEPS: trace.steps,
+    }  # fmt: skip
+    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    with ONE_AT_A_TIME, _watched(context, source, trace, out):
+        try:
+            work()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a draft may fail in any way, and that is the finding
+            trace.failure = f"{type(error).__name__}: {error}"
+    return trace
+
+
+@contextmanager
+def _watched(context: MigrationContext, source: Source, trace: Trace, out: io.StringIO) -> Iterator[None]:
+    """Bind Alembic's `op` to a context, and take down what is done with it."""
+    inside = 0
+
+    @contextmanager
+    def taken(operation: ops.MigrateOperation) -> Iterator[None]:
+        """Take down what is written in the block, unless it is a part of something that is."""
+        nonlocal inside
+        start, outermost, inside = len(out.getvalue()), not inside, inside + 1
+        try:
+            yield
+        finally:
+            inside -= 1
+            if outermost:
+                trace.records.append(Record(operation, out.getvalue()[start:], *_caller(source)))
+
+    def watch(to: Any) -> None:
+        invoke: Callable[[ops.MigrateOperation], Any] = to.invoke
+
+        def invoked(operation: ops.MigrateOperation) -> Any:
+            with taken(operation):
+                return invoke(operation)
+
+        to.invoke = invoked
+
+    bound: Any
+    impl: Any = context.impl
+    with Operations.context(context) as bound:
+        watch(bound)
+        batch, execute = bound.batch_alter_table, impl._exec  # noqa: SLF001 - all SQL goes through it
+
+        @contextmanager
+        def watched_batch(*args: Any, **options: Any) -> Iterator[Any]:
+            nonlocal inside
+            with batch(*args, **options) as inner:
+                watch(inner)
+                yield inner
+                # A batch writes its SQL at its end, when all of its operations are taken down already.
+                inside += 1
+            inside -= 1
+
+        def executed(construct: Any, *args: Any, **options: Any) -> Any:
+            with taken(ops.ExecuteSQLOp(construct)):
+                return execute(construct, *args, **options)
+
+        @contextmanager
+        def block() -> Iterator[None]:
+            trace.ended.append(_caller(source)[0])
+            yield
+
+        impl._exec = executed  # noqa: SLF001
+        bound.batch_alter_table = watched_batch
+        bound.get_context().autocommit_block = block
+        yield
+
+
+def _caller(source: Source) -> tuple[int, str | None]:
+    """Return the line of the revision that is running, and the helper of this package that it called."""
+    frame, helper = _getframe(1), None
+    while frame.f_back is not None:
+        name = frame.f_code.co_filename
+        if name == str(source.path):
+            return frame.f_lineno, helper
+        if _STEPS in Path(name).parents and name != _PACE:
+            helper = frame.f_code.co_name
+        frame = frame.f_back
+    return source.line("upgrade"), helper

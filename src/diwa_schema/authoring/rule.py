@@ -1,0 +1,123 @@
+"""What a rule is, what a finding is, and all rules by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from diwa_schema.authoring.source import Source
+
+RULES: dict[str, Rule] = {}
+
+# What stands between two revisions where the safe form takes more than one.
+NEXT = "\n\n# the next revision\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One place where a revision breaks a rule.
+
+    Args:
+        rule: The rule's id.
+        revision: The revision's id.
+        file: Its file.
+        line: The line, from 1.
+        table: The table that it is about; None where it is about none.
+        column: The column; None where it is about none.
+        why: Why it matters, in one sentence.
+        instead: The safe form, as code.
+    """
+
+    rule: str
+    revision: str
+    file: str
+    line: int
+    table: str | None
+    column: str | None
+    why: str
+    instead: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a document for ``--format json``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Something that a revision must not do to a table that is in use, or must say about itself.
+
+    Args:
+        id: Its name, in words.
+        why: Why it matters, in one sentence.
+        instead: The safe form, as code with the names in braces.
+    """
+
+    id: str
+    why: str
+    instead: str
+
+    def found(
+        self, source: Source, line: int, table: str | None = None, column: str | None = None, **names: Any
+    ) -> Finding:
+        """Return that a revision breaks the rule.
+
+        Args:
+            source: The revision.
+            line: The line.
+            table: The table that it is about.
+            column: The column that it is about.
+            names: What else the safe form names.
+        """
+        told = {"table": table, "column": column, "revision": source.revision, **names}
+        instead = self.instead.format_map(_Names(_UNTOLD | {key: text for key, text in told.items() if text}))
+        return Finding(self.id, source.revision, source.shown, line, table, column, self.why, instead)
+
+
+# What the safe form says where nobody told; other words are in capitals, to be replaced by hand.
+_UNTOLD = {
+    "columns": '["COLUMN"]',
+    "unique": "",
+    "type": "LongText()",
+    "options": ", server_default=sa.text(\"''\"), nullable=False",
+}
+
+
+class _Names(dict[str, Any]):
+    """Names, and a word in capitals for one that is missing."""
+
+    def __missing__(self, key: str) -> str:
+        return key.upper()
+
+
+def rule(name: str, why: str, *revisions: str) -> Rule:
+    """Declare a rule.
+
+    Args:
+        name: Its id.
+        why: Why it matters, in one sentence.
+        revisions: The safe form: the code of each revision that it takes.
+    """
+    made = Rule(name, why, NEXT.join(revisions))
+    RULES[name] = made
+    return made
+
+
+def step(call: str) -> str:
+    """Return the code of a revision that is a safe step."""
+    return f"transactional = False\n\n\ndef upgrade() -> None:\n    steps.{call}"
+
+
+def plain(*calls: str) -> str:
+    """Return the code of a revision that makes these calls in one transaction."""
+    return "\n    ".join(["def upgrade() -> None:", *calls])
+
+
+def contract(*calls: str) -> str:
+    """Return the code of a revision that breaks older code, and says so."""
+    return f'phase = "contract"\nfloor = "{{revision}}"\n\n\n{plain(*calls)}'
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Return names as Python writes a list of them."""
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"

@@ -1,0 +1,86 @@
+"""Indexes: how they are built and dropped, and which are better not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alembic.operations import ops
+
+from diwa_schema.authoring.record import Record, Trace
+from diwa_schema.authoring.rule import Finding, listed, rule, step
+from diwa_schema.authoring.source import Source
+
+BUILT = step('create_index_concurrently("{name}", "{table}", {columns})')
+
+BLOCKS = rule(
+    "index-blocks-writes",
+    "CREATE INDEX holds a SHARE lock on the table for the whole build, and every write waits for its end.",
+    step('create_index_concurrently("{name}", "{table}", {columns}{unique})'),
+)
+DROP = rule(
+    "index-drop-blocks",
+    "DROP INDEX takes an ACCESS EXCLUSIVE lock on the table: reads wait behind it, and it waits behind each of them.",
+    step('drop_index_concurrently("{name}", "{table}")'),
+)
+CONCURRENTLY = rule(
+    "concurrently-in-transaction",
+    "PostgreSQL refuses CONCURRENTLY inside a transaction, and a build that is cut off leaves an invalid index which"
+    " IF NOT EXISTS then takes for the real one; the step drops it and builds it anew.",
+    step('create_index_concurrently("{name}", "{table}", {columns}{unique})'),
+)
+REINDEX = rule(
+    "reindex-blocks",
+    "REINDEX takes an ACCESS EXCLUSIVE lock on the index until it is built anew: every query that would use it"
+    " waits.",
+    step('create_index_concurrently("{name}_again", "{table}", {columns})'),
+    step('drop_index_concurrently("{name}", "{table}")'),
+)
+HASH = rule(
+    "hash-index",
+    "A hash index serves nothing but equality and cannot be unique; the default kind does all that it does.",
+    BUILT,
+)
+WIDE = rule(
+    "wide-index",
+    "An index of more than 3 columns is written at every change of any of them, and only its first ones narrow a"
+    " search.",
+    BUILT,
+)
+
+_WIDEST = 3
+
+
+def check(source: Source, trace: Trace) -> Iterator[Finding]:
+    """Yield what is wrong with the indexes of a revision."""
+    for record in trace.records:
+        if isinstance(record.operation, ops.CreateIndexOp):
+            yield from _created(source, trace, record, record.operation)
+    for record in trace.existing():
+        operation = record.operation
+        if isinstance(operation, ops.DropIndexOp) and record.plain:
+            name = operation.index_name
+            yield (CONCURRENTLY if _concurrently(operation) else DROP).found(
+                source, record.line, record.table, name=name
+            )
+
+
+def _created(source: Source, trace: Trace, record: Record, operation: ops.CreateIndexOp) -> Iterator[Finding]:
+    columns = [str(getattr(column, "text", column)) for column in operation.columns]
+    names = {
+        "name": operation.index_name or "NAME",
+        "columns": listed(columns),
+        "unique": ", unique=True" if operation.unique else "",
+    }
+    if operation.kw.get("postgresql_using") == "hash":
+        yield HASH.found(source, record.line, record.table, columns[0], **names)
+    elif len(columns) > _WIDEST and not operation.unique:
+        narrow = {**names, "columns": listed(columns[:_WIDEST])}
+        yield WIDE.found(source, record.line, record.table, **narrow)
+    elif record.plain and _concurrently(operation):
+        yield CONCURRENTLY.found(source, record.line, record.table, **names)
+    elif record.plain and record.table not in trace.created:
+        yield BLOCKS.found(source, record.line, record.table, **names)
+
+
+def _concurrently(operation: ops.CreateIndexOp | ops.DropIndexOp) -> bool:
+    return bool(operation.kw.get("postgresql_concurrently"))

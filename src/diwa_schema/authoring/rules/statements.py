@@ -1,0 +1,125 @@
+"""SQL that a revision writes as text: the kind of each statement is judged here, its content by squawk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from diwa_schema.authoring.record import Record, Trace, table_of
+from diwa_schema.authoring.rule import Finding, contract, plain, rule, step
+from diwa_schema.authoring.rules import indexes
+from diwa_schema.authoring.source import Source
+
+ROWS = rule(
+    "rows-written-in-transaction",
+    "Rows that are written in one statement stay locked until the revision ends, and with them all that its other"
+    " statements locked; batches of 1,000 rows do not.",
+    step("""backfill("{table}", "COLUMN = 'value'", where="COLUMN IS NULL")"""),
+)
+ENDS = rule(
+    "ends-transaction",
+    "The runner writes the version row in the transaction of the revision: ended before that, a killed run leaves"
+    " what it did without a record, and running it again fails with DuplicateColumn (seen with autocommit_block).",
+    step('create_index_concurrently("NAME", "TABLE", ["COLUMN"])'),
+)
+SETTINGS = rule(
+    "sets-timeouts",
+    "The runner sets the timeouts itself, a first lock_timeout of 50 ms with retries, and what a revision sets"
+    " over that can make Alembic lose its transaction: everything is rolled back and nothing fails.",
+    plain('op.add_column("TABLE", sa.Column("COLUMN", LongText()))'),
+)
+UNSEEN = rule(
+    "sql-not-seen",
+    "What stands in a block of code is decided when it runs, and neither this check nor squawk looks into it.",
+    plain('op.add_column("TABLE", sa.Column("COLUMN", LongText()))'),
+)
+RIGHTS = rule(
+    "changes-rights",
+    "Rights are what `diwa-schema roles` compares with what they should be; those that a revision gives, it takes"
+    " for drift.",
+    "def upgrade() -> None:\n    pass  # the rights come with: diwa-schema roles",
+)
+EXTENSION = rule(
+    "changes-extension",
+    "Another version of an extension changes functions under the statements that use them, and needs rights that"
+    " the owner of the tables may lack.",
+    plain("steps.create_vector_extension()"),
+)
+
+# Rules that only squawk finds, in text that Alembic has no operation for.
+REWRITE = rule(
+    "rewrites-table",
+    "VACUUM FULL, CLUSTER and SET TABLESPACE write the table anew under an ACCESS EXCLUSIVE lock.",
+    "def upgrade() -> None:\n    pass  # outside of the history: pg_repack --table={table}",
+)
+DETACH = rule(
+    "detach-blocks",
+    "DETACH PARTITION takes an ACCESS EXCLUSIVE lock on the whole partitioned table.",
+    "def upgrade() -> None:\n    pass  # outside of the history: ALTER TABLE ... DETACH PARTITION ... CONCURRENTLY",
+)
+DOMAIN = rule(
+    "domain-with-constraint",
+    "A constraint of a domain is checked on every row of every table that uses it, under locks on all of them.",
+    step("""add_check("{table}_{column}_check", "{table}", "{column} <> ''")"""),
+)
+ENUM_ORDER = rule(
+    "enum-value-order",
+    "A value that is added without BEFORE or AFTER is sorted last, whatever it means.",
+    plain("op.execute(\"ALTER TYPE mood ADD VALUE 'calm' BEFORE 'happy'\")"),
+)
+SYNTAX = rule(
+    "syntax-error",
+    "PostgreSQL cannot read the statement.",
+    plain('op.add_column("TABLE", sa.Column("COLUMN", LongText()))'),
+)
+TRUNCATE = rule(
+    "truncates",
+    "TRUNCATE … CASCADE empties every table that refers to this one as well.",
+    contract('steps.drop_table_unless_filled("{table}")'),
+)
+
+_WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE")
+_ENDS = ("BEGIN", "COMMIT", "ROLLBACK", "START", "END", "ABORT", "SAVEPOINT", "RELEASE")
+_CHANGES = ("CREATE", "ALTER", "DROP")
+
+
+def check(source: Source, trace: Trace) -> Iterator[Finding]:
+    """Yield what is wrong with the statements that a revision writes itself."""
+    for line in trace.ended:
+        yield ENDS.found(source, line)
+    for record in trace.existing():
+        operation = record.operation
+        if isinstance(operation, ops.BulkInsertOp):
+            yield ROWS.found(source, record.line, record.table)
+        elif isinstance(operation, ops.ExecuteSQLOp):
+            if isinstance(operation.sqltext, sa.UpdateBase):
+                yield ROWS.found(source, record.line, record.table)
+            else:
+                # Where a semicolon ends a statement and where it is a part of one, only a dollar makes hard to tell.
+                text = record.statement
+                for statement in [text] if "$" in text else text.split(";"):
+                    yield from _of_text(source, record, statement.strip())
+
+
+def _of_text(source: Source, record: Record, statement: str) -> Iterator[Finding]:
+    words = statement.upper().replace("(", " ").replace(";", " ").split()
+    first, second = (*words, "", "")[:2]
+    where = (source, record.line, table_of(statement))
+    if first in _WRITES or (first == "WITH" and any(word in _WRITES for word in words)):
+        yield ROWS.found(*where)
+    elif first in _ENDS:
+        yield ENDS.found(*where)
+    elif first in ("SET", "RESET"):
+        yield SETTINGS.found(*where)
+    elif first in ("DO", "CALL", "SELECT", "EXECUTE"):
+        yield UNSEEN.found(*where)
+    elif first in ("CREATE", "DROP", "REINDEX") and "CONCURRENTLY" in words:
+        yield indexes.CONCURRENTLY.found(*where)
+    elif first in ("VACUUM", "CLUSTER") or (first == "ALTER" and "TABLESPACE" in words):
+        yield REWRITE.found(*where)
+    elif first in ("GRANT", "REVOKE") or (first in _CHANGES and second in ("ROLE", "USER", "GROUP")):
+        yield RIGHTS.found(*where)
+    elif first in _CHANGES and second == "EXTENSION":
+        yield EXTENSION.found(*where)

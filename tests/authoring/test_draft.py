@@ -1,0 +1,95 @@
+"""`revision` begins one in a checkout of this package, after the last one, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from diwa_schema.migrations.manifest import load
+from tests.repository.test_ci_files import ROOT
+
+
+@pytest.fixture
+def own(tmp_path, cli):
+    """A checkout of this package, and what runs a command of the package in it."""
+    root = tmp_path / "diwa-schema"
+    hidden = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src" / "diwa_schema", root / "src" / "diwa_schema", ignore=hidden)
+    shutil.copy(ROOT / "pyproject.toml", root)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+
+    def call(*words, check=0):
+        return cli(*words, cwd=root, env={"PYTHONPATH": str(root / "src")}, check=check)
+
+    return root, call
+
+
+def content(root):
+    return {
+        path: path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_a_revision_is_begun_and_listed_and_has_nothing_to_find(own):
+    root, call = own
+    made = json.loads(call("revision", "-m", "Let a memory have a mood.", "--json").stdout)
+    assert made["down_revision"] == load().head < made["revision"]
+    text = (root / made["file"]).read_text()
+    assert made["file"].endswith(f"versions/{made['revision']}_let_a_memory_have_a_mood.py")
+    assert text.startswith('"""Let a memory have a mood.\n')
+    assert 'phase = "expand"\nfloor = None\n' in text
+    assert "1 revision(s), 0 finding(s)" in call("lint", made["file"]).stdout
+    again = json.loads(call("revision", "-m", "Take the mood away", "--contract", "--json").stdout)
+    assert again["down_revision"] == made["revision"] < again["revision"]
+    assert f'phase = "contract"\nfloor = "{again["revision"]}"\n' in (root / again["file"]).read_text()
+    listed = json.loads((root / "src/diwa_schema/migrations/manifest.json").read_text())["revisions"]
+    assert [one["revision"] for one in listed[-2:]] == [made["revision"], again["revision"]]
+    assert listed[-1]["floor"] == again["revision"]
+    assert "0 finding(s)" in call("lint").stdout
+
+
+@pytest.mark.parametrize("message", ["", "...", "one\ntwo", 'a "mood"', "a \\ mood"])
+def test_a_message_that_is_no_docstring_is_refused(own, message):
+    root, call = own
+    before = content(root)
+    assert "Traceback" not in call("revision", "-m", message, check=2).stderr
+    assert content(root) == before
+
+
+def test_a_history_that_cannot_be_read_or_has_two_ends_gets_none(own):
+    root, call = own
+    versions = root / "src/diwa_schema/migrations/versions"
+    other = versions / "20990101000000_other.py"
+    head = (versions / load().get(load().head).file).read_text()
+    other.write_text(head.replace(f'revision = "{load().head}"', 'revision = "20990101000000"', 1))
+    before = content(root)
+    done = call("revision", "-m", "A mood", check=2)
+    assert f"2 ends: {load().head}, 20990101000000" in done.stderr
+    other.write_text("import no_such_module\n")
+    before = content(root)
+    assert "no_such_module" in call("revision", "-m", "A mood", check=2).stderr
+    # What has no phase cannot be listed: neither the file nor half a manifest stays.
+    other.write_text(
+        f'revision = "20990101000000"\ndown_revision = "{load().head}"\n\n\ndef upgrade():\n    pass\n'
+    )
+    before = content(root)
+    assert "has no attribute 'phase'" in call("revision", "-m", "A mood", check=2).stderr
+    assert content(root) == before
+
+
+def test_it_is_refused_outside_of_the_checkout_of_what_runs(own, cli, owner_directory, tmp_path):
+    root, _ = own
+    before = content(root)
+    assert "not that of" in cli("revision", "-m", "A mood", cwd=root, check=2).stderr
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert "is not a checkout" in cli("revision", "-m", "A mood", cwd=elsewhere, check=2).stderr
+    subprocess.run(["git", "init", "-q"], cwd=owner_directory, check=True)
+    done = cli("revision", "-m", "A mood", cwd=owner_directory, check=2)
+    assert "is a checkout of diwa-cloud" in done.stderr
+    assert content(root) == before
