@@ -92,7 +92,7 @@ def make_ids_texts() -> None:
     changes = ", ".join(f"ALTER {column} TYPE varchar(255)" for column in IDS)
     back = "\n  ".join(
         f"UPDATE {BUFFER} t SET {column} = k.value FROM {KEPT} k"
-        f" WHERE k.table_name = '{BUFFER}' AND k.column_name = '{column}' AND k.row_id = t.id"
+        f" WHERE k.table_name = '{BUFFER}' AND k.column_name = {literal(column)} AND k.row_id = t.id"
         f" AND t.{column} IS NOT DISTINCT FROM CASE WHEN k.value ~* '{_UUID}' THEN lower(k.value) END;"
         for column in IDS
     )
