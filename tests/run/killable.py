@@ -176,6 +176,8 @@ def forked(job: dict[str, Any], folder: Path) -> int:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # A shell that starts the tests in the background has it ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Whoever runs the tests may ignore it, as nohup does, and children inherit that.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         for descriptor, name in ((1, "out"), (2, "err")):

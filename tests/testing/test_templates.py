@@ -212,7 +212,7 @@ def test_session(diwa_session):
 """
     )
     printed = checkout.passes(5, "-n", workers, dsn=poor)
-    assert printed.count(f"role '{role}'") == 1
+    assert printed.count(f'role "{role}" of') == 1
     assert f'ALTER ROLE "{role}" CREATEDB' in printed
     with psycopg.connect(postgres) as connection:
         left = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'diwa%'").fetchall()
