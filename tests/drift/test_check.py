@@ -100,7 +100,7 @@ def test_embeddings_may_be_bytes_or_vectors_and_nothing_else(head: str, server: 
     wanted = "vector(1536)" if server.has_vector else "bytea"
     assert said(head) == [f"column embedding on {table} is text, should be {wanted}"]
     (found,) = diwa_schema.check(head)
-    run(head, *found.mend.statements)
+    run(head, *(found.mend.statements or found.mend.losing))  # text to bytea may lose, text to vector not
     assert said(head) == []
     if server.has_vector:
         run(head, again, f"ALTER TABLE {table} ADD embedding vector(384)")
@@ -118,7 +118,7 @@ def test_optional_indexes_may_be_there_or_not(head: str, server: Server) -> None
     (found,) = diwa_schema.check(head)
     assert found.severity == "note"
     assert "INVALID" in found.text
-    run(head, *found.mend.statements)
+    run(head, *(found.mend.statements or found.mend.losing))  # text to bytea may lose, text to vector not
     assert said(head) == []
 
 
