@@ -17,6 +17,7 @@ from typing import Any
 
 from diwa_schema.api import downgrade, migrate
 from diwa_schema.database.link import Link
+from diwa_schema.database.state import BOOKKEEPING
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
 from diwa_schema.drift.model import Catalog, dumps
@@ -97,7 +98,7 @@ def of_postgresql(url: str, pg_dump: str) -> tuple[str, str]:
         pg_dump: The program, not older than the server.
     """
     migrate(url, settings=Settings(replay=True))
-    without = [f"--exclude-table={name}" for name in snapshot.BOOKKEEPING]
+    without = [f"--exclude-table={name}" for name in BOOKKEEPING]
     command = [pg_dump, "--schema-only", "--no-owner", "--no-privileges", *without, url]
     dumped = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - the developer's own
     with Target.of(url).connect() as link:
@@ -107,7 +108,7 @@ def of_postgresql(url: str, pg_dump: str) -> tuple[str, str]:
 
 
 def _ours(link: Link) -> Catalog:
-    names = {table.name for table in read(link).tables} - set(snapshot.BOOKKEEPING)
+    names = {table.name for table in read(link).tables} - BOOKKEEPING
     return read(link, tables=sorted(names))
 
 

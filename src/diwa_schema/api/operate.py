@@ -294,7 +294,6 @@ def roles(  # noqa: PLR0913 - all by name
         owner: The name of the owner role.
         app: The name of the application's role.
         reader: The name of the reader's role.
-        schema: The schema of the tables; by default the one that new tables would go to.
         event_trigger: Whether an event trigger is to refuse changes of the schema by others than members of
             the owner role; only a superuser can create one.
         take_ownership: Whether tables that belong to other roles are handed over to the owner role.

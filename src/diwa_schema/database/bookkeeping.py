@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 
-from diwa_schema.database.ledger import Ledger
+from diwa_schema.database.ledger import Ledger, now
 from diwa_schema.database.ledger import create_statement as ledger_statement
 from diwa_schema.database.link import Link
 from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, VERSION, State
@@ -77,23 +77,7 @@ class Bookkeeping:
         Returns:
             False when the row did not show `before`: somebody else has moved it.
         """
-        floor = load().floor(after)
-        if before is None:
-            return bool(
-                self.link.execute(
-                    f"INSERT INTO {self.version} (version_num, floor) SELECT %s, %s"
-                    f" WHERE NOT EXISTS (SELECT 1 FROM {self.version})",
-                    (after, floor),
-                )
-            )
-        if after is None:
-            return bool(self.link.execute(f"DELETE FROM {self.version} WHERE version_num = %s", (before,)))
-        return bool(
-            self.link.execute(
-                f"UPDATE {self.version} SET version_num = %s, floor = %s WHERE version_num = %s",
-                (after, floor, before),
-            )
-        )
+        return bool(self.link.execute(advance_statement(self.version, before, after)))
 
     def set_version(self, revision: str | None) -> None:
         """Let the version table show one revision, whatever rows it has; None leaves it without any."""
@@ -109,9 +93,7 @@ class Bookkeeping:
         if self.link.dialect == "postgresql":
             self.link.execute(only_owner_writes(table))
         self.link.execute(f"DELETE FROM {table}")
-        self.link.execute(
-            f"INSERT INTO {table} VALUES (%s, %s, %s)", (datetime.now(UTC).isoformat(), by, reason)
-        )
+        self.link.execute(f"INSERT INTO {table} VALUES (%s, %s, %s)", (now(), by, reason))
 
     def unprotect(self) -> None:
         """Take the mark away; without one nothing happens."""
@@ -166,10 +148,17 @@ def create_statements(dialect: str, version: str, ledger: str) -> dict[str, str]
 
 
 def advance_statement(table: str, before: str | None, after: str | None) -> str:
-    """Return the SQL that moves the version row, for a printed script."""
+    """Return the SQL that moves the version row from one revision to another, and changes no row where it is not there.
+
+    Args:
+        table: The version table's name, as SQL.
+        before: The revision the row has to show; None where there must be no row.
+        after: The revision it is to show; None to remove it.
+    """
     floor = literal(load().floor(after))
     if before is None:
-        return f"INSERT INTO {table} (version_num, floor) VALUES ({literal(after)}, {floor})"
+        new = f"INSERT INTO {table} (version_num, floor) SELECT {literal(after)}, {floor}"
+        return f"{new} WHERE NOT EXISTS (SELECT 1 FROM {table})"
     if after is None:
         return f"DELETE FROM {table} WHERE version_num = {literal(before)}"
     return f"UPDATE {table} SET version_num = {literal(after)}, floor = {floor} WHERE version_num = {literal(before)}"

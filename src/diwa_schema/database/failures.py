@@ -17,6 +17,7 @@ from diwa_schema.errors import (
     MigrationLockLost,
     PermissionMissing,
     TableLockBusy,
+    UsageError,
     command,
 )
 
@@ -43,8 +44,6 @@ def driver(dialect: str) -> ModuleType:
     try:
         import psycopg
     except ImportError as error:
-        from diwa_schema.errors import UsageError
-
         raise UsageError(
             "PostgreSQL cannot be reached: psycopg finds no libpq on this machine.",
             next_step="Run: pip install 'diwa-schema[binary]'",

@@ -23,6 +23,16 @@ _FIRST_PAUSE = 0.025
 _LONGEST_PAUSE = 1.0
 
 
+class Attempted(Protocol):
+    """A lock that is tried for and never waited for."""
+
+    def attempt(self) -> bool:
+        """Take it if it is free."""
+
+    def holder(self) -> str:
+        """Say who holds it."""
+
+
 class MigrationLock(Protocol):
     """What a runner holds while it changes a database."""
 
@@ -74,14 +84,32 @@ def acquire(
     try:
         if check is not None and isinstance(lock, AdvisoryLock):
             check(lock.link)
-        _poll(lock, wait, tell, target.shown)
+        poll(
+            lock,
+            wait,
+            tell,
+            waiting="the migration lock, held by",
+            busy=f"Another run holds the migration lock of {target.shown}",
+        )
     except BaseException:
         lock.release()
         raise
     return lock  # type: ignore[no-any-return]
 
 
-def _poll(lock: Any, wait: float, tell: Tell, shown: str) -> None:
+def poll(lock: Attempted, wait: float, tell: Tell, *, waiting: str, busy: str) -> None:
+    """Try for a lock until it is there, more and more seldom, and tell who holds it.
+
+    Args:
+        lock: What is tried for.
+        wait: How long to try at most, in seconds; 0 tries once.
+        tell: Called with a line for people while waiting.
+        waiting: What is waited for; the holder's name follows it.
+        busy: What stands in the way, for the error; the holder's name follows it.
+
+    Raises:
+        MigrationLockBusy: Somebody held it all the time.
+    """
     deadline = time.monotonic() + wait
     pause = _FIRST_PAUSE
     told = ""
@@ -89,12 +117,12 @@ def _poll(lock: Any, wait: float, tell: Tell, shown: str) -> None:
         holder = lock.holder()
         if time.monotonic() >= deadline:
             raise MigrationLockBusy(
-                f"Another run holds the migration lock of {shown}: {holder}. Waited {wait:g} s.",
+                f"{busy}: {holder}. Waited {wait:g} s.",
                 next_step="Let it finish, or wait longer with --lock-wait SECONDS.",
                 holder=holder,
             )
         if holder != told:
-            tell(f"waiting for the migration lock, held by {holder}")
+            tell(f"waiting for {waiting} {holder}")
             told = holder
         time.sleep(min(pause * random.uniform(0.5, 1.0), max(deadline - time.monotonic(), 0)))  # noqa: S311 - jitter
         pause = min(pause * 2, _LONGEST_PAUSE)
@@ -172,7 +200,11 @@ def holder(link: Link, *keys: int) -> str | None:
     )
     if row is None:
         return None
-    pid, user, application = row
+    return session(*row)
+
+
+def session(pid: int, user: str | None, application: str | None) -> str:
+    """Name a session of the server for people; what the role may not see is unknown."""
     return f"pid {pid}, user {user or 'unknown'}, application '{application or 'unnamed'}'"
 
 

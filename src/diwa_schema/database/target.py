@@ -101,6 +101,11 @@ class Target:
         """What tells this database from others, for the guard's own-database tokens."""
         return self.dialect, self.url.file or self.url.driver
 
+    @property
+    def borrowed(self) -> bool:
+        """Whether `work()` runs on a connection of the caller's: the one named, or that of an engine to a memory."""
+        return self.connection is not None or (self.in_memory and self.engine is not None)
+
     def in_schema(self, schema: str | None) -> Target:
         """Return this target with the schema that was said.
 
@@ -173,7 +178,7 @@ class Target:
 
         A caller's connection is handed back in the mode it came in.
         """
-        if self.connection is None and not (self.in_memory and self.engine is not None):
+        if not self.borrowed:
             with self.connect(purpose, filtered=filtered) as link:
                 yield link
             return

@@ -11,7 +11,7 @@ from diwa_schema.errors import command
 from diwa_schema.guard import Role
 from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.names import quoted
-from diwa_schema.privileges.existing import READ_ONLY as BOOKKEEPING
+from diwa_schema.privileges import existing
 
 _ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _SHOWN = 3
@@ -99,7 +99,7 @@ def _ways(patient: Patient) -> Iterator[tuple[str, str]]:
     if beyond := _tables(patient, f"{more} AND NOT pg_has_role(c.relowner, 'MEMBER')", patient.tables):
         yield "can-truncate", f"can truncate, refer to or put triggers on {_listed(beyond)}"
     written = "has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE')"
-    if kept := _tables(patient, written, BOOKKEEPING):
+    if kept := _tables(patient, written, existing.READ_ONLY):
         yield "can-forge", f"can write {_listed(kept)}, which say where the schema stands"
 
 

@@ -40,7 +40,7 @@ _KEPT = ("kept table", "kept function")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Statement:
     """One statement of the way from what stands to what should.
 
     Args:
@@ -70,8 +70,8 @@ class Roles:
     database: str
     schema: str
     names: RoleNames
-    changes: tuple[Change, ...]
-    by_hand: tuple[Change, ...]
+    changes: tuple[Statement, ...]
+    by_hand: tuple[Statement, ...]
     applied: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -104,26 +104,26 @@ def compare(
     return Roles(shown, schema, names, changes, by_hand)
 
 
-def _roles(existing: Existing, schema: str, names: RoleNames) -> Iterator[Change]:
+def _roles(existing: Existing, schema: str, names: RoleNames) -> Iterator[Statement]:
     for name in names:
         if name not in existing.roles:
-            yield Change("missing", f"role {name}", f"CREATE ROLE {quoted(name)} NOLOGIN")
+            yield Statement("missing", f"role {name}", f"CREATE ROLE {quoted(name)} NOLOGIN")
     if not existing.superuser and not existing.acts_as_owner:
         what = f"{existing.user} cannot act for {names.owner}, which default privileges need"
-        yield Change("missing", what, f"GRANT {quoted(names.owner)} TO CURRENT_USER")
+        yield Statement("missing", what, f"GRANT {quoted(names.owner)} TO CURRENT_USER")
     if not any(thing.kind == "schema" for thing in existing.things):
         sql = f"CREATE SCHEMA {quoted(schema)} AUTHORIZATION {quoted(names.owner)}"
-        yield Change("missing", f"schema {schema}", sql)
+        yield Statement("missing", f"schema {schema}", sql)
 
 
-def _ownership(existing: Existing, schema: str, names: RoleNames) -> Iterator[Change]:
+def _ownership(existing: Existing, schema: str, names: RoleNames) -> Iterator[Statement]:
     for thing in existing.things:
         if thing.kind in ("table", *_KEPT) and thing.owner != names.owner:
             noun = thing.kind.removeprefix("kept ")
             what = f"{noun} {thing.name} belongs to {thing.owner}; only its owner can change it"
             called = qualified(schema, thing.name) + ("()" if noun == "function" else "")
             sql = f"ALTER {noun.upper()} {called} OWNER TO {quoted(names.owner)}"
-            yield Change("by hand", what, sql)
+            yield Statement("by hand", what, sql)
 
 
 def _handed_over(existing: Existing, names: RoleNames) -> Existing:
@@ -140,12 +140,12 @@ def _handed_over(existing: Existing, names: RoleNames) -> Existing:
     return replace(existing, things=tuple(map(moved, existing.things)), grants=frozenset(grants))
 
 
-def _memberships(existing: Existing) -> Iterator[Change]:
+def _memberships(existing: Existing) -> Iterator[Statement]:
     for one in existing.memberships:
         sql = f"REVOKE {quoted(one.role)} FROM {quoted(one.member)}"
         if existing.version >= 16:  # noqa: PLR2004 - where memberships belong to who granted them
             sql += f" GRANTED BY {quoted(one.grantor)}"
-        yield Change("too much", f"{one.member} is a member of {one.role}", sql)
+        yield Statement("too much", f"{one.member} is a member of {one.role}", sql)
 
 
 def _wanted(role: str, names: RoleNames, thing: Thing) -> frozenset[str]:
@@ -158,7 +158,7 @@ def _wanted(role: str, names: RoleNames, thing: Thing) -> frozenset[str]:
     return (_APP if role == names.app else _READER)[thing.kind]
 
 
-def _missing(existing: Existing, schema: str, names: RoleNames) -> Iterator[Change]:
+def _missing(existing: Existing, schema: str, names: RoleNames) -> Iterator[Statement]:
     held: dict[tuple[Kind, str, str | None], set[str]] = defaultdict(set)
     for grant in existing.grants:
         if not grant.column:
@@ -175,7 +175,7 @@ def _missing(existing: Existing, schema: str, names: RoleNames) -> Iterator[Chan
     for (kind, role, lacking), on in groups.items():
         privileges = ", ".join(sorted(lacking))
         sql = f"{_defaults(on[0])}GRANT {privileges} ON {_on(kind, schema, on)} TO {quoted(role)}"
-        yield Change("missing", f"{role} lacks {privileges} on {_listed(kind, on)}", sql)
+        yield Statement("missing", f"{role} lacks {privileges} on {_listed(kind, on)}", sql)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class _Excess:
     grantor: str | None
 
 
-def _too_much(existing: Existing, schema: str, names: RoleNames) -> Iterator[Change]:
+def _too_much(existing: Existing, schema: str, names: RoleNames) -> Iterator[Statement]:
     groups: dict[_Excess, dict[Thing, set[str]]] = defaultdict(lambda: defaultdict(set))
     for grant in sorted(existing.grants, key=lambda one: (one.thing.kind, one.thing.name, one.grantee or "")):
         thing = grant.thing
@@ -207,7 +207,7 @@ def _too_much(existing: Existing, schema: str, names: RoleNames) -> Iterator[Cha
             yield _revoke(excess, ", ".join(privileges), things, schema)
 
 
-def _revoke(excess: _Excess, privileges: str, things: list[Thing], schema: str) -> Change:
+def _revoke(excess: _Excess, privileges: str, things: list[Thing], schema: str) -> Statement:
     role = "PUBLIC" if excess.grantee is None else quoted(excess.grantee)
     option = "GRANT OPTION FOR " if excess.only_option else ""
     sql = (
@@ -217,7 +217,7 @@ def _revoke(excess: _Excess, privileges: str, things: list[Thing], schema: str) 
         sql = f"SET LOCAL ROLE {quoted(excess.grantor)}; {sql}; RESET ROLE"
     may = "may hand on" if excess.only_option else "has"
     what = f"{excess.grantee or 'PUBLIC'} {may} {privileges} on {_listed(excess.kind, things)}"
-    return Change("too much", what, sql)
+    return Statement("too much", what, sql)
 
 
 def _alike(on: dict[Thing, set[str]]) -> dict[tuple[str, ...], list[Thing]]:
@@ -227,15 +227,15 @@ def _alike(on: dict[Thing, set[str]]) -> dict[tuple[str, ...], list[Thing]]:
     return alike
 
 
-def _powers(existing: Existing) -> Iterator[Change]:
+def _powers(existing: Existing) -> Iterator[Statement]:
     for role, power, sql in existing.powers:
-        yield Change("by hand", f"{role} {power}", sql)
+        yield Statement("by hand", f"{role} {power}", sql)
 
 
-def _detours(existing: Existing, names: RoleNames) -> Iterator[Change]:
+def _detours(existing: Existing, names: RoleNames) -> Iterator[Statement]:
     for role, through in existing.detours:
         what = f"{role} is a member of {names.owner} through {through}"
-        yield Change("by hand", what, f"REVOKE {quoted(names.owner)} FROM {quoted(through)}")
+        yield Statement("by hand", what, f"REVOKE {quoted(names.owner)} FROM {quoted(through)}")
 
 
 def _order(thing: Thing) -> tuple[int, str]:

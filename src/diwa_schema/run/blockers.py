@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from diwa_schema.database.failures import is_driver_error
+from diwa_schema.database.lock import session
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -175,7 +176,7 @@ class Bystanders:
                 if self._over.is_set():
                     return
                 self.waiting = tuple(
-                    f"pid {pid}, user {user or 'unknown'}, application '{name or 'unnamed'}', for {table or 'a row'}"
+                    f"{session(pid, user, name)}, for {table or 'a row'}"
                     for pid, user, name, table in waiting
                 )
                 link.value("SELECT pg_cancel_backend(%s)", (self._pid,))

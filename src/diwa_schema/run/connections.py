@@ -174,7 +174,7 @@ def planned(link: Link, plan: Plan) -> Connections:
     return Connections(found, _clients(link, _moment(link))) if found else Connections()
 
 
-class Watch:
+class TypeWatch:
     """Compares the types of columns before and after a change; leaving it with an error says what was changed so far.
 
     Args:
@@ -241,14 +241,12 @@ class Watch:
         return {name: (oid, modifier, shown.rpartition(".")[2]) for name, oid, modifier, shown in rows}
 
 
-def refuse_role(link: Link, role: str | None) -> None:
+def refuse_role(link: Link, role: str) -> None:
     """Raise where the sessions of a role are to be renewed that cannot have any.
 
     Raises:
         UsageError: The server has no such role, or the database is SQLite.
     """
-    if role is None:
-        return
     if link.dialect == "sqlite":
         raise UsageError(
             f"{link.shown} is SQLite, which has no sessions to renew.", next_step="Leave --renew out."

@@ -303,8 +303,11 @@ class Pace:
         if over.wait(_ATTEND):
             return  # most pieces are over by then, and need no connection for this
         told = ""
+        link = self._second_connection()
+        if link is None:
+            return
         try:
-            with self._target.connect("diwa-schema watch") as link:
+            with link:
                 while not over.is_set():
                     self._lock.prove()
                     names = "; ".join(str(blocker) for blocker in blocking(link, pid))
@@ -315,8 +318,6 @@ class Pace:
         except MigrationLockLost as error:
             lost.append(error)
             self._link.raw.cancel()
-        except DatabaseUnreachable:
-            return  # no connection is left for the role: the run goes on without looking
         except Exception as error:
             if not is_driver_error(error):
                 raise

@@ -144,7 +144,10 @@ class Session(NamedTuple):
         with self._explained(), self.target.work() as link:
             look = self._look(verb, link)
             before = look.state.revision
-            self._refuse_unknown_role(link)
+            if self.renew is not None:
+                from diwa_schema.run import connections
+
+                connections.refuse_role(link, self.renew)
             if decide(look) is None:
                 return self._unchanged(link, before, before)
             self._refuse_read_only(link)
@@ -164,7 +167,7 @@ class Session(NamedTuple):
                     return self._unchanged(link, before, look.state.revision)
                 self._close_unfinished(look)
                 change = Change(self, look, held, self._run(verb))
-                with connections.Watch(look, self.progress, back=verb.direction == "downgrade") as watch:
+                with connections.TypeWatch(look, self.progress, back=verb.direction == "downgrade") as watch:
                     written = work(change, decided)
                 migrator.settle(written.after)
             run = change.run
@@ -187,12 +190,6 @@ class Session(NamedTuple):
         from diwa_schema.run import connections
 
         return connections.told(report, link, self.renew)
-
-    def _refuse_unknown_role(self, link: Link) -> None:
-        if self.renew is not None:
-            from diwa_schema.run import connections
-
-            connections.refuse_role(link, self.renew)
 
     def _rehearsed(self, verb: Verb, decide: Callable[[Look], object]) -> bool:
         """Decide on an empty database in memory where there is no file yet; tell whether anything is to be done."""
@@ -275,11 +272,13 @@ class Session(NamedTuple):
         """Say how the last run ended where it could not say so itself: under the lock, nobody else is running."""
         if LEDGER not in look.state.tables:
             return
-        for revision, since, user, host in look.books.ledger.unfinished():
+        unfinished = look.books.ledger.unfinished()
+        for revision, since, user, host in unfinished:
             self.progress.say(
                 f"the run that {user} began on {host} at {since} ended inside revision {revision};"
                 " the revision was rolled back, or this run finishes it"
             )
+        if unfinished:
             look.books.ledger.close_unfinished()
 
     @contextmanager
@@ -303,7 +302,7 @@ class Session(NamedTuple):
     def _prove(self, look: Look, run: Run, written: Written) -> None:
         if not written.entries:
             return
-        with self._fresh(look.link) as fresh:
+        with nullcontext(look.link) if self.target.in_memory else self._reconnect() as fresh:
             books = look.books.on(fresh)
             revision, count = fresh.rows(
                 f"SELECT (SELECT min(version_num) FROM {books.version}), count(*) FROM {books.ledger.table}"
@@ -317,14 +316,6 @@ class Session(NamedTuple):
                 untouched="What is there now is unknown.",
                 next_step=f"Run: {command('status')}, then {command('check')}",
             )
-
-    @contextmanager
-    def _fresh(self, link: Link) -> Iterator[Link]:
-        if self.target.in_memory:
-            yield link
-            return
-        with self._reconnect() as fresh:
-            yield fresh
 
     def _reconnect(self) -> Link:
         # The lock's connection was closed a moment ago: where a role may have few, the server still counts it.

@@ -153,7 +153,7 @@ class Report(NamedTuple):
         database: The masked URL.
         before: The revision the database was at; None for base.
         after: The revision it is at now; None for base.
-        kind: migrate, snapshot, stamp or drop; "nothing" when there was nothing to do.
+        kind: What kind of run it was, as the ledger names it; "nothing" when there was nothing to do.
         applied: The revisions in the order they ran.
         bypass: Where the bypass of the guard came from; None without one.
         run_id: The run's id in the ledger; None when nothing was done.

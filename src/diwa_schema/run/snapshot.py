@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from diwa_schema.database.state import LEDGER, PROTECTION, VERSION
+from diwa_schema.database.state import BOOKKEEPING
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import DIRECTORY, content
 from diwa_schema.run.session import Change, Written
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # Stands in the script where a column is a vector in a database with pgvector, and bytes in one without.
 EMBEDDING = "{embedding}"
 
-BOOKKEEPING = (VERSION, LEDGER, PROTECTION)
 _NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\|CREATE EXTENSION|COMMENT ON|CREATE SCHEMA)")
 
 

@@ -8,16 +8,15 @@ change the list.
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from diwa_schema.database import lock
 from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import LOCK_TIMEOUT, is_driver_error, sqlstate
 from diwa_schema.database.state import ECTO, State
-from diwa_schema.errors import DatabaseRefused, MigrationLockBusy, command
+from diwa_schema.errors import DatabaseRefused, command
 from diwa_schema.migrations.ecto import AGENT, LAST, shared
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import code, literal, qualified
@@ -35,7 +34,6 @@ _MESSAGE = (
     f"{ECTO} is kept by diwa-schema, whose revisions change this schema: run diwa-schema upgrade or downgrade"
 )
 
-_LONGEST_PAUSE = 1.0
 _HOLDER = """
 SELECT l.pid, a.usename::text, a.application_name FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_activity a ON a.pid = l.pid
@@ -193,7 +191,13 @@ class MigratorKeptOut:
             self._link = self._target.connect("diwa-schema beside Ecto")
             try:
                 self._link.set({"idle_in_transaction_session_timeout": "0"})
-                _obtain(self._link, self._books.schema, self._wait, self._progress)
+                lock.poll(
+                    _ListLock(self._link, self._books.schema),
+                    self._wait,
+                    self._progress.say,
+                    waiting="a migrator of Ecto:",
+                    busy=f"A migrator of Ecto is at work on {self._target.shown} and holds its lock",
+                )
             except BaseException:
                 self._link.close()
                 raise
@@ -246,34 +250,35 @@ class MigratorKeptOut:
         link.execute(f"DROP FUNCTION IF EXISTS {qualified(self._books.schema, KEEPER)}()")
 
 
-def _obtain(link: Link, schema: str, wait: float, progress: Progress) -> None:
-    deadline, pause, told = time.monotonic() + wait, 0.05, ""
-    while not _tried(link, schema):
-        row = link.row(_HOLDER, (schema, ECTO))
-        holder = f"pid {row[0]}, user {row[1]}, application '{row[2] or 'unnamed'}'" if row else "Ecto"
-        if time.monotonic() >= deadline:
-            raise MigrationLockBusy(
-                f"A migrator of Ecto is at work on {link.shown}: {holder} holds its lock. Waited {wait:g} s.",
-                next_step="Let it finish, or wait longer with --lock-wait SECONDS.",
-                holder=holder,
+class _ListLock(NamedTuple):
+    """The lock of Ecto's migrator, in a transaction that the attempt begins.
+
+    Args:
+        link: A connection of its own.
+        schema: The schema of Ecto's list.
+    """
+
+    link: Link
+    schema: str
+
+    def attempt(self) -> bool:
+        """Take it if it is free."""
+        self.link.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            self.link.execute(
+                f"LOCK TABLE {qualified(self.schema, ECTO)} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT"
             )
-        if holder != told:
-            progress.say(f"waiting for a migrator of Ecto: {holder}")
-            told = holder
-        time.sleep(min(pause * random.uniform(0.5, 1.0), max(deadline - time.monotonic(), 0)))  # noqa: S311 - jitter
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        except Exception as error:
+            self.link.abandon()
+            if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
+                return False
+            raise
+        return True
 
-
-def _tried(link: Link, schema: str) -> bool:
-    link.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-    try:
-        link.execute(f"LOCK TABLE {qualified(schema, ECTO)} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")
-    except Exception as error:
-        link.abandon()
-        if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
-            return False
-        raise
-    return True
+    def holder(self) -> str:
+        """Say who holds it."""
+        row = self.link.row(_HOLDER, (self.schema, ECTO))
+        return lock.session(*row) if row else "one that is just ending"
 
 
 def _known() -> frozenset[int]:

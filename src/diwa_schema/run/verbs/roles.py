@@ -16,8 +16,7 @@ from diwa_schema.run.session import Change, Look, Session, Verb, Written
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
-    from diwa_schema.privileges.difference import Change as Statement
-    from diwa_schema.privileges.difference import Roles
+    from diwa_schema.privileges.difference import Roles, Statement
 
 
 def difference(
@@ -49,8 +48,8 @@ def difference(
         return found
     what = f"event trigger that refuses changes of schema {schema} by others than {names.owner}"
     if existing.superuser:
-        return replace(found, changes=(*found.changes, roles.Change("missing", what, fence)))
-    left = roles.Change("by hand", f"{what}: only a superuser can create it", fence)
+        return replace(found, changes=(*found.changes, roles.Statement("missing", what, fence)))
+    left = roles.Statement("by hand", f"{what}: only a superuser can create it", fence)
     return replace(found, by_hand=(*found.by_hand, left))
 
 
