@@ -16,8 +16,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from diwa_schema.testing import embedded
 from tests.fixtures_checkout import VARIABLES, run
-from tests.fixtures_server import Server, wheel_programs
+from tests.fixtures_server import Server
 from tests.kit import shapes
 
 PREFIX = "diwa_test_"
@@ -180,7 +181,9 @@ def dump_database(url: str) -> str:
     """Return schema and rows of a database as text; a SQLite file that does not exist yields ''."""
     if url.startswith("sqlite:"):
         return _dump_sqlite(Path(unquote(urlsplit(url).path[1:])))
-    written = subprocess.run([wheel_programs() / "pg_dump", url], capture_output=True, text=True, check=False)
+    written = subprocess.run(
+        [embedded.programs() / "pg_dump", url], capture_output=True, text=True, check=False
+    )
     assert written.returncode == 0, written.stderr
     # These two lines carry a word that is new in every dump.
     return "\n".join(

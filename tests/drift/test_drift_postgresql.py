@@ -13,10 +13,11 @@ from diwa_schema.drift.check import compare
 from diwa_schema.drift.model import Catalog
 from diwa_schema.drift.read import read
 from diwa_schema.drift.report import Difference
+from diwa_schema.testing import embedded
 from tests.drift import zoo
 from tests.drift.drifts import DRIFTS, Drift
 from tests.fixtures_databases import database_name
-from tests.fixtures_server import Server, wheel_programs
+from tests.fixtures_server import Server
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def test_psql_runs_what_is_printed(
         found = differences(live, expected)
         script = tmp_path / "mend.sql"
         script.write_text("\n".join(one.statement for one in found))
-        psql = [str(wheel_programs() / "psql"), "-v", "ON_ERROR_STOP=1", "-q", "-f", str(script), url]
+        psql = [str(embedded.programs() / "psql"), "-v", "ON_ERROR_STOP=1", "-q", "-f", str(script), url]
         subprocess.run(psql, check=True)
 
         assert len(found) == 9
@@ -155,9 +156,9 @@ def test_a_schema_is_the_same_after_it_was_dumped_and_loaded(
     new_database: Callable[..., str], template: str, expected: Catalog
 ) -> None:
     first, second = new_database(template), new_database()
-    dump = subprocess.run([wheel_programs() / "pg_dump", first], check=True, capture_output=True).stdout
+    dump = subprocess.run([embedded.programs() / "pg_dump", first], check=True, capture_output=True).stdout
     loaded = subprocess.run(
-        [wheel_programs() / "psql", "-q", second], input=dump, capture_output=True, check=True
+        [embedded.programs() / "psql", "-q", second], input=dump, capture_output=True, check=True
     )
 
     with Target.of(second).connect() as live:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tests.fixtures_server import wheel_programs
+from diwa_schema.testing import embedded
 
 LEDGER = "diwa_schema_ledger"
 
@@ -41,7 +41,7 @@ def fingerprint(url: str) -> str:
 
 def _postgresql(url: str) -> Iterator[str]:
     dumped = subprocess.run(
-        [wheel_programs() / "pg_dump", "--schema-only", url], capture_output=True, text=True, check=False
+        [embedded.programs() / "pg_dump", "--schema-only", url], capture_output=True, text=True, check=False
     )
     assert dumped.returncode == 0, dumped.stderr
     yield from (line for line in dumped.stdout.splitlines() if not _NEW_EVERY_TIME.search(line))

