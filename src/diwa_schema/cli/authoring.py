@@ -6,11 +6,12 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diwa_schema.cli.command import Commands, Result, add
-from diwa_schema.errors import CheckFailed
+from diwa_schema.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from diwa_schema.authoring.lint import Review
@@ -35,6 +36,30 @@ def register(commands: Commands) -> None:
         action="store_true",
         help="code that runs today breaks with it; its floor is then itself",
     )
+    revision.add_argument(
+        "--autogenerate",
+        action="store_true",
+        help="write the revisions that lead from the history to the models, each in its safe form",
+    )
+    revision.add_argument(
+        "--rename",
+        metavar="TABLE.OLD=NEW",
+        action="append",
+        default=[],
+        help="with --autogenerate: a column that went and one that came are one; may be repeated",
+    )
+    revision.add_argument(
+        "--fill",
+        metavar="TABLE.COLUMN=SQL",
+        action="append",
+        default=[],
+        help="with --autogenerate: what the rows that are there get in a column; may be repeated",
+    )
+    revision.add_argument(
+        "--no-generate",
+        action="store_true",
+        help="leave snapshots, catalogs and docs/dictionary as they are; `python -m diwa_schema.generate` writes them",
+    )
     lint = add(
         commands,
         "lint",
@@ -57,25 +82,78 @@ def register(commands: Commands) -> None:
 
 
 def run_revision(args: argparse.Namespace) -> Result:
-    """Begin a revision."""
-    from diwa_schema.authoring.draft import draft
+    """Begin a revision, or write all that the models ask for."""
+    _import_models()
+    from diwa_schema.authoring.compose import Answers
+    from diwa_schema.authoring.draft import autogenerate, draft, refresh
     from diwa_schema.authoring.source import shown
 
-    made = draft(args.message, contract=args.contract)
-    file = shown(made.path)
-    document = {"revision": made.revision, "down_revision": made.down_revision, "file": file}
-    lines = [
-        f"Written: {file}, after {made.down_revision}; the manifest lists it.",
-        "Write upgrade() and downgrade(), then run:",
-        f"    diwa-schema lint {file}",
-        "    python -m diwa_schema.generate",
-        "The second writes manifest, snapshots and catalogs anew.",
-    ]
-    return Result(document, "\n".join(lines))
+    answers = Answers(
+        dict(_pair("--rename", one, "TABLE.OLD=NEW") for one in args.rename),
+        dict(_pair("--fill", one, "TABLE.COLUMN=SQL") for one in args.fill),
+        args.contract,
+    )
+    if args.autogenerate:
+        made = autogenerate(args.message, answers)
+    elif args.rename or args.fill:
+        raise UsageError(
+            "--rename and --fill answer what --autogenerate asks.",
+            next_step="Leave them out, or run the command again with --autogenerate",
+        )
+    else:
+        made = [draft(args.message, contract=args.contract)]
+    refreshed = [] if args.no_generate or not made else refresh()
+    files = [shown(one.path) for one in made]
+    document = {
+        "revisions": [
+            {"revision": one.revision, "down_revision": one.down_revision, "title": one.title, "file": file}
+            for one, file in zip(made, files, strict=True)
+        ],
+        "generated": refreshed,
+    }
+    return Result(document, "\n".join(_written(args, files, refreshed)))
+
+
+def _import_models() -> None:
+    """Import the models, which whoever writes a revision may have changed a moment ago."""
+    try:
+        models = import_module("diwa_schema.models")
+        for name in models.__all__:
+            getattr(models, name)
+    except Exception as error:
+        raise UsageError(
+            f"The models cannot be imported: {type(error).__name__}: {error}",
+            untouched="Nothing was written.",
+            next_step="Fix the model, and run the command again.",
+        ) from error
+
+
+def _written(args: argparse.Namespace, files: list[str], refreshed: list[str]) -> Iterator[str]:
+    if not files:
+        yield "The history leads to the models: there is nothing to write."
+        return
+    yield from (f"Written: {file}" for file in files)
+    yield from (f"Generated: {name}" for name in refreshed)
+    if args.autogenerate:
+        yield "Read them: the docstring says what a row or a column means. Then run:"
+    else:
+        yield "Write upgrade() and downgrade(), then run:"
+    yield f"    diwa-schema lint {' '.join(files)}"
+    if args.no_generate or not args.autogenerate:
+        yield "    python -m diwa_schema.generate"
+        yield "The second writes manifest, snapshots and catalogs anew."
+
+
+def _pair(option: str, given: str, form: str) -> tuple[str, str]:
+    name, said, value = given.partition("=")
+    if not said or name.count(".") != 1 or not value.strip():
+        raise UsageError(f"'{given}' is not what {option} takes.", next_step=f"Write it as {option} {form}")
+    return name, value
 
 
 def run_lint(args: argparse.Namespace) -> Result:
     """Judge revisions; exit code 1 when something is found."""
+    _import_models()
     from diwa_schema.authoring.lint import lint
 
     review = lint(args.files, since=args.since)

@@ -214,9 +214,17 @@ def _followed(live: Catalog, expected: Catalog) -> tuple[Catalog, dict[str, dict
         found = live.table(table.name)
         if found not in (None, table) and (pairs := _column_pairs(found, table, live.dialect)):
             names[table.name] = pairs
-    if not names:
-        return live, names
-    return replace(live, tables=tuple(_with_names(table, names) for table in live.tables)), names
+    return with_names(live, names) if names else live, names
+
+
+def with_names(catalog: Catalog, names: dict[str, dict[str, str]]) -> Catalog:
+    """Return a catalog in which columns have other names, and what stands on them follows.
+
+    Args:
+        catalog: The catalog.
+        names: The new name of each of these columns by its old one, by table.
+    """
+    return replace(catalog, tables=tuple(_with_names(table, names) for table in catalog.tables))
 
 
 def _column_pairs(found: Table, expected: Table, dialect: str) -> dict[str, str]:

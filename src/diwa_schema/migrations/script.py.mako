@@ -1,8 +1,12 @@
+<% piece = context.get("piece") %>\
 """${message}.
+% if not piece:
 
 Say what a row or a column means, not which statements follow.
+% endif
 """
 
+% if not piece:
 # Take these lines out once they are followed.
 #   - Types come from diwa_schema.models.types, so that PostgreSQL and SQLite get what models expect; any other
 #     difference between the two has a name in diwa_schema.migrations.steps. Names are given to everything.
@@ -13,9 +17,9 @@ Say what a row or a column means, not which statements follow.
 #   - `drops` names the tables and "table.column"s that downgrade() takes away, so that the rows in them are counted
 #     first; `leaves` the tables that it keeps while they have rows. What cannot be reversed says
 #     `irreversible = "why"`.
-import sqlalchemy as sa
-from alembic import op
-${imports if imports else ""}
+% endif
+${imports if piece else "import sqlalchemy as sa\nfrom alembic import op"}
+
 revision = ${repr(up_revision).replace("'", '"')}
 down_revision = ${repr(down_revision).replace("'", '"')}
 branch_labels = ${repr(branch_labels).replace("'", '"')}
@@ -23,12 +27,21 @@ depends_on = ${repr(depends_on).replace("'", '"')}
 
 phase = "${context.get("phase", "expand")}"
 floor = ${repr(context.get("floor", None)).replace("'", '"')}
-drops = ()
+% if piece and piece.step:
+transactional = False
+% endif
+% if not piece or piece.drops:
+drops = ${repr(piece.drops if piece else ()).replace("'", '"')}
+% endif
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "pass"}
+% for line in piece.upgrade if piece else ("pass",):
+    ${line}
+% endfor
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+% for line in piece.downgrade if piece else ("pass",):
+    ${line}
+% endfor

@@ -106,7 +106,7 @@ SHORT_KEY = rule(
 )
 
 _PG = postgresql.dialect()  # type: ignore[no-untyped-call]
-_CONSTANT = re.compile(
+CONSTANT = re.compile(
     r"""\(*(?:E?'(?:[^']|'')*'|[-+]?[\d.]+(?:e[-+]?\d+)?|true|false|null
         |(?:now|transaction_timestamp|statement_timestamp)\(\)|current_(?:date|timestamp|user)|localtimestamp)\)*
         (?:\s*::\s*[\w ]+(?:\([\d, ]+\))?(?:\[\])?)*(?:\s+AT\s+TIME\s+ZONE\s+'\w+')?\)*""",
@@ -160,7 +160,7 @@ def _added(source: Source, record: Record, column: sa.Column[Any]) -> Iterator[F
             yield GENERATED.found(*where, type=_shown(column.type), expression=_sql(column.computed.sqltext))
     elif column.server_default is not None:
         default = _default(column.server_default)
-        if not _CONSTANT.fullmatch(default):
+        if not CONSTANT.fullmatch(default):
             yield DEFAULT.found(*where, type=_shown(column.type), default=default)
     elif not column.nullable and column.identity is None:
         yield REQUIRED.found(*where, type=_shown(column.type), options=_constant(column.type))

@@ -1,0 +1,367 @@
+"""The revisions that lead from the history to the models, each in the form that is safe on a table in use.
+
+The models are built in one empty database and the history in another; what differs between their catalogs is what the
+revisions have to do. It is the comparison that `check` uses, so it sees conditions, directions and operator classes.
+One change can take several revisions: what reads or writes rows, or waits for others, is one of its own.
+
+What only a person can know is never guessed: whether a column that went and one that came are one column with a new
+name, and what the rows that are there get in a column that takes no NULL. It is an answer, or an error that asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from diwa_schema.api import migrate
+from diwa_schema.authoring import written
+from diwa_schema.authoring.rules.columns import CONSTANT
+from diwa_schema.authoring.written import names, text
+from diwa_schema.database.alchemy import connection_over
+from diwa_schema.database.state import BOOKKEEPING
+from diwa_schema.database.target import Target
+from diwa_schema.drift.compare import Finding, findings, with_names
+from diwa_schema.drift.model import Catalog, Column, Index, Table
+from diwa_schema.drift.read import read
+from diwa_schema.errors import UsageError
+from diwa_schema.migrations import manifest, pgvector
+from diwa_schema.run.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from diwa_schema.testing.scratch import Scratch
+
+# What is made before what hangs on it; what is none of these has no draft.
+_ORDER = ("table", "column", "index", "foreign key", "check")
+_LEFT = '"""Leave the rows as they are."""'
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a person decides.
+
+    Args:
+        renamed: The new name of each column that got one, by ``table.column``.
+        fills: What the rows that are there get in a column, as SQL, by ``table.column``.
+        contract: Whether code that runs today may break.
+    """
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    fills: Mapping[str, str] = field(default_factory=dict)
+    contract: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one revision does.
+
+    Args:
+        title: It in a few words, as ``index memories_mood_index``.
+        upgrade: The code of its upgrade, a call a line.
+        downgrade: The code of its downgrade.
+        step: Whether it is a safe step, which runs in no transaction of the runner's.
+        contract: Whether code that runs today breaks with it.
+        drops: The tables and ``table.column`` that its downgrade takes away.
+    """
+
+    title: str
+    upgrade: tuple[str, ...]
+    downgrade: tuple[str, ...]
+    step: bool = False
+    contract: bool = False
+    drops: tuple[str, ...] = ()
+
+
+def compose(server: Scratch, answers: Answers) -> list[Piece]:
+    """Return what the models have and the history has not, in the order in which it has to come.
+
+    Args:
+        server: Where both are built and dropped again.
+        answers: What a person has decided.
+
+    Raises:
+        UsageError: An answer is missing or belongs to nothing, or a change has no safe form that could be drafted.
+    """
+    with server.database() as url:
+        migrate(url, settings=Settings(replay=True))
+        with Target.of(url).connect() as link:
+            history = read(link)
+    kept = BOOKKEEPING | (manifest.load().leftovers - set(manifest.load().tables))
+    history = replace(history, tables=tuple(one for one in history.tables if one.name not in kept))
+    with server.database() as url:
+        models, tables = _models(url)
+    return _Composition(history, models, tables, answers).pieces()
+
+
+def _models(url: str) -> tuple[Catalog, Mapping[str, sa.Table]]:
+    """Return the catalog of the models, and their tables as they are on PostgreSQL."""
+    from diwa_schema.models import Base
+    from diwa_schema.models.shapes import tables_for
+
+    with Target.of(url).connect() as link, connection_over(link) as connection:
+        link.execute(pgvector.CREATE)
+        Base.metadata.create_all(connection)
+        return read(link), tables_for(Base.metadata, connection).tables
+
+
+@dataclass(slots=True)
+class _Composition:
+    """The work: what is not decided, or cannot be drafted, is gathered, so that all of it is said at once."""
+
+    history: Catalog
+    models: Catalog
+    tables: Mapping[str, sa.Table]
+    answers: Answers
+    asked: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def pieces(self) -> list[Piece]:
+        breaking = [*self._renamed(), *self._dropped()]
+        found = findings(self.history, self.models)
+        self.refused += [_described(one) for one in found if one.kind not in _ORDER]
+        ordered = [one for kind in _ORDER for one in found if one.kind == kind]
+        pieces = [*(piece for one in ordered for piece in self._made(one)), *breaking]
+        if not self.answers.contract and any(piece.contract for piece in pieces):
+            self.asked += [
+                f"{one.title}: code that runs today breaks with it" for one in pieces if one.contract
+            ]
+            self.options.append("--contract")
+        if unknown := set(self.answers.fills) - self._columns():
+            self.refused.append(f"--fill names no column of the models: {', '.join(sorted(unknown))}")
+        if self.refused:
+            raise UsageError(
+                "\n  ".join(["This has no draft:", *self.refused]),
+                untouched="Nothing was written.",
+                next_step="Change the models so that old and new stand beside each other, or write the revision by"
+                ' hand: diwa-schema revision -m "…"',
+            )
+        if self.asked:
+            raise UsageError(
+                "\n  ".join(["This is yours to decide:", *self.asked]),
+                untouched="Nothing was written.",
+                next_step=f"Run the command again with {' '.join(dict.fromkeys(self.options))}",
+            )
+        return pieces
+
+    def _columns(self) -> set[str]:
+        return {f"{table.name}.{one.name}" for table in self.models.tables for one in table.columns}
+
+    def _renamed(self) -> Iterator[Piece]:
+        for name, new in self.answers.renamed.items():
+            table, _, old = name.partition(".")
+            here, there = self.history.table(table), self.models.table(table)
+            went = here and here.column(old) and not here.column(new)
+            came = there and there.column(new) and not there.column(old)
+            if not (went and came):
+                self.refused.append(f"--rename {name}={new} names no column that went and one that came")
+                continue
+            self.history = with_names(self.history, {table: {old: new}})
+            change = f"op.alter_column({text(table)}, {{}}, new_column_name={{}})"
+            yield Piece(
+                f"rename {name} to {new}",
+                (change.format(text(old), text(new)),),
+                (change.format(text(new), text(old)),),
+                contract=True,
+            )
+
+    def _dropped(self) -> Iterator[Piece]:
+        """Take out of the history what the models have not, and yield what drops it."""
+        for table in self.history.tables:
+            there = self.models.table(table.name)
+            if there is None:
+                yield self._drop_table(table)
+                continue
+            came = [one for one in there.columns if table.column(one.name) is None]
+            for column in table.columns:
+                if there.column(column.name) is None:
+                    yield self._drop_column(table, column, came)
+        self.history = replace(self.history, tables=tuple(map(self._kept, self.history.tables)))
+
+    def _kept(self, table: Table) -> Table:
+        """Return a table without the columns that go, and without what goes with them."""
+        there = self.models.table(table.name)
+        gone = {one.name for one in table.columns if there and there.column(one.name) is None}
+        if not gone:
+            return table
+        return replace(
+            table,
+            columns=tuple(one for one in table.columns if one.name not in gone),
+            foreign_keys=tuple(one for one in table.foreign_keys if not gone & set(one.columns)),
+            indexes=tuple(one for one in table.indexes if not gone & set(_plain(one.columns))),
+        )
+
+    def _drop_column(self, table: Table, column: Column, came: Collection[Column]) -> Piece:
+        name = f"{table.name}.{column.name}"
+        alike = [one.name for one in came if one.type == column.type]
+        if alike and not self.answers.contract:
+            self.asked.append(f"{name} went and {' or '.join(alike)} came: is that its new name?")
+            self.options.append(f"--rename {name}={alike[0]}")
+        code = written.as_read(column)
+        if code is None:
+            self.refused.append(f"{name} has the type {column.type}, which a downgrade could not make again")
+        back = [f"op.add_column({text(table.name)}, {code})"]
+        back += [
+            written.index_as_read(one, table.name, step=False)
+            for one in table.indexes
+            if column.name in _plain(one.columns)
+        ]
+        return Piece(
+            f"drop {name}",
+            (f"op.drop_column({text(table.name)}, {text(column.name)})",),
+            tuple(back),
+            contract=True,
+        )
+
+    def _drop_table(self, table: Table) -> Piece:
+        code = written.table_as_read(table)
+        if code is None:
+            self.refused.append(f"{table.name} has a type that a downgrade could not make again")
+        drop = f"op.drop_table({text(table.name)})"
+        return Piece(f"drop {table.name}", (drop,), tuple(code or ()), contract=True)
+
+    def _made(self, one: Finding) -> Iterator[Piece]:
+        match one.kind, one.problem:
+            case "table", "missing":
+                table = self.tables[one.table]
+                indexes = sorted(table.indexes, key=lambda index: str(index.name))
+                calls = (written.create_index(index, step=False) for index in indexes)
+                drop = f"op.drop_table({text(one.table)})"
+                yield Piece(
+                    f"table {one.table}", (written.create_table(table), *calls), (drop,), drops=(one.table,)
+                )
+            case "column", "missing":
+                yield from self._add_column(one)
+            case "column", "changed" if set(one.fields) <= {"nullable", "default"}:
+                yield from self._alter_column(one)
+            case "index", "missing":
+                yield self._create_index(one.table, one.name)
+            case "index", "extra":
+                yield _drop_index(one.table, one.found)
+            case "index", "changed" | "renamed":
+                yield _drop_index(one.table, one.found)
+                yield self._create_index(one.table, one.name)
+            case "foreign key", "missing":
+                yield self._add_foreign_key(one)
+            case "check", "missing":
+                yield self._add_check(one)
+            case _:
+                self.refused.append(_described(one))
+
+    def _add_column(self, one: Finding) -> Iterator[Piece]:
+        name, wanted = f"{one.table}.{one.name}", one.expected
+        column = self.tables[one.table].columns[one.name]
+        add, drop = (
+            f"op.add_column({text(one.table)}, {{}})",
+            f"op.drop_column({text(one.table)}, {text(one.name)})",
+        )
+        constant = wanted.default is None or bool(CONSTANT.fullmatch(wanted.default))
+        fill = self.answers.fills.get(name)
+
+        def added(**options: Any) -> Piece:
+            code = add.format(written.column(column, **options))
+            return Piece(f"column {name}", (code,), (drop,), drops=(name,))
+
+        if not wanted.nullable and wanted.default is None and (fill is None or not self.answers.contract):
+            self.asked.append(
+                f"{name} takes no NULL and has no default in the database: code that does not know the column could"
+                " insert no row any more. Give the model a default that the database has too; else say what the rows"
+                " that are there get, and that older code breaks"
+            )
+            self.options += [f'--fill "{name}=SQL"', "--contract"]
+        elif constant and fill is None:
+            # Only the catalog changes: the rows that are there are not written.
+            yield added()
+        else:
+            yield added(nullable=True, server_default=False)
+            if wanted.default is not None:
+                yield self._set_default(one.table, one.name, "None")
+            if fill is not None or not wanted.nullable:
+                yield _backfill(one.table, one.name, fill or wanted.default)
+            if not wanted.nullable:
+                yield _set_not_null(one.table, one.name, contract=wanted.default is None)
+
+    def _alter_column(self, one: Finding) -> Iterator[Piece]:
+        name = f"{one.table}.{one.name}"
+        if "default" in one.fields:
+            before = one.found.default
+            yield self._set_default(one.table, one.name, f"sa.text({text(before)})" if before else "None")
+        if "nullable" not in one.fields:
+            return
+        if one.expected.nullable:
+            yield Piece(
+                f"let {name} be NULL",
+                (f"op.alter_column({text(one.table)}, {text(one.name)}, nullable=True)",),
+                (f"op.alter_column({text(one.table)}, {text(one.name)}, nullable=False)",),
+                contract=True,
+            )
+            return
+        if (fill := self.answers.fills.get(name)) is None:
+            self.asked.append(f"{name} is to take no NULL: what do the rows that have one get?")
+            self.options.append(f'--fill "{name}=SQL"')
+            return
+        yield _backfill(one.table, one.name, fill)
+        yield _set_not_null(one.table, one.name, contract=one.expected.default is None)
+
+    def _set_default(self, table: str, column: str, before: str) -> Piece:
+        after = written.default(self.tables[table].columns[column]) or "None"
+        change = f"op.alter_column({text(table)}, {text(column)}, server_default={{}})"
+        return Piece(f"default of {table}.{column}", (change.format(after),), (change.format(before),))
+
+    def _create_index(self, table: str, name: str) -> Piece:
+        (index,) = (one for one in self.tables[table].indexes if str(one.name) == name)
+        drop = f"steps.drop_index_concurrently({text(name)}, {text(table)})"
+        return Piece(f"index {name}", (written.create_index(index, step=True),), (drop,), step=True)
+
+    def _add_foreign_key(self, one: Finding) -> Piece:
+        key, table = one.expected, self.models.table(one.table)
+        leading = [_plain(index.columns)[: len(key.columns)] for index in (table.indexes if table else ())]
+        if key.columns not in leading:
+            self.refused.append(
+                f"{one.name} of {one.table} has no index on {', '.join(key.columns)}: each DELETE in"
+                f" {key.references} would read the whole table. Give the model one"
+            )
+        words = [text(one.name), text(one.table), names(key.columns), text(key.references)]
+        if key.on_delete != "NO ACTION":
+            words.append(f"ondelete={text(key.on_delete)}")
+        back = f'op.drop_constraint({text(one.name)}, {text(one.table)}, type_="foreignkey")'
+        call = f"steps.add_foreign_key({', '.join(words)})"
+        return Piece(f"foreign key {one.name}", (call,), (back,), step=True)
+
+    def _add_check(self, one: Finding) -> Piece:
+        checks = self.tables[one.table].constraints
+        (check,) = (check for check in checks if str(check.name) == one.name)
+        words = [text(one.name), text(one.table), text(written.condition(cast("sa.CheckConstraint", check)))]
+        back = f'op.drop_constraint({text(one.name)}, {text(one.table)}, type_="check")'
+        return Piece(f"check {one.name}", (f"steps.add_check({', '.join(words)})",), (back,), step=True)
+
+
+def _drop_index(table: str, index: Index) -> Piece:
+    drop = f"steps.drop_index_concurrently({text(index.name)}, {text(table)})"
+    return Piece(
+        f"drop index {index.name}", (drop,), (written.index_as_read(index, table, step=True),), step=True
+    )
+
+
+def _backfill(table: str, column: str, value: str) -> Piece:
+    call = f"steps.backfill({text(table)}, {text(f'{column} = {value}')}, where={text(f'{column} IS NULL')})"
+    return Piece(f"fill {table}.{column}", (call,), (_LEFT,), step=True)
+
+
+def _set_not_null(table: str, column: str, *, contract: bool) -> Piece:
+    back = f"op.alter_column({text(table)}, {text(column)}, nullable=True)"
+    call = f"steps.set_not_null({text(table)}, {text(column)})"
+    return Piece(f"no NULL in {table}.{column}", (call,), (back,), step=True, contract=contract)
+
+
+def _described(one: Finding) -> str:
+    differs = f" ({', '.join(one.fields)})" if one.fields else ""
+    what = one.name if one.kind == "table" else f"{one.name} of {one.table}"
+    return f"{one.kind} {what} is {one.problem}{differs}"
+
+
+def _plain(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns of an index without direction and operator class."""
+    return tuple(one.partition(" ")[0] for one in columns)

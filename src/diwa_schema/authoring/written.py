@@ -1,0 +1,191 @@
+"""Tables, columns and constraints as the code of a revision: Alembic's calls with the types of this package."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.autogenerate import render_python_code
+from alembic.operations import ops
+from sqlalchemy.schema import DefaultClause
+from sqlalchemy.sql.elements import quoted_name
+
+from diwa_schema.drift.model import Column, Index, Table
+from diwa_schema.errors import UsageError
+from diwa_schema.models import types
+from diwa_schema.models.types import ServerDefault
+
+# What PostgreSQL says of the types that models have; the types do not know these words.
+_OF_THE_DATABASE = {
+    "uuid": "UniqueId()",
+    "character varying(255)": "ShortText()",
+    "text": "LongText()",
+    "bytea": "Bytes()",
+    "boolean": "Flag()",
+    "integer": "Count()",
+    "double precision": "Real()",
+    "numeric(10,6)": "Cost()",
+    "jsonb": "Document()",
+    "character varying(255)[]": "TextArray()",
+    "timestamp(0) without time zone": "Timestamp(precision=0)",
+    "timestamp without time zone": "Timestamp(precision=6)",
+}
+
+
+def imports(code: Sequence[str]) -> str:
+    """Return the imports that lines of a revision need."""
+    words = set(re.findall(r"\w+(?=[.(])", " ".join(code)))
+    outside = [("sa", "import sqlalchemy as sa"), ("op", "from alembic import op")]
+    ours = ["from diwa_schema.migrations import steps"] if "steps" in words else []
+    if used := sorted(words & set(types.__all__)):
+        ours.append(f"from diwa_schema.models.types import {', '.join(used)}")
+    groups = [[line for word, line in outside if word in words], ours]
+    return "\n\n".join("\n".join(group) for group in groups if group)
+
+
+def text(value: str) -> str:
+    """Return a text as Python writes it, in double quotes."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def names(values: Sequence[str]) -> str:
+    """Return a list of names."""
+    return f"[{', '.join(map(text, values))}]"
+
+
+def kind(of: sa.types.TypeEngine[Any]) -> str:
+    """Return a type with the arguments that make it differ from one that was made without."""
+    maker: Any = type(of)
+    if not maker.__module__.startswith("diwa_schema."):
+        return f"sa.{of!r}"
+    given: dict[str, Any] = {}
+    for name in inspect.signature(maker.__init__).parameters:
+        if hasattr(of, name) and getattr(maker(**given), name, None) != getattr(of, name):
+            given[name] = getattr(of, name)
+    return f"{maker.__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+
+def default(of: sa.Column[Any]) -> str | None:
+    """Return the default that a column has in the database, or None."""
+    if not isinstance(of.server_default, DefaultClause):
+        return None
+    value = of.server_default.arg
+    if isinstance(value, ServerDefault):
+        spelled = ", ".join(f"{name}={text(words)}" for name, words in value.spellings.items())
+        return f"ServerDefault({spelled})"
+    return text(value) if isinstance(value, str) else f"sa.text({text(str(value))})"
+
+
+def column(of: sa.Column[Any], *, nullable: bool | None = None, server_default: bool = True) -> str:
+    """Return a column.
+
+    Args:
+        of: The column.
+        nullable: Whether it takes NULL; by default as it says itself.
+        server_default: Whether it gets its default.
+    """
+    words = [text(of.name), kind(of.type)]
+    if server_default and (spelled := default(of)) is not None:
+        words.append(f"server_default={spelled}")
+    if not (of.nullable if nullable is None else nullable):
+        words.append("nullable=False")
+    return f"sa.Column({', '.join(words)})"
+
+
+def create_table(table: sa.Table) -> str:
+    """Return the call that creates a table, with its keys and its own constraints."""
+    words = [text(table.name), *(column(one) for one in table.columns)]
+    for one in sorted(
+        table.constraints, key=lambda one: (not isinstance(one, sa.PrimaryKeyConstraint), str(one.name))
+    ):
+        name = f"name={text(str(one.name))}"
+        if isinstance(one, sa.PrimaryKeyConstraint):
+            words.append(
+                f"sa.PrimaryKeyConstraint({', '.join(text(key.name) for key in one.columns)}, {name})"
+            )
+        elif isinstance(one, sa.ForeignKeyConstraint):
+            here = names([key.parent.name for key in one.elements])
+            there = names([key.target_fullname for key in one.elements])
+            rule = f", ondelete={text(one.ondelete)}" if one.ondelete else ""
+            words.append(f"sa.ForeignKeyConstraint({here}, {there}, {name}{rule})")
+        elif isinstance(one, sa.CheckConstraint):
+            words.append(f"sa.CheckConstraint({text(condition(one))}, {name})")
+        else:
+            raise UsageError(
+                f"{one.name} of {table.name} is a constraint that cannot be drafted.",
+                next_step="Make it an index, as the other tables have, or write the revision by hand.",
+            )
+    return f"op.create_table({', '.join(words)})"
+
+
+def condition(of: sa.CheckConstraint) -> str:
+    """Return what a check demands, as SQL."""
+    return str(of.sqltext.compile(compile_kwargs={"literal_binds": True}))
+
+
+def create_index(of: sa.Index, *, step: bool) -> str:
+    """Return the call that creates an index.
+
+    Args:
+        of: The index, as tables on PostgreSQL have it.
+        step: Whether rows are written meanwhile, so that it is the safe step.
+    """
+    of.name = quoted_name(str(of.name), quote=None)
+    body = ops.UpgradeOps([ops.CreateIndexOp.from_index(of)])
+    code = "".join(
+        line.strip() for line in render_python_code(body).splitlines() if not line.strip().startswith("#")
+    ).replace(", unique=False", "")
+    return code.replace("op.create_index(", "steps.create_index_concurrently(", 1) if step else code
+
+
+def kind_of(of: Column) -> str | None:
+    """Return the type of a column that was read from PostgreSQL; None where this package has no such type."""
+    return _OF_THE_DATABASE.get(of.type)
+
+
+def as_read(of: Column) -> str | None:
+    """Return a column that was read from PostgreSQL; None where this package has no such type."""
+    spelled = kind_of(of)
+    if spelled is None:
+        return None
+    words = [text(of.name), spelled]
+    if of.default is not None:
+        words.append(f"server_default=sa.text({text(of.default)})")
+    if not of.nullable:
+        words.append("nullable=False")
+    return f"sa.Column({', '.join(words)})"
+
+
+def index_as_read(of: Index, table: str, *, step: bool) -> str:
+    """Return the call that creates an index that was read from PostgreSQL."""
+    keys = [text(one) if one.isidentifier() else f"sa.text({text(one)})" for one in of.columns]
+    words = [text(of.name), text(table), f"[{', '.join(keys)}]"]
+    if of.unique:
+        words.append("unique=True")
+    if of.method != "btree":
+        words.append(f"postgresql_using={text(of.method)}")
+    if of.predicate is not None:
+        words.append(f"postgresql_where=sa.text({text(of.predicate)})")
+    return f"{'steps.create_index_concurrently' if step else 'op.create_index'}({', '.join(words)})"
+
+
+def table_as_read(of: Table) -> list[str] | None:
+    """Return the calls that create a table that was read from PostgreSQL; None where a type is not this package's."""
+    columns = [as_read(one) for one in of.columns]
+    if None in columns or of.primary_key is None:
+        return None
+    words = [text(of.name), *map(str, columns)]
+    keys = ", ".join(map(text, of.primary_key.columns))
+    words.append(f"sa.PrimaryKeyConstraint({keys}, name={text(of.primary_key.name)})")
+    for key in of.foreign_keys:
+        there = names([f"{key.references}.{one}" for one in key.ref_columns])
+        rule = "" if key.on_delete == "NO ACTION" else f", ondelete={text(key.on_delete)}"
+        words.append(f"sa.ForeignKeyConstraint({names(key.columns)}, {there}, name={text(key.name)}{rule})")
+    return [
+        f"op.create_table({', '.join(words)})",
+        *(index_as_read(one, of.name, step=False) for one in of.indexes),
+    ]
