@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from diwa_schema.database.url import parse
 from diwa_schema.errors import UsageError
+from diwa_schema.names import quoted
 from diwa_schema.testing import embedded
 from diwa_schema.testing.databases import VARIABLE
 from diwa_schema.testing.server import Server
@@ -34,13 +36,14 @@ class Scratch:
         return int(self._server.link.value("SELECT current_setting('server_version_num')::int")) // 10000
 
     @contextmanager
-    def database(self, template: str = "template0") -> Iterator[str]:
+    def database(self, like: str | None = None) -> Iterator[str]:
         """Yield the URL of a new database; it is dropped at the end of the block, connected to or not.
 
         Args:
-            template: The name of the database that it is a copy of.
+            like: The URL of a database of this server that it is a copy of, and that nobody is connected to.
         """
         name = self._server.new_name()
+        template = "template0" if like is None else quoted(dict(parse(like).parameters)["dbname"])
         self._server.link.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield self._server.address.database(name)

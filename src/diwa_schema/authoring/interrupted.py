@@ -1,0 +1,70 @@
+"""Runs an upgrade in a process that is killed before one of its statements.
+
+    python -m diwa_schema.authoring.interrupted URL REVISION AT
+
+Nothing of this is known to the run: statements are counted where the drivers are handed them. With 0 for AT it lives,
+and writes how many there were.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from typing import Any
+
+import psycopg
+
+from diwa_schema.api import migrate
+from diwa_schema.run.settings import Settings
+
+
+def killed_at(url: str, revision: str, at: int = 0) -> tuple[int, str]:
+    """Run an upgrade in a process of its own.
+
+    Args:
+        url: The database.
+        revision: Where the run goes.
+        at: The statement before which the process kills itself; 0 for none.
+
+    Returns:
+        Its exit code, and what it wrote: the number of its statements, or what went wrong.
+    """
+    command = [sys.executable, "-m", __name__, url, revision, str(at)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - this module
+    return done.returncode, (done.stdout or done.stderr).strip()
+
+
+class _Counter:
+    def __init__(self, at: int) -> None:
+        self.at, self.count = at, 0
+
+    def statement(self, _: str = "") -> None:
+        self.count += 1
+        if self.count == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(url: str, revision: str, at: str) -> None:
+    """Run the upgrade, and write the number of its statements."""
+    counter = _Counter(int(at))
+    execute, connect = psycopg.Cursor.execute, sqlite3.connect
+
+    def counted(cursor: Any, *args: Any, **options: Any) -> Any:
+        counter.statement()
+        return execute(cursor, *args, **options)
+
+    def watched(*args: Any, **options: Any) -> Any:
+        connection = connect(*args, **options)
+        connection.set_trace_callback(counter.statement)
+        return connection
+
+    psycopg.Cursor.execute, sqlite3.connect = counted, watched  # type: ignore[method-assign,assignment]
+    migrate(url, revision, settings=Settings(replay=True))
+    sys.stdout.write(f"{counter.count}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

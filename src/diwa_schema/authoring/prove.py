@@ -1,0 +1,311 @@
+"""Proving revisions: up, down and up again with rows in every table, once killed, and under code that was there before.
+
+What is proven of each revision, on a database of either kind that stands just below it:
+
+* up, down: the catalog and every value are those of before; up again: those of the first time.
+* killed: a run that dies in the middle is finished by the next one, and ends like one that was not killed.
+* old code: statements that connections have prepared before the change go on working after it, where the revision says
+  ``expand``. They name every column that was there, as an ORM does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from diwa_schema.api import downgrade, migrate
+from diwa_schema.authoring import samples
+from diwa_schema.authoring.interrupted import killed_at
+from diwa_schema.database.failures import driver
+from diwa_schema.database.link import Link
+from diwa_schema.database.spelling import Dialect
+from diwa_schema.database.state import BOOKKEEPING
+from diwa_schema.database.target import Target
+from diwa_schema.database.url import sqlite_url
+from diwa_schema.drift.check import compare
+from diwa_schema.drift.model import Catalog
+from diwa_schema.drift.read import read
+from diwa_schema.errors import DiwaSchemaError, UsageError
+from diwa_schema.migrations import manifest
+from diwa_schema.migrations.manifest import BASE, Revision
+from diwa_schema.names import quoted
+from diwa_schema.run.settings import Settings
+from diwa_schema.testing.scratch import scratch
+
+if TYPE_CHECKING:
+    from diwa_schema.testing.scratch import Scratch
+
+Rows = dict[str, list[dict[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that does not hold of a revision.
+
+    Args:
+        revision: Its id.
+        dialect: The kind of database.
+        part: What was tried: up, rows, down, again, killed, old code.
+        why: What was seen.
+    """
+
+    revision: str
+    dialect: Dialect
+    part: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was tried, and what does not hold.
+
+    Args:
+        revisions: The revisions that were looked at.
+        dialects: The kinds of database on which they were.
+        failures: What does not hold.
+    """
+
+    revisions: tuple[str, ...]
+    dialects: tuple[Dialect, ...]
+    failures: tuple[Failure, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a document."""
+        return {
+            "revisions": list(self.revisions),
+            "dialects": list(self.dialects),
+            "failures": [asdict(one) for one in self.failures],
+        }
+
+
+def prove(names: Sequence[str] = (), tell: Callable[[str], None] = lambda _: None) -> Proof:
+    """Prove revisions on throw-away databases: SQLite files, and a server's where one is to be had.
+
+    Args:
+        names: Ids of revisions or their beginnings; by default those that are not released.
+        tell: Called with a line for people as each is begun.
+
+    Raises:
+        UnknownRevision: The history has no such revision.
+        DatabaseUnreachable: The server that ``DIWA_TEST_DATABASE_URL`` names does not answer.
+    """
+    known = manifest.load()
+    wanted = {known.resolve(name, None) for name in names}
+    chosen = [one for one in known.revisions if (one.revision in wanted if names else one.released is None)]
+    failures: list[Failure] = []
+    with scratch() as server:
+        dialects: tuple[Dialect, ...] = ("sqlite", "postgresql") if server else ("sqlite",)
+        for one in chosen:
+            for dialect in dialects:
+                tell(f"{one.revision} {one.slug} on {dialect}")
+                failures += _Trial(one, dialect, server).failures()
+    return Proof(tuple(one.revision for one in chosen), dialects, tuple(failures))
+
+
+class _Places:
+    """Where the databases of one trial are: each is a copy of one that stands below the revision, with rows."""
+
+    def __init__(self, dialect: Dialect, server: Scratch | None) -> None:
+        self._dialect, self._server = dialect, server
+        self._files: dict[str, Path] = {}
+
+    @contextmanager
+    def database(self, like: str | None = None) -> Iterator[str]:
+        """Yield the URL of a new database: an empty one, or a copy of another."""
+        if self._dialect == "postgresql" and self._server is not None:
+            with self._server.database(like) as url:
+                yield url
+            return
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "proof.db"
+            self._files[sqlite_url(path)] = path
+            if like is not None:
+                shutil.copy(self._files[like], path)
+            yield sqlite_url(path)
+
+
+class _Trial:
+    """One revision on one kind of database."""
+
+    def __init__(self, revision: Revision, dialect: Dialect, server: Scratch | None) -> None:
+        self._revision, self._dialect = revision, dialect
+        self._places = _Places(dialect, server)
+        self._found: list[Failure] = []
+
+    def failures(self) -> list[Failure]:
+        with self._places.database() as url:
+            try:
+                self._try(url)
+            except DiwaSchemaError as error:
+                self._fail("up", str(error))
+        return self._found
+
+    def _fail(self, part: str, why: str) -> None:
+        self._found.append(Failure(self._revision.revision, self._dialect, part, why))
+
+    def _try(self, url: str) -> None:
+        before = self._revision.down_revision or BASE
+        if self._revision.down_revision:
+            migrate(url, before, settings=Settings(replay=True))
+        with self._open(url) as link:
+            catalog = _catalog(link)
+            for table, said in samples.fill(link, catalog).items():
+                self._fail("rows", f"{table} takes none of the generated rows: {said}")
+        _, rows = self._look(url)
+        with ExitStack() as stack:
+            killed = (
+                stack.enter_context(self._places.database(like=url)) if self._revision.down_revision else None
+            )
+            old = stack.enter_context(_old_code(url, catalog, self._revision))
+            code, said = killed_at(url, self._revision.revision)
+            if code:
+                self._fail("up", said)
+                return
+            for why in old():
+                self._fail("old code", why)
+            reached, values = self._look(url)
+            self._down(url, before, catalog, rows)
+            migrate(url, self._revision.revision, settings=Settings(replay=True))
+            self._same("again", self._look(url), (reached, values))
+            if killed is not None:
+                self._kill(killed, int(said), (reached, values))
+
+    def _down(self, url: str, before: str, catalog: Catalog, rows: Rows) -> None:
+        if self._revision.irreversible:
+            return
+        try:
+            downgrade(url, before)
+        except UsageError as error:
+            # New columns have values by now, and a downgrade that loses some wants to be told so.
+            downgrade(url, before, confirm=error.facts["confirm"])
+        self._same("down", self._look(url), (catalog, rows))
+
+    def _kill(self, url: str, statements: int, expected: tuple[Catalog, Rows]) -> None:
+        code, said = killed_at(url, self._revision.revision, at=statements // 2)
+        if code != -signal.SIGKILL:
+            self._fail("killed", f"it was to die at statement {statements // 2} of {statements}: {said}")
+        migrate(url, self._revision.revision, settings=Settings(replay=True))
+        self._same("killed", self._look(url), expected)
+
+    def _same(self, part: str, found: tuple[Catalog, Rows], expected: tuple[Catalog, Rows]) -> None:
+        for one in compare(found[0], expected[0]):
+            self._fail(part, one.text)
+        for table, wanted in expected[1].items():
+            here = found[1].get(table)
+            if here is not None and here != wanted:
+                self._fail(part, f"{table}: {_difference(here, wanted)}")
+
+    def _look(self, url: str) -> tuple[Catalog, Rows]:
+        with self._open(url) as link:
+            catalog = _catalog(link)
+            rows = samples.rows(link, catalog)
+        for table in catalog.tables:
+            if table.name not in manifest.load().tables:
+                # What a run keeps for the way back carries the moment of that run.
+                clocks = {one.name for one in table.columns if one.type.startswith("timestamp")}
+                rows[table.name] = [
+                    {name: value for name, value in row.items() if name not in clocks}
+                    for row in rows[table.name]
+                ]
+        return catalog, rows
+
+    def _open(self, url: str) -> Link:
+        return Target.of(url).connect()
+
+
+def _catalog(link: Link) -> Catalog:
+    catalog = read(link)
+    ours = {table.name for table in catalog.tables} - BOOKKEEPING
+    return read(link, tables=sorted(ours))
+
+
+def _difference(found: list[dict[str, str]], expected: list[dict[str, str]]) -> str:
+    if len(found) != len(expected):
+        return f"{len(found)} rows instead of {len(expected)}"
+    for one, other in zip(found, expected, strict=True):
+        for name, value in other.items():
+            if one.get(name) != value:
+                return f"{name} is {one.get(name)!s:.80} instead of {value:.80}"
+    return "columns differ"
+
+
+@contextmanager
+def _old_code(url: str, catalog: Catalog, revision: Revision) -> Iterator[Callable[[], list[str]]]:
+    """Prepare the statements of code that knows every column, and yield what runs them again and says what failed.
+
+    What the revision declares to change the type of is left out: that is said to whoever runs it.
+    """
+    if catalog.dialect == "sqlite" or revision.phase == "contract":
+        yield list
+        return
+    declared = {name.partition(".")[0] for name in revision.retypes}
+    statements = [
+        statement
+        for table in catalog.tables
+        if table.name not in declared and table.primary_key
+        for statement in _statements(table.name, [one.name for one in table.columns])
+    ]
+    psycopg = driver("postgresql")
+    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        if find_spec("asyncpg") is None:
+            yield lambda: list(_again(connection, statements, psycopg.Error))
+            return
+        loop = asyncio.new_event_loop()
+        try:
+            other = loop.run_until_complete(_connect(url, statements))
+            yield lambda: [
+                *_again(connection, statements, psycopg.Error),
+                *loop.run_until_complete(_async_again(other, statements)),
+            ]
+            loop.run_until_complete(other.close())
+        finally:
+            loop.close()
+
+
+def _statements(table: str, columns: list[str]) -> Iterator[str]:
+    where, names = quoted(table), ", ".join(map(quoted, columns))
+    kept = ", ".join(f"{quoted(one)} = {quoted(one)}" for one in columns)
+    yield f"SELECT {names} FROM {where}"
+    # Refused by the key that is there: every column is named and checked, and nothing is written.
+    yield f"INSERT INTO {where} ({names}) SELECT {names} FROM {where} LIMIT 1 ON CONFLICT DO NOTHING RETURNING {names}"
+    yield f"UPDATE {where} SET {kept} WHERE false RETURNING {names}"
+
+
+def _again(connection: Any, statements: list[str], error: type[Exception]) -> Iterator[str]:
+    for statement in statements:
+        try:
+            connection.execute(statement)
+        except error as failure:
+            yield f"psycopg: {str(failure).splitlines()[0]}: {statement:.60}…"
+
+
+async def _connect(url: str, statements: list[str]) -> Any:
+    asyncpg: Any = import_module("asyncpg")
+
+    connection = await asyncpg.connect(url)
+    for statement in statements:
+        await connection.fetch(statement)
+    return connection
+
+
+async def _async_again(connection: Any, statements: list[str]) -> list[str]:
+    asyncpg: Any = import_module("asyncpg")
+
+    failed = []
+    for statement in statements:
+        try:
+            await connection.fetch(statement)
+        except asyncpg.PostgresError as failure:
+            failed.append(f"asyncpg: {failure}: {statement:.60}…")
+    return failed

@@ -1,0 +1,199 @@
+"""Rows for every table of a database, made from its catalog alone, to carry through a revision.
+
+Each table gets one row of plain values, one of NULLs wherever NULL gets in, and rows of what breaks careless code:
+quotes and percent signs, the longest text, other scripts, empty and full arrays, all bytes, the ends of the calendar.
+What refers to a row refers to one that is there. Where a word set is known, its words take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+from diwa_schema.database.failures import driver, is_driver_error
+from diwa_schema.database.link import Link
+from diwa_schema.drift.model import Catalog, Column, Table
+from diwa_schema.drift.read import at_head
+from diwa_schema.errors import DiwaSchemaError
+from diwa_schema.names import quoted
+
+ROWS = 6
+_BARE = 1  # the row that has NULL wherever it can
+
+_TEXTS = ("plain", "none", 'it\'s "quoted" 100% \\ $1 :x %s', "x" * 255, "größe 漢字 🌊\u202e", " \t ")
+_LISTS: tuple[list[str], ...] = (["a"], [], ['say "x"', "a, b", "{}"], ["ö"] * 50, ["NULL", ""], ["a", "a"])
+_DOCUMENTS: tuple[Any, ...] = (
+    {"type": "plain"}, {}, {"it's": [1, None, {"t": True}]}, {"long": "x" * 2000}, {"größe": "漢字"}, {"n": 1.5e300},
+)  # fmt: skip
+_TIMES = (
+    "2026-01-01 00:00:00", "2026-02-03 04:05:06", "1999-12-31 23:59:59", "9999-12-31 23:59:59",
+    "0001-01-01 00:00:00", "2026-03-29 02:30:00",
+)  # fmt: skip
+_WHOLE = (1, 0, -1, 2**31 - 1, -(2**31), 7)
+_BROKEN = (1.5, 0.0, -1.25, 1e-300, 1e300, 0.1)
+_AMOUNTS = ("1.5", "0", "-0.000001", "9999.999999", "-9999.999999", "0.1")
+_BYTES = (b"plain", b"", bytes(range(256)), b"\x00", b"'\"\\", b"x" * 3000)
+
+
+def fill(link: Link, catalog: Catalog) -> dict[str, str]:
+    """Insert rows into every table of a catalog.
+
+    A row that the database refuses is left out: a rule may allow less than its type does.
+
+    Args:
+        link: A connection in no transaction.
+        catalog: What was read there; its tables are empty.
+
+    Returns:
+        The tables that got no row at all, each with what the database said.
+    """
+    refused = {}
+    for table in _in_order(catalog):
+        said, inserted = "", 0
+        for number in range(ROWS):
+            values = {
+                one.name: _value(catalog, table, one, number) for one in table.columns if _is_given(one)
+            }
+            places = ", ".join(["%s"] * len(values))
+            names = ", ".join(map(quoted, values))
+            try:
+                link.execute(
+                    f"INSERT INTO {quoted(table.name)} ({names}) VALUES ({places})", list(values.values())
+                )
+            except Exception as error:
+                if not is_driver_error(error) or not isinstance(error, driver(link.dialect).IntegrityError):
+                    raise
+                said = str(error).strip()
+            else:
+                inserted += 1
+        if not inserted:
+            refused[table.name] = said
+    return refused
+
+
+def rows(link: Link, catalog: Catalog) -> dict[str, list[dict[str, str]]]:
+    """Return all rows of the tables of a catalog: each value as text, by column, in the order of the key."""
+    return {table.name: list(_rows(link, table)) for table in catalog.tables}
+
+
+def _rows(link: Link, table: Table) -> Iterator[dict[str, str]]:
+    names = [one.name for one in table.columns]
+    key = ", ".join(map(quoted, table.primary_key.columns if table.primary_key else names))
+    listed = ", ".join(map(quoted, names))
+    for row in link.rows(f"SELECT {listed} FROM {quoted(table.name)} ORDER BY {key}"):
+        yield {
+            name: repr(bytes(value) if isinstance(value, memoryview) else value)
+            if isinstance(value, bytes | memoryview | None)
+            else str(value)
+            for name, value in zip(names, row, strict=True)
+        }
+
+
+def _is_given(column: Column) -> bool:
+    return column.generated is None and column.type != "tsvector"
+
+
+def _in_order(catalog: Catalog) -> list[Table]:
+    """Return the tables, each after those that it refers to."""
+    placed: list[Table] = []
+    left = {table.name: table for table in catalog.tables}
+    while left:
+        free = [
+            table
+            for table in left.values()
+            if all(key.references == table.name or key.references not in left for key in table.foreign_keys)
+        ]
+        if not free:
+            raise DiwaSchemaError(
+                f"The tables {', '.join(left)} refer to each other in a circle.",
+                untouched="Only a throw-away database was written to.",
+                next_step="Let one of the keys be NULL, and write the rows by hand.",
+            )
+        placed += [left.pop(table.name) for table in free]
+    return placed
+
+
+def _value(catalog: Catalog, table: Table, column: Column, number: int) -> Any:
+    keys = [key for key in table.foreign_keys if column.name in key.columns]
+    if number == _BARE and column.nullable and not _is_key(table, column):
+        return None
+    if keys:
+        key = keys[0]
+        other = catalog.table(key.references)
+        # Two keys to one table refer to two rows; a row that refers to its own table refers to the one before.
+        same = [one for one in table.foreign_keys if one.references == key.references]
+        at = number - 1 if key.references == table.name else (number + same.index(key)) % ROWS
+        if at < 0:
+            return None
+        there = other.column(key.ref_columns[key.columns.index(column.name)]) if other else None
+        if other and there:
+            return _value(catalog, other, there, at)
+    return _plain(catalog.dialect, table, column, number)
+
+
+def _is_key(table: Table, column: Column) -> bool:
+    return table.primary_key is not None and column.name in table.primary_key.columns
+
+
+def _plain(dialect: str, table: Table, column: Column, number: int) -> Any:
+    kind = _types().get((table.name, column.name), column.type) if dialect == "sqlite" else column.type
+    words = _words().get((table.name, column.name))
+    if kind == "uuid" or (_is_key(table, column) and kind.startswith(("text", "character"))):
+        return str(uuid5(NAMESPACE_OID, f"{table.name}.{column.name} {number}"))
+    if words:
+        return words[number % len(words)]
+    if kind.endswith("[]"):
+        return json.dumps(_LISTS[number]) if dialect == "sqlite" else _LISTS[number]
+    for begins, values in _OF_KIND.items():
+        if kind.startswith(begins):
+            return _spelled(dialect, kind, values[number])
+    # A unique index wants each text once; PostgreSQL has no room for more than the type says.
+    size = re.search(r"\((\d+)\)", kind)
+    return f"{number} {_TEXTS[number]}"[: int(size[1]) if size else None]
+
+
+def _spelled(dialect: str, kind: str, value: Any) -> Any:
+    """Return a value as a statement takes it."""
+    if kind.startswith("json"):
+        return json.dumps(value)
+    if kind.startswith("vector"):
+        size = int(kind.removeprefix("vector(").removesuffix(")"))
+        return value if dialect == "sqlite" else f"[{','.join(['0.25'] * (size - 1) + [str(len(value))])}]"
+    return value
+
+
+_OF_KIND: dict[str, tuple[Any, ...]] = {
+    "json": _DOCUMENTS,
+    "timestamp": _TIMES,
+    "boolean": (True, False, True, False, True, False),
+    "integer": _WHOLE,
+    "bigint": _WHOLE,
+    "double": _BROKEN,
+    "numeric": _AMOUNTS,
+    "bytea": _BYTES,
+    "vector": _BYTES,
+}
+
+
+@cache
+def _types() -> Mapping[tuple[str, str], str]:
+    """Return what PostgreSQL's catalog says of the types of columns: SQLite's says little."""
+    return {
+        (table.name, one.name): one.type for table in at_head("postgresql").tables for one in table.columns
+    }
+
+
+@cache
+def _words() -> Mapping[tuple[str, str], tuple[str, ...]]:
+    from diwa_schema.export.description import describe
+
+    return {
+        (table.name, column.name): column.values
+        for table in describe()
+        for column in table.columns
+        if column.values and column.kind in ("string", "text")
+    }

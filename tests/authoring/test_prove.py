@@ -1,0 +1,105 @@
+"""`prove` finds what a revision does to rows, to the way back, to a killed run and to code that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+IMPORTS = """
+from diwa_schema.models.types import ShortText
+"""
+# What `generate` does first; the snapshots are no part of a proof.
+LIST = """
+from diwa_schema import generate
+from diwa_schema.migrations import manifest
+
+manifest.PATH.write_text(generate.render(generate.document()))
+"""
+
+
+@pytest.fixture
+def proven(own):
+    """What puts a revision after the history of a checkout, and returns what is found of it, by part."""
+    root, call = own
+    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
+
+    def prove(code: str, check: int = 1):
+        drafted = call("revision", "-m", "A draft", "--no-generate", "--json").stdout
+        (made,) = json.loads(drafted)["revisions"]
+        path = root / made["file"]
+        path.write_text(path.read_text().partition("def upgrade")[0] + IMPORTS + code)
+        subprocess.run([sys.executable, "-c", LIST], cwd=root, env=environment, check=True)
+        document = json.loads(call("prove", made["revision"], "--json", check=check).stdout)
+        assert document["revisions"] == [made["revision"]]
+        found: dict[tuple[str, str], str] = {}
+        for one in document["failures"]:
+            part = one["dialect"], one["part"]
+            found[part] = f"{found.get(part, '')}{one['why']}\n"
+        return found, document["dialects"]
+
+    return prove
+
+
+def test_a_good_revision_has_nothing_against_it(proven):
+    found, dialects = proven(
+        'def upgrade():\n    op.add_column("tasks", sa.Column("mood", ShortText()))\n\n\n'
+        'def downgrade():\n    op.drop_column("tasks", "mood")\n',
+        check=0,
+    )
+    assert found == {}
+    assert dialects == ["sqlite", "postgresql"]
+
+
+def test_a_type_that_changes_fails_connections_that_were_open(proven):
+    found, _ = proven(
+        "def upgrade():\n    if op.get_context().dialect.name == 'postgresql':\n"
+        "        op.execute('ALTER TABLE tasks ALTER title TYPE text')\n\n\n"
+        "def downgrade():\n    if op.get_context().dialect.name == 'postgresql':\n"
+        "        op.execute('ALTER TABLE tasks ALTER title TYPE varchar(255)')\n"
+    )
+    assert list(found) == [("postgresql", "old code")]
+    assert "cached plan must not change result type" in found["postgresql", "old code"]
+
+
+def test_a_column_that_old_code_must_fill_fails_it(proven):
+    found, _ = proven(
+        'def upgrade():\n    op.add_column("tasks", sa.Column("mood", ShortText(), server_default="x", nullable=False))\n'
+        '    if op.get_context().dialect.name == "postgresql":\n'
+        '        op.alter_column("tasks", "mood", server_default=None)\n\n\n'
+        'def downgrade():\n    op.drop_column("tasks", "mood")\n'
+    )
+    assert list(found) == [("postgresql", "old code")]
+    assert "null value in column" in found["postgresql", "old code"]
+
+
+def test_values_that_do_not_come_back_are_seen_on_both(proven):
+    found, _ = proven(
+        'def upgrade():\n    op.execute("UPDATE tasks SET title = upper(title)")\n\n\ndef downgrade():\n    pass\n'
+    )
+    assert "tasks: title is" in found["sqlite", "down"]
+    assert "tasks: title is" in found["postgresql", "down"]
+
+
+def test_what_is_left_behind_is_seen(proven):
+    found, _ = proven(
+        'def upgrade():\n    op.add_column("tasks", sa.Column("mood", ShortText()))\n\n\ndef downgrade():\n    pass\n'
+    )
+    assert "mood" in found["postgresql", "down"]
+    assert "mood" in found["sqlite", "down"]
+
+
+def test_a_revision_that_fails_is_told(proven):
+    found, _ = proven(
+        'def upgrade():\n    op.execute("SELECT no_such_thing")\n\n\ndef downgrade():\n    pass\n'
+    )
+    assert "no_such_thing" in found["postgresql", "up"]
+    assert "no_such_thing" in found["sqlite", "up"]
+
+
+def test_an_unknown_revision_is_refused(own):
+    _, call = own
+    assert "There is no revision 'nonsense'" in call("prove", "nonsense", check=2).stderr
