@@ -1,8 +1,9 @@
 """What a plain `alembic` command runs.
 
 Whatever changes the schema is handed to the runner, so that guard, lock and ledger are the same on every way in.
-`current`, `check`, `history`, `revision` and ``--sql`` are free: they write nothing, not even the version table that
-Alembic would make on an empty database. It would be one without a floor, which nobody could use afterwards.
+`current`, `check`, `history` and ``--sql`` are free: they write nothing, not even the version table that Alembic would
+make on an empty database. It would be one without a floor, which nobody could use afterwards. `revision` and `merge`
+need not come by here: the template that they fill (`script.py.mako`) asks for itself.
 """
 
 from __future__ import annotations

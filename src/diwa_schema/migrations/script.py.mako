@@ -1,3 +1,8 @@
+<%!
+    # In a module block, because Alembic replaces what is raised while it renders by a sentence of its own.
+    from diwa_schema.authoring.draft import admit
+    admit()
+%>\
 """${message}.
 
 Say what a row or a column means, not which statements follow.
