@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 import psycopg
 import pytest
@@ -331,13 +332,25 @@ def test_an_edited_row_counts_as_a_loss(tmp_path):
         diwa_schema.downgrade(url, IDS[20], repo="diwa-cloud")
 
 
-def test_the_table_of_another_phoenix_application_is_not_taken_over(postgres):
+def test_the_table_of_another_phoenix_application_is_not_taken_over(postgres, cli):
     execute(postgres, "CREATE TABLE sessions (id bigint PRIMARY KEY)")
     execute(postgres, "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, inserted_at timestamp(0))")
     execute(postgres, "INSERT INTO schema_migrations VALUES (20240101000000, now())")
-    for _ in range(2):
-        with pytest.raises(errors.DatabaseRefused, match="another application"):
-            diwa_schema.adopt(postgres, repo="diwa-cloud")
+    changes = (
+        diwa_schema.adopt,
+        diwa_schema.adopt,
+        diwa_schema.migrate,
+        diwa_schema.drop,
+        diwa_schema.protect,
+    )
+    ways: list[Callable[[str], object]] = [partial(change, repo="diwa-cloud") for change in changes]
+    for way in (*ways, diwa_schema.plan, diwa_schema.examine, diwa_schema.ensure_current, diwa_schema.check):
+        with pytest.raises(errors.SchemaForeign, match="another application made") as caught:
+            way(postgres)
+        assert "adopt" not in caught.value.next_step
+    said = cli("status", "--url", postgres, check=1).stdout
+    assert "another application made" in said
+    assert "adopt" not in said
     assert value(postgres, "SELECT to_regclass('diwa_schema_version') IS NULL")
 
 

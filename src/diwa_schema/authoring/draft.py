@@ -102,8 +102,8 @@ def _message(message: str) -> str:
 def admit() -> None:
     """Let Alembic write a file into the history, or refuse it as `refuse_elsewhere` does.
 
-    The template of a revision calls it before anything is rendered. `alembic revision` and `alembic merge` write without
-    running env.py, so the guard that stands there does not see them.
+    The template of a revision calls it before anything is rendered. `alembic revision` and `alembic merge` write
+    without running env.py, so the guard that stands there does not see them.
     """
     try:
         refuse_elsewhere()

@@ -43,9 +43,9 @@ def _status_lines(found: Status) -> list[str]:
         f"revision  {found.revision or 'base'}",
         f"head      {found.head}",
     ]
-    if not found.known:
-        lines.append("unknown   the installed package does not have this revision")
-    if found.pending:
+    if found.refused:
+        lines.append(f"{'refused ' if found.known else 'unknown '}  {found.refused}")
+    elif found.pending:
         lines.append(
             f"pending   {len(found.pending)}: {', '.join(found.pending[:5])}{' ...' if found.pending[5:] else ''}"
         )
@@ -73,15 +73,15 @@ def _bypassed(run: dict[str, Any]) -> str:
 
 
 def _next_step(found: Status) -> str:
-    if found.kind == "made by Ecto":
-        return "next      diwa-schema adopt --plan"
+    if found.next_step:
+        return f"next      {found.next_step}"
     if found.current:
         return "next      nothing to do"
     if found.missing:
         return (
             f"next      restore the missing tables from the backup; {command('check')} shows all that differs"
         )
-    return "next      diwa-schema upgrade" if found.known and found.kind != "foreign" else ""
+    return f"next      {command('upgrade')}"
 
 
 def _history(args: argparse.Namespace) -> Result:

@@ -8,6 +8,7 @@ application, for which the database then looks like another tool's.
 from __future__ import annotations
 
 import json
+import shlex
 from functools import cache
 
 from diwa_schema.database.link import Link
@@ -76,6 +77,35 @@ def lacking(names: tuple[str, ...], shown: str) -> DriftFound:
         " A restore that left something out does this, such as one without pgvector.",
         next_step=f"Restore them from the backup, pgvector first; {command('check')} shows all that differs.",
         missing=list(names),
+    )
+
+
+def elsewhere(link: Link, schema: str) -> tuple[str, ...]:
+    """Return the schemas beside one that have a version table, in order; for a look at a schema that has none.
+
+    Args:
+        link: A connection to a database.
+        schema: The schema that was looked at.
+    """
+    if link.dialect == "sqlite":
+        return ()
+    rows = link.rows(
+        "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relname = %s AND c.relkind IN ('r', 'p') AND n.nspname <> %s ORDER BY 1",
+        (VERSION, schema),
+    )
+    return tuple(row[0] for row in rows)
+
+
+def meant(schemas: tuple[str, ...]) -> str:
+    """Return the sentence that says which schema was probably meant; empty where there is no other."""
+    if not schemas:
+        return ""
+    more = f" and {len(schemas) - _SHOWN} more" if len(schemas) > _SHOWN else ""
+    those = ", ".join(schemas[:_SHOWN])
+    return (
+        f"The version table lies in schema {those}{more}. That one was probably meant:"
+        f" add --schema {'NAME' if schemas[1:] else shlex.quote(schemas[0])}"
     )
 
 

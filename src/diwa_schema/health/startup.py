@@ -153,7 +153,8 @@ def _judge(link: Link, state: State, history: Manifest) -> None:
     raise kind(
         f"The schema of {shown} is out of date: it is {where}, and this application needs {history.head}."
         f" Pending: {names}{more}.",
-        next_step="In the diwa-cloud repository, run: python -m diwa_schema upgrade",
+        next_step=(state.revision is None and presence.meant(presence.elsewhere(link, state.schema)))
+        or "In the diwa-cloud repository, run: python -m diwa_schema upgrade",
         current=state.revision,
         head=history.head,
         pending=[step.revision for step in pending],
