@@ -5,6 +5,7 @@ These are rights, what hangs on columns that are to get another type, and long s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.state import State
     from diwa_schema.migrations.steps.dependents import Dependent
+    from diwa_schema.run.session import Look
 
 _SHOWN = 5
 # That many rows a millisecond are written anew, with their indexes, on a machine that is not fast.
@@ -57,9 +59,33 @@ def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
             found[revision.revision] = f"it rewrites {' and '.join(large)}, of more than {most:,} rows"
     return plan._replace(
         stalls=found,
-        obstacles=(*_no_room(plan, link, state), *(() if plan.snapshot else _obstacles(link, state))),
+        obstacles=(
+            *_no_room(plan, link, state),
+            *(() if plan.snapshot else _obstacles(link, state, load().tables)),
+        ),
         dependents=_dependents(plan, link),
         connections=connections.planned(link, plan),
+    )
+
+
+def conversion(look: Look, tables: Iterable[str], kind: str | None = None) -> Plan:
+    """Return the plan of a change that is no revision's, with what stands in its way.
+
+    Args:
+        look: What was seen of a PostgreSQL database.
+        tables: The tables that it changes.
+        kind: The type that the embeddings of these tables get; None where they keep theirs.
+    """
+    from diwa_schema.migrations.steps.dependents import dependents_of, kind_of
+
+    link, state = look
+    plan = Plan("upgrade", state.revision, state.revision)
+    columns = [
+        f"{table}.embedding" for table in tables if kind not in (None, kind_of(link, table, "embedding"))
+    ]
+    return plan._replace(
+        obstacles=(*_no_room(plan, link, state), *_obstacles(link, state, tables)),
+        dependents=tuple(one for column in columns for one in dependents_of(link, column, None)),
     )
 
 
@@ -151,8 +177,8 @@ def _dependents(plan: Plan, link: Link) -> tuple[Dependent, ...]:
     return dependents(link, plan.revisions, back=plan.direction == "downgrade")
 
 
-def _obstacles(link: Link, state: State) -> tuple[Obstacle, ...]:
-    rows = link.rows(_RIGHTS, (state.schema, list(load().tables)))
+def _obstacles(link: Link, state: State, tables: Iterable[str]) -> tuple[Obstacle, ...]:
+    rows = link.rows(_RIGHTS, (state.schema, list(tables)))
     user = str(link.value("SELECT current_user"))
     owners = sorted({owner for _, owner, owned, _ in rows if not owned})
     if rows and not any(owned for _, _, owned, _ in rows):
