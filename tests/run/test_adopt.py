@@ -230,3 +230,26 @@ def test_tables_in_a_schema_of_their_own(legacy, server):
     assert api.check(inside) == []
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT to_regclass('public.diwa_schema_version')").fetchone() == (None,)
+
+
+def test_the_plan_says_what_the_upgrade_after_it_would_meet(legacy, cli):
+    url = legacy("agent_local")
+    with Target.of(url).connect("diwa-test application") as link:
+        link.execute("CREATE VIEW mine AS SELECT id, embedding FROM memories")
+        short = link.value("SELECT count(embedding) FROM memories")
+        planned = cli("adopt", "--plan", "--url", url, check=0).stdout.splitlines()
+        cli("adopt", "--url", url, check=0)
+        said = cli("plan", "--url", url, check=0).stdout.splitlines()
+    told = said[next(at for at, line in enumerate(said) if " -> " in line) :]
+    assert [f"    {line}" for line in told] == planned[-len(told) :]
+    text = "\n".join(told)
+    assert "IN THE WAY of 20260228010000" in text
+    assert "view mine" in text
+    assert "Open now: 1 of 'diwa-test application'" in text
+    assert short
+    assert f"{short} values of memories.embedding have another length: they go to" in text
+    with Target.of(url).connect() as link:
+        link.execute("DROP VIEW mine")
+    api.migrate(url)
+    with Target.of(url).connect() as link:
+        assert link.value("SELECT count(*) FROM diwa_schema_embedding_archive") == short

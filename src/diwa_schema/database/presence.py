@@ -8,7 +8,6 @@ application, for which the database then looks like another tool's.
 from __future__ import annotations
 
 import json
-import shlex
 from functools import cache
 
 from diwa_schema.database.link import Link
@@ -101,6 +100,8 @@ def meant(schemas: tuple[str, ...]) -> str:
     """Return the sentence that says which schema was probably meant; empty where there is no other."""
     if not schemas:
         return ""
+    import shlex
+
     more = f" and {len(schemas) - _SHOWN} more" if len(schemas) > _SHOWN else ""
     those = ", ".join(schemas[:_SHOWN])
     return (

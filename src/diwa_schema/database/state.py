@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -103,6 +102,8 @@ def refuse_elsewhere(state: State, shown: str) -> None:
             " CREATE SCHEMA NAME; GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
         )
     if state.elsewhere:
+        import shlex
+
         raise SchemaForeign(
             f"New tables of {shown} would go to schema '{state.schema}', but the version table is in"
             f" '{state.elsewhere}'.",

@@ -14,6 +14,7 @@ from diwa_schema.migrations.manifest import load
 from diwa_schema.names import qualified, quoted
 from diwa_schema.run import connections
 from diwa_schema.run.plan import Obstacle, Plan
+from diwa_schema.run.settings import Settings
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -66,6 +67,26 @@ def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
         dependents=_dependents(plan, link),
         connections=connections.planned(link, plan),
     )
+
+
+def to_read(plan: Plan, link: Link, state: State) -> Plan:
+    """Return the plan as `noted` does, with what else its reader wants to know: the values that go to the archive.
+
+    Raises:
+        DatabaseRefused: As for `noted`.
+    """
+    plan = noted(plan, link, state, Settings().max_stall)
+    vectors = [
+        one.column
+        for one in (plan.connections.retypes if plan.connections else ())
+        if one.before.startswith("vector(") and one.after.startswith("vector(")
+    ]
+    counts = {column: _filled(link, state, *column.split(".")) for column in vectors}
+    return plan._replace(archived={column: count for column, count in counts.items() if count})
+
+
+def _filled(link: Link, state: State, table: str, column: str) -> int:
+    return int(link.value(f"SELECT count({quoted(column)}) FROM {qualified(state.schema, table)}"))
 
 
 def conversion(look: Look, tables: Iterable[str], kind: str | None = None) -> Plan:
