@@ -62,6 +62,9 @@ def test_row_security_on_the_version_table_is_called_what_it_is(migrated, app):
     for look in (diwa_schema.ensure_current, diwa_schema.status):
         with pytest.raises(PermissionMissing, match="Row security on diwa_schema_version hides") as caught:
             look(app)
+    told = [one for one in diwa_schema.doctor(app) if "Row security on diwa_schema_version" in one.reason]
+    assert told
+    assert all("CREATE POLICY" in one.command for one in told)
     statement = caught.value.next_step
     migrated.run(statement[statement.index("CREATE POLICY") :])
     diwa_schema.ensure_current(app)

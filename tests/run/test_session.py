@@ -309,11 +309,38 @@ def test_row_security_that_hides_rows_is_refused_not_filtered(server_roles, post
     execute(postgres, "ALTER TABLE organizations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     with pytest.raises(errors.PermissionMissing, match="row security on organizations"):
         diwa_schema.migrate(url, repo="diwa-cloud")
-    with pytest.raises(errors.DiwaSchemaError, match="row"):
-        diwa_schema.drop(url, repo="diwa-cloud")
-    with pytest.raises(errors.DiwaSchemaError, match="row"):
-        diwa_schema.downgrade(url, "base", repo="diwa-cloud")
+    losing: list[Callable[..., object]] = [diwa_schema.drop, partial(diwa_schema.downgrade, revision="base")]
+    for lose in losing:
+        with pytest.raises(errors.PermissionMissing, match="row security on organizations") as caught:
+            lose(url, repo="diwa-cloud")
+        assert f'ALTER ROLE "{owner.name}" BYPASSRLS' in caught.value.next_step
+        assert caught.value.untouched == errors.NOTHING_CHANGED
     assert value(postgres, "SELECT count(*) FROM organizations") == 1
+    execute(postgres, "ALTER TABLE organizations NO FORCE ROW LEVEL SECURITY")
+    version = "ALTER TABLE diwa_schema_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+    execute(postgres, version)
+    looks = (
+        diwa_schema.status,
+        diwa_schema.plan,
+        diwa_schema.check,
+        diwa_schema.history,
+        diwa_schema.ensure_current,
+    )
+    changes = (diwa_schema.migrate, diwa_schema.drop, diwa_schema.stamp, diwa_schema.protect)
+    for way in (*looks, *(partial(change, repo="diwa-cloud") for change in changes)):
+        with pytest.raises(
+            errors.PermissionMissing, match="Row security on diwa_schema_version hides"
+        ) as caught:
+            way(url)
+        advice = caught.value.next_step
+    execute(url, advice[advice.index("ALTER TABLE") :])
+    # A policy would do for who reads; a change has to see all rows, so the ledger's is another one's business.
+    execute(postgres, "ALTER TABLE diwa_schema_ledger ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    with pytest.raises(errors.PermissionMissing, match="Row security on diwa_schema_ledger hides"):
+        diwa_schema.status(url)
+    with pytest.raises(errors.PermissionMissing, match="Row security hides rows from this role") as caught:
+        diwa_schema.protect(url, repo="diwa-cloud")
+    assert "NO FORCE ROW LEVEL SECURITY" in caught.value.next_step
 
 
 def test_an_edited_row_counts_as_a_loss(tmp_path):

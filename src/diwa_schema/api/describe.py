@@ -106,12 +106,9 @@ def history(
         DatabaseUnreachable: There is no connection.
     """
     from diwa_schema.database import bookkeeping
-    from diwa_schema.database.state import LEDGER
 
     with reading(database, embedded, schema) as link:
-        state = bookkeeping.look(link)
-        books = bookkeeping.Bookkeeping(link, state.schema)
-        return books.ledger.entries() if LEDGER in state.tables else []
+        return bookkeeping.entries(link, bookkeeping.look(link))
 
 
 def examine(

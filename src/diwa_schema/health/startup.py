@@ -115,7 +115,7 @@ def judge(link: Link) -> None:
     except Exception as error:
         if sqlstate(error) != PERMISSION:
             raise
-        raise presence.hidden(link, link.schema) or PermissionMissing(
+        raise PermissionMissing(
             f"The database role may not read where the schema of {link.shown} stands: {brief(error)}",
             next_step=f"Grant it the application's or the reader's role: {command('roles')} prints them.",
         ) from error
@@ -137,7 +137,6 @@ def _is_refusal(error: Exception) -> bool:
 
 def _judge(link: Link, state: State, history: Manifest) -> None:
     shown = link.shown
-    presence.refuse_hidden(link, state)
     if state.revision is not None and state.revision > history.head and len(state.versions) == 1:
         _judge_newer(link, state, history)
         return
@@ -229,7 +228,7 @@ class AlchemyLink(Link):
 
     def __init__(self, connection: sa.Connection) -> None:
         name: Any = connection.dialect.name
-        super().__init__(connection, name, "", close=lambda: None)
+        super().__init__(connection, name, "", close=lambda: None, filtered=True)
 
     @property
     def shown(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database import bookkeeping, lock, presence
-from diwa_schema.database.state import LEDGER, State, refuse_unknown
+from diwa_schema.database.state import State, refuse_unknown
 from diwa_schema.errors import DatabaseRefused
 from diwa_schema.migrations.manifest import load
 
@@ -66,11 +66,9 @@ def read(link: Link) -> Status:
     """
     history = load()
     state = bookkeeping.look(link)
-    presence.refuse_hidden(link, state)
     known = state.revision is None or state.revision in history
     pending = history.between(state.revision, history.head) if known else ()
-    books = bookkeeping.Bookkeeping(link, state.schema)
-    entries = books.ledger.entries() if LEDGER in state.tables else []
+    entries = bookkeeping.entries(link, state)
     refusal = _refusal(state, link.shown)
     elsewhere = () if refusal or state.revision else presence.elsewhere(link, state.schema)
     return Status(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from diwa_schema.database.state import LEDGER, VERSION
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import qualified, quoted
@@ -110,6 +111,18 @@ def conversion(look: Look, tables: Iterable[str], kind: str | None = None) -> Pl
     )
 
 
+def refuse_without_rights(look: Look, tables: Iterable[str]) -> None:
+    """Raise where the role does not own tables, or row security hides rows of them from it.
+
+    Raises:
+        PermissionMissing: It is so; nothing was counted or changed.
+    """
+    if look.link.dialect == "postgresql":
+        revision = look.state.revision
+        found = Plan("downgrade", revision, None, obstacles=_obstacles(look.link, look.state, tables))
+        refuse(found, look.shown, allow_stall=True)
+
+
 def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
     """Raise where something stands in the way of a plan.
 
@@ -199,7 +212,7 @@ def _dependents(plan: Plan, link: Link) -> tuple[Dependent, ...]:
 
 
 def _obstacles(link: Link, state: State, tables: Iterable[str]) -> tuple[Obstacle, ...]:
-    rows = link.rows(_RIGHTS, (state.schema, list(tables)))
+    rows = link.rows(_RIGHTS, (state.schema, [*tables, VERSION, LEDGER]))
     user = str(link.value("SELECT current_user"))
     owners = sorted({owner for _, owner, owned, _ in rows if not owned})
     if rows and not any(owned for _, _, owned, _ in rows):
@@ -215,7 +228,7 @@ def _obstacles(link: Link, state: State, tables: Iterable[str]) -> tuple[Obstacl
         elif filtered:
             found.append(
                 Obstacle(
-                    f"row security on {table} hides rows from {user}, which would be lost",
+                    f"row security on {table} hides rows from {user}, which would be lost unseen",
                     f"ALTER ROLE {quoted(user)} BYPASSRLS",
                 )
             )
