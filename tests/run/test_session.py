@@ -319,15 +319,19 @@ def test_row_security_that_hides_rows_is_refused_not_filtered(server_roles, post
     execute(postgres, "ALTER TABLE organizations NO FORCE ROW LEVEL SECURITY")
     version = "ALTER TABLE diwa_schema_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
     execute(postgres, version)
-    looks = (
+    looks: list[Callable[..., object]] = [
         diwa_schema.status,
         diwa_schema.plan,
         diwa_schema.check,
         diwa_schema.history,
         diwa_schema.ensure_current,
-    )
+    ]
     changes = (diwa_schema.migrate, diwa_schema.drop, diwa_schema.stamp, diwa_schema.protect)
-    for way in (*looks, *(partial(change, repo="diwa-cloud") for change in changes)):
+    ways: list[Callable[[str], object]] = [
+        *looks,
+        *(partial(change, repo="diwa-cloud") for change in changes),
+    ]
+    for way in ways:
         with pytest.raises(
             errors.PermissionMissing, match="Row security on diwa_schema_version hides"
         ) as caught:
