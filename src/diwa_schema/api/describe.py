@@ -82,8 +82,7 @@ def plan(
     """
     from diwa_schema.database import bookkeeping
     from diwa_schema.migrations.manifest import load
-    from diwa_schema.run import plan as planning
-    from diwa_schema.run import preflight
+    from diwa_schema.run import plan as planning, preflight
 
     with reading(database, embedded, schema) as link:
         state = bookkeeping.look(link)

@@ -12,8 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from diwa_schema.database.failures import PERMISSION, sqlstate
-from diwa_schema.database.ledger import Ledger, now
-from diwa_schema.database.ledger import create_statement as ledger_statement
+from diwa_schema.database.ledger import Ledger, create_statement as ledger_statement, now
 from diwa_schema.database.link import Link
 from diwa_schema.database.presence import hidden
 from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, VERSION, State

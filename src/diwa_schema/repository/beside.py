@@ -93,7 +93,7 @@ def _is_ours(word: str) -> bool:
 @cache
 def _names() -> frozenset[str]:
     """Return the names of the shared tables, and of their indexes, constraints and triggers."""
-    catalog = json.loads((manifest.DIRECTORY / "catalog_postgresql.json").read_text(encoding="utf-8"))
+    catalog = json.loads(manifest.content(manifest.DIRECTORY / "catalog_postgresql.json"))
     found = set(manifest.load().tables) | set(manifest.load().leftovers)
     for table in catalog["tables"]:
         parts = [value for key, value in table.items() if key != "columns"]
