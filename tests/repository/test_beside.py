@@ -107,6 +107,7 @@ def test_tables_of_the_applications_own_pass(agent):
         ("use Ecto.Migration", "use Agent.Migration"),
         ("use Ecto.Migration", "use Ecto.Migration\n  import Agent.Helper"),
         ("defmodule Agent", 'File.rm("x")\ndefmodule Agent'),
+        ("# the", "# a note\r    helper()\n  # the"),
         ("# the", "# \u043c\u0435\u043cories"),
     ],
 )
@@ -145,6 +146,8 @@ def test_what_could_reach_the_shared_schema_fails_in_elixir(old, new):
         ("from alembic import op", "from agent import op"),
         ("from alembic import op", "from alembic import context as op"),
         ('revision: str = "ab12"', 'revision: str = "ab12"\nop.drop_table("x")'),
+        ('"""Notes.', "# coding: utf-7\n# +AAo-import os\n" + '"""Notes.'),
+        ('"""Notes.', "# a note\rimport os\n" + '"""Notes.'),
     ],
 )
 def test_what_could_reach_the_shared_schema_fails_in_python(old, new):

@@ -83,7 +83,10 @@ def _texts(path: str, content: bytes | None) -> Iterator[str]:
     read = {"exs": _elixir, "py": _python}.get(path.rpartition(".")[2])
     if content is None or read is None:
         raise _NotUnderstoodError("only migrations of Ecto and of Alembic are read")
-    yield from read(content.decode("ascii").replace("\r\n", "\n"))
+    text = content.decode("ascii").replace("\r\n", "\n")
+    if "\r" in text:
+        raise _NotUnderstoodError("a line of it ends in a way of its own")
+    yield from read(text)
 
 
 def _is_ours(word: str) -> bool:
@@ -140,7 +143,8 @@ def _elixir(text: str) -> Iterator[str]:
 
 def _python(text: str) -> Iterator[str]:
     """Yield the texts of a migration of Alembic that holds only what is known."""
-    for statement in ast.parse(text).body:
+    # As bytes: a comment may say that they are to be read in another encoding, and Python would.
+    for statement in ast.parse(text.encode()).body:
         match statement:
             case ast.Expr(value=ast.Constant(value=str())):
                 continue
