@@ -15,65 +15,32 @@ if TYPE_CHECKING:
 
     from diwa_schema.api import (
         adopt as adopt,
-    )
-    from diwa_schema.api import (
         check as check,
-    )
-    from diwa_schema.api import (
         disable_index as disable_index,
-    )
-    from diwa_schema.api import (
         disable_vector as disable_vector,
-    )
-    from diwa_schema.api import (
         doctor as doctor,
-    )
-    from diwa_schema.api import (
         downgrade as downgrade,
-    )
-    from diwa_schema.api import (
         drop as drop,
-    )
-    from diwa_schema.api import (
         enable_index as enable_index,
-    )
-    from diwa_schema.api import (
         enable_vector as enable_vector,
-    )
-    from diwa_schema.api import (
         examine as examine,
-    )
-    from diwa_schema.api import (
         history as history,
-    )
-    from diwa_schema.api import (
         migrate as migrate,
-    )
-    from diwa_schema.api import (
         plan as plan,
-    )
-    from diwa_schema.api import (
         protect as protect,
-    )
-    from diwa_schema.api import (
         roles as roles,
-    )
-    from diwa_schema.api import (
         stamp as stamp,
-    )
-    from diwa_schema.api import (
         status as status,
-    )
-    from diwa_schema.api import (
         unprotect as unprotect,
     )
     from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
     from diwa_schema.health.finding import Finding as Finding
-    from diwa_schema.health.startup import aensure_current as aensure_current
-    from diwa_schema.health.startup import ensure_current as ensure_current
+    from diwa_schema.health.startup import (
+        aensure_current as aensure_current,
+        ensure_current as ensure_current,
+    )
     from diwa_schema.health.status import Status as Status
-    from diwa_schema.run.settings import Report as Report
-    from diwa_schema.run.settings import Settings as Settings
+    from diwa_schema.run.settings import Report as Report, Settings as Settings
 
 __version__ = "0.1.0.dev0"
 

@@ -22,8 +22,7 @@ from diwa_schema.database.state import BOOKKEEPING
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
 from diwa_schema.drift.model import Catalog, dumps
-from diwa_schema.drift.read import path as catalog_path
-from diwa_schema.drift.read import read
+from diwa_schema.drift.read import path as catalog_path, read
 from diwa_schema.migrations import manifest
 from diwa_schema.run import snapshot
 from diwa_schema.run.settings import Settings

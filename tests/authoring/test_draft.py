@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 
 import pytest
 
 from diwa_schema.migrations.manifest import load
+from tests.fixtures_checkout import checkout, run
 
 BARE = ("--no-generate", "--json")
 
@@ -79,4 +81,48 @@ def test_it_is_refused_outside_of_the_checkout_of_what_runs(own, cli, owner_dire
     subprocess.run(["git", "init", "-q"], cwd=owner_directory, check=True)
     done = cli("revision", "-m", "A mood", cwd=owner_directory, check=2)
     assert "is a checkout of diwa-cloud" in done.stderr
+    assert content(root) == before
+
+
+@pytest.mark.parametrize("words", [("revision",), ("merge", "heads")])
+def test_plain_alembic_writes_one_only_where_the_command_does(own, owner_directory, tmp_path, words):
+    root, _ = own
+    before = content(root)
+    ini = tmp_path / "alembic.ini"
+    ini.write_text("[alembic]\nscript_location = diwa_schema:migrations\n")
+
+    def alembic(folder):
+        return run(
+            [sys.executable, "-m", "alembic", "-c", str(ini), *words, "-m", "x"],
+            cwd=folder,
+            env={"PYTHONPATH": str(root / "src")},
+        )
+
+    blocked = alembic(checkout(tmp_path, "diwa-agent"))
+    assert (blocked.returncode, "[SAFETY BLOCK]" in blocked.stderr) == (3, True), blocked.stderr
+    subprocess.run(["git", "init", "-q"], cwd=owner_directory, check=True)
+    refused = alembic(owner_directory)
+    assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
+    assert "a history of its own" in refused.stderr
+    assert content(root) == before
+    done = alembic(root)
+    assert done.returncode == 0, done.stderr
+    assert len(content(root)) == len(before) + 1
+
+
+def test_a_program_that_has_alembic_write_one_gets_the_exception(own, consumer_directory):
+    root, _ = own
+    before = content(root)
+    program = """
+from alembic import command, config
+from diwa_schema.errors import Blocked
+history = config.Config()
+history.set_main_option("script_location", "diwa_schema:migrations")
+try:
+    command.revision(history, "x")
+except Blocked:
+    print("blocked")
+"""
+    done = run([sys.executable, "-c", program], env={"PYTHONPATH": str(root / "src")}, check=0)
+    assert done.stdout.endswith("blocked\n")
     assert content(root) == before

@@ -11,8 +11,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 import yaml
 
-from diwa_schema.authoring import lint as room
-from diwa_schema.authoring import squawk
+from diwa_schema.authoring import lint as room, squawk
 from diwa_schema.authoring.lint import lint
 from diwa_schema.authoring.rule import RULES
 from diwa_schema.errors import UsageError

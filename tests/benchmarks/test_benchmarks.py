@@ -10,8 +10,7 @@ import psycopg
 import pytest
 
 import diwa_schema
-from benchmarks import __main__ as benchmarks
-from benchmarks import growth, recording, report
+from benchmarks import __main__ as benchmarks, growth, recording, report
 from benchmarks.measure import FEWEST_ROUNDS, Row, Sample, alternate
 from diwa_schema.migrations.ecto import LAST
 from diwa_schema.migrations.manifest import load

@@ -8,10 +8,14 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
+import diwa_schema
+from diwa_schema.errors import InvalidDatabase
 from diwa_schema.migrations.manifest import load
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
@@ -68,6 +72,45 @@ def test_an_unreachable_server_for_machines(cli):
 def test_a_directory_as_sqlite_file(cli, tmp_path):
     refused(cli("upgrade", "--url", f"sqlite:///{tmp_path}"), 2, "is a directory")
     refused(cli("upgrade", "--embedded", str(tmp_path)), 2, "is a directory")
+
+
+@pytest.mark.parametrize("verb", ["upgrade", "status", "drop", "doctor", "plan"])
+@pytest.mark.parametrize("how", ["--embedded", "--url"])
+def test_a_path_that_the_file_system_refuses(tmp_path, monkeypatch, how, verb):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("loop").symlink_to("loop")
+    before = sorted(tmp_path.rglob("*"))
+    for path, reason in {
+        "x" * 300: "File name too long",
+        f"{'x' * 300}/x.db": "File name too long",
+        "file/x.db": "Not a directory",
+        "file/x/x.db": "Not a directory",
+        "loop": "symbolic links",
+        "loop/x.db": "symbolic links",
+    }.items():
+        with pytest.raises(InvalidDatabase, match=reason) as caught:
+            _call(verb, path if how == "--embedded" else f"sqlite:///{path}", how)
+        assert "server" not in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_sqlite_file_that_cannot_be_made(cli):
+    done = cli("upgrade", "--url", "sqlite:////proc/x.db")
+    refused(done, 4, "no file can be made in its folder")
+    assert "server" not in done.stderr
+    done = cli("upgrade", "--url", "sqlite:///nofolder/x.db")
+    refused(done, 4, "its folder is not there")
+    refused(cli("upgrade", "--embedded", "x" * 300), 2, "File name too long")
+    # SQLite's own file would fit, the lock's beside it does not.
+    refused(cli("upgrade", "--embedded", "x" * 250), 2, "lock file", "File name too long")
+
+
+def _call(name: str, database: str, how: str) -> object:
+    named: dict[str, Any] = {"embedded": database} if how == "--embedded" else {"database": database}
+    change: dict[str, Any] = {} if name in ("status", "plan") else {"repo": "diwa-cloud"}
+    function = diwa_schema.migrate if name == "upgrade" else getattr(diwa_schema, name)
+    return function(**named, **change)
 
 
 def test_a_file_that_is_no_database(cli, tmp_path):

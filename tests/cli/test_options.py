@@ -6,8 +6,7 @@ import math
 from functools import partial
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from diwa_schema.cli.parser import build_parser
 from diwa_schema.database.lock import acquire

@@ -16,6 +16,7 @@ import diwa_schema
 from diwa_schema.errors import DatabaseUnreachable
 from diwa_schema.health import contents
 from diwa_schema.migrations.manifest import load
+from diwa_schema.run import preflight
 from tests.findings import found, to_mend
 from tests.fixtures_checkout import checkout
 from tests.fixtures_roles import name_of
@@ -169,7 +170,7 @@ def test_a_regular_run_that_failed_hides_no_bypass(database, owner_directory, tm
 
 
 def test_a_server_that_is_too_old_is_told(migrated, app, monkeypatch):
-    monkeypatch.setattr(contents, "OLDEST_SERVER", 99)
+    monkeypatch.setattr(preflight, "OLDEST_SERVER", 99)
     assert to_mend(app) == {"server-too-old"}
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import diwa_schema
+from diwa_schema.database.target import Target
 from diwa_schema.errors import (
     DatabaseUnreachable,
     DriftFound,
@@ -31,7 +32,7 @@ def engine_of(url: str, **options: object) -> sa.Engine:
 
 
 def execute(url: str, *statements: str) -> None:
-    with diwa_schema.api.target_of(url, None).connect() as link:
+    with Target.of(url).connect() as link:
         for statement in statements:
             link.execute(statement)
 
@@ -61,6 +62,9 @@ def test_row_security_on_the_version_table_is_called_what_it_is(migrated, app):
     for look in (diwa_schema.ensure_current, diwa_schema.status):
         with pytest.raises(PermissionMissing, match="Row security on diwa_schema_version hides") as caught:
             look(app)
+    told = [one for one in diwa_schema.doctor(app) if "Row security on diwa_schema_version" in one.reason]
+    assert told
+    assert all("CREATE POLICY" in one.command for one in told)
     statement = caught.value.next_step
     migrated.run(statement[statement.index("CREATE POLICY") :])
     diwa_schema.ensure_current(app)
@@ -79,6 +83,24 @@ def test_the_schema_that_was_said_is_looked_at_and_no_other(postgres):
         diwa_schema.ensure_current(elsewhere)
     diwa_schema.ensure_current(elsewhere, schema="public")
     engine.dispose()
+
+
+def test_an_empty_schema_beside_the_one_with_the_version_table_is_not_called_empty_alone(postgres, cli):
+    execute(postgres, 'CREATE SCHEMA "Tenant$a"')
+    diwa_schema.migrate(postgres, schema="Tenant$a")
+    found = diwa_schema.status(postgres)
+    assert (found.kind, found.elsewhere) == ("empty", ("Tenant$a",))
+    assert "add --schema 'Tenant$a'" in cli("status", "--url", postgres, check=1).stdout
+    with pytest.raises(SchemaEmpty) as caught:
+        diwa_schema.ensure_current(postgres)
+    assert "add --schema 'Tenant$a'" in caught.value.next_step
+    # On the search path a run would be refused, and so status says the same.
+    behind = f"{postgres}?options=-csearch_path%3Dpublic%2C%22Tenant%24a%22"
+    with pytest.raises(SchemaForeign) as refused:
+        diwa_schema.migrate(behind)
+    assert diwa_schema.status(behind).refused == refused.value.what
+    assert "--schema 'Tenant$a'" in cli("status", "--url", behind, check=1).stdout
+    assert diwa_schema.status(postgres, schema="Tenant$a").current
 
 
 def test_sqlite_has_no_schema_to_choose(sqlite):

@@ -9,8 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from diwa_schema.errors import Blocked
 from diwa_schema.guard import Operation, Role, ask, collect, judge, weigh

@@ -13,6 +13,7 @@ from alembic.config import Config
 from diwa_schema import api
 from diwa_schema.errors import Blocked
 from diwa_schema.migrations.manifest import load
+from tests.fixtures_checkout import checkout
 
 HEAD = load().head
 
@@ -73,6 +74,19 @@ def test_what_changes_nothing_is_free(alembic, database, owner_directory, monkey
         done = alembic(*words.split())
         assert done.returncode == 0, done.stderr
         assert expected in done.stdout
+
+
+@pytest.mark.parametrize("words", [("ensure_version",), ("edit", "current")])
+def test_what_the_history_does_not_support_is_refused_in_words(
+    alembic, dump, database, owner_directory, monkeypatch, words
+):
+    before = dump(database)
+    done = alembic(*words)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "is not one the history of diwa-schema supports" in done.stderr
+    monkeypatch.chdir(checkout(owner_directory, "diwa-agent"))
+    assert alembic(*words).returncode == 3
+    assert dump(database) == before
 
 
 @pytest.mark.usefixtures("owner_directory")

@@ -3,8 +3,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import ArgumentError, StatementError
 from sqlalchemy.orm import Session

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from diwa_schema import api
 from diwa_schema.database.target import Target
 from diwa_schema.errors import DatabaseRefused, SchemaEmpty
 from diwa_schema.migrations.ecto import AGENT
 from diwa_schema.migrations.manifest import load
+from tests.fixtures_roles import as_user
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
@@ -230,3 +232,80 @@ def test_tables_in_a_schema_of_their_own(legacy, server):
     assert api.check(inside) == []
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT to_regclass('public.diwa_schema_version')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("name", ["$body$ $x $do$", 'it\'s %s "%(a)s" \\ {x} :y'])
+def test_a_schema_and_an_owner_of_any_name(legacy, server, cli, name):
+    """Names stand in code between dollar signs: that of the trigger that keeps Ecto's list, and that of a retype's."""
+    url = legacy("agent_local")
+    made, roles = sql.Identifier(name), [f"{name}_{what}" for what in ("owner", "app", "reader")]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER SCHEMA public RENAME TO {}").format(made))
+        connection.execute("CREATE SCHEMA public")
+        connection.execute(
+            "CREATE EXTENSION IF NOT EXISTS vector SCHEMA public" if server.has_vector else "SELECT 1"
+        )
+        connection.execute(
+            sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD 'p'").format(sql.Identifier(roles[0]))
+        )
+        try:
+            as_owner = as_user(url, roles[0], "p")
+            named = ("--url", as_owner, "--schema", name)
+            cli("adopt", *named, check=0)
+            connection.execute(sql.SQL("SET search_path = {}, public").format(made))
+            for change in (
+                "DELETE FROM schema_migrations",
+                "INSERT INTO schema_migrations VALUES (1, now())",
+            ):
+                with pytest.raises(psycopg.errors.RaiseException, match="kept by diwa-schema"):
+                    connection.execute(change)
+            before = connection.execute("SELECT count(embedding) FROM memories").fetchone()
+            cli("upgrade", *named, check=0)
+            assert (
+                connection.execute("SELECT count(*) FROM diwa_schema_embedding_archive").fetchone() == before
+            )
+            if server.has_vector:
+                cli("disable-vector", *named, check=0)
+                assert connection.execute("SELECT count(embedding) FROM memories").fetchone() == before
+            taken = (
+                "--apply",
+                "--take-ownership",
+                "--owner",
+                roles[0],
+                "--app",
+                roles[1],
+                "--reader",
+                roles[2],
+            )
+            cli("roles", *named, *taken, check=0)
+            cli("check", *named, check=0)
+        finally:
+            made_roles = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
+            for (found,) in connection.execute(made_roles, (roles,)).fetchall():
+                role = sql.Identifier(found)
+                connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(role))
+                connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
+                connection.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+def test_the_plan_says_what_the_upgrade_after_it_would_meet(legacy, cli):
+    url = legacy("agent_local")
+    with Target.of(url).connect("diwa-test application") as link:
+        link.execute("CREATE VIEW mine AS SELECT id, embedding FROM memories")
+        short = link.value("SELECT count(embedding) FROM memories")
+        planned = cli("adopt", "--plan", "--url", url, check=0).stdout.splitlines()
+        cli("adopt", "--url", url, check=0)
+        said = cli("plan", "--url", url, check=0).stdout.splitlines()
+    told = said[next(at for at, line in enumerate(said) if " -> " in line) :]
+    assert [f"    {line}" for line in told] == planned[-len(told) :]
+    text = "\n".join(told)
+    assert "IN THE WAY of 20260228010000" in text
+    assert "view mine" in text
+    assert "Open now: 1 of 'diwa-test application'" in text
+    assert short
+    assert f"{short} values of memories.embedding have another length: they go to" in text
+    with Target.of(url).connect() as link:
+        link.execute("DROP VIEW mine")
+    api.migrate(url)
+    with Target.of(url).connect() as link:
+        assert link.value("SELECT count(*) FROM diwa_schema_embedding_archive") == short

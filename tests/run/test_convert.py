@@ -77,6 +77,39 @@ def test_vectors_become_bytes_again_without_a_loss(bytes_first, cli):
     assert api.check(bytes_first) == []
 
 
+def test_what_stands_in_the_way_is_said_before_the_first_table(bytes_first, cli, dump):
+    view = "CREATE VIEW mine AS SELECT id, embedding FROM embedding_cache"
+    with psycopg.connect(bytes_first, autocommit=True) as connection:
+        connection.execute(view)
+    before = dump(bytes_first)
+    refused = cli("enable-vector", "--url", bytes_first, check=7)
+    assert "view mine (on embedding_cache.embedding)" in refused.stderr
+    assert dump(bytes_first) == before
+    with psycopg.connect(bytes_first, autocommit=True) as connection:
+        connection.execute("DROP VIEW mine")
+        api.enable_vector(bytes_first)
+        connection.execute(view)
+        before = dump(bytes_first)
+        assert "view mine" in cli("disable-vector", "--url", bytes_first, check=7).stderr
+        assert dump(bytes_first) == before
+        connection.execute("DROP VIEW mine")
+        connection.execute("CREATE ROLE diwa_test_converts")
+        try:
+            connection.execute("ALTER TABLE embedding_cache OWNER TO diwa_test_converts")
+            connection.execute("CREATE ROLE diwa_test_memories")
+            connection.execute("ALTER TABLE memories OWNER TO diwa_test_memories")
+            as_one = f"{bytes_first}?options=-crole%3Ddiwa_test_memories"
+            connection.execute("GRANT CREATE ON SCHEMA public TO diwa_test_memories")
+            connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO diwa_test_memories")
+            refused = cli("disable-vector", "--url", as_one, check=7)
+            assert "table embedding_cache belongs to diwa_test_converts" in refused.stderr
+        finally:
+            for role in ("diwa_test_converts", "diwa_test_memories"):
+                connection.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER")
+                connection.execute(f"DROP OWNED BY {role}")
+                connection.execute(f"DROP ROLE {role}")
+
+
 def test_without_pgvector_it_says_what_to_install(postgres, server):
     if server.has_vector:
         pytest.skip("needs a server without pgvector")

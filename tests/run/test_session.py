@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 import psycopg
 import pytest
@@ -308,11 +309,42 @@ def test_row_security_that_hides_rows_is_refused_not_filtered(server_roles, post
     execute(postgres, "ALTER TABLE organizations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     with pytest.raises(errors.PermissionMissing, match="row security on organizations"):
         diwa_schema.migrate(url, repo="diwa-cloud")
-    with pytest.raises(errors.DiwaSchemaError, match="row"):
-        diwa_schema.drop(url, repo="diwa-cloud")
-    with pytest.raises(errors.DiwaSchemaError, match="row"):
-        diwa_schema.downgrade(url, "base", repo="diwa-cloud")
+    losing: list[Callable[..., object]] = [diwa_schema.drop, partial(diwa_schema.downgrade, revision="base")]
+    for lose in losing:
+        with pytest.raises(errors.PermissionMissing, match="row security on organizations") as caught:
+            lose(url, repo="diwa-cloud")
+        assert f'ALTER ROLE "{owner.name}" BYPASSRLS' in caught.value.next_step
+        assert caught.value.untouched == errors.NOTHING_CHANGED
     assert value(postgres, "SELECT count(*) FROM organizations") == 1
+    execute(postgres, "ALTER TABLE organizations NO FORCE ROW LEVEL SECURITY")
+    version = "ALTER TABLE diwa_schema_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+    execute(postgres, version)
+    looks: list[Callable[..., object]] = [
+        diwa_schema.status,
+        diwa_schema.plan,
+        diwa_schema.check,
+        diwa_schema.history,
+        diwa_schema.ensure_current,
+    ]
+    changes = (diwa_schema.migrate, diwa_schema.drop, diwa_schema.stamp, diwa_schema.protect)
+    ways: list[Callable[[str], object]] = [
+        *looks,
+        *(partial(change, repo="diwa-cloud") for change in changes),
+    ]
+    for way in ways:
+        with pytest.raises(
+            errors.PermissionMissing, match="Row security on diwa_schema_version hides"
+        ) as caught:
+            way(url)
+        advice = caught.value.next_step
+    execute(url, advice[advice.index("ALTER TABLE") :])
+    # A policy would do for who reads; a change has to see all rows, so the ledger's is another one's business.
+    execute(postgres, "ALTER TABLE diwa_schema_ledger ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    with pytest.raises(errors.PermissionMissing, match="Row security on diwa_schema_ledger hides"):
+        diwa_schema.status(url)
+    with pytest.raises(errors.PermissionMissing, match="Row security hides rows from this role") as caught:
+        diwa_schema.protect(url, repo="diwa-cloud")
+    assert "NO FORCE ROW LEVEL SECURITY" in caught.value.next_step
 
 
 def test_an_edited_row_counts_as_a_loss(tmp_path):
@@ -331,13 +363,25 @@ def test_an_edited_row_counts_as_a_loss(tmp_path):
         diwa_schema.downgrade(url, IDS[20], repo="diwa-cloud")
 
 
-def test_the_table_of_another_phoenix_application_is_not_taken_over(postgres):
+def test_the_table_of_another_phoenix_application_is_not_taken_over(postgres, cli):
     execute(postgres, "CREATE TABLE sessions (id bigint PRIMARY KEY)")
     execute(postgres, "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, inserted_at timestamp(0))")
     execute(postgres, "INSERT INTO schema_migrations VALUES (20240101000000, now())")
-    for _ in range(2):
-        with pytest.raises(errors.DatabaseRefused, match="another application"):
-            diwa_schema.adopt(postgres, repo="diwa-cloud")
+    changes = (
+        diwa_schema.adopt,
+        diwa_schema.adopt,
+        diwa_schema.migrate,
+        diwa_schema.drop,
+        diwa_schema.protect,
+    )
+    ways: list[Callable[[str], object]] = [partial(change, repo="diwa-cloud") for change in changes]
+    for way in (*ways, diwa_schema.plan, diwa_schema.examine, diwa_schema.ensure_current, diwa_schema.check):
+        with pytest.raises(errors.SchemaForeign, match="another application made") as caught:
+            way(postgres)
+        assert "adopt" not in caught.value.next_step
+    said = cli("status", "--url", postgres, check=1).stdout
+    assert "another application made" in said
+    assert "adopt" not in said
     assert value(postgres, "SELECT to_regclass('diwa_schema_version') IS NULL")
 
 

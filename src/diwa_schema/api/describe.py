@@ -82,14 +82,12 @@ def plan(
     """
     from diwa_schema.database import bookkeeping
     from diwa_schema.migrations.manifest import load
-    from diwa_schema.run import plan as planning
-    from diwa_schema.run import preflight
-    from diwa_schema.run.settings import Settings
+    from diwa_schema.run import plan as planning, preflight
 
     with reading(database, embedded, schema) as link:
         state = bookkeeping.look(link)
         found = planning.upgrade(state, load(), revision, link.shown, replay=replay)
-        return preflight.noted(found, link, state, Settings().max_stall)
+        return preflight.to_read(found, link, state)
 
 
 def history(
@@ -107,12 +105,9 @@ def history(
         DatabaseUnreachable: There is no connection.
     """
     from diwa_schema.database import bookkeeping
-    from diwa_schema.database.state import LEDGER
 
     with reading(database, embedded, schema) as link:
-        state = bookkeeping.look(link)
-        books = bookkeeping.Bookkeeping(link, state.schema)
-        return books.ledger.entries() if LEDGER in state.tables else []
+        return bookkeeping.entries(link, bookkeeping.look(link))
 
 
 def examine(
@@ -131,11 +126,11 @@ def examine(
         DatabaseUnreachable: There is no connection.
     """
     from diwa_schema.database import bookkeeping
-    from diwa_schema.run.adopt.takeover import recognise
+    from diwa_schema.run.adopt.takeover import examine as run
     from diwa_schema.run.session import Look
 
     with reading(database, embedded, schema) as link:
-        return recognise(Look(link, bookkeeping.look(link)))
+        return run(Look(link, bookkeeping.look(link)))
 
 
 def doctor(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diwa_schema import generate
+from alembic.config import CommandLine
+
+from diwa_schema import generate, guard
 from diwa_schema.authoring import written
 from diwa_schema.authoring.compose import Answers, Piece, compose
-from diwa_schema.errors import UsageError
+from diwa_schema.errors import Blocked, DiwaSchemaError, UsageError
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import own
 from diwa_schema.repository.git import OWN, Git, identify
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 _TIME = "%Y%m%d%H%M%S"
+_INSTEAD = (
+    f"For the shared schema: cd ../{OWN}, then run: diwa-schema revision -m TEXT\n"
+    "For tables of the application's own: point alembic at a history of its own, with the include_name and"
+    " include_object of diwa_schema.autogenerate in its env.py."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +51,28 @@ class Draft:
     title: str
 
 
-def draft(message: str, *, contract: bool = False, directory: Path | None = None) -> Draft:
+def draft(message: str, *, contract: bool = False) -> Draft:
     """Write the file of a revision after the last one, and the manifest that lists it; snapshots stay as they are.
 
     Args:
         message: What the revision does, in one line: the first of its docstring, without the full stop.
         contract: Whether code that runs today breaks with it; its floor is then itself.
-        directory: A directory in the checkout; the working directory by default.
 
     Raises:
-        UsageError: It is no checkout of this package, the package that runs is not that of the checkout, the message
-            is none, or the history that is there cannot be read or has two ends. Nothing is written.
+        Blocked: The working directory is a consumer's. Nothing is written.
+        UsageError: It is in no checkout of this package, the package that runs is not that of the checkout, the
+            message is none, or the history that is there cannot be read or has two ends. Nothing is written.
     """
-    script, head = _begin(directory)
+    script, head = _begin()
     return _listed([lambda: _write(script, head, _message(message), contract=contract)])[0]
 
 
-def autogenerate(message: str, answers: Answers, *, directory: Path | None = None) -> list[Draft]:
+def autogenerate(message: str, answers: Answers) -> list[Draft]:
     """Write the revisions that lead from the history to the models, and the manifest that lists them.
 
     Args:
         message: What they do, in one line. Where they are several, each adds what its part is.
         answers: What only a person can decide.
-        directory: A directory in the checkout; the working directory by default.
 
     Returns:
         The revisions in order; none where the history leads to the models already.
@@ -76,7 +83,7 @@ def autogenerate(message: str, answers: Answers, *, directory: Path | None = Non
     """
     from diwa_schema.testing.scratch import scratch
 
-    script, head = _begin(directory)
+    script, head = _begin()
     text = _message(message)
     with scratch() as server:
         if server is None or not server.has_vector:
@@ -124,11 +131,11 @@ def _program(*words: str) -> str:
     return done.stderr
 
 
-def _begin(directory: Path | None) -> tuple[ScriptDirectory, str]:
+def _begin() -> tuple[ScriptDirectory, str]:
     """Return the history of this checkout and its end."""
     from alembic.script import ScriptDirectory
 
-    _refuse_elsewhere(directory)
+    refuse_elsewhere()
     try:
         script = ScriptDirectory(str(manifest.DIRECTORY), messaging_opts={"quiet": True})
         heads = script.get_heads()
@@ -196,18 +203,48 @@ def _message(message: str) -> str:
     return text
 
 
-def _refuse_elsewhere(directory: Path | None) -> None:
-    """Refuse where the revision would be written anywhere but in the checkout that is worked on."""
-    git = Git.open(directory)
+def admit() -> None:
+    """Let Alembic write a file into the history, or refuse it as `refuse_elsewhere` does.
+
+    The template of a revision calls it before anything is rendered. `alembic revision` and `alembic merge` write
+    without running env.py, so the guard that stands there does not see them.
+    """
+    try:
+        refuse_elsewhere()
+    except DiwaSchemaError as error:
+        if all(frame.f_code is not CommandLine.run_cmd.__code__ for frame, _ in traceback.walk_stack(None)):
+            raise
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(error.exit_code) from None
+
+
+def refuse_elsewhere() -> None:
+    """Refuse a revision that would be written anywhere but into the checkout that is worked on.
+
+    Raises:
+        Blocked: The working directory is a consumer's.
+        UsageError: It is in no checkout of this package, or the package that runs is another one.
+    """
+    verdict = guard.judge(guard.Operation.UPGRADE)
+    if verdict.role is guard.Role.CONSUMER:
+        raise Blocked(
+            f"[SAFETY BLOCK] Revisions of the shared schema are not written in '{verdict.repository}': it uses the"
+            " schema.\n" + "\n".join(guard.evidence_lines(verdict)),
+            untouched="Nothing was written.",
+            next_step=_INSTEAD,
+        )
+    git = Git.open()
     _, name = identify(git.root)
     if name != OWN:
         raise UsageError(
-            f"{git.root} is a checkout of {name}; revisions are written in one of {OWN}.",
-            next_step=f"Run: cd ../{OWN}",
+            f"{git.root} is a checkout of {name}; revisions of the shared schema are written in one of {OWN}.",
+            untouched="Nothing was written.",
+            next_step=_INSTEAD,
         )
     if (git.root / own.VERSIONS).resolve() != manifest.VERSIONS.resolve():
         raise UsageError(
             f"The {OWN} that runs is not that of {git.root}: it is in {manifest.DIRECTORY.parent}.",
+            untouched="Nothing was written.",
             next_step=f"Run: pip install --editable {git.root}",
         )
 

@@ -36,7 +36,6 @@ REASON = rule(
     "Whoever reads the revision later cannot tell whether what was left out was looked at.",
     'lint_ignore = {{"{rule}": "why it does not matter here"}}',
 )
-_ABOUT_REASONS = (UNKNOWN, UNUSED, REASON)
 
 
 @dataclass(frozen=True, slots=True)

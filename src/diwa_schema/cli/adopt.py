@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add, ended
+from diwa_schema.cli.inspect import ahead
 from diwa_schema.cli.progress import reported
 from diwa_schema.errors import command
 
@@ -41,6 +42,8 @@ def _planned(found: Adoption) -> str:
     if found.variant.strange:
         lines.append(f"not of this history, left alone: {', '.join(map(str, found.variant.strange))}")
     lines += [f"would {step}" for step in found.steps]
+    if found.upgrade and found.upgrade.revisions:
+        lines += ["An upgrade afterwards would go:", *(f"    {line}" for line in ahead(found.upgrade))]
     for one in found.differences:
         lines += [f"differs: {one.text}", f"    {one.statement or one.mend.caution}"]
     if found.differences:

@@ -26,8 +26,7 @@ def register(commands: Commands) -> None:
     index.add_argument("action", choices=["enable", "disable", "list"], help="what to do")
     index.add_argument("name", nargs="?", help="the index")
     for parser in (vector, binary, index):
-        parser.add_argument("--url", metavar="URL", help="the database")
-        parser.add_argument("--schema", metavar="NAME", help="the schema of the tables (where new tables go)")
+        options.add_database(parser, embedded=False)
         options.add_guard(parser)
         options.add_settings(parser)
     for parser in (vector, binary):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
@@ -12,6 +11,7 @@ from diwa_schema.errors import command
 
 if TYPE_CHECKING:
     from diwa_schema.health.status import Status
+    from diwa_schema.run.plan import Plan
 
 
 def register(commands: Commands) -> None:
@@ -43,9 +43,9 @@ def _status_lines(found: Status) -> list[str]:
         f"revision  {found.revision or 'base'}",
         f"head      {found.head}",
     ]
-    if not found.known:
-        lines.append("unknown   the installed package does not have this revision")
-    if found.pending:
+    if found.refused:
+        lines.append(f"{'refused ' if found.known else 'unknown '}  {found.refused}")
+    elif found.pending:
         lines.append(
             f"pending   {len(found.pending)}: {', '.join(found.pending[:5])}{' ...' if found.pending[5:] else ''}"
         )
@@ -73,15 +73,15 @@ def _bypassed(run: dict[str, Any]) -> str:
 
 
 def _next_step(found: Status) -> str:
-    if found.kind == "made by Ecto":
-        return "next      diwa-schema adopt --plan"
+    if found.next_step:
+        return f"next      {found.next_step}"
     if found.current:
         return "next      nothing to do"
     if found.missing:
         return (
             f"next      restore the missing tables from the backup; {command('check')} shows all that differs"
         )
-    return "next      diwa-schema upgrade" if found.known and found.kind != "foreign" else ""
+    return f"next      {command('upgrade')}"
 
 
 def _history(args: argparse.Namespace) -> Result:
@@ -114,47 +114,33 @@ def _ledger(args: argparse.Namespace) -> Result:
 
 def _plan(args: argparse.Namespace) -> Result:
     from diwa_schema.api import plan
-    from diwa_schema.run.connections import Connections
 
     found = plan(revision=args.revision, replay=args.replay, **options.database_of(args))
-    seen = found.connections or Connections()
-    steps = [
-        {
-            "revision": step.revision,
-            "slug": step.slug,
-            "phase": step.phase,
-            "transactional": step.transactional,
-            "stalls": found.stalls.get(step.revision),
-            "retypes": [one.column for one in seen.retypes if one.revision == step.revision],
-        }
+    if not found.revisions:
+        return Result(found.as_dict(), f"At {found.after or 'base'}: nothing to do.")
+    lines = [
+        f"{step.revision}  {step.phase:8}  {step.slug}"
+        f"{'' if step.transactional else '  (one step outside a transaction)'}"
         for step in found.revisions
     ]
-    document = {
-        "from": found.before,
-        "to": found.after,
-        "snapshot": found.snapshot,
-        "revisions": steps,
-        "obstacles": [one._asdict() for one in found.obstacles],
-        "dependents": [asdict(one) for one in found.dependents],
-        "connections": asdict(seen) if seen.retypes else None,
-    }
-    if not steps:
-        return Result(document, f"At {found.after or 'base'}: nothing to do.")
-    lines = [
-        f"{step['revision']}  {step['phase']:8}  {step['slug']}"
-        f"{'' if step['transactional'] else '  (one step outside a transaction)'}"
-        f"{'  STALLS: ' + str(step['stalls']) + ' (needs --allow-stall)' if step['stalls'] else ''}"
-        for step in steps
-    ]
-    how = " as one snapshot, in one transaction" if found.snapshot else ", each in its own transaction"
-    lines.append(f"{found.before or 'base'} -> {found.after or 'base'}: {len(steps)} revisions{how}.")
+    return Result(found.as_dict(), "\n".join([*lines, *ahead(found)]))
+
+
+def ahead(plan: Plan) -> list[str]:
+    """Return how a plan would run, what stands in its way, and what it does to open connections, a line each."""
+    how = " as one snapshot, in one transaction" if plan.snapshot else ", each in its own transaction"
+    lines = [f"{plan.before or 'base'} -> {plan.after or 'base'}: {len(plan.revisions)} revisions{how}."]
+    lines += [f"{name}  STALLS: {why} (needs --allow-stall)" for name, why in plan.stalls.items()]
     lines += [
         f"IN THE WAY: {one.what}." + (f" As a superuser: {one.statement};" if one.statement else "")
-        for one in found.obstacles
+        for one in plan.obstacles
     ]
     lines += [
         f"IN THE WAY of {one.revision}: {one.what} hangs on {one.column}. Drop it, and create it anew afterwards."
-        for one in found.dependents
+        for one in plan.dependents
     ]
-    lines += seen.lines(found.after, planned=True)
-    return Result(document, "\n".join(lines))
+    lines += [
+        f"{count} values of {column} have another length: they go to the table diwa_schema_embedding_archive."
+        for column, count in plan.archived.items()
+    ]
+    return [*lines, *(plan.connections.lines(plan.after, planned=True) if plan.connections else ())]

@@ -15,20 +15,21 @@ if TYPE_CHECKING:
 _LONG_UNIT = {"s": "SECONDS", "ms": "MS"}
 
 
-def add_database(parser: argparse.ArgumentParser) -> None:
-    """Declare how the database is named."""
+def add_database(parser: argparse.ArgumentParser, *, embedded: bool = True) -> None:
+    """Declare how the database is named; `embedded` says whether it may be the private one of an installation."""
     parser.add_argument(
         "--url", metavar="URL", help="the database; by default DIWA_MIGRATION_DATABASE_URL or DATABASE_URL"
     )
     parser.add_argument("--schema", metavar="NAME", help="the schema of the tables (where new tables go)")
-    parser.add_argument(
-        "--embedded",
-        metavar="PATH",
-        nargs="?",
-        const=True,
-        type=_path,
-        help="the private SQLite database of this installation (default place: $XDG_DATA_HOME/diwa/diwa.db)",
-    )
+    if embedded:
+        parser.add_argument(
+            "--embedded",
+            metavar="PATH",
+            nargs="?",
+            const=True,
+            type=_path,
+            help="the private SQLite database of this installation (default place: $XDG_DATA_HOME/diwa/diwa.db)",
+        )
 
 
 def add_guard(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.progress import reported
 
 if TYPE_CHECKING:
     from diwa_schema.privileges.difference import Roles
@@ -16,12 +17,11 @@ if TYPE_CHECKING:
 def register(commands: Commands) -> None:
     """Add `roles` to the parser."""
     parser = add(commands, "roles", run, help="print or run the SQL for owner, application and reader role")
-    parser.add_argument("--url", metavar="URL", help="the database")
+    options.add_database(parser, embedded=False)
     parser.add_argument("--apply", action="store_true", help="run the statements, in one transaction")
     parser.add_argument("--owner", metavar="NAME", default="diwa_owner", help="changes the schema")
     parser.add_argument("--app", metavar="NAME", default="diwa_app", help="reads and writes rows")
     parser.add_argument("--reader", metavar="NAME", default="diwa_reader", help="reads rows")
-    parser.add_argument("--schema", metavar="NAME", help="the tables' schema (where new tables go)")
     parser.add_argument(
         "--event-trigger",
         action="store_true",
@@ -37,22 +37,9 @@ def register(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> Result:
     """Print the statements between the roles as they are and as they should be, or run them."""
     from diwa_schema.api import roles
-    from diwa_schema.cli.progress import progress
 
-    with progress(quiet=args.json) as told:
-        found = roles(
-            args.url,
-            apply=args.apply,
-            owner=args.owner,
-            app=args.app,
-            reader=args.reader,
-            schema=args.schema,
-            event_trigger=args.event_trigger,
-            take_ownership=args.take_ownership,
-            repo=args.repo,
-            settings=options.settings_of(args),
-            progress=told,
-        )
+    names = ("apply", "owner", "app", "reader", "event_trigger", "take_ownership")
+    found = reported(args, roles, **{name: getattr(args, name) for name in names})
     return Result(found.as_dict(), "\n".join(_script(found)))
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
-from diwa_schema.database.ledger import Ledger, now
-from diwa_schema.database.ledger import create_statement as ledger_statement
+from diwa_schema.database.failures import PERMISSION, sqlstate
+from diwa_schema.database.ledger import Ledger, create_statement as ledger_statement, now
 from diwa_schema.database.link import Link
+from diwa_schema.database.presence import hidden
 from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, VERSION, State
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import code, literal, qualified
@@ -109,14 +111,18 @@ class Bookkeeping:
 
 
 def look(link: Link) -> State:
-    """Read where a database stands, in the schema that the connection is in; nothing is written."""
+    """Read where a database stands, in the schema that the connection is in; nothing is written.
+
+    Raises:
+        PermissionMissing: Row security hides it from the connection's role.
+    """
     history = load()
     names = [*history.tables, *history.leftovers - set(history.tables), *BOOKKEEPING]
     schema, present, elsewhere = _present(link, names)
     if schema is None:
         return State(link.schema or "", frozenset(), nowhere=True)
     books = Bookkeeping(link, schema)
-    versions = link.rows(f"SELECT version_num, floor FROM {books.version}") if VERSION in present else []
+    versions = _versions(books) if VERSION in present else []
     ecto = None
     if ECTO in present:
         rows = link.rows(f"SELECT version FROM {qualified(schema, ECTO)} ORDER BY version")
@@ -124,7 +130,35 @@ def look(link: Link) -> State:
     protected = PROTECTION in present and bool(
         link.value(f"SELECT count(*) FROM {qualified(schema, PROTECTION)}")
     )
-    return State(schema, present, tuple((row[0], row[1]) for row in versions), ecto, protected, elsewhere)
+    return State(schema, present, tuple(versions), ecto, protected, elsewhere)
+
+
+def _versions(books: Bookkeeping) -> list[tuple[str, str | None]]:
+    """Read the version rows; none of them is told from one that row security hides, or that the server refuses."""
+    try:
+        rows = books.link.rows(f"SELECT version_num, floor FROM {books.version}")
+    except Exception as error:
+        found = sqlstate(error) == PERMISSION and hidden(books.link, books.schema)
+        if not found:
+            raise
+        raise found from error
+    if not rows and books.link.filtered and (found := hidden(books.link, books.schema)):
+        raise found
+    return [(row[0], row[1]) for row in rows]
+
+
+def entries(link: Link, state: State) -> list[dict[str, Any]]:
+    """Return the ledger of a database, oldest entry first; empty where it has none.
+
+    Raises:
+        PermissionMissing: Row security hides it from the connection's role.
+    """
+    if LEDGER not in state.tables:
+        return []
+    found = Bookkeeping(link, state.schema).ledger.entries()
+    if not found and (error := hidden(link, state.schema, LEDGER)):
+        raise error
+    return found
 
 
 def create_statements(dialect: str, version: str, ledger: str) -> dict[str, str]:

@@ -111,6 +111,13 @@ def explain(  # noqa: PLR0911 - one per meaning
     state = sqlstate(error)
     what = f"{doing} on {shown}: {brief(error)}"
     facts: dict[str, Any] = {"untouched": untouched, "database": shown, "sqlstate": state}
+    if state == PERMISSION and _by_row_security(error):
+        return PermissionMissing(
+            f"Row security hides rows from this role, and a change has to see all of them. {what}",
+            next_step="As a superuser, run: ALTER ROLE NAME BYPASSRLS; or as the table's owner, for the time of the"
+            " change: ALTER TABLE NAME NO FORCE ROW LEVEL SECURITY. Then run the same command again.",
+            **facts,
+        )
     if state in (PERMISSION, "SQLITE_PERM", "SQLITE_AUTH"):
         return PermissionMissing(
             f"The database role lacks a right. {what}",
@@ -157,6 +164,11 @@ def explain(  # noqa: PLR0911 - one per meaning
         next_step="Fix the cause, then run the same command again: it goes on from where this run stopped.",
         **facts,
     )
+
+
+def _by_row_security(error: BaseException) -> bool:
+    # The server's messages are translated, the names of its functions are not.
+    return getattr(getattr(cause(error), "diag", None), "source_function", None) == "check_enable_rls"
 
 
 def lost(shown: str) -> MigrationLockLost:

@@ -10,84 +10,33 @@ from typing import Any, NamedTuple
 from diwa_schema.database.link import Link
 from diwa_schema.names import literal
 
-_COLUMNS = (
-    "run_id",
-    "revision",
-    "direction",
-    "kind",
-    "outcome",
-    "started_at",
-    "finished_at",
-    "duration_ms",
-    "database_role",
-    "os_user",
-    "host",
-    "pid",
-    "repository",
-    "repository_role",
-    "bypass",
-    "bypass_reason",
-    "package_version",
-    "checksum",
-    "error_class",
-    "sqlstate",
-    "lock_waits",
-    "forced",
-)
-
-_CREATE = {
-    "postgresql": """CREATE TABLE {table} (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    run_id uuid NOT NULL,
-    revision varchar(32),
-    direction text NOT NULL,
-    kind text NOT NULL,
-    outcome text NOT NULL,
-    started_at timestamptz NOT NULL,
-    finished_at timestamptz,
-    duration_ms bigint,
-    database_role text NOT NULL,
-    os_user text,
-    host text,
-    pid integer,
-    repository text,
-    repository_role text,
-    bypass text,
-    bypass_reason text,
-    package_version text NOT NULL,
-    checksum text,
-    error_class text,
-    sqlstate text,
-    lock_waits integer NOT NULL DEFAULT 0,
-    forced boolean NOT NULL DEFAULT false
-)""",
-    "sqlite": """CREATE TABLE {table} (
-    id INTEGER PRIMARY KEY,
-    run_id TEXT NOT NULL,
-    revision TEXT,
-    direction TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    outcome TEXT NOT NULL,
-    started_at TEXT NOT NULL,
-    finished_at TEXT,
-    duration_ms INTEGER,
-    database_role TEXT NOT NULL,
-    os_user TEXT,
-    host TEXT,
-    pid INTEGER,
-    repository TEXT,
-    repository_role TEXT,
-    bypass TEXT,
-    bypass_reason TEXT,
-    package_version TEXT NOT NULL,
-    checksum TEXT,
-    error_class TEXT,
-    sqlstate TEXT,
-    lock_waits INTEGER NOT NULL DEFAULT 0,
-    forced INTEGER NOT NULL DEFAULT 0
-)""",
+# Each column, and what it is on PostgreSQL.
+_COLUMNS = {
+    "run_id": "uuid NOT NULL",
+    "revision": "varchar(32)",
+    "direction": "text NOT NULL",
+    "kind": "text NOT NULL",
+    "outcome": "text NOT NULL",
+    "started_at": "timestamptz NOT NULL",
+    "finished_at": "timestamptz",
+    "duration_ms": "bigint",
+    "database_role": "text NOT NULL",
+    "os_user": "text",
+    "host": "text",
+    "pid": "integer",
+    "repository": "text",
+    "repository_role": "text",
+    "bypass": "text",
+    "bypass_reason": "text",
+    "package_version": "text NOT NULL",
+    "checksum": "text",
+    "error_class": "text",
+    "sqlstate": "text",
+    "lock_waits": "integer NOT NULL DEFAULT 0",
+    "forced": "boolean NOT NULL DEFAULT false",
 }
-
+_KEY = {"postgresql": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "sqlite": "INTEGER PRIMARY KEY"}
+_NUMBERS = ("bigint", "integer", "boolean")
 
 # A list of pairs as rows: where they come from, the two of a pair, and their order.
 _PAIRS = {
@@ -243,7 +192,7 @@ class Ledger(NamedTuple):
     def _marks(self) -> str:
         marks = ["%s"] * len(_COLUMNS)
         if self.link.dialect == "postgresql":
-            marks[_COLUMNS.index("database_role")] = "current_user"
+            marks[list(_COLUMNS).index("database_role")] = "current_user"
         return ", ".join(marks)
 
     def _values(
@@ -288,7 +237,16 @@ class Ledger(NamedTuple):
 
 def create_statement(dialect: str, table: str) -> str:
     """Return the SQL that creates the ledger under a name that is SQL."""
-    return _CREATE[dialect].format(table=table)
+    columns = {"id": _KEY[dialect]} | {
+        name: kind if dialect == "postgresql" else _on_sqlite(kind) for name, kind in _COLUMNS.items()
+    }
+    listed = ",\n".join(f"    {name} {kind}" for name, kind in columns.items())
+    return f"CREATE TABLE {table} (\n{listed}\n)"
+
+
+def _on_sqlite(kind: str) -> str:
+    name, _, rest = kind.partition(" ")
+    return f"{'INTEGER' if name in _NUMBERS else 'TEXT'} {rest.replace('false', '0')}".rstrip()
 
 
 def script_statement(dialect: str, table: str, revision: str, checksum: str, direction: str) -> str:

@@ -6,6 +6,7 @@ descriptor of that file would drop SQLite's own locks of this process.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from diwa_schema.database.failures import lost
 from diwa_schema.database.ledger import os_user
-from diwa_schema.errors import DatabaseReadOnly
+from diwa_schema.errors import DatabaseReadOnly, InvalidDatabase, MigrationFailed
 
 try:
     import fcntl
@@ -84,8 +85,17 @@ class FileLock:
         try:
             return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
+            what = f"No lock file can be made beside {self.database}: {error.strerror}."
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise MigrationFailed(
+                    what, next_step="Free some space, then run the command again."
+                ) from error
+            if error.errno == errno.ENAMETOOLONG:
+                raise InvalidDatabase(
+                    what, next_step="Name the database shorter: the lock file's name has more letters."
+                ) from error
             raise DatabaseReadOnly(
-                f"No lock file can be made beside {self.database}: {error.strerror}.",
+                what,
                 next_step="Make the directory of the database writable, then run the command again.",
             ) from error
 

@@ -79,44 +79,72 @@ def lacking(names: tuple[str, ...], shown: str) -> DriftFound:
     )
 
 
-def refuse_hidden(link: Link, state: State) -> None:
-    """Raise when row security hides the version row from the connection's role.
-
-    Raises:
-        PermissionMissing: It does; the message has the statement that ends it.
-    """
-    if VERSION not in state.tables or state.versions:
-        return
-    if error := hidden(link, state.schema):
-        raise error
-
-
-def hidden(link: Link, schema: str | None) -> PermissionMissing | None:
-    """Describe row security that keeps the version row from the connection's role; None where there is none.
+def elsewhere(link: Link, schema: str) -> tuple[str, ...]:
+    """Return the schemas beside one that have a version table, in order; for a look at a schema that has none.
 
     Args:
         link: A connection to a database.
-        schema: The version table's schema; None for the first of the search path.
+        schema: The schema that was looked at.
+    """
+    if link.dialect == "sqlite":
+        return ()
+    rows = link.rows(
+        "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relname = %s AND c.relkind IN ('r', 'p') AND n.nspname <> %s ORDER BY 1",
+        (VERSION, schema),
+    )
+    return tuple(row[0] for row in rows)
+
+
+def meant(schemas: tuple[str, ...]) -> str:
+    """Return the sentence that says which schema was probably meant; empty where there is no other."""
+    if not schemas:
+        return ""
+    import shlex
+
+    more = f" and {len(schemas) - _SHOWN} more" if len(schemas) > _SHOWN else ""
+    those = ", ".join(schemas[:_SHOWN])
+    return (
+        f"The version table lies in schema {those}{more}. That one was probably meant:"
+        f" add --schema {'NAME' if schemas[1:] else shlex.quote(schemas[0])}"
+    )
+
+
+def hidden(link: Link, schema: str, table: str = VERSION) -> PermissionMissing | None:
+    """Describe row security that keeps one of our own tables from the connection's role; None where there is none.
+
+    Args:
+        link: A connection to a database.
+        schema: The table's schema.
+        table: The version table, or the ledger.
     """
     if link.dialect == "sqlite":
         return None
     # Whether it is active is not asked of the server: with row_security off it says no, and refuses the statement.
     row = link.row(
-        "SELECT n.nspname::text, current_user::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " JOIN pg_roles r ON r.rolname = current_user WHERE c.relname = %s AND c.relrowsecurity"
-        " AND n.nspname = coalesce(%s, current_schema()) AND NOT r.rolsuper AND NOT r.rolbypassrls"
+        "SELECT current_user::text, pg_has_role(c.relowner, 'USAGE') FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.rolname = current_user"
+        " WHERE c.relname = %s AND c.relrowsecurity AND n.nspname = %s AND NOT r.rolsuper AND NOT r.rolbypassrls"
         " AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))"
-        " AND NOT EXISTS (SELECT FROM pg_policy p, unnest(p.polroles) who WHERE p.polrelid = c.oid"
-        "  AND p.polpermissive AND p.polcmd IN ('r', '*') AND (who = 0 OR pg_has_role(who, 'USAGE')))",
-        (VERSION, schema),
+        " AND NOT (%s AND EXISTS (SELECT FROM pg_policy p, unnest(p.polroles) who WHERE p.polrelid = c.oid"
+        "  AND p.polpermissive AND p.polcmd IN ('r', '*') AND (who = 0 OR pg_has_role(who, 'USAGE'))))",
+        (table, schema, link.filtered),
     )
     if row is None:
         return None
-    where, role = row
-    table = qualified(where, VERSION)
+    role, owner = row
+    name = qualified(schema, table)
+    if owner:
+        way = f"Run as this role, which owns it: ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY;"
+    elif link.filtered:
+        way = (
+            "As the table's owner, let the role see it:"
+            f" CREATE POLICY diwa_schema_read ON {name} FOR SELECT TO {quoted(role)} USING (true);"
+        )
+    else:
+        way = "Connect as the role that owns the schema: a change has to see all rows."
     return PermissionMissing(
-        f"Row security on {VERSION} hides from role '{role}' where the schema of {link.shown} stands.",
-        next_step="As the table's owner, let the role see it:"
-        f" CREATE POLICY diwa_schema_read ON {table} FOR SELECT TO {quoted(role)} USING (true);",
+        f"Row security on {table} hides from role '{role}' where the schema of {link.shown} stands.",
+        next_step=way,
         role=role,
     )

@@ -12,6 +12,7 @@ from diwa_schema.errors import (
     SchemaTooNew,
     command,
 )
+from diwa_schema.migrations.ecto import is_ours
 from diwa_schema.migrations.manifest import KEPT, Manifest, load
 
 VERSION = "diwa_schema_version"
@@ -87,7 +88,7 @@ class State(NamedTuple):
         ours = self.schema_tables - load().leftovers if VERSION in self.tables else self.schema_tables
         if not ours:
             return Kind.EMPTY
-        return Kind.ECTO if self.ecto else Kind.FOREIGN
+        return Kind.ECTO if is_ours(self.ecto) else Kind.FOREIGN
 
 
 def refuse_elsewhere(state: State, shown: str) -> None:
@@ -101,10 +102,13 @@ def refuse_elsewhere(state: State, shown: str) -> None:
             " CREATE SCHEMA NAME; GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
         )
     if state.elsewhere:
+        import shlex
+
         raise SchemaForeign(
             f"New tables of {shown} would go to schema '{state.schema}', but the version table is in"
             f" '{state.elsewhere}'.",
-            next_step=f"Name the schema that is meant: --schema {state.elsewhere}, or --schema {state.schema}.",
+            next_step="Name the schema that is meant, probably the one that has it:"
+            f" --schema {shlex.quote(state.elsewhere)}, or --schema {shlex.quote(state.schema)}",
         )
 
 
@@ -123,11 +127,17 @@ def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
         )
     if state.kind is Kind.FOREIGN:
         ours = sorted(state.tables & set(manifest.tables))
+        made = (
+            f"and a list of Ecto's migrations ({ECTO}) that has none of this schema's: another application made them"
+            if state.ecto
+            else "but no version table: another tool made them"
+        )
         raise SchemaForeign(
             f"{shown} has tables named like ours ({', '.join(ours[:_SHOWN])}{', ...' if ours[_SHOWN:] else ''})"
-            " but no version table: another tool made them.",
-            next_step="Name an empty database, or a schema of its own with --schema NAME.",
+            f" {made}.",
+            next_step="Name the database that is meant, an empty one, or a schema of its own with --schema NAME.",
             tables=ours,
+            versions=list((state.ecto or ())[:_SHOWN]),
         )
     if state.revision is not None and state.revision not in manifest:
         raise unknown_revision(state, manifest, shown)

@@ -14,7 +14,7 @@ from diwa_schema.database import url as urls
 from diwa_schema.database.failures import brief, driver, is_driver_error, unreachable
 from diwa_schema.database.link import Link
 from diwa_schema.database.spelling import DatabaseURL, Dialect
-from diwa_schema.errors import ConnectionInUse, InvalidDatabase, UsageError
+from diwa_schema.errors import ConnectionInUse, DatabaseUnreachable, InvalidDatabase, UsageError
 from diwa_schema.names import LONGEST
 
 if TYPE_CHECKING:
@@ -93,8 +93,13 @@ class Target:
 
     @property
     def absent(self) -> bool:
-        """Whether this is an SQLite file that does not exist yet."""
-        return self.url.file is not None and not self.url.uri and not os.path.lexists(self.url.file)
+        """Whether this is an SQLite file that does not exist yet.
+
+        Raises:
+            InvalidDatabase: The system can have no file of that name.
+            DatabaseUnreachable: This user may not look.
+        """
+        return self.url.file is not None and not self.url.uri and not self._exists(self.url.file)
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -170,6 +175,8 @@ class Target:
         except Exception as error:
             if not is_driver_error(error):
                 raise
+            if self.url.file is not None:
+                raise self._unopened(self.url.file, error) from error
             raise unreachable(self.shown, error) from error
 
     @contextmanager
@@ -220,13 +227,43 @@ class Target:
             raw.isolation_level = None
         return Link(raw, self.dialect, self.shown, close)
 
+    def _exists(self, file: str) -> bool:
+        try:
+            os.stat(file)  # noqa: PTH116 - Path.exists() takes a name that is refused for one that is not there
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            what = f"The system refuses the path of {self.shown}: {error.strerror or error}."
+            if isinstance(error, PermissionError):
+                raise DatabaseUnreachable(
+                    what, next_step="Let this user look into the folder, or name another path."
+                ) from error
+            raise InvalidDatabase(what, next_step="Name another path.") from error
+        return True
+
+    def _unopened(self, file: str, error: Exception) -> DatabaseUnreachable:
+        """Describe an SQLite file that cannot be opened; SQLite itself does not say why."""
+        there = self._exists(file)
+        if not there and not self._exists(os.path.dirname(file)):  # noqa: PTH120 - as above
+            reason, way = "its folder is not there", "Make the folder, or name another path."
+        elif there:
+            reason, way = brief(error), "Let this user read and write the file and its folder."
+        else:
+            reason, way = (
+                "no file can be made in its folder",
+                "Let this user write there, or name another path.",
+            )
+        return DatabaseUnreachable(
+            f"The file of {self.shown} cannot be opened: {reason}.", next_step=way, database=self.shown
+        )
+
     def make_folder(self) -> None:
         """Make the folder of an SQLite file where it is absent.
 
         Raises:
             InvalidDatabase: It cannot be made.
         """
-        if self.url.file is None:
+        if self.url.file is None or not self.absent:
             return
         folder = Path(self.url.file).parent
         try:
@@ -242,8 +279,7 @@ class Target:
         path = self.url.driver if self.url.uri else self.url.file or ":memory:"
         if not create and self.absent:
             path = ":memory:"
-        # Path.is_dir() raises where a name is longer than the system takes.
-        if self.url.file is not None and os.path.isdir(self.url.file):  # noqa: PTH112
+        if self.url.file is not None and self._exists(self.url.file) and Path(self.url.file).is_dir():
             raise InvalidDatabase(
                 f"'{self.url.file}' is a directory, and SQLite keeps a database in one file.",
                 next_step="Name a file in it.",

@@ -12,8 +12,7 @@ from diwa_schema.database.link import Link
 from diwa_schema.drift.read import read
 from diwa_schema.errors import DiwaSchemaError, PermissionMissing
 from diwa_schema.migrations.manifest import load
-from diwa_schema.migrations.revisions import load as load_module
-from diwa_schema.migrations.revisions import operations
+from diwa_schema.migrations.revisions import load as load_module, operations
 from diwa_schema.names import quoted
 
 if TYPE_CHECKING:

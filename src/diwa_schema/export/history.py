@@ -17,8 +17,7 @@ from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.link import Link
 from diwa_schema.drift.read import at_head, read
 from diwa_schema.migrations.manifest import KEPT, load
-from diwa_schema.migrations.revisions import load as load_module
-from diwa_schema.migrations.revisions import operations
+from diwa_schema.migrations.revisions import load as load_module, operations
 from diwa_schema.names import LONGEST
 from diwa_schema.run.script import render
 

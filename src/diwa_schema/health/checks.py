@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.database.failures import brief, explain, is_driver_error
 from diwa_schema.database.state import VERSION
-from diwa_schema.errors import command
+from diwa_schema.errors import PermissionMissing, command
 from diwa_schema.health import access, connection, contents, embedded
 from diwa_schema.health.finding import Check, Finding, Patient, Severity
 from diwa_schema.migrations.manifest import load
@@ -69,7 +69,10 @@ def examine(target: Target, role: Role, repository: str | None) -> list[Finding]
 
 
 def _connected(target: Target) -> AbstractContextManager[Link]:
-    return target.work() if target.in_memory and target.engine is not None else target.connect(create=False)
+    # Filtered: the application sees what row security leaves it.
+    if target.in_memory and target.engine is not None:
+        return target.work()
+    return target.connect(create=False, filtered=True)
 
 
 def _patient(target: Target, link: Link, role: Role, repository: str | None) -> Patient:
@@ -94,12 +97,16 @@ def _run(check: Check, patient: Patient) -> Iterator[Finding]:
     try:
         yield from check(patient)
     except Exception as error:
-        if not is_driver_error(error):
+        if isinstance(error, PermissionMissing):
+            reason, way = error.what, error.next_step
+        elif is_driver_error(error):
+            reason, way = (
+                brief(error),
+                f"Connect as a role that may read the schema, then run: {command('doctor')}",
+            )
+        else:
             raise
         name = check.__name__.replace("_", "-")
         yield Finding(
-            f"{name}-not-checked",
-            Severity.WARNING,
-            f"The check '{name}' could not be made: {brief(error)}",
-            f"Connect as a role that may read the schema, then run: {command('doctor')}",
+            f"{name}-not-checked", Severity.WARNING, f"The check '{name}' could not be made: {reason}", way
         )

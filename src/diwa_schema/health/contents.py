@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.failures import LOCK_TIMEOUT, brief, is_driver_error, sqlstate
@@ -14,7 +15,7 @@ from diwa_schema.guard import Role
 from diwa_schema.health import startup, status
 from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.names import qualified, quoted
-from diwa_schema.run.preflight import OLDEST_SERVER
+from diwa_schema.run.preflight import refuse_old_server
 
 
 def startup_check(patient: Patient) -> Iterator[Finding]:
@@ -83,19 +84,15 @@ def _left_undone(patient: Patient) -> set[str]:
     """Return the constraints and indexes that have a finding of their own, with what finishes them."""
     if patient.link.dialect == "sqlite":
         return set()
-    return {name for _, name in (*_unvalidated(patient), *_invalid(patient))}
+    return {name for _, name in (*_undone(patient, _UNVALIDATED), *_undone(patient, _INVALID))}
 
 
 def server_version(patient: Patient) -> Iterator[Finding]:
     """Tell when the server is older than what the package is tested on."""
-    number, shown = patient.link.rows(
-        "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version')"
-    )[0]
-    if number < OLDEST_SERVER:
-        reason = f"The server is PostgreSQL {shown}; this package supports {OLDEST_SERVER} and newer."
-        yield Finding(
-            "server-too-old", Severity.ERROR, reason, f"Upgrade to PostgreSQL {OLDEST_SERVER} or newer"
-        )
+    try:
+        refuse_old_server(patient.link)
+    except DatabaseRefused as error:
+        yield Finding("server-too-old", Severity.ERROR, error.what, error.next_step)
 
 
 def pgvector(patient: Patient) -> Iterator[Finding]:
@@ -133,7 +130,7 @@ def pgvector(patient: Patient) -> Iterator[Finding]:
 
 def unvalidated_constraints(patient: Patient) -> Iterator[Finding]:
     """Tell which constraints hold for new rows only."""
-    for table, name in _unvalidated(patient):
+    for table, name in _undone(patient, _UNVALIDATED):
         yield Finding(
             "constraint-not-validated",
             Severity.WARNING,
@@ -144,7 +141,7 @@ def unvalidated_constraints(patient: Patient) -> Iterator[Finding]:
 
 def invalid_indexes(patient: Patient) -> Iterator[Finding]:
     """Tell which indexes no query uses although every write maintains them."""
-    for table, name in _invalid(patient):
+    for table, name in _undone(patient, _INVALID):
         yield Finding(
             "index-invalid",
             Severity.WARNING,
@@ -153,24 +150,20 @@ def invalid_indexes(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _unvalidated(patient: Patient) -> list[tuple[str, str]]:
-    rows = patient.link.rows(
-        "SELECT t.relname::text, c.conname::text FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
-        " WHERE NOT c.convalidated AND t.relnamespace = to_regnamespace(quote_ident(%s))"
-        " AND t.relname = ANY(%s) ORDER BY 1, 2",
-        (patient.schema, list(patient.tables)),
-    )
-    return [(row[0], row[1]) for row in rows]
+_UNVALIDATED = (
+    "SELECT t.relname::text, c.conname::text FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
+    " WHERE NOT c.convalidated"
+)
+_INVALID = (
+    "SELECT t.relname::text, i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid"
+    " JOIN pg_class t ON t.oid = x.indrelid WHERE NOT (x.indisvalid AND x.indisready)"
+)
 
 
-def _invalid(patient: Patient) -> list[tuple[str, str]]:
-    rows = patient.link.rows(
-        "SELECT t.relname::text, i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid"
-        " JOIN pg_class t ON t.oid = x.indrelid WHERE NOT (x.indisvalid AND x.indisready)"
-        " AND t.relnamespace = to_regnamespace(quote_ident(%s)) AND t.relname = ANY(%s) ORDER BY 1, 2",
-        (patient.schema, list(patient.tables)),
-    )
-    return [(row[0], row[1]) for row in rows]
+def _undone(patient: Patient, query: str) -> list[tuple[Any, ...]]:
+    """Return table and name of what a query finds on the tables that are there."""
+    here = " AND t.relnamespace = to_regnamespace(quote_ident(%s)) AND t.relname = ANY(%s) ORDER BY 1, 2"
+    return patient.link.rows(query + here, (patient.schema, list(patient.tables)))
 
 
 def _without_vector(*, available: bool) -> Finding:

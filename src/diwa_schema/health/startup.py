@@ -115,7 +115,7 @@ def judge(link: Link) -> None:
     except Exception as error:
         if sqlstate(error) != PERMISSION:
             raise
-        raise presence.hidden(link, link.schema) or PermissionMissing(
+        raise PermissionMissing(
             f"The database role may not read where the schema of {link.shown} stands: {brief(error)}",
             next_step=f"Grant it the application's or the reader's role: {command('roles')} prints them.",
         ) from error
@@ -137,7 +137,6 @@ def _is_refusal(error: Exception) -> bool:
 
 def _judge(link: Link, state: State, history: Manifest) -> None:
     shown = link.shown
-    presence.refuse_hidden(link, state)
     if state.revision is not None and state.revision > history.head and len(state.versions) == 1:
         _judge_newer(link, state, history)
         return
@@ -153,7 +152,8 @@ def _judge(link: Link, state: State, history: Manifest) -> None:
     raise kind(
         f"The schema of {shown} is out of date: it is {where}, and this application needs {history.head}."
         f" Pending: {names}{more}.",
-        next_step="In the diwa-cloud repository, run: python -m diwa_schema upgrade",
+        next_step=(state.revision is None and presence.meant(presence.elsewhere(link, state.schema)))
+        or "In the diwa-cloud repository, run: python -m diwa_schema upgrade",
         current=state.revision,
         head=history.head,
         pending=[step.revision for step in pending],
@@ -228,7 +228,7 @@ class AlchemyLink(Link):
 
     def __init__(self, connection: sa.Connection) -> None:
         name: Any = connection.dialect.name
-        super().__init__(connection, name, "", close=lambda: None)
+        super().__init__(connection, name, "", close=lambda: None, filtered=True)
 
     @property
     def shown(self) -> str:

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database import bookkeeping, lock, presence
-from diwa_schema.database.state import LEDGER, State
+from diwa_schema.database.state import State, refuse_unknown
+from diwa_schema.errors import DatabaseRefused
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Status:
         and whether
             that run is still at work.
         ecto: What was done to Ecto's list of versions past this package: those that are gone, and those that were
-        added.
+        added. refused: Why no run would begin here; empty where one would. elsewhere: Other schemas of the database
+        that have a version table, where this one has none. next_step: What to do about either; empty otherwise.
     """
 
     database: str
@@ -42,11 +44,14 @@ class Status:
     bypassed: tuple[dict[str, Any], ...]
     unfinished: tuple[dict[str, Any], ...] = ()
     ecto: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    refused: str = ""
+    elsewhere: tuple[str, ...] = ()
+    next_step: str = ""
 
     @property
     def current(self) -> bool:
         """Whether there is nothing to apply, no table missing, and Ecto's list as this package left it."""
-        return self.known and not (self.pending or self.missing or self.ecto)
+        return self.known and not (self.pending or self.missing or self.ecto or self.refused)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status as a document for ``--json``."""
@@ -61,11 +66,11 @@ def read(link: Link) -> Status:
     """
     history = load()
     state = bookkeeping.look(link)
-    presence.refuse_hidden(link, state)
     known = state.revision is None or state.revision in history
     pending = history.between(state.revision, history.head) if known else ()
-    books = bookkeeping.Bookkeeping(link, state.schema)
-    entries = books.ledger.entries() if LEDGER in state.tables else []
+    entries = bookkeeping.entries(link, state)
+    refusal = _refusal(state, link.shown)
+    elsewhere = () if refusal or state.revision else presence.elsewhere(link, state.schema)
     return Status(
         database=link.shown,
         kind=str(state.kind),
@@ -79,7 +84,19 @@ def read(link: Link) -> Status:
         bypassed=_bypassed(entries),
         unfinished=_unfinished(link, state, entries),
         ecto=_changed_list(state),
+        refused=refusal.what if refusal else "",
+        elsewhere=elsewhere,
+        next_step=refusal.next_step if refusal else presence.meant(elsewhere),
     )
+
+
+def _refusal(state: State, shown: str) -> DatabaseRefused | None:
+    """Return what a run would be refused with, before anything but the look is known."""
+    try:
+        refuse_unknown(state, load(), shown)
+    except DatabaseRefused as error:
+        return error
+    return None
 
 
 def _changed_list(state: State) -> dict[str, tuple[int, ...]]:

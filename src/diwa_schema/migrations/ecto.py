@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from diwa_schema.migrations.manifest import load
 
 LIST = "schema_migrations"
@@ -16,3 +18,8 @@ AGENT_V1 = frozenset(range(20250101000001, 20250101000008))
 def shared() -> frozenset[int]:
     """Return the versions that are revisions of this history."""
     return frozenset(int(name) for name in load().ids if name <= LAST)
+
+
+def is_ours(versions: Iterable[int] | None) -> bool:
+    """Tell whether a list of Ecto's is about this schema: any Phoenix application has a list of that name."""
+    return not (shared() | AGENT_V1 | {AGENT}).isdisjoint(versions or ())

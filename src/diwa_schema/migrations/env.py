@@ -1,8 +1,9 @@
 """What a plain `alembic` command runs.
 
 Whatever changes the schema is handed to the runner, so that guard, lock and ledger are the same on every way in.
-`current`, `check`, `history`, `revision` and ``--sql`` are free: they write nothing, not even the version table that
-Alembic would make on an empty database. It would be one without a floor, which nobody could use afterwards.
+`current`, `check`, `history` and ``--sql`` are free: they write nothing, not even the version table that Alembic would
+make on an empty database. It would be one without a floor, which nobody could use afterwards. `revision` and `merge`
+need not come by here: the template that they fill (`script.py.mako`) asks for itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 from alembic import context as alembic_context
 
-from diwa_schema import api
+from diwa_schema import api, guard
 from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.state import VERSION
 from diwa_schema.database.target import Target
@@ -38,15 +39,16 @@ def _database() -> Any:
 
 
 def _change() -> None:
-    wanted: Any = context._proxy.context_opts["destination_rev"]  # noqa: SLF001 - unresolved, as it was typed
-    revision = (wanted if isinstance(wanted, str) else next(iter(wanted or ()), None)) or "base"
     changes = {"upgrade": api.migrate, "downgrade": api.downgrade, "do_stamp": api.stamp}
     change: Any = changes.get(_command())
     if change is None:
+        guard.ask(guard.Operation.UPGRADE)
         raise UsageError(
             f"This Alembic command ('{_command()}') is not one the history of diwa-schema supports.",
             next_step="Run: diwa-schema --help",
         )
+    wanted: Any = context._proxy.context_opts["destination_rev"]  # noqa: SLF001 - unresolved, as it was typed
+    revision = (wanted if isinstance(wanted, str) else next(iter(wanted or ()), None)) or "base"
     change(_database(), revision)
 
 

@@ -30,6 +30,9 @@ EXCEPTION
 END
 $do$"""
 
+# Whether it is there or the server could create it; whether the role may is left to the server.
+POSSIBLE = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
+
 # The type with its schema, so that it is found whatever the search path is; NULL where pgvector is not installed.
 TYPE = (
     "SELECT quote_ident(n.nspname) || '.vector' FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"

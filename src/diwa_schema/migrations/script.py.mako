@@ -1,3 +1,8 @@
+<%!
+    # In a module block, because Alembic replaces what is raised while it renders by a sentence of its own.
+    from diwa_schema.authoring.draft import admit
+    admit()
+%>\
 <% piece = context.get("piece") %>\
 """${message}.
 % if not piece:

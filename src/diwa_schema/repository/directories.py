@@ -13,6 +13,7 @@ from diwa_schema.errors import UsageError
 
 CONVENTIONS = ("**/priv/*/migrations", "**/alembic/versions", "**/migrations/versions")
 DJANGO = "**/migrations"
+OWN_PACKAGE = "**/diwa_schema"
 NUMBERED = re.compile(r"[vV]?\d+[_-].*\.(?:py|sql|exs?)")
 # What no migration tool loads. The name alone says nothing: Alembic loads readme_add_it.py like any other.
 HARMLESS = re.compile(
@@ -30,9 +31,16 @@ class Directories:
     Args:
         configured: Further places, as globs from the root: `*` within a name, `**` across directories.
         links: Every symbolic link of the repository, by its path, with what it points at.
+        guarded: Those of the configured places that `pyproject.toml` names.
     """
 
-    def __init__(self, configured: Sequence[str] = (), links: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        configured: Sequence[str] = (),
+        links: Mapping[str, str] | None = None,
+        guarded: Sequence[str] = (),
+    ) -> None:
+        self._guarded = _any_of((OWN_PACKAGE, *guarded))
         self._everything = _any_of((*CONVENTIONS, *configured))
         self._numbered = _any_of((DJANGO,))
         self._anything = _any_of((*CONVENTIONS, *configured, DJANGO))
@@ -43,6 +51,10 @@ class Directories:
         if not self._links:
             return self._holds(path)
         return any(self._holds(name) for name in self._names(path))
+
+    def guards(self, path: str) -> bool:
+        """Tell whether every file at a path is one of the shared schema, whatever is in it."""
+        return any(self._guarded.fullmatch(name) for name in self._names(path))
 
     def leading_out(self) -> list[str]:
         """Return the links that stand where migrations do and lead out of the repository."""

@@ -1,6 +1,7 @@
-"""May this repository hold what it holds? A consumer of the schema has no migrations of its own.
+"""May this repository hold what it holds? A consumer of the schema has no migrations of it.
 
-Its migration files fail the check. Statements elsewhere that change a schema are worth a look: they are warnings.
+Its migration files fail the check, but those that are known to make tables of its own and no more. Statements elsewhere
+that change a schema are worth a look: they are warnings.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from diwa_schema.errors import UsageError
 from diwa_schema.guard import Role, shown
 from diwa_schema.migrations import manifest
-from diwa_schema.repository import changes, directories, own, ported
+from diwa_schema.repository import beside, changes, directories, own, ported
 from diwa_schema.repository.changes import Change, MergeBase
 from diwa_schema.repository.directories import Directories
 from diwa_schema.repository.git import LINK, OWN, Entry, Git, identify
@@ -95,7 +96,9 @@ def _consumer(git: Git, base: MergeBase) -> Iterator[Remark]:
     held = [one for one in differences if places.holds(one.path)]
     known = {posixpath.dirname(entry.path) for entry in tracked if places.holds(entry.path)}
     for change in (*changes.since(git, base.tree, held), *changes.untracked(git, places.holds, known)):
-        if finding := _judge(change, entries):
+        before = git.content(f"{base.tree}:{change.path}")
+        why = _objection(change, before, guarded=places.guards(change.path))
+        if why and (finding := _judge(change, entries, why)):
             yield finding
     yield from _statements(git, places.holds, {one.path for one in differences})
 
@@ -106,10 +109,11 @@ def _places(git: Git, base: MergeBase, tracked: list[Entry], of_alembic: set[str
         before = directories.configured(git.content(f"{base.tree}:{PYPROJECT}"))
     except UsageError:
         before = ()
-    configured = {*directories.configured(changes.read(git, PYPROJECT)), *before, *of_alembic}
+    guarded = {*directories.configured(changes.read(git, PYPROJECT)), *before}
     links = [entry for entry in tracked if entry.mode == LINK]
     targets = git.blobs(link.blob for link in links)
-    return Directories(sorted(configured), {link.path: os.fsdecode(targets[link.blob]) for link in links})
+    named = {link.path: os.fsdecode(targets[link.blob]) for link in links}
+    return Directories(sorted(guarded | of_alembic), named, sorted(guarded))
 
 
 def _alembic(git: Git, base: MergeBase) -> tuple[set[str], list[Remark]]:
@@ -128,13 +132,21 @@ def _alembic(git: Git, base: MergeBase) -> tuple[set[str], list[Remark]]:
     return places, faults
 
 
-def _judge(change: Change, entries: dict[str, Ported]) -> Remark | None:
+def _objection(change: Change, before: bytes | None, *, guarded: bool) -> str | None:
+    """Return why a migration may be one of the shared schema, now or before the change; None where it is not."""
+    if guarded:
+        return "its place is one of the shared schema"
+    contents = dict.fromkeys((*change.contents, *(() if before is None else (before,))))
+    return next(filter(None, (beside.objection(change.path, content) for content in contents)), None)
+
+
+def _judge(change: Change, entries: dict[str, Ported], why: str) -> Remark | None:
     # A file without content does nothing; the change that fills it is found then.
     if set(change.contents) == {b""}:
         return None
     entry = entries.get(change.path)
     if entry is None:
-        what = f"a migration was {change.kind}, in a repository that does not own the schema."
+        what = f"a migration was {change.kind}, in a repository that does not own the schema: {why}."
         content = change.contents[-1]
         checksum = f' with sha256 = "{manifest.checksum_of(content)}"' if content is not None else ""
         way = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from diwa_schema.database.state import REBUILT, State, refuse_unknown
 from diwa_schema.errors import DatabaseRefused, UsageError, command
@@ -42,6 +43,8 @@ class Plan(NamedTuple):
         obstacles: What would make a revision fail: rights that are missing.
         dependents: What hangs on columns that are to get another type, and would stop that.
         connections: Which results would change their type, and who is connected; None before anybody looked.
+        archived: How many values of a column go to the archive, because its new type cannot hold them, by the column
+            as table.column; counted for who reads the plan only.
     """
 
     direction: Direction
@@ -53,6 +56,31 @@ class Plan(NamedTuple):
     obstacles: tuple[Obstacle, ...] = ()
     dependents: tuple[Dependent, ...] = ()
     connections: Connections | None = None
+    archived: Mapping[str, int] = MappingProxyType({})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as a document for ``--json``."""
+        retypes = self.connections.retypes if self.connections else ()
+        return {
+            "from": self.before,
+            "to": self.after,
+            "snapshot": self.snapshot,
+            "revisions": [
+                {
+                    "revision": step.revision,
+                    "slug": step.slug,
+                    "phase": step.phase,
+                    "transactional": step.transactional,
+                    "stalls": self.stalls.get(step.revision),
+                    "retypes": [one.column for one in retypes if one.revision == step.revision],
+                }
+                for step in self.revisions
+            ],
+            "obstacles": [one._asdict() for one in self.obstacles],
+            "dependents": [asdict(one) for one in self.dependents],
+            "connections": asdict(self.connections) if self.connections and retypes else None,
+            "archived": dict(self.archived),
+        }
 
 
 def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: bool = False) -> Plan:

@@ -5,19 +5,23 @@ These are rights, what hangs on columns that are to get another type, and long s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from diwa_schema.database.state import LEDGER, VERSION
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import qualified, quoted
 from diwa_schema.run import connections
 from diwa_schema.run.plan import Obstacle, Plan
+from diwa_schema.run.settings import Settings
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.state import State
     from diwa_schema.migrations.steps.dependents import Dependent
+    from diwa_schema.run.session import Look
 
 _SHOWN = 5
 # That many rows a millisecond are written anew, with their indexes, on a machine that is not fast.
@@ -57,10 +61,66 @@ def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
             found[revision.revision] = f"it rewrites {' and '.join(large)}, of more than {most:,} rows"
     return plan._replace(
         stalls=found,
-        obstacles=(*_no_room(plan, link, state), *(() if plan.snapshot else _obstacles(link, state))),
+        obstacles=(
+            *_no_room(plan, link, state),
+            *(() if plan.snapshot else _obstacles(link, state, load().tables)),
+        ),
         dependents=_dependents(plan, link),
         connections=connections.planned(link, plan),
     )
+
+
+def to_read(plan: Plan, link: Link, state: State) -> Plan:
+    """Return the plan as `noted` does, with what else its reader wants to know: the values that go to the archive.
+
+    Raises:
+        DatabaseRefused: As for `noted`.
+    """
+    plan = noted(plan, link, state, Settings().max_stall)
+    vectors = [
+        one.column
+        for one in (plan.connections.retypes if plan.connections else ())
+        if one.before.startswith("vector(") and one.after.startswith("vector(")
+    ]
+    counts = {column: _filled(link, state, *column.split(".")) for column in vectors}
+    return plan._replace(archived={column: count for column, count in counts.items() if count})
+
+
+def _filled(link: Link, state: State, table: str, column: str) -> int:
+    return int(link.value(f"SELECT count({quoted(column)}) FROM {qualified(state.schema, table)}"))
+
+
+def conversion(look: Look, tables: Iterable[str], kind: str | None = None) -> Plan:
+    """Return the plan of a change that is no revision's, with what stands in its way.
+
+    Args:
+        look: What was seen of a PostgreSQL database.
+        tables: The tables that it changes.
+        kind: The type that the embeddings of these tables get; None where they keep theirs.
+    """
+    from diwa_schema.migrations.steps.dependents import dependents_of, kind_of
+
+    link, state = look
+    plan = Plan("upgrade", state.revision, state.revision)
+    columns = [
+        f"{table}.embedding" for table in tables if kind not in (None, kind_of(link, table, "embedding"))
+    ]
+    return plan._replace(
+        obstacles=(*_no_room(plan, link, state), *_obstacles(link, state, tables)),
+        dependents=tuple(one for column in columns for one in dependents_of(link, column, None)),
+    )
+
+
+def refuse_without_rights(look: Look, tables: Iterable[str]) -> None:
+    """Raise where the role does not own tables, or row security hides rows of them from it.
+
+    Raises:
+        PermissionMissing: It is so; nothing was counted or changed.
+    """
+    if look.link.dialect == "postgresql":
+        revision = look.state.revision
+        found = Plan("downgrade", revision, None, obstacles=_obstacles(look.link, look.state, tables))
+        refuse(found, look.shown, allow_stall=True)
 
 
 def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
@@ -151,8 +211,8 @@ def _dependents(plan: Plan, link: Link) -> tuple[Dependent, ...]:
     return dependents(link, plan.revisions, back=plan.direction == "downgrade")
 
 
-def _obstacles(link: Link, state: State) -> tuple[Obstacle, ...]:
-    rows = link.rows(_RIGHTS, (state.schema, list(load().tables)))
+def _obstacles(link: Link, state: State, tables: Iterable[str]) -> tuple[Obstacle, ...]:
+    rows = link.rows(_RIGHTS, (state.schema, [*tables, VERSION, LEDGER]))
     user = str(link.value("SELECT current_user"))
     owners = sorted({owner for _, owner, owned, _ in rows if not owned})
     if rows and not any(owned for _, _, owned, _ in rows):
@@ -168,7 +228,7 @@ def _obstacles(link: Link, state: State) -> tuple[Obstacle, ...]:
         elif filtered:
             found.append(
                 Obstacle(
-                    f"row security on {table} hides rows from {user}, which would be lost",
+                    f"row security on {table} hides rows from {user}, which would be lost unseen",
                     f"ALTER ROLE {quoted(user)} BYPASSRLS",
                 )
             )

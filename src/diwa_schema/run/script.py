@@ -12,8 +12,7 @@ from diwa_schema.database.bookkeeping import advance_statement, create_statement
 from diwa_schema.database.state import LEDGER, VERSION
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.manifest import load
-from diwa_schema.migrations.revisions import bound
-from diwa_schema.migrations.revisions import load as load_module
+from diwa_schema.migrations.revisions import bound, load as load_module
 
 if TYPE_CHECKING:
     from diwa_schema.migrations.manifest import Revision

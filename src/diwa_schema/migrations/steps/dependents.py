@@ -43,15 +43,15 @@ class Retyped:
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """Something that is in the way of a revision.
+    """Something that is in the way of a change of type.
 
     Args:
-        revision: The revision's id.
-        column: The column that it gives another type, as table.column.
+        revision: The revision's id; None where the column is converted because somebody asks for it.
+        column: The column that is to get another type, as table.column.
         what: What hangs on it, as the server describes it.
     """
 
-    revision: str
+    revision: str | None
     column: str
     what: str
 
@@ -65,10 +65,15 @@ def dependents(link: Link, revisions: Iterable[Revision], *, back: bool = False)
         back: Whether they are reversed.
     """
     return tuple(
-        Dependent(one.revision, one.column, what)
+        found
         for one in retyped(link, revisions, back=back)
-        for (what,) in link.rows(hanging(*one.column.split(".")))
+        for found in dependents_of(link, one.column, one.revision)
     )
+
+
+def dependents_of(link: Link, column: str, revision: str | None) -> tuple[Dependent, ...]:
+    """Return what would stop one column, as table.column, from getting another type; nothing is changed."""
+    return tuple(Dependent(revision, column, what) for (what,) in link.rows(hanging(*column.split("."))))
 
 
 def retyped(link: Link, revisions: Iterable[Revision], *, back: bool = False) -> tuple[Retyped, ...]:
@@ -83,7 +88,7 @@ def retyped(link: Link, revisions: Iterable[Revision], *, back: bool = False) ->
     for revision in revisions if link.dialect == "postgresql" else ():
         for column in revision.retypes_back if back else revision.retypes:
             table, _, name = column.partition(".")
-            before = _kind(link, table, name)
+            before = kind_of(link, table, name)
             if before is None:
                 continue
             after = _target(link, name, before, back=back)
@@ -92,7 +97,7 @@ def retyped(link: Link, revisions: Iterable[Revision], *, back: bool = False) ->
     return tuple(found.values())
 
 
-def _kind(link: Link, table: str, column: str) -> str | None:
+def kind_of(link: Link, table: str, column: str) -> str | None:
     """Return the type that a column has, without the schema of the type; None where there is no such column."""
     kind: str | None = link.value(
         f"SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = {oid(table)}"
@@ -108,8 +113,7 @@ def _target(link: Link, column: str, before: str, *, back: bool) -> str:
         return "character varying(255)" if back and _holds(link, KEPT, kept) else "uuid"
     if back or (before == "bytea" and _holds(link, LIST, f"SELECT {of_ecto()}")):
         return "bytea"
-    possible = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
-    return f"vector({pgvector.DIMENSIONS})" if link.value(possible) else "bytea"
+    return f"vector({pgvector.DIMENSIONS})" if link.value(pgvector.POSSIBLE) else "bytea"
 
 
 def _holds(link: Link, table: str, question: str) -> bool:

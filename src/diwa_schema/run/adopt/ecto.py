@@ -17,7 +17,7 @@ from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import LOCK_TIMEOUT, is_driver_error, sqlstate
 from diwa_schema.database.state import ECTO, State
 from diwa_schema.errors import DatabaseRefused, command
-from diwa_schema.migrations.ecto import AGENT, LAST, shared
+from diwa_schema.migrations.ecto import AGENT, LAST, is_ours, shared
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import code, literal, qualified
 
@@ -63,7 +63,7 @@ class Keeper(NamedTuple):
     @classmethod
     def of(cls, books: Bookkeeping, state: State) -> Keeper:
         """Return the keeper of a database."""
-        return cls(books, bool(_known() & set(state.ecto or ())))
+        return cls(books, is_ours(state.ecto))
 
     def record(self, revision: str, *, applied: bool) -> None:
         """Record a revision as applied, or take its record away, inside the caller's transaction.
@@ -143,9 +143,9 @@ def refuse_changed_list(state: State, shown: str) -> None:
 
 def changed_list(state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return which versions of this history are missing from Ecto's list, and which are there too early."""
-    known, listed = _known(), set(state.ecto or ())
-    if state.revision is None or not known & listed:
+    if state.revision is None or not is_ours(state.ecto):
         return (), ()
+    listed = set(state.ecto or ())
     # The agent's own migration may be on record below the revision that has its tables: the agent ran it then.
     wanted = {version for version in shared() if version <= int(state.revision)}
     if state.revision >= _AGENTS_TABLES:
@@ -279,8 +279,3 @@ class _ListLock(NamedTuple):
         """Say who holds it."""
         row = self.link.row(_HOLDER, (self.schema, ECTO))
         return lock.session(*row) if row else "one that is just ending"
-
-
-def _known() -> frozenset[int]:
-    """Return the versions of Ecto's by which a list is known to be about this schema."""
-    return shared() | {AGENT}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database.state import Kind, refuse_elsewhere, refuse_unknown
@@ -11,9 +11,10 @@ from diwa_schema.errors import DatabaseRefused, SchemaEmpty, command
 from diwa_schema.migrations.ecto import LAST
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import load as load_module
-from diwa_schema.run import losses
+from diwa_schema.run import losses, preflight
 from diwa_schema.run.adopt import ecto, lineage, variants
 from diwa_schema.run.adopt.variants import Variant
+from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Applied, Report
 
@@ -33,11 +34,13 @@ class Adoption:
         database: The masked URL.
         variant: The shape it is in.
         differences: Where it differs from that shape; it is taken over only without any.
+        upgrade: What an upgrade would do afterwards; None before anybody looked.
     """
 
     database: str
     variant: Variant
     differences: tuple[Difference, ...]
+    upgrade: Plan | None = None
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -60,6 +63,7 @@ class Adoption:
             "variant": asdict(self.variant),
             "steps": list(self.steps),
             "differences": [difference.as_dict() for difference in self.differences],
+            "upgrade": self.upgrade and self.upgrade.as_dict(),
         }
 
 
@@ -84,6 +88,19 @@ def recognise(look: Look) -> Adoption:
     known = tuple(name for name in load().ids if name <= LAST)
     variant = variants.recognise(state.ecto or (), known, shown, agents_buffer=_of_the_agent(look))
     return Adoption(shown, variant, _differences(look, variant))
+
+
+def examine(look: Look) -> Adoption:
+    """Say what taking a database over would do, and what stands in the way of the upgrade that comes after it.
+
+    Raises:
+        SchemaEmpty: There is nothing to take over.
+        DatabaseRefused: It is not one that Ecto's migrations can have made, or its server is too old.
+    """
+    found, history = recognise(look), load()
+    pending = history.between(found.variant.revision, history.head)
+    upgrade = Plan("upgrade", found.variant.revision, history.head, pending)
+    return replace(found, upgrade=preflight.to_read(upgrade, *look))
 
 
 def adopt(session: Session, *, mend: bool) -> Report:

@@ -52,13 +52,6 @@ def recognise(versions: Collection[int], ids: tuple[str, ...], shown: str, *, ag
     strange = tuple(sorted(recorded - set(shared) - AGENT_V1 - {AGENT}))
     if recorded >= AGENT_V1 and not (recorded & set(shared)) - {COMMON}:
         return Variant("agent v1", V1_REVISION, reshape=True, strange=strange)
-    if not recorded & {*shared, *AGENT_V1, AGENT}:
-        raise DatabaseRefused(
-            f"{shown} has tables named like ours, and a list of Ecto's migrations that has none of this schema's:"
-            " another application made them.",
-            next_step="Name the database of diwa-agent or diwa-cloud, or a schema of its own with --schema NAME.",
-            versions=sorted(recorded)[:5],
-        )
     applied = [version for version in shared if version in recorded]
     missing = [version for version in shared[: len(applied)] if version not in recorded]
     if missing:

@@ -13,6 +13,8 @@ from diwa_schema.migrations import pgvector, steps
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.steps.indexes import build_index
 from diwa_schema.migrations.steps.pace import ground
+from diwa_schema.run import preflight
+from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 
@@ -35,14 +37,23 @@ def enable_vector(session: Session) -> Report:
         link = change.link
         link.execute(pgvector.CREATE)
         if pgvector.embedding_type(link) == "bytea":
-            raise DatabaseRefused(
-                f"{link.shown} has no pgvector, and this role cannot create it.",
-                next_step="Install pgvector on the server; then, as a superuser: CREATE EXTENSION vector;",
-            )
+            raise _without_vector(link)
         for table in _EMBEDDINGS:
             steps.retype_embedding(table, to="vector")
 
-    return _convert(session, work)
+    def stands(look: Look) -> Plan:
+        if not look.link.value(pgvector.POSSIBLE):
+            raise _without_vector(look.link)
+        return preflight.conversion(look, _EMBEDDINGS, f"vector({pgvector.DIMENSIONS})")
+
+    return _convert(session, stands, work)
+
+
+def _without_vector(link: Link) -> DatabaseRefused:
+    return DatabaseRefused(
+        f"{link.shown} has no pgvector, and this role cannot create it.",
+        next_step="Install pgvector on the server; then, as a superuser: CREATE EXTENSION vector;",
+    )
 
 
 def disable_vector(session: Session) -> Report:
@@ -58,7 +69,7 @@ def disable_vector(session: Session) -> Report:
         # The way to bytes drops an archive that is empty by then, and at head there is one.
         steps.create_embedding_archive()
 
-    return _convert(session, work)
+    return _convert(session, lambda look: preflight.conversion(look, _EMBEDDINGS, "bytea"), work)
 
 
 def enable_index(session: Session, name: str) -> Report:
@@ -79,7 +90,7 @@ def enable_index(session: Session, name: str) -> Report:
 
         build_index(ground(), wanted.index.name, build)
 
-    return _convert(session, work)
+    return _convert(session, lambda look: preflight.conversion(look, (wanted.table,)), work)
 
 
 def disable_index(session: Session, name: str) -> Report:
@@ -89,7 +100,11 @@ def disable_index(session: Session, name: str) -> Report:
         UsageError: There is no optional index of that name.
     """
     wanted = _optional(name)
-    return _convert(session, lambda _: steps.drop_index_concurrently(wanted.index.name, wanted.table))
+    return _convert(
+        session,
+        lambda look: preflight.conversion(look, (wanted.table,)),
+        lambda _: steps.drop_index_concurrently(wanted.index.name, wanted.table),
+    )
 
 
 def _optional(name: str) -> OptionalIndex:
@@ -110,8 +125,8 @@ def _need_extension(link: Link, wanted: OptionalIndex) -> None:
     )
 
 
-def _convert(session: Session, work: Callable[[Change], None]) -> Report:
-    """Do the work in pieces on a database at head, and record it."""
+def _convert(session: Session, stands: Callable[[Look], Plan], work: Callable[[Change], None]) -> Report:
+    """Do the work in pieces on a database at head where nothing stands in its way, and record it."""
 
     def decide(look: Look) -> bool:
         if look.link.dialect == "sqlite":
@@ -122,6 +137,7 @@ def _convert(session: Session, work: Callable[[Change], None]) -> Report:
                 f"{look.shown} is at {look.state.revision or 'base'}, not at head.",
                 next_step=f"Run: {command('upgrade')}",
             )
+        preflight.refuse(stands(look), look.shown, allow_stall=False)
         return True
 
     def convert(change: Change, _: bool) -> Written:

@@ -6,7 +6,7 @@ from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import SchemaForeign
 from diwa_schema.migrations.manifest import KEPT, load
 from diwa_schema.names import qualified
-from diwa_schema.run import losses
+from diwa_schema.run import losses, preflight
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
@@ -29,6 +29,7 @@ def drop(session: Session, confirm: str | None) -> Report:
         dropped = tuple(dict.fromkeys([*kept, *ours]))
         if not dropped:
             return None
+        preflight.refuse_without_rights(look, dropped)
         losses.confirm(look, {name: losses.count(look, name) for name in dropped}, confirm)
         _refuse_references(look, dropped)
         return dropped

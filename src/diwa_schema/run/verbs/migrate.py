@@ -34,8 +34,10 @@ def downgrade(session: Session, revision: str, confirm: str | None = None) -> Re
 
     def decide(look: Look) -> Plan | None:
         decided = plan.downgrade(look.state, history, revision, look.shown)
+        # Before rows are counted: that needs the same rights.
+        allowed = _allowed(session, look, decided)
         losses.confirm(look, losses.of(look, decided.revisions), confirm)
-        return _allowed(session, look, decided)
+        return allowed
 
     return session.change(Verb("migrate", "downgrade"), decide, _work)
 

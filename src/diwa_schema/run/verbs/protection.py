@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from diwa_schema.database.ledger import os_user
+from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import SchemaEmpty, command
+from diwa_schema.migrations.manifest import load
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 
@@ -46,6 +48,7 @@ def unprotect(session: Session) -> Report:
 
 def _refuse_empty(look: Look) -> None:
     if look.state.revision is None:
+        refuse_unknown(look.state, load(), look.shown)
         raise SchemaEmpty(
             f"{look.shown} has no revision of this schema yet.", next_step=f"Run: {command('upgrade')}"
         )

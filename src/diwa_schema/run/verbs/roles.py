@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from diwa_schema.database.state import LEDGER, VERSION, Kind, refuse_unknown
 from diwa_schema.errors import PermissionMissing, UsageError
 from diwa_schema.migrations.manifest import load
-from diwa_schema.privileges import difference as roles
-from diwa_schema.privileges import existing as privileges
-from diwa_schema.privileges import fence as ddl_fence
+from diwa_schema.privileges import difference as roles, existing as privileges, fence as ddl_fence
 from diwa_schema.privileges.existing import RoleNames
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 

@@ -1,0 +1,214 @@
+"""Whether a migration leaves the shared schema alone, told from its text: an application may have tables of its own.
+
+Only what is understood as a whole passes. A list of what is forbidden would be a riddle for whoever wants to get past
+it: a name can be put together at run time, spelled with escapes, or stand in SQL that runs SQL. So nothing is
+searched for. Every call, word and sign has to be one of those that make or change tables by names that stand there as
+they are, and none of the names may be one of ours.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from diwa_schema.migrations import manifest
+from diwa_schema.migrations.ecto import LIST, is_ours
+
+_PACKAGES_OWN = "diwa_schema"
+_WORD = re.compile(r"\w+")
+
+# In a text that becomes SQL no second statement can begin, nothing is put together, and no other function is called.
+_SIGNS_OF_MORE = re.compile(r"[;$|\\#]|--|/\*")
+_FUNCTIONS = re.compile(
+    r"now|clock_timestamp|gen_random_uuid|lower|upper|length|char_length|coalesce|in|and|or|not"
+)
+_CALLED = re.compile(r"(\w+|\")\s*\(")
+
+# A comment in a text is none, nor a quotation mark in a comment: the first of both that begins, counts.
+_ELIXIR_TEXT = re.compile(r'"""(?P<long>.*?)"""|"(?P<text>[^"\n]*)"|(?P<comment>#[^\n]*)', re.DOTALL)
+_NUMBER = re.compile(r"\b\d+\.\d+\b")
+_ELIXIR_HEAD = re.compile(r"\s*defmodule [A-Z][\w.]* do\s+use Ecto\.Migration\b")
+_ELIXIR_SIGNS = re.compile(r"[\w\s()\[\]{}:,@=-]*")
+_ELIXIR_NAME = re.compile(r"(?<![:\w])[A-Za-z_]\w*\b(?!:)")
+_ELIXIR_KNOWN = re.compile(
+    r"def|change|up|down|do|end|create|create_if_not_exists|drop|drop_if_exists|alter|table|index|unique_index"
+    r"|constraint|add|add_if_not_exists|remove|remove_if_exists|modify|rename|timestamps|references|fragment"
+    r"|true|false|nil|disable_ddl_transaction|disable_migration_lock|moduledoc"
+)
+
+_ALEMBIC = re.compile(
+    r"(create|drop|rename)_table|(add|drop|alter)_column|(create|drop)_index|drop_constraint|f"
+    r"|create_(unique_constraint|foreign_key|primary_key|check_constraint)|(create|drop)_table_comment"
+)
+_ALEMBIC_NAMES = ("revision", "down_revision", "branch_labels", "depends_on")
+_IMPORTS = {
+    "op": "from alembic import op",
+    "sa": "import sqlalchemy as sa",
+    "postgresql": "from sqlalchemy.dialects import postgresql",
+    "sqlite": "from sqlalchemy.dialects import sqlite",
+}
+_ANNOTATION = re.compile(r"(str|Union|Sequence|Optional|None|[\[\], |])+")
+_FUNCTION = re.compile(r"def (upgrade|downgrade)\(\)( -> None)?:")
+_TYPING = re.compile(r"from (typing|collections\.abc|__future__) import [\w, ]+")
+
+
+class _NotUnderstoodError(ValueError):
+    """Something of a migration is not known to leave the shared schema alone."""
+
+
+def objection(path: str, content: bytes | None) -> str | None:
+    """Return why a migration is not known to leave the shared schema alone; None where it is.
+
+    Args:
+        path: The file.
+        content: What is in it; None for what is no file.
+    """
+    try:
+        texts = list(_texts(path, content))
+    except _NotUnderstoodError as error:
+        return str(error)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return "it cannot be read, or not all of it is ASCII"
+    ours = sorted(word for one in texts for word in _WORD.findall(one.lower()) if _is_ours(word))
+    return f"it names '{ours[0]}', which is of the shared schema" if ours else None
+
+
+def _texts(path: str, content: bytes | None) -> Iterator[str]:
+    """Yield every text of a migration that could name something."""
+    if (version := re.match(r"\d{14}", path.rpartition("/")[2])) and is_ours((int(version[0]),)):
+        raise _NotUnderstoodError(f"its version {version[0]} is one of the shared history")
+    read = {"exs": _elixir, "py": _python}.get(path.rpartition(".")[2])
+    if content is None or read is None:
+        raise _NotUnderstoodError("only migrations of Ecto and of Alembic are read")
+    text = content.decode("ascii").replace("\r\n", "\n")
+    if "\r" in text:
+        raise _NotUnderstoodError("a line of it ends in a way of its own")
+    yield from read(text)
+
+
+def _is_ours(word: str) -> bool:
+    return word in _names() or word == LIST or word.startswith(_PACKAGES_OWN)
+
+
+@cache
+def _names() -> frozenset[str]:
+    """Return the names of the shared tables, and of their indexes, constraints and triggers."""
+    catalog = json.loads(manifest.content(manifest.DIRECTORY / "catalog_postgresql.json"))
+    found = set(manifest.load().tables) | set(manifest.load().leftovers)
+    for table in catalog["tables"]:
+        parts = [value for key, value in table.items() if key != "columns"]
+        found |= {name.lower() for part in parts for name in _named(part)}
+    return frozenset(found)
+
+
+def _named(part: object) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("name"), str):
+            yield part["name"]
+    elif isinstance(part, list):
+        for one in part:
+            yield from _named(one)
+
+
+def _sql(text: str) -> str:
+    """Return a text that may become part of a statement, where it can do no more than it says."""
+    if more := _SIGNS_OF_MORE.search(text):
+        raise _NotUnderstoodError(f"a text in it holds '{more[0]}', which could begin another statement")
+    for called in _CALLED.findall(text.lower()):
+        if not _FUNCTIONS.fullmatch(called):
+            raise _NotUnderstoodError(f"a text in it calls '{called}'")
+    return text
+
+
+def _elixir(text: str) -> Iterator[str]:
+    """Yield the texts of a migration of Ecto that holds only what is known, and all that is around them."""
+    for one in _ELIXIR_TEXT.finditer(text):
+        if one["comment"] is None:
+            yield _sql(one["long"] or one["text"] or "")
+    bare = _NUMBER.sub("0", _ELIXIR_TEXT.sub(" nil ", text))
+    head = _ELIXIR_HEAD.match(bare)
+    if head is None:
+        raise _NotUnderstoodError("it does not begin as a migration of Ecto's does")
+    rest = bare[head.end() :]
+    if not _ELIXIR_SIGNS.fullmatch(rest):
+        raise _NotUnderstoodError("it holds more than the making of tables")
+    for name in _ELIXIR_NAME.findall(rest):
+        if not _ELIXIR_KNOWN.fullmatch(name):
+            raise _NotUnderstoodError(f"it holds '{name}'")
+    yield rest
+
+
+def _python(text: str) -> Iterator[str]:
+    """Yield the texts of a migration of Alembic that holds only what is known."""
+    # As bytes: a comment may say that they are to be read in another encoding, and Python would.
+    for statement in ast.parse(text.encode()).body:
+        match statement:
+            case ast.Expr(value=ast.Constant(value=str())):
+                continue
+            case ast.Import() | ast.ImportFrom():
+                said = ast.unparse(statement)
+                if said not in _IMPORTS.values() and not _TYPING.fullmatch(said):
+                    raise _NotUnderstoodError(f"it holds '{said}'")
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in _ALEMBIC_NAMES:
+                yield from _values(value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if (
+                name in _ALEMBIC_NAMES and _ANNOTATION.fullmatch(ast.unparse(statement.annotation))
+            ):
+                yield from _values(value)
+            case ast.FunctionDef(name="upgrade" | "downgrade", decorator_list=[]) if _FUNCTION.match(
+                ast.unparse(statement)
+            ):
+                for line in statement.body:
+                    yield from _line(line)
+            case _:
+                raise _NotUnderstoodError(f"line {statement.lineno} holds more than the making of tables")
+
+
+def _line(line: ast.stmt) -> Iterator[str]:
+    match line:
+        case ast.Pass() | ast.Expr(value=ast.Constant(value=str())):
+            return
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="op"), attr=attr)) as call) if (
+            _ALEMBIC.fullmatch(attr)
+        ):
+            yield from _values(call)
+        case _:
+            raise _NotUnderstoodError(f"line {line.lineno} holds more than the making of tables")
+
+
+def _values(value: ast.AST) -> Iterator[str]:
+    match value:
+        case ast.Constant(value=str() as text):
+            yield _sql(text)
+        case ast.Attribute():
+            _known_attribute(ast.unparse(value))
+        case ast.Constant(value=bytes()):
+            raise _NotUnderstoodError("it holds bytes")
+        case (
+            ast.Call()
+            | ast.Constant()
+            | ast.List()
+            | ast.Tuple()
+            | ast.Dict()
+            | ast.keyword()
+            | ast.UnaryOp()
+        ):
+            if isinstance(value, ast.keyword):
+                yield value.arg or ""
+            for part in ast.iter_child_nodes(value):
+                yield from _values(part)
+        case ast.Load() | ast.USub():
+            return
+        case _:
+            raise _NotUnderstoodError(f"it holds '{ast.unparse(value)[:40]}'")
+
+
+def _known_attribute(said: str) -> None:
+    """Refuse an attribute that is no type, constraint, column or plain piece of SQL."""
+    root, _, rest = said.partition(".")
+    plain = rest in ("text", "true", "false", "null", "func.now") or re.fullmatch(r"[A-Z]\w*", rest)
+    if not (root == "op" and _ALEMBIC.fullmatch(rest)) and not (root in _IMPORTS and root != "op" and plain):
+        raise _NotUnderstoodError(f"it holds '{said[:40]}'")
