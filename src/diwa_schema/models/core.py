@@ -22,6 +22,7 @@ from diwa_schema.models.base import (
     ServerId,
     belongs_to,
     defaulted,
+    kept_rules,
     referred_by,
     refers_to,
 )
@@ -359,6 +360,7 @@ class ContextRelationship(Base):
             "relationship_type",
             unique=True,
         ),
+        *kept_rules("context_relationships"),
         written_by("agent"),
     )
 
