@@ -10,20 +10,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from diwa_schema.cli import options
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from diwa_schema.run.settings import Progress, Report
+    from diwa_schema.run.settings import Progress
+
+T = TypeVar("T")
 
 _SECONDS_BETWEEN_LINES = 1.0
 
 
-def reported(args: argparse.Namespace, call: Callable[..., Report], **more: Any) -> Report:
-    """Call a function of the API with what was typed, while its progress is shown; return its report."""
+def reported(args: argparse.Namespace, call: Callable[..., T], **more: Any) -> T:
+    """Call a function of the API with what was typed, while its progress is shown; return what it returns."""
     with progress(quiet=args.json) as told:
         return call(
             repo=args.repo,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from diwa_schema.drift.compare import TRAITS, Finding, Problem
 from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Other, Trigger
+from diwa_schema.drift.rules import Waiting
 
 Severity = Literal["drift", "note"]
 
@@ -118,6 +119,14 @@ def of_ectos_code(place: tuple[str, str]) -> Difference:
     table, name = place
     text = f"column {name} on {table} is not part of the schema: the newest Ecto code needs it, so it stays"
     return Difference("column", name, table, "extra", text, "note", Mend())
+
+
+def of_rule(one: Waiting) -> Difference:
+    """Return a note on a rule about rows that the database does not keep yet."""
+    problem: Problem = "missing" if one.state == "absent" else "changed"
+    return Difference(
+        "rule", one.rule, one.table, problem, one.text, "note", Mend(caution=f"Run: {one.next_step}")
+    )
 
 
 def _line(finding: Finding) -> str:

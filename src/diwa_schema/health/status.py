@@ -28,6 +28,7 @@ class Status:
             that run is still at work.
         ecto: What was done to Ecto's list of versions past this package: those that are gone, and those that were
         added.
+        waiting: The rules about rows that the database does not keep for all rows, with how many rows break each.
     """
 
     database: str
@@ -42,6 +43,7 @@ class Status:
     bypassed: tuple[dict[str, Any], ...]
     unfinished: tuple[dict[str, Any], ...] = ()
     ecto: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    waiting: tuple[dict[str, Any], ...] = ()
 
     @property
     def current(self) -> bool:
@@ -79,7 +81,14 @@ def read(link: Link) -> Status:
         bypassed=_bypassed(entries),
         unfinished=_unfinished(link, state, entries),
         ecto=_changed_list(state),
+        waiting=_waiting(link, state) if state.revision == history.head else (),
     )
+
+
+def _waiting(link: Link, state: State) -> tuple[dict[str, Any], ...]:
+    from diwa_schema.drift.rules import waiting
+
+    return tuple(one.as_dict() for one in waiting(link, state.schema))
 
 
 def _changed_list(state: State) -> dict[str, tuple[int, ...]]:

@@ -98,6 +98,11 @@ class Rule:
         return f"SELECT * FROM {places.name(self.table)} WHERE {KEY} IN ({keys});"
 
 
+def broken_by(rows: int) -> str:
+    """Return in words how many rows break a rule."""
+    return f"{rows:,} row{' breaks' if rows == 1 else 's break'} it"
+
+
 def one_of(column: str, words: object) -> str:
     """Return the condition that a column holds one of the words of a value set, or nothing."""
     listed = words if isinstance(words, tuple) else get_args(words)

@@ -126,9 +126,7 @@ WATCHED = (
         "context_relationships", "relationship_type", _RELATIONSHIPS, "Three lists name these; none is kept."
     ),
     _words("sync_queue", "type", SyncType, "Another type makes the worker crash."),
-    _words(
-        "orphan_review_logs", "action", OrphanAction, "A remark in the migration names these words."
-    ),
+    _words("orphan_review_logs", "action", OrphanAction, "A remark in the migration names these words."),
     Rule(
         "agents_capabilities_list",
         "agents",
@@ -186,11 +184,11 @@ WATCHED = (
         "ended_at >= started_at",
     ),
     Rule(
-        "tala_operations_session_given",
+        "tala_operations_context_given",
         "tala_operations",
-        ("session_id", "context_id", "tool_name"),
-        "An operation belongs to a session and a context; one whose ids are no uuids has lost them to the kept values.",
-        "session_id IS NOT NULL AND context_id IS NOT NULL AND tool_name IS NOT NULL",
+        ("context_id", "tool_name"),
+        "An operation names its tool and belongs to a context; where that was no uuid, it is with the kept values now.",
+        "context_id IS NOT NULL AND tool_name IS NOT NULL",
     ),
     Rule(
         "api_keys_status_given",

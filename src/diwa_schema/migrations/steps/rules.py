@@ -17,7 +17,7 @@ from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.constraints import add_check
 from diwa_schema.migrations.steps.indexes import create_index_concurrently, drop_index_concurrently
 from diwa_schema.migrations.steps.pace import Ground, dialect, ground, offline, operations, step
-from diwa_schema.models.rule import Places, Rule
+from diwa_schema.models.rule import Places, Rule, broken_by
 from diwa_schema.models.rules import kept
 from diwa_schema.names import code
 
@@ -69,7 +69,7 @@ def _block(rule: Rule) -> str:
 def _keep(on: Ground, rule: Rule) -> None:
     broken = on.pace.long(lambda connection: _broken(connection, rule))
     if broken:
-        on.pace.say(f"rule {rule.name} waits: {counted(broken)} of {rule.table} break it")
+        on.pace.say(f"rule {rule.name} on {rule.table} waits: {broken_by(broken)}")
         return
     try:
         if rule.unique:
@@ -80,12 +80,7 @@ def _keep(on: Ground, rule: Rule) -> None:
         # A row that breaks it came in after the count; whatever was added for it is gone again.
         if not on.live:
             raise
-        on.pace.say(f"rule {rule.name} waits: a row that breaks it was written meanwhile")
-
-
-def counted(rows: int) -> str:
-    """Return a number of rows in words."""
-    return f"{rows:,} row{'' if rows == 1 else 's'}"
+        on.pace.say(f"rule {rule.name} on {rule.table} waits: a row that breaks it was written meanwhile")
 
 
 def _broken(connection: sa.Connection, rule: Rule) -> int:
