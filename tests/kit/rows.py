@@ -32,6 +32,11 @@ WORDS = {
     "context_relationships.relationship_type": "depends_on",
 }
 
+DOCUMENTS = {
+    "conflict_performance.resolutions": '[{"result": "rejected", "n": 1}]',
+    "orphan_review_logs.metadata": '{"reason": "stale"}',
+}
+
 
 def key(table: str, number: int) -> str:
     """Return the id of a row."""
@@ -195,10 +200,10 @@ def _value(table: str, column: Column, number: int) -> Any:
         return key(name, number)
     if kind in ("seconds", "micros"):
         return f"2026-01-{number + 10} 11:22:33" + ("" if kind == "seconds" else f".{77 + number}")
-    if name == "slug":
-        return f"slug-{number}"
-    if name == "total_tokens":
-        return 2 * number  # of as many in and out
+    # As many tokens came in as went out.
+    special = {**DOCUMENTS, "organizations.slug": f"slug-{number}", "usage_records.total_tokens": 2 * number}
+    if f"{table}.{name}" in special:
+        return special[f"{table}.{name}"]
     text = WORDS.get(f"{table}.{name}", WORDS.get(name, f"{name} {number}"))
     return {
         "uuid": key(name, number),

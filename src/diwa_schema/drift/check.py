@@ -17,10 +17,11 @@ from diwa_schema.drift.rules import expected_in, waiting
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from diwa_schema.database.link import Link
     from diwa_schema.drift.model import Catalog
+    from diwa_schema.drift.postgresql.write import Writer
 
 # What may take long and makes nobody wait meanwhile.
 _WAITS_ALONE = ("CONCURRENTLY", "VALIDATE CONSTRAINT")
@@ -64,7 +65,21 @@ def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
     live = read(link, like=wanted)
     until = deadline()
     found = tuple(_counted(link, one, until) for one in compare(live, wanted))
-    return (*found, *map(of_rule, waiting(link, live.origin.schema, expected_in(wanted))))
+    return (*found, *_rules(link, live, wanted, {one.object for one in found}))
+
+
+def _rules(link: Link, live: Catalog, wanted: Catalog, told: set[str]) -> Iterator[Difference]:
+    """Yield notes on the rules that wait, of tables that are there, and that no difference names already."""
+    rules = [rule for rule in expected_in(wanted) if rule.name not in told and live.table(rule.table)]
+    for one in waiting(link, live.origin.schema, rules):
+        rule = next(rule for rule in rules if rule.name == one.rule)
+        yield of_rule(one, _writer(live).rule(rule) if one.state == "absent" and not one.rows else ())
+
+
+def _writer(live: Catalog) -> Writer:
+    from diwa_schema.drift.postgresql.write import Writer
+
+    return Writer(live.origin.schema)
 
 
 def expected(link: Link, revision: str | None) -> Catalog:

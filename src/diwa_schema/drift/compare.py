@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Key, Other, Table
 from diwa_schema.drift.optional import is_optional
-from diwa_schema.drift.rules import tolerated
+from diwa_schema.drift.rules import follows, tolerated
 
 Problem = Literal["missing", "extra", "changed", "renamed"]
 
@@ -102,7 +102,8 @@ def findings(live: Catalog, expected: Catalog) -> list[Finding]:
             for old, new in column_names.get(table.name, {}).items():
                 found.append(Finding("column", "renamed", table.name, here.column(old), table.column(new)))
             found += _within(one, table, live.dialect)
-    return found
+    columns = {(one.table, one.name) for one in found if one.kind == "column"}
+    return [one for one in found if not (one.problem == "changed" and follows(one.table, one.name, columns))]
 
 
 def within_capabilities(expected: Catalog, live: Catalog) -> Catalog:

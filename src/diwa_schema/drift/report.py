@@ -121,12 +121,16 @@ def of_ectos_code(place: tuple[str, str]) -> Difference:
     return Difference("column", name, table, "extra", text, "note", Mend())
 
 
-def of_rule(one: Waiting) -> Difference:
-    """Return a note on a rule about rows that the database does not keep yet."""
+def of_rule(one: Waiting, statements: tuple[str, ...]) -> Difference:
+    """Return a note on a rule about rows that the database does not keep yet.
+
+    Args:
+        one: What waits.
+        statements: What would let the database keep it; none while rows are known to break it.
+    """
     problem: Problem = "missing" if one.state == "absent" else "changed"
-    return Difference(
-        "rule", one.rule, one.table, problem, one.text, "note", Mend(caution=f"Run: {one.next_step}")
-    )
+    mend = Mend(statements, safe=one.rows == 0, caution=f"Run: {one.next_step}")
+    return Difference("rule", one.rule, one.table, problem, one.text, "note", mend)
 
 
 def _line(finding: Finding) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -126,6 +126,12 @@ def tolerated(kind: str, found: Any, expected: Any) -> bool:
         return False
     one: Other | Index | None = found
     return one is None or (kind == "other" and one.definition == expected.definition + _NOT_VALID)  # type: ignore[union-attr]
+
+
+def follows(table: str, name: str, columns: Collection[tuple[str, str]]) -> bool:
+    """Return whether a rule's check reads otherwise only because one of its columns, named with its table, does."""
+    rule = next((rule for rule in KEPT if rule.name == name), None)
+    return rule is not None and any((table, column) in columns for column in rule.columns)
 
 
 def expected_in(catalog: Catalog) -> tuple[Rule, ...]:

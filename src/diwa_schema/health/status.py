@@ -66,8 +66,7 @@ def read(link: Link) -> Status:
     presence.refuse_hidden(link, state)
     known = state.revision is None or state.revision in history
     pending = history.between(state.revision, history.head) if known else ()
-    books = bookkeeping.Bookkeeping(link, state.schema)
-    entries = books.ledger.entries() if LEDGER in state.tables else []
+    entries = _entries(link, state)
     return Status(
         database=link.shown,
         kind=str(state.kind),
@@ -85,10 +84,22 @@ def read(link: Link) -> Status:
     )
 
 
+def bypassed(link: Link) -> tuple[dict[str, Any], ...]:
+    """Return the runs that came through the bypass since the last regular run, oldest first."""
+    return _bypassed(_entries(link, bookkeeping.look(link)))
+
+
+def _entries(link: Link, state: State) -> list[dict[str, Any]]:
+    books = bookkeeping.Bookkeeping(link, state.schema)
+    return books.ledger.entries() if LEDGER in state.tables else []
+
+
 def _waiting(link: Link, state: State) -> tuple[dict[str, Any], ...]:
     from diwa_schema.drift.rules import waiting
+    from diwa_schema.models.rules import KEPT
 
-    return tuple(one.as_dict() for one in waiting(link, state.schema))
+    rules = [rule for rule in KEPT if rule.table in state.tables]
+    return tuple(one.as_dict() for one in waiting(link, state.schema, rules))
 
 
 def _changed_list(state: State) -> dict[str, tuple[int, ...]]:

@@ -89,10 +89,13 @@ def _broken(connection: sa.Connection, rule: Rule) -> int:
 
 
 def _release(rule: Rule) -> None:
-    if rule.unique:
+    if offline():
+        if rule.unique:
+            op.drop_index(rule.name, rule.table, if_exists=True)
+        else:
+            op.drop_constraint(rule.name, rule.table, if_exists=True)
+    elif rule.unique:
         drop_index_concurrently(rule.name, rule.table)
-    elif offline():
-        op.drop_constraint(rule.name, rule.table, if_exists=True)
     else:
         ground().pace.short(
             lambda connection: operations(connection).drop_constraint(rule.name, rule.table, if_exists=True)
