@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from psycopg import errors as refusals
 
 import diwa_schema
 from diwa_schema import api
+from diwa_schema.cli.parser import build_parser
 from diwa_schema.errors import Blocked, DatabaseRefused, UsageError
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models.rules import KEPT, RULES
@@ -370,3 +372,26 @@ def test_rows_that_row_security_hides_are_no_clean_table(dirty, server):
         assert waiting["plans_completion_pct_check"] == 1
     finally:
         execute(dirty, "DROP OWNED BY half_blind", "DROP ROLE half_blind")
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
+
+
+def test_the_page_names_every_rule_and_only_commands_that_there_are():
+    kept, looked_at = PAGE.split("## What is looked at only")
+    assert re.findall(r"^\| `(\w+)` \|", kept, flags=re.MULTILINE) == NAMES
+    tables = "".join(line for line in looked_at.splitlines() if line.startswith("| `"))
+    named = re.findall(r"`(\w+)`", tables)
+    assert sorted(named) == sorted(rule.name for rule in RULES if not rule.kept)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    lines = [line.partition("#")[0] for block in blocks for line in block.splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        assert callable(build_parser().parse_args(shlex.split(line)[3:]).run)
+
+
+def test_the_page_shows_what_is_printed(dirty, cli):
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    printed = cli("violations", "tasks_priority_check", "--url", dirty, check=1).stdout
+    identity = re.compile(r"[0-9a-f-]{36}")
+    assert identity.sub("ID", printed).startswith(identity.sub("ID", shown))
