@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from diwa_schema.cli.parser import build_parser
 from diwa_schema.errors import Blocked, DatabaseRefused, UsageError
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models.rules import KEPT, RULES
-from tests.kit.postgrex import Repo
+from tests.kit.postgrex import Repo, ServerError
 from tests.kit.rules import BREAKS, BROKEN, FIXES, GROUND
 from tests.run.asking import execute, value
 
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("owner_directory")
 
 NAMES = [rule.name for rule in KEPT]
 (FIRST,) = [str(one.down_revision) for one in load() if one.slug == "row_checks"]
+NOW = datetime.fromisoformat("2026-03-26T09:00:00")
 STANDING = (
     "SELECT conname::text, convalidated FROM pg_constraint WHERE conname = ANY(%s)"
     " UNION ALL SELECT relname::text, indisvalid FROM pg_index JOIN pg_class c ON c.oid = indexrelid"
@@ -157,40 +158,50 @@ def test_of_the_facts_every_dirty_row_is_listed_and_no_other(legacy_file, shared
     assert ends == {"ecto_cloud_head": set(), "ecto_dirty_data": keys}
 
 
-@pytest.fixture
-def writer(below: str) -> Iterator[Repo]:
-    """A writer like Ecto on connections that it keeps: it has prepared its statements before the upgrade."""
-    with Repo(below) as repo:
-        yield repo
+class Writer:
+    """A writer like Ecto on connections that it keeps: it touches every row of the tables that have a rule."""
+
+    TABLES = sorted({rule.table for rule in KEPT})
+    LOCKED = "55P03"
+
+    def __init__(self, url: str) -> None:
+        self.repo = Repo(f"{url}?options=-clock_timeout%3D100ms")
+        self.rows = [
+            (table, identity)
+            for table in self.TABLES
+            for (identity,) in self.repo.query(f'SELECT t."id" FROM "{table}" AS t')
+        ]
+        self.turns = self.waits = 0
+
+    def work(self) -> None:
+        self.turns += 1
+        for table, identity in self.rows:
+            try:
+                self.repo.query(f'UPDATE "{table}" SET "updated_at" = $1 WHERE "id" = $2', NOW, identity)
+            except ServerError as error:
+                # A run that is made to stand still while it has the table; nothing else may fail.
+                if error.code != self.LOCKED:
+                    raise
+                self.waits += 1
 
 
-def test_a_writer_like_ecto_goes_on_with_rows_that_break_a_rule(below, writer):
-    execute(below, *BREAKS.values())
-    tables = sorted({rule.table for rule in KEPT})
-
-    def work() -> None:
-        for table in tables:
-            for (identity,) in writer.query(f'SELECT t."id" FROM "{table}" AS t'):
-                writer.query(f'UPDATE "{table}" SET "updated_at" = $1 WHERE "id" = $2', load_time(), identity)
-        (task,) = writer.query('SELECT t."id" FROM "tasks" AS t LIMIT 1')[0]
-        writer.query(
-            'UPDATE "tasks" SET "title" = $1, "status" = $2 WHERE "id" = $3', "new", "completed", task
-        )
-
-    work()
-    api.migrate(below)
-    assert standing(below) == {}
-    work()
-    with pytest.raises(UsageError):
-        api.validate(below, rules=["no_rule"])
-    assert len(api.validate(below).waiting) == 7  # the writer has set a status that breaks nothing
-    work()
-
-
-def load_time() -> Any:
-    from datetime import datetime
-
-    return datetime.fromisoformat("2026-03-26T09:00:00")
+@pytest.mark.parametrize("breaking", [True, False])
+def test_a_writer_like_ecto_goes_on_before_during_and_after(below, launcher, breaking):
+    execute(below, *(BREAKS.values() if breaking else ()))
+    writer = Writer(below)
+    with writer.repo:
+        writer.work()
+        child = launcher.start("upgrade", "--url", below, how="step")
+        for _ in child.steps():
+            writer.work()
+        assert child.wait().code == 0
+        assert len(standing(below)) == (0 if breaking else len(NAMES))
+        # Nothing was locked for a rule that waits.
+        assert (writer.waits == 0) == breaking
+        assert writer.turns > 20
+        if breaking:
+            api.validate(below, repo="diwa-cloud")
+        writer.work()
 
 
 def test_validate_says_what_still_waits_and_keeps_the_rules_once_the_rows_are_fixed(dirty, cli):

@@ -19,10 +19,11 @@ _NOT_VALID = " NOT VALID"
 _LONGEST = 200  # characters of a value that is shown
 
 _STANDING = (
-    "SELECT k.conname::text, k.convalidated FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid"
+    "SELECT t.relname::text, k.conname::text, k.convalidated FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid"
     " JOIN pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = %s AND k.contype = 'c' AND k.conname = ANY(%s)"
-    " UNION ALL SELECT i.relname::text, x.indisvalid AND x.indisready FROM pg_index x"
-    " JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_namespace n ON n.oid = i.relnamespace"
+    " UNION ALL SELECT t.relname::text, i.relname::text, x.indisvalid AND x.indisready FROM pg_index x"
+    " JOIN pg_class t ON t.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid"
+    " JOIN pg_namespace n ON n.oid = i.relnamespace"
     " WHERE n.nspname = %s AND i.relname = ANY(%s)"
 )
 _COLUMNS = {
@@ -149,17 +150,18 @@ def waiting(link: Link, schema: str, rules: Sequence[Rule] = KEPT) -> tuple[Wait
     if link.dialect == "sqlite" or not rules:
         return ()
     names = [rule.name for rule in rules]
-    standing = dict(link.rows(_STANDING, (schema, names, schema, names)))
+    found = link.rows(_STANDING, (schema, names, schema, names))
+    standing = {(table, name): valid for table, name, valid in found}
     until, places = deadline(), Places(schema)
     return tuple(
         Waiting(
             rule.name,
             rule.table,
-            "not validated" if rule.name in standing else "absent",
+            "not validated" if (rule.table, rule.name) in standing else "absent",
             counted(link, rule.count(places), until),
         )
         for rule in rules
-        if not standing.get(rule.name)
+        if not standing.get((rule.table, rule.name))
     )
 
 

@@ -221,7 +221,7 @@ def _list_default(texts: list[str]) -> ServerDefault:
 def kept_rules(table: str) -> tuple[CheckConstraint | Index, ...]:
     """Return the constraints of the rules that PostgreSQL keeps for a table."""
     return tuple(
-        Index(rule.name, *map(text, rule.unique), unique=True)
+        Index(rule.name, *rule.unique, unique=True)
         if rule.unique
         else CheckConstraint(text(rule.condition), name=rule.name)
         for rule in KEPT
