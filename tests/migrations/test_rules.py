@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from diwa_schema.migrations import steps
+from diwa_schema.migrations.manifest import load
 from diwa_schema.models.rules import KEPT
 from tests.kit.rules import BREAKS, GROUND
 from tests.migrations.replaying import Stopped, bound, kill_everywhere, paced, shape, transaction
 
-BELOW = "20260302000400"
+BELOW = next(str(one.down_revision) for one in load() if one.slug == "row_checks")
 ONE = pytest.mark.parametrize("name", ["tasks_priority_check", "plans_context_id_key"])
 
 
