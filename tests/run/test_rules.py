@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from diwa_schema.cli.parser import build_parser
 from diwa_schema.errors import Blocked, DatabaseRefused, UsageError
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models.rules import KEPT, RULES
+from tests.fixtures_databases import database_name
+from tests.fixtures_server import Server
 from tests.kit.postgrex import Repo, ServerError
 from tests.kit.rules import BREAKS, BROKEN, FIXES, GROUND
 from tests.run.asking import execute, value
@@ -56,12 +59,21 @@ def content(url: str) -> dict[str, list[Any]]:
         }
 
 
+@pytest.fixture(scope="module")
+def template(server: Server) -> Iterator[str]:
+    """The name of a database just below the rules, with rows that break none."""
+    name = database_name()
+    url = server.create(name)
+    api.migrate(url, FIRST, repo="diwa-cloud")
+    execute(url, *GROUND)
+    yield name
+    server.drop(name)
+
+
 @pytest.fixture
-def below(postgres: str) -> str:
-    """A database just below the rules, with rows that break none."""
-    api.migrate(postgres, FIRST)
-    execute(postgres, *GROUND)
-    return postgres
+def below(new_database: Callable[..., str], template: str) -> str:
+    """A copy of it."""
+    return new_database(template)
 
 
 @pytest.fixture
