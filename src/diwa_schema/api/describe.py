@@ -87,7 +87,6 @@ def violations(
 
     Raises:
         UsageError: There is no rule of that name, or the limit is below 1.
-        SchemaEmpty: The database has no table of ours.
         DatabaseRefused: It is not at a revision of the installed history.
         PermissionMissing: The role may not read the rows, or row security hides some from it.
         DatabaseUnreachable: There is no connection.
