@@ -32,7 +32,10 @@ if TYPE_CHECKING:
         stamp as stamp,
         status as status,
         unprotect as unprotect,
+        validate as validate,
+        violations as violations,
     )
+    from diwa_schema.drift.rules import BrokenRow as BrokenRow, BrokenRule as BrokenRule
     from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
     from diwa_schema.health.finding import Finding as Finding
     from diwa_schema.health.startup import (
@@ -41,15 +44,19 @@ if TYPE_CHECKING:
     )
     from diwa_schema.health.status import Status as Status
     from diwa_schema.run.settings import Report as Report, Settings as Settings
+    from diwa_schema.run.verbs.rules import Validation as Validation
 
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
+    "BrokenRow": "drift.rules",
+    "BrokenRule": "drift.rules",
     "DiwaSchemaError": "errors",
     "Finding": "health.finding",
     "Report": "run.settings",
     "Settings": "run.settings",
     "Status": "health.status",
+    "Validation": "run.verbs.rules",
     "adopt": "api",
     "aensure_current": "health.startup",
     "check": "api",
@@ -70,6 +77,8 @@ _HOMES = {
     "stamp": "api",
     "status": "api",
     "unprotect": "api",
+    "validate": "api",
+    "violations": "api",
 }
 
 __all__ = [  # noqa: PLE0604 - the names are those of the table above

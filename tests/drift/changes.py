@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diwa_schema.drift.model import Catalog, Column, Table
+from diwa_schema.models.rules import KEPT
 
 Wrong = tuple[str, str, str]  # problem, kind, object
 
@@ -35,7 +36,7 @@ def all_changes(catalog: Catalog) -> list[Change]:
 
 def dropped_indexes(_: Catalog, table: Table) -> Iterator[Change]:
     for index in table.indexes:
-        yield change(f"DROP INDEX {index.name}", ("missing", "index", index.name))
+        yield change(f"DROP INDEX {index.name}", ("missing", index_kind(index.name), index.name))
 
 
 def added_indexes(_: Catalog, table: Table) -> Iterator[Change]:
@@ -54,7 +55,9 @@ def dropped_columns(catalog: Catalog, table: Table) -> Iterator[Change]:
     for column in ordinary(table):
         wrong = [("missing", "column", column.name)]
         wrong += [
-            ("missing", "index", one.name) for one in table.indexes if column.name in words(one.columns)
+            ("missing", index_kind(one.name), one.name)
+            for one in table.indexes
+            if column.name in words(one.columns)
         ]
         wrong += [
             ("missing", "foreign key", one.name) for one in table.foreign_keys if column.name in one.columns
@@ -208,6 +211,11 @@ OTHER_TYPES = {
 }
 
 
+def index_kind(name: str) -> str:
+    """What an index is called: one that keeps a rule about rows may wait."""
+    return "rule" if any(rule.name == name for rule in KEPT) else "index"
+
+
 def ids(table: Table) -> Iterator[str]:
     """The columns of the primary key, of which there is one."""
     if table.primary_key and len(table.primary_key.columns) == 1:
@@ -218,6 +226,7 @@ def ordinary(table: Table) -> Iterator[Column]:
     """Columns that are in no primary key and that no expression of the table names."""
     spoken = " ".join(one.predicate or "" for one in table.indexes)
     spoken += " ".join(f"{one.moment} {one.action}" for one in table.triggers)
+    spoken += " ".join(one.definition for one in table.others)
     spoken += " ".join(piece for one in table.indexes for piece in one.columns if "(" in piece)
     for column in table.columns:
         if table.primary_key and column.name in table.primary_key.columns:

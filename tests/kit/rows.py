@@ -17,6 +17,12 @@ WORDS = {
     "status": "pending",
     "tasks.priority": "High",
     "memories.priority": "high",
+    "memory_class": "observation",
+    "lifecycle": "project",
+    "memories.severity": "high",
+    "capabilities": '["code"]',
+    "artifacts": '["a.txt"]',
+    "constraints": '{"max": 1}',
     "plans.status": "Planning",
     "operation": "create",
     "sync_queue.type": "memory",
@@ -24,6 +30,11 @@ WORDS = {
     "sync_origin": "local",
     "orphan_review_logs.action": "commit",
     "context_relationships.relationship_type": "depends_on",
+}
+
+DOCUMENTS = {
+    "conflict_performance.resolutions": '[{"result": "rejected", "n": 1}]',
+    "orphan_review_logs.metadata": '{"reason": "stale"}',
 }
 
 
@@ -52,7 +63,12 @@ ODD: dict[str, list[Row]] = {
             "tags": ["a, b", 'say "x"', "ö"],
             "metadata": '{"größe": [1, null, {"t": true}]}',
         },
-        {"content": "deleted", "deleted_at": "2026-02-03 04:05:06.123456", "parent_id": key("memories", 0)},
+        {
+            "content": "deleted",
+            "deleted_at": "2026-02-03 04:05:06.123456",
+            "parent_id": key("memories", 0),
+            "context_id": key("contexts", 0),
+        },
         {
             "content": "of one side only",
             "metadata": '{"severity": "Critical"}',
@@ -81,11 +97,18 @@ ODD: dict[str, list[Row]] = {
     "delegations": [{"artifacts": '["a.txt"]', "constraints": '{"max": 3}', "to_agent_id": None}],
     "context_registry": [{"context_id": None, "platform_ref": '{"url": "https://example.org/?a=1&b=%25"}'}],
     "context_commits": [{"context_id": None, "message": None, "signature": "s" * 500}],
-    "sessions": [{"ended_at": None, "metadata": "null"}],
+    "sessions": [
+        {"ended_at": None, "metadata": "null", "actor": "someone", "started_at": "2026-01-02 00:00:00.5"}
+    ],
     "sync_queue": [{"payload": '{"id": 9007199254740993}', "scheduled_at": None, "priority": -1}],
     "tala_operations": [
-        {"status": "committed", "actor": None},
-        {"status": None, "params": '{"n": [1.5e300]}'},
+        {"status": "committed", "actor": None, "context_id": key("contexts", 0), "tool_name": "tool"},
+        {
+            "status": None,
+            "params": '{"n": [1.5e300]}',
+            "context_id": key("contexts", 1),
+            "tool_name": "tool",
+        },
     ],
     "embedding_cache": [{"model": "other", "expires_at": None}],
     "messages": [{"id": "msg-1", "panel_id": None, "role": None}],
@@ -177,6 +200,10 @@ def _value(table: str, column: Column, number: int) -> Any:
         return key(name, number)
     if kind in ("seconds", "micros"):
         return f"2026-01-{number + 10} 11:22:33" + ("" if kind == "seconds" else f".{77 + number}")
+    # As many tokens came in as went out.
+    special = {**DOCUMENTS, "organizations.slug": f"slug-{number}", "usage_records.total_tokens": 2 * number}
+    if f"{table}.{name}" in special:
+        return special[f"{table}.{name}"]
     text = WORDS.get(f"{table}.{name}", WORDS.get(name, f"{name} {number}"))
     return {
         "uuid": key(name, number),
@@ -200,6 +227,8 @@ def _key(table: str, column: Column, number: int) -> str | None:
         return key(table, number)
     if column.refers == table:
         return key(table, number - 1) if number else None
+    if table == "memories" and column.refers == "contexts" and number < FULL:
+        return key("contexts", 0)  # they continue one another
     # Rows are spread over those that they may belong to; the two ends of a link are never the same one.
     shift = 1 if column.name.startswith(("target", "to_")) else 0
     once = table in ("conflict_performance", "memory_checksums")

@@ -93,6 +93,9 @@ class TestPace:
     def progress(self, label: str, done: int, total: int) -> None:  # noqa: ARG002 - as the protocol has it
         self.told.append(label)
 
+    def say(self, line: str) -> None:
+        self.told.append(line)
+
     def _begin(self) -> bool:
         self.between()
         self.pieces += 1

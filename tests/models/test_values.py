@@ -265,3 +265,10 @@ def test_a_row_has_no_metadata_but_the_column():
     with pytest.raises(AttributeError, match="is the attribute 'metadata_'"):
         _ = memory.metadata
     assert Memory.metadata is Base.metadata
+
+
+def test_the_total_of_tokens_is_their_sum_where_nobody_says_it(engine):
+    """PostgreSQL refuses another one."""
+    assert stored(engine, UsageRecord, tokens_input=2, tokens_output=3).total_tokens == 5
+    assert stored(engine, UsageRecord, tokens_output=3).total_tokens == 3
+    assert stored(engine, UsageRecord, tokens_input=2, tokens_output=3, total_tokens=5).total_tokens == 5

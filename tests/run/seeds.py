@@ -96,6 +96,8 @@ def key(table: str, number: int) -> str:
 
 def _value(table: str, column: Column, number: int, *, postgresql: bool) -> Any:
     name, kind, _, referent, size = column
+    if (kept := _keeps_a_rule(table, name, number)) is not None:
+        return kept
     if name == "id" or referent:
         return _key(table, name, referent, number)
     if kind == "uuid" or (not postgresql and name.endswith("_id")):
@@ -105,6 +107,18 @@ def _value(table: str, column: Column, number: int, *, postgresql: bool) -> Any:
     if name.endswith("_at") or kind.startswith("timestamp"):
         return f"2026-01-0{number % 9 + 1} 00:00:00"
     return _plain(name, kind, size, number)
+
+
+def _keeps_a_rule(table: str, name: str, number: int) -> Any:
+    """Return a value of a column that a rule is about: the rows break none."""
+    return {
+        "context_relationships.target_context_id": key("contexts", 0 if number else 1),
+        "hitl_escalations.status": "pending",
+        "organizations.slug": f"slug-{number}",
+        "tasks.priority": "High",
+        "tasks.status": "pending",
+        "usage_records.total_tokens": 2 * number,
+    }.get(f"{table}.{name}")
 
 
 def _plain(name: str, kind: str, size: int, number: int) -> Any:

@@ -53,7 +53,7 @@ def test_the_lock_keeps_a_second_run_out(launcher, database):
 def test_a_lock_that_is_lost_stops_the_run_before_the_next_batch(launcher, postgres, tmp_path):
     history = extended(tmp_path / "history", ADD_COLUMN, BACKFILL)
     assert launcher.run("upgrade", "--url", postgres).code == 0
-    seeds.fill(postgres, 1)
+    seeds.fill(postgres, 2)
     seeds.multiply(postgres, 5_000)
     moved = "^UPDATE diwa_schema_position"
     run = launcher.start(
@@ -75,7 +75,8 @@ def test_a_lock_that_is_lost_stops_the_run_before_the_next_batch(launcher, postg
     "match", [r"^INSERT INTO \"public\"\.\"diwa_schema_ledger\"", "FROM pg_index i JOIN pg_class"]
 )
 def test_a_lock_that_is_lost_stops_the_run_before_it_builds_an_index(launcher, postgres, match):
-    assert launcher.run("upgrade", manifest.load().ids[-2], "--url", postgres).code == 0
+    registry = next(one for one in manifest.load() if one.slug == "registry_context_index")
+    assert launcher.run("upgrade", str(registry.down_revision), "--url", postgres).code == 0
     run = launcher.start("upgrade", "--url", postgres, how="pause", match=match, at=1).pauses()
     terminate(postgres, LOCK)
     stopped = run.go().wait()

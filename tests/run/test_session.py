@@ -39,6 +39,7 @@ VERBS = {
     "protect": (HEAD, ["protect", "--reason", "live"]),
     "unprotect": ("protected", ["unprotect"]),
     "convert": (HEAD, ["enable-vector"]),
+    "validate": ("waiting", ["validate"]),
     "roles": (HEAD, ["roles", "--apply"]),
     "adopt": ("ecto", ["adopt"]),
 }
@@ -54,6 +55,8 @@ def prepare(url: str, where: str) -> None:
             diwa_schema.protect(url, repo="diwa-cloud")
         elif where == BELOW:
             diwa_schema.downgrade(url, repo="diwa-cloud")
+    if where == "waiting":
+        execute(url, "ALTER TABLE tasks DROP CONSTRAINT tasks_status_check")
     if where == "ecto":
         rows = ", ".join(f"({name}, now())" for name in IDS[:32])
         execute(url, "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, inserted_at timestamp(0))")
@@ -124,6 +127,7 @@ REFUSED: dict[str, tuple[Callable[..., object], type[errors.DiwaSchemaError]]] =
     "downgrade": (lambda url, **more: diwa_schema.downgrade(url, "-1", **more), errors.UsageError),
     "stamp": (diwa_schema.stamp, errors.DatabaseRefused),
     "enable-vector": (diwa_schema.enable_vector, errors.UsageError),
+    "validate": (diwa_schema.validate, errors.UsageError),
     "disable-vector": (diwa_schema.disable_vector, errors.UsageError),
 }
 

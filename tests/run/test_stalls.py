@@ -82,7 +82,7 @@ def test_after_ectos_last_version_the_statements_do_not_depend_on_the_number_of_
     launcher, server, postgres
 ):
     assert launcher.run("upgrade", "20260228010000", "--url", postgres).code == 0
-    seeds.fill(postgres, 1)
+    seeds.fill(postgres, 2)
     name = database_name()
     many = server.create(name, postgres.rpartition("/")[2])
     try:

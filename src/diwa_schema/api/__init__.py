@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from diwa_schema.api.change import adopt, downgrade, drop, migrate, stamp
-from diwa_schema.api.describe import check, doctor, examine, history, plan, status
+from diwa_schema.api.describe import check, doctor, examine, history, plan, status, violations
 from diwa_schema.api.opening import target_of
 from diwa_schema.api.operate import (
     disable_index,
@@ -13,6 +13,7 @@ from diwa_schema.api.operate import (
     protect,
     roles,
     unprotect,
+    validate,
 )
 
 __all__ = [
@@ -35,4 +36,6 @@ __all__ = [
     "status",
     "target_of",
     "unprotect",
+    "validate",
+    "violations",
 ]

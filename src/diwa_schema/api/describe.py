@@ -8,8 +8,11 @@ from diwa_schema import guard
 from diwa_schema.api.opening import Embedded, reading, target_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from diwa_schema.database.target import Database
     from diwa_schema.drift.report import Difference
+    from diwa_schema.drift.rules import BrokenRule
     from diwa_schema.health.finding import Finding
     from diwa_schema.health.status import Status
     from diwa_schema.run.adopt.takeover import Adoption
@@ -58,6 +61,49 @@ def check(
 
     with reading(database, embedded, schema) as link:
         return list(run(link))
+
+
+def violations(
+    database: Database | None = None,
+    *,
+    rules: Sequence[str] = (),
+    limit: int = 20,
+    embedded: Embedded = None,
+    schema: str | None = None,
+) -> list[BrokenRule]:
+    """Return the rules that rows break, with the rows; those that the database is to keep come first.
+
+    Nothing is written. Each rule reads its table once. Of two rows that are alike the later one is returned.
+
+    Args:
+        database: As for `migrate`.
+        rules: The names of the rules to look at; all by default.
+        limit: How many rows of each rule to return at most; the total is told all the same.
+        embedded: As for `downgrade`.
+        schema: As for `migrate`.
+
+    Returns:
+        The rules that are broken; empty where there are none.
+
+    Raises:
+        UsageError: There is no rule of that name, or the limit is below 1.
+        DatabaseRefused: It is not at a revision of the installed history.
+        PermissionMissing: The role may not read the rows, or row security hides some from it.
+        DatabaseUnreachable: There is no connection.
+    """
+    from diwa_schema.database import bookkeeping
+    from diwa_schema.database.state import refuse_unknown
+    from diwa_schema.drift import rules as of_rows
+    from diwa_schema.errors import UsageError
+    from diwa_schema.migrations.manifest import load
+
+    wanted = of_rows.named(rules)
+    if limit < 1:
+        raise UsageError(f"The limit of rows is {limit}, and has to be 1 or more.")
+    with reading(database, embedded, schema) as link:
+        state = bookkeeping.look(link)
+        refuse_unknown(state, load(), link.shown)
+        return list(of_rows.violations(link, state.schema, wanted, limit))
 
 
 def plan(

@@ -9,8 +9,11 @@ from diwa_schema.api.opening import Embedded, reading, session_for
 from diwa_schema.run.settings import Progress, Report, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from diwa_schema.database.target import Database
     from diwa_schema.privileges.difference import Roles
+    from diwa_schema.run.verbs.rules import Validation
 
 
 def enable_vector(
@@ -182,6 +185,51 @@ def disable_index(
         progress=progress,
     )
     return convert.disable_index(session, name)
+
+
+def validate(
+    database: Database | None = None,
+    *,
+    rules: Sequence[str] = (),
+    schema: str | None = None,
+    repo: str | None = None,
+    allow_core_migration: bool | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Validation:
+    """Let a PostgreSQL database keep the rules about rows that wait, each where no row breaks it any more.
+
+    The tables stay in use. No row is changed: what breaks a rule is for a person to fix (`violations`).
+
+    Args:
+        database: As for `migrate`.
+        rules: The names of the rules; all that the database is to keep by default.
+        schema: As for `migrate`.
+        repo: As for `migrate`.
+        allow_core_migration: As for `migrate`.
+        settings: As for `migrate`.
+        progress: As for `migrate`.
+
+    Returns:
+        What was done, the rules that are kept from now on, and those that still wait.
+
+    Raises:
+        UsageError: There is no such rule, or the database is SQLite, which keeps none.
+        DatabaseRefused: It is not at head; nothing was changed.
+        DiwaSchemaError: As for `migrate`.
+    """
+    from diwa_schema.run.verbs import rules as verb
+
+    session = session_for(
+        guard.Operation.VALIDATE,
+        database,
+        schema=schema,
+        repo=repo,
+        allow_core_migration=allow_core_migration,
+        settings=settings,
+        progress=progress,
+    )
+    return verb.validate(session, rules)
 
 
 def protect(

@@ -58,8 +58,14 @@ def _status_lines(found: Status) -> list[str]:
     for how, versions in found.ecto.items():
         if versions:
             lines.append(f"ecto      {how} from outside: {', '.join(map(str, versions[:5]))}")
+    lines += _waiting_lines(found)
     lines.append(_next_step(found))
     return [line for line in lines if line]
+
+
+def _waiting_lines(found: Status) -> list[str]:
+    lines = [f"waiting   {one['text']}" for one in found.waiting]
+    return [*lines, f"          {command('violations')} lists the rows"] if lines else []
 
 
 def _begun(one: dict[str, Any]) -> str:

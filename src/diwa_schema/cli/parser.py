@@ -16,6 +16,7 @@ _MODULES = (
     "check",
     "adopt",
     "convert",
+    "rules",
     "guard",
     "repository",
     "roles",

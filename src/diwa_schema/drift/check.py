@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from diwa_schema.database import bookkeeping
-from diwa_schema.database.failures import is_driver_error
 from diwa_schema.database.state import refuse_unknown
 from diwa_schema.drift.compare import Finding, findings, within_capabilities
+from diwa_schema.drift.count import counted, deadline
 from diwa_schema.drift.optional import added_columns, with_ectos_columns
 from diwa_schema.drift.read import at_head, read
-from diwa_schema.drift.report import Difference, Mend, difference, of_ectos_code
+from diwa_schema.drift.report import Difference, Mend, difference, of_ectos_code, of_rule
+from diwa_schema.drift.rules import expected_in, waiting
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from diwa_schema.database.link import Link
     from diwa_schema.drift.model import Catalog
+    from diwa_schema.drift.postgresql.write import Writer
 
 # What may take long and makes nobody wait meanwhile.
 _WAITS_ALONE = ("CONCURRENTLY", "VALIDATE CONSTRAINT")
-
-# A count reads a whole table, on a live database, for a number that a person reads. It sees all rows or fails.
-_COUNTING = (
-    "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', '50ms', true),"
-    " set_config('row_security', 'off', true)"
-)
-_COUNTING_AT_MOST = 5.0  # seconds for all counts of a check together
 
 
 class Mender(Protocol):
@@ -68,8 +62,24 @@ def check(link: Link) -> tuple[Difference, ...]:
 def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
     """Return where a database differs from what is expected at a revision, wherever it stands."""
     wanted = expected(link, revision)
-    deadline = time.monotonic() + _COUNTING_AT_MOST
-    return tuple(_counted(link, one, deadline) for one in compare(read(link, like=wanted), wanted))
+    live = read(link, like=wanted)
+    until = deadline()
+    found = tuple(_counted(link, one, until) for one in compare(live, wanted))
+    return (*found, *_rules(link, live, wanted, {one.object for one in found}))
+
+
+def _rules(link: Link, live: Catalog, wanted: Catalog, told: set[str]) -> Iterator[Difference]:
+    """Yield notes on the rules that wait, of tables that are there, and that no difference names already."""
+    rules = [rule for rule in expected_in(wanted) if rule.name not in told and live.table(rule.table)]
+    for one in waiting(link, live.origin.schema, rules):
+        rule = next(rule for rule in rules if rule.name == one.rule)
+        yield of_rule(one, _writer(live).rule(rule) if one.state == "absent" and not one.rows else ())
+
+
+def _writer(live: Catalog) -> Writer:
+    from diwa_schema.drift.postgresql.write import Writer
+
+    return Writer(live.origin.schema)
 
 
 def expected(link: Link, revision: str | None) -> Catalog:
@@ -137,25 +147,11 @@ def _mender(live: Catalog, wanted: Catalog, found: Sequence[Finding]) -> Mender:
     return mend_postgresql.Mender(live, wanted)
 
 
-def _counted(link: Link, one: Difference, deadline: float) -> Difference:
+def _counted(link: Link, one: Difference, until: float) -> Difference:
     """Return a difference with the number of values that its losing statements would lose, where it can be told."""
-    left = round((deadline - time.monotonic()) * 1000)
-    busy = link.raw.in_transaction if link.dialect == "sqlite" else link.raw.info.transaction_status != 0
-    # In a caller's transaction a count that fails would end it.
-    if not one.mend.counting or left <= 0 or busy:
+    lost = counted(link, one.mend.counting, until) if one.mend.counting else None
+    if lost is None:
         return one
-    link.execute("BEGIN")
-    try:
-        if link.dialect == "postgresql":
-            link.row(_COUNTING, (f"{left}ms",))
-        lost = int(link.value(one.mend.counting))
-    except Exception as error:
-        # A value that the other type does not take, a right that is missing, a table that is too large or in use.
-        if not is_driver_error(error):
-            raise
-        return one
-    finally:
-        link.abandon()
     # Where nothing is lost, the statement that would refuse to lose anything is all that is needed.
     losing = one.mend.losing if lost or not one.mend.statements else ()
     return replace(one, mend=replace(one.mend, lost=lost, losing=losing))

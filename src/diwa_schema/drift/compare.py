@@ -9,6 +9,7 @@ What counts as the same although it is written differently stands here too:
 * SQLite knows `true` and `false` as other spellings of 1 and 0.
 * On SQLite the name of a constraint does nothing.
 * An optional index may be there or not, in whatever form; only a broken one is a finding.
+* A rule about rows may wait until no row breaks it, or for its validation; `drift/rules.py` tells of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Literal
 
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Key, Other, Table
 from diwa_schema.drift.optional import is_optional
+from diwa_schema.drift.rules import follows, tolerated
 
 Problem = Literal["missing", "extra", "changed", "renamed"]
 
@@ -100,7 +102,8 @@ def findings(live: Catalog, expected: Catalog) -> list[Finding]:
             for old, new in column_names.get(table.name, {}).items():
                 found.append(Finding("column", "renamed", table.name, here.column(old), table.column(new)))
             found += _within(one, table, live.dialect)
-    return found
+    columns = {(one.table, one.name) for one in found if one.kind == "column"}
+    return [one for one in found if not (one.problem == "changed" and follows(one.table, one.name, columns))]
 
 
 def within_capabilities(expected: Catalog, live: Catalog) -> Catalog:
@@ -137,6 +140,8 @@ def _paired(
         return
     for problem, found, expected, differing in _problems(kind, table, here, there, dialect):
         one = found or expected
+        if tolerated(kind, found, expected):
+            continue
         if not (kind == "index" and is_optional(table, one.name) and one.valid):
             # What has no collection of its own says itself what it is.
             said = one.kind if isinstance(one, Other) else kind

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from diwa_schema.drift.compare import TRAITS, Finding, Problem
 from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Other, Trigger
+from diwa_schema.drift.rules import Waiting
 
 Severity = Literal["drift", "note"]
 
@@ -118,6 +119,18 @@ def of_ectos_code(place: tuple[str, str]) -> Difference:
     table, name = place
     text = f"column {name} on {table} is not part of the schema: the newest Ecto code needs it, so it stays"
     return Difference("column", name, table, "extra", text, "note", Mend())
+
+
+def of_rule(one: Waiting, statements: tuple[str, ...]) -> Difference:
+    """Return a note on a rule about rows that the database does not keep yet.
+
+    Args:
+        one: What waits.
+        statements: What would let the database keep it; none while rows are known to break it.
+    """
+    problem: Problem = "missing" if one.state == "absent" else "changed"
+    mend = Mend(statements, safe=one.rows == 0, caution=f"Run: {one.next_step}")
+    return Difference("rule", one.rule, one.table, problem, one.text, "note", mend)
 
 
 def _line(finding: Finding) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from diwa_schema.export.description import TIERS, Column, Table, Tier, describe, of_tier
 from diwa_schema.export.history import history, since
+from diwa_schema.models.rules import KEPT
 
 _TITLES: dict[Tier, str] = {"core": "Core tier", "team": "Team tier", "enterprise": "Enterprise tier"}
 
@@ -22,7 +23,7 @@ def _contents() -> str:
         "These pages are generated: run `diwa-schema export dictionary --output DIR`.",
         "The [diagram of the entities](entities.md) and the [history](history.md) stand beside them.",
         "",
-        "* **Words** are what applications write. No constraint keeps a row to them; open lists name the known ones.",
+        "* **Words** are what applications write; a row may hold others unless a rule of the table forbids them.",
         "* **Since** is the revision in which a column came.",
         "* **Written by** says diwa-cloud where a column belongs to its features. Its code is not public.",
         "* **People** says whether a column names a person, may hold personal or health data, or is a secret.",
@@ -61,6 +62,9 @@ def _table(table: Table) -> list[str]:
             f"{', unique' if index.unique else ''}{'' if index.method == 'btree' else f', {index.method}'}"
             for index in table.indexes
         ]
+    rules = [f"* `{rule.name}`: {rule.why}" for rule in KEPT if rule.table == table.name]
+    if rules:
+        lines += ["", "Rules that PostgreSQL keeps, each where no row breaks it:", "", *rules]
     lines += ["", "History:", ""]
     for step in history():
         texts = [change.text for change in step.changes if change.table == table.name and change.text]

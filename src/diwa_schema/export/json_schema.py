@@ -1,8 +1,8 @@
 """Rows as JSON Schema (2020-12): for each model one of a row as it is read, and one of a row that is to be written.
 
-A row that is read may hold any text, because no constraint keeps it to the words; one to be written may not. It goes
-through the models, which make its key and its times where they are left out. A time is a text of ISO 8601, an amount is
-a text, bytes are base64, an embedding is a list of numbers.
+A row that is read may hold any text, because it may be older than what keeps a column to its words; one to be written
+may not. It goes through the models, which make its key and its times where they are left out. A time is a text of ISO
+8601, an amount is a text, bytes are base64, an embedding is a list of numbers.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ class Operation(StrEnum):
     UNPROTECT = "unprotect"
     ROLES = "roles"
     CONVERT = "convert"
+    VALIDATE = "validate"
 
 
 # Lifting a protection would let a bypass reach what the protection keeps from it.

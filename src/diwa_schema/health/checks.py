@@ -29,6 +29,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         contents.server_version,
         contents.pgvector,
         contents.unvalidated_constraints,
+        contents.waiting_rules,
         contents.invalid_indexes,
         connection.pooler,
         connection.search_path,

@@ -10,10 +10,13 @@ from typing import Any
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.failures import LOCK_TIMEOUT, brief, is_driver_error, sqlstate
 from diwa_schema.drift.check import check
+from diwa_schema.drift.rules import waiting
 from diwa_schema.errors import DatabaseRefused, DiwaSchemaError, PermissionMissing, command
 from diwa_schema.guard import Role
 from diwa_schema.health import startup, status
 from diwa_schema.health.finding import Finding, Patient, Severity
+from diwa_schema.migrations.manifest import load
+from diwa_schema.models.rules import KEPT
 from diwa_schema.names import qualified, quoted
 from diwa_schema.run.preflight import refuse_old_server
 
@@ -29,7 +32,7 @@ def startup_check(patient: Patient) -> Iterator[Finding]:
 
 def bypassed(patient: Patient) -> Iterator[Finding]:
     """Tell the owner which runs came through the bypass since the last regular one."""
-    for run in status.read(patient.link).bypassed:
+    for run in status.bypassed(patient.link):
         reason = f", because: {run['bypass_reason']}" if run["bypass_reason"] else ", without a reason"
         yield Finding(
             "bypassed-run",
@@ -137,6 +140,18 @@ def unvalidated_constraints(patient: Patient) -> Iterator[Finding]:
             f"Constraint {name} of {table} was never checked against the rows that were there before it.",
             f"ALTER TABLE {qualified(patient.schema, table)} VALIDATE CONSTRAINT {quoted(name)};",
         )
+
+
+def waiting_rules(patient: Patient) -> Iterator[Finding]:
+    """Tell which rules about rows wait, because rows break them or did."""
+    state = bookkeeping.look(patient.link)
+    if state.revision == load().head:
+        rules = [rule for rule in KEPT if rule.table in state.tables]
+        for one in waiting(patient.link, state.schema, rules):
+            if one.state == "absent":
+                yield Finding(
+                    "rule-waits", Severity.NOTE, f"{one.text[:1].upper()}{one.text[1:]}.", one.next_step
+                )
 
 
 def invalid_indexes(patient: Patient) -> Iterator[Finding]:

@@ -19,17 +19,24 @@ class Status:
     """Where a database stands.
 
     Args:
-        database: The masked URL. kind: empty, versioned, made by Ecto, or foreign. revision: The revision it is at;
-        None at base. head: The last revision of the installed package. floor: The oldest head whose code still works
-        with it. pending: The revisions that an upgrade would apply. missing: The tables that it lacks although it
-        says that it is at head. known: Whether its revision is in the installed history. protected: Whether the
-        bypass is kept from it. bypassed: The runs that came through the bypass since the last regular run, oldest
-        first. unfinished: The revisions that a run has begun and not ended: since when, who began it, on which host,
-        and whether
-            that run is still at work.
+        database: The masked URL.
+        kind: empty, versioned, made by Ecto, or foreign.
+        revision: The revision it is at; None at base.
+        head: The last revision of the installed package.
+        floor: The oldest head whose code still works with it.
+        pending: The revisions that an upgrade would apply.
+        missing: The tables that it lacks although it says that it is at head.
+        known: Whether its revision is in the installed history.
+        protected: Whether the bypass is kept from it.
+        bypassed: The runs that came through the bypass since the last regular run, oldest first.
+        unfinished: The revisions that a run has begun and not ended: since when, who began it, on which host, and
+            whether that run is still at work.
         ecto: What was done to Ecto's list of versions past this package: those that are gone, and those that were
-        added. refused: Why no run would begin here; empty where one would. elsewhere: Other schemas of the database
-        that have a version table, where this one has none. next_step: What to do about either; empty otherwise.
+            added.
+        refused: Why no run would begin here; empty where one would.
+        elsewhere: Other schemas of the database that have a version table, where this one has none.
+        next_step: What to do about either; empty otherwise.
+        waiting: The rules about rows that the database does not keep for all rows, with how many rows break each.
     """
 
     database: str
@@ -47,6 +54,7 @@ class Status:
     refused: str = ""
     elsewhere: tuple[str, ...] = ()
     next_step: str = ""
+    waiting: tuple[dict[str, Any], ...] = ()
 
     @property
     def current(self) -> bool:
@@ -87,6 +95,7 @@ def read(link: Link) -> Status:
         refused=refusal.what if refusal else "",
         elsewhere=elsewhere,
         next_step=refusal.next_step if refusal else presence.meant(elsewhere),
+        waiting=_waiting(link, state) if state.revision == history.head else (),
     )
 
 
@@ -97,6 +106,19 @@ def _refusal(state: State, shown: str) -> DatabaseRefused | None:
     except DatabaseRefused as error:
         return error
     return None
+
+
+def bypassed(link: Link) -> tuple[dict[str, Any], ...]:
+    """Return the runs that came through the bypass since the last regular run, oldest first."""
+    return _bypassed(bookkeeping.entries(link, bookkeeping.look(link)))
+
+
+def _waiting(link: Link, state: State) -> tuple[dict[str, Any], ...]:
+    from diwa_schema.drift.rules import waiting
+    from diwa_schema.models.rules import KEPT
+
+    rules = [rule for rule in KEPT if rule.table in state.tables]
+    return tuple(one.as_dict() for one in waiting(link, state.schema, rules))
 
 
 def _changed_list(state: State) -> dict[str, tuple[int, ...]]:

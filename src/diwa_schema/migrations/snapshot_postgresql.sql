@@ -96,7 +96,8 @@ CREATE TABLE context_relationships (
     relationship_type character varying(255) NOT NULL,
     metadata jsonb DEFAULT '{}'::jsonb,
     inserted_at timestamp without time zone NOT NULL,
-    updated_at timestamp without time zone NOT NULL
+    updated_at timestamp without time zone NOT NULL,
+    CONSTRAINT context_relationships_ends_check CHECK ((source_context_id <> target_context_id))
 );
 
 CREATE TABLE contexts (
@@ -169,7 +170,8 @@ CREATE TABLE hitl_escalations (
     updated_at timestamp(0) without time zone NOT NULL,
     memory_a_id uuid,
     memory_b_id uuid,
-    score double precision
+    score double precision,
+    CONSTRAINT hitl_escalations_status_check CHECK (((status)::text = ANY ((ARRAY['pending'::character varying, 'resolved'::character varying, 'rejected'::character varying])::text[])))
 );
 
 CREATE TABLE idempotency_log (
@@ -262,7 +264,8 @@ CREATE TABLE organizations (
     inserted_at timestamp(0) without time zone NOT NULL,
     updated_at timestamp(0) without time zone NOT NULL,
     slug character varying(255),
-    custom_domain character varying(255)
+    custom_domain character varying(255),
+    CONSTRAINT organizations_slug_check CHECK (((slug)::text ~ '^[a-z0-9-]+$'::text))
 );
 
 CREATE TABLE orphan_review_logs (
@@ -296,7 +299,8 @@ CREATE TABLE plans (
     completion_pct integer DEFAULT 0,
     notes text,
     inserted_at timestamp(0) without time zone NOT NULL,
-    updated_at timestamp(0) without time zone NOT NULL
+    updated_at timestamp(0) without time zone NOT NULL,
+    CONSTRAINT plans_completion_pct_check CHECK (((completion_pct >= 0) AND (completion_pct <= 100)))
 );
 
 CREATE TABLE secrets (
@@ -365,7 +369,9 @@ CREATE TABLE tasks (
     priority character varying(255) DEFAULT 'Medium'::character varying,
     status character varying(255) DEFAULT 'pending'::character varying,
     inserted_at timestamp(0) without time zone NOT NULL,
-    updated_at timestamp(0) without time zone NOT NULL
+    updated_at timestamp(0) without time zone NOT NULL,
+    CONSTRAINT tasks_priority_check CHECK (((priority)::text = ANY ((ARRAY['High'::character varying, 'Medium'::character varying, 'Low'::character varying])::text[]))),
+    CONSTRAINT tasks_status_check CHECK (((status)::text = ANY ((ARRAY['pending'::character varying, 'completed'::character varying])::text[])))
 );
 
 CREATE TABLE usage_records (
@@ -380,7 +386,8 @@ CREATE TABLE usage_records (
     cost_estimate numeric(10,6),
     duration_ms integer,
     inserted_at timestamp(0) without time zone NOT NULL,
-    updated_at timestamp(0) without time zone NOT NULL
+    updated_at timestamp(0) without time zone NOT NULL,
+    CONSTRAINT usage_records_total_tokens_check CHECK ((total_tokens = (tokens_input + tokens_output)))
 );
 
 CREATE TABLE workspaces (
@@ -606,6 +613,8 @@ CREATE INDEX panels_workspace_id_index ON panels USING btree (workspace_id);
 CREATE INDEX panels_workspace_id_position_index ON panels USING btree (workspace_id, "position");
 
 CREATE INDEX plans_context_id_index ON plans USING btree (context_id);
+
+CREATE UNIQUE INDEX plans_context_id_key ON plans USING btree (context_id);
 
 CREATE UNIQUE INDEX secrets_key_index ON secrets USING btree (key);
 

@@ -9,11 +9,23 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, cast
 
-from sqlalchemy import Column, Connection, Engine, ForeignKey, MetaData, Table, event, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Connection,
+    Engine,
+    ForeignKey,
+    Index,
+    MetaData,
+    Table,
+    event,
+    text,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
 
 from diwa_schema.models.changes import notice_changes
+from diwa_schema.models.rules import KEPT
 from diwa_schema.models.shapes import tables_for
 from diwa_schema.models.types import (
     Bytes,
@@ -203,6 +215,17 @@ def _list_default(texts: list[str]) -> ServerDefault:
     quoted = ",".join(f'"{item}"' for item in texts)
     return ServerDefault(
         postgresql=f"ARRAY[{elements}]" + ("" if texts else "::character varying[]"), sqlite=f"'[{quoted}]'"
+    )
+
+
+def kept_rules(table: str) -> tuple[CheckConstraint | Index, ...]:
+    """Return the constraints of the rules that PostgreSQL keeps for a table."""
+    return tuple(
+        Index(rule.name, *rule.unique, unique=True)
+        if rule.unique
+        else CheckConstraint(text(rule.condition), name=rule.name)
+        for rule in KEPT
+        if rule.table == table
     )
 
 

@@ -22,6 +22,7 @@ from diwa_schema.models.base import (
     ServerId,
     belongs_to,
     defaulted,
+    kept_rules,
     referred_by,
     refers_to,
 )
@@ -69,7 +70,7 @@ class Context(Base):
     health_score: Mapped[int | None] = mapped_column(
         **defaulted(100),
         **described(
-            "How well the context is kept; the database does not enforce the range.",
+            "How well the context is kept; the database does not keep the range.",
             unit="points, 0 to 100",
         ),
     )
@@ -348,7 +349,7 @@ class ContextBinding(Base):
 
 
 class ContextRelationship(Base):
-    """A directed link from one context to another. Links to itself and circles are possible."""
+    """A directed link from one context to another. Circles are possible."""
 
     __tablename__ = "context_relationships"
     __table_args__ = (
@@ -359,6 +360,7 @@ class ContextRelationship(Base):
             "relationship_type",
             unique=True,
         ),
+        *kept_rules("context_relationships"),
         written_by("agent"),
     )
 

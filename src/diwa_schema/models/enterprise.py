@@ -3,6 +3,7 @@
 import uuid
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -21,6 +22,7 @@ from diwa_schema.models.base import (
     ServerId,
     belongs_to,
     defaulted,
+    kept_rules,
     referred_by,
 )
 from diwa_schema.models.core import Context, Memory
@@ -33,7 +35,7 @@ class Organization(Base):
     """A tenant that contexts and API keys belong to. Its name is not unique."""
 
     __tablename__ = "organizations"
-    __table_args__ = written_by("agent")
+    __table_args__ = (*kept_rules("organizations"), written_by("agent"))
 
     id: Mapped[ServerId]
     name: Mapped[str] = mapped_column(
@@ -216,11 +218,17 @@ class EmbeddingCache(Base):
     updated_at: Mapped[ChangedSecond]
 
 
+def _sum_of_tokens(context: Any) -> int:
+    """Return what the changeset of Ecto's model puts there as well."""
+    given = context.get_current_parameters()
+    return (given.get("tokens_input") or 0) + (given.get("tokens_output") or 0)
+
+
 class UsageRecord(Base):
     """One paid call of a model. Its context cannot be deleted while it is there."""
 
     __tablename__ = "usage_records"
-    __table_args__ = written_by("cloud")
+    __table_args__ = (*kept_rules("usage_records"), written_by("cloud"))
 
     id: Mapped[ClientId]
     context_id: Mapped[uuid.UUID] = belongs_to(
@@ -240,9 +248,11 @@ class UsageRecord(Base):
         **defaulted(0), **described("How much the model answered.", unit="tokens")
     )
     total_tokens: Mapped[int | None] = mapped_column(
-        **defaulted(0),
+        **{**defaulted(0), "default": _sum_of_tokens},
         **described(
-            "Input and output together by convention; the database does not compute it.", unit="tokens"
+            "Input and output together; the writer computes it, and PostgreSQL refuses another number where no older "
+            "row has one.",
+            unit="tokens",
         ),
     )
     cost_estimate: Mapped[Decimal | None] = mapped_column(

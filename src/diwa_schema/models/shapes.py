@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, Connection, MetaData, Table, event, inspect, text
+from sqlalchemy import DDL, CheckConstraint, Connection, MetaData, Table, event, inspect, text
 from sqlalchemy.sql.elements import quoted_name
 
 from diwa_schema.models.kinds import kind_in
+from diwa_schema.models.rules import KEPT
 from diwa_schema.models.types.embeddings import Embedding, Vector
 from diwa_schema.names import quoted
 
@@ -14,10 +15,11 @@ _SEARCH_TRIGGER = DDL(  # type: ignore[no-untyped-call]
     " EXECUTE FUNCTION tsvector_update_trigger(tsv_content, 'pg_catalog.english', content)"
 )
 
-POSTGRES_ONLY_INDEXES = frozenset({"memories_fts_idx", "memories_metadata_index"})
+_INVERTED = frozenset({"memories_fts_idx", "memories_metadata_index"})
+POSTGRES_ONLY_INDEXES = _INVERTED | {rule.name for rule in KEPT if rule.unique}
 
 # Said here, because saying it where a model is declared loads the whole dialect.
-INVERTED_INDEXES = POSTGRES_ONLY_INDEXES | {"memories_tags_index"}
+INVERTED_INDEXES = _INVERTED | {"memories_tags_index"}
 
 # PostgreSQL cuts a name after 63 bytes, and Ecto left it to PostgreSQL.
 FULL_NAMES = {
@@ -67,6 +69,9 @@ def _fit_sqlite(metadata: MetaData) -> None:
         for column in table.primary_key.columns:
             # A key of text may be NULL there: SQLite never had that put right, and Ecto does not ask for it.
             column.nullable = True
+        # SQLite keeps no rules about rows: it would have to copy a table to get a check.
+        checks = {one for one in table.constraints if isinstance(one, CheckConstraint)}
+        table.constraints.difference_update(checks)
         _fit_indexes(table)
     if "memories" in metadata.tables:
         # What the database itself provides, or here: lacks, is no part of creating or comparing a table.

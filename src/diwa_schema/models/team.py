@@ -21,6 +21,7 @@ from diwa_schema.models.base import (
     Prose,
     belongs_to,
     defaulted,
+    kept_rules,
     new_key,
     referred_by,
     refers_to,
@@ -39,10 +40,10 @@ from diwa_schema.models.values import (
 
 
 class Plan(Base):
-    """The progress of the work on a context. One per context is intended; the database allows more."""
+    """The progress of the work on a context, one per context; PostgreSQL keeps that where no context had two."""
 
     __tablename__ = "plans"
-    __table_args__ = written_by("agent")
+    __table_args__ = (*kept_rules("plans"), written_by("agent"))
 
     id: Mapped[ClientId]
     context_id: Mapped[uuid.UUID] = belongs_to(
@@ -52,7 +53,7 @@ class Plan(Base):
     completion_pct: Mapped[int | None] = mapped_column(
         **defaulted(0),
         **described(
-            "How much of the work is done; the database does not enforce the range.",
+            "How much of the work is done; PostgreSQL keeps the range where no older row breaks it.",
             unit="percent, 0 to 100",
         ),
     )
@@ -69,7 +70,7 @@ class Task(Base):
     """Something to be done in a context."""
 
     __tablename__ = "tasks"
-    __table_args__ = written_by("agent")
+    __table_args__ = (*kept_rules("tasks"), written_by("agent"))
 
     id: Mapped[ClientId]
     context_id: Mapped[uuid.UUID] = belongs_to(
@@ -96,7 +97,11 @@ class HitlEscalation(Base):
     """A conflict between two memories that a person has to decide."""
 
     __tablename__ = "hitl_escalations"
-    __table_args__ = (Index(None, "context_id", "status"), written_by("cloud"))
+    __table_args__ = (
+        Index(None, "context_id", "status"),
+        *kept_rules("hitl_escalations"),
+        written_by("cloud"),
+    )
 
     id: Mapped[ClientId]
     context_id: Mapped[uuid.UUID] = belongs_to(

@@ -1,6 +1,7 @@
 """The words that the applications keep in some text columns.
 
-No database constraint keeps a row to them: they say what is written, and a row may hold anything else.
+They say what is written, and a row may hold anything else: the database keeps few columns to them (`rules.py`), and
+only where no row that was there before breaks the rule.
 Columns whose lists contradict each other upstream are plain text and say so where they are declared.
 """
 

@@ -184,6 +184,10 @@ class Pace:
         """Tell how far a step is."""
         self._progress.step(label, done, total)
 
+    def say(self, line: str) -> None:
+        """Tell people something that they should know."""
+        self._progress.say(line)
+
     def _once(
         self, work: Callable[[sa.Connection], T], attempt: int, timeout: float | None, *, unseen: bool
     ) -> T:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Table, Trigger
 from diwa_schema.drift.scan import listed
+from diwa_schema.models.rule import Rule
 from diwa_schema.names import qualified, quoted
 
 _ENABLING = {
@@ -81,10 +82,21 @@ class Writer:
         """Return what enables or disables a trigger."""
         return self.alter(table, f"{_ENABLING[one.enabled]} TRIGGER {quoted(one.name)}")
 
+    def rule(self, one: Rule) -> tuple[str, ...]:
+        """Return what lets the database keep a rule about rows; it fails where a row breaks the rule."""
+        if one.unique:
+            return (self.index(one.table, Index(one.name, one.unique, unique=True)),)
+        name = quoted(one.name)
+        return (
+            self.alter(one.table, f"ADD CONSTRAINT {name} CHECK ({one.condition}) NOT VALID"),
+            self.alter(one.table, f"VALIDATE CONSTRAINT {name}"),
+        )
+
     def table(self, one: Table) -> Iterator[str]:
         """Yield what creates a table with everything that belongs to it."""
         named = [(one.primary_key.name, primary_key(one.primary_key))] if one.primary_key else []
         named += [(foreign.name, self.foreign_key(foreign)) for foreign in one.foreign_keys]
+        named += [(other.name, other.definition) for other in one.others if other.kind == "check"]
         parts = [column(held) for held in sorted(one.columns, key=lambda held: held.position)]
         parts += [f"CONSTRAINT {quoted(name)} {definition}" for name, definition in named]
         yield f"CREATE TABLE {self.name(one.name)} (\n  " + ",\n  ".join(parts) + "\n)"

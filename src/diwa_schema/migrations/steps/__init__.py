@@ -39,6 +39,7 @@ from diwa_schema.migrations.steps.kept_values import create_kept_values, drop_ke
 from diwa_schema.migrations.steps.pace import Pace, step
 from diwa_schema.migrations.steps.retype import abandon_retype, retype_embedding
 from diwa_schema.migrations.steps.retype.archive import create_embedding_archive, drop_embedding_archive
+from diwa_schema.migrations.steps.rules import keep_rules, release_rules
 from diwa_schema.migrations.steps.upstream import drop_table_unless_agents
 
 __all__ = [
@@ -66,10 +67,12 @@ __all__ = [
     "drop_table_unless_agents",
     "drop_table_unless_filled",
     "index_name",
+    "keep_rules",
     "make_ids_texts",
     "make_ids_uuids",
     "only_on_postgresql",
     "release",
+    "release_rules",
     "retype_embedding",
     "set_not_null",
     "step",

@@ -51,6 +51,10 @@ class Pace(Protocol):
         """Tell how far a step is."""
         ...
 
+    def say(self, line: str) -> None:
+        """Tell people something that they should know."""
+        ...
+
 
 class Plain:
     """The pace where there is none to keep: everything at once, in the transaction that is already open.
@@ -86,6 +90,9 @@ class Plain:
         return done
 
     def progress(self, label: str, done: int, total: int) -> None:
+        """Tell nobody."""
+
+    def say(self, line: str) -> None:
         """Tell nobody."""
 
 

@@ -125,18 +125,27 @@ def _need_extension(link: Link, wanted: OptionalIndex) -> None:
     )
 
 
+def refuse_other_than_head(look: Look) -> None:
+    """Raise where the database does not have the schema that is installed.
+
+    Raises:
+        DatabaseRefused: It is not at head.
+    """
+    refuse_unknown(look.state, load(), look.shown)
+    if look.state.revision != load().head:
+        raise DatabaseRefused(
+            f"{look.shown} is at {look.state.revision or 'base'}, not at head.",
+            next_step=f"Run: {command('upgrade')}",
+        )
+
+
 def _convert(session: Session, stands: Callable[[Look], Plan], work: Callable[[Change], None]) -> Report:
     """Do the work in pieces on a database at head where nothing stands in its way, and record it."""
 
     def decide(look: Look) -> bool:
         if look.link.dialect == "sqlite":
             raise UsageError(f"{look.shown} is SQLite, which has neither vectors nor these indexes.")
-        refuse_unknown(look.state, load(), look.shown)
-        if look.state.revision != load().head:
-            raise DatabaseRefused(
-                f"{look.shown} is at {look.state.revision or 'base'}, not at head.",
-                next_step=f"Run: {command('upgrade')}",
-            )
+        refuse_other_than_head(look)
         preflight.refuse(stands(look), look.shown, allow_stall=False)
         return True
 

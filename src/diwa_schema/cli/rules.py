@@ -1,0 +1,80 @@
+"""The commands about rules for rows: `violations` lists what breaks them, `validate` lets the database keep them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from diwa_schema.cli import options
+from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.progress import reported
+from diwa_schema.errors import command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from diwa_schema.drift.rules import BrokenRow, BrokenRule
+
+_LIMIT = 20
+
+
+def register(commands: Commands) -> None:
+    """Add the commands."""
+    violations = add(commands, "violations", _violations, help="list the rows that break a rule about rows")
+    violations.add_argument("rules", nargs="*", metavar="RULE", help="the rules to look at (all)")
+    violations.add_argument(
+        "--limit",
+        type=int,
+        default=_LIMIT,
+        metavar="N",
+        help=f"list so many rows of a rule at most ({_LIMIT}); all are counted",
+    )
+    options.add_database(violations)
+    validate = add(
+        commands, "validate", _validate, help="let the database keep the rules that no row breaks any more"
+    )
+    validate.add_argument("rules", nargs="*", metavar="RULE", help="the rules (all that wait)")
+    validate.add_argument("--url", metavar="URL", help="the database")
+    validate.add_argument("--schema", metavar="NAME", help="the schema of the tables (where new tables go)")
+    options.add_guard(validate)
+    options.add_settings(validate)
+
+
+def _violations(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import violations
+
+    found = violations(rules=args.rules, limit=args.limit, **options.database_of(args))
+    document = {"violations": [one.as_dict() for one in found], "rows": sum(one.total for one in found)}
+    lines = [line for one in found for line in _lines(one)]
+    if any(one.kept for one in found):
+        lines.append(f"When the rows of rules that wait are fixed, run: {command('validate')}")
+    return Result(document, "\n".join(lines) or "No row breaks a rule.", 1 if found else 0)
+
+
+def _lines(one: BrokenRule) -> Iterator[str]:
+    what = "the database is to keep it" if one.kept else "looked at only"
+    yield f"{one.rule}: {one.total:,} row{'' if one.total == 1 else 's'} of {one.table} ({what})"
+    yield f"    {one.why}"
+    for row in one.rows:
+        yield f"    {_row(row)}"
+        yield f"        {row.look}"
+    if one.total > len(one.rows):
+        yield f"    and {one.total - len(one.rows):,} more"
+
+
+def _row(row: BrokenRow) -> str:
+    values = ", ".join(
+        f"{name} {'NULL' if value is None else repr(value)}" for name, value in row.values.items()
+    )
+    return f"{row.key}: {values}"
+
+
+def _validate(args: argparse.Namespace) -> Result:
+    from diwa_schema.api import validate
+
+    done = reported(args, validate, rules=args.rules)
+    lines = [f"rule {name} is kept from now on" for name in done.added]
+    lines += [one.text for one in done.waiting]
+    if done.waiting:
+        lines.append(f"Nothing was changed for these. Run: {done.waiting[0].next_step}")
+    return Result(done.as_dict(), "\n".join(lines) or "Every rule is kept.", 1 if done.waiting else 0)

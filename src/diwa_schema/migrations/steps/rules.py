@@ -1,0 +1,102 @@
+"""Letting the database keep a rule about rows: where no row breaks it, while the table is in use.
+
+A check that is not validated is still enforced on every row that is written, also where a row broke it before and
+another of its columns is written. So nothing is added while a row breaks the rule: the rule waits, the revision is
+applied, and `diwa-schema validate` adds it later. SQLite keeps none: it would have to copy each table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.exc import IntegrityError
+
+from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.constraints import add_check
+from diwa_schema.migrations.steps.indexes import create_index_concurrently, drop_index_concurrently
+from diwa_schema.migrations.steps.pace import Ground, dialect, ground, offline, operations, step
+from diwa_schema.models.rule import Places, Rule, broken_by
+from diwa_schema.models.rules import kept
+from diwa_schema.names import code
+
+
+@step
+def keep_rules(*names: str) -> None:
+    """Let PostgreSQL keep rules of `models/rules.py`, each only where no row breaks it; the others wait.
+
+    A rule that is kept already stays as it is. No row is changed.
+
+    Args:
+        names: The rules.
+    """
+    keep(map(kept, names))
+
+
+@step
+def release_rules(*names: str) -> None:
+    """Drop what keeps rules; where it is absent, nothing happens.
+
+    Args:
+        names: The rules.
+    """
+    if dialect() == "postgresql":
+        for rule in map(kept, names):
+            _release(rule)
+
+
+def keep(rules: Iterable[Rule]) -> None:
+    """Let PostgreSQL keep rules, as `keep_rules` does."""
+    if dialect() != "postgresql":
+        return
+    for rule in rules:
+        if offline():
+            op.execute(f"DO {lookup.verbatim(code(_block(rule)))}")
+        else:
+            _keep(ground(), rule)
+
+
+def _block(rule: Rule) -> str:
+    """Return the code that adds a rule where no row breaks it, for SQL that is run later."""
+    table, name = lookup.quoted(rule.table), lookup.quoted(rule.name)
+    add = f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({rule.condition})"
+    if rule.unique:
+        add = f"CREATE UNIQUE INDEX {name} ON {table} ({', '.join(rule.unique)})"
+    return f" BEGIN IF NOT EXISTS ({rule.rows(Places())}) THEN {add}; END IF; END "
+
+
+def _keep(on: Ground, rule: Rule) -> None:
+    broken = on.pace.long(lambda connection: _broken(connection, rule))
+    if broken:
+        on.pace.say(f"rule {rule.name} on {rule.table} waits: {broken_by(broken)}")
+        return
+    try:
+        if rule.unique:
+            create_index_concurrently(rule.name, rule.table, rule.unique, unique=True)
+        else:
+            add_check(rule.name, rule.table, rule.condition)
+    except IntegrityError:
+        # A row that breaks it came in after the count; whatever was added for it is gone again.
+        if not on.live:
+            raise
+        on.pace.say(f"rule {rule.name} on {rule.table} waits: a row that breaks it was written meanwhile")
+
+
+def _broken(connection: sa.Connection, rule: Rule) -> int:
+    places = Places(lookup.current_schema(connection))
+    return int(connection.scalar(sa.text(lookup.verbatim(rule.count(places)))) or 0)
+
+
+def _release(rule: Rule) -> None:
+    if offline():
+        if rule.unique:
+            op.drop_index(rule.name, rule.table, if_exists=True)
+        else:
+            op.drop_constraint(rule.name, rule.table, if_exists=True)
+    elif rule.unique:
+        drop_index_concurrently(rule.name, rule.table)
+    else:
+        ground().pace.short(
+            lambda connection: operations(connection).drop_constraint(rule.name, rule.table, if_exists=True)
+        )

@@ -1,0 +1,78 @@
+"""Letting a database keep the rules about rows that waited until no row breaks them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from diwa_schema.drift.rules import Waiting, named, waiting
+from diwa_schema.errors import UsageError
+from diwa_schema.migrations.steps.rules import keep
+from diwa_schema.models.rule import Rule
+from diwa_schema.models.rules import KEPT
+from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.settings import Report
+from diwa_schema.run.verbs.convert import refuse_other_than_head
+
+
+class Validation(NamedTuple):
+    """What `validate` did.
+
+    Args:
+        report: The run; its kind is "nothing" where no rule could be added.
+        added: The names of the rules that the database keeps from now on.
+        waiting: Those that still wait, with how many rows break each.
+    """
+
+    report: Report
+    added: tuple[str, ...]
+    waiting: tuple[Waiting, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a document for ``--json``."""
+        return {
+            **self.report.as_dict(),
+            "added": list(self.added),
+            "waiting": [one.as_dict() for one in self.waiting],
+        }
+
+
+def validate(session: Session, names: Sequence[str]) -> Validation:
+    """Add and validate the rules that no row breaks any more.
+
+    Args:
+        session: What the run works with.
+        names: The rules; all that are to be kept where none is named.
+
+    Raises:
+        UsageError: There is no such rule, or the database is SQLite.
+        DatabaseRefused: It is not at head.
+    """
+    wanted = named(names, KEPT)
+    seen: list[tuple[Waiting, ...]] = []
+
+    def look_at(look: Look) -> tuple[Waiting, ...]:
+        seen.append(waiting(look.link, look.state.schema, wanted))
+        return seen[-1]
+
+    def decide(look: Look) -> tuple[Rule, ...] | None:
+        if look.link.dialect == "sqlite":
+            raise UsageError(
+                f"{look.shown} is SQLite, which keeps no rules about rows.",
+                next_step="The command violations lists the rows that break one.",
+            )
+        refuse_other_than_head(look)
+        # One that could not be counted in a moment is counted by the step, which takes its time.
+        free = {one.rule for one in look_at(look) if not one.rows}
+        return tuple(rule for rule in wanted if rule.name in free) or None
+
+    def work(change: Change, rules: tuple[Rule, ...]) -> Written:
+        with change.op(), change.steps():
+            keep(rules)
+        change.at_once(lambda: None, after=change.state.revision)
+        look_at(change.look)
+        return Written(change.state.revision, 1)
+
+    report = session.change(Verb("validate"), decide, work)
+    before, after = ({one.rule for one in found} for found in (seen[0], seen[-1]))
+    return Validation(report, tuple(rule.name for rule in wanted if rule.name in before - after), seen[-1])
