@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 import pytest
 
 from diwa_schema.migrations.manifest import load
+from tests.repository.test_ci_files import ROOT
 
 MODELS = "src/diwa_schema/models"
 TITLE = '    title: Mapped[str] = mapped_column(**described("What is to be done, in a few words.", privacy="content"))\n'
+DESCRIPTION = """    description: Mapped[Prose | None] = mapped_column(
+        **described("What is to be done, in detail.", privacy="content")
+    )
+"""
 MOOD = '    mood: Mapped[{}] = mapped_column({}**described("How it feels.", writer="unknown"))\n'
 TABLE = '''
 
@@ -69,44 +75,64 @@ def _on_one_line(code: str) -> str:
     return re.sub(r",(?=\))", "", re.sub(r"(?<=\() | (?=\))", "", " ".join(code.split())))
 
 
-def test_a_nullable_column_and_its_index(edited):
+def recipes() -> dict[str, str]:
+    """Return the recipes of the page about migrations, each with its text."""
+    page = (ROOT / "docs" / "writing-a-migration.md").read_text(encoding="utf-8")
+    found = page.partition("## Recipes")[2].partition("\n## ")[0].split("\n### ")[1:]
+    return dict(one.split("\n", 1) for one in found)
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_a_recipe_of_the_page_does_what_it_says(edited, name):
     edit, revise = edited
-    edit(TITLE, TITLE + MOOD.format("str | None", "index=True, "))
-    made, (column, index) = revise()
+    text = recipes()[name]
+    *model, expected = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (command,) = re.findall(r"```console\n\$ diwa-schema revision -m .+? --autogenerate(.*)\n```", text)
+    line = "".join(f"    {one}" for one in model)
+    replaced = re.search(r"In place of `(\w+)`", text)
+    edit(
+        {None: TITLE, "title": TITLE, "description": DESCRIPTION}[replaced and replaced[1]],
+        line if replaced else TITLE + line,
+    )
+    made, files = revise(*shlex.split(command))
+    assert [call for file in files for call in calls(file, "upgrade")] == expected.splitlines()
     ids = [one["revision"] for one in made["revisions"]]
     assert [load().head, *ids[:-1]] == [one["down_revision"] for one in made["revisions"]]
-    assert ids == sorted(ids)
-    assert column.startswith('"""Let a task have a mood: column tasks.mood."""')
-    assert calls(column, "upgrade") == ['op.add_column("tasks", sa.Column("mood", ShortText()))']
-    assert calls(column, "downgrade") == ['op.drop_column("tasks", "mood")']
-    assert 'drops = ("tasks.mood",)' in column
-    assert "transactional = False" in index
-    assert calls(index, "upgrade") == [
-        'steps.create_index_concurrently("tasks_mood_index", "tasks", ["mood"])'
-    ]
+    assert all(("transactional = False" in file) == ("    steps." in file) for file in files)
+    assert ('phase = "contract"' in files[-1]) == ("--contract" in command)
     assert {"catalog_postgresql.json", "snapshot_sqlite.sql"} <= set(made["generated"])
+    if replaced is None:
+        column = re.match(r"\w+", model[0])[0]
+        assert f'drops = ("tasks.{column}",)' in files[0]
+        assert calls(files[0], "downgrade") == [f'op.drop_column("tasks", "{column}")']
 
 
-def test_a_column_that_takes_no_null_and_has_a_constant_default_is_one_revision(edited):
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "TITLE",
+            MOOD.format("str", ""),
+            ["tasks.mood takes no NULL and has no default", '--fill "tasks.mood=SQL" --contract'],
+        ),
+        (
+            "    title: Mapped[str] =",
+            "    headline: Mapped[str] =",
+            ["tasks.title went and headline came: is that its new name?", "--rename tasks.title=headline"],
+        ),
+        (
+            "    completion_pct: Mapped[int | None]",
+            "    completion_pct: Mapped[float | None]",
+            ["column completion_pct of plans is changed (type)", "old and new stand beside each other"],
+        ),
+        ("DESCRIPTION", "", ["drop tasks.description: code that runs today breaks with it", "--contract"]),
+    ],
+)
+def test_what_a_person_has_to_decide_is_asked_and_nothing_is_written(edited, old, new, said):
     edit, revise = edited
-    edit(TITLE, TITLE + MOOD.format("str", '**defaulted("calm"), '))
-    _, (column,) = revise()
-    assert calls(column, "upgrade") == [
-        'op.add_column("tasks", sa.Column("mood", ShortText(), server_default=sa.text("\'calm\'"), nullable=False))'
-    ]
-
-
-def test_what_takes_no_null_and_has_no_default_is_asked_for(edited):
-    edit, revise = edited
-    edit(TITLE, TITLE + MOOD.format("str", ""))
-    said = revise(check=2)
-    assert "tasks.mood takes no NULL and has no default" in said
-    assert '--fill "tasks.mood=SQL" --contract' in said
-    _, (column, fill, required) = revise("--fill", "tasks.mood='calm'", "--contract")
-    assert calls(column, "upgrade") == ['op.add_column("tasks", sa.Column("mood", ShortText()))']
-    assert calls(fill, "upgrade") == ['steps.backfill("tasks", "mood = \'calm\'", where="mood IS NULL")']
-    assert calls(required, "upgrade") == ['steps.set_not_null("tasks", "mood")']
-    assert ['phase = "contract"' in one for one in (column, fill, required)] == [False, False, True]
+    edit({"TITLE": TITLE, "DESCRIPTION": DESCRIPTION}.get(old, old), TITLE + new if old == "TITLE" else new)
+    answer = revise(check=2)
+    assert all(words in answer for words in said)
 
 
 def test_a_table_comes_whole(edited):
@@ -121,40 +147,6 @@ def test_a_table_comes_whole(edited):
         in create
     )
     assert len(indexes) == 2
-
-
-def test_a_name_is_never_guessed(edited):
-    edit, revise = edited
-    edit("    title: Mapped[str] =", "    headline: Mapped[str] =")
-    said = revise(check=2)
-    assert "tasks.title went and headline came: is that its new name?" in said
-    assert "--rename tasks.title=headline" in said
-    assert "--contract" in revise("--rename", "tasks.title=headline", check=2)
-    _, (rename,) = revise("--rename", "tasks.title=headline", "--contract")
-    assert calls(rename, "upgrade") == ['op.alter_column("tasks", "title", new_column_name="headline")']
-    assert calls(rename, "downgrade") == ['op.alter_column("tasks", "headline", new_column_name="title")']
-    assert 'phase = "contract"' in rename
-
-
-def test_a_column_goes_only_where_old_code_may_break(edited):
-    edit, revise = edited
-    edit(
-        '    remote_id: Mapped[uuid.UUID | None] = mapped_column(\n        **described(\n            "The id of the same context',
-        '    _gone = dict(\n        **described(\n            "The id of the same context',
-        "core.py",
-    )
-    assert "drop contexts.remote_id: code that runs today breaks with it" in revise(check=2)
-    _, (drop,) = revise("--contract")
-    assert calls(drop, "upgrade") == ['op.drop_column("contexts", "remote_id")']
-    assert calls(drop, "downgrade") == ['op.add_column("contexts", sa.Column("remote_id", UniqueId()))']
-
-
-def test_a_type_is_never_changed_in_place(edited):
-    edit, revise = edited
-    edit("    health_score: Mapped[int | None]", "    health_score: Mapped[float | None]", "core.py")
-    said = revise(check=2)
-    assert "column health_score of contexts is changed (type)" in said
-    assert "old and new stand beside each other" in said
 
 
 def test_models_that_cannot_be_imported_are_told(edited):
