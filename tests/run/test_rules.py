@@ -117,6 +117,16 @@ def test_where_no_row_breaks_them_every_rule_is_kept(clean):
     assert standing(clean) == dict.fromkeys(NAMES, True)
 
 
+def test_counts_whose_sum_is_no_integer_stop_no_upgrade(below):
+    execute(
+        below,
+        BREAKS["usage_records_total_tokens_check"],
+        "UPDATE usage_records SET tokens_input = 2147483647, tokens_output = 1",
+    )
+    assert api.migrate(below).after == load().head
+    assert [one.rule for one in api.violations(below)] == ["usage_records_total_tokens_check"]
+
+
 def test_rows_that_break_them_stop_no_upgrade_and_are_listed_exactly(legacy):
     fresh, dirty = legacy("head_fresh"), legacy("head_dirty")
     for url in (fresh, dirty):

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
-from diwa_schema.database.failures import driver, is_driver_error
+from diwa_schema.database.failures import driver
 from diwa_schema.database.link import Link
 from diwa_schema.drift.model import Catalog, Column, Table
 from diwa_schema.drift.read import at_head
@@ -42,7 +42,7 @@ _BYTES = (b"plain", b"", bytes(range(256)), b"\x00", b"'\"\\", b"x" * 3000)
 def fill(link: Link, catalog: Catalog) -> dict[str, str]:
     """Insert rows into every table of a catalog.
 
-    A row that the database refuses is left out: a rule may allow less than its type does.
+    A row that the database refuses is tried with NULLs, and then left out: a rule may allow less than a type does.
 
     Args:
         link: A connection in no transaction.
@@ -53,26 +53,27 @@ def fill(link: Link, catalog: Catalog) -> dict[str, str]:
     """
     refused = {}
     for table in _in_order(catalog):
-        said, inserted = "", 0
-        for number in range(ROWS):
-            values = {
-                one.name: _value(catalog, table, one, number) for one in table.columns if _is_given(one)
-            }
-            places = ", ".join(["%s"] * len(values))
-            names = ", ".join(map(quoted, values))
-            try:
-                link.execute(
-                    f"INSERT INTO {quoted(table.name)} ({names}) VALUES ({places})", list(values.values())
-                )
-            except Exception as error:
-                if not is_driver_error(error) or not isinstance(error, driver(link.dialect).IntegrityError):
-                    raise
-                said = str(error).strip()
-            else:
-                inserted += 1
-        if not inserted:
-            refused[table.name] = said
+        said = [_insert(link, catalog, table, number) for number in range(ROWS)]
+        if all(said):
+            refused[table.name] = said[0]
     return refused
+
+
+def _insert(link: Link, catalog: Catalog, table: Table, number: int) -> str:
+    """Insert a row, or one with NULLs in its place where a rule allows less; return what the database said."""
+    errors = driver(link.dialect)
+    said = ""
+    for bare in (number == _BARE, True):
+        given = [one for one in table.columns if one.generated is None and one.type != "tsvector"]
+        values = [_value(catalog, table, one, number, bare=bare) for one in given]
+        names, places = ", ".join(quoted(one.name) for one in given), ", ".join(["%s"] * len(given))
+        try:
+            link.execute(f"INSERT INTO {quoted(table.name)} ({names}) VALUES ({places})", values)
+        except (errors.IntegrityError, errors.DataError) as error:
+            said = str(error).strip()
+        else:
+            return ""
+    return said
 
 
 def rows(link: Link, catalog: Catalog) -> dict[str, list[dict[str, str]]]:
@@ -91,10 +92,6 @@ def _rows(link: Link, table: Table) -> Iterator[dict[str, str]]:
             else str(value)
             for name, value in zip(names, row, strict=True)
         }
-
-
-def _is_given(column: Column) -> bool:
-    return column.generated is None and column.type != "tsvector"
 
 
 def _in_order(catalog: Catalog) -> list[Table]:
@@ -117,9 +114,9 @@ def _in_order(catalog: Catalog) -> list[Table]:
     return placed
 
 
-def _value(catalog: Catalog, table: Table, column: Column, number: int) -> Any:
+def _value(catalog: Catalog, table: Table, column: Column, number: int, *, bare: bool = False) -> Any:
     keys = [key for key in table.foreign_keys if column.name in key.columns]
-    if number == _BARE and column.nullable and not _is_key(table, column):
+    if bare and column.nullable and not _is_key(table, column):
         return None
     if keys:
         key = keys[0]

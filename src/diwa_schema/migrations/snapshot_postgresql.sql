@@ -387,7 +387,7 @@ CREATE TABLE usage_records (
     duration_ms integer,
     inserted_at timestamp(0) without time zone NOT NULL,
     updated_at timestamp(0) without time zone NOT NULL,
-    CONSTRAINT usage_records_total_tokens_check CHECK ((total_tokens = (tokens_input + tokens_output)))
+    CONSTRAINT usage_records_total_tokens_check CHECK ((total_tokens = ((tokens_input)::bigint + tokens_output)))
 );
 
 CREATE TABLE workspaces (

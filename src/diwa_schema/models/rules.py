@@ -75,7 +75,7 @@ KEPT = (
         "usage_records",
         ("tokens_input", "tokens_output", "total_tokens"),
         "The total of tokens is the sum of the two counts; the changeset computes it.",
-        "total_tokens = tokens_input + tokens_output",
+        "total_tokens = CAST(tokens_input AS bigint) + tokens_output",
         kept=True,
     ),
     Rule(
