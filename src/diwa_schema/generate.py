@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def of_sqlite() -> tuple[str, str]:
         path = Path(folder) / "head.db"
         migrate(embedded=path, settings=Settings(replay=True))
         with Target.of(sqlite_url(path)).connect() as link:
-            return snapshot.from_sqlite(link), dumps(_ours(link))
+            return snapshot.from_sqlite(link), dumps(ours(link))
 
 
 def of_postgresql(url: str, pg_dump: str) -> tuple[str, str]:
@@ -107,14 +108,15 @@ def of_postgresql(url: str, pg_dump: str) -> tuple[str, str]:
     command = [pg_dump, "--schema-only", "--no-owner", "--no-privileges", *without, url]
     dumped = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - the developer's own
     with Target.of(url).connect() as link:
-        catalog = dumps(_ours(link))
+        catalog = dumps(ours(link))
     downgrade(url, "base")
     return snapshot.from_dump(dumped.stdout), catalog
 
 
-def _ours(link: Link) -> Catalog:
-    names = {table.name for table in read(link).tables} - BOOKKEEPING
-    return read(link, tables=sorted(names))
+def ours(link: Link) -> Catalog:
+    """Return the catalog of a database without the tables of the bookkeeping."""
+    catalog = read(link)
+    return replace(catalog, tables=tuple(one for one in catalog.tables if one.name not in BOOKKEEPING))
 
 
 @contextmanager

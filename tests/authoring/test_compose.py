@@ -149,6 +149,30 @@ def test_a_table_comes_whole(edited):
     assert len(indexes) == 2
 
 
+def test_a_column_that_could_have_a_new_name_goes_only_where_that_is_said(edited):
+    edit, revise = edited
+    edit("    title: Mapped[str] =", "    headline: Mapped[str] =")
+    # That old code may break says nothing about a name, and dropping the column would lose its values.
+    assert "tasks.title went and headline came" in revise("--contract", check=2)
+    assert "--drop names no column that went: tasks.status" in revise("--drop", "tasks.status", check=2)
+    _, files = revise("--drop", "tasks.title", "--fill", "tasks.headline='x'", "--contract")
+    made = [call for file in files for call in calls(file, "upgrade")]
+    assert made[0] == 'op.add_column("tasks", sa.Column("headline", ShortText()))'
+    assert made[-1] == 'op.drop_column("tasks", "title")'
+
+
+def test_an_index_on_a_column_comes_after_its_new_name(edited):
+    edit, revise = edited
+    edit("    name: Mapped[str] = mapped_column(", "    title: Mapped[str] = mapped_column(", "core.py")
+    _, files = revise("--rename", "contexts.name=title", "--contract")
+    made = [call for file in files for call in calls(file, "upgrade")]
+    assert made == [
+        'op.alter_column("contexts", "name", new_column_name="title")',
+        'steps.drop_index_concurrently("contexts_name_index", "contexts")',
+        'steps.create_index_concurrently("contexts_title_index", "contexts", ["title"])',
+    ]
+
+
 def test_models_that_cannot_be_imported_are_told(edited):
     edit, revise = edited
     edit("class HitlEscalation(Base)", "class HitlEscalation(Bsae)")

@@ -19,12 +19,12 @@ from diwa_schema.authoring import written
 from diwa_schema.authoring.rules.columns import CONSTANT
 from diwa_schema.authoring.written import names, text
 from diwa_schema.database.alchemy import connection_over
-from diwa_schema.database.state import BOOKKEEPING
 from diwa_schema.database.target import Target
 from diwa_schema.drift.compare import Finding, findings, with_names
 from diwa_schema.drift.model import Catalog, Column, Index, Table
 from diwa_schema.drift.read import read
 from diwa_schema.errors import UsageError
+from diwa_schema.generate import ours
 from diwa_schema.migrations import manifest, pgvector
 from diwa_schema.run.settings import Settings
 
@@ -44,11 +44,13 @@ class Answers:
 
     Args:
         renamed: The new name of each column that got one, by ``table.column``.
+        dropped: The columns, as ``table.column``, that go although one that comes could be their new name.
         fills: What the rows that are there get in a column, as SQL, by ``table.column``.
         contract: Whether code that runs today may break.
     """
 
     renamed: Mapping[str, str] = field(default_factory=dict)
+    dropped: Collection[str] = ()
     fills: Mapping[str, str] = field(default_factory=dict)
     contract: bool = False
 
@@ -87,8 +89,9 @@ def compose(server: Scratch, answers: Answers) -> list[Piece]:
     with server.database() as url:
         migrate(url, settings=Settings(replay=True))
         with Target.of(url).connect() as link:
-            history = read(link)
-    kept = BOOKKEEPING | (manifest.load().leftovers - set(manifest.load().tables))
+            history = ours(link)
+    # Models have no class for what is kept for the way back.
+    kept = manifest.load().leftovers - set(manifest.load().tables)
     history = replace(history, tables=tuple(one for one in history.tables if one.name not in kept))
     with server.database() as url:
         models, tables = _models(url)
@@ -119,11 +122,12 @@ class _Composition:
     refused: list[str] = field(default_factory=list)
 
     def pieces(self) -> list[Piece]:
-        breaking = [*self._renamed(), *self._dropped()]
+        renamed, dropped = list(self._renamed()), list(self._dropped())
         found = findings(self.history, self.models)
         self.refused += [_described(one) for one in found if one.kind not in _ORDER]
         ordered = [one for kind in _ORDER for one in found if one.kind == kind]
-        pieces = [*(piece for one in ordered for piece in self._made(one)), *breaking]
+        # What is made stands on columns under their new names.
+        pieces = [*renamed, *(piece for one in ordered for piece in self._made(one)), *dropped]
         if not self.answers.contract and any(piece.contract for piece in pieces):
             self.asked += [
                 f"{one.title}: code that runs today breaks with it" for one in pieces if one.contract
@@ -169,6 +173,15 @@ class _Composition:
 
     def _dropped(self) -> Iterator[Piece]:
         """Take out of the history what the models have not, and yield what drops it."""
+        went = {
+            f"{table.name}.{one.name}"
+            for table in self.history.tables
+            if (there := self.models.table(table.name))
+            for one in table.columns
+            if there.column(one.name) is None
+        }
+        if unknown := set(self.answers.dropped) - went:
+            self.refused.append(f"--drop names no column that went: {', '.join(sorted(unknown))}")
         for table in self.history.tables:
             there = self.models.table(table.name)
             if there is None:
@@ -196,8 +209,10 @@ class _Composition:
     def _drop_column(self, table: Table, column: Column, came: Collection[Column]) -> Piece:
         name = f"{table.name}.{column.name}"
         alike = [one.name for one in came if one.type == column.type]
-        if alike and not self.answers.contract:
-            self.asked.append(f"{name} went and {' or '.join(alike)} came: is that its new name?")
+        if alike and name not in self.answers.dropped:
+            self.asked.append(
+                f"{name} went and {' or '.join(alike)} came: is that its new name? If not, say --drop {name}"
+            )
             self.options.append(f"--rename {name}={alike[0]}")
         code = written.as_read(column)
         if code is None:

@@ -26,15 +26,13 @@ from diwa_schema.api import downgrade, migrate
 from diwa_schema.authoring import samples
 from diwa_schema.authoring.interrupted import killed_at
 from diwa_schema.database.failures import driver
-from diwa_schema.database.link import Link
 from diwa_schema.database.spelling import Dialect
-from diwa_schema.database.state import BOOKKEEPING
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
 from diwa_schema.drift.check import compare
 from diwa_schema.drift.model import Catalog
-from diwa_schema.drift.read import read
 from diwa_schema.errors import DiwaSchemaError, UsageError
+from diwa_schema.generate import ours
 from diwa_schema.migrations import manifest
 from diwa_schema.migrations.manifest import BASE, Revision
 from diwa_schema.names import quoted
@@ -156,8 +154,8 @@ class _Trial:
         before = self._revision.down_revision or BASE
         if self._revision.down_revision:
             migrate(url, before, settings=Settings(replay=True))
-        with self._open(url) as link:
-            catalog = _catalog(link)
+        with Target.of(url).connect() as link:
+            catalog = ours(link)
             for table, said in samples.fill(link, catalog).items():
                 self._fail("rows", f"{table} takes none of the generated rows: {said}")
         _, rows = self._look(url)
@@ -205,8 +203,8 @@ class _Trial:
                 self._fail(part, f"{table}: {_difference(here, wanted)}")
 
     def _look(self, url: str) -> tuple[Catalog, Rows]:
-        with self._open(url) as link:
-            catalog = _catalog(link)
+        with Target.of(url).connect() as link:
+            catalog = ours(link)
             rows = samples.rows(link, catalog)
         for table in catalog.tables:
             if table.name not in manifest.load().tables:
@@ -217,15 +215,6 @@ class _Trial:
                     for row in rows[table.name]
                 ]
         return catalog, rows
-
-    def _open(self, url: str) -> Link:
-        return Target.of(url).connect()
-
-
-def _catalog(link: Link) -> Catalog:
-    catalog = read(link)
-    ours = {table.name for table in catalog.tables} - BOOKKEEPING
-    return read(link, tables=sorted(ours))
 
 
 def _difference(found: list[dict[str, str]], expected: list[dict[str, str]]) -> str:

