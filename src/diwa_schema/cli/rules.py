@@ -34,8 +34,7 @@ def register(commands: Commands) -> None:
         commands, "validate", _validate, help="let the database keep the rules that no row breaks any more"
     )
     validate.add_argument("rules", nargs="*", metavar="RULE", help="the rules (all that wait)")
-    validate.add_argument("--url", metavar="URL", help="the database")
-    validate.add_argument("--schema", metavar="NAME", help="the schema of the tables (where new tables go)")
+    options.add_database(validate, embedded=False)
     options.add_guard(validate)
     options.add_settings(validate)
 

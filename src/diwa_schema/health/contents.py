@@ -10,13 +10,10 @@ from typing import Any
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.failures import LOCK_TIMEOUT, brief, is_driver_error, sqlstate
 from diwa_schema.drift.check import check
-from diwa_schema.drift.rules import waiting
 from diwa_schema.errors import DatabaseRefused, DiwaSchemaError, PermissionMissing, command
 from diwa_schema.guard import Role
 from diwa_schema.health import startup, status
 from diwa_schema.health.finding import Finding, Patient, Severity
-from diwa_schema.migrations.manifest import load
-from diwa_schema.models.rules import KEPT
 from diwa_schema.names import qualified, quoted
 from diwa_schema.run.preflight import refuse_old_server
 
@@ -144,14 +141,11 @@ def unvalidated_constraints(patient: Patient) -> Iterator[Finding]:
 
 def waiting_rules(patient: Patient) -> Iterator[Finding]:
     """Tell which rules about rows wait, because rows break them or did."""
-    state = bookkeeping.look(patient.link)
-    if state.revision == load().head:
-        rules = [rule for rule in KEPT if rule.table in state.tables]
-        for one in waiting(patient.link, state.schema, rules):
-            if one.state == "absent":
-                yield Finding(
-                    "rule-waits", Severity.NOTE, f"{one.text[:1].upper()}{one.text[1:]}.", one.next_step
-                )
+    for one in status.waiting_rules(patient.link, bookkeeping.look(patient.link)):
+        if one.state == "absent":
+            yield Finding(
+                "rule-waits", Severity.NOTE, f"{one.text[:1].upper()}{one.text[1:]}.", one.next_step
+            )
 
 
 def invalid_indexes(patient: Patient) -> Iterator[Finding]:

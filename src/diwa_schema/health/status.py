@@ -12,6 +12,7 @@ from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
+    from diwa_schema.drift.rules import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def read(link: Link) -> Status:
         refused=refusal.what if refusal else "",
         elsewhere=elsewhere,
         next_step=refusal.next_step if refusal else presence.meant(elsewhere),
-        waiting=_waiting(link, state) if state.revision == history.head else (),
+        waiting=tuple(one.as_dict() for one in waiting_rules(link, state)),
     )
 
 
@@ -113,12 +114,14 @@ def bypassed(link: Link) -> tuple[dict[str, Any], ...]:
     return _bypassed(bookkeeping.entries(link, bookkeeping.look(link)))
 
 
-def _waiting(link: Link, state: State) -> tuple[dict[str, Any], ...]:
+def waiting_rules(link: Link, state: State) -> tuple[Waiting, ...]:
+    """Return the rules about rows that a database at head does not keep for all rows; none below head."""
     from diwa_schema.drift.rules import waiting
     from diwa_schema.models.rules import KEPT
 
-    rules = [rule for rule in KEPT if rule.table in state.tables]
-    return tuple(one.as_dict() for one in waiting(link, state.schema, rules))
+    if state.revision != load().head:
+        return ()
+    return waiting(link, state.schema, [rule for rule in KEPT if rule.table in state.tables])
 
 
 def _changed_list(state: State) -> dict[str, tuple[int, ...]]:

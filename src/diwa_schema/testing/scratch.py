@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from diwa_schema.database.url import parse
 from diwa_schema.errors import UsageError
+from diwa_schema.migrations import pgvector
 from diwa_schema.names import quoted
 from diwa_schema.testing import embedded
 from diwa_schema.testing.databases import VARIABLE
@@ -27,8 +28,7 @@ class Scratch:
     @property
     def has_vector(self) -> bool:
         """Whether its databases can have pgvector."""
-        available = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
-        return bool(self._server.link.value(available))
+        return bool(self._server.link.value(pgvector.POSSIBLE))
 
     @property
     def version(self) -> int:
