@@ -67,6 +67,8 @@ def full(model: Any) -> list[Any]:
             "strings": ["ä", "b"],
         }
         setattr(rows[-1], key, made.get(known.kind, _value(column)))
+    if hasattr(rows[-1], "total_tokens"):
+        rows[-1].total_tokens = rows[-1].tokens_input + rows[-1].tokens_output
     return rows
 
 

@@ -57,7 +57,7 @@ def _value(column: Column[Any]) -> Any:
         Timestamp: MOMENT,
         UniqueId: uuid.uuid4(),
     }
-    return kinds.get(type(column.type), f"{column.name} {uuid.uuid4()}"[:60])
+    return kinds.get(type(column.type), f"{column.name}-{uuid.uuid4()}"[:60])
 
 
 def store(session: Session, *rows: Any) -> None:

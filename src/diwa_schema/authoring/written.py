@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
+import tokenize
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any
 
 import sqlalchemy as sa
@@ -139,6 +142,11 @@ def create_index(of: sa.Index, *, step: bool) -> str:
     code = "".join(
         line.strip() for line in render_python_code(body).splitlines() if not line.strip().startswith("#")
     ).replace(", unique=False", "")
+    read = [
+        token for token in tokenize.generate_tokens(StringIO(code).readline) if token.type == tokenize.STRING
+    ]
+    for token in reversed(read):
+        code = code[: token.start[1]] + text(ast.literal_eval(token.string)) + code[token.end[1] :]
     return code.replace("op.create_index(", "steps.create_index_concurrently(", 1) if step else code
 
 
