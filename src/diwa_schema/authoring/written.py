@@ -142,10 +142,9 @@ def create_index(of: sa.Index, *, step: bool) -> str:
     code = "".join(
         line.strip() for line in render_python_code(body).splitlines() if not line.strip().startswith("#")
     ).replace(", unique=False", "")
-    read = [
-        token for token in tokenize.generate_tokens(StringIO(code).readline) if token.type == tokenize.STRING
-    ]
-    for token in reversed(read):
+    # Alembic writes what `repr` does; where no formatter is installed, a file would have both kinds of quotes.
+    tokens = tokenize.generate_tokens(StringIO(code).readline)
+    for token in reversed([one for one in tokens if one.type == tokenize.STRING]):
         code = code[: token.start[1]] + text(ast.literal_eval(token.string)) + code[token.end[1] :]
     return code.replace("op.create_index(", "steps.create_index_concurrently(", 1) if step else code
 
