@@ -33,6 +33,7 @@ SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
+    "shared_buffers": "256MB",
 }
 
 RUNNING = pytest.StashKey["Postmaster"]()
@@ -50,7 +51,8 @@ class Server:
 
     def create(self, name: str, template: str = "template0") -> str:
         """Create a database as a copy of a template, and return its URL."""
-        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}"), name, template)
+        # Without fsync, files are copied in a third of the time in which their pages go through the log.
+        self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy"), name, template)
         return self.url(name)
 
     def drop(self, name: str) -> None:

@@ -46,10 +46,10 @@ def edited(own, server):
         assert old in text
         path.write_text(text.replace(old, new, 1))
 
-    def revise(*words: str, check: int = 0):
-        done = call(
-            "revision", "-m", "Let a task have a mood", "--autogenerate", "--json", *words, check=check
-        )
+    def revise(*words: str, check: int = 0, generate: bool = False):
+        command = ["revision", "-m", "Let a task have a mood", "--autogenerate", "--json", *words]
+        # The generated files take most of the time of a draft, and are the same work for all of them.
+        done = call(*command, *([] if generate else ["--no-generate"]), check=check)
         if check:
             return json.loads(done.stdout)["what"] + json.loads(done.stdout)["next_step"]
         made = json.loads(done.stdout)
@@ -94,13 +94,14 @@ def test_a_recipe_of_the_page_does_what_it_says(edited, name):
         {None: TITLE, "title": TITLE, "description": DESCRIPTION}[replaced and replaced[1]],
         line if replaced else TITLE + line,
     )
-    made, files = revise(*shlex.split(command))
+    generates = name == next(iter(recipes()))
+    made, files = revise(*shlex.split(command), generate=generates)
     assert [call for file in files for call in calls(file, "upgrade")] == expected.splitlines()
     ids = [one["revision"] for one in made["revisions"]]
     assert [load().head, *ids[:-1]] == [one["down_revision"] for one in made["revisions"]]
     assert all(("transactional = False" in file) == ("    steps." in file) for file in files)
     assert ('phase = "contract"' in files[-1]) == ("--contract" in command)
-    assert {"catalog_postgresql.json", "snapshot_sqlite.sql"} <= set(made["generated"])
+    assert {"catalog_postgresql.json", "snapshot_sqlite.sql"} <= set(made["generated"]) or not generates
     if replaced is None:
         column = model[0].partition(":")[0]
         assert f'drops = ("tasks.{column}",)' in files[0]

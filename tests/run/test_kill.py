@@ -1,7 +1,7 @@
 """A run is killed at a statement, or one of its connections is: the next run ends as an undisturbed one.
 
 Each point is tried on a database of its own. Beside the sample that always runs stands the whole matrix
-(`nox -s matrix`).
+(`nox -s matrix`): revisions that call the same steps are killed alike, so the sample has the first of each kind.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import psycopg
 import pytest
 
+from diwa_schema.migrations import versions
 from diwa_schema.migrations.manifest import load
 from tests.fixtures_databases import database_name
 from tests.fixtures_server import MEMORY, Server
@@ -35,6 +37,26 @@ ROWS = 30
 AT_ONCE = 2
 
 SPECIAL = [step.revision for step in load() if not step.transactional]
+MATRIX = pytest.mark.matrix
+
+
+def kinds() -> dict[str, list[str]]:
+    """Return the revisions without a transaction by the steps that they call."""
+    found: dict[str, list[str]] = {}
+    for revision in SPECIAL:
+        (path,) = Path(versions.__path__[0]).glob(f"{revision}_*.py")
+        upgrade = path.read_text(encoding="utf-8").partition("def upgrade()")[2].partition("\n\n\n")[0]
+        found.setdefault(" ".join(re.findall(r"steps\.(\w+)\(", upgrade)), []).append(revision)
+    return found
+
+
+def tried(*scenes: str) -> list[Any]:
+    """Return each scene with whether all of its points are tried, and whether only the whole matrix has it."""
+    alike = {revision for _, *others in kinds().values() for revision in others}
+    sampled = [pytest.param(scene, False, id=f"{scene}-sample") for scene in scenes if scene not in alike]
+    return [*sampled, *(pytest.param(scene, True, id=f"{scene}-all", marks=MATRIX) for scene in scenes)]
+
+
 SCENES = [REPLAY, SNAPSHOT, BACK, *SPECIAL]
 
 READS = re.compile(r"\s*(SELECT|SHOW|PRAGMA)\b", re.IGNORECASE)
@@ -46,9 +68,8 @@ WORK = "diwa-schema$"
 LOCK = "diwa-schema migrate"
 
 # As many points the sample has at most of each scene, killed and otherwise.
-KILLS = {REPLAY: 12, SNAPSHOT: 12, BACK: 12}
-OTHER_KILLS, OTHER = 16, 4
-MATRIX = pytest.mark.matrix
+KILLS = {REPLAY: 10, SNAPSHOT: 8, BACK: 10}
+OTHER_KILLS, OTHER = 12, 3
 BOTH = [pytest.param(False, id="sample"), pytest.param(True, id="all", marks=MATRIX)]
 
 
@@ -231,9 +252,8 @@ def on_sqlite(launcher: Launcher, sqlite_place: Place) -> Matrix:
     return Matrix(launcher, sqlite_place)
 
 
-@pytest.mark.parametrize("whole", BOTH)
 @pytest.mark.parametrize("how", [KILL, IN_FLIGHT, WORK, LOCK])
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize(("scene", "whole"), tried(*SCENES))
 def test_on_postgresql(on_postgresql, how, whole, measured):
     every = on_postgresql.points(how)
     points = every if whole else sample(on_postgresql, how)
@@ -243,8 +263,7 @@ def test_on_postgresql(on_postgresql, how, whole, measured):
     assert failed > len(points) / 2
 
 
-@pytest.mark.parametrize("whole", BOTH)
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize(("scene", "whole"), tried(*SCENES))
 def test_on_sqlite(on_sqlite, whole, measured):
     every = on_sqlite.points(KILL)
     points = every if whole else sample(on_sqlite, KILL)
@@ -253,8 +272,7 @@ def test_on_sqlite(on_sqlite, whole, measured):
     measured(f"{len(points)} of {len(every)} points tried")
 
 
-@pytest.mark.parametrize("whole", BOTH)
-@pytest.mark.parametrize("scene", SPECIAL)
+@pytest.mark.parametrize(("scene", "whole"), tried(*SPECIAL))
 def test_the_run_after_a_kill_is_killed_as_well(on_postgresql, whole, measured):
     points = spread(sample(on_postgresql, KILL)[1:-1], 10 if whole else 2)
     parts = (0.1, 0.3, 0.5, 0.7, 0.9) if whole else (0.3, 0.6)
@@ -268,7 +286,7 @@ LOOKS = "unnest.pg_blocking_pids"
 
 
 @pytest.mark.parametrize("how", [KILL, "diwa-schema watch"])
-@pytest.mark.parametrize("at", [1, 2, 4])
+@pytest.mark.parametrize("at", [1, 3])
 def test_while_it_looks_who_is_in_the_way(launcher, postgres, tmp_path, how, at):
     history = extended(tmp_path / "history", "op.add_column('memories', sa.Column('extra', sa.Text()))")
     assert launcher.run("upgrade", "--url", postgres).code == 0
