@@ -1,5 +1,5 @@
 CREATE TABLE agents (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     name character varying(255) NOT NULL,
     role character varying(255) NOT NULL,
     capabilities text,
@@ -10,7 +10,7 @@ CREATE TABLE agents (
 );
 
 CREATE TABLE api_keys (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     name character varying(255) NOT NULL,
     key_hash character varying(255) NOT NULL,
     key_prefix character varying(255) NOT NULL,
@@ -23,7 +23,7 @@ CREATE TABLE api_keys (
 );
 
 CREATE TABLE checkpoints (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     session_id uuid NOT NULL,
     sequence_number integer NOT NULL,
     buffer_snapshot jsonb NOT NULL,
@@ -34,7 +34,7 @@ CREATE TABLE checkpoints (
 );
 
 CREATE TABLE conflict_performance (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
     resolutions jsonb DEFAULT '[]'::jsonb,
     false_positive_count integer DEFAULT 0,
@@ -46,7 +46,7 @@ CREATE TABLE conflict_performance (
 );
 
 CREATE TABLE conflict_resolution_outcomes (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
     conflict_id uuid NOT NULL,
     resolution_id uuid,
@@ -58,7 +58,7 @@ CREATE TABLE conflict_resolution_outcomes (
 );
 
 CREATE TABLE context_bindings (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
     binding_type character varying(255) NOT NULL,
     value character varying(255) NOT NULL,
@@ -68,7 +68,7 @@ CREATE TABLE context_bindings (
 );
 
 CREATE TABLE context_commits (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid,
     hash character varying(255) NOT NULL,
     parent_hash character varying(255),
@@ -81,7 +81,7 @@ CREATE TABLE context_commits (
 );
 
 CREATE TABLE context_registry (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     name character varying(255) NOT NULL,
     context_id uuid,
     platform_ref jsonb DEFAULT '{}'::jsonb,
@@ -90,7 +90,7 @@ CREATE TABLE context_registry (
 );
 
 CREATE TABLE context_relationships (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     source_context_id uuid NOT NULL,
     target_context_id uuid NOT NULL,
     relationship_type character varying(255) NOT NULL,
@@ -117,7 +117,7 @@ CREATE TABLE contexts (
 );
 
 CREATE TABLE delegations (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     task_definition text NOT NULL,
     status character varying(255) DEFAULT 'pending'::character varying,
     result_summary text,
@@ -150,7 +150,7 @@ CREATE TABLE diwa_schema_kept_values (
 );
 
 CREATE TABLE embedding_cache (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     hash character varying(255) NOT NULL,
     model character varying(255) NOT NULL,
     expires_at timestamp(0) without time zone,
@@ -160,7 +160,7 @@ CREATE TABLE embedding_cache (
 );
 
 CREATE TABLE hitl_escalations (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
     conflict_id uuid NOT NULL,
     status character varying(255) DEFAULT 'pending'::character varying,
@@ -186,7 +186,7 @@ CREATE TABLE idempotency_log (
 );
 
 CREATE TABLE ingest_jobs (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
     status character varying(255),
     source_type character varying(255),
@@ -222,7 +222,8 @@ CREATE TABLE memories (
     expires_at timestamp without time zone,
     sync_origin character varying(255) DEFAULT 'cloud'::character varying,
     remote_id uuid,
-    embedding {embedding}
+    embedding {embedding},
+    arrived_at timestamp without time zone DEFAULT (clock_timestamp() AT TIME ZONE 'UTC'::text)
 );
 
 CREATE TABLE memory_checksums (
@@ -269,7 +270,7 @@ CREATE TABLE organizations (
 );
 
 CREATE TABLE orphan_review_logs (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     session_id uuid NOT NULL,
     context_id uuid NOT NULL,
     action character varying(255) NOT NULL,
@@ -293,7 +294,7 @@ CREATE TABLE panels (
 );
 
 CREATE TABLE plans (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
     status character varying(255) NOT NULL,
     completion_pct integer DEFAULT 0,
@@ -304,7 +305,7 @@ CREATE TABLE plans (
 );
 
 CREATE TABLE secrets (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     key character varying(255) NOT NULL,
     value_encrypted bytea NOT NULL,
     inserted_at timestamp(0) without time zone NOT NULL,
@@ -312,7 +313,7 @@ CREATE TABLE secrets (
 );
 
 CREATE TABLE sessions (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
     actor character varying(255),
     started_at timestamp without time zone,
@@ -324,7 +325,7 @@ CREATE TABLE sessions (
 );
 
 CREATE TABLE shortcut_aliases (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     alias_name character varying(255) NOT NULL,
     target_tool character varying(255) NOT NULL,
     args_schema character varying(255)[] DEFAULT ARRAY[]::character varying[],
@@ -333,7 +334,7 @@ CREATE TABLE shortcut_aliases (
 );
 
 CREATE TABLE sync_queue (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     type character varying(255) NOT NULL,
     payload jsonb NOT NULL,
     status character varying(255) DEFAULT 'pending'::character varying,
@@ -346,7 +347,7 @@ CREATE TABLE sync_queue (
 );
 
 CREATE TABLE tala_operations (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     session_id uuid,
     context_id uuid,
     tool_name character varying(255),
@@ -362,7 +363,7 @@ CREATE TABLE tala_operations (
 );
 
 CREATE TABLE tasks (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
     title character varying(255) NOT NULL,
     description text,
@@ -375,7 +376,7 @@ CREATE TABLE tasks (
 );
 
 CREATE TABLE usage_records (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
     provider character varying(255) NOT NULL,
     model character varying(255) NOT NULL,
@@ -391,7 +392,7 @@ CREATE TABLE usage_records (
 );
 
 CREATE TABLE workspaces (
-    id uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
     name character varying(255) NOT NULL,
     layout_type character varying(255) DEFAULT 'single'::character varying,
     ide_panel_order character varying(255)[] DEFAULT ARRAY['explorer'::character varying, 'chat'::character varying, 'code'::character varying],
@@ -646,7 +647,7 @@ CREATE INDEX usage_records_inserted_at_index ON usage_records USING btree (inser
 
 CREATE INDEX workspaces_name_index ON workspaces USING btree (name);
 
-CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE ON memories FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger('tsv_content', 'pg_catalog.english', 'content');
+CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE OF content ON memories FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger('tsv_content', 'pg_catalog.english', 'content');
 
 ALTER TABLE ONLY agents
     ADD CONSTRAINT agents_context_id_fkey FOREIGN KEY (context_id) REFERENCES contexts(id) ON DELETE CASCADE;

@@ -31,7 +31,7 @@ CREATE TABLE memories (
 	external_ref TEXT, 
 	severity TEXT, 
 	inserted_at TEXT NOT NULL, 
-	updated_at TEXT NOT NULL, deleted_at TEXT, embedding BLOB, memory_class TEXT, priority TEXT, lifecycle TEXT, confidence NUMERIC, source TEXT, occurrence_count INTEGER DEFAULT 1, last_accessed_at TEXT, expires_at TEXT, sync_origin TEXT DEFAULT 'cloud', remote_id TEXT, 
+	updated_at TEXT NOT NULL, deleted_at TEXT, embedding BLOB, memory_class TEXT, priority TEXT, lifecycle TEXT, confidence NUMERIC, source TEXT, occurrence_count INTEGER DEFAULT 1, last_accessed_at TEXT, expires_at TEXT, sync_origin TEXT DEFAULT 'cloud', remote_id TEXT, arrived_at TEXT, 
 	CONSTRAINT memories_pkey PRIMARY KEY (id), 
 	CONSTRAINT memories_context_id_fkey FOREIGN KEY(context_id) REFERENCES contexts (id) ON DELETE CASCADE, 
 	CONSTRAINT memories_parent_id_fkey FOREIGN KEY(parent_id) REFERENCES memories (id) ON DELETE SET NULL
@@ -457,3 +457,4 @@ CREATE TABLE diwa_schema_kept_values (
 );
 CREATE INDEX tala_operations_context_id_index ON tala_operations (context_id);
 CREATE INDEX context_registry_context_id_index ON context_registry (context_id);
+CREATE TRIGGER "memories_arrived_at_filled" AFTER INSERT ON "memories" WHEN NEW."arrived_at" IS NULL BEGIN UPDATE "memories" SET "arrived_at" = NEW."inserted_at" WHERE rowid = NEW.rowid; END;

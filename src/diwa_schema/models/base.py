@@ -25,6 +25,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
 
 from diwa_schema.models.changes import notice_changes
+from diwa_schema.models.filled import NOW, RANDOM_ID
 from diwa_schema.models.rules import KEPT
 from diwa_schema.models.shapes import tables_for
 from diwa_schema.models.types import (
@@ -274,23 +275,31 @@ ServerId = Annotated[
     mapped_column(
         primary_key=True,
         default=uuid.uuid4,
-        server_default=ServerDefault(postgresql="gen_random_uuid()", sqlite="NULL"),
+        server_default=ServerDefault(postgresql=RANDOM_ID, sqlite="NULL"),
         doc="The key of the row. The client makes it, and PostgreSQL where a client sends none.",
     ),
 ]
-"""A key that the client makes, and PostgreSQL where a client does not."""
+"""A key that the client makes, and PostgreSQL where a client does not; SQLite's table says DEFAULT NULL."""
 
 ClientId = Annotated[
     uuid.UUID,
-    mapped_column(primary_key=True, default=uuid.uuid4, doc="The key of the row, which the client makes."),
+    mapped_column(
+        primary_key=True,
+        default=uuid.uuid4,
+        server_default=ServerDefault(postgresql=RANDOM_ID),
+        doc="The key of the row. The client makes it, and PostgreSQL where a client sends none.",
+    ),
 ]
-"""A key that the client makes; the table has no default."""
+"""The same, where SQLite's table says nothing of a default."""
 
 Prose = Annotated[str, mapped_column(LongText())]
 Json = Annotated[Any, mapped_column(Document())]
 
 Moment = Annotated[datetime, mapped_column(Timestamp(6))]
 Second = Annotated[datetime, mapped_column(Timestamp(0))]
+
+Arrival = Annotated[datetime, mapped_column(Timestamp(6), server_default=ServerDefault(postgresql=NOW))]
+"""When a row came in, by the clock of the database; a client that leaves it out writes its order."""
 
 _CREATED = "When the row was made."
 _CHANGED = "When an application last changed the row; a plain UPDATE leaves it as it was."

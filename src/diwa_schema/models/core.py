@@ -7,6 +7,7 @@ from sqlalchemy import FetchedValue, Index
 from sqlalchemy.orm import Mapped, deferred, mapped_column, relationship
 
 from diwa_schema.models.base import (
+    Arrival,
     Base,
     ChangedFiner,
     ChangedMoment,
@@ -260,6 +261,14 @@ class Memory(Base):
         **described(
             "The id of the same memory on the other side of a synchronisation; it has no foreign key.",
             writer="unknown",
+        )
+    )
+
+    arrived_at: Mapped[Arrival | None] = mapped_column(
+        **described(
+            "When the database took the row in, which orders memories within a second; rows older than the column "
+            "have the time at which they were made.",
+            writer="database",
         )
     )
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 from sqlalchemy import DDL, CheckConstraint, Connection, MetaData, Table, event, inspect, text
 from sqlalchemy.sql.elements import quoted_name
 
+from diwa_schema.models.filled import filling_trigger
 from diwa_schema.models.kinds import kind_in
 from diwa_schema.models.rules import KEPT
 from diwa_schema.models.types.embeddings import Embedding, Vector
+from diwa_schema.models.types.scalars import ServerDefault
 from diwa_schema.names import quoted
 
 _SEARCH_TRIGGER = DDL(  # type: ignore[no-untyped-call]
-    "CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE ON memories FOR EACH ROW"
+    "CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE OF content ON memories FOR EACH ROW"
     " EXECUTE FUNCTION tsvector_update_trigger(tsv_content, 'pg_catalog.english', content)"
+)
+
+_ARRIVAL_TRIGGER = DDL(  # type: ignore[no-untyped-call]
+    filling_trigger("memories", "arrived_at", "inserted_at")
 )
 
 _INVERTED = frozenset({"memories_fts_idx", "memories_metadata_index"})
@@ -69,6 +75,10 @@ def _fit_sqlite(metadata: MetaData) -> None:
         for column in table.primary_key.columns:
             # A key of text may be NULL there: SQLite never had that put right, and Ecto does not ask for it.
             column.nullable = True
+        for column in table.columns:
+            default = getattr(column.server_default, "arg", None)
+            if isinstance(default, ServerDefault) and "sqlite" not in default.spellings:
+                column.server_default = None
         # SQLite keeps no rules about rows: it would have to copy a table to get a check.
         checks = {one for one in table.constraints if isinstance(one, CheckConstraint)}
         table.constraints.difference_update(checks)
@@ -76,6 +86,7 @@ def _fit_sqlite(metadata: MetaData) -> None:
     if "memories" in metadata.tables:
         # What the database itself provides, or here: lacks, is no part of creating or comparing a table.
         metadata.tables["memories"].columns["tsv_content"].system = True
+        event.listen(metadata.tables["memories"], "after_create", _ARRIVAL_TRIGGER)
 
 
 def _fit_indexes(table: Table) -> None:

@@ -29,6 +29,12 @@ from diwa_schema.migrations.steps.dialects import (
     index_name,
     only_on_postgresql,
 )
+from diwa_schema.migrations.steps.filled import (
+    add_filled_column,
+    drop_filled_column,
+    drop_id_defaults,
+    set_id_defaults,
+)
 from diwa_schema.migrations.steps.indexes import (
     add_indexed_columns,
     create_index_concurrently,
@@ -49,6 +55,7 @@ __all__ = [
     "add_column_if_absent",
     "add_column_with_first_value",
     "add_embedding",
+    "add_filled_column",
     "add_foreign_key",
     "add_indexed_columns",
     "add_reference",
@@ -60,6 +67,8 @@ __all__ = [
     "create_kept_values",
     "create_vector_extension",
     "drop_embedding_archive",
+    "drop_filled_column",
+    "drop_id_defaults",
     "drop_index_concurrently",
     "drop_indexed_columns",
     "drop_kept_values",
@@ -74,6 +83,7 @@ __all__ = [
     "release",
     "release_rules",
     "retype_embedding",
+    "set_id_defaults",
     "set_not_null",
     "step",
 ]

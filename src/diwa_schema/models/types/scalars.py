@@ -32,14 +32,14 @@ class ServerDefault(ColumnElement[Any]):
 
     Args:
         postgresql: The SQL expression on PostgreSQL.
-        sqlite: The SQL expression on SQLite.
+        sqlite: The SQL expression on SQLite; None where tables there have no default.
     """
 
     inherit_cache = False
 
-    def __init__(self, *, postgresql: str, sqlite: str) -> None:
+    def __init__(self, *, postgresql: str, sqlite: str | None = None) -> None:
         super().__init__()
-        self.spellings: Final = {"postgresql": postgresql, "sqlite": sqlite}
+        self.spellings: Final = {"postgresql": postgresql, **({"sqlite": sqlite} if sqlite else {})}
 
 
 @compiles(ServerDefault)

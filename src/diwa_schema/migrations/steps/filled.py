@@ -1,0 +1,112 @@
+"""Columns that the database fills for writers that do not know them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.batches import backfill
+from diwa_schema.migrations.steps.pace import dialect, ground, offline, operations, step
+from diwa_schema.models.filled import NOW, RANDOM_ID, filling_trigger, trigger_name
+
+
+@step
+def add_filled_column(table: str, column: sa.Column[Any], *, first: str) -> None:
+    """Add a column that holds the time at which a row came in, whoever writes the row.
+
+    PostgreSQL has a default for it, added after the column, so that no row is written at once; SQLite, where a new
+    column cannot have such a default, has a trigger that copies another column. The rows that are there get the value
+    of that column, batch by batch. What is there already stays as it is.
+
+    Args:
+        table: The table.
+        column: The new column, a nullable time without a default.
+        first: The column whose value the rows get that are there already.
+    """
+    if offline():
+        op.add_column(table, column)
+        _fill_new_rows(op.execute, table, column.name, first)
+    else:
+
+        def add(connection: sa.Connection) -> None:
+            if column.name not in lookup.column_types(connection, table):
+                operations(connection).add_column(table, column)
+                _fill_new_rows(lambda sql: connection.execute(sa.text(sql)), table, column.name, first)
+
+        ground().pace.short(add)
+    name = lookup.quoted(column.name)
+    backfill(table, f"{name} = {lookup.quoted(first)}", f"{name} IS NULL")
+
+
+def _fill_new_rows(execute: Any, table: str, column: str, first: str) -> None:
+    if dialect() == "sqlite":
+        execute(lookup.verbatim(filling_trigger(table, column, first)))
+    else:
+        execute(
+            f"ALTER TABLE {lookup.quoted(table)} ALTER COLUMN {lookup.quoted(column)}"
+            f" SET DEFAULT {lookup.verbatim(NOW)}"
+        )
+
+
+@step
+def drop_filled_column(table: str, column: str) -> None:
+    """Drop a column that the database fills, and what fills it.
+
+    Args:
+        table: The table.
+        column: The column.
+    """
+
+    def drop(connection: sa.Connection) -> None:
+        if connection.dialect.name == "sqlite":
+            # SQLite refuses to drop a column that a trigger names.
+            name = lookup.quoted(trigger_name(table, column))
+            connection.execute(sa.text(f"DROP TRIGGER IF EXISTS {name}"))
+        if column in lookup.column_types(connection, table):
+            operations(connection).drop_column(table, column)
+
+    if offline():
+        if dialect() == "sqlite":
+            op.execute(f"DROP TRIGGER {lookup.quoted(trigger_name(table, column))}")
+        op.drop_column(table, column)
+        return
+    ground().pace.short(drop)
+
+
+@step
+def set_id_defaults(*tables: str) -> None:
+    """Let PostgreSQL make the ids that a client leaves out; an older default gives way. SQLite stays as it is.
+
+    Args:
+        tables: The tables, whose key is the uuid ``id``. Each is locked for a moment, in a transaction of its own.
+    """
+    _alter_ids(tables, f"SET DEFAULT {RANDOM_ID}")
+
+
+@step
+def drop_id_defaults(*tables: str) -> None:
+    """Leave making ids to the clients.
+
+    Args:
+        tables: The tables, as for `set_id_defaults`.
+    """
+    _alter_ids(tables, "DROP DEFAULT")
+
+
+def _alter_ids(tables: tuple[str, ...], action: str) -> None:
+    if dialect() == "sqlite":
+        return
+    for table in tables:
+        statement = f"ALTER TABLE {lookup.quoted(table)} ALTER COLUMN id {action}"
+        if offline():
+            op.execute(statement)
+        else:
+            ground().pace.short(partial(_send, statement))
+
+
+def _send(statement: str, connection: sa.Connection) -> None:
+    connection.execute(sa.text(statement))
