@@ -25,7 +25,9 @@ def differences(engine: Engine) -> Any:
     with engine.connect() as connection:
         options = {"compare_type": True, "compare_server_default": True}
         context = MigrationContext.configure(connection, opts=options)
-        return compare_metadata(context, tables_for(Base.metadata, connection))
+        found: Any = compare_metadata(context, tables_for(Base.metadata, connection))
+    # Alembic compares the text of a CASE, which PostgreSQL lays out in lines of its own; `check` compares what it means.
+    return [one for one in found if getattr(one[1], "name", None) != "tasks_pending_index"]
 
 
 def test_what_is_created_is_what_is_compared(engine):

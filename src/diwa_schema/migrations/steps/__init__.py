@@ -30,10 +30,12 @@ from diwa_schema.migrations.steps.dialects import (
     only_on_postgresql,
 )
 from diwa_schema.migrations.steps.indexes import (
+    NewIndex,
     add_indexed_columns,
     create_index_concurrently,
     drop_index_concurrently,
     drop_indexed_columns,
+    exchange_indexes,
 )
 from diwa_schema.migrations.steps.kept_values import create_kept_values, drop_kept_values
 from diwa_schema.migrations.steps.pace import Pace, step
@@ -43,6 +45,7 @@ from diwa_schema.migrations.steps.rules import keep_rules, release_rules
 from diwa_schema.migrations.steps.upstream import drop_table_unless_agents
 
 __all__ = [
+    "NewIndex",
     "Pace",
     "abandon_retype",
     "add_check",
@@ -66,6 +69,7 @@ __all__ = [
     "drop_table_if_there",
     "drop_table_unless_agents",
     "drop_table_unless_filled",
+    "exchange_indexes",
     "index_name",
     "keep_rules",
     "make_ids_texts",
