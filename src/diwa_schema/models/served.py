@@ -85,13 +85,13 @@ EXPIRING = and_(LIVE, Memory.expires_at.is_not(None))
 RULE = and_(LIVE, Memory.memory_class.in_([_word(each) for each in RULE_CLASSES]))
 """A live memory that is a rule."""
 
-TYPE = entry(Memory.metadata_, "type")
+type_of = entry(Memory.metadata_, "type")
 """The type that the metadata of a memory name."""
 
 PENDING = Task.status == _word("pending")
 """A task that is not done."""
 
-URGENCY: ColumnElement[int] = _Rank(Task.priority)
+urgency: ColumnElement[int] = _Rank(Task.priority)
 """The order of tasks: the smallest number is the most urgent."""
 
 
@@ -107,7 +107,7 @@ READY = or_(
 )
 """A row of the outgoing queue that waits to be sent."""
 
-CONTEXT_NAME = func.lower(Context.name)
+context_name = func.lower(Context.name)
 """The name of a context without its case."""
 
 
@@ -119,13 +119,13 @@ INDEXES = (
     Index("memories_content_index", Memory.content),
     _partial("memories_expiring_index", Memory.expires_at, where=EXPIRING),
     _partial("memories_rules_index", Memory.context_id, Memory.memory_class, where=RULE),
-    _partial("memories_context_type_index", Memory.context_id, TYPE, *ARRIVAL, where=LIVE),
+    _partial("memories_context_type_index", Memory.context_id, type_of, *ARRIVAL, where=LIVE),
     _partial("memories_context_live_index", Memory.context_id, *ARRIVAL, where=LIVE),
     _partial("memories_live_index", *ARRIVAL, where=LIVE),
     _partial(
         "tasks_pending_index",
         Task.context_id,
-        URGENCY,
+        urgency,
         Task.inserted_at.desc(),
         Task.id.desc(),
         where=PENDING,
@@ -137,7 +137,7 @@ INDEXES = (
         ContextBinding.inserted_at,
         ContextBinding.id,
     ),
-    Index("contexts_organization_id_lower_name_index", Context.organization_id, CONTEXT_NAME),
+    Index("contexts_organization_id_lower_name_index", Context.organization_id, context_name),
     _partial(
         "sync_queue_ready_index",
         SyncQueue.priority.desc(),

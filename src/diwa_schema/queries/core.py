@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 
 from diwa_schema.models import Context, ContextBinding, Memory
-from diwa_schema.models.served import ARRIVAL, CONTEXT_NAME, EXPIRING, LIVE, RULE, TYPE
+from diwa_schema.models.served import ARRIVAL, EXPIRING, LIVE, RULE, context_name, type_of
 from diwa_schema.queries.pages import rows_before
 from diwa_schema.queries.words import Fit, Says
 
@@ -51,7 +51,7 @@ def memories_of_type(
         limit: How many rows at most.
         before: The last row of the page before.
     """
-    return _page(select(Memory).where(Memory.context_id == context, LIVE, of == TYPE), limit, before)
+    return _page(select(Memory).where(Memory.context_id == context, LIVE, type_of == of), limit, before)
 
 
 def memories_tagged(
@@ -167,7 +167,7 @@ def bound_context(kind: str, value: str) -> Select[Context]:
 
 def context_named(organization: UUID, name: str) -> Select[Context]:
     """Return the contexts of an organization that have a name, whatever its case; nothing keeps them to one."""
-    return select(Context).where(Context.organization_id == organization, func.lower(name) == CONTEXT_NAME)
+    return select(Context).where(Context.organization_id == organization, context_name == func.lower(name))
 
 
 def _page(found: Select[Memory], limit: int, before: Memory | None) -> Select[Memory]:

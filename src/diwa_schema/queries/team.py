@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Select, or_, select
 
 from diwa_schema.models import Task
-from diwa_schema.models.served import PENDING, URGENCY, urgency_of
+from diwa_schema.models.served import PENDING, urgency, urgency_of
 from diwa_schema.queries.pages import rows_before
 
 
@@ -23,6 +23,6 @@ def pending_tasks(context: UUID, *, limit: int = 50, after: Task | None = None) 
     if after is not None:
         place = urgency_of(after.priority)
         found = found.where(
-            place <= URGENCY, or_(place < URGENCY, rows_before((Task.inserted_at, Task.id), after))
+            urgency >= place, or_(urgency > place, rows_before((Task.inserted_at, Task.id), after))
         )
-    return found.order_by(URGENCY, Task.inserted_at.desc(), Task.id.desc()).limit(limit)
+    return found.order_by(urgency, Task.inserted_at.desc(), Task.id.desc()).limit(limit)
