@@ -129,7 +129,7 @@ def test_each_query_reads_the_index_that_was_made_for_it(session: Session) -> No
     page = session.scalars(queries.newest_memories(CONTEXT, limit=5)).all()
     tasks = session.scalars(queries.pending_tasks(CONTEXT, limit=5)).all()
     in_context = "memories_context_live_index"
-    expected = {
+    expected: dict[str, tuple[Select[Any], str, str]] = {
         "newest": (queries.newest_memories(CONTEXT), in_context, in_context),
         "next page": (queries.newest_memories(CONTEXT, before=page[-1]), in_context, in_context),
         "newest of all": (queries.newest_memories(), "memories_live_index", "memories_live_index"),
@@ -150,7 +150,11 @@ def test_each_query_reads_the_index_that_was_made_for_it(session: Session) -> No
         "words": (queries.memories_saying(CONTEXT, "lesson 77"), "memories_fts_idx", "memories_context_"),
         "tasks": (queries.pending_tasks(CONTEXT), "tasks_pending_index", "tasks_"),
         "next tasks": (queries.pending_tasks(CONTEXT, after=tasks[-1]), "tasks_pending_index", "tasks_"),
-        "binding": (queries.bound_context("path", "/7"), *["context_bindings_lookup_index"] * 2),
+        "binding": (
+            queries.bound_context("path", "/7"),
+            "context_bindings_lookup_index",
+            "context_bindings_lookup_index",
+        ),
         "name": (
             queries.context_named(ORGANIZATION, "NAME 2"),
             "contexts_organization_id_lower_name_index",

@@ -111,25 +111,14 @@ context_name = func.lower(Context.name)
 """The name of a context without its case."""
 
 
-def _partial(name: str, *keys: Any, where: ColumnElement[bool]) -> Index:
-    return Index(name, *keys, postgresql_where=where, sqlite_where=where)
-
-
 INDEXES = (
     Index("memories_content_index", Memory.content),
-    _partial("memories_expiring_index", Memory.expires_at, where=EXPIRING),
-    _partial("memories_rules_index", Memory.context_id, Memory.memory_class, where=RULE),
-    _partial("memories_context_type_index", Memory.context_id, type_of, *ARRIVAL, where=LIVE),
-    _partial("memories_context_live_index", Memory.context_id, *ARRIVAL, where=LIVE),
-    _partial("memories_live_index", *ARRIVAL, where=LIVE),
-    _partial(
-        "tasks_pending_index",
-        Task.context_id,
-        urgency,
-        Task.inserted_at.desc(),
-        Task.id.desc(),
-        where=PENDING,
-    ),
+    Index("memories_expiring_index", Memory.expires_at),
+    Index("memories_rules_index", Memory.context_id, Memory.memory_class),
+    Index("memories_context_live_index", Memory.context_id, *ARRIVAL),
+    Index("memories_context_type_index", Memory.context_id, type_of, *ARRIVAL),
+    Index("memories_live_index", *ARRIVAL),
+    Index("tasks_pending_index", Task.context_id, urgency, Task.inserted_at.desc(), Task.id.desc()),
     Index(
         "context_bindings_lookup_index",
         ContextBinding.binding_type,
@@ -138,12 +127,17 @@ INDEXES = (
         ContextBinding.id,
     ),
     Index("contexts_organization_id_lower_name_index", Context.organization_id, context_name),
-    _partial(
-        "sync_queue_ready_index",
-        SyncQueue.priority.desc(),
-        SyncQueue.inserted_at,
-        SyncQueue.id,
-        where=READY,
-    ),
+    Index("sync_queue_ready_index", SyncQueue.priority.desc(), SyncQueue.inserted_at, SyncQueue.id),
 )
 """The indexes of these conditions and orders; each belongs to its table by being made."""
+
+PARTIAL = {
+    "memories_expiring_index": EXPIRING,
+    "memories_rules_index": RULE,
+    "memories_context_live_index": LIVE,
+    "memories_context_type_index": LIVE,
+    "memories_live_index": LIVE,
+    "tasks_pending_index": PENDING,
+    "sync_queue_ready_index": READY,
+}
+"""Which rows an index has; `tables_for` tells it the dialect, which would be loaded by saying it there."""

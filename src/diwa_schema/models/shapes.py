@@ -47,9 +47,13 @@ def tables_for(metadata: MetaData, connection: Connection) -> MetaData:
         metadata: `Base.metadata`.
         connection: Only read from. On PostgreSQL one query tells about pgvector.
     """
+    from diwa_schema.models.served import PARTIAL
+
     copy = MetaData(naming_convention=metadata.naming_convention)
     for table in metadata.sorted_tables:
-        table.to_metadata(copy)
+        for index in table.to_metadata(copy).indexes:
+            if index.name in PARTIAL:
+                index.dialect_options[connection.dialect.name]["where"] = PARTIAL[str(index.name)]
     if connection.dialect.name == "sqlite":
         _fit_sqlite(copy)
         _fit_foreign_keys(copy, connection)

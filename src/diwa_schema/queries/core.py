@@ -156,13 +156,10 @@ def bound_context(kind: str, value: str) -> Select[Context]:
         kind: ``path``, ``git_remote`` or ``env_var``.
         value: The path, the address or the value.
     """
-    bound = select(Context).join(ContextBinding, ContextBinding.context_id == Context.id)
-    newest = (ContextBinding.inserted_at.desc(), ContextBinding.id.desc())
-    return (
-        bound.where(ContextBinding.binding_type == kind, ContextBinding.value == value)
-        .order_by(*newest)
-        .limit(1)
-    )
+    bound = select(ContextBinding.context_id)
+    bound = bound.where(ContextBinding.binding_type == kind, ContextBinding.value == value)
+    newest = bound.order_by(ContextBinding.inserted_at.desc(), ContextBinding.id.desc()).limit(1)
+    return select(Context).where(Context.id == newest.scalar_subquery())
 
 
 def context_named(organization: UUID, name: str) -> Select[Context]:
