@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         validate as validate,
         violations as violations,
     )
+    from diwa_schema.database.url import embedded_url as embedded_url
     from diwa_schema.drift.rules import BrokenRow as BrokenRow, BrokenRule as BrokenRule
     from diwa_schema.errors import DiwaSchemaError as DiwaSchemaError
     from diwa_schema.health.finding import Finding as Finding
@@ -64,6 +65,7 @@ _HOMES = {
     "disable_index": "api",
     "downgrade": "api",
     "drop": "api",
+    "embedded_url": "database.url",
     "enable_index": "api",
     "disable_vector": "api",
     "enable_vector": "api",

@@ -165,6 +165,7 @@ def test_a_column_that_could_have_a_new_name_goes_only_where_that_is_said(edited
 def test_an_index_on_a_column_comes_after_its_new_name(edited):
     edit, revise = edited
     edit("    name: Mapped[str] = mapped_column(", "    title: Mapped[str] = mapped_column(", "core.py")
+    edit("func.lower(Context.name)", "func.lower(Context.title)", "served.py")
     _, files = revise("--rename", "contexts.name=title", "--contract")
     made = [call for file in files for call in calls(file, "upgrade")]
     assert made == [

@@ -301,15 +301,15 @@ def test_another_condition_under_the_name_is_drift(clean):
 
 def test_a_check_that_follows_its_column_is_no_difference_of_its_own(clean):
     for change, problem in (
-        ("RENAME COLUMN priority TO urgency", "renamed"),
-        ("ALTER COLUMN urgency TYPE text", None),
-        ("RENAME COLUMN urgency TO priority", "changed"),
-        ("DROP COLUMN priority", "missing"),
+        ("RENAME COLUMN completion_pct TO done", "renamed"),
+        ("ALTER COLUMN done TYPE bigint", None),
+        ("RENAME COLUMN done TO completion_pct", "changed"),
+        ("DROP COLUMN completion_pct", "missing"),
     ):
-        execute(clean, f"ALTER TABLE tasks {change}")
+        execute(clean, f"ALTER TABLE plans {change}")
         if problem:
             found = [(one.problem, one.object) for one in api.check(clean) if one.severity == "drift"]
-            assert found == [(problem, "priority")]
+            assert found == [(problem, "completion_pct")]
 
 
 def test_what_check_prints_lets_the_database_keep_a_rule(clean):

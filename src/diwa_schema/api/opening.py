@@ -36,8 +36,7 @@ def target_of(database: Database | None, embedded: Embedded, schema: str | None 
             "A database and the embedded one were both named.",
             next_step="Name one of them.",
         )
-    path = urls.default_embedded_path() if embedded is True else urls.absolute(embedded)
-    return Target.of(urls.sqlite_url(path)).in_schema(schema)
+    return Target.of(urls.embedded_url(embedded)).in_schema(schema)
 
 
 def session_for(

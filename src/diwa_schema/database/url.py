@@ -90,6 +90,20 @@ def from_environment() -> str:
     return url
 
 
+def embedded_url(place: bool | str | os.PathLike[str] = True) -> str:
+    """Return the URL of the private SQLite database of this installation, for `sqlalchemy.create_engine`.
+
+    Nothing is opened or made. An asynchronous engine takes the same with ``sqlite+aiosqlite`` in front.
+
+    Args:
+        place: Its path; True for the default place, ``$XDG_DATA_HOME/diwa/diwa.db``.
+
+    Raises:
+        InvalidDatabase: The path names no file, or the user has no home directory.
+    """
+    return sqlite_url(default_embedded_path() if isinstance(place, bool) else absolute(place))
+
+
 def default_embedded_path() -> Path:
     """Return the documented place of the embedded database: ``$XDG_DATA_HOME/diwa/diwa.db``.
 

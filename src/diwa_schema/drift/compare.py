@@ -263,5 +263,20 @@ def _with_names(table: Table, names: dict[str, dict[str, str]]) -> Table:
             )
             for one in table.foreign_keys
         ),
-        indexes=tuple(replace(one, columns=renamed(one.columns, own)) for one in table.indexes),
+        indexes=tuple(
+            replace(
+                one,
+                columns=tuple(
+                    _reworded(piece, own) if "(" in piece or "CASE" in piece else renamed((piece,), own)[0]
+                    for piece in one.columns
+                ),
+                predicate=one.predicate and _reworded(one.predicate, own),
+            )
+            for one in table.indexes
+        ),
     )
+
+
+def _reworded(expression: str, columns: dict[str, str]) -> str:
+    """Return an expression in which columns have other names; what stands between quotes stays."""
+    return re.sub(r"'(?:[^']|'')*'|\w+", lambda found: columns.get(found[0], found[0]), expression)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database import bookkeeping, presence
@@ -15,6 +16,7 @@ from diwa_schema.database.link import Link
 from diwa_schema.database.spelling import mask
 from diwa_schema.database.state import LEDGER, State, refuse_unknown, unknown_revision
 from diwa_schema.database.target import Target
+from diwa_schema.database.url import embedded_url
 from diwa_schema.errors import (
     PermissionMissing,
     SchemaEmpty,
@@ -36,7 +38,12 @@ if TYPE_CHECKING:
 _OPENED = "diwa_schema_opened"
 
 
-def ensure_current(database: Database | None = None, *, schema: str | None = None) -> None:
+def ensure_current(
+    database: Database | None = None,
+    *,
+    embedded: bool | str | PathLike[str] | None = None,
+    schema: str | None = None,
+) -> None:
     """Return when the database can be worked with by this version of the package, else raise.
 
     One query when the schema is current; nothing is written, and a transaction that the caller has open on the
@@ -46,6 +53,7 @@ def ensure_current(database: Database | None = None, *, schema: str | None = Non
 
     Args:
         database: A URL, an Engine or a Connection; by default what the environment names.
+        embedded: The private SQLite database of this installation: True for its default place, or its path.
         schema: The schema of the tables; by default the first of the connection's search path.
 
     Raises:
@@ -57,14 +65,20 @@ def ensure_current(database: Database | None = None, *, schema: str | None = Non
         SchemaForeign: The tables are another tool's, or the revision is unknown.
         PermissionMissing: The role may not read where the schema stands, or row security hides it.
         DatabaseUnreachable: There is no connection.
-        UsageError: An AsyncEngine or an AsyncConnection was given, a schema of SQLite, or an engine whose driver cannot
-            carry the types of the schema.
+        UsageError: An AsyncEngine or an AsyncConnection was given, two databases, a schema of SQLite, or an engine
+            whose driver cannot carry the types of the schema.
     """
     if hasattr(database, "sync_engine"):
         raise UsageError(
             f"ensure_current cannot wait for an {type(database).__name__}.",
             next_step="Call: await diwa_schema.aensure_current(engine)",
         )
+    if embedded is not None and embedded is not False:
+        if database is not None:
+            raise UsageError(
+                "A database and the embedded one were both named.", next_step="Name one of them."
+            )
+        database = embedded_url(embedded)
     if (dialect := getattr(database, "dialect", None)) is not None:
         from diwa_schema.models.engines import watch
 

@@ -513,8 +513,6 @@ CREATE INDEX api_keys_organization_id_index ON api_keys USING btree (organizatio
 
 CREATE INDEX checkpoints_created_at_index ON checkpoints USING btree (created_at);
 
-CREATE INDEX checkpoints_session_id_index ON checkpoints USING btree (session_id);
-
 CREATE UNIQUE INDEX checkpoints_session_id_sequence_number_index ON checkpoints USING btree (session_id, sequence_number);
 
 CREATE UNIQUE INDEX conflict_performance_context_id_index ON conflict_performance USING btree (context_id);
@@ -527,7 +525,7 @@ CREATE INDEX conflict_resolution_outcomes_context_id_index ON conflict_resolutio
 
 CREATE UNIQUE INDEX context_bindings_context_id_binding_type_value_index ON context_bindings USING btree (context_id, binding_type, value);
 
-CREATE INDEX context_bindings_context_id_index ON context_bindings USING btree (context_id);
+CREATE INDEX context_bindings_lookup_index ON context_bindings USING btree (binding_type, value, inserted_at, id);
 
 CREATE INDEX context_commits_context_id_index ON context_commits USING btree (context_id);
 
@@ -537,8 +535,6 @@ CREATE INDEX context_registry_context_id_index ON context_registry USING btree (
 
 CREATE UNIQUE INDEX context_registry_name_index ON context_registry USING btree (name);
 
-CREATE INDEX context_relationships_source_context_id_index ON context_relationships USING btree (source_context_id);
-
 CREATE UNIQUE INDEX context_relationships_source_context_id_target_context_id_relat ON context_relationships USING btree (source_context_id, target_context_id, relationship_type);
 
 CREATE INDEX context_relationships_target_context_id_index ON context_relationships USING btree (target_context_id);
@@ -546,6 +542,8 @@ CREATE INDEX context_relationships_target_context_id_index ON context_relationsh
 CREATE INDEX contexts_name_index ON contexts USING btree (name);
 
 CREATE INDEX contexts_organization_id_index ON contexts USING btree (organization_id);
+
+CREATE INDEX contexts_organization_id_lower_name_index ON contexts USING btree (organization_id, lower((name)::text));
 
 CREATE INDEX contexts_sync_origin_index ON contexts USING btree (sync_origin);
 
@@ -573,21 +571,23 @@ CREATE INDEX ingest_jobs_context_id_index ON ingest_jobs USING btree (context_id
 
 CREATE INDEX ingest_jobs_status_index ON ingest_jobs USING btree (status);
 
+CREATE INDEX memories_content_index ON memories USING hash (content);
+
 CREATE INDEX memories_context_id_index ON memories USING btree (context_id);
 
-CREATE INDEX memories_expires_at_index ON memories USING btree (expires_at);
+CREATE INDEX memories_context_live_index ON memories USING btree (context_id, arrived_at, id) WHERE (deleted_at IS NULL);
+
+CREATE INDEX memories_context_type_index ON memories USING btree (context_id, ((metadata ->> 'type'::text)), arrived_at, id) WHERE (deleted_at IS NULL);
+
+CREATE INDEX memories_expiring_index ON memories USING btree (expires_at) WHERE ((deleted_at IS NULL) AND (expires_at IS NOT NULL));
 
 CREATE INDEX memories_fts_idx ON memories USING gin (tsv_content);
 
-CREATE INDEX memories_memory_class_index ON memories USING btree (memory_class);
-
-CREATE INDEX memories_metadata_index ON memories USING gin (metadata);
+CREATE INDEX memories_live_index ON memories USING btree (arrived_at, id) WHERE (deleted_at IS NULL);
 
 CREATE INDEX memories_parent_id_index ON memories USING btree (parent_id);
 
-CREATE INDEX memories_priority_index ON memories USING btree (priority);
-
-CREATE INDEX memories_sync_origin_index ON memories USING btree (sync_origin);
+CREATE INDEX memories_rules_index ON memories USING btree (context_id, memory_class) WHERE ((deleted_at IS NULL) AND ((memory_class)::text = ANY ((ARRAY['user_rule'::character varying, 'system_instruction'::character varying])::text[])));
 
 CREATE INDEX memories_tags_index ON memories USING gin (tags);
 
@@ -609,8 +609,6 @@ CREATE INDEX orphan_review_logs_context_id_index ON orphan_review_logs USING btr
 
 CREATE INDEX orphan_review_logs_session_id_index ON orphan_review_logs USING btree (session_id);
 
-CREATE INDEX panels_workspace_id_index ON panels USING btree (workspace_id);
-
 CREATE INDEX panels_workspace_id_position_index ON panels USING btree (workspace_id, "position");
 
 CREATE INDEX plans_context_id_index ON plans USING btree (context_id);
@@ -625,7 +623,7 @@ CREATE INDEX sessions_context_id_index ON sessions USING btree (context_id);
 
 CREATE UNIQUE INDEX shortcut_aliases_alias_name_index ON shortcut_aliases USING btree (alias_name);
 
-CREATE INDEX sync_queue_status_priority_scheduled_at_index ON sync_queue USING btree (status, priority, scheduled_at);
+CREATE INDEX sync_queue_ready_index ON sync_queue USING btree (priority DESC, inserted_at, id) WHERE (((status)::text = 'pending'::text) OR (((status)::text = 'failed'::text) AND (attempts < 10)));
 
 CREATE INDEX tala_operations_audit_hash_index ON tala_operations USING btree (audit_hash);
 
@@ -638,6 +636,8 @@ CREATE INDEX tala_operations_session_id_index ON tala_operations USING btree (se
 CREATE INDEX tala_operations_status_index ON tala_operations USING btree (status);
 
 CREATE INDEX tasks_context_id_index ON tasks USING btree (context_id);
+
+CREATE INDEX tasks_pending_index ON tasks USING btree (context_id, COALESCE(array_position(ARRAY['High'::character varying, 'Medium'::character varying, 'Low'::character varying], priority), 4), inserted_at DESC, id DESC) WHERE ((status)::text = 'pending'::text);
 
 CREATE INDEX tasks_status_index ON tasks USING btree (status);
 

@@ -238,9 +238,6 @@ CREATE TABLE ingest_jobs (
 );
 CREATE INDEX ingest_jobs_context_id_index ON ingest_jobs (context_id);
 CREATE INDEX ingest_jobs_status_index ON ingest_jobs (status);
-CREATE INDEX memories_expires_at_index ON memories (expires_at);
-CREATE INDEX memories_memory_class_index ON memories (memory_class);
-CREATE INDEX memories_priority_index ON memories (priority);
 CREATE TABLE context_bindings (
 	id TEXT, 
 	context_id TEXT NOT NULL, 
@@ -253,7 +250,6 @@ CREATE TABLE context_bindings (
 	CONSTRAINT context_bindings_context_id_fkey FOREIGN KEY(context_id) REFERENCES contexts (id) ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX context_bindings_context_id_binding_type_value_index ON context_bindings (context_id, binding_type, value);
-CREATE INDEX context_bindings_context_id_index ON context_bindings (context_id);
 CREATE TABLE context_relationships (
 	id TEXT, 
 	source_context_id TEXT NOT NULL, 
@@ -266,7 +262,6 @@ CREATE TABLE context_relationships (
 	CONSTRAINT context_relationships_source_context_id_fkey FOREIGN KEY(source_context_id) REFERENCES contexts (id) ON DELETE CASCADE, 
 	CONSTRAINT context_relationships_target_context_id_fkey FOREIGN KEY(target_context_id) REFERENCES contexts (id) ON DELETE CASCADE
 );
-CREATE INDEX context_relationships_source_context_id_index ON context_relationships (source_context_id);
 CREATE UNIQUE INDEX context_relationships_source_context_id_target_context_id_relationship_type_index ON context_relationships (source_context_id, target_context_id, relationship_type);
 CREATE INDEX context_relationships_target_context_id_index ON context_relationships (target_context_id);
 CREATE TABLE agents (
@@ -337,7 +332,6 @@ CREATE TABLE sync_queue (
 );
 CREATE INDEX sync_queue_status_priority_scheduled_at_index ON sync_queue (status, priority, scheduled_at);
 CREATE INDEX contexts_sync_origin_index ON contexts (sync_origin);
-CREATE INDEX memories_sync_origin_index ON memories (sync_origin);
 CREATE TABLE tala_operations (
 	id TEXT, 
 	session_id TEXT, 
@@ -373,7 +367,6 @@ CREATE TABLE panels (
 	CONSTRAINT panels_pkey PRIMARY KEY (id), 
 	CONSTRAINT panels_workspace_id_fkey FOREIGN KEY(workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
 );
-CREATE INDEX panels_workspace_id_index ON panels (workspace_id);
 CREATE INDEX panels_workspace_id_position_index ON panels (workspace_id, position);
 CREATE TABLE messages (
 	id TEXT, 
@@ -400,7 +393,6 @@ CREATE TABLE checkpoints (
 	CONSTRAINT checkpoints_session_id_fkey FOREIGN KEY(session_id) REFERENCES sessions (id) ON DELETE CASCADE
 );
 CREATE INDEX checkpoints_created_at_index ON checkpoints (created_at);
-CREATE INDEX checkpoints_session_id_index ON checkpoints (session_id);
 CREATE UNIQUE INDEX checkpoints_session_id_sequence_number_index ON checkpoints (session_id, sequence_number);
 CREATE TABLE orphan_review_logs (
 	id TEXT, 
@@ -458,3 +450,8 @@ CREATE TABLE diwa_schema_kept_values (
 CREATE INDEX tala_operations_context_id_index ON tala_operations (context_id);
 CREATE INDEX context_registry_context_id_index ON context_registry (context_id);
 CREATE TRIGGER "memories_arrived_at_filled" AFTER INSERT ON "memories" WHEN NEW."arrived_at" IS NULL BEGIN UPDATE "memories" SET "arrived_at" = NEW."inserted_at" WHERE rowid = NEW.rowid; END;
+CREATE INDEX memories_expiring_index ON memories (expires_at) WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
+CREATE INDEX memories_rules_index ON memories (context_id, memory_class) WHERE deleted_at IS NULL AND memory_class IN ('user_rule', 'system_instruction');
+CREATE INDEX context_bindings_lookup_index ON context_bindings (binding_type, value, inserted_at, id);
+CREATE INDEX memories_context_live_index ON memories (context_id, arrived_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX memories_live_index ON memories (arrived_at, id) WHERE deleted_at IS NULL;

@@ -92,7 +92,7 @@ __all__ = [
     "values",
 ]
 
-_HOMES = ("base", "engines", "types", "core", "enterprise", "queues", "team")
+_HOMES = ("base", "engines", "types", "core", "enterprise", "queues", "team", "served")
 
 
 def load() -> None:

@@ -149,7 +149,6 @@ class Memory(Base):
     __tablename__ = "memories"
     __table_args__ = (
         Index("memories_fts_idx", "tsv_content"),
-        Index("memories_metadata_index", "metadata"),
         Index("memories_tags_index", "tags"),
         written_by("agent"),
     )
@@ -226,10 +225,10 @@ class Memory(Base):
         ),
     )
     memory_class: Mapped[MemoryClass | None] = mapped_column(
-        index=True, **described("What kind of knowledge the memory is.")
+        **described("What kind of knowledge the memory is.")
     )
     priority: Mapped[MemoryPriority | None] = mapped_column(
-        index=True, **described("How important the memory is, in lower case, unlike the priority of a task.")
+        **described("How important the memory is, in lower case, unlike the priority of a task.")
     )
     lifecycle: Mapped[MemoryLifecycle | None] = mapped_column(
         **described(
@@ -247,10 +246,9 @@ class Memory(Base):
     )
     last_accessed_at: Mapped[Moment | None] = mapped_column(**described("When the memory was last used."))
     expires_at: Mapped[Moment | None] = mapped_column(
-        index=True, **described("When the memory loses its validity; the row is not deleted at that time.")
+        **described("When the memory loses its validity; the row is not deleted at that time.")
     )
     sync_origin: Mapped[SyncOrigin | None] = mapped_column(
-        index=True,
         **defaulted("cloud"),
         **described(
             "The side on which the row was made; rows older than the column all say cloud.",
@@ -335,7 +333,7 @@ class ContextBinding(Base):
 
     id: Mapped[ClientId]
     context_id: Mapped[uuid.UUID] = belongs_to(
-        "contexts.id", **described("The context that the binding leads to.")
+        "contexts.id", index=False, **described("The context that the binding leads to.")
     )
     binding_type: Mapped[str] = mapped_column(
         **described("What kind of trace the value is.", values=("git_remote", "path", "env_var"))
@@ -375,7 +373,7 @@ class ContextRelationship(Base):
 
     id: Mapped[ClientId]
     source_context_id: Mapped[uuid.UUID] = belongs_to(
-        "contexts.id", **described("The context from which the link starts.")
+        "contexts.id", index=False, **described("The context from which the link starts.")
     )
     target_context_id: Mapped[uuid.UUID] = belongs_to(
         "contexts.id", **described("The context to which the link leads.")

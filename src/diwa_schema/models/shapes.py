@@ -21,11 +21,19 @@ _ARRIVAL_TRIGGER = DDL(  # type: ignore[no-untyped-call]
     filling_trigger("memories", "arrived_at", "inserted_at")
 )
 
-_INVERTED = frozenset({"memories_fts_idx", "memories_metadata_index"})
-POSTGRES_ONLY_INDEXES = _INVERTED | {rule.name for rule in KEPT if rule.unique}
+POSTGRES_ONLY_INDEXES = {rule.name for rule in KEPT if rule.unique} | {
+    "memories_fts_idx",
+    # SQLite has no hash indexes, an error in each row whose text an expression cannot read, and few rows to sort.
+    "contexts_organization_id_lower_name_index",
+    "memories_content_index",
+    "memories_context_type_index",
+    "sync_queue_ready_index",
+    "tasks_pending_index",
+}
+SQLITE_ONLY_INDEXES = frozenset({"sync_queue_status_priority_scheduled_at_index"})
 
 # Said here, because saying it where a model is declared loads the whole dialect.
-INVERTED_INDEXES = _INVERTED | {"memories_tags_index"}
+METHODS = {"memories_content_index": "hash", "memories_fts_idx": "gin", "memories_tags_index": "gin"}
 
 # PostgreSQL cuts a name after 63 bytes, and Ecto left it to PostgreSQL.
 FULL_NAMES = {
@@ -45,9 +53,13 @@ def tables_for(metadata: MetaData, connection: Connection) -> MetaData:
         metadata: `Base.metadata`.
         connection: Only read from. On PostgreSQL one query tells about pgvector.
     """
+    from diwa_schema.models.served import PARTIAL
+
     copy = MetaData(naming_convention=metadata.naming_convention)
     for table in metadata.sorted_tables:
-        table.to_metadata(copy)
+        for index in table.to_metadata(copy).indexes:
+            if index.name in PARTIAL:
+                index.dialect_options[connection.dialect.name]["where"] = PARTIAL[str(index.name)]
     if connection.dialect.name == "sqlite":
         _fit_sqlite(copy)
         _fit_foreign_keys(copy, connection)
@@ -62,9 +74,11 @@ def _fit_postgresql(metadata: MetaData, connection: Connection) -> None:
     if "memories" in metadata.tables:
         event.listen(metadata.tables["memories"], "after_create", _SEARCH_TRIGGER)
     for table in metadata.tables.values():
-        for index in table.indexes:
-            if index.name in INVERTED_INDEXES:
-                index.dialect_options["postgresql"]["using"] = "gin"
+        for index in list(table.indexes):
+            if index.name in SQLITE_ONLY_INDEXES:
+                table.indexes.discard(index)
+            elif index.name in METHODS:
+                index.dialect_options["postgresql"]["using"] = METHODS[str(index.name)]
         for column in table.columns:
             if isinstance(column.type, Embedding):
                 column.type = column.type.stored_as(kind_in(connection, f"{table.name}.{column.name}"))

@@ -182,6 +182,7 @@ class Checkpoint(Base):
     id: Mapped[ClientId]
     session_id: Mapped[uuid.UUID] = belongs_to(
         "sessions.id",
+        index=False,
         **described("The session whose operations are kept; deleting it deletes its checkpoints."),
     )
     sequence_number: Mapped[int] = mapped_column(
@@ -407,7 +408,7 @@ class Panel(Base):
         )
     )
     workspace_id: Mapped[uuid.UUID | None] = belongs_to(
-        "workspaces.id", **described("The workspace that shows the panel.")
+        "workspaces.id", index=False, **described("The workspace that shows the panel.")
     )
     inserted_at: Mapped[CreatedSecond]
     updated_at: Mapped[ChangedSecond]

@@ -36,10 +36,12 @@ from diwa_schema.migrations.steps.filled import (
     set_id_defaults,
 )
 from diwa_schema.migrations.steps.indexes import (
+    NewIndex,
     add_indexed_columns,
     create_index_concurrently,
     drop_index_concurrently,
     drop_indexed_columns,
+    exchange_indexes,
 )
 from diwa_schema.migrations.steps.kept_values import create_kept_values, drop_kept_values
 from diwa_schema.migrations.steps.pace import Pace, step
@@ -49,6 +51,7 @@ from diwa_schema.migrations.steps.rules import keep_rules, release_rules
 from diwa_schema.migrations.steps.upstream import drop_table_unless_agents
 
 __all__ = [
+    "NewIndex",
     "Pace",
     "abandon_retype",
     "add_check",
@@ -75,6 +78,7 @@ __all__ = [
     "drop_table_if_there",
     "drop_table_unless_agents",
     "drop_table_unless_filled",
+    "exchange_indexes",
     "index_name",
     "keep_rules",
     "make_ids_texts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,11 +15,43 @@ from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import Ground, Pace, dialect, ground, offline, operations, step
 
 Build = Callable[[sa.Connection, bool], None]
+Keys = Sequence[str | sa.TextClause]
+
+
+@dataclass(frozen=True, slots=True)
+class NewIndex:
+    """An index as a revision describes it.
+
+    Args:
+        name: Its name.
+        table: Its table.
+        keys: Its columns; an expression, or a column with a direction, is a `sa.text`.
+        where: The condition of a partial index, as SQL that both databases understand.
+        using: The access method on PostgreSQL.
+        unique: Whether it is unique.
+        only: The one dialect that has it; both by default.
+    """
+
+    name: str
+    table: str
+    keys: Keys
+    where: str | None = None
+    using: str | None = None
+    unique: bool = False
+    only: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `alembic.op.create_index` is told beside name, table and keys."""
+        using = {"postgresql_using": self.using} if self.using else {}
+        if self.where is None:
+            return using
+        return using | {f"{name}_where": sa.text(self.where) for name in ("postgresql", "sqlite")}
 
 
 @step
 def create_index_concurrently(
-    name: str, table: str, columns: Sequence[str], *, unique: bool = False, **options: Any
+    name: str, table: str, columns: Keys, *, unique: bool = False, **options: Any
 ) -> None:
     """Create an index while the table is being written to; afterwards it is valid.
 
@@ -28,7 +61,7 @@ def create_index_concurrently(
     Args:
         name: The index.
         table: Its table.
-        columns: Its columns.
+        columns: Its columns; an expression, or a column with a direction, is a `sa.text`.
         unique: Whether it is unique.
         options: Further options of `alembic.op.create_index`, such as ``postgresql_using="gin"``.
 
@@ -47,6 +80,27 @@ def drop_index_concurrently(name: str, table: str) -> None:
         table: Its table.
     """
     _drop(name, table)
+
+
+@step
+def exchange_indexes(new: Sequence[NewIndex], old: Sequence[NewIndex]) -> None:
+    """Create indexes and then drop those that they make superfluous, while the tables are in use.
+
+    Nothing is dropped before all new ones are valid. The downgrade of a revision is the same with both swapped.
+
+    Args:
+        new: The indexes to create; as with `create_index_concurrently`, one that is there stays.
+        old: The indexes to drop; one that is absent is passed over.
+
+    Raises:
+        MigrationFailed: The name of a new one belongs to another index. No old one was dropped.
+    """
+    for one in new:
+        if one.only in (None, dialect()):
+            _create(one.name, one.table, one.keys, unique=one.unique, **one.options)
+    for one in old:
+        if one.only in (None, dialect()):
+            _drop(one.name, one.table)
 
 
 @step
@@ -143,7 +197,7 @@ def build_index(on: Ground, name: str, build: Build) -> None:
         )
 
 
-def _create(name: str, table: str, columns: Sequence[str], *, unique: bool = False, **options: Any) -> None:
+def _create(name: str, table: str, columns: Keys, *, unique: bool = False, **options: Any) -> None:
     def build(connection: sa.Connection, concurrently: bool) -> None:
         operations(connection).create_index(
             name, table, list(columns), unique=unique, postgresql_concurrently=concurrently, **options
@@ -154,13 +208,21 @@ def _create(name: str, table: str, columns: Sequence[str], *, unique: bool = Fal
     elif dialect() == "sqlite":
         ground().pace.short(
             lambda connection: operations(connection).create_index(
-                name, table, list(columns), unique=unique, if_not_exists=True
+                name, table, list(columns), unique=unique, if_not_exists=True, **options
             )
         )
     else:
         on = ground()
         _refuse_other(
-            on.pace, name, lookup.IndexState(table, tuple(columns), unique, valid=True, builders=())
+            on.pace,
+            name,
+            lookup.IndexState(
+                table,
+                tuple(one if isinstance(one, str) else "" for one in columns),
+                unique,
+                valid=True,
+                builders=(),
+            ),
         )
         build_index(on, name, build)
 
@@ -201,7 +263,11 @@ def _refuse_other(pace: Pace, name: str, wanted: lookup.IndexState) -> None:
     found = pace.look(lambda connection: lookup.index_state(connection, name))
     if found is None:
         return
-    if (found.table, found.columns, found.unique) != (wanted.table, wanted.columns, wanted.unique):
+    # What the catalog calls an expression, or a column with a direction, is not spelled as a revision spells it.
+    alike = len(found.columns) == len(wanted.columns) and all(
+        not there or here == there for here, there in zip(found.columns, wanted.columns, strict=True)
+    )
+    if not alike or (found.table, found.unique) != (wanted.table, wanted.unique):
         raise MigrationFailed(
             f"The name {name} belongs to another index: {_described(found)}, not {_described(wanted)}.",
             untouched="That index was left as it is.",

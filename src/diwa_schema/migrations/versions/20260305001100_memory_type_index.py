@@ -1,0 +1,39 @@
+"""Read the memories of a context whose metadata name a type, from the newest on.
+
+With 1,000,000 memories the newest 50 of a type in a large context took 98 ms; now 0.9, with an index of 51
+MB. SQLite has no such index: it would refuse every row whose metadata are no JSON, as some that early agents
+wrote are not.
+"""
+
+import sqlalchemy as sa
+
+from diwa_schema.migrations import steps
+
+revision = "20260305001100"
+down_revision = "20260305001000"
+branch_labels = None
+depends_on = None
+
+phase = "expand"
+floor = None
+transactional = False
+lint_ignore = {"wide-index": "The page after a row is found without a sort; only live memories are in it."}
+
+NEW = (
+    steps.NewIndex(
+        "memories_context_type_index",
+        "memories",
+        ["context_id", sa.text("(metadata ->> 'type')"), "arrived_at", "id"],
+        where="deleted_at IS NULL",
+        only="postgresql",
+    ),
+)
+OLD = ()
+
+
+def upgrade() -> None:
+    steps.exchange_indexes(NEW, OLD)
+
+
+def downgrade() -> None:
+    steps.exchange_indexes(OLD, NEW)

@@ -1,0 +1,151 @@
+"""What the indexes serve: the conditions and orders that indexes and queries have in common, and the indexes.
+
+An index serves a query only where both say the same thing, word for word where it is an expression. So each
+of these is said once, here: `diwa_schema.queries` builds its statements from it. Values stand in them as
+literals: PostgreSQL cannot prove of a parameter that it is one of the values that a partial index has.
+"""
+
+from typing import Any, get_args
+
+from sqlalchemy import ColumnElement, Index, Integer, String, and_, func, literal_column, or_
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from diwa_schema.models.core import Context, ContextBinding, Memory
+from diwa_schema.models.queues import SyncQueue
+from diwa_schema.models.team import Task
+from diwa_schema.models.values import TaskPriority
+from diwa_schema.names import literal
+
+RULE_CLASSES = ("user_rule", "system_instruction")
+"""The classes of memories that are rules."""
+
+MOST_ATTEMPTS = 10
+"""How often the transfer of a row is tried."""
+
+
+class _Rank(FunctionElement[int]):
+    """The place of a word in the order of task priorities; 4 for any other and for none."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(_Rank)
+def _rank(element: _Rank, compiler: Any, **options: Any) -> str:
+    (column,) = (compiler.process(each, **options) for each in element.clauses)
+    places = " ".join(
+        f"WHEN {literal(word)} THEN {place}" for place, word in enumerate(get_args(TaskPriority), 1)
+    )
+    return f"(CASE {column} {places} ELSE {len(get_args(TaskPriority)) + 1} END)"
+
+
+class _Entry(FunctionElement[str]):
+    """The text of an entry of a document; NULL on SQLite where the text of the document is no JSON."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(_Rank, "postgresql")
+def _rank_in_one_line(element: _Rank, compiler: Any, **options: Any) -> str:
+    """Return it as PostgreSQL says it of the index, in one line: Alembic compares the texts."""
+    (column,) = (compiler.process(each, **options) for each in element.clauses)
+    words = ", ".join(f"{literal(word)}::character varying" for word in get_args(TaskPriority))
+    return f"COALESCE(array_position(ARRAY[{words}], {column}), {len(get_args(TaskPriority)) + 1})"
+
+
+@compiles(_Entry)
+def _entry(element: _Entry, compiler: Any, **options: Any) -> str:
+    column, key = (compiler.process(each, **options) for each in element.clauses)
+    return f"({column} ->> {key})"
+
+
+@compiles(_Entry, "sqlite")
+def _entry_of_a_text(element: _Entry, compiler: Any, **options: Any) -> str:
+    column, key = (compiler.process(each, **options) for each in element.clauses)
+    return f"(CASE WHEN json_valid({column}) THEN json_extract({column}, '$.\"' || {key} || '\"') END)"
+
+
+def _word(value: str) -> ColumnElement[str]:
+    return literal_column(literal(value), String())
+
+
+def entry(document: Any, key: str) -> ColumnElement[str]:
+    """Return the text of an entry of a document, on both databases.
+
+    Args:
+        document: The column, such as `Memory.metadata_`.
+        key: The key, which the program says: it becomes a part of the statement.
+    """
+    return _Entry(document, _word(key))
+
+
+LIVE = Memory.deleted_at.is_(None)
+"""A memory that was not deleted."""
+
+ARRIVAL = (Memory.arrived_at, Memory.id)
+"""The order in which memories came; the newest is the last one."""
+
+EXPIRING = and_(LIVE, Memory.expires_at.is_not(None))
+"""A live memory that loses its validity at some time."""
+
+RULE = and_(LIVE, Memory.memory_class.in_([_word(each) for each in RULE_CLASSES]))
+"""A live memory that is a rule."""
+
+type_of = entry(Memory.metadata_, "type")
+"""The type that the metadata of a memory name."""
+
+PENDING = Task.status == _word("pending")
+"""A task that is not done."""
+
+urgency: ColumnElement[int] = _Rank(Task.priority)
+"""The order of tasks: the smallest number is the most urgent."""
+
+
+def urgency_of(priority: str | None) -> int:
+    """Return the place of a priority in the order of tasks, as the database computes it."""
+    words = get_args(TaskPriority)
+    return words.index(priority) + 1 if priority in words else len(words) + 1
+
+
+READY = or_(
+    SyncQueue.status == _word("pending"),
+    and_(SyncQueue.status == _word("failed"), SyncQueue.attempts < literal_column(str(MOST_ATTEMPTS))),
+)
+"""A row of the outgoing queue that waits to be sent."""
+
+context_name = func.lower(Context.name)
+"""The name of a context without its case."""
+
+
+INDEXES = (
+    Index("memories_content_index", Memory.content),
+    Index("memories_expiring_index", Memory.expires_at),
+    Index("memories_rules_index", Memory.context_id, Memory.memory_class),
+    Index("memories_context_live_index", Memory.context_id, *ARRIVAL),
+    Index("memories_context_type_index", Memory.context_id, type_of, *ARRIVAL),
+    Index("memories_live_index", *ARRIVAL),
+    Index("tasks_pending_index", Task.context_id, urgency, Task.inserted_at.desc(), Task.id.desc()),
+    Index(
+        "context_bindings_lookup_index",
+        ContextBinding.binding_type,
+        ContextBinding.value,
+        ContextBinding.inserted_at,
+        ContextBinding.id,
+    ),
+    Index("contexts_organization_id_lower_name_index", Context.organization_id, context_name),
+    Index("sync_queue_ready_index", SyncQueue.priority.desc(), SyncQueue.inserted_at, SyncQueue.id),
+)
+"""The indexes of these conditions and orders; each belongs to its table by being made."""
+
+PARTIAL = {
+    "memories_expiring_index": EXPIRING,
+    "memories_rules_index": RULE,
+    "memories_context_live_index": LIVE,
+    "memories_context_type_index": LIVE,
+    "memories_live_index": LIVE,
+    "tasks_pending_index": PENDING,
+    "sync_queue_ready_index": READY,
+}
+"""Which rows an index has; `tables_for` tells it the dialect, which would be loaded by saying it there."""

@@ -1,0 +1,173 @@
+"""Core tier: memories and contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+
+from diwa_schema.models import Context, ContextBinding, Memory
+from diwa_schema.models.served import ARRIVAL, EXPIRING, LIVE, RULE, context_name, type_of
+from diwa_schema.queries.pages import rows_before
+from diwa_schema.queries.words import Fit, Says
+
+_NEWEST_FIRST = tuple(key.desc() for key in ARRIVAL)
+
+
+def newest_memories(
+    context: UUID | None = None, *, limit: int = 100, before: Memory | None = None
+) -> Select[Memory]:
+    """Return the live memories of a context, or of all, from the newest on.
+
+    Args:
+        context: The context; all contexts by default.
+        limit: How many rows at most.
+        before: The last row of the page before; the newest rows by default.
+    """
+    found = select(Memory).where(LIVE)
+    if context is not None:
+        found = found.where(Memory.context_id == context)
+    return _page(found, limit, before)
+
+
+def count_memories(context: UUID) -> Select[int]:
+    """Return the number of live memories of a context."""
+    return select(func.count()).select_from(Memory).where(Memory.context_id == context, LIVE)
+
+
+def memories_of_type(
+    context: UUID, of: str, *, limit: int = 50, before: Memory | None = None
+) -> Select[Memory]:
+    """Return the live memories of a context whose metadata name a type, from the newest on.
+
+    On SQLite the memories of the context are read, and metadata that are no JSON name no type.
+
+    Args:
+        context: The context.
+        of: The type, as the metadata name it.
+        limit: How many rows at most.
+        before: The last row of the page before.
+    """
+    return _page(select(Memory).where(Memory.context_id == context, LIVE, type_of == of), limit, before)
+
+
+def memories_tagged(
+    context: UUID, *tags: str, limit: int = 50, before: Memory | None = None
+) -> Select[Memory]:
+    """Return the live memories of a context that have all of the tags, from the newest on.
+
+    On SQLite the memories of the context are read.
+
+    Args:
+        context: The context.
+        tags: The tags.
+        limit: How many rows at most.
+        before: The last row of the page before.
+    """
+    tagged = select(Memory).where(Memory.context_id == context, LIVE, Memory.tags.contains(list(tags)))
+    return _page(tagged, limit, before)
+
+
+def memories_containing(
+    context: UUID, metadata: Mapping[str, Any], *, limit: int = 50, before: Memory | None = None
+) -> Select[Memory]:
+    """Return the live memories of a context whose metadata hold all of a document, at every depth, from the newest on.
+
+    PostgreSQL only, where the memories of the context are read.
+
+    Args:
+        context: The context.
+        metadata: The document.
+        limit: How many rows at most.
+        before: The last row of the page before.
+
+    Raises:
+        CompileError: When the statement is sent to SQLite. Nothing was sent.
+    """
+    holding = select(Memory).where(Memory.context_id == context, LIVE)
+    return _page(holding.where(Memory.metadata_.contains(dict(metadata))), limit, before)
+
+
+def memories_alike(context: UUID, content: str) -> Select[Memory]:
+    """Return the live memories of a context with exactly this content; SQLite reads the memories of the context."""
+    return select(Memory).where(Memory.context_id == context, LIVE, Memory.content == content)
+
+
+def rules_of(context: UUID) -> Select[Memory]:
+    """Return the rules of a context: its live memories of the classes user_rule and system_instruction."""
+    return select(Memory).where(Memory.context_id == context, RULE)
+
+
+def expired_memories(moment: datetime | None = None, *, limit: int = 500) -> Select[Memory]:
+    """Return the live memories that have lost their validity, from the one that lost it first.
+
+    A sweep deletes what it gets and asks again.
+
+    Args:
+        moment: The time that counts, with a zone; now by default.
+        limit: How many rows at most.
+    """
+    past = Memory.expires_at < (moment or datetime.now(UTC))
+    return select(Memory).where(EXPIRING, past).order_by(Memory.expires_at).limit(limit)
+
+
+def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Memory]:
+    """Return the live memories of a context in which all of the words occur.
+
+    PostgreSQL looks for the English words in all their forms and gives the best rows first. SQLite looks for each
+    word as it stands anywhere in the content, small letters or capitals, and gives the newest first.
+
+    Args:
+        context: The context.
+        words: The words; what a person types is never an error.
+        limit: How many rows at most.
+    """
+    said = select(Memory).where(Memory.context_id == context, LIVE, Says.of(words))
+    return said.order_by(Fit.of(words).desc(), *_NEWEST_FIRST).limit(limit)
+
+
+def nearest_memories(
+    embedding: Sequence[float], context: UUID | None = None, *, limit: int = 10
+) -> Select[Memory]:
+    """Return the live memories that are nearest to an embedding by cosine distance, from the nearest on.
+
+    PostgreSQL with pgvector only. Within a context its memories are compared one by one, which is exact; over all
+    contexts only an HNSW index is fast: `diwa_schema.enable_index` makes it.
+
+    Args:
+        embedding: The place to look from, 1536 numbers.
+        context: The context; all contexts by default.
+        limit: How many rows at most.
+    """
+    near = select(Memory).where(LIVE, Memory.embedding.is_not(None))
+    if context is not None:
+        near = near.where(Memory.context_id == context)
+    comparable: Any = Memory.embedding
+    return near.order_by(comparable.cosine_distance(embedding)).limit(limit)
+
+
+def bound_context(kind: str, value: str) -> Select[Context]:
+    """Return the context that a path, a git remote or a variable is bound to; of several the newest binding counts.
+
+    Args:
+        kind: ``path``, ``git_remote`` or ``env_var``.
+        value: The path, the address or the value.
+    """
+    bound = select(ContextBinding.context_id)
+    bound = bound.where(ContextBinding.binding_type == kind, ContextBinding.value == value)
+    newest = bound.order_by(ContextBinding.inserted_at.desc(), ContextBinding.id.desc()).limit(1)
+    return select(Context).where(Context.id == newest.scalar_subquery())
+
+
+def context_named(organization: UUID, name: str) -> Select[Context]:
+    """Return the contexts of an organization that have a name, whatever its case; nothing keeps them to one."""
+    return select(Context).where(Context.organization_id == organization, context_name == func.lower(name))
+
+
+def _page(found: Select[Memory], limit: int, before: Memory | None) -> Select[Memory]:
+    if before is not None:
+        found = found.where(rows_before(ARRIVAL, before))
+    return found.order_by(*_NEWEST_FIRST).limit(limit)

@@ -1,0 +1,28 @@
+"""Team tier: tasks."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Select, or_, select
+
+from diwa_schema.models import Task
+from diwa_schema.models.served import PENDING, urgency, urgency_of
+from diwa_schema.queries.pages import rows_before
+
+
+def pending_tasks(context: UUID, *, limit: int = 50, after: Task | None = None) -> Select[Task]:
+    """Return the tasks of a context that are not done: High before Medium before Low, and the newest of each first.
+
+    Args:
+        context: The context.
+        limit: How many rows at most.
+        after: The last row of the page before; the most urgent rows by default.
+    """
+    found = select(Task).where(Task.context_id == context, PENDING)
+    if after is not None:
+        place = urgency_of(after.priority)
+        found = found.where(
+            urgency >= place, or_(urgency > place, rows_before((Task.inserted_at, Task.id), after))
+        )
+    return found.order_by(urgency, Task.inserted_at.desc(), Task.id.desc()).limit(limit)

@@ -1,0 +1,235 @@
+"""What the queries give on both databases, and which index each of them reads: the plan says it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, Select, create_engine, event, insert, text
+from sqlalchemy.exc import CompileError
+from sqlalchemy.orm import Session
+
+from diwa_schema import queries
+from diwa_schema.models import Context, ContextBinding, Memory, Organization, SyncQueue, Task
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ORGANIZATION, CONTEXT, OTHER = (uuid.UUID(int=number) for number in (1, 2, 3))
+NEAR = [1.0] + [0.0] * 1535
+
+
+@pytest.fixture
+def session(at_head: str) -> Any:
+    engine = create_engine(at_head.replace("postgresql://", "postgresql+psycopg://"))
+    with Session(engine) as opened:
+        fill(opened)
+        opened.commit()
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE" if at_head.startswith("sqlite") else "VACUUM ANALYZE"))
+    with Session(engine) as opened:
+        yield opened
+    engine.dispose()
+
+
+def fill(session: Session) -> None:
+    """Store 6,000 memories, 500 tasks, 500 bindings and 500 rows of the queue; a few of each are what is asked for."""
+    times = {"inserted_at": NOON, "updated_at": NOON}
+    owners = [ORGANIZATION, *(uuid.UUID(int=number) for number in range(1000, 1009))]
+    session.execute(
+        insert(Organization), [{"id": one, "name": f"{one}", "tier": "free", **times} for one in owners]
+    )
+    contexts = [CONTEXT, OTHER, *(uuid.UUID(int=number) for number in range(100, 128))]
+    named = [
+        {"id": one, "organization_id": owners[place % 10], "name": f"Name {one.int}", **times}
+        for place, one in enumerate(contexts)
+    ]
+    named += [
+        {"id": uuid.uuid4(), "organization_id": ORGANIZATION, "name": f"Name {number}", **times}
+        for number in range(1000, 1500)
+    ]
+    session.execute(insert(Context), named)
+    session.execute(insert(Memory), [memory(number, contexts) for number in range(6000)])
+    session.execute(insert(Task), [task(number, contexts) for number in range(500)])
+    session.execute(insert(ContextBinding), [
+        {"context_id": contexts[number % 30], "binding_type": "path", "value": f"/{number // 2}",
+         "inserted_at": NOON + timedelta(seconds=number), "updated_at": NOON}
+        for number in range(500)
+    ])  # fmt: skip
+    session.execute(insert(SyncQueue), [
+        {"type": "memory", "payload": {}, "status": "completed" if number % 50 else ("pending", "failed")[number % 100 // 50],
+         "attempts": number % 12, "priority": number % 3, "scheduled_at": NOON, **times,
+         "inserted_at": NOON + timedelta(seconds=number)}
+        for number in range(500)
+    ])  # fmt: skip
+
+
+def memory(number: int, contexts: list[uuid.UUID]) -> dict[str, Any]:
+    at = NOON + timedelta(seconds=number // 20)
+    return {
+        "context_id": contexts[0 if number < 3000 else number % 30],
+        "content": f"Lesson {number} about tides",
+        "metadata_": {"type": "decision" if number % 7 == 0 else "note", "number": number},
+        "tags": ["rare"] if number % 500 == 0 else ["common"],
+        "memory_class": "user_rule" if number % 300 == 0 else "observation",
+        "expires_at": NOON if number % 300 == 1 else None,
+        "deleted_at": NOON if number % 10 == 3 else None,
+        "inserted_at": at,
+        "updated_at": at,
+    }
+
+
+def task(number: int, contexts: list[uuid.UUID]) -> dict[str, Any]:
+    return {
+        "context_id": contexts[0 if number < 250 else number % 30],
+        "title": f"Task {number}",
+        "priority": ("Low", "High", "Medium", None)[number % 4],
+        "status": "pending" if number % 5 == 0 else "completed",
+        "inserted_at": NOON + timedelta(seconds=number // 10),
+        "updated_at": NOON,
+    }
+
+
+def plan_of(session: Session, query: Select[Any]) -> str:
+    """Execute a query, and return the plan that it has whatever its parameters are."""
+    plans: list[str] = []
+
+    def explain(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        beside = cursor.connection.cursor()
+        if session.get_bind().dialect.name == "sqlite":
+            beside.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        elif cursor.connection.info.server_version >= 160000:
+            names: list[str] = []
+
+            def number(found: re.Match[str]) -> str:
+                names.append(found[1])
+                return f"${len(names)}"
+
+            beside.execute("SET enable_seqscan = off")
+            generic = re.sub(r"%\((\w+)\)s", number, statement).replace("%%", "%")
+            beside.execute(f"EXPLAIN (GENERIC_PLAN) {generic}")
+        else:
+            beside.execute("SET enable_seqscan = off")
+            beside.execute(f"EXPLAIN {statement}", parameters)
+        plans.append("\n".join(str(row[-1]) for row in beside.fetchall()))
+
+    engine: Engine = session.get_bind()  # type: ignore[assignment]
+    event.listen(engine, "before_cursor_execute", explain)
+    try:
+        session.execute(query).all()
+    finally:
+        event.remove(engine, "before_cursor_execute", explain)
+    (plan,) = plans
+    return plan
+
+
+def test_each_query_reads_the_index_that_was_made_for_it(session: Session) -> None:
+    on_sqlite = session.get_bind().dialect.name == "sqlite"
+    page = session.scalars(queries.newest_memories(CONTEXT, limit=5)).all()
+    tasks = session.scalars(queries.pending_tasks(CONTEXT, limit=5)).all()
+    in_context = "memories_context_live_index"
+    expected: dict[str, tuple[Select[Any], str, str]] = {
+        "newest": (queries.newest_memories(CONTEXT), in_context, in_context),
+        "next page": (queries.newest_memories(CONTEXT, before=page[-1]), in_context, in_context),
+        "newest of all": (queries.newest_memories(), "memories_live_index", "memories_live_index"),
+        "count": (
+            queries.count_memories(CONTEXT),
+            "Index Only Scan using memories_context_",
+            "memories_context_",
+        ),
+        "type": (queries.memories_of_type(CONTEXT, "decision"), "memories_context_type_index", in_context),
+        "tag": (queries.memories_tagged(CONTEXT, "rare"), "memories_tags_index", in_context),
+        "alike": (
+            queries.memories_alike(CONTEXT, "Lesson 7 about tides"),
+            "memories_content_index",
+            "context_",
+        ),
+        "rules": (queries.rules_of(CONTEXT), "memories_rules_index", "memories_rules_index"),
+        "expired": (queries.expired_memories(), "memories_expiring_index", "memories_expiring_index"),
+        "words": (queries.memories_saying(CONTEXT, "lesson 77"), "memories_fts_idx", "memories_context_"),
+        "tasks": (queries.pending_tasks(CONTEXT), "tasks_pending_index", "tasks_"),
+        "next tasks": (queries.pending_tasks(CONTEXT, after=tasks[-1]), "tasks_pending_index", "tasks_"),
+        "binding": (
+            queries.bound_context("path", "/7"),
+            "context_bindings_lookup_index",
+            "context_bindings_lookup_index",
+        ),
+        "name": (
+            queries.context_named(ORGANIZATION, "NAME 2"),
+            "contexts_organization_id_lower_name_index",
+            "contexts_organization_id_index",
+        ),
+        "queue": (queries.ready_to_sync(), "sync_queue_ready_index", "sync_queue_status"),
+    }
+    wrong = {}
+    for name, (query, on_postgresql, lite) in expected.items():
+        plan = plan_of(session, query)
+        index = lite if on_sqlite else on_postgresql
+        ordered = on_sqlite or name in {"tag", "words", "alike", "rules", "name"} or "Sort" not in plan
+        if index not in plan or not ordered:
+            wrong[name] = plan
+    assert not wrong, "\n\n".join(f"{name}:\n{plan}" for name, plan in wrong.items())
+
+
+def test_each_query_gives_its_rows(session: Session) -> None:
+    def numbers(query: Select[Memory]) -> list[int]:
+        return [each.metadata_["number"] for each in session.scalars(query)]
+
+    everything = numbers(queries.newest_memories(CONTEXT, limit=10_000))
+    assert len(everything) == session.scalar(queries.count_memories(CONTEXT)) == 2800
+    paged: list[int] = []
+    last = None
+    while page := session.scalars(queries.newest_memories(CONTEXT, limit=700, before=last)).all():
+        paged += [each.metadata_["number"] for each in page]
+        last = page[-1]
+    assert paged == everything
+    assert [one // 20 for one in paged] == sorted((one // 20 for one in paged), reverse=True)
+
+    assert set(numbers(queries.memories_of_type(CONTEXT, "decision", limit=999))) == {
+        one for one in everything if one % 7 == 0
+    }
+    rare = {one for one in everything if one % 500 == 0}
+    assert set(numbers(queries.memories_tagged(CONTEXT, "rare"))) == rare
+    assert numbers(queries.memories_tagged(CONTEXT, "rare", "common")) == []
+    assert numbers(queries.memories_alike(CONTEXT, "Lesson 77 about tides")) == [77]
+    assert numbers(queries.memories_alike(CONTEXT, "Lesson 13 about tides")) == []
+    assert set(numbers(queries.rules_of(CONTEXT))) == {one for one in everything if one % 300 == 0}
+    assert len(numbers(queries.expired_memories(NOON + timedelta(days=1)))) == 20
+    assert numbers(queries.expired_memories(NOON)) == []
+    assert numbers(queries.memories_saying(CONTEXT, "lesson 1234 TIDES")) == [1234]
+
+    tasks = session.scalars(queries.pending_tasks(CONTEXT, limit=999)).all()
+    order = ["High", "Medium", "Low", None]
+    assert [order.index(each.priority) for each in tasks] == sorted(
+        order.index(each.priority) for each in tasks
+    )
+    assert len(tasks) == 50 + 8
+    follows = session.scalars(queries.pending_tasks(CONTEXT, limit=999, after=tasks[20])).all()
+    assert follows == tasks[21:]
+
+    bound = session.scalars(queries.bound_context("path", "/7")).one()
+    assert bound.id.int == 100 + 15 - 2
+    assert [each.id for each in session.scalars(queries.context_named(ORGANIZATION, "nAME 2"))] == [CONTEXT]
+    first = session.scalars(queries.ready_to_sync(limit=4)).all()
+    assert [each.priority for each in first] == [2, 2, 2, 1]
+    assert session.scalars(queries.ready_to_sync(NOON - timedelta(days=1))).all() == []
+
+
+def test_workers_share_the_queue_and_documents_and_places_are_asked_for_on_postgresql(
+    session: Session,
+) -> None:
+    engine: Engine = session.get_bind()  # type: ignore[assignment]
+    holding = queries.memories_containing(CONTEXT, {"number": 77})
+    if engine.dialect.name == "sqlite":
+        with pytest.raises(CompileError, match="cannot be asked"):
+            session.execute(holding)
+        return
+    assert [each.content for each in session.scalars(holding)] == ["Lesson 77 about tides"]
+    with Session(engine) as other:
+        mine = {each.id for each in session.scalars(queries.ready_to_sync(limit=3))}
+        assert mine.isdisjoint({each.id for each in other.scalars(queries.ready_to_sync(limit=3))})
+    found = session.scalars(queries.newest_memories(CONTEXT, limit=2)).all()
+    found[0].embedding, found[1].embedding = NEAR, NEAR[::-1]
+    session.commit()
+    assert session.scalars(queries.nearest_memories(NEAR, CONTEXT)).all() == found
