@@ -142,7 +142,8 @@ def test_a_table_comes_whole(edited):
     _, (table,) = revise()
     assert 'drops = ("moods",)' in table
     create, *indexes = calls(table, "upgrade")
-    assert create.startswith('op.create_table("moods", sa.Column("id", UniqueId(), nullable=False), ')
+    made = 'server_default=ServerDefault(postgresql="gen_random_uuid()"), nullable=False'
+    assert create.startswith(f'op.create_table("moods", sa.Column("id", UniqueId(), {made}), ')
     assert (
         'sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name="moods_task_id_fkey", ondelete="CASCADE")'
         in create

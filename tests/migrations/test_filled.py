@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
+from diwa_schema.migrations import steps
 from diwa_schema.models.core import Memory
-from tests.migrations.replaying import down, shape, up
+from tests.migrations.replaying import down, paced, shape, up
 from tests.migrations.rows import CONTEXT, memory
 
 BEFORE, ARRIVAL, IDS = "20260303000000", "20260303000100", "20260303000200"
@@ -110,6 +111,19 @@ def test_the_search_words_are_made_anew_only_with_the_content(pg: sa.Connection,
     pg.exec_driver_sql("ALTER TABLE memories ENABLE TRIGGER tsvectorupdate")
     pg.exec_driver_sql(f"UPDATE memories SET {statement}")
     assert (pg.exec_driver_sql("SELECT tsv_content <> 'mark' FROM memories").scalar()) is made
+
+
+def test_a_copied_table_keeps_its_triggers_and_its_indexes(lite: sa.Connection):
+    up(lite)
+    lite.exec_driver_sql("CREATE INDEX by_length ON memories (length(content))")
+    listed = (
+        "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = 'memories' AND type <> 'table' ORDER BY 2"
+    )
+    before = lite.exec_driver_sql(listed).all()
+    paced(lite, lambda: steps.set_not_null("memories", "arrived_at"))
+    after = {row.name for row in lite.exec_driver_sql(listed)}
+    assert {row.name for row in before} == after
+    assert {"memories_arrived_at_filled", "by_length"} <= after
 
 
 def test_the_models_leave_it_to_the_database():

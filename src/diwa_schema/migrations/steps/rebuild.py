@@ -28,7 +28,7 @@ class Declared(UserDefinedType[Any]):
 
 
 def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
-    """Copy a SQLite table to one that has a change in it, in one transaction; its indexes are built anew.
+    """Copy a SQLite table to one that has a change in it, in one transaction, its indexes and triggers included.
 
     Args:
         table: The table.
@@ -48,10 +48,16 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
             column["type"] = Declared(declared[column["name"]])
 
         dangling = _dangling(connection, table)
+        before = _beside(connection, table)
         with operations(connection).batch_alter_table(
             table, recreate="always", reflect_kwargs={"listeners": [("column_reflect", keep_type)]}
         ) as batch:
             change(batch)
+        # What SQLAlchemy does not read is not copied: triggers, and indexes on an expression.
+        there = _beside(connection, table)
+        for name, sql in before.items():
+            if name not in there:
+                connection.exec_driver_sql(sql)
         if _dangling(connection, table) > dangling:
             raise MigrationFailed(
                 f"Rows of {table} refer to rows that are not there.",
@@ -61,6 +67,15 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
             )
 
     ground().pace.short(work)
+
+
+def _beside(connection: sa.Connection, table: str) -> dict[str, str]:
+    """Return what creates the indexes and triggers of a table, by their names."""
+    listed = (
+        "SELECT name, sql FROM sqlite_master WHERE tbl_name = :table AND type <> 'table' AND sql IS NOT NULL"
+    )
+    found = connection.execute(sa.text(listed), {"table": table})
+    return {row.name: row.sql for row in found}
 
 
 def _dangling(connection: sa.Connection, table: str) -> int:
