@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from importlib import import_module
 
 import psycopg
 import pytest
 
 import diwa_schema
-from benchmarks import __main__ as benchmarks, growth, recording, report
+from benchmarks import __main__ as benchmarks, growth, large, live_upgrade, recording, report
 from benchmarks.measure import FEWEST_ROUNDS, Row, Sample, alternate
 from diwa_schema.migrations.ecto import LAST
 from diwa_schema.migrations.manifest import load
 from tests.fixtures_checkout import run
 from tests.fixtures_databases import database_name
+from tests.run.traffic import Stalls
 
 
 def test_both_things_are_measured_in_turn():
@@ -78,3 +80,21 @@ def test_a_longer_history_is_one_that_the_package_accepts(tmp_path):
     with sqlite3.connect(database) as connection:
         assert connection.execute("SELECT count(*) FROM diwa_schema_ledger").fetchone() == (60,)
     connection.close()
+
+
+@pytest.mark.usefixtures("owner_directory")
+def test_every_kind_of_application_sends_every_request(postgres):
+    """What `live_upgrade` calls a failure is none of the benchmark's own."""
+    diwa_schema.migrate(postgres, LAST)
+    with psycopg.connect(postgres) as connection:
+        connection.execute(large.ORGANIZATIONS.encode(), (1,))
+        connection.execute(large.CONTEXTS.encode(), (1, 1))
+        connection.execute(large.MEMORIES, (1, 1))
+    with live_upgrade.load_on(postgres) as answers, Stalls(postgres, application=live_upgrade.NAME) as stalls:
+        time.sleep(0.4)
+        with psycopg.connect(postgres, application_name="diwa-schema") as connection:
+            connection.execute("LOCK TABLE memories")
+            time.sleep(0.5)
+    assert {(one.client, one.error) for one in answers} == {(name, None) for name in live_upgrade.CLIENTS}
+    assert {one.kind for one in answers} == set(live_upgrade.STATEMENTS)
+    assert stalls.longest(postgres) > 300
