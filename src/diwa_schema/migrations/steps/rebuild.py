@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -49,11 +50,13 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
 
         dangling = _dangling(connection, table)
         before = _beside(connection, table)
-        with operations(connection).batch_alter_table(
-            table, recreate="always", reflect_kwargs={"listeners": [("column_reflect", keep_type)]}
-        ) as batch:
-            change(batch)
-        # What SQLAlchemy does not read is not copied: triggers, and indexes on an expression.
+        with warnings.catch_warnings():
+            # What SQLAlchemy does not read, and says so, is not copied: triggers, and indexes on an expression.
+            warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
+            with operations(connection).batch_alter_table(
+                table, recreate="always", reflect_kwargs={"listeners": [("column_reflect", keep_type)]}
+            ) as batch:
+                change(batch)
         there = _beside(connection, table)
         for name, sql in before.items():
             if name not in there:
