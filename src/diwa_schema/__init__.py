@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         ensure_current as ensure_current,
     )
     from diwa_schema.health.status import Status as Status
+    from diwa_schema.release import application_name as application_name
     from diwa_schema.run.settings import Report as Report, Settings as Settings
     from diwa_schema.run.verbs.rules import Validation as Validation
 
@@ -60,6 +61,7 @@ _HOMES = {
     "Validation": "run.verbs.rules",
     "adopt": "api",
     "aensure_current": "health.startup",
+    "application_name": "release",
     "check": "api",
     "doctor": "api",
     "disable_index": "api",

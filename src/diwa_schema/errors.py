@@ -26,6 +26,7 @@ DiwaSchemaError
     ├── NotAdopted               made by Ecto and not taken over yet
     ├── DatabaseProtected        marked with `diwa-schema protect`
     ├── DatabaseReadOnly         nothing can be written
+    ├── ReleaseConnected         a release that a change would break is connected
     ├── PermissionMissing        the role lacks a right
     └── TransactionPooler        the connection changes its server process between transactions
 """
@@ -204,6 +205,10 @@ class DatabaseProtected(DatabaseRefused):
 
 class DatabaseReadOnly(DatabaseRefused):
     """Nothing can be written to the database."""
+
+
+class ReleaseConnected(DatabaseRefused):
+    """An application of a release is connected that a revision of the run would break."""
 
 
 class PermissionMissing(DatabaseRefused):

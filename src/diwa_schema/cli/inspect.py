@@ -58,6 +58,7 @@ def _status_lines(found: Status) -> list[str]:
     for how, versions in found.ecto.items():
         if versions:
             lines.append(f"ecto      {how} from outside: {', '.join(map(str, versions[:5]))}")
+    lines += _release_lines(found)
     lines += _waiting_lines(found)
     lines.append(_next_step(found))
     return [line for line in lines if line]
@@ -66,6 +67,14 @@ def _status_lines(found: Status) -> list[str]:
 def _waiting_lines(found: Status) -> list[str]:
     lines = [f"waiting   {one['text']}" for one in found.waiting]
     return [*lines, f"          {command('violations')} lists the rows"] if lines else []
+
+
+def _release_lines(found: Status) -> list[str]:
+    from diwa_schema.database.releases import UNSEEN, Connected
+
+    if found.releases is None:
+        return [f"release   {UNSEEN}"]
+    return [f"release   {one['release']} is connected: {Connected(**one)}" for one in found.releases]
 
 
 def _begun(one: dict[str, Any]) -> str:
@@ -149,4 +158,9 @@ def ahead(plan: Plan) -> list[str]:
         f"{count} values of {column} have another length: they go to the table diwa_schema_embedding_archive."
         for column, count in plan.archived.items()
     ]
+    lines += [f"IN THE WAY: {one}" for one in plan.outdated or ()]
+    if plan.outdated is None:
+        from diwa_schema.database.releases import UNSEEN
+
+        lines.append(UNSEEN)
     return [*lines, *(plan.connections.lines(plan.after, planned=True) if plan.connections else ())]

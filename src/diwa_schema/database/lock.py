@@ -53,7 +53,7 @@ def _key(purpose: str, schema: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def application_name() -> str:
+def holder_name() -> str:
     """Return the name the holder shows: a role without pg_read_all_stats cannot see since when a session runs."""
     return f"diwa-schema migrate since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
@@ -80,7 +80,7 @@ def acquire(
 
         lock: Any = FileLock(target.url.file or target.url.driver)
     else:
-        lock = AdvisoryLock(target.connect(application_name()), schema)
+        lock = AdvisoryLock(target.connect(holder_name()), schema)
     try:
         if check is not None and isinstance(lock, AdvisoryLock):
             check(lock.link)

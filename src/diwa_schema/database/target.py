@@ -16,6 +16,7 @@ from diwa_schema.database.link import Link
 from diwa_schema.database.spelling import DatabaseURL, Dialect
 from diwa_schema.errors import ConnectionInUse, DatabaseUnreachable, InvalidDatabase, UsageError
 from diwa_schema.names import LONGEST
+from diwa_schema.release import application_name
 
 if TYPE_CHECKING:
     import sqlite3
@@ -144,7 +145,7 @@ class Target:
         """Open a new connection in autocommit mode, in the schema that was said.
 
         Args:
-            purpose: What PostgreSQL shows as application_name.
+            purpose: What PostgreSQL shows as application_name, before the release.
             create: Whether SQLite may make a file that does not exist; without, an empty database stands for it.
             settle: Whether to set what this package relies on; without, the connection is as an application has it.
                 Behind a pooler nothing is set: it would reach other clients.
@@ -222,7 +223,7 @@ class Target:
             # What an application's hook has set on it would be lost, or stay open, with its transaction.
             raw.commit()
             raw.autocommit = True
-            raw.execute("SELECT set_config('application_name', %s, false)", (purpose,))
+            raw.execute("SELECT set_config('application_name', %s, false)", (application_name(purpose),))
         else:
             raw.isolation_level = None
         return Link(raw, self.dialect, self.shown, close)
@@ -304,7 +305,7 @@ class Target:
             "keepalives_interval": 10,
             "keepalives_count": 3,
         }
-        settings |= given | {"application_name": purpose}
+        settings |= given | {"application_name": application_name(purpose)}
         try:
             # What a run sends it sends a few times, and after each change of a table the driver would prepare it anew.
             raw = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)

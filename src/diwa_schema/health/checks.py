@@ -32,6 +32,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         contents.waiting_rules,
         contents.invalid_indexes,
         connection.pooler,
+        connection.connected_releases,
         connection.search_path,
         connection.encryption,
     ),

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
-from diwa_schema.errors import TransactionPooler
+from diwa_schema.database import releases
+from diwa_schema.errors import TransactionPooler, command
 from diwa_schema.guard import Role
 from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.names import quoted
@@ -25,6 +26,17 @@ def pooler(patient: Patient) -> Iterator[Finding]:
     except TransactionPooler as error:
         severity = Severity.WARNING if patient.role is Role.OWNER else Severity.NOTE
         yield Finding("pooler", severity, error.what, error.next_step)
+
+
+def connected_releases(patient: Patient) -> Iterator[Finding]:
+    """Tell which releases of this package are connected."""
+    found = releases.connected(patient.link)
+    if found is None:
+        way = "GRANT SELECT ON pg_stat_activity TO CURRENT_USER;"
+        yield Finding("releases-not-seen", Severity.NOTE, releases.UNSEEN, way)
+    elif found:
+        reason = f"Releases that are connected: {', '.join(f'{one.release}, {one}' for one in found)}."
+        yield Finding("releases", Severity.NOTE, reason, f"{command('status')} lists them")
 
 
 def search_path(patient: Patient) -> Iterator[Finding]:

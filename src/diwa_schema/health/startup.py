@@ -27,6 +27,7 @@ from diwa_schema.errors import (
 )
 from diwa_schema.migrations.manifest import Manifest, load
 from diwa_schema.names import qualified
+from diwa_schema.release import UNNAMED
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -254,10 +255,11 @@ class AlchemyLink(Link):
 
     def _run(self, sql: str, params: Any) -> Any:
         connection: sa.Connection = self.raw
-        text, options = sql, {}
+        # The connection of a check may be closed after it, and says nothing of itself.
+        text, options = sql, {UNNAMED: True}
         if not params:
             # Without it, a percent sign in a schema's name would be read as the beginning of a placeholder.
-            options = {"no_parameters": True}
+            options["no_parameters"] = True
         elif connection.dialect.paramstyle == "numeric_dollar":
             numbers = count(1)
             text = re.sub("%s", lambda _: f"${next(numbers)}", sql)

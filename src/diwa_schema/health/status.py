@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema.database import bookkeeping, lock, presence
+from diwa_schema.database import bookkeeping, lock, presence, releases
 from diwa_schema.database.state import State, refuse_unknown
 from diwa_schema.errors import DatabaseRefused
 from diwa_schema.migrations.manifest import load
@@ -37,6 +37,7 @@ class Status:
         refused: Why no run would begin here; empty where one would.
         elsewhere: Other schemas of the database that have a version table, where this one has none.
         next_step: What to do about either; empty otherwise.
+        releases: The releases of this package that applications are connected with; None where this role may not look.
         waiting: The rules about rows that the database does not keep for all rows, with how many rows break each.
     """
 
@@ -56,6 +57,7 @@ class Status:
     elsewhere: tuple[str, ...] = ()
     next_step: str = ""
     waiting: tuple[dict[str, Any], ...] = ()
+    releases: tuple[dict[str, Any], ...] | None = ()
 
     @property
     def current(self) -> bool:
@@ -80,6 +82,7 @@ def read(link: Link) -> Status:
     entries = bookkeeping.entries(link, state)
     refusal = _refusal(state, link.shown)
     elsewhere = () if refusal or state.revision else presence.elsewhere(link, state.schema)
+    sessions = releases.connected(link)
     return Status(
         database=link.shown,
         kind=str(state.kind),
@@ -96,6 +99,7 @@ def read(link: Link) -> Status:
         refused=refusal.what if refusal else "",
         elsewhere=elsewhere,
         next_step=refusal.next_step if refusal else presence.meant(elsewhere),
+        releases=None if sessions is None else tuple(one.as_dict() for one in sessions),
         waiting=tuple(one.as_dict() for one in waiting_rules(link, state)),
     )
 

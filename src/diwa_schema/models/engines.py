@@ -14,6 +14,9 @@ here:
   prepared statements before the next statement that they send.
 
 Nothing here asks which tables were changed, and the texts of errors are not read: they are translated.
+
+Before its first statement each connection says in its `application_name` which release the models are of: a change
+that breaks old code waits until nobody runs that any more (`diwa_schema.release`).
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import InvalidRequestError
 
 from diwa_schema.models.kinds import Kinds
+from diwa_schema.names import literal
+from diwa_schema.release import UNNAMED, application_name
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -48,6 +53,7 @@ _COMMITS = re.compile(r"\s*(call|do)\b", re.IGNORECASE)
 
 _IDLE = 0  # PQTRANS_IDLE of libpq
 _ENFORCED = "diwa_schema.foreign_keys"
+_NAMED = "diwa_schema.named"
 
 
 def heal(engine: Engine | AsyncEngine) -> None:
@@ -121,6 +127,7 @@ class _Postgresql:
                 next_step="Connect with postgresql+psycopg:// or postgresql+asyncpg://",
             )
         self.driver: _Psycopg | _Asyncpg = _DRIVERS.get(dialect.driver, _Psycopg)()
+        self.dbapi: Any = getattr(dialect, "dbapi", None)
         self.kinds = Kinds()
         self.changed = 0.0
 
@@ -154,6 +161,8 @@ class _Postgresql:
     def _send(self, send: Callable[[], None], cursor: Any, context: Any, *, many: bool = False) -> None:
         link = context.root_connection.connection
         first = self.driver.is_idle(link.driver_connection)
+        if first and _NAMED not in link.info and not context.execution_options.get(UNNAMED):
+            self._say_release(link)
         self.driver.prepare(link, cursor, first=first, changed=self.changed)
         try:
             send()
@@ -174,6 +183,24 @@ class _Postgresql:
         send()
         self.changed = time.time()
 
+    def _say_release(self, link: Any) -> None:
+        """Add the release to the name that a connection in no transaction has; once, whatever becomes of it."""
+        link.info[_NAMED] = True
+        # The server reports the name by itself, so this asks nothing.
+        now = self.driver.name_of(link.driver_connection)
+        name = application_name(now)
+        if name == now:
+            return
+        cursor = link.dbapi_connection.cursor()
+        try:
+            cursor.execute(f"SET application_name = {literal(name)}")
+            link.dbapi_connection.commit()
+        except self.dbapi.Error:
+            # A pooler may keep this from its clients. What the caller sends tells whether the connection is well.
+            link.dbapi_connection.rollback()
+        finally:
+            cursor.close()
+
 
 class _Psycopg:
     """How connections of psycopg forget what they have prepared: each does so itself after a ROLLBACK."""
@@ -183,6 +210,9 @@ class _Psycopg:
 
     def is_idle(self, driver: Any) -> bool:
         return bool(driver.pgconn.transaction_status == _IDLE)
+
+    def name_of(self, driver: Any) -> str:
+        return driver.info.parameter_status("application_name") or ""
 
     def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
         """Forget before a transaction what was prepared before a change."""
@@ -211,6 +241,9 @@ class _Asyncpg:
 
     def is_idle(self, driver: Any) -> bool:
         return not driver.is_in_transaction()
+
+    def name_of(self, driver: Any) -> str:
+        return getattr(driver.get_settings(), "application_name", "")
 
     def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
         _prepare_anew(cursor, max(changed, self.fresh_since.get(link.driver_connection, 0.0)))

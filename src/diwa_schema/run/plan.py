@@ -12,6 +12,7 @@ from diwa_schema.errors import DatabaseRefused, UsageError, command
 from diwa_schema.migrations.manifest import Manifest, Revision
 
 if TYPE_CHECKING:
+    from diwa_schema.database.releases import Connected
     from diwa_schema.migrations.steps.dependents import Dependent
     from diwa_schema.run.connections import Connections
 
@@ -30,6 +31,23 @@ class Obstacle(NamedTuple):
     statement: str = ""
 
 
+class Outdated(NamedTuple):
+    """Sessions of a release that a revision breaks.
+
+    Args:
+        revision: The revision.
+        needs: The first release that goes on working.
+        sessions: Who is connected.
+    """
+
+    revision: str
+    needs: str
+    sessions: Connected
+
+    def __str__(self) -> str:
+        return f"Revision {self.revision} breaks releases before {self.needs}, and one is connected: {self.sessions}."
+
+
 class Plan(NamedTuple):
     """What a run would do.
 
@@ -45,6 +63,7 @@ class Plan(NamedTuple):
         connections: Which results would change their type, and who is connected; None before anybody looked.
         archived: How many values of a column go to the archive, because its new type cannot hold them, by the column
             as table.column; counted for who reads the plan only.
+        outdated: The releases that are connected and that the plan would break; None where this role may not look.
     """
 
     direction: Direction
@@ -57,6 +76,7 @@ class Plan(NamedTuple):
     dependents: tuple[Dependent, ...] = ()
     connections: Connections | None = None
     archived: Mapping[str, int] = MappingProxyType({})
+    outdated: tuple[Outdated, ...] | None = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as a document for ``--json``."""
@@ -78,6 +98,11 @@ class Plan(NamedTuple):
             ],
             "obstacles": [one._asdict() for one in self.obstacles],
             "dependents": [asdict(one) for one in self.dependents],
+            "outdated": self.outdated
+            and [
+                {"revision": one.revision, "needs": one.needs, **one.sessions.as_dict()}
+                for one in self.outdated
+            ],
             "connections": asdict(self.connections) if self.connections and retypes else None,
             "archived": dict(self.archived),
         }

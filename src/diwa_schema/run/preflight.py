@@ -1,6 +1,7 @@
 """What a run looks for before its first revision, so that it does not stop in the middle.
 
-These are rights, what hangs on columns that are to get another type, and long stalls; `plan` shows the same.
+These are rights, what hangs on columns that are to get another type, applications of a release that a revision breaks,
+and long stalls; `plan` shows the same.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from diwa_schema.database import releases
 from diwa_schema.database.state import LEDGER, VERSION
-from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
+from diwa_schema.errors import DatabaseRefused, PermissionMissing, ReleaseConnected, UsageError, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import qualified, quoted
+from diwa_schema.release import order
 from diwa_schema.run import connections
-from diwa_schema.run.plan import Obstacle, Plan
+from diwa_schema.run.plan import Obstacle, Outdated, Plan
 from diwa_schema.run.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
         ),
         dependents=_dependents(plan, link),
         connections=connections.planned(link, plan),
+        outdated=_outdated(plan, link),
     )
 
 
@@ -129,6 +133,7 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
     Raises:
         PermissionMissing: A right is missing that some revision of the plan needs.
         DatabaseRefused: Something hangs on a column that is to get another type.
+        ReleaseConnected: A release is connected that a revision would break.
         UsageError: A revision would stall the application, and that is not allowed.
     """
     if plan.obstacles:
@@ -153,6 +158,16 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
             f" {what}.",
             next_step="Drop them, run the same command again, then create them anew as they were.",
             dependents=[asdict(one) for one in plan.dependents],
+        )
+    if plan.outdated:
+        needs = max((one.needs for one in plan.outdated), key=lambda release: order(release) or ())
+        raise ReleaseConnected(
+            f"The run on {shown} would break an application that is at work:"
+            f" {' '.join(map(str, plan.outdated[:_SHOWN]))}"
+            f"{f' And {len(plan.outdated) - _SHOWN} more.' if len(plan.outdated) > _SHOWN else ''}",
+            next_step=f"Install diwa-schema {needs} or newer there and restart it, then run the same command again."
+            f" To see who is connected, run: {command('status')}",
+            outdated=plan.as_dict()["outdated"],
         )
     if allow_stall:
         return
@@ -182,6 +197,26 @@ def refuse_old_server(link: Link) -> None:
             next_step=f"Upgrade the server to PostgreSQL {OLDEST_SERVER} or newer.",
             server=shown,
         )
+
+
+def _outdated(plan: Plan, link: Link) -> tuple[Outdated, ...] | None:
+    """Return the releases that are connected and below a floor that the plan raises; None where nobody may look."""
+    raising = [one for one in plan.revisions if one.floor] if plan.direction == "upgrade" else []
+    if plan.snapshot or not raising:
+        return ()
+    sessions = releases.connected(link)
+    if sessions is None:
+        return None
+    from diwa_schema import __version__
+
+    # A floor that no release has yet comes with this one.
+    needed = [(step, load().get(step.floor).released or __version__) for step in raising if step.floor]
+    return tuple(
+        Outdated(step.revision, needs, one)
+        for one in sessions
+        for step, needs in needed
+        if (order(one.release) or ()) < (order(needs) or ())
+    )
 
 
 def _no_room(plan: Plan, link: Link, state: State) -> tuple[Obstacle, ...]:

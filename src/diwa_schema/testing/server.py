@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from diwa_schema.database import url as urls
-from diwa_schema.database.lock import AdvisoryLock, application_name
+from diwa_schema.database.lock import AdvisoryLock, holder_name
 from diwa_schema.database.target import Target
 from diwa_schema.errors import MigrationLockBusy
 from diwa_schema.testing.address import Address
@@ -99,7 +99,7 @@ class Server:
         Raises:
             MigrationLockBusy: Another run has been building it for too long.
         """
-        lock = AdvisoryLock(self._target.connect(application_name()), name)
+        lock = AdvisoryLock(self._target.connect(holder_name()), name)
         deadline = time.monotonic() + BUILDING
         try:
             while not lock.attempt():

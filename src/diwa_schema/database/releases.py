@@ -1,0 +1,75 @@
+"""Which releases of this package the applications that are connected come from, as their connections say."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from diwa_schema.database.target import APPLICATION_NAME
+from diwa_schema.names import literal
+from diwa_schema.release import said
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+
+# Asked before, because an error would end a transaction that is open.
+_MAY_LOOK = """
+SELECT has_table_privilege('pg_catalog.pg_stat_activity', 'SELECT')
+AND has_function_privilege('pg_catalog.pg_stat_get_activity(integer)', 'EXECUTE')
+"""
+# Of another role's sessions everybody sees the role and the name; where they come from, only who is allowed to.
+_SESSIONS = f"""
+SELECT application_name, usename::text, coalesce(client_hostname, host(client_addr)),
+  client_addr IS NULL AND backend_start IS NULL, count(*)
+FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
+AND position('diwa/' IN application_name) > 0 AND NOT starts_with(application_name, {literal(APPLICATION_NAME)})
+GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3
+"""
+
+UNSEEN = "This role may not read pg_stat_activity: whether an older release is connected was not looked at."
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Sessions of one release, application, role and host.
+
+    Args:
+        release: The release that they say, as "0.4.1".
+        application: Their whole application_name.
+        user: The role.
+        host: Where they come from; "local" for a socket of the server's own machine, None where this role may not see.
+        count: How many there are.
+    """
+
+    release: str
+    application: str
+    user: str
+    host: str | None
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} of '{self.application}' (user {self.user}, host {self.host or 'not shown to this role'})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a document for ``--json``."""
+        return asdict(self)
+
+
+def connected(link: Link) -> tuple[Connected, ...] | None:
+    """Return the releases that are connected to a database, runs of this package left out.
+
+    Args:
+        link: A connection to it; a transaction that is open on it stays as it is.
+
+    Returns:
+        None where the role may not look. On SQLite nothing: it has no sessions.
+    """
+    if link.dialect == "sqlite":
+        return ()
+    if not link.value(_MAY_LOOK):
+        return None
+    return tuple(
+        Connected(release, name, user, None if hidden else host or "local", count)
+        for name, user, host, hidden, count in link.rows(_SESSIONS)
+        if (release := said(name)) is not None
+    )

@@ -1,0 +1,71 @@
+"""The release of this package: what a connection says of it, and which of two is the older one.
+
+A change that breaks old code has to know whether old code is still at work. So each connection says in its
+`application_name` which release its code comes from, where everybody can read it.
+"""
+
+from __future__ import annotations
+
+import re
+
+# The execution option of a statement before which an engine's connection does not say its release.
+UNNAMED = "diwa_schema_unnamed"
+
+_LONGEST = 63  # bytes of an application_name, NAMEDATALEN - 1
+_SAID = re.compile(r"(?:^| )diwa/(\S+)(?= |\Z)")
+_VERSION = re.compile(
+    r"(\d+(?:\.\d+)*)(?:(a|b|rc)(\d+))?(?:\.post(\d+))?(?:\.dev(\d+))?(?:\+[a-z0-9.]+)?", re.ASCII
+)
+_STAGES = {"a": 0, "b": 1, "rc": 2}
+_FINAL = 3
+
+Order = tuple[tuple[int, ...], tuple[int, int], int, float]
+
+
+def application_name(own: str | None = None) -> str:
+    """Return the name for PostgreSQL's `application_name` that tells the release of this package, as "diwa/0.4.1".
+
+    Engines that execute statements with the models, or were given to `ensure_current`, say it by themselves; this is
+    for connections that an application makes otherwise::
+
+        psycopg.connect(url, application_name=diwa_schema.application_name("tell"))
+
+    Args:
+        own: The application's own name, which comes first. It is cut where both are longer than the 63 bytes that
+            PostgreSQL keeps. A name that tells this release already is returned as it is.
+    """
+    from diwa_schema import __version__
+
+    ours = f"diwa/{__version__}"
+    own = (own or "").strip()
+    if said(own) == __version__ and _width(own) <= _LONGEST:
+        return own
+    while own and _width(own) + 1 + len(ours) > _LONGEST:
+        own = own[:-1].rstrip()
+    return f"{own} {ours}" if own else ours
+
+
+def said(name: str) -> str | None:
+    """Return the release that an application_name tells; None where it tells none."""
+    told = [release for release in _SAID.findall(name) if order(release) is not None]
+    return told[-1] if told else None
+
+
+def order(release: str) -> Order | None:
+    """Return what releases are compared by, as PEP 440 orders them; None where it is no release."""
+    found = _VERSION.fullmatch(release)
+    if found is None:
+        return None
+    numbers = [int(one) for one in found[1].split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    stage, post, dev = found[2], found[4], found[5]
+    pre = (_STAGES[stage], int(found[3])) if stage else (_FINAL, 0)
+    if dev and not (stage or post):
+        pre = (-1, 0)  # 1.0.dev1 comes before 1.0a1
+    return tuple(numbers), pre, int(post) if post else -1, int(dev) if dev else float("inf")
+
+
+def _width(name: str) -> int:
+    """Return how many bytes a name takes on the server, which spells out each byte that is no printable ASCII."""
+    return sum(1 if " " <= one <= "~" else 4 * len(one.encode()) for one in name)
