@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import Dialect
@@ -53,7 +53,6 @@ _COMMITS = re.compile(r"\s*(call|do)\b", re.IGNORECASE)
 
 _IDLE = 0  # PQTRANS_IDLE of libpq
 _ENFORCED = "diwa_schema.foreign_keys"
-_NAMED = "diwa_schema.named"
 
 
 def heal(engine: Engine | AsyncEngine) -> None:
@@ -128,6 +127,7 @@ class _Postgresql:
             )
         self.driver: _Psycopg | _Asyncpg = _DRIVERS.get(dialect.driver, _Psycopg)()
         self.dbapi: Any = getattr(dialect, "dbapi", None)
+        self.named: WeakSet[Any] = WeakSet()
         self.kinds = Kinds()
         self.changed = 0.0
 
@@ -161,7 +161,7 @@ class _Postgresql:
     def _send(self, send: Callable[[], None], cursor: Any, context: Any, *, many: bool = False) -> None:
         link = context.root_connection.connection
         first = self.driver.is_idle(link.driver_connection)
-        if first and _NAMED not in link.info and not context.execution_options.get(UNNAMED):
+        if first and link.driver_connection not in self.named and not context.execution_options.get(UNNAMED):
             self._say_release(link)
         self.driver.prepare(link, cursor, first=first, changed=self.changed)
         try:
@@ -185,7 +185,7 @@ class _Postgresql:
 
     def _say_release(self, link: Any) -> None:
         """Add the release to the name that a connection in no transaction has; once, whatever becomes of it."""
-        link.info[_NAMED] = True
+        self.named.add(link.driver_connection)
         # The server reports the name by itself, so this asks nothing.
         now = self.driver.name_of(link.driver_connection)
         name = application_name(now)

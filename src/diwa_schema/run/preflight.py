@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from diwa_schema.database import releases
 from diwa_schema.database.state import LEDGER, VERSION
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, ReleaseConnected, UsageError, command
 from diwa_schema.migrations.manifest import load
@@ -204,6 +203,8 @@ def _outdated(plan: Plan, link: Link) -> tuple[Outdated, ...] | None:
     raising = [one for one in plan.revisions if one.floor] if plan.direction == "upgrade" else []
     if plan.snapshot or not raising:
         return ()
+    from diwa_schema.database import releases
+
     sessions = releases.connected(link)
     if sessions is None:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from diwa_schema.database import presence
-from diwa_schema.database.releases import UNSEEN
 from diwa_schema.migrations import manifest
 from diwa_schema.run import integrity, plan
 from diwa_schema.run.adopt import ecto
@@ -56,6 +55,8 @@ def _allowed(session: Session, look: Look, decided: Plan) -> Plan | None:
 
 def _work(change: Change, decided: Plan) -> Written:
     if decided.outdated is None:
+        from diwa_schema.database.releases import UNSEEN
+
         change.session.progress.say(UNSEEN)
     if decided.snapshot:
         from diwa_schema.run import snapshot
