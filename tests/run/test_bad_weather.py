@@ -104,7 +104,7 @@ def test_a_process_of_the_server_is_killed_midway(launcher, own_server, own):
     finished = paused(launcher, undisturbed, "replay").go().wait()
     assert finished.code == 0, finished.err
     run = paused(launcher, url, "replay")
-    backend = "SELECT pid FROM pg_stat_activity WHERE application_name = 'diwa-schema' AND datname = current_database()"
+    backend = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'diwa-schema diwa/%' AND datname = current_database()"
     os.kill(value(url, backend), signal.SIGKILL)
     ended = run.go().wait()
     assert ended.code == 6, ended.err

@@ -64,7 +64,7 @@ READS = re.compile(r"\s*(SELECT|SHOW|PRAGMA)\b", re.IGNORECASE)
 KILL = "kill"
 IN_FLIGHT = "kill-running"
 # Which connections to end: patterns of application_name.
-WORK = "diwa-schema$"
+WORK = "diwa-schema diwa/"
 LOCK = "diwa-schema migrate"
 
 # As many points the sample has at most of each scene, killed and otherwise.

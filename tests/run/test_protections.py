@@ -109,7 +109,7 @@ def test_no_run_begins_while_one_without_its_lock_is_inside_a_transaction(launch
     waiting = launcher.start("upgrade", "--url", postgres)
     stopped = first.go().wait()
     assert refused.code == 5, refused.err
-    assert "application 'diwa-schema'" in refused.err
+    assert "application 'diwa-schema diwa/" in refused.err
     assert stopped.code == 6, stopped.err
     assert waiting.wait().code == 0
     assert value(postgres, "SELECT version_num FROM diwa_schema_version") == HEAD

@@ -152,7 +152,7 @@ def test_nobody_waits_longer_than_the_stall(launcher, busy, tmp_path, steps, ste
 
 WAITING_FOR = """
 SELECT c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE NOT l.granted AND a.datname = current_database() AND a.application_name = 'diwa-schema'
+WHERE NOT l.granted AND a.datname = current_database() AND starts_with(a.application_name, 'diwa-schema diwa/')
 AND clock_timestamp() - l.waitstart > interval '180 ms'
 """
 
