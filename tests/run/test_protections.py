@@ -26,7 +26,7 @@ from tests.run.traffic import Reader, Stalls, Traffic
 
 HEAD = manifest.load().head
 SECOND = manifest.load().ids[1]
-LOCK, WORK = "diwa-schema migrate", "diwa-schema$"
+LOCK, WORK = "diwa-schema migrate", "diwa-schema diwa/"
 INDEX, BEFORE_INDEX = "20260107203000", "20260107201000"
 ADD_COLUMN = "op.add_column('memories', sa.Column('extra', sa.Text()))"
 BACKFILL = "steps.backfill('memories', \"extra = 'x'\", 'extra IS NULL')"
