@@ -149,4 +149,7 @@ def ahead(plan: Plan) -> list[str]:
         f"{count} values of {column} have another length: they go to the table diwa_schema_embedding_archive."
         for column, count in plan.archived.items()
     ]
+    for table, size in plan.sizes.items():
+        rows = "rows that nobody has counted yet" if size.rows is None else f"about {size.rows:,} rows"
+        lines.append(f"{table} is rewritten or retyped: {rows}, {size.size:,} bytes.")
     return [*lines, *(plan.connections.lines(plan.after, planned=True) if plan.connections else ())]

@@ -30,6 +30,18 @@ class Obstacle(NamedTuple):
     statement: str = ""
 
 
+class Size(NamedTuple):
+    """How large a table is in the database that a plan is for.
+
+    Args:
+        rows: Its rows as the server's statistics have them; None where nobody has analysed it yet.
+        size: Its bytes, with its indexes and what is stored beside it.
+    """
+
+    rows: int | None
+    size: int
+
+
 class Plan(NamedTuple):
     """What a run would do.
 
@@ -45,6 +57,8 @@ class Plan(NamedTuple):
         connections: Which results would change their type, and who is connected; None before anybody looked.
         archived: How many values of a column go to the archive, because its new type cannot hold them, by the column
             as table.column; counted for who reads the plan only.
+        sizes: How large the tables are that revisions rewrite or retype, where they are there; read for who reads the
+            plan only.
     """
 
     direction: Direction
@@ -57,6 +71,7 @@ class Plan(NamedTuple):
     dependents: tuple[Dependent, ...] = ()
     connections: Connections | None = None
     archived: Mapping[str, int] = MappingProxyType({})
+    sizes: Mapping[str, Size] = MappingProxyType({})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as a document for ``--json``."""
@@ -80,6 +95,7 @@ class Plan(NamedTuple):
             "dependents": [asdict(one) for one in self.dependents],
             "connections": asdict(self.connections) if self.connections and retypes else None,
             "archived": dict(self.archived),
+            "sizes": {table: one._asdict() for table, one in self.sizes.items()},
         }
 
 
