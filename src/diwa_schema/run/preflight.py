@@ -94,9 +94,14 @@ def _sizes(plan: Plan, link: Link, state: State) -> dict[str, Size]:
         return {}
     named = {table for one in plan.revisions for table in one.rewrites}
     named |= {column.partition(".")[0] for one in plan.revisions for column in one.retypes}
+    return sizes(link, state.schema, named)
+
+
+def sizes(link: Link, schema: str, tables: Iterable[str]) -> dict[str, Size]:
+    """Return how large the tables of a schema are that are there, as PostgreSQL's statistics have them."""
     found: dict[str, Size] = {}
-    for table in sorted(named):
-        for rows, size in link.rows(_SIZE, (qualified(state.schema, table),)):
+    for table in sorted(tables):
+        for rows, size in link.rows(_SIZE, (qualified(schema, table),)):
             found[table] = Size(int(rows) if rows >= 0 else None, int(size))
     return found
 
