@@ -46,7 +46,7 @@ def text(found: Iterable[Observed]) -> str:
             console.print(table)
         for line in _remarks(one):
             console.print(textwrap.fill(line, width, initial_indent="  ", subsequent_indent="  "))
-        if one.sql:
+        if one.sql and any(_remarks(one)):
             console.print()
         for statement in one.sql:
             console.print("\n".join(f"    {line}" for line in f"{statement};".splitlines()), soft_wrap=True)
@@ -101,7 +101,7 @@ def _events(one: Touched) -> Iterator[str]:
     if one.scan_waits:
         yield f"all rows read, {one.scan_waits} wait" + ("s" if one.scan_waits == "nobody" else "")
     if one.written:
-        rows = f" of {one.sample} sample rows" if one.sample else ", from the sample rows of other tables"
+        rows = f" on {one.sample} sample rows" if one.sample else ""
         yield f"rows written ({one.written} writes{rows})"
     yield from (f"{name} not validated" for name in one.unvalidated)
     yield from (f"{name} (known from the kind of step)" for name in one.known)
