@@ -13,8 +13,9 @@ from diwa_schema.authoring.trace import LOCKS
 from diwa_schema.cli.parser import build_parser
 from diwa_schema.database.target import Target
 from diwa_schema.drift.read import read
-from tests.run.asking import execute, value
+from tests.run.asking import execute, until, value
 from tests.run.histories import FIRST, extended
+from tests.run.launcher import KILLED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "planning.md").read_text()
 BEFORE, RETYPES = "20260302000200", "20260302000300"
@@ -43,6 +44,17 @@ def test_it_says_what_a_real_run_does(launcher, new_database, head_template, tmp
     document = json.loads(planned.out)
     assert document["unobserved"] is None
     assert [one["revision"] for one in document["observed"]] == [str(FIRST + number) for number in range(6)]
+    killed = launcher.start(
+        "plan", "--observe", "--url", url, history=history, how="kill", match="mood", at=3
+    )
+    assert killed.wait().code == KILLED
+    until(url, "SELECT count(*) = 0 FROM pg_class WHERE relpersistence = 't'")
+    assert dump(url) == before
+    astray = extended(tmp_path / "astray", "op.execute('DELETE FROM public.tasks')")
+    refused = launcher.run("plan", "--observe", "--url", url, history=astray)
+    assert refused.code == 6, refused.out
+    assert "reached tables outside the shadow that it was run in: tasks (RowExclusiveLock)" in refused.out
+    assert dump(url) == before
     told = [{row["table"]: row for row in one["tables"]}["tasks"] for one in document["observed"]]
     assert {row["rows"] for row in told} == {value(url, "SELECT count(*) FROM tasks")}
     everybody, nobody = "reads and writes", "nobody"
@@ -72,6 +84,12 @@ def test_it_says_what_a_real_run_does(launcher, new_database, head_template, tmp
 
 
 def test_a_retype_and_what_is_said_to_people(launcher, postgres):
+    assert launcher.run("upgrade", "20260302000000", "--url", postgres).code == 0
+    # What is there counts, not what the history would have made.
+    execute(postgres, "ALTER TABLE memories ALTER embedding TYPE bytea USING NULL")
+    other = json.loads(launcher.run("plan", "+1", "--observe", "--json", "--url", postgres).out)
+    memories = {row["table"]: row for row in other["observed"][0]["tables"]}["memories"]
+    assert (memories["lock"], memories["known"]) == ("AccessExclusiveLock", ["batches"])
     assert launcher.run("upgrade", BEFORE, "--url", postgres).code == 0
     node = "SELECT pg_relation_filenode('tala_operations')"
     before = value(postgres, node)

@@ -15,10 +15,10 @@ from diwa_schema.authoring.record import table_of
 from diwa_schema.authoring.trace import LOCKS, Mark, Shadow, Trace
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.alchemy import connection_over
-from diwa_schema.database.failures import explain, is_driver_error
+from diwa_schema.database.failures import LOCK_TIMEOUT, explain, is_driver_error, sqlstate
 from diwa_schema.database.link import Link
 from diwa_schema.drift.read import read
-from diwa_schema.drift.shadow import build
+from diwa_schema.drift.shadow import astray, build
 from diwa_schema.errors import NOTHING_CHANGED
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import quoted
@@ -131,6 +131,9 @@ def observe(
     except Exception as error:
         if not is_driver_error(error):
             raise
+        if sqlstate(error) == LOCK_TIMEOUT:
+            # Nobody else knows the temporary tables, so nobody can hold one.
+            raise astray("one that somebody else holds") from error
         raise explain(error, target.shown, "observing", NOTHING_CHANGED) from error
 
 

@@ -71,7 +71,7 @@ def expected_at(link: Link, revision: str | None) -> Catalog:
         except Exception as error:
             # Nobody else knows the shadow's own tables, so nobody can hold one.
             if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
-                raise _astray("one that somebody else holds") from error
+                raise astray("one that somebody else holds") from error
             raise
         finally:
             link.abandon()
@@ -118,12 +118,13 @@ def prove_harmless(link: Link, name: str) -> None:
     """
     locked = link.rows(_FOREIGN_LOCKS, (quoted(name),))
     if locked:
-        raise _astray(", ".join(f"{table} ({mode})" for table, mode in locked))
+        raise astray(", ".join(f"{table} ({mode})" for table, mode in locked))
 
 
-def _astray(what: str) -> DiwaSchemaError:
+def astray(what: str) -> DiwaSchemaError:
+    """Describe a revision that left its shadow, for tables that are named or told of."""
     return DiwaSchemaError(
-        f"The comparison reached tables outside its own schema: {what}.",
+        f"A revision reached tables outside the shadow that it was run in: {what}.",
         untouched="Everything was rolled back.",
         next_step="Report this message: a revision names a table with its schema.",
     )
