@@ -83,13 +83,14 @@ def test_it_says_what_a_real_run_does(launcher, new_database, head_template, tmp
         last = seen
 
 
-def test_a_retype_and_what_is_said_to_people(launcher, postgres):
+def test_a_retype_and_what_is_said_to_people(launcher, postgres, server):
     assert launcher.run("upgrade", "20260302000000", "--url", postgres).code == 0
-    # What is there counts, not what the history would have made.
-    execute(postgres, "ALTER TABLE memories ALTER embedding TYPE bytea USING NULL")
-    other = json.loads(launcher.run("plan", "+1", "--observe", "--json", "--url", postgres).out)
-    memories = {row["table"]: row for row in other["observed"][0]["tables"]}["memories"]
-    assert (memories["lock"], memories["known"]) == ("AccessExclusiveLock", ["batches"])
+    if server.has_vector:
+        # What is there counts, not what the history would have made.
+        execute(postgres, "ALTER TABLE memories ALTER embedding TYPE bytea USING NULL")
+        other = json.loads(launcher.run("plan", "+1", "--observe", "--json", "--url", postgres).out)
+        memories = {row["table"]: row for row in other["observed"][0]["tables"]}["memories"]
+        assert (memories["lock"], memories["known"]) == ("AccessExclusiveLock", ["batches"])
     assert launcher.run("upgrade", BEFORE, "--url", postgres).code == 0
     node = "SELECT pg_relation_filenode('tala_operations')"
     before = value(postgres, node)
