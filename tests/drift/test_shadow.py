@@ -139,7 +139,7 @@ def test_a_revision_that_reaches_a_live_table_is_refused(
     diwa_schema.migrate(postgres, BELOW_HEAD)
     before = dump(postgres)
     astray(statement)
-    with pytest.raises(DiwaSchemaError, match="reached tables outside its own schema"):
+    with pytest.raises(DiwaSchemaError, match="reached tables outside the shadow that it was run in"):
         diwa_schema.check(postgres)
     assert dump(postgres) == before
 
@@ -153,7 +153,8 @@ def test_a_revision_that_reaches_a_busy_table_makes_nobody_wait(
         busy.execute("SELECT * FROM tasks")
         began = time.monotonic()
         with pytest.raises(
-            DiwaSchemaError, match="reached tables outside its own schema: one that somebody else holds"
+            DiwaSchemaError,
+            match="reached tables outside the shadow that it was run in: one that somebody else holds",
         ):
             diwa_schema.check(postgres)
         assert time.monotonic() - began < 10

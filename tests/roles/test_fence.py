@@ -16,7 +16,7 @@ def test_the_event_trigger_stops_owners_that_are_not_the_migrator(old, refused):
     site.roles(apply=True, event_trigger=True)
     assert site.roles(event_trigger=True).changes == ()
     refused(login, *(CHANGES[change] for change in CHANGES if change != "TRUNCATE"))
-    refused(login, "ALTER TABLE memories DROP COLUMN content")
+    refused(login, "ALTER TABLE memories DROP COLUMN actor")
     site.run("CREATE TEMP TABLE mine (id int); DROP TABLE mine", login)
     site.run("INSERT INTO idempotency_log SELECT * FROM idempotency_log", login)
     site.run(CHANGES["ALTER"])

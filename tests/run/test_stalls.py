@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 
@@ -43,8 +44,14 @@ def test_it_is_refused_before_anything_is_changed(launcher, filled, dump):
 
 
 def test_the_plan_says_so(launcher, filled):
-    planned = launcher.run("plan", "--url", filled(2_001))
+    url = filled(2_001)
+    unseen = launcher.run("plan", "--url", url, "--json")
+    execute(url, "ANALYZE tala_operations")
+    size = value(url, "SELECT pg_total_relation_size('tala_operations')")
+    planned = launcher.run("plan", "--url", url)
     assert planned.code == 0, planned.err
+    assert json.loads(unseen.out)["sizes"]["tala_operations"] == {"rows": None, "size": size}
+    assert f"tala_operations is rewritten or retyped: about 2,001 rows, {size:,} bytes." in planned.out
     marked = [line for line in planned.out.splitlines() if "STALLS" in line]
     assert [line.split()[0] for line in marked] == [REWRITES]
     assert "needs --allow-stall" in marked[0]

@@ -26,6 +26,12 @@ def register(commands: Commands) -> None:
     plan = add(commands, "plan", _plan, help="say what an upgrade would do")
     plan.add_argument("revision", nargs="?", default="head", help="the revision to reach (head)")
     plan.add_argument("--replay", action="store_true", help="plan every revision even on an empty database")
+    plan.add_argument(
+        "--observe",
+        action="store_true",
+        help="run the revisions in temporary tables and say what each does: SQL, locks, rewrites, writes",
+    )
+    plan.add_argument("--markdown", action="store_true", help="print the plan for a pull request")
     options.add_database(plan)
 
 
@@ -131,14 +137,50 @@ def _plan(args: argparse.Namespace) -> Result:
     from diwa_schema.api import plan
 
     found = plan(revision=args.revision, replay=args.replay, **options.database_of(args))
+    lines = _plan_lines(found)
+    if args.observe:
+        return _observed(args, found, lines)
+    return Result(found.as_dict(), _bullets(lines) if args.markdown else "\n".join(lines))
+
+
+def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result:
+    from diwa_schema.authoring.observe import observe
+    from diwa_schema.cli import observed
+    from diwa_schema.errors import DiwaSchemaError
+
+    document = found.as_dict()
+    if found.snapshot:
+        why = "The database is empty: one snapshot makes everything, and there is nothing to observe."
+        return Result(
+            document | {"observed": None, "unobserved": why},
+            _bullets([*lines, why]) if args.markdown else "\n".join([*lines, why]),
+        )
+    try:
+        seen = observe(found, **options.database_of(args))
+    except DiwaSchemaError as error:
+        # The plan is right all the same.
+        lines += ["Nothing was observed.", *str(error).splitlines()]
+        text = _bullets(lines) if args.markdown else "\n".join(lines)
+        return Result(document | {"observed": None, "unobserved": error.as_dict()}, text, error.exit_code)
+    document |= {"observed": [one.as_dict() for one in seen], "unobserved": None}
+    if args.markdown:
+        return Result(document, "\n\n".join(filter(None, (_bullets(lines), observed.markdown(seen)))))
+    return Result(document, "\n\n".join(filter(None, ("\n".join(lines), observed.text(seen)))))
+
+
+def _bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _plan_lines(found: Plan) -> list[str]:
     if not found.revisions:
-        return Result(found.as_dict(), f"At {found.after or 'base'}: nothing to do.")
+        return [f"At {found.after or 'base'}: nothing to do."]
     lines = [
         f"{step.revision}  {step.phase:8}  {step.slug}"
         f"{'' if step.transactional else '  (one step outside a transaction)'}"
         for step in found.revisions
     ]
-    return Result(found.as_dict(), "\n".join([*lines, *ahead(found)]))
+    return [*lines, *ahead(found)]
 
 
 def ahead(plan: Plan) -> list[str]:
@@ -163,4 +205,7 @@ def ahead(plan: Plan) -> list[str]:
         from diwa_schema.database.releases import UNSEEN
 
         lines.append(UNSEEN)
+    for table, size in plan.sizes.items():
+        rows = "rows that nobody has counted yet" if size.rows is None else f"about {size.rows:,} rows"
+        lines.append(f"{table} is rewritten or retyped: {rows}, {size.size:,} bytes.")
     return [*lines, *(plan.connections.lines(plan.after, planned=True) if plan.connections else ())]

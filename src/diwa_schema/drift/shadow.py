@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from diwa_schema.database.alchemy import connection_over
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from diwa_schema.drift.model import Catalog
+    from diwa_schema.migrations.manifest import Revision
 
 # A revision that is run in a shadow makes nothing that outlives it, such as an extension.
-_OPTIONS = {"shadow": True}
+OPTIONS: Mapping[str, Any] = {"shadow": True}
 
 _SURROUNDINGS = """
 SELECT current_setting('search_path'),
@@ -32,6 +34,7 @@ SELECT DISTINCT c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.r
 WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode <> 'AccessShareLock'
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND c.relnamespace NOT IN (%s::regnamespace, 'pg_catalog'::regnamespace, 'pg_toast'::regnamespace)
+  AND c.relpersistence <> 't'
 """
 
 
@@ -54,21 +57,21 @@ def expected_at(link: Link, revision: str | None) -> Catalog:
             Link(sqlite3.connect(":memory:", isolation_level=None), "sqlite", "memory") as memory,
             connection_over(memory) as connection,
         ):
-            _build(connection, revision)
+            build(connection, load().until(revision))
             return read(memory)
     name = f"diwa_schema_shadow_{uuid4().hex[:12]}"
     with connection_over(link) as connection:
         link.execute("BEGIN")
         try:
             _enter(link, name)
-            _build(connection, revision)
+            build(connection, load().until(revision))
             catalog = read(link, name)
-            _prove_harmless(link, name)
+            prove_harmless(link, name)
             return catalog
         except Exception as error:
             # Nobody else knows the shadow's own tables, so nobody can hold one.
             if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
-                raise _astray("one that somebody else holds") from error
+                raise astray("one that somebody else holds") from error
             raise
         finally:
             link.abandon()
@@ -98,21 +101,30 @@ def _enter(link: Link, name: str) -> None:
     )
 
 
-def _build(connection: sa.Connection, revision: str | None) -> None:
-    with operations(connection, _OPTIONS):
-        for step in load().until(revision):
+def build(
+    connection: sa.Connection, revisions: Iterable[Revision], options: Mapping[str, Any] = OPTIONS
+) -> None:
+    """Run revisions, plainly where the options name no pace, in the schema that unqualified names are created in."""
+    with operations(connection, dict(options)):
+        for step in revisions:
             load_module(step).upgrade()
 
 
-def _prove_harmless(link: Link, name: str) -> None:
+def prove_harmless(link: Link, name: str) -> None:
+    """Raise where the open transaction has locked a table that is neither in the shadow nor temporary.
+
+    Raises:
+        DiwaSchemaError: It has; whoever calls rolls back.
+    """
     locked = link.rows(_FOREIGN_LOCKS, (quoted(name),))
     if locked:
-        raise _astray(", ".join(f"{table} ({mode})" for table, mode in locked))
+        raise astray(", ".join(f"{table} ({mode})" for table, mode in locked))
 
 
-def _astray(what: str) -> DiwaSchemaError:
+def astray(what: str) -> DiwaSchemaError:
+    """Describe a revision that left its shadow, for tables that are named or told of."""
     return DiwaSchemaError(
-        f"The comparison reached tables outside its own schema: {what}.",
+        f"A revision reached tables outside the shadow that it was run in: {what}.",
         untouched="Everything was rolled back.",
         next_step="Report this message: a revision names a table with its schema.",
     )

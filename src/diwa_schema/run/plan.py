@@ -48,6 +48,18 @@ class Outdated(NamedTuple):
         return f"Revision {self.revision} breaks releases before {self.needs}, and one is connected: {self.sessions}."
 
 
+class Size(NamedTuple):
+    """How large a table is in the database that a plan is for.
+
+    Args:
+        rows: Its rows as the server's statistics have them; None where nobody has analysed it yet.
+        size: Its bytes, with its indexes and what is stored beside it.
+    """
+
+    rows: int | None
+    size: int
+
+
 class Plan(NamedTuple):
     """What a run would do.
 
@@ -64,6 +76,8 @@ class Plan(NamedTuple):
         archived: How many values of a column go to the archive, because its new type cannot hold them, by the column
             as table.column; counted for who reads the plan only.
         outdated: The releases that are connected and that the plan would break; None where this role may not look.
+        sizes: How large the tables are that revisions rewrite or retype, where they are there; read for who reads the
+            plan only.
     """
 
     direction: Direction
@@ -77,6 +91,7 @@ class Plan(NamedTuple):
     connections: Connections | None = None
     archived: Mapping[str, int] = MappingProxyType({})
     outdated: tuple[Outdated, ...] | None = ()
+    sizes: Mapping[str, Size] = MappingProxyType({})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as a document for ``--json``."""
@@ -105,6 +120,7 @@ class Plan(NamedTuple):
             ],
             "connections": asdict(self.connections) if self.connections and retypes else None,
             "archived": dict(self.archived),
+            "sizes": {table: one._asdict() for table, one in self.sizes.items()},
         }
 
 

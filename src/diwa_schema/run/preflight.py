@@ -16,7 +16,7 @@ from diwa_schema.migrations.manifest import load
 from diwa_schema.names import qualified, quoted
 from diwa_schema.release import order
 from diwa_schema.run import connections
-from diwa_schema.run.plan import Obstacle, Outdated, Plan
+from diwa_schema.run.plan import Obstacle, Outdated, Plan, Size
 from diwa_schema.run.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ SELECT c.relname::text, pg_get_userbyid(c.relowner)::text, pg_has_role(c.relowne
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') ORDER BY 1
 """
+_SIZE = "SELECT reltuples, pg_total_relation_size(oid) FROM pg_class WHERE oid = to_regclass(%s)"
 
 
 def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
@@ -86,7 +87,26 @@ def to_read(plan: Plan, link: Link, state: State) -> Plan:
         if one.before.startswith("vector(") and one.after.startswith("vector(")
     ]
     counts = {column: _filled(link, state, *column.split(".")) for column in vectors}
-    return plan._replace(archived={column: count for column, count in counts.items() if count})
+    return plan._replace(
+        archived={column: count for column, count in counts.items() if count}, sizes=_sizes(plan, link, state)
+    )
+
+
+def _sizes(plan: Plan, link: Link, state: State) -> dict[str, Size]:
+    if link.dialect == "sqlite":
+        return {}
+    named = {table for one in plan.revisions for table in one.rewrites}
+    named |= {column.partition(".")[0] for one in plan.revisions for column in one.retypes}
+    return sizes(link, state.schema, named)
+
+
+def sizes(link: Link, schema: str, tables: Iterable[str]) -> dict[str, Size]:
+    """Return how large the tables of a schema are that are there, as PostgreSQL's statistics have them."""
+    found: dict[str, Size] = {}
+    for table in sorted(tables):
+        for rows, size in link.rows(_SIZE, (qualified(schema, table),)):
+            found[table] = Size(int(rows) if rows >= 0 else None, int(size))
+    return found
 
 
 def _filled(link: Link, state: State, table: str, column: str) -> int:

@@ -1,0 +1,247 @@
+"""What each revision of a plan does to the tables of a database, seen in a shadow; the database stays as it is."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from diwa_schema.api.opening import Embedded, target_of
+from diwa_schema.authoring import samples
+from diwa_schema.authoring.record import table_of
+from diwa_schema.authoring.trace import LOCKS, Mark, Shadow, Trace
+from diwa_schema.database import bookkeeping
+from diwa_schema.database.alchemy import connection_over
+from diwa_schema.database.failures import LOCK_TIMEOUT, explain, is_driver_error, sqlstate
+from diwa_schema.database.link import Link
+from diwa_schema.drift.read import read
+from diwa_schema.drift.shadow import astray, build
+from diwa_schema.errors import NOTHING_CHANGED
+from diwa_schema.migrations.manifest import load
+from diwa_schema.names import quoted
+from diwa_schema.run import preflight
+from diwa_schema.run.plan import Size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from diwa_schema.database.target import Database
+    from diwa_schema.migrations.manifest import Revision
+    from diwa_schema.run.connections import Retype
+    from diwa_schema.run.plan import Plan
+
+EVERYBODY, WRITERS, NOBODY = "reads and writes", "writes", "nobody"
+# From this one on a lock keeps writes out; the last keeps out everybody.
+_STOPS_WRITES = LOCKS.index("ShareLock")
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A table that a revision does something to, and that is there before it.
+
+    Args:
+        table: Its name.
+        rows: Its rows in the database itself: the statistics of PostgreSQL, counted on SQLite; None where nobody knows.
+        size: Its bytes there with its indexes; None on SQLite.
+        lock: The strongest lock that is taken on it, as pg_locks names it; None on SQLite, which has one for the file.
+        waits: Who waits while that lock is held: reads and writes, writes, or nobody.
+        known: What is known from the kind of step, because a shadow cannot show it.
+        rewritten: Whether it gets a new file.
+        scanned: Whether its rows are read as a whole; None where that was not seen.
+        scan_waits: Who waits meanwhile; None where it is not.
+        written: How many writes the rows of the shadow get; None where they were not counted.
+        sample: How many rows the shadow had.
+        dropped: Whether it is gone afterwards.
+        unvalidated: The constraints that do not hold for old rows yet.
+    """
+
+    table: str
+    rows: int | None
+    size: int | None
+    lock: str | None
+    waits: str
+    known: tuple[str, ...]
+    rewritten: bool
+    scanned: bool | None
+    scan_waits: str | None
+    written: int | None
+    sample: int
+    dropped: bool
+    unvalidated: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one revision does.
+
+    Args:
+        revision: Its id.
+        slug: Its short name.
+        phase: expand or contract.
+        transactional: Whether all of it runs in one transaction.
+        sql: Its statements, in order.
+        creates: The tables that it makes.
+        tables: What it does to those that are there.
+        retypes: Whose prepared statements fail on connections that are open: the columns that get another type.
+    """
+
+    revision: str
+    slug: str
+    phase: str
+    transactional: bool
+    sql: tuple[str, ...]
+    creates: tuple[str, ...]
+    tables: tuple[Touched, ...]
+    retypes: tuple[Retype, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a document for ``--json``."""
+        return asdict(self)
+
+
+def observe(
+    plan: Plan, database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
+) -> tuple[Observed, ...]:
+    """Run the revisions of a plan in a shadow of its database, and return what each does.
+
+    The database is only read. The shadow is made of temporary tables on PostgreSQL, and stands in memory for SQLite.
+
+    Args:
+        plan: What `diwa_schema.plan` has returned for that database.
+        database: As for `migrate`.
+        embedded: As for `downgrade`.
+        schema: As for `migrate`.
+
+    Raises:
+        PermissionMissing: The role may not make temporary tables.
+        TransactionPooler: The connection does not keep its server process.
+        DatabaseUnreachable: There is no connection.
+        DiwaSchemaError: A revision fails in the shadow, or reaches for tables outside it.
+    """
+    if plan.snapshot or not plan.revisions:
+        return ()
+    target = target_of(database, embedded, schema)
+    work = _on_postgresql if target.dialect == "postgresql" else _on_sqlite
+    try:
+        with target.connect("diwa-schema plan", create=False, filtered=True) as link:
+            return tuple(_told(plan, one, trace, sizes) for one, trace, sizes in work(plan, link))
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        if sqlstate(error) == LOCK_TIMEOUT:
+            # Nobody else knows the temporary tables, so nobody can hold one.
+            raise astray("one that somebody else holds") from error
+        raise explain(error, target.shown, "observing", NOTHING_CHANGED) from error
+
+
+Seen = tuple["Revision", Trace, dict[str, Size]]
+
+
+def _on_postgresql(plan: Plan, link: Link) -> Iterator[Seen]:
+    schema = bookkeeping.look(link).schema
+    sizes = preflight.sizes(link, schema, load().tables)
+    shadow = Shadow(link, schema)
+    with shadow.built(load().until(plan.before), _types(plan)):
+        for one in plan.revisions:
+            yield one, shadow.observe(one), sizes
+
+
+def _types(plan: Plan) -> dict[tuple[str, str], str]:
+    """Return the types that columns have in the database, where these decide what a revision has to do."""
+    retypes = plan.connections.retypes if plan.connections else ()
+    # A column may be retyped twice: the first one begins with what is there.
+    return {
+        (table, column): kind
+        for table, column, kind in reversed([(*one.column.split("."), one.before) for one in retypes])
+    }
+
+
+def _on_sqlite(plan: Plan, link: Link) -> Iterator[Seen]:
+    there = bookkeeping.look(link).schema_tables
+    sizes = {name: Size(int(link.value(f"SELECT count(*) FROM {quoted(name)}")), 0) for name in there}
+    with (
+        Link(sqlite3.connect(":memory:", isolation_level=None), "sqlite", "memory") as memory,
+        connection_over(memory) as connection,
+    ):
+        build(connection, load().until(plan.before))
+        samples.fill(memory, read(memory))
+        for one in plan.revisions:
+            yield one, _followed(one, memory, connection), sizes
+
+
+def _followed(revision: Revision, memory: Link, connection: sa.Connection) -> Trace:
+    """Run a revision in memory: SQLite counts nothing by table, so its files and the statements tell."""
+    before = _roots(memory)
+    trace = Trace(sample={name: int(memory.value(f"SELECT count(*) FROM {quoted(name)}")) for name in before})
+    with _recorded(connection, trace.sql):
+        build(connection, [revision])
+    after = _roots(memory)
+    trace.creates = tuple(sorted(set(after) - set(before)))
+    named = {table_of(one) for one in trace.sql}
+    for name in sorted(before):
+        rewritten, dropped = name in after and after[name] != before[name], name not in after
+        if rewritten or dropped or name in named:
+            trace.marks[name] = Mark(rewritten=rewritten, dropped=dropped)
+    return trace
+
+
+@contextmanager
+def _recorded(connection: sa.Connection, sql: list[str]) -> Iterator[None]:
+    def sent(_connection: sa.Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.lstrip().upper().startswith(("SELECT", "PRAGMA")):
+            sql.append(statement.strip())
+
+    sa.event.listen(connection, "before_cursor_execute", sent)
+    try:
+        yield
+    finally:
+        sa.event.remove(connection, "before_cursor_execute", sent)
+
+
+def _roots(link: Link) -> dict[str, int]:
+    return dict(
+        link.rows("SELECT name, rootpage FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+    )
+
+
+def _told(plan: Plan, revision: Revision, trace: Trace, sizes: dict[str, Size]) -> Observed:
+    retypes = plan.connections.retypes if plan.connections else ()
+    return Observed(
+        revision.revision,
+        revision.slug,
+        revision.phase,
+        revision.transactional,
+        tuple(trace.sql),
+        trace.creates,
+        tuple(_touched(name, mark, trace, sizes.get(name)) for name, mark in sorted(trace.marks.items())),
+        tuple(one for one in retypes if one.revision == revision.revision),
+    )
+
+
+def _touched(name: str, mark: Mark, trace: Trace, size: Size | None) -> Touched:
+    lite = mark.lock is None
+    return Touched(
+        table=name,
+        rows=size.rows if size else None,
+        size=size.size if size and not lite else None,
+        lock=mark.lock,
+        waits=WRITERS if mark.lock is None else waiting(mark.lock),
+        known=tuple(mark.known),
+        rewritten=mark.rewritten,
+        scanned=None if lite else mark.scanned is not None,
+        scan_waits=waiting(mark.scanned) if mark.scanned else None,
+        written=None if lite else mark.written,
+        sample=trace.sample.get(name, 0),
+        dropped=mark.dropped,
+        unvalidated=mark.unvalidated,
+    )
+
+
+def waiting(lock: str) -> str:
+    """Return who waits while a lock is held."""
+    if lock == LOCKS[-1]:
+        return EVERYBODY
+    return WRITERS if LOCKS.index(lock) >= _STOPS_WRITES else NOBODY

@@ -1,0 +1,352 @@
+"""What revisions do to tables, seen while they run in a shadow of a PostgreSQL database.
+
+The shadow is made of temporary tables of one session. No other session sees them, and the server drops them when this
+one ends, however it ends. What is temporary can be committed: a table that the open transaction has made is locked by
+making it, and the lock that a revision takes would not be told from that one.
+
+A revision works in the same pieces as on a live database. Each piece is a transaction whose locks and counts are read
+before it is committed. PostgreSQL cannot build an index of a temporary table concurrently, so what such a build locks
+is known from its kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+
+from diwa_schema.authoring import samples
+from diwa_schema.database.alchemy import connection_over
+from diwa_schema.database.failures import PERMISSION, READ_ONLY, is_driver_error, sqlstate
+from diwa_schema.drift.read import read
+from diwa_schema.drift.shadow import OPTIONS, build, prove_harmless
+from diwa_schema.errors import PermissionMissing, TransactionPooler
+from diwa_schema.migrations.steps.pace import PACE
+from diwa_schema.names import literal, qualified, quoted
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+    from diwa_schema.migrations.manifest import Revision
+
+T = TypeVar("T")
+
+# From the weakest to the strongest; those before the last four let reads and writes go on.
+LOCKS = (
+    "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock",
+    "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
+)  # fmt: skip
+CONCURRENT, BATCHES = "concurrent build", "batches"
+_OF_CONCURRENT = "ShareUpdateExclusiveLock"
+_BATCH = 1_000
+
+_CONCURRENTLY = re.compile(
+    r"^(\s*(?:CREATE|DROP|REINDEX)\b.*?\bINDEX\s+)CONCURRENTLY\s+", re.IGNORECASE | re.DOTALL
+)
+_ASKS = re.compile(r"\s*(?:SELECT|SHOW)\b", re.IGNORECASE)
+
+_ENTER = """
+SELECT set_config('search_path', concat_ws(', ', 'pg_temp', (
+    SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'vector')), false),
+  set_config('lock_timeout', '50ms', false)
+"""
+_GRANT = "SELECT format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)"
+_TABLES = """
+SELECT c.oid::bigint, c.relname::text, pg_relation_filenode(c.oid)::bigint,
+  coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0), coalesce(s.seq_tup_read, 0)
+FROM pg_class c LEFT JOIN pg_stat_xact_user_tables s ON s.relid = c.oid
+WHERE c.relnamespace = pg_my_temp_schema() AND c.relkind = 'r'
+"""
+_TYPE = """
+SELECT format_type(atttypid, atttypmod) FROM pg_attribute
+WHERE attrelid = to_regclass(%s) AND attname = %s AND NOT attisdropped
+"""
+_HELD = """
+SELECT relation::bigint, mode FROM pg_locks
+WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_UNVALIDATED = """
+SELECT conrelid::bigint, conname::text FROM pg_constraint
+WHERE connamespace = pg_my_temp_schema() AND NOT convalidated ORDER BY 2
+"""
+
+
+class Seen(NamedTuple):
+    """A table at one moment of a transaction."""
+
+    name: str
+    file: int
+    written: int
+    read: int
+
+
+@dataclass(slots=True)
+class Mark:
+    """What one revision does to one table that was there before it.
+
+    Args:
+        lock: The strongest lock that it takes; None where it takes none.
+        known: What is known from the kind of step, because it could not be observed.
+        rewritten: Whether the table gets a new file.
+        scanned: The strongest lock under which its rows are read; None where they are not.
+        written: How many of the rows that were put into the shadow are written, each time counted.
+        dropped: Whether it is gone afterwards.
+        unvalidated: Constraints that do not hold for the old rows yet.
+    """
+
+    lock: str | None = None
+    known: list[str] = field(default_factory=list)
+    rewritten: bool = False
+    scanned: str | None = None
+    written: int = 0
+    dropped: bool = False
+    unvalidated: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Trace:
+    """What one revision does.
+
+    Args:
+        sql: Its statements, in order; what it only asks is left out.
+        marks: What it does to tables, by their names.
+        creates: The tables that it makes.
+        sample: How many rows each table of the shadow had, by name; empty where the revision refused them.
+    """
+
+    sql: list[str] = field(default_factory=list)
+    marks: dict[str, Mark] = field(default_factory=dict)
+    creates: tuple[str, ...] = ()
+    sample: dict[str, int] = field(default_factory=dict)
+
+
+class Shadow:
+    """Temporary tables in which revisions run, one after the other.
+
+    Args:
+        link: A connection of its own, whose settings and temporary tables nobody else needs.
+        schema: What is written in the statements for the shadow's schema.
+    """
+
+    def __init__(self, link: Link, schema: str) -> None:
+        self._link, self._schema = link, schema
+        self._trace = Trace()
+        self._there: dict[int, str] = {}
+        self._concurrent = False
+        self._recording = False
+
+    @contextmanager
+    def built(self, revisions: tuple[Revision, ...], types: Mapping[tuple[str, str], str]) -> Iterator[None]:
+        """Make the tables that these revisions lead to, each with rows, and drop them after the block.
+
+        Args:
+            revisions: The revisions that the database has.
+            types: The types of columns that it may have otherwise than these revisions make them here.
+
+        Raises:
+            TransactionPooler: The connection does not keep its server process, so nor its temporary tables.
+            PermissionMissing: The role may not make temporary tables.
+        """
+        if not self._link.direct:
+            raise TransactionPooler(
+                f"{self._link.shown} is reached through a pooler that changes the server process,"
+                " and the shadow belongs to one.",
+                next_step="Name the server itself in --url.",
+            )
+        self._enter()
+        try:
+            with connection_over(self._link) as connection:
+                sa.event.listen(connection, "before_cursor_execute", self._sent, retval=True)
+                self._connection = connection
+                with self._transaction():
+                    build(connection, revisions)
+                    self._retype(types)
+                samples.fill(self._link, read(self._link, self._name))
+                yield
+        finally:
+            # The session ends after this; who looks at once is to find nothing.
+            self._link.abandon()
+            self._link.execute("DISCARD TEMP")
+
+    def observe(self, revision: Revision) -> Trace:
+        """Run a revision, and return what it does."""
+        trace = self._run(revision)
+        if trace is None:
+            # A new rule may refuse rows that are there to be strange.
+            self._link.execute(f"TRUNCATE {', '.join(quoted(name) for name in self._there.values())}")
+            trace = self._run(revision)
+        assert trace is not None  # noqa: S101 - the second time there is no row to refuse
+        return trace
+
+    def _run(self, revision: Revision) -> Trace | None:
+        before = self._tables()
+        self._there = {oid: seen.name for oid, seen in before.items()}
+        waiting = set(self._link.rows(_UNVALIDATED))
+        self._trace = trace = Trace(sample=self._sample())
+        self._recording = True
+        try:
+            if revision.transactional:
+                with self._piece():
+                    build(self._connection, [revision])
+            else:
+                build(self._connection, [revision], {**OPTIONS, PACE: _Pace(self, self._connection)})
+        except Exception as error:
+            if (
+                not is_driver_error(error)
+                or not (sqlstate(error) or "").startswith("23")
+                or not any(trace.sample.values())
+            ):
+                raise
+            return None
+        finally:
+            self._recording = False
+        after = self._tables()
+        trace.creates = tuple(sorted(seen.name for oid, seen in after.items() if oid not in before))
+        for oid, name in self._there.items():
+            if oid not in after:
+                self._mark(name).dropped = True
+        for oid, name in self._link.rows(_UNVALIDATED):
+            if (oid, name) not in waiting and oid in self._there:
+                mark = self._mark(self._there[oid])
+                mark.unvalidated = (*mark.unvalidated, name)
+        return trace
+
+    def _retype(self, types: Mapping[tuple[str, str], str]) -> None:
+        for (table, column), kind in types.items():
+            if self._link.value(_TYPE, (qualified(self._name, table), column)) not in (None, kind):
+                self._link.execute(
+                    f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(column)} TYPE {kind} USING NULL"
+                )
+
+    def _enter(self) -> None:
+        try:
+            self._link.row(_ENTER)
+            self._name = str(self._link.value("SELECT current_schema()"))
+        except Exception as error:
+            if not is_driver_error(error) or sqlstate(error) not in (PERMISSION, READ_ONLY):
+                raise
+            grant = self._link.value(_GRANT)
+            raise PermissionMissing(
+                f"The role may not make temporary tables in {self._link.shown}, and revisions are observed in such."
+                if sqlstate(error) == PERMISSION
+                else f"Nothing can be written to {self._link.shown}, temporary tables included.",
+                next_step=f"Let its owner run `{grant}`."
+                if sqlstate(error) == PERMISSION
+                else "Name the primary server in --url.",
+            ) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Run the block in a transaction that is not committed where it has reached a table of somebody else."""
+        with self._link.transaction():
+            yield
+            prove_harmless(self._link, self._name)
+
+    @contextmanager
+    def _piece(self, kind: str | None = None) -> Iterator[None]:
+        """Run a piece of a revision in a transaction, and take down what it does to the tables that were there."""
+        self._concurrent = False
+        with self._transaction():
+            before = self._tables()
+            yield
+            # Read before anything of ours could lock a table.
+            held = [one for one in self._link.rows(_HELD) if one[0] in self._there]
+            after = self._tables()
+            known = [CONCURRENT] if self._concurrent else [kind] if kind else []
+            for oid in {oid for oid, mode in held if mode in LOCKS[1:]}:
+                mode = max((mode for one, mode in held if one == oid and mode in LOCKS), key=LOCKS.index)
+                if self._concurrent:
+                    mode = min(mode, _OF_CONCURRENT, key=LOCKS.index)
+                mark = self._mark(self._there[oid])
+                mark.lock = _stronger(mark.lock, mode)
+                mark.known += [one for one in known if one not in mark.known]
+                if oid in after:
+                    self._compared(mark, before[oid], after[oid], mode)
+
+    def _compared(self, mark: Mark, before: Seen, now: Seen, lock: str) -> None:
+        mark.rewritten |= now.file != before.file
+        mark.written += max(now.written - before.written, 0)  # TRUNCATE takes counts back
+        if now.read > before.read:
+            mark.scanned = _stronger(mark.scanned, lock)
+
+    def _mark(self, name: str) -> Mark:
+        return self._trace.marks.setdefault(name, Mark())
+
+    def _tables(self) -> dict[int, Seen]:
+        return {oid: Seen(*rest) for oid, *rest in self._link.rows(_TABLES)}
+
+    def _sample(self) -> dict[str, int]:
+        counts = " UNION ALL ".join(
+            f"SELECT {literal(name)}, count(*) FROM {qualified(self._name, name)}"
+            for name in self._there.values()
+        )
+        return dict(self._link.rows(counts)) if counts else {}
+
+    def _sent(
+        self,
+        _connection: sa.Connection,
+        _cursor: Any,
+        statement: str,
+        parameters: Any,
+        _context: Any,
+        _many: bool,
+    ) -> tuple[str, Any]:
+        if not self._recording:
+            return statement, parameters
+        plain, self._concurrent = (
+            _CONCURRENTLY.sub(r"\1", statement),
+            self._concurrent or bool(_CONCURRENTLY.match(statement)),
+        )
+        if not _ASKS.match(statement):
+            shown = statement.replace("%%", "%").strip()
+            for name in (quoted(self._name), self._name):
+                shown = shown.replace(f"{name}.", f"{quoted(self._schema)}.")
+            if shown not in self._trace.sql:
+                self._trace.sql.append(shown)
+        return plain, parameters
+
+
+def _stronger(lock: str | None, other: str) -> str:
+    return other if lock is None else max(lock, other, key=LOCKS.index)
+
+
+class _Pace:
+    """The pace of a step in a shadow: its pieces are those of a live database, and each is looked at."""
+
+    def __init__(self, shadow: Shadow, connection: sa.Connection) -> None:
+        self._piece = shadow._piece  # noqa: SLF001 - one thing in two roles
+        self._connection = connection
+
+    def short(self, work: Callable[[sa.Connection], T]) -> T:
+        with self._piece():
+            return work(self._connection)
+
+    def long(self, work: Callable[[sa.Connection], T]) -> T:
+        with self._piece():
+            return work(self._connection)
+
+    def look(self, work: Callable[[sa.Connection], T]) -> T:
+        return work(self._connection)
+
+    def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
+        pass
+
+    def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:  # noqa: ARG002 - as any pace
+        done = 0
+        while True:
+            with self._piece(BATCHES):
+                taken = work(self._connection, _BATCH)
+            if not taken:
+                return done
+            done += taken
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        pass

@@ -1,0 +1,164 @@
+"""`plan --observe` says of each revision what a real server then does, and leaves the database as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import psycopg
+
+from diwa_schema.authoring import samples
+from diwa_schema.authoring.trace import LOCKS
+from diwa_schema.cli.parser import build_parser
+from diwa_schema.database.target import Target
+from diwa_schema.drift.read import read
+from tests.run.asking import execute, until, value
+from tests.run.histories import FIRST, extended
+from tests.run.launcher import KILLED
+
+PAGE = (Path(__file__).parents[2] / "docs" / "planning.md").read_text()
+BEFORE, RETYPES = "20260302000200", "20260302000300"
+UPGRADES = (
+    "op.add_column('tasks', sa.Column('mood', sa.Text()))",
+    "steps.create_index_concurrently('tasks_mood_index', 'tasks', ['mood'])",
+    "steps.add_check('tasks_mood_check', 'tasks', \"mood <> ''\")",
+    "steps.backfill('tasks', \"mood = 'calm'\", 'mood IS NULL')",
+    "op.execute('ALTER TABLE tasks ADD COLUMN at timestamptz DEFAULT clock_timestamp()')",
+    "op.execute(\"ALTER TABLE tasks ADD CONSTRAINT tasks_at_check CHECK (at > '2000-01-01') NOT VALID\")",
+)
+SEEN = "SELECT pg_relation_filenode('tasks'), coalesce(n_tup_upd, 0) FROM pg_stat_user_tables WHERE relname = 'tasks'"
+HELD = "SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'tasks'::regclass ORDER BY 1"
+
+
+def test_it_says_what_a_real_run_does(launcher, new_database, head_template, tmp_path, dump):
+    url = new_database(head_template)
+    with Target.of(url).connect() as link:
+        samples.fill(link, read(link))
+    execute(url, "ANALYZE tasks")
+    before, history = dump(url), extended(tmp_path / "history", *UPGRADES)
+    planned = launcher.run("plan", "--observe", "--json", "--url", url, history=history)
+    assert planned.code == 0, planned.err
+    assert dump(url) == before
+    assert value(url, "SELECT count(*) FROM pg_class WHERE relpersistence = 't'") == 0
+    document = json.loads(planned.out)
+    assert document["unobserved"] is None
+    assert [one["revision"] for one in document["observed"]] == [str(FIRST + number) for number in range(6)]
+    killed = launcher.start(
+        "plan", "--observe", "--url", url, history=history, how="kill", match="mood", at=3
+    )
+    assert killed.wait().code == KILLED
+    until(url, "SELECT count(*) = 0 FROM pg_class WHERE relpersistence = 't'")
+    assert dump(url) == before
+    astray = extended(tmp_path / "astray", "op.execute('DELETE FROM public.tasks')")
+    refused = launcher.run("plan", "--observe", "--url", url, history=astray)
+    assert refused.code == 6, refused.out
+    assert "reached tables outside the shadow that it was run in: tasks (RowExclusiveLock)" in refused.out
+    assert dump(url) == before
+    told = [{row["table"]: row for row in one["tables"]}["tasks"] for one in document["observed"]]
+    assert {row["rows"] for row in told} == {value(url, "SELECT count(*) FROM tasks")}
+    everybody, nobody = "reads and writes", "nobody"
+    assert [row["waits"] for row in told] == [everybody, nobody, everybody, nobody, everybody, everybody]
+    assert [row["known"] for row in told] == [[], ["concurrent build"], [], ["batches"], [], []]
+    assert [row["scan_waits"] for row in told] == [None, nobody, nobody, nobody, everybody, None]
+    last = None
+    for number, row in enumerate(told):
+        one = document["observed"][number]
+        if one["transactional"]:
+            with psycopg.connect(url) as connection:
+                for statement in one["sql"]:
+                    connection.execute(statement.encode())
+                held = {mode for (mode,) in connection.execute(HELD)} - {"AccessShareLock"}
+                connection.rollback()
+            assert max(held, key=LOCKS.index) == row["lock"]
+        assert launcher.run("upgrade", one["revision"], "--url", url, history=history).code == 0
+        unvalidated = value(url, "SELECT array_agg(conname::text) FROM pg_constraint WHERE NOT convalidated")
+        assert row["unvalidated"] == (unvalidated or [])
+        with psycopg.connect(url) as connection:
+            seen = connection.execute(SEEN).fetchone()
+        assert seen is not None
+        if last is not None:
+            assert row["rewritten"] == (seen[0] != last[0]), one
+            assert row["written"] == seen[1] - last[1], one
+        last = seen
+
+
+def test_a_retype_and_what_is_said_to_people(launcher, postgres, server):
+    assert launcher.run("upgrade", "20260302000000", "--url", postgres).code == 0
+    if server.has_vector:
+        # What is there counts, not what the history would have made.
+        execute(postgres, "ALTER TABLE memories ALTER embedding TYPE bytea USING NULL")
+        other = json.loads(launcher.run("plan", "+1", "--observe", "--json", "--url", postgres).out)
+        memories = {row["table"]: row for row in other["observed"][0]["tables"]}["memories"]
+        assert (memories["lock"], memories["known"]) == ("AccessExclusiveLock", ["batches"])
+    assert launcher.run("upgrade", BEFORE, "--url", postgres).code == 0
+    node = "SELECT pg_relation_filenode('tala_operations')"
+    before = value(postgres, node)
+    document = json.loads(launcher.run("plan", RETYPES, "--observe", "--json", "--url", postgres).out)
+    (one,) = document["observed"]
+    row = {row["table"]: row for row in one["tables"]}["tala_operations"]
+    assert row["rewritten"], row
+    assert row["scan_waits"] == "reads and writes"
+    assert [each["column"] for each in one["retypes"]] == [
+        "tala_operations.session_id",
+        "tala_operations.context_id",
+    ]
+    shown = launcher.run("plan", RETYPES, "--observe", "--url", postgres).out
+    blocks = re.findall(r"^```text\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1
+    assert blocks[0].rstrip() in shown
+    table = shown.partition("what happens")[2].partition("DO $do$")[0]
+    assert max(map(len, table.splitlines())) <= 80
+    pull_request = launcher.run("plan", RETYPES, "--observe", "--markdown", "--url", postgres).out
+    assert "| tala_operations | ? | 48 kB | ACCESS EXCLUSIVE | reads and writes | rewritten;" in pull_request
+    assert "```sql\nDO $do$" in pull_request
+    assert launcher.run("upgrade", RETYPES, "--url", postgres).code == 0
+    assert value(postgres, node) != before
+
+
+def test_without_rights_the_plan_stays(launcher, site):
+    assert launcher.run("upgrade", BEFORE, "--url", site.url).code == 0
+    url = site.login()
+    name, role = value(url, "SELECT current_database()"), value(url, "SELECT current_user")
+    execute(
+        site.url,
+        f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC',
+        f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role}"',
+    )
+    plain = launcher.run("plan", "--url", url)
+    assert plain.code == 0, plain.err
+    refused = launcher.run("plan", "--observe", "--url", url)
+    assert refused.code == 7, refused.err
+    assert refused.out.startswith(plain.out.rstrip())
+    assert "may not make temporary tables" in refused.out
+    assert "GRANT TEMPORARY ON DATABASE" in refused.out
+    document = json.loads(launcher.run("plan", "--observe", "--json", "--url", url).out)
+    assert document["observed"] is None
+    assert document["unobserved"]["error"] == "PermissionMissing"
+    unknown = launcher.run("plan", "nothing", "--observe", "--url", site.url)
+    assert unknown.code == 2
+    assert "no revision 'nothing'" in unknown.err
+
+
+def test_sqlite_says_what_can_be_said(launcher, sqlite):
+    assert "one snapshot makes everything" in launcher.run("plan", "--observe", "--url", sqlite).out
+    assert launcher.run("upgrade", BEFORE, "--url", sqlite).code == 0
+    found = launcher.run("plan", "--observe", "--json", "--url", sqlite)
+    assert found.code == 0, found.err
+    rows = {row["table"]: row for one in json.loads(found.out)["observed"] for row in one["tables"]}
+    assert all(row["lock"] is None and row["waits"] == "writes" for row in rows.values())
+    assert rows["context_registry"]["rows"] == 0
+
+
+def test_the_page_names_only_commands_that_there_are():
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    lines = [line.partition("#")[0].split() for line in block.splitlines()]
+    assert len(lines) == 3
+    for line in lines:
+        assert callable(build_parser().parse_args(line[3:]).run)
+    document = re.search(r"^```json\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert document is not None
+    assert set(json.loads(document[1])) == {
+        "table", "rows", "size", "lock", "waits", "known", "rewritten", "scanned", "scan_waits", "written",
+        "sample", "dropped", "unvalidated",
+    }  # fmt: skip
