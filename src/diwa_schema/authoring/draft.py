@@ -27,6 +27,9 @@ from diwa_schema.repository.git import OWN, Git, identify
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
+# What `export` writes into docs/dictionary.
+PAGES = ("dictionary", "mermaid", "history")
+
 _TIME = "%Y%m%d%H%M%S"
 _INSTEAD = (
     f"For the shared schema: cd ../{OWN}, then run: diwa-schema revision -m TEXT\n"
@@ -112,14 +115,19 @@ def refresh() -> list[str]:
     Raises:
         UsageError: A revision fails, or the models and the history do not fit; what it said is in the message.
     """
-    said = _program("diwa_schema.generate")
+    said = program("diwa_schema.generate")
     pages = Git.open(None).root / "docs" / "dictionary"
-    for form in ("dictionary", "mermaid", "history") if pages.is_dir() else ():
-        _program("diwa_schema", "export", form, "--output", str(pages))
+    for form in PAGES if pages.is_dir() else ():
+        program("diwa_schema", "export", form, "--output", str(pages))
     return [line.removesuffix(" is written") for line in said.splitlines() if line.endswith(" is written")]
 
 
-def _program(*words: str) -> str:
+def program(*words: str) -> str:
+    """Run a module of this package in a process of its own, and return what it told.
+
+    Raises:
+        UsageError: It failed; what it said follows in the message.
+    """
     done = subprocess.run(  # noqa: S603 - this package itself
         [sys.executable, "-m", *words], check=False, capture_output=True, text=True
     )

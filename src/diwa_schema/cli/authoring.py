@@ -1,6 +1,7 @@
 """The commands of whoever writes a revision.
 
-`revision` begins one, `lint` tells what it does to a database in use, `prove` carries rows through it.
+`revision` begins one, `lint` tells what it does to a database in use, `prove` carries rows through it, `release`
+freezes it.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ TEXT, JSON, GITHUB = "text", "json", "github"
 
 
 def register(commands: Commands) -> None:
-    """Add `revision`, `lint` and `prove` to the parser."""
+    """Add `revision`, `lint`, `prove` and `release` to the parser."""
     _add_revision(commands)
     _add_lint(commands)
     _add_prove(commands)
+    _add_release(commands)
 
 
 def _add_revision(commands: Commands) -> None:
@@ -123,6 +125,36 @@ def _add_prove(commands: Commands) -> None:
     prove.add_argument(
         "revisions", metavar="REVISION", nargs="*", help="by default those that are not released"
     )
+
+
+def _add_release(commands: Commands) -> None:
+    release = add(
+        commands,
+        "release",
+        run_release,
+        help="freeze the revisions, and write down version and date, in a checkout of diwa-schema",
+        description="Write the version into the manifest, src/diwa_schema/__init__.py and CHANGELOG.md, when the tree"
+        " is clean, the generated files are fresh, and lint and prove pass. Nothing is committed or published.",
+    )
+    release.add_argument("version", metavar="VERSION", help="three numbers, above those of the last release")
+    release.add_argument("--check", action="store_true", help="change nothing; say what would be done")
+
+
+def run_release(args: argparse.Namespace) -> Result:
+    """Freeze the revisions that no release contains."""
+    _import_models()
+    from diwa_schema.authoring.release import release
+
+    with progress(quiet=args.json) as told:
+        made = release(args.version, check=args.check, tell=told.say)
+    frozen = f"{made.version} of {made.date} freezes {len(made.revisions)} revision(s)"
+    if args.check:
+        return Result(
+            made.as_dict(), f"{frozen}. It would change {', '.join(made.files)}. Nothing was written."
+        )
+    lines = [f"{frozen}.", *(f"Written: {file}" for file in made.files), "Read git diff, then run:"]
+    lines += [f'    git commit --all -m "Release {made.version}" && git tag v{made.version}']
+    return Result(made.as_dict(), "\n".join(lines))
 
 
 def run_prove(args: argparse.Namespace) -> Result:

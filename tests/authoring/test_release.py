@@ -1,0 +1,75 @@
+"""`release` freezes what no release contains, when nothing speaks against it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+from diwa_schema.migrations.manifest import load
+from tests.authoring.test_draft import content, git
+from tests.repository.test_ci_files import ROOT
+
+RELEASED = "0.1.0"
+MANIFEST = "src/diwa_schema/migrations/manifest.json"
+CHANGED = ["CHANGELOG.md", "src/diwa_schema/__init__.py", MANIFEST]
+
+
+def save(root):
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "x")
+
+
+def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(own):
+    root, call = own
+    shutil.copy(ROOT / "CHANGELOG.md", root)
+    (root / ".gitignore").write_text("__pycache__\n.ruff_cache\n")
+    path = root / MANIFEST
+    manifest = json.loads(path.read_text())
+    for one in manifest["revisions"][:-1]:
+        one["released"] = RELEASED
+    path.write_text(json.dumps(manifest, indent=1) + "\n")
+    last = load().get(load().head)
+    revision = root / "src/diwa_schema/migrations/versions" / last.file
+    save(root)
+
+    def refused(version, code, *words):
+        before = content(root)
+        said = call("release", version, check=code).stderr
+        assert [word for word in words if word not in said] == [], said
+        assert content(root) == before
+
+    refused("0.1", 2, "three numbers")
+    refused(RELEASED, 2, f"{RELEASED} does not come after {RELEASED}")
+    (root / "new").write_text("")
+    refused("0.1.1", 1, "not clean: new", "git status")
+    (root / "new").unlink()
+    changelog = (root / "CHANGELOG.md").read_text()
+    (root / "CHANGELOG.md").write_text(changelog.partition("## [Unreleased]\n")[0] + "## [Unreleased]\n")
+    save(root)
+    refused("0.1.1", 1, "CHANGELOG.md says nothing")
+    git(root, "reset", "-q", "--hard", "HEAD~1")
+    # A contract, and what its release asks for; a reason that is gone; a manifest that nobody wrote anew.
+    text = revision.read_text()
+    path.write_text(path.read_text().replace('"phase": "expand"', '"phase": "contract"'))
+    save(root)
+    refused("0.1.1", 1, f"breaks with {last.revision}", "release 0.2.0")
+    git(root, "reset", "-q", "--hard", "HEAD~1")
+    revision.write_text(re.sub(r"^lint_ignore.*\n", "", text, flags=re.MULTILINE))
+    save(root)
+    refused("0.1.1", 1, "wide-index", "manifest.json is stale")
+    git(root, "reset", "-q", "--hard", "HEAD~1")
+
+    before = content(root)
+    would = json.loads(call("release", "0.1.1", "--check", "--json").stdout)
+    assert content(root) == before
+    assert json.loads(call("release", "0.1.1", "--json").stdout) == would
+    assert (would["revisions"], would["files"]) == ([last.revision], CHANGED)
+    released = json.loads(path.read_text())["revisions"]
+    assert [one["released"] for one in released] == [RELEASED] * (len(released) - 1) + ["0.1.1"]
+    assert '__version__ = "0.1.1"' in (root / CHANGED[1]).read_text()
+    assert (
+        f"## [Unreleased]\n\n## [0.1.1] - {would['date']}\n\n### Added" in (root / "CHANGELOG.md").read_text()
+    )
+    assert git(root, "status", "--porcelain").stdout.split()[1::2] == CHANGED
+    refused("0.1.2", 1, f"git restore {' '.join(CHANGED)}")
