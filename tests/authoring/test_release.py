@@ -11,6 +11,7 @@ import pytest
 from diwa_schema.authoring import squawk
 from diwa_schema.migrations.manifest import load
 from diwa_schema.testing import embedded
+from diwa_schema.testing.databases import VARIABLE
 from tests.authoring.test_draft import content, git
 from tests.repository.test_ci_files import ROOT
 
@@ -24,9 +25,12 @@ def save(root):
     git(root, "commit", "-qm", "x")
 
 
-def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(own, server):
-    if not (server.has_vector and embedded.installed() and squawk.program()):
-        pytest.skip("a release needs squawk and a server with pgvector")
+@pytest.fixture
+def nearly_released(own, server, monkeypatch):
+    """A checkout where all revisions but the last are released, what runs a command in it, and that revision."""
+    if not (server.has_vector and server.version >= embedded.VERSION and squawk.program()):
+        pytest.skip("a release needs squawk and a new server with pgvector")
+    monkeypatch.setenv(VARIABLE, server.admin_url)
     root, call = own
     shutil.copy(ROOT / "CHANGELOG.md", root)
     (root / ".gitignore").write_text("__pycache__\n.ruff_cache\n")
@@ -35,9 +39,14 @@ def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(own, serv
     for one in manifest["revisions"][:-1]:
         one["released"] = RELEASED
     path.write_text(json.dumps(manifest, indent=1) + "\n")
-    last = load().get(load().head)
-    revision = root / "src/diwa_schema/migrations/versions" / last.file
     save(root)
+    return root, call, load().get(load().head)
+
+
+def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(nearly_released):
+    root, call, last = nearly_released
+    path = root / MANIFEST
+    revision = root / "src/diwa_schema/migrations/versions" / last.file
 
     def refused(version, code, *words):
         before = content(root)

@@ -170,7 +170,7 @@ def _problems(paths: list[Path], root: Path, tell: Callable[[str], None]) -> lis
     expected[manifest.PATH] = generate.render(generate.document())
     for path, text in expected.items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            found.append(f"{path.name} is stale")  # noqa: PERF401
+            found.append(f"{path.name} is stale")
     found = found or list(_stale())
     if not found and paths:
         proof = prove(tell=tell)
