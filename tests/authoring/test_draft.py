@@ -126,3 +126,65 @@ except Blocked:
     done = run([sys.executable, "-c", program], env={"PYTHONPATH": str(root / "src")}, check=0)
     assert done.stdout.endswith("blocked\n")
     assert content(root) == before
+
+
+def git(root, *words, check=True):
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words]
+    return subprocess.run(command, cwd=root, check=check, capture_output=True, text=True)
+
+
+def test_revisions_of_two_branches_come_one_after_the_other(own):
+    root, call = own
+    path = root / "src/diwa_schema/migrations/manifest.json"
+    git(root, "checkout", "-q", "-b", "main")
+    (root / ".gitignore").write_text("__pycache__\n")
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "before")
+    git(root, "checkout", "-q", "-b", "mine")
+    call("revision", "-m", "A mood", *BARE)
+    (mine,) = json.loads(call("revision", "-m", "No mood", "--contract", *BARE).stdout)["revisions"]
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "mine")
+    git(root, "checkout", "-q", "main")
+    (theirs,) = json.loads(call("revision", "-m", "A colour", *BARE).stdout)["revisions"]
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "theirs")
+    git(root, "checkout", "-q", "mine")
+    assert "CONFLICT" in git(root, "merge", "main", check=False).stdout
+    # What CI runs names the command, whether or not somebody took the marks away.
+    generate = [sys.executable, "-m", "diwa_schema.generate", "--check"]
+    environment = {"PYTHONPATH": str(root / "src")}
+    assert "revision --rebase" in run(generate, cwd=root, env=environment, check=2).stderr
+    before = content(root)
+    assert "no end of the history" in call("revision", "--rebase", "--onto", "2030", check=2).stderr
+    assert content(root) == before
+    moved = json.loads(call("revision", "--rebase", *BARE).stdout)["revisions"]
+    assert [one["title"] for one in moved] == ["A mood", "No mood"]
+    assert moved[0]["down_revision"] == theirs["revision"] < moved[0]["revision"] == moved[1]["down_revision"]
+    assert not (root / mine["file"]).exists()
+    assert f'floor = "{moved[1]["revision"]}"' in (root / moved[1]["file"]).read_text()
+    listed = json.loads(path.read_text())["revisions"]
+    assert [one["revision"] for one in listed[-3:]] == [
+        theirs["revision"],
+        *(one["revision"] for one in moved),
+    ]
+    assert json.loads(call("revision", "--rebase", *BARE).stdout)["revisions"] == []
+
+    # A released one stays, whatever is asked for.
+    listed[-1]["released"] = "0.2.0"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "revisions": listed}))
+    other = root / moved[1]["file"].replace(moved[1]["revision"], "20990101000000")
+    other.write_text((root / moved[1]["file"]).read_text().replace(moved[1]["revision"], "20990101000000"))
+    before = content(root)
+    assert "revision --rebase" in run(generate, cwd=root, env=environment, check=2).stderr
+    said = call("revision", "--rebase", "--onto", "20990101000000", check=2).stderr
+    assert f"{moved[1]['revision']} (in 0.2.0)" in said
+    assert content(root) == before
+
+    # A file that the manifest lists and nobody has is said, by what reads the history.
+    other.unlink()
+    (root / moved[1]["file"]).unlink()
+    for words in (("revision", "-m", "A taste", "--autogenerate"), ("prove",)):
+        said = call(*words, check=2).stderr
+        assert moved[1]["file"].rpartition("/")[2] in said
+        assert "python -m diwa_schema.generate" in said

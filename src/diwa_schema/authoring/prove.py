@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from diwa_schema.api import downgrade, migrate
 from diwa_schema.authoring import samples
 from diwa_schema.authoring.interrupted import killed_at
+from diwa_schema.authoring.source import refuse_gone
 from diwa_schema.database.failures import driver
 from diwa_schema.database.spelling import Dialect
 from diwa_schema.database.target import Target
@@ -94,8 +95,10 @@ def prove(names: Sequence[str] = (), tell: Callable[[str], None] = lambda _: Non
 
     Raises:
         UnknownRevision: The history has no such revision.
+        UsageError: The file of one that the manifest lists is gone.
         DatabaseUnreachable: The server that ``DIWA_TEST_DATABASE_URL`` names does not answer.
     """
+    refuse_gone()
     known = manifest.load()
     wanted = {known.resolve(name, None) for name in names}
     chosen = [one for one in known.revisions if (one.revision in wanted if names else one.released is None)]

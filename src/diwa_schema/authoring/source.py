@@ -103,6 +103,21 @@ def shown(path: Path) -> str:
     return str(found.relative_to(here)) if found.is_relative_to(here) else str(path)
 
 
+def refuse_gone() -> None:
+    """Refuse to go on where the manifest lists a revision whose file is not there.
+
+    Raises:
+        UsageError: It names the files.
+    """
+    if gone := [one.file for one in manifest.load() if not one.path.exists()]:
+        raise UsageError(
+            f"The manifest lists what is not there: {', '.join(gone)}.",
+            untouched="Nothing was written.",
+            next_step="Bring the file back (git checkout), or, where it is to be gone, run:"
+            " python -m diwa_schema.generate",
+        )
+
+
 def is_revision(path: Path) -> bool:
     """Tell whether a file says which revision it is and which it goes on from; one that cannot be read does not."""
     try:

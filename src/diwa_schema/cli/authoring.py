@@ -1,6 +1,7 @@
 """The commands of whoever writes a revision.
 
-`revision` begins one, `lint` tells what it does to a database in use, `prove` carries rows through it.
+`revision` begins one, `lint` tells what it does to a database in use, `prove` carries rows through it, `release`
+freezes it.
 """
 
 from __future__ import annotations
@@ -11,23 +12,25 @@ import os
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli.command import Commands, Result, add
 from diwa_schema.cli.progress import progress
 from diwa_schema.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
+    from diwa_schema.authoring.draft import Draft
     from diwa_schema.authoring.lint import Review
 
 TEXT, JSON, GITHUB = "text", "json", "github"
 
 
 def register(commands: Commands) -> None:
-    """Add `revision`, `lint` and `prove` to the parser."""
+    """Add `revision`, `lint`, `prove` and `release` to the parser."""
     _add_revision(commands)
     _add_lint(commands)
     _add_prove(commands)
+    _add_release(commands)
 
 
 def _add_revision(commands: Commands) -> None:
@@ -39,7 +42,15 @@ def _add_revision(commands: Commands) -> None:
         description="Write the file of a revision after the last one, and the manifest that lists it.",
     )
     revision.add_argument(
-        "-m", "--message", metavar="TEXT", required=True, help="what it does: the first line of its docstring"
+        "-m", "--message", metavar="TEXT", help="what it does: the first line of its docstring"
+    )
+    revision.add_argument(
+        "--rebase",
+        action="store_true",
+        help="begin none: two branches went on from one revision; move this branch's behind the other's, with new ids",
+    )
+    revision.add_argument(
+        "--onto", metavar="REVISION", help="with --rebase: the end of the branch that stays as it is"
     )
     revision.add_argument(
         "--contract",
@@ -116,6 +127,36 @@ def _add_prove(commands: Commands) -> None:
     )
 
 
+def _add_release(commands: Commands) -> None:
+    release = add(
+        commands,
+        "release",
+        run_release,
+        help="freeze the revisions, and write down version and date, in a checkout of diwa-schema",
+        description="Write the version into the manifest, src/diwa_schema/__init__.py and CHANGELOG.md, when the tree"
+        " is clean, the generated files are fresh, and lint and prove pass. Nothing is committed or published.",
+    )
+    release.add_argument("version", metavar="VERSION", help="three numbers, above those of the last release")
+    release.add_argument("--check", action="store_true", help="change nothing; say what would be done")
+
+
+def run_release(args: argparse.Namespace) -> Result:
+    """Freeze the revisions that no release contains."""
+    _import_models()
+    from diwa_schema.authoring.release import release
+
+    with progress(quiet=args.json) as told:
+        made = release(args.version, check=args.check, tell=told.say)
+    frozen = f"{made.version} of {made.date} freezes {len(made.revisions)} revision(s)"
+    if args.check:
+        return Result(
+            made.as_dict(), f"{frozen}. It would change {', '.join(made.files)}. Nothing was written."
+        )
+    lines = [f"{frozen}.", *(f"Written: {file}" for file in made.files), "Read git diff, then run:"]
+    lines += [f'    git commit --all -m "Release {made.version}" && git tag v{made.version}']
+    return Result(made.as_dict(), "\n".join(lines))
+
+
 def run_prove(args: argparse.Namespace) -> Result:
     """Prove revisions; exit code 1 when something does not hold."""
     _import_models()
@@ -131,11 +172,18 @@ def run_prove(args: argparse.Namespace) -> Result:
 
 
 def run_revision(args: argparse.Namespace) -> Result:
-    """Begin a revision, or write all that the models ask for."""
+    """Begin a revision, write all that the models ask for, or move what a branch has begun."""
     _import_models()
+    if args.rebase:
+        return _rebase(args)
+    if args.onto:
+        raise UsageError(
+            "--onto belongs to --rebase.", next_step="Run: diwa-schema revision --rebase --onto ID"
+        )
+    if args.message is None:
+        raise UsageError("A revision says what it does.", next_step='Say it: -m "Let a memory have a mood"')
     from diwa_schema.authoring.compose import Answers
     from diwa_schema.authoring.draft import autogenerate, draft, refresh
-    from diwa_schema.authoring.source import shown
 
     answers = Answers(
         dict(_pair("--rename", one, "TABLE.OLD=NEW") for one in args.rename),
@@ -153,6 +201,37 @@ def run_revision(args: argparse.Namespace) -> Result:
     else:
         made = [draft(args.message, contract=args.contract)]
     refreshed = [] if args.no_generate or not made else refresh()
+    document, files = _document(made, refreshed)
+    return Result(document, "\n".join(_written(args, files, refreshed)))
+
+
+def _rebase(args: argparse.Namespace) -> Result:
+    from diwa_schema.authoring.draft import refresh
+    from diwa_schema.authoring.rebase import rebase
+
+    if args.message or args.autogenerate or args.contract or args.rename or args.drop or args.fill:
+        raise UsageError(
+            "--rebase moves revisions that are there and begins none.",
+            next_step="Run: diwa-schema revision --rebase",
+        )
+    made = rebase(args.onto)
+    refreshed = [] if args.no_generate or not made else refresh()
+    document, files = _document(made, refreshed)
+    if not made:
+        return Result(document, "The history has one end: there is nothing to move.")
+    lines = [f"Moved: {file}" for file in files] + [f"Generated: {name}" for name in refreshed]
+    lines += [
+        "A database that has them under their old ids does not know the new ones: make it anew.",
+        "Run: diwa-schema lint && diwa-schema prove",
+        "Then add all of it to the commit: git add --all src docs",
+    ]
+    return Result(document, "\n".join(lines))
+
+
+def _document(made: list[Draft], refreshed: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return what was written for machines, and the files as they are named to people."""
+    from diwa_schema.authoring.source import shown
+
     files = [shown(one.path) for one in made]
     document = {
         "revisions": [
@@ -161,7 +240,7 @@ def run_revision(args: argparse.Namespace) -> Result:
         ],
         "generated": refreshed,
     }
-    return Result(document, "\n".join(_written(args, files, refreshed)))
+    return document, files
 
 
 def _import_models() -> None:

