@@ -26,7 +26,11 @@ def column(one: Column) -> str:
     parts = [quoted(one.name), one.type]
     parts += [f"COLLATE {quoted(one.collation)}"] if one.collation else []
     # CREATE TABLE takes an expression with words in it, such as AT TIME ZONE, in parentheses only.
-    parts += [f"DEFAULT {one.default if _PLAIN.fullmatch(one.default) else f'({one.default})'}"] if one.default else []
+    parts += (
+        [f"DEFAULT {one.default if _PLAIN.fullmatch(one.default) else f'({one.default})'}"]
+        if one.default
+        else []
+    )
     parts += [] if one.nullable else ["NOT NULL"]
     return " ".join([*parts, one.generated or ""]).strip()
 
