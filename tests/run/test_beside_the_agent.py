@@ -65,7 +65,9 @@ class Agent:
             self.failures.append(f"{len(found)} of {len(self.written)} rows are there")
 
 
-@pytest.mark.parametrize("shape", ["agent_local", "both_marked_bytes"])
+@pytest.mark.parametrize(
+    "shape", ["agent_local", pytest.param("both_marked_bytes", marks=pytest.mark.matrix)]
+)
 def test_it_reads_and_writes_all_of_its_rows_at_every_statement(legacy, launcher: Launcher, shape, measured):
     url = legacy(shape)
     agent = Agent(url)
