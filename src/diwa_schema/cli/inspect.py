@@ -140,7 +140,7 @@ def _plan(args: argparse.Namespace) -> Result:
     lines = _plan_lines(found)
     if args.observe:
         return _observed(args, found, lines)
-    return Result(found.as_dict(), _bullets(lines) if args.markdown else "\n".join(lines))
+    return Result(found.as_dict(), _listed(args, lines))
 
 
 def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result:
@@ -151,25 +151,20 @@ def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result
     document = found.as_dict()
     if found.snapshot:
         why = "The database is empty: one snapshot makes everything, and there is nothing to observe."
-        return Result(
-            document | {"observed": None, "unobserved": why},
-            _bullets([*lines, why]) if args.markdown else "\n".join([*lines, why]),
-        )
+        return Result(document | {"observed": None, "unobserved": why}, _listed(args, [*lines, why]))
     try:
         seen = observe(found, **options.database_of(args))
     except DiwaSchemaError as error:
         # The plan is right all the same.
-        lines += ["Nothing was observed.", *str(error).splitlines()]
-        text = _bullets(lines) if args.markdown else "\n".join(lines)
+        text = _listed(args, [*lines, "Nothing was observed.", *str(error).splitlines()])
         return Result(document | {"observed": None, "unobserved": error.as_dict()}, text, error.exit_code)
     document |= {"observed": [one.as_dict() for one in seen], "unobserved": None}
-    if args.markdown:
-        return Result(document, "\n\n".join(filter(None, (_bullets(lines), observed.markdown(seen)))))
-    return Result(document, "\n\n".join(filter(None, ("\n".join(lines), observed.text(seen)))))
+    shown = observed.markdown(seen) if args.markdown else observed.text(seen)
+    return Result(document, "\n\n".join(filter(None, (_listed(args, lines), shown))))
 
 
-def _bullets(lines: list[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+def _listed(args: argparse.Namespace, lines: list[str]) -> str:
+    return "\n".join(f"- {line}" if args.markdown else line for line in lines)
 
 
 def _plan_lines(found: Plan) -> list[str]:

@@ -123,6 +123,9 @@ def look(link: Link) -> State:
         return State(link.schema or "", frozenset(), nowhere=True)
     books = Bookkeeping(link, schema)
     versions = _versions(books) if VERSION in present else []
+    if history.head in (version for version, _ in versions) and not present.issuperset(history.tables):
+        # Another run may have ended since the tables were listed; those of head are there before its version is.
+        _, present, elsewhere = _present(link, names)
     ecto = None
     if ECTO in present:
         rows = link.rows(f"SELECT version FROM {qualified(schema, ECTO)} ORDER BY version")

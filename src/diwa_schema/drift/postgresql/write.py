@@ -25,12 +25,9 @@ def column(one: Column) -> str:
     """Return what declares a column."""
     parts = [quoted(one.name), one.type]
     parts += [f"COLLATE {quoted(one.collation)}"] if one.collation else []
-    # CREATE TABLE takes an expression with words in it, such as AT TIME ZONE, in parentheses only.
-    parts += (
-        [f"DEFAULT {one.default if _PLAIN.fullmatch(one.default) else f'({one.default})'}"]
-        if one.default
-        else []
-    )
+    if one.default is not None:
+        # CREATE TABLE takes an expression with words in it, such as AT TIME ZONE, in parentheses only.
+        parts.append(f"DEFAULT {one.default if _PLAIN.fullmatch(one.default) else f'({one.default})'}")
     parts += [] if one.nullable else ["NOT NULL"]
     return " ".join([*parts, one.generated or ""]).strip()
 
