@@ -11,7 +11,7 @@ from diwa_schema.migrations.manifest import load
 
 def test_a_run_that_ends_between_two_queries_leaves_no_table_missing(sqlite, owner_directory):
     api.migrate(sqlite, "20260107201000")
-    ended = []
+    ended: list[str | None] = []
 
     def end_the_other_run(statement):
         if "SELECT version_num" in statement and not ended:
