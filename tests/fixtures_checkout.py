@@ -17,6 +17,7 @@ VARIABLES = (
     "ALLOW_CORE_MIGRATION_REASON",
     "DATABASE_URL",
     "DIWA_MIGRATION_DATABASE_URL",
+    "PYTEST_ADDOPTS",  # a test that runs pytest would hear which tests the run around it was asked for
 )
 TIMEOUT = 120  # seconds
 
