@@ -34,13 +34,14 @@ IN_AN_ORGANIZATION = 100  # contexts
 
 
 @contextmanager
-def template(bench: Bench, memories: int, contexts: int = 1) -> Iterator[str]:
+def template(bench: Bench, memories: int, contexts: int = 1, *, inserting: str = MEMORIES) -> Iterator[str]:
     """Give the name of such a database, to be copied; it is dropped after the block.
 
     Args:
         bench: Where it is made.
         memories: How many memories it has.
         contexts: How many contexts they are in, a hundred in each organization.
+        inserting: The statement that inserts the memories; its values are both numbers.
     """
     name = f"diwa_bench_{secrets.token_hex(6)}"
     bench.execute(f"CREATE DATABASE {name} TEMPLATE template0")
@@ -52,7 +53,7 @@ def template(bench: Bench, memories: int, contexts: int = 1) -> Iterator[str]:
             organizations = -(-contexts // IN_AN_ORGANIZATION)
             connection.execute(ORGANIZATIONS.encode(), (organizations,))
             connection.execute(CONTEXTS.encode(), (organizations, contexts))
-            connection.execute(MEMORIES, (contexts, memories))
+            connection.execute(inserting.encode(), (contexts, memories))
             connection.execute("VACUUM ANALYZE")
         yield name
     finally:

@@ -6,15 +6,18 @@ import sqlite3
 import sys
 import time
 from importlib import import_module
+from pathlib import Path
 
 import psycopg
 import pytest
 
 import diwa_schema
-from benchmarks import __main__ as benchmarks, growth, large, live_upgrade, recording, report
+from benchmarks import __main__ as benchmarks, growth, hot_queries, large, live_upgrade, recording, report
+from benchmarks.bench import Bench
 from benchmarks.measure import FEWEST_ROUNDS, Row, Sample, alternate
 from diwa_schema.migrations.ecto import LAST
 from diwa_schema.migrations.manifest import load
+from diwa_schema.testing.address import Address
 from tests.fixtures_checkout import run
 from tests.fixtures_databases import database_name
 from tests.run.traffic import Stalls
@@ -98,3 +101,19 @@ def test_every_kind_of_application_sends_every_request(postgres):
     assert {(one.client, one.error) for one in answers} == {(name, None) for name in live_upgrade.CLIENTS}
     assert {one.kind for one in answers} == set(live_upgrade.STATEMENTS)
     assert stalls.longest(postgres) > 300
+
+
+@pytest.mark.usefixtures("owner_directory")
+def test_every_question_is_asked_of_both_databases(server):
+    if not server.has_vector:
+        pytest.skip("one question needs pgvector, which this server does not have")
+    bench = Bench(Address(server.admin_url), Path(), memories=300)
+    with (
+        hot_queries.filled(bench) as (was, now),
+        psycopg.connect(was) as before,
+        psycopg.connect(now) as after,
+    ):
+        rows = hot_queries.rows(before, after, now, rounds=1)
+        assert all(row.ours.median > 0 and row.theirs.median > 0 for row in rows)
+        assert hot_queries.inserts(before, after, rounds=1).ratio > 0
+        assert "MB" in hot_queries.weighed(before, after)
