@@ -233,3 +233,4 @@ def test_workers_share_the_queue_and_documents_and_places_are_asked_for_on_postg
     found[0].embedding, found[1].embedding = NEAR, NEAR[::-1]
     session.commit()
     assert session.scalars(queries.nearest_memories(NEAR, CONTEXT)).all() == found
+    assert "memories_embedded_index" in plan_of(session, queries.nearest_memories(NEAR, CONTEXT))

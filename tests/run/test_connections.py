@@ -126,7 +126,7 @@ def test_vectors_on_request_are_told_as_well(postgres, server, owner_directory):
     if not server.has_vector:
         pytest.skip("needs pgvector")
     diwa_schema.migrate(postgres)
-    execute(postgres, "ALTER TABLE memories DROP COLUMN embedding, ADD COLUMN embedding bytea")
+    execute(postgres, "ALTER TABLE memories ALTER COLUMN embedding TYPE bytea USING NULL")
     with connected(postgres, "app"):
         told = diwa_schema.enable_vector(postgres).told
         back = diwa_schema.disable_vector(postgres, renew="postgres")

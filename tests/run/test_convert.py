@@ -25,8 +25,8 @@ def bytes_first(with_vector):
     url = with_vector
     api.migrate(url)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("ALTER TABLE memories DROP COLUMN embedding, ADD COLUMN embedding bytea")
-        connection.execute("ALTER TABLE embedding_cache DROP COLUMN embedding, ADD COLUMN embedding bytea")
+        connection.execute("ALTER TABLE memories ALTER COLUMN embedding TYPE bytea USING NULL")
+        connection.execute("ALTER TABLE embedding_cache ALTER COLUMN embedding TYPE bytea USING NULL")
         connection.execute("DROP EXTENSION vector")
         connection.execute(
             "INSERT INTO organizations (id, name, inserted_at, updated_at) VALUES (gen_random_uuid(), 'o', now(), now())"

@@ -579,6 +579,8 @@ CREATE INDEX memories_context_live_index ON memories USING btree (context_id, ar
 
 CREATE INDEX memories_context_type_index ON memories USING btree (context_id, ((metadata ->> 'type'::text)), arrived_at, id) WHERE (deleted_at IS NULL);
 
+CREATE INDEX memories_embedded_index ON memories USING btree (context_id) WHERE ((deleted_at IS NULL) AND (embedding IS NOT NULL));
+
 CREATE INDEX memories_expiring_index ON memories USING btree (expires_at) WHERE ((deleted_at IS NULL) AND (expires_at IS NOT NULL));
 
 CREATE INDEX memories_fts_idx ON memories USING gin (tsv_content);

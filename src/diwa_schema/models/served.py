@@ -93,6 +93,9 @@ EXPIRING = and_(LIVE, Memory.expires_at.is_not(None))
 RULE = and_(LIVE, Memory.memory_class.in_([_word(each) for each in RULE_CLASSES]))
 """A live memory that is a rule."""
 
+EMBEDDED = and_(LIVE, Memory.embedding.is_not(None))
+"""A live memory that has an embedding."""
+
 type_of = entry(Memory.metadata_, "type")
 """The type that the metadata of a memory name."""
 
@@ -126,6 +129,7 @@ INDEXES = (
     Index("memories_context_live_index", Memory.context_id, *ARRIVAL),
     Index("memories_context_type_index", Memory.context_id, type_of, *ARRIVAL),
     Index("memories_live_index", *ARRIVAL),
+    Index("memories_embedded_index", Memory.context_id),
     Index("tasks_pending_index", Task.context_id, urgency, Task.inserted_at.desc(), Task.id.desc()),
     Index(
         "context_bindings_lookup_index",
@@ -145,6 +149,7 @@ PARTIAL = {
     "memories_context_live_index": LIVE,
     "memories_context_type_index": LIVE,
     "memories_live_index": LIVE,
+    "memories_embedded_index": EMBEDDED,
     "tasks_pending_index": PENDING,
     "sync_queue_ready_index": READY,
 }

@@ -23,10 +23,12 @@ _ARRIVAL_TRIGGER = DDL(  # type: ignore[no-untyped-call]
 
 POSTGRES_ONLY_INDEXES = {rule.name for rule in KEPT if rule.unique} | {
     "memories_fts_idx",
-    # SQLite has no hash indexes, an error in each row whose text an expression cannot read, and few rows to sort.
+    # SQLite has no hash indexes, no distances, an error in each row whose text an expression cannot read, and few rows
+    # to sort.
     "contexts_organization_id_lower_name_index",
     "memories_content_index",
     "memories_context_type_index",
+    "memories_embedded_index",
     "sync_queue_ready_index",
     "tasks_pending_index",
 }

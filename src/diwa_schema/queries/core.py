@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 
 from diwa_schema.models import Context, ContextBinding, Memory
-from diwa_schema.models.served import ARRIVAL, EXPIRING, LIVE, RULE, context_name, type_of
+from diwa_schema.models.served import ARRIVAL, EMBEDDED, EXPIRING, LIVE, RULE, context_name, type_of
 from diwa_schema.queries.pages import rows_before
 from diwa_schema.queries.words import Fit, Says
 
@@ -142,7 +142,7 @@ def nearest_memories(
         context: The context; all contexts by default.
         limit: How many rows at most.
     """
-    near = select(Memory).where(LIVE, Memory.embedding.is_not(None))
+    near = select(Memory).where(EMBEDDED)
     if context is not None:
         near = near.where(Memory.context_id == context)
     comparable: Any = Memory.embedding
