@@ -36,7 +36,10 @@ from diwa_schema.run.settings import Settings
 
 CONTEXTS = 2_000
 LARGE = 5  # contexts that are asked about: the five with the most memories
-WORDS = "(ARRAY['tide','wave','sail','rope','port','crew','mast','helm','keel','reef'])"
+# Thirty of 10,000 words, some of them far more often than others.
+CONTENT = """(SELECT string_agg('w' || (10000 * power(random(), 2) + n * 0 * place)::int, ' ')
+        FROM generate_series(1, 30) AS place)"""
+WORD = "w400"  # in one memory of a hundred and fifty
 NEAREST = "[" + ",".join(["1"] + ["0"] * 1535) + "]"
 WITH_EMBEDDING = 50  # a memory in so many
 INSERTED = 1_000  # rows of one batch
@@ -47,8 +50,7 @@ MEMORIES = f"""
 INSERT INTO memories (id, context_id, content, inserted_at, updated_at, deleted_at, expires_at, tags, actor, metadata,
                       memory_class, embedding)
 SELECT gen_random_uuid(), lpad(to_hex(1 + floor(%s * power(random(), 3))::int), 32, '0')::uuid,
-       'Day ' || n || ' ' || {WORDS}[1 + n %% 10] || ' ' || {WORDS}[1 + n / 10 %% 10]
-           || repeat(' and what else was said', 20),
+       {CONTENT},
        at, at, CASE WHEN n %% 10 = 3 THEN at END, CASE WHEN n %% 700 = 1 THEN at END,
        CASE WHEN n %% 1000 = 0 THEN ARRAY['rare'] ELSE ARRAY['common', 'tag' || n %% 50] END, 'actor ' || n %% 100,
        jsonb_build_object('type', (ARRAY['note','decision','plan','idea','log'])[1 + n %% 5], 'n', n),
@@ -77,9 +79,9 @@ SELECT gen_random_uuid(), lpad(to_hex(1 + n %% {CONTEXTS}), 32, '0')::uuid, 'pat
 FROM generate_series(1, %(memories)s / 50) AS n
 """,
 )
-INSERT = """
+INSERT = f"""
 INSERT INTO memories (id, context_id, content, inserted_at, updated_at, tags, metadata)
-SELECT gen_random_uuid(), lpad(to_hex(1 + n %% 2000), 32, '0')::uuid, 'Noon ' || n || ' tide', now(), now(),
+SELECT gen_random_uuid(), lpad(to_hex(1 + n %% 2000), 32, '0')::uuid, {CONTENT}, now(), now(),
        ARRAY['common', 'tag' || n %% 50], jsonb_build_object('type', 'note', 'n', n)
 FROM generate_series(1, %s) AS n
 """
@@ -182,7 +184,7 @@ def questions(page: Any, content: str) -> tuple[Question, ...]:
             "full text in a large context",
             f"{IN_CONTEXT} AND tsv_content @@ websearch_to_tsquery('english', %s)"
             " ORDER BY ts_rank(tsv_content, websearch_to_tsquery('english', %s)) DESC LIMIT 50",
-            lambda one: (one, "tide wave", "tide wave"), lambda one: queries.memories_saying(one, "tide wave"), 11, 6,
+            lambda one: (one, WORD, WORD), lambda one: queries.memories_saying(one, WORD), 11, 6,
         ),
         Question(
             "10 nearest of a large context",
