@@ -90,7 +90,7 @@ def apply(session: Session, names: RoleNames, *, event_trigger: bool, take_owner
 
 
 def _refuse_fence(found: Roles, *, event_trigger: bool) -> None:
-    if event_trigger and any(ddl_fence.FUNCTION in change.sql for change in found.by_hand):
+    if event_trigger and any(ddl_fence.PLACE in change.sql for change in found.by_hand):
         raise PermissionMissing(
             f"The event trigger cannot be created on {found.database}: only a superuser can.",
             next_step="Connect as a superuser, or leave --event-trigger out.",
