@@ -143,7 +143,7 @@ class Session(NamedTuple):
             DiwaSchemaError: As its class says; what was not applied is rolled back.
         """
         if self.target.absent and not self._rehearsed(verb, decide):
-            return Report(self.target.shown, None, None)
+            return Report(self.target.url.shown, None, None)
         with self._explained(), self.target.work() as link, self._heard(link):
             look = self._look(verb, link)
             before = look.state.revision
@@ -176,13 +176,14 @@ class Session(NamedTuple):
             run = change.run
             self._prove(look, run, written)
             report = Report(
-                self.target.shown,
+                self.target.url.shown,
                 look.state.revision,
                 written.after,
                 run.kind,
                 written.applied,
                 run.bypass,
                 run.run_id,
+                schema=self.target.schema,
             )
             return connections.told(report, link, self.renew, watch.seen(written.after))
 
@@ -207,7 +208,7 @@ class Session(NamedTuple):
             link.raw.remove_notice_handler(hear)
 
     def _unchanged(self, link: Link, before: str | None, after: str | None) -> Report:
-        report = Report(self.target.shown, before, after)
+        report = Report(self.target.url.shown, before, after, schema=self.target.schema)
         if self.renew is None:
             return report
         from diwa_schema.run import connections

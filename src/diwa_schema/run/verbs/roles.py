@@ -40,7 +40,7 @@ def difference(
         )
     schema = schema or link.value("SELECT current_schema()") or "public"
     existing = privileges.read(link, schema, load().tables, names)
-    found = roles.compare(existing, link.shown, schema, names, take_ownership=take_ownership)
+    found = roles.compare(existing, link.database, schema, names, take_ownership=take_ownership)
     fence = ddl_fence.statement(link, schema, names.owner) if event_trigger else None
     if fence is None:
         return found
