@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import diwa_schema
+from diwa_schema.database.search_path import passed_over
 from diwa_schema.database.target import Target
 from diwa_schema.errors import (
     DatabaseUnreachable,
@@ -83,6 +85,48 @@ def test_the_schema_that_was_said_is_looked_at_and_no_other(postgres):
         diwa_schema.ensure_current(elsewhere)
     diwa_schema.ensure_current(elsewhere, schema="public")
     engine.dispose()
+
+
+@pytest.mark.parametrize("first", ["tenant_b", '"Tenant ""B"""', "tenant_b,pg_temp"])
+def test_a_tenant_that_is_not_there_is_not_taken_for_the_next_one_on_the_path(postgres, first):
+    """The server passes over what is not there, and the next schema on the path is at head."""
+    diwa_schema.migrate(postgres)
+    path = f"{postgres}?options=-csearch_path%3D{quote(first.replace(' ', chr(92) + ' '))},public"
+    named = 'Tenant "B"' if first[0] == '"' else "tenant_b"
+    for call in (diwa_schema.ensure_current, diwa_schema.check, diwa_schema.migrate):
+        with pytest.raises(PermissionMissing, match=f"Schema '{named}' of .* is not there"):
+            call(path)
+    assert not diwa_schema.status(path).current
+    assert "is not there" in "".join(one.reason for one in diwa_schema.doctor(path))
+    diwa_schema.ensure_current(path, schema="public")
+    engine = engine_of(path)
+    with engine.connect() as connection, pytest.raises(PermissionMissing):
+        diwa_schema.ensure_current(connection)
+    engine.dispose()
+
+
+def test_a_tenant_that_the_role_may_not_use_is_not_taken_for_the_next_one(migrated, app):
+    migrated.run("CREATE SCHEMA closed")
+    with pytest.raises(PermissionMissing, match="Schema 'closed'"):
+        diwa_schema.ensure_current(f"{app}?options=-csearch_path%3Dclosed,public")
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "taken", "over"),
+    [
+        ('"$user", public', "ann", "public", None),
+        ('"$user", public', "ann", "ann", None),
+        ("$user,tenant,public", "ann", "public", "tenant"),
+        ("Tenant , public", "ann", "tenant", None),
+        ('"Tenant, ""x""" ,public', "ann", 'Tenant, "x"', None),
+        ('"a,b",public', "ann", "public", "a,b"),
+        ("pg_temp, pg_catalog, public", "ann", "public", None),
+        ("pg_catalog, public", "ann", "pg_catalog", None),
+        (f"{'é' * 40}, public", "ann", "é" * 31, None),
+    ],
+)
+def test_what_a_search_path_passes_over(path, role, taken, over):
+    assert passed_over(path, role, taken) == over
 
 
 def test_an_empty_schema_beside_the_one_with_the_version_table_is_not_called_empty_alone(postgres, cli):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 import diwa_schema
-from diwa_schema.errors import (
-    PermissionMissing,
-)
+from diwa_schema.errors import PermissionMissing, SchemaForeign
+from diwa_schema.names import quoted
 from tests.fixtures_roles import CHANGES, name_of
 
 
@@ -22,7 +21,7 @@ def test_the_event_trigger_stops_owners_that_are_not_the_migrator(old, refused):
     site.run(CHANGES["ALTER"])
     site.run(f"GRANT {site.names.owner} TO {name_of(login)}")
     site.run(CHANGES["COMMENT"], login)
-    site.run("DROP EVENT TRIGGER diwa_schema_commands_public; DROP EVENT TRIGGER diwa_schema_drops_public")
+    site.run("DROP EVENT TRIGGER diwa_schema_commands; DROP EVENT TRIGGER diwa_schema_drops")
 
 
 def test_the_event_trigger_asks_who_logged_in(old, refused):
@@ -53,9 +52,12 @@ def test_the_event_trigger_is_put_right_again(site, owner_directory):
     site.roles(apply=True, event_trigger=True)
     nothing = "RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'"
     for weakened in (
-        "ALTER EVENT TRIGGER diwa_schema_commands_public DISABLE",
-        "DROP EVENT TRIGGER diwa_schema_drops_public",
-        f"CREATE OR REPLACE FUNCTION diwa_schema_refuse_ddl() {nothing}",
+        "ALTER EVENT TRIGGER diwa_schema_commands DISABLE",
+        "DROP EVENT TRIGGER diwa_schema_drops",
+        f"CREATE OR REPLACE FUNCTION diwa_schema_fence.diwa_schema_refuse_ddl() {nothing}",
+        "DELETE FROM diwa_schema_fence.guarded",
+        "DROP TABLE diwa_schema_fence.guarded",
+        "DROP SCHEMA diwa_schema_fence CASCADE",
     ):
         site.run(weakened)
         assert len(site.roles(event_trigger=True).changes) == 1
@@ -79,9 +81,66 @@ def test_no_name_ends_the_body_of_the_function(site, owner_directory):
     assert site.roles(event_trigger=True).changes == ()
 
 
-def test_long_schemas_have_event_triggers_of_their_own(site, owner_directory):
-    alike = "x" * 62
-    for schema in (f"{alike}a", f"{alike}b"):
+def test_one_event_trigger_guards_all_schemas_that_asked_for_it(old, refused):
+    """Dropping one of them, or taking it off the list, leaves the others guarded; who owns one may change that one."""
+    site, login = old
+    schemas = [f"{'x' * 62}{letter}" for letter in "ab"]
+    schemas += ['My "own" Schema', "late"]
+    for schema in schemas[:3]:
         site.roles(apply=True, event_trigger=True, schema=schema)
-    for schema in (f"{alike}a", f"{alike}b"):
-        assert site.roles(event_trigger=True, schema=schema).changes == ()
+    assert site.value("SELECT count(*) FROM pg_event_trigger") == 2
+    site.run("CREATE SCHEMA late")
+    for schema in schemas:
+        site.run(f"GRANT ALL ON SCHEMA {quoted(schema)} TO {name_of(login)}")
+
+    def may_create(*names: str) -> None:
+        for schema in schemas:
+            change = f"CREATE TABLE {quoted(schema)}.notes (id int); DROP TABLE {quoted(schema)}.notes"
+            if schema in names:
+                site.run(change, login)
+            else:
+                refused(login, change)
+
+    may_create("late")
+    site.run("DELETE FROM diwa_schema_fence.guarded WHERE schema_name LIKE 'My%'")
+    may_create("late", schemas[2])
+    site.run(f"DROP SCHEMA {schemas[0]} CASCADE")
+    del schemas[0]
+    may_create("late", schemas[1])
+    site.roles(apply=True, event_trigger=True, schema="late", owner=name_of(login))
+    may_create("late", schemas[1])
+    assert len(site.roles(event_trigger=True, schema=schemas[1]).changes) == 1
+    refused(login, "DELETE FROM diwa_schema_fence.guarded")
+    refused(login, "DROP SCHEMA diwa_schema_fence CASCADE")
+
+
+def test_event_triggers_of_one_schema_alone_are_replaced(site, owner_directory):
+    """As the first releases made them: both schemas were guarded by triggers of their own."""
+    site.run("CREATE SCHEMA other")
+    for schema in ("public", "other"):
+        site.run(
+            f"CREATE FUNCTION {schema}.diwa_schema_refuse_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'"
+        )
+        for event, part in (("ddl_command_end", "commands"), ("sql_drop", "drops")):
+            site.run(
+                f"CREATE EVENT TRIGGER diwa_schema_{part}_{schema} ON {event}"
+                f" EXECUTE FUNCTION {schema}.diwa_schema_refuse_ddl()"
+            )
+    site.roles(apply=True, event_trigger=True)
+    assert site.roles(event_trigger=True).changes == ()
+    assert site.value("SELECT array_agg(evtname::text ORDER BY evtname) FROM pg_event_trigger") == [
+        "diwa_schema_commands",
+        "diwa_schema_commands_other",
+        "diwa_schema_drops",
+        "diwa_schema_drops_other",
+    ]
+    assert site.value("SELECT to_regproc('public.diwa_schema_refuse_ddl') IS NULL")
+
+
+def test_a_place_for_it_that_somebody_else_has_made_is_refused(old):
+    """Who owns the list could take a schema off it."""
+    site, login = old
+    site.run(f"CREATE SCHEMA diwa_schema_fence AUTHORIZATION {name_of(login)}")
+    with pytest.raises(SchemaForeign, match="diwa_schema_fence"):
+        site.roles(apply=True, event_trigger=True)
+    assert site.value("SELECT count(*) FROM pg_event_trigger") == 0

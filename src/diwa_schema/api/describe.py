@@ -139,7 +139,7 @@ def plan(
 def history(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return the ledger of a database, oldest entry first; empty where it has none.
+    """Return the ledger of a database, oldest entry first, each entry with its schema; empty where it has none.
 
     Args:
         database: As for `migrate`.
@@ -148,12 +148,17 @@ def history(
 
     Raises:
         UsageError: The database cannot be understood.
+        PermissionMissing: The schema is not there, or the role may not use it.
+        SchemaForeign: No schema was said, and another one on the search path has the version table.
         DatabaseUnreachable: There is no connection.
     """
     from diwa_schema.database import bookkeeping
+    from diwa_schema.database.state import refuse_elsewhere
 
     with reading(database, embedded, schema) as link:
-        return bookkeeping.entries(link, bookkeeping.look(link))
+        state = bookkeeping.look(link)
+        refuse_elsewhere(state, link.shown)
+        return [{"schema": state.schema, **entry} for entry in bookkeeping.entries(link, state)]
 
 
 def examine(

@@ -33,7 +33,7 @@ def _run(args: argparse.Namespace) -> Result:
         found = examine(**options.database_of(args))
         return Result(found.as_dict(), _planned(found), 1 if found.differences else 0)
     report = reported(args, adopt, mend=args.mend)
-    text = f"{report.database} is taken over at {report.after or 'base'}. Next: {command('upgrade')}"
+    text = f"{report.where} is taken over at {report.after or 'base'}. Next: {command('upgrade')}"
     return ended(report, text)
 
 

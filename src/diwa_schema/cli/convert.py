@@ -67,4 +67,4 @@ def _index(args: argparse.Namespace) -> Result:
 
 def _done(args: argparse.Namespace, call: Any, sentence: str, **more: Any) -> Result:
     report = reported(args, call, **more)
-    return ended(report, f"{sentence} in {report.database}.")
+    return ended(report, f"{sentence} in {report.where}.")

@@ -45,6 +45,7 @@ def _status(args: argparse.Namespace) -> Result:
 def _status_lines(found: Status) -> list[str]:
     lines = [
         f"database  {found.database}",
+        "" if found.schema is None else f"schema    {found.schema}",
         f"state     {found.kind}{', protected' if found.protected else ''}",
         f"revision  {found.revision or 'base'}",
         f"head      {found.head}",

@@ -83,7 +83,7 @@ def _protect(args: argparse.Namespace) -> Result:
     from diwa_schema.api import protect
 
     report = reported(args, protect, reason=args.reason)
-    text = f"{report.database} is protected: the bypass of the guard does not work on it."
+    text = f"{report.where} is protected: the bypass of the guard does not work on it."
     return Result({**report.as_dict(), "protected": True}, text)
 
 
@@ -91,7 +91,7 @@ def _unprotect(args: argparse.Namespace) -> Result:
     from diwa_schema.api import unprotect
 
     report = reported(args, unprotect)
-    return Result({**report.as_dict(), "protected": False}, f"{report.database} is not protected.")
+    return Result({**report.as_dict(), "protected": False}, f"{report.where} is not protected.")
 
 
 def _script(args: argparse.Namespace, direction: str) -> Result:
@@ -115,13 +115,13 @@ def _told(report: Report) -> Result:
 def _sentence(report: Report) -> str:
     after = report.after or "base"
     if report.kind == "nothing":
-        return f"{report.database} is at {after}: nothing to do."
+        return f"{report.where} is at {after}: nothing to do."
     if report.kind == "drop":
-        return f"{report.database}: the tables of the models are gone."
+        return f"{report.where}: the tables of the models are gone."
     total = sum(step.milliseconds for step in report.applied)
     if report.kind == "snapshot":
         total = report.applied[0].milliseconds
         how = f"{len(report.applied)} revisions as one snapshot"
     else:
         how = f"{len(report.applied)} revision{'s' if len(report.applied) != 1 else ''}"
-    return f"{report.database}: {report.before or 'base'} -> {after} ({how}, {total} ms)."
+    return f"{report.where}: {report.before or 'base'} -> {after} ({how}, {total} ms)."

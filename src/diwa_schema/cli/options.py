@@ -46,7 +46,11 @@ def add_renew(parser: argparse.ArgumentParser) -> None:
 
 def add_confirm(parser: argparse.ArgumentParser) -> None:
     """Declare the confirmation of a loss."""
-    parser.add_argument("--confirm", metavar="NAME", help="the database's name, where rows would be lost")
+    parser.add_argument(
+        "--confirm",
+        metavar="NAME",
+        help="the name of the database, or of the schema that was said, where rows would be lost",
+    )
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from diwa_schema.database.failures import PERMISSION, sqlstate
 from diwa_schema.database.ledger import Ledger, create_statement as ledger_statement, now
 from diwa_schema.database.link import Link
 from diwa_schema.database.presence import hidden
+from diwa_schema.database.search_path import passed_over
 from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, VERSION, State
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import code, literal, qualified
@@ -121,6 +122,8 @@ def look(link: Link) -> State:
     schema, present, elsewhere = _present(link, names)
     if schema is None:
         return State(link.schema or "", frozenset(), nowhere=True)
+    if (meant := _passed_over(link, schema)) is not None:
+        return State(meant, frozenset(), nowhere=True)
     books = Bookkeeping(link, schema)
     versions = _versions(books) if VERSION in present else []
     if history.head in (version for version, _ in versions) and not present.issuperset(history.tables):
@@ -211,6 +214,14 @@ def only_owner_writes(table: str) -> str:
         table: The table's name, as it stands in SQL.
     """
     return f"DO {code(_ONLY_OWNER_WRITES.format(table=literal(table)))}"
+
+
+def _passed_over(link: Link, schema: str) -> str | None:
+    """Return the schema that the search path means, where the server takes a later one."""
+    if link.dialect == "sqlite" or link.schema is not None:
+        return None
+    path, role = link.rows("SELECT current_setting('search_path'), current_user::text")[0]
+    return passed_over(path, role, schema)
 
 
 def _present(link: Link, names: Sequence[str]) -> tuple[str | None, frozenset[str], str | None]:

@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from diwa_schema.database.failures import is_driver_error
-from diwa_schema.database.spelling import Dialect
+from diwa_schema.database.spelling import Dialect, placed
 from diwa_schema.errors import DatabaseRefused
 from diwa_schema.names import literal, quoted
 
@@ -83,8 +83,13 @@ class Link:
         self.filtered = filtered
         self.raw: Any = raw
         self.dialect = dialect
-        self.shown = shown
+        self.database = shown
         self._close = close or raw.close
+
+    @property
+    def shown(self) -> str:
+        """The database as messages name it, without a password, and the schema where one was said."""
+        return placed(self.database, self.schema)
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return all rows. Placeholders are ``%s`` on both dialects."""

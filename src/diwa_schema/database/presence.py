@@ -11,6 +11,7 @@ import json
 from functools import cache
 
 from diwa_schema.database.link import Link
+from diwa_schema.database.search_path import LEADS
 from diwa_schema.database.state import VERSION, State
 from diwa_schema.errors import DriftFound, PermissionMissing, command
 from diwa_schema.migrations.manifest import load
@@ -23,7 +24,8 @@ def versions(link: Link) -> list[tuple[str, str | None, bool]]:
     """Return the rows of the version table: revision, floor, and whether all tables of head are there, in one query.
 
     Where no schema was said, only the table in the first schema of the search path counts: one that lies further
-    behind on the path tells about other tables than those that the connection's next CREATE TABLE would make.
+    behind on the path tells about other tables than those that the connection's next CREATE TABLE would make. None does
+    where the path may begin with a schema that is not there.
 
     Raises:
         The driver's error where there is no version table, or the role may not read it.
@@ -46,7 +48,9 @@ def _query(schema: str | None) -> str:
     prefix = "quote_ident(current_schema()) || '." if schema is None else f"{literal(quoted(schema))} || '."
     there = " AND ".join(f"to_regclass({prefix}{table}') IS NOT NULL" for table in load().tables)
     table = VERSION if schema is None else qualified(schema, VERSION)
-    return f"SELECT version_num, floor, {there} FROM {table} v WHERE v.tableoid = to_regclass({prefix}{VERSION}')"
+    first = f" AND {LEADS}" if schema is None else ""
+    where = f"v.tableoid = to_regclass({prefix}{VERSION}'){first}"
+    return f"SELECT version_num, floor, {there} FROM {table} v WHERE {where}"
 
 
 def missing(state: State) -> tuple[str, ...]:

@@ -84,6 +84,13 @@ def shown_unread(text: str) -> str:
 _passwords: set[str] = set()
 
 
+def placed(shown: str, schema: str | None) -> str:
+    """Return a database as messages name it: its URL as it is shown, and the schema where one was said."""
+    if schema is None:
+        return shown
+    return f"{shown} (schema {schema if re.fullmatch('[a-z_][a-z0-9_$]*', schema) else repr(schema)})"
+
+
 def remember(password: str) -> None:
     """Note a password that was given, so that `mask` finds it in what a driver or a server says."""
     if password:

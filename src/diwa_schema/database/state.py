@@ -41,8 +41,8 @@ class State(NamedTuple):
     """Where a database stands.
 
     Args:
-        schema: The schema that the look was at: the one that was said, else the one that unqualified names are
-            created in ("main" on SQLite).
+        schema: The schema that the look was at: the one that was said, else the first one that the search path
+            names ("main" on SQLite).
         tables: Which tables of the schema, and of those that keep account of it, exist there.
         versions: The rows of the version table: revision and floor.
         ecto: The versions that Ecto has recorded; None without its table.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Union
 from diwa_schema.database import url as urls
 from diwa_schema.database.failures import brief, driver, is_driver_error, unreachable
 from diwa_schema.database.link import Link
-from diwa_schema.database.spelling import DatabaseURL, Dialect
+from diwa_schema.database.spelling import DatabaseURL, Dialect, placed
 from diwa_schema.errors import ConnectionInUse, DatabaseUnreachable, InvalidDatabase, UsageError
 from diwa_schema.names import LONGEST
 from diwa_schema.release import application_name
@@ -50,7 +50,6 @@ class Target:
     ) -> None:
         self.url = url
         self.dialect = url.dialect
-        self.shown = url.shown
         self.engine = engine
         self.connection = connection
 
@@ -86,6 +85,11 @@ class Target:
         if hasattr(database, "sync_engine"):
             return cls(engines.of_async_engine(database.sync_engine))
         raise _not_a_database(database)
+
+    @property
+    def shown(self) -> str:
+        """The database as messages name it, without a password, and the schema where one was said."""
+        return placed(self.url.shown, self.schema)
 
     @property
     def in_memory(self) -> bool:
@@ -193,7 +197,7 @@ class Target:
         proxied = self.connection.connection if self.connection is not None else self._engine.raw_connection()
         raw: Any = proxied.driver_connection
         with _autocommit(raw, self.dialect):
-            link = Link(raw, self.dialect, self.shown, lambda: None, self.schema, filtered)
+            link = Link(raw, self.dialect, self.url.shown, lambda: None, self.schema, filtered)
             before = link.settle()
             try:
                 yield link
@@ -226,7 +230,7 @@ class Target:
             raw.execute("SELECT set_config('application_name', %s, false)", (application_name(purpose),))
         else:
             raw.isolation_level = None
-        return Link(raw, self.dialect, self.shown, close)
+        return Link(raw, self.dialect, self.url.shown, close)
 
     def _exists(self, file: str) -> bool:
         try:
@@ -287,7 +291,7 @@ class Target:
             )
         options = {"timeout": 5.0, **dict(self.url.parameters)}
         raw = sqlite.connect(path, isolation_level=None, uri=self.url.uri, check_same_thread=False, **options)
-        return Link(raw, "sqlite", self.shown)
+        return Link(raw, "sqlite", self.url.shown)
 
     def _open_postgresql(self, psycopg: Any, purpose: str) -> Link:
         given = dict(self.url.parameters)
@@ -314,7 +318,7 @@ class Target:
                 f"libpq does not understand {self.shown}: {brief(error)}",
                 next_step="Correct the parameter, then run the command again.",
             ) from None
-        return Link(raw, "postgresql", self.shown)
+        return Link(raw, "postgresql", self.url.shown)
 
 
 # What most URLs have. To ask libpq for all of its parameters takes longer than all else before a connection.

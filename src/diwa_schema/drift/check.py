@@ -12,8 +12,9 @@ from diwa_schema.drift.compare import Finding, findings, within_capabilities
 from diwa_schema.drift.count import counted, deadline
 from diwa_schema.drift.optional import added_columns, with_ectos_columns
 from diwa_schema.drift.read import at_head, read
-from diwa_schema.drift.report import Difference, Mend, difference, of_ectos_code, of_rule
+from diwa_schema.drift.report import Difference, Mend, difference, of_ectos_code, of_place, of_rule
 from diwa_schema.drift.rules import expected_in, waiting
+from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
 
 if TYPE_CHECKING:
@@ -56,7 +57,15 @@ def check(link: Link) -> tuple[Difference, ...]:
     """
     state = bookkeeping.look(link)
     refuse_unknown(state, load(), link.shown)
-    return compare_at(link, state.revision)
+    return (*compare_at(link, state.revision), *_lodging(link))
+
+
+def _lodging(link: Link) -> Iterator[Difference]:
+    """Yield a note where the extension that embeddings need would be dropped with a tenant."""
+    found = None if link.dialect == "sqlite" else pgvector.lodging(link)
+    if found is not None:
+        schema, way = found
+        yield of_place(pgvector.lodged(schema), tuple(filter(None, map(str.strip, way.split(";")))))
 
 
 def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:

@@ -114,6 +114,13 @@ def difference(finding: Finding, mend: Mend) -> Difference:
     )
 
 
+def of_place(text: str, statements: tuple[str, ...]) -> Difference:
+    """Return a note on pgvector where a tenant would take it along."""
+    caution = "a connection whose search path lacks the new place compares no embeddings"
+    mend = Mend(statements, safe=False, caution=caution)
+    return Difference("extension", "vector", "", "changed", text, "note", mend)
+
+
 def of_ectos_code(place: tuple[str, str]) -> Difference:
     """Return a note on a column that the newest Ecto code needs; nothing takes it away."""
     table, name = place

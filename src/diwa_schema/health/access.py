@@ -32,7 +32,7 @@ def who(patient: Patient) -> Iterator[Finding]:
     yield Finding(
         "role",
         Severity.NOTE,
-        f"Connected as {session}{acting}{member}; {asks} is asking.",
+        f"Connected as {session}{acting}{member}; the schema is {patient.schema}; {asks} is asking.",
         f"diwa-schema guard tells how the repository was recognised, {command('roles')} which roles should be",
     )
 

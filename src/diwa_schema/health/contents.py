@@ -14,6 +14,7 @@ from diwa_schema.errors import DatabaseRefused, DiwaSchemaError, PermissionMissi
 from diwa_schema.guard import Role
 from diwa_schema.health import startup, status
 from diwa_schema.health.finding import Finding, Patient, Severity
+from diwa_schema.migrations import pgvector as vector
 from diwa_schema.names import qualified, quoted
 from diwa_schema.run.preflight import refuse_old_server
 
@@ -105,8 +106,9 @@ def pgvector(patient: Patient) -> Iterator[Finding]:
         " LEFT JOIN pg_type t ON t.typnamespace = n.oid AND t.typname = 'vector'"
     )[0]
     if schema is None:
-        yield _without_vector(available=available)
+        yield _without_vector(patient, available=available)
         return
+    yield from _lodging(patient)
     yield from _compares(patient, schema)
     if not visible:
         yield Finding(
@@ -175,14 +177,21 @@ def _undone(patient: Patient, query: str) -> list[tuple[Any, ...]]:
     return patient.link.rows(query + here, (patient.schema, list(patient.tables)))
 
 
-def _without_vector(*, available: bool) -> Finding:
+def _lodging(patient: Patient) -> Iterator[Finding]:
+    if (found := vector.lodging(patient.link)) is not None:
+        schema, way = found
+        told = vector.lodged(schema)
+        yield Finding("pgvector-in-tenant", Severity.WARNING, f"{told[:1].upper()}{told[1:]}.", way)
+
+
+def _without_vector(patient: Patient, *, available: bool) -> Finding:
     if available:
         reason = "pgvector can be installed in this database and is not; embeddings are kept as bytes."
         return Finding(
             "pgvector-not-installed",
             Severity.NOTE,
             reason,
-            f"CREATE EXTENSION vector; then: {command('enable-vector')}",
+            f"{vector.creation(patient.link)} then: {command('enable-vector')}",
         )
     reason = "The server has no pgvector; embeddings are kept as bytes, and everything else works."
     return Finding(

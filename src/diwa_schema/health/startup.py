@@ -246,12 +246,12 @@ class AlchemyLink(Link):
         super().__init__(connection, name, "", close=lambda: None, filtered=True)
 
     @property
-    def shown(self) -> str:
+    def database(self) -> str:
         """The masked URL; nobody asks for it where the schema is current."""
         return mask(str(self.raw.engine.url))
 
-    @shown.setter
-    def shown(self, _: str) -> None: ...
+    @database.setter
+    def database(self, _: str) -> None: ...
 
     def _run(self, sql: str, params: Any) -> Any:
         connection: sa.Connection = self.raw

@@ -21,6 +21,7 @@ class Status:
 
     Args:
         database: The masked URL.
+        schema: The schema that was looked at; None on SQLite, which has one.
         kind: empty, versioned, made by Ecto, or foreign.
         revision: The revision it is at; None at base.
         head: The last revision of the installed package.
@@ -42,6 +43,7 @@ class Status:
     """
 
     database: str
+    schema: str | None
     kind: str
     revision: str | None
     head: str
@@ -84,7 +86,8 @@ def read(link: Link) -> Status:
     elsewhere = () if refusal or state.revision else presence.elsewhere(link, state.schema)
     sessions = releases.connected(link)
     return Status(
-        database=link.shown,
+        database=link.database,
+        schema=None if link.dialect == "sqlite" else state.schema,
         kind=str(state.kind),
         revision=state.revision,
         head=history.head,

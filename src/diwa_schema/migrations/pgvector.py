@@ -1,4 +1,8 @@
-"""pgvector as a capability of one database: how it is found there, and how it is created.
+"""pgvector as a capability of one database: how it is found there, where it may live, and how it is created.
+
+A database has the extension once, and it belongs to one schema. Whoever drops that schema drops the extension, and with
+it the embeddings of every other schema. So it is never created where our tables are, unless that is `public` and the
+only such schema: it goes to a schema for extensions where there is one, else to `public`, else nowhere.
 
 The history runs these statements as well as the runner, so they stand below both, without SQLAlchemy or Alembic.
 """
@@ -7,31 +11,72 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from diwa_schema.names import literal, quoted
+
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
 
 DIMENSIONS = 1536
 
+SHARED = "extensions"
+"""The schema that people make for extensions; where it is there, the extension goes there."""
+
+BYTES = "embeddings are kept as bytes"
+"""What the server says, among other words, where the extension cannot be created."""
+
+# Tables in a schema by which it is known as one of ours, taken over or not.
+_OURS = (
+    "SELECT FROM pg_class c WHERE c.relname IN ('diwa_schema_version', 'memories')"
+    " AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.relnamespace"
+)
+
+# The schema that the extension may be created in; NULL where there is none. The current schema has our tables or is
+# about to get them.
+PLACE = (
+    "SELECT n.nspname::text FROM pg_namespace n WHERE has_schema_privilege(n.oid, 'USAGE') AND ("
+    f"n.nspname IN ('{SHARED}', 'public') AND n.nspname IS DISTINCT FROM current_schema()"
+    f" AND NOT EXISTS ({_OURS} = n.oid)"
+    f" OR n.nspname = 'public' AND current_schema() = 'public' AND NOT EXISTS ({_OURS} <> n.oid))"
+    " ORDER BY n.nspname LIMIT 1"
+)
+
+AVAILABLE = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
+"""Whether the server has it."""
+
+_NOWHERE = (
+    f"pgvector is not usable here, {BYTES}: each schema that it could go to has tables that somebody may drop, and it"
+    f" would be dropped with them. As a superuser: CREATE SCHEMA {SHARED}; CREATE EXTENSION vector SCHEMA {SHARED}"
+)
+
 # No percent sign stands in this block: rendered for later, some dialects would double it.
 # An error inside is undone alone, so the transaction around it goes on. Whether the role may create the extension is
 # left to the server: a managed one lets some roles that are no superusers. Where another run creates it at the same
 # moment, the server makes this one wait for its end, and then finds the name taken: the extension is there.
-CREATE = """DO $do$
+# INFO reaches every client, whatever it wants to hear of.
+CREATE = f"""DO $do$
+DECLARE
+  place text := ({PLACE});
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
-     AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') THEN
-    CREATE EXTENSION IF NOT EXISTS vector;
+  IF EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') OR NOT ({AVAILABLE}) THEN
+    NULL;
+  ELSIF place IS NULL THEN
+    RAISE INFO USING MESSAGE = {literal(_NOWHERE)};
+  ELSE
+    EXECUTE 'CREATE EXTENSION IF NOT EXISTS vector SCHEMA ' || quote_ident(place);
   END IF;
 EXCEPTION
   WHEN unique_violation OR duplicate_object THEN
     NULL;
   WHEN insufficient_privilege OR feature_not_supported OR undefined_file THEN
-    RAISE NOTICE USING MESSAGE = 'pgvector is not usable here, embeddings are kept as bytes: ' || SQLERRM;
+    RAISE INFO USING MESSAGE = 'pgvector is not usable here, {BYTES}: ' || SQLERRM;
 END
 $do$"""
 
 # Whether it is there or the server could create it; whether the role may is left to the server.
-POSSIBLE = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
+POSSIBLE = (
+    "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
+    f" OR (({AVAILABLE}) AND ({PLACE}) IS NOT NULL)"
+)
 
 # The type with its schema, so that it is found whatever the search path is; NULL where pgvector is not installed.
 TYPE = (
@@ -39,8 +84,82 @@ TYPE = (
     " WHERE e.extname = 'vector'"
 )
 
+# The schema of the extension where tables of ours are beside it that somebody may drop with all that is there.
+_LODGES = (
+    "SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
+    f" WHERE e.extname = 'vector' AND EXISTS ({_OURS} = n.oid)"
+    f" AND (n.nspname <> 'public' OR EXISTS ({_OURS} <> n.oid))"
+)
+# Whether a column outside of the extension's own schema is of one of its types, or of an array of them.
+_USED = (
+    "SELECT EXISTS (SELECT FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass"
+    " AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_type'::regclass"
+    " JOIN pg_type t ON t.oid = d.objid JOIN pg_attribute a ON a.atttypid IN (t.oid, t.typarray)"
+    " JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'm')"
+    " WHERE e.extname = 'vector' AND NOT a.attisdropped AND c.relnamespace <> e.extnamespace)"
+)
+
 
 def embedding_type(link: Link) -> str:
     """Return the type that a column of embeddings has in a PostgreSQL database."""
     vector = link.value(TYPE)
     return f"{vector}({DIMENSIONS})" if vector else "bytea"
+
+
+def creation(link: Link, extension: str = "vector") -> str:
+    """Return what a superuser runs to create an extension where it may live."""
+    place = link.value(PLACE)
+    if place is not None:
+        return f"CREATE EXTENSION {extension} SCHEMA {place};"
+    return _shared(link) + f"CREATE EXTENSION {extension} SCHEMA {SHARED};"
+
+
+def lodging(link: Link) -> tuple[str, str] | None:
+    """Return the schema in which the extension would be dropped with a tenant, and what moves it; None elsewhere.
+
+    Args:
+        link: A connection to a PostgreSQL database.
+    """
+    schema = link.value(_LODGES)
+    return None if schema is None else (schema, _move(link))
+
+
+def lodged(schema: str) -> str:
+    """Describe an extension that would be dropped with a tenant, in a sentence without its full stop."""
+    return (
+        f"extension vector is in schema {schema}, which has tables of this schema: dropping that schema drops the"
+        " embeddings of every other one"
+    )
+
+
+def move_out(link: Link, schema: str) -> None:
+    """Move the extension out of a schema that is about to be dropped, where columns of another one use it.
+
+    The columns, their values and their indexes stay as they are. Where it lives elsewhere, or nobody else uses it,
+    nothing happens.
+
+    Args:
+        link: A connection to a PostgreSQL database, as the owner of the extension.
+        schema: The schema that is to be dropped.
+
+    Raises:
+        The driver's error where the role may not move it; nothing was changed.
+    """
+    mine = "SELECT 1 FROM pg_extension WHERE extname = 'vector' AND extnamespace = to_regnamespace(%s)"
+    if link.value(mine, (quoted(schema),)) and link.value(_USED):
+        link.script(_move(link))
+
+
+def _move(link: Link) -> str:
+    free = (
+        f"SELECT to_regnamespace('public') IS NOT NULL AND NOT EXISTS ({_OURS} = to_regnamespace('public'))"
+    )
+    if link.value(free):
+        return "ALTER EXTENSION vector SET SCHEMA public;"
+    return _shared(link) + f"ALTER EXTENSION vector SET SCHEMA {SHARED};"
+
+
+def _shared(link: Link) -> str:
+    if link.value("SELECT to_regnamespace(%s) IS NOT NULL", (SHARED,)):
+        return ""
+    return f"CREATE SCHEMA {SHARED}; GRANT USAGE ON SCHEMA {SHARED} TO PUBLIC; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ def confirm(look: Look, lost: Mapping[str, int], typed: str | None) -> None:
     mistyped = f" '{typed}' is not its name." if typed else ""
     raise UsageError(
         f"Rows of {look.shown} would be lost: {listed}.{mistyped}",
-        next_step=f"To lose them, add --confirm {name}",
+        next_step=f"To lose them, add --confirm {shlex.quote(name)}",
         lost=lost,
         confirm=name,
     )

@@ -23,6 +23,7 @@ from diwa_schema.database import bookkeeping, lock
 from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
 from diwa_schema.database.ledger import Entry, Run, now
+from diwa_schema.database.spelling import mask
 from diwa_schema.database.state import LEDGER, State, refuse_elsewhere
 from diwa_schema.errors import (
     ROLLED_BACK,
@@ -34,11 +35,13 @@ from diwa_schema.errors import (
     NotPersisted,
     command,
 )
+from diwa_schema.migrations import pgvector
 from diwa_schema.run import pooler
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.settings import Applied, Progress, Report, Settings
 
 if TYPE_CHECKING:
+    import psycopg
     import sqlalchemy as sa
     from alembic.runtime.migration import MigrationContext
 
@@ -140,8 +143,8 @@ class Session(NamedTuple):
             DiwaSchemaError: As its class says; what was not applied is rolled back.
         """
         if self.target.absent and not self._rehearsed(verb, decide):
-            return Report(self.target.shown, None, None)
-        with self._explained(), self.target.work() as link:
+            return Report(self.target.url.shown, None, None)
+        with self._explained(), self.target.work() as link, self._heard(link):
             look = self._look(verb, link)
             before = look.state.revision
             if self.renew is not None:
@@ -173,18 +176,39 @@ class Session(NamedTuple):
             run = change.run
             self._prove(look, run, written)
             report = Report(
-                self.target.shown,
+                self.target.url.shown,
                 look.state.revision,
                 written.after,
                 run.kind,
                 written.applied,
                 run.bypass,
                 run.run_id,
+                schema=self.target.schema,
             )
             return connections.told(report, link, self.renew, watch.seen(written.after))
 
+    @contextmanager
+    def _heard(self, link: Link) -> Iterator[None]:
+        """Pass on in the block what the server says of embeddings that stay bytes, once."""
+        if link.dialect == "sqlite":
+            yield
+            return
+        told: set[str] = set()
+
+        def hear(notice: psycopg.errors.Diagnostic) -> None:
+            text = mask(notice.message_primary or "")
+            if pgvector.BYTES in text and text not in told:
+                told.add(text)
+                self.progress.say(text)
+
+        link.raw.add_notice_handler(hear)
+        try:
+            yield
+        finally:
+            link.raw.remove_notice_handler(hear)
+
     def _unchanged(self, link: Link, before: str | None, after: str | None) -> Report:
-        report = Report(self.target.shown, before, after)
+        report = Report(self.target.url.shown, before, after, schema=self.target.schema)
         if self.renew is None:
             return report
         from diwa_schema.run import connections

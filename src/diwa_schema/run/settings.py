@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from diwa_schema.database.spelling import placed
 from diwa_schema.errors import UsageError
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ class Report(NamedTuple):
         bypass: Where the bypass of the guard came from; None without one.
         run_id: The run's id in the ledger; None when nothing was done.
         connections: Which results have changed their type and who has to reconnect; None where nobody has.
+        schema: The schema that was said; None where the search path decided.
     """
 
     database: str
@@ -168,6 +170,12 @@ class Report(NamedTuple):
     bypass: str | None = None
     run_id: str | None = None
     connections: Connections | None = None
+    schema: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The database as messages name it, and the schema where one was said."""
+        return placed(self.database, self.schema)
 
     @property
     def told(self) -> tuple[str, ...]:

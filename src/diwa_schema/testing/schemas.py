@@ -42,7 +42,7 @@ class Schemas:
         self._open: dict[str, tuple[str, OwnDatabase]] = {}
         self._refuse_without_right()
         with server.building("extension"):
-            # Made where the database's own search path leads: in a test's schema it would go with the test.
+            # Before the first test's schema is there, for all of them.
             server.link.execute(pgvector.CREATE)
         self._path = [row[0] for row in server.link.rows(_EXTENSION, (VERSION,))]
         # A connection that a test has left open would keep its schema for ever.
@@ -82,6 +82,8 @@ class Schemas:
 
     def _drop(self, name: str) -> None:
         with suppress(driver("postgresql").Error):  # it is dropped by a later run
+            # A run of another release may have made the extension there.
+            pgvector.move_out(self._server.link, name)
             self._server.link.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
     def _schemas(self) -> Iterator[str]:

@@ -28,7 +28,7 @@ class Scratch:
     @property
     def has_vector(self) -> bool:
         """Whether its databases can have pgvector."""
-        return bool(self._server.link.value(pgvector.POSSIBLE))
+        return bool(self._server.link.value(pgvector.AVAILABLE))
 
     @property
     def version(self) -> int:

@@ -87,7 +87,7 @@ def recognise(look: Look) -> Adoption:
         )
     known = tuple(name for name in load().ids if name <= LAST)
     variant = variants.recognise(state.ecto or (), known, shown, agents_buffer=_of_the_agent(look))
-    return Adoption(shown, variant, _differences(look, variant))
+    return Adoption(look.link.database, variant, _differences(look, variant))
 
 
 def examine(look: Look) -> Adoption:
@@ -114,14 +114,14 @@ def adopt(session: Session, *, mend: bool) -> Report:
     def decide(look: Look) -> Adoption:
         found = recognise(look)
         if not mend:
-            _refuse_differences(found)
+            _refuse_differences(found, look.shown)
         return found
 
     def work(change: Change, found: Adoption) -> Written:
         if mend and found.differences:
             check.mend(change.link, found.differences, change.paced)
             found = recognise(change.look)
-            _refuse_differences(found)
+            _refuse_differences(found, change.look.shown)
         taking = _Taking(change, found.variant)
         revision = found.variant.revision
         timeout = session.settings.build_timeout
@@ -199,12 +199,12 @@ def _differences(look: Look, variant: Variant) -> tuple[Difference, ...]:
     )
 
 
-def _refuse_differences(found: Adoption) -> None:
+def _refuse_differences(found: Adoption, shown: str) -> None:
     if not found.differences:
         return
     lines = [f"  {one.text}\n    {one.statement or one.mend.caution}" for one in found.differences]
     raise DatabaseRefused(
-        f"{found.database} is not what the {found.variant.name} left: {len(found.differences)} differences.\n"
+        f"{shown} is not what the {found.variant.name} left: {len(found.differences)} differences.\n"
         + "\n".join(lines),
         next_step=f"Run the statements, or run {command('adopt --mend')} for those that are safe on a live table.",
         differences=[one.as_dict() for one in found.differences],

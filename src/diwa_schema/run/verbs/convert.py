@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from diwa_schema.database.state import refuse_unknown
@@ -50,9 +51,10 @@ def enable_vector(session: Session) -> Report:
 
 
 def _without_vector(link: Link) -> DatabaseRefused:
+    first = "" if link.value(pgvector.AVAILABLE) else "Install pgvector on the server. "
     return DatabaseRefused(
-        f"{link.shown} has no pgvector, and this role cannot create it.",
-        next_step="Install pgvector on the server; then, as a superuser: CREATE EXTENSION vector;",
+        f"{link.shown} has no pgvector, and this run cannot create it where it may live.",
+        next_step=f"{first}As a superuser: {pgvector.creation(link)} Then: {command('enable-vector')}",
     )
 
 
@@ -82,11 +84,15 @@ def enable_index(session: Session, name: str) -> Report:
     wanted = _optional(name)
 
     def work(change: Change) -> None:
-        _need_extension(change.link, wanted)
+        place = _place_of_extension(change.link, wanted)
         writer = Writer(change.state.schema)
+        # The extension need not be on the search path: the operator class is the last word of the one column.
+        (column,) = wanted.index.columns
+        name, _, operators = column.rpartition(" ")
+        index = replace(wanted.index, columns=(f"{name} {place}.{operators}",))
 
         def build(connection: sa.Connection, concurrently: bool) -> None:
-            connection.exec_driver_sql(writer.index(wanted.table, wanted.index, concurrently=concurrently))
+            connection.exec_driver_sql(writer.index(wanted.table, index, concurrently=concurrently))
 
         build_index(ground(), wanted.index.name, build)
 
@@ -115,13 +121,18 @@ def _optional(name: str) -> OptionalIndex:
     return found
 
 
-def _need_extension(link: Link, wanted: OptionalIndex) -> None:
-    there = "SELECT 1 FROM pg_extension WHERE extname = %s"
-    if link.value(there, (wanted.extension,)):
-        return
+def _place_of_extension(link: Link, wanted: OptionalIndex) -> str:
+    """Return the schema of an index's extension, as SQL."""
+    found: str | None = link.value(
+        "SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
+        " WHERE e.extname = %s",
+        (wanted.extension,),
+    )
+    if found is not None:
+        return found
     raise PermissionMissing(
         f"{wanted.index.name} needs the extension {wanted.extension}, which {link.shown} does not have.",
-        next_step=f"As a superuser, in that database: CREATE EXTENSION {wanted.extension};",
+        next_step=f"As a superuser, in that database: {pgvector.creation(link, wanted.extension)}",
     )
 
 

@@ -40,7 +40,7 @@ def difference(
         )
     schema = schema or link.value("SELECT current_schema()") or "public"
     existing = privileges.read(link, schema, load().tables, names)
-    found = roles.compare(existing, link.shown, schema, names, take_ownership=take_ownership)
+    found = roles.compare(existing, link.database, schema, names, take_ownership=take_ownership)
     fence = ddl_fence.statement(link, schema, names.owner) if event_trigger else None
     if fence is None:
         return found
@@ -90,7 +90,7 @@ def apply(session: Session, names: RoleNames, *, event_trigger: bool, take_owner
 
 
 def _refuse_fence(found: Roles, *, event_trigger: bool) -> None:
-    if event_trigger and any(ddl_fence.FUNCTION in change.sql for change in found.by_hand):
+    if event_trigger and any(ddl_fence.PLACE in change.sql for change in found.by_hand):
         raise PermissionMissing(
             f"The event trigger cannot be created on {found.database}: only a superuser can.",
             next_step="Connect as a superuser, or leave --event-trigger out.",

@@ -1,0 +1,57 @@
+"""The search path of a connection to PostgreSQL: which schema its unqualified names are meant for.
+
+The server passes over what is not there. A connection whose path is `tenant, public` works in public until somebody
+creates the schema `tenant`, and all that is asked of it is answered by another tenant's tables. So the first schema
+that the path names is the one that is meant, and where the server would take a later one, that is said.
+"""
+
+from __future__ import annotations
+
+import re
+from string import ascii_lowercase, ascii_uppercase
+
+from diwa_schema.names import LONGEST
+
+USER = "$user"
+
+_NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]*))\s*(?:,|\Z)')
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+# Whether the path begins with the schema that the server takes, as far as a comparison of texts tells: a path that is
+# spelled in another way is left to `passed_over`. No backslash stands in it: an application may have them read
+# otherwise.
+_PATH = "current_setting('search_path')"
+_REST = f"ltrim(CASE WHEN starts_with({_PATH}, '\"$user\",') THEN substr({_PATH}, 9) ELSE {_PATH} END) || ','"
+LEADS = (
+    f"(starts_with({_REST}, quote_ident(current_schema()) || ',')"
+    f" OR starts_with({_REST}, '\"' || replace(current_schema(), '\"', '\"\"') || '\",')"
+    f" OR (starts_with({_PATH}, '\"$user\"') AND current_schema() = current_user))"
+)
+
+
+def names(path: str) -> list[str]:
+    """Return the schemas of a search path as the server reads them; those that it knows by `$user` as that."""
+    found = []
+    for quoted, plain in _NAME.findall(path):
+        name = quoted.replace('""', '"') if quoted else plain.strip().translate(_LOWER)
+        if name:
+            found.append(name.encode()[:LONGEST].decode(errors="ignore"))
+    return found
+
+
+def passed_over(path: str, role: str, taken: str) -> str | None:
+    """Return the schema that a path names before the one that the server takes; None where that is the first.
+
+    The schema called like the role need not be there: every default path begins with it.
+
+    Args:
+        path: The setting.
+        role: Who is connected.
+        taken: The schema that unqualified names are created in.
+    """
+    for name in names(path):
+        if name == taken or (name == USER and role == taken):
+            return None
+        if name != USER and not name.startswith("pg_"):
+            return name
+    return None
