@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
-from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.command import Commands, Result, add, ended
 from diwa_schema.errors import UsageError
 
 if TYPE_CHECKING:
     from diwa_schema.fleet import Fleet, FleetReport, Outcome, Schedule
     from diwa_schema.fleet.targets import Source
+    from diwa_schema.run.settings import Report
 
 _ROWS = 40  # targets of which all are listed
 _WIDEST = 40
@@ -50,6 +51,28 @@ def register(commands: Commands) -> None:
     for parser in (upgrade, adopt):
         options.add_guard(parser)
         options.add_renew(parser)
+        options.add_settings(parser)
+
+    create = add(
+        verbs, "create", _create, help="make a tenant: a schema at head, with roles, in one transaction"
+    )
+    create.add_argument("--no-roles", action="store_true", help="leave roles and rights alone")
+    for option, default, text in (
+        ("--owner", "diwa_owner", "changes the schema"),
+        ("--app", "diwa_app", "reads and writes rows"),
+        ("--reader", "diwa_reader", "reads rows"),
+    ):
+        create.add_argument(option, metavar="NAME", default=default, help=f"the role that {text} ({default})")
+    drop = add(verbs, "drop", _drop, help="drop a tenant with all its rows, a table at a time")
+    drop.add_argument("--confirm", metavar="NAME", help="its name once more")
+    for parser in (create, drop):
+        parser.add_argument("tenant", metavar="NAME", help="the schema")
+        parser.add_argument(
+            "--url",
+            metavar="URL",
+            help="the database; by default DIWA_MIGRATION_DATABASE_URL or DATABASE_URL",
+        )
+        options.add_guard(parser)
         options.add_settings(parser)
 
 
@@ -139,6 +162,38 @@ def _upgrade(args: argparse.Namespace) -> Result:
 
 def _adopt(args: argparse.Namespace) -> Result:
     return _reported(args, lambda fleet: fleet.adopt(mend=args.mend, **_changing(args)))
+
+
+def _create(args: argparse.Namespace) -> Result:
+    from diwa_schema.fleet import create
+    from diwa_schema.privileges.existing import RoleNames
+
+    names = None if args.no_roles else RoleNames(args.owner, args.app, args.reader)
+    report = _one(args, create, roles=names)
+    total = report.applied[0].milliseconds
+    return ended(report, f"{report.database}: tenant {args.tenant} is at {report.after} ({total} ms).")
+
+
+def _drop(args: argparse.Namespace) -> Result:
+    from diwa_schema.fleet import drop
+
+    report = _one(args, drop, confirm=args.confirm)
+    return ended(report, f"{report.database}: tenant {args.tenant} is gone.")
+
+
+def _one(args: argparse.Namespace, call: Callable[..., Report], **more: Any) -> Report:
+    from diwa_schema.cli.progress import progress
+    from diwa_schema.database.url import from_environment
+
+    with progress(quiet=args.json) as told:
+        return call(
+            args.url or from_environment(),
+            args.tenant,
+            repo=args.repo,
+            settings=options.settings_of(args),
+            progress=told,
+            **more,
+        )
 
 
 def _changing(args: argparse.Namespace) -> dict[str, Any]:

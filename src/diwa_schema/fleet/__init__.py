@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Schemas as Schemas,
         listed as listed,
     )
+    from diwa_schema.fleet.tenants import create as create, drop as drop
 
 _HOMES = {
     "Databases": "targets",
@@ -39,6 +40,8 @@ _HOMES = {
     "Outcome": "report",
     "Schedule": "schedule",
     "Schemas": "targets",
+    "create": "tenants",
+    "drop": "tenants",
     "listed": "targets",
 }
 

@@ -32,11 +32,11 @@ def _compared(value: Any) -> Any:
     """Return as tuples what of a catalog is compared."""
     if isinstance(value, tuple):
         return tuple(map(_compared, value))
-    if not is_dataclass(value):
-        return value
-    return tuple(_compared(getattr(value, spec)) for spec in _names(type(value)))
+    kind: Any = type(value)
+    names = _names(kind)
+    return tuple(_compared(getattr(value, name)) for name in names) if names else value
 
 
 @cache
 def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(spec.name for spec in fields(kind) if spec.compare)
+    return tuple(spec.name for spec in fields(kind) if spec.compare) if is_dataclass(kind) else ()
