@@ -84,9 +84,10 @@ def _patient(target: Target, link: Link, role: Role, repository: str | None) -> 
         rows = link.rows(
             "SELECT n.nspname::text, c.relname::text FROM pg_namespace n"
             " LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')"
+            " AND c.relname = ANY(%s::name[])"
             " WHERE n.oid = coalesce((SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)),"
             " to_regnamespace(quote_ident(current_schema())))",
-            (VERSION,),
+            (list(load().tables), VERSION),
         )
     present = {name for _, name in rows}
     schema = rows[0][0] if rows else "main" if link.dialect == "sqlite" else "public"
