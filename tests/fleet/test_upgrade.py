@@ -259,6 +259,40 @@ def test_so_many_of_one_server_at_most(tenants, monkeypatch):
     assert most == [1, 1, 1]
 
 
+def test_the_extension_of_a_database_is_made_before_its_tenants(server, postgres, monkeypatch):
+    if not server.has_vector:
+        pytest.skip("this server has no extension to make")
+    execute(postgres, *(f"CREATE SCHEMA {name}" for name in TENANTS))
+    at_once = []
+    handed = crew.Crew.hand_out
+
+    def counted(self, task):
+        handed(self, task)
+        at_once.append(len(self.busy))
+
+    monkeypatch.setattr(crew.Crew, "hand_out", counted)
+    report = upgrade(postgres, schedule=Schedule(jobs=3))
+    assert results(report) == dict.fromkeys(TENANTS, "done")
+    assert at_once == [1, 1, 2]
+    assert len({one.digest for one in report.outcomes}) == 1
+
+
+def test_every_database_that_ecto_made_is_taken_over(legacy, tenants, postgres, owner_directory):
+    made = legacy("both_marked_bytes", rows=False)
+    fleet = Fleet(made, Member(tenants, "tenant_1"), Member(postgres, name="empty"))
+    report = fleet.adopt()
+    assert [str(one.result) for one in report.outcomes] == ["done", "nothing to do", "failed"]
+    assert report.outcomes[2].error is not None
+    assert report.outcomes[2].error["error"] == "SchemaEmpty"
+    assert [str(one.result) for one in fleet.adopt().outcomes][:2] == ["nothing to do"] * 2
+
+
+def test_sqlite_files_are_brought_up_too(sqlite, tenants):
+    fleet = Fleet(sqlite, Member(tenants, "tenant_1"))
+    assert [str(one.result) for one in fleet.upgrade(repo="diwa-schema").outcomes] == ["done", "done"]
+    assert [str(one.result) for one in fleet.upgrade(repo="diwa-schema").outcomes] == ["nothing to do"] * 2
+
+
 class Commands:
     """Fleets in processes of their own."""
 

@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 _DIGITS = 16
 
 
-def fingerprint(link: Link) -> str:
+def fingerprint(link: Link, schema: str | None = None) -> str:
     """Return 16 characters that change with any column, key, index, trigger or constraint of the schema's tables.
 
     Neither the schema's name nor its owner is part of it, nor the order of columns, which tells how a database came to
     its shape. Whether embeddings are vectors or bytes is.
 
     Args:
-        link: A connection to the database, in the schema.
+        link: A connection to the database.
+        schema: The schema; by default the one that the connection is in.
     """
-    catalog = read(link, link.schema, like=at_head(link.dialect))
+    catalog = read(link, schema or link.schema, like=at_head(link.dialect))
     return sha256(repr(_compared(catalog)).encode()).hexdigest()[:_DIGITS]
 
 

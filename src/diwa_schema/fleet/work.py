@@ -6,10 +6,11 @@ import json
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.api.opening import reading, target_of
+from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.errors import DiwaSchemaError, command
 from diwa_schema.fleet.report import Outcome, Result, naming
 from diwa_schema.migrations.manifest import load
@@ -18,6 +19,7 @@ from diwa_schema.run.session import Session
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from diwa_schema.database.link import Link
     from diwa_schema.fleet.targets import Member
     from diwa_schema.guard import Verdict
     from diwa_schema.run.settings import Settings
@@ -158,12 +160,54 @@ def check(task: Task, _: Telling) -> Outcome:
 
 def digest(task: Task, _: Telling) -> Outcome:
     """Say what the target looks like, as a fingerprint."""
-    from diwa_schema.fleet.digest import fingerprint
-
-    with reading(task.member.url, None, task.member.schema) as link:
-        found = fingerprint(link)
+    found = _READER.fingerprint(task.member)
     result = Result.DONE if task.orders.verb == "digest" else task.known.result
     return task.known._replace(result=result, digest=found)
+
+
+class _Reader:
+    """The connection on which this process reads catalogs, one schema of a database after the other.
+
+    A new connection would first read much of the system's catalog anew. Between two targets it is in no transaction,
+    so that nobody waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._of: tuple[str, str | None] | None = None
+        self._link: Link | None = None
+
+    def fingerprint(self, member: Member) -> str:
+        """Return the fingerprint of what a member looks like.
+
+        Raises:
+            DiwaSchemaError: It cannot be reached or read.
+        """
+        from diwa_schema.fleet.digest import fingerprint
+
+        target = target_of(member.url, None)
+        # Without a schema that was said, the connection's own search path decides.
+        of = (target.url.driver, None if member.schema is None else "")
+        if self._link is None or self._of != of:
+            self.close()
+            self._link, self._of = target.connect(create=False, filtered=True), of
+        link = self._link
+        try:
+            with nullcontext() if link.direct else link.settled():
+                return fingerprint(link, member.schema)
+        except BaseException as error:
+            self.close()
+            if not is_driver_error(error):
+                raise
+            raise explain(error, target.shown, "reading") from error
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+
+_READER = _Reader()
 
 
 VERBS: dict[str, Callable[[Task, Telling], Outcome]] = {
@@ -211,6 +255,7 @@ def serve(connection: Connection) -> None:
             task: Task = connection.recv()
             told = Telling(connection.send, task.number)
             connection.send(("ended", task.number, stop.run(task, told)))
+    _READER.close()
 
 
 class _Stop:
