@@ -72,7 +72,7 @@ def _run(words: list[str], *, as_json: bool) -> int:
 
 
 def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) -> int:
-    text = _document(result.document) if as_json else result.text
+    text = _document(result.document, line=result.line) if as_json else result.text
     # Whoever asks the guard may have changed something, and is told even where nobody reads the result.
     return _print(text, int(result.exit_code), done=result.text if hasattr(args, "repo") else "")
 
@@ -129,10 +129,10 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - open as long as the process
 
 
-def _document(document: dict[str, object]) -> str:
+def _document(document: dict[str, object], *, line: bool = False) -> str:
     import json
 
-    return json.dumps(document, indent=2, default=str)
+    return json.dumps(document, indent=None if line else 2, default=str)
 
 
 def _unexpected(error: Exception) -> DiwaSchemaError:

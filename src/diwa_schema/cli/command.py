@@ -17,11 +17,13 @@ class Result(NamedTuple):
         document: The result for machines, printed by ``--json``.
         text: The result for people, printed otherwise.
         exit_code: What the process ends with.
+        line: Whether the document is printed as one line, because others have been printed before it.
     """
 
     document: dict[str, Any]
     text: str = ""
     exit_code: int = 0
+    line: bool = False
 
 
 def ended(report: Report, text: str) -> Result:

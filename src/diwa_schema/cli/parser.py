@@ -22,6 +22,7 @@ _MODULES = (
     "roles",
     "doctor",
     "export",
+    "fleet",
     "authoring",
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from diwa_schema.database.relations import in_schema
 from diwa_schema.drift.count import counted, deadline, seeing_all
 from diwa_schema.errors import UsageError, command
 from diwa_schema.models.rule import Places, Rule, broken_by
@@ -18,20 +19,21 @@ if TYPE_CHECKING:
 _NOT_VALID = " NOT VALID"
 _LONGEST = 200  # characters of a value that is shown
 
+# Known before the names are looked for: every other schema has them too, and the indexes lead to both together.
+_SCHEMA = "(SELECT oid FROM pg_namespace WHERE nspname = %s)"
 _STANDING = (
     "SELECT t.relname::text, k.conname::text, k.convalidated FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid"
-    " JOIN pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = %s AND k.contype = 'c' AND k.conname = ANY(%s)"
+    f" WHERE k.connamespace = {_SCHEMA} AND k.contype = 'c' AND k.conname = ANY(%s::name[])"
     " UNION ALL SELECT t.relname::text, i.relname::text, x.indisvalid AND x.indisready FROM pg_index x"
     " JOIN pg_class t ON t.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid"
-    " JOIN pg_namespace n ON n.oid = i.relnamespace"
-    " WHERE n.nspname = %s AND i.relname = ANY(%s)"
+    f" WHERE i.relnamespace = {_SCHEMA} AND i.relname = ANY(%s::name[])"
 )
 _COLUMNS = {
     "postgresql": (
         "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a"
-        " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = coalesce(%s, current_schema()) AND c.relkind IN ('r', 'p') AND a.attnum > 0"
-        " AND NOT a.attisdropped"
+        " JOIN pg_class c ON c.oid = a.attrelid WHERE "
+        + in_schema("(SELECT oid FROM pg_namespace WHERE nspname = coalesce(%s, current_schema()))")
+        + " AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped"
     ),
     "sqlite": (
         "SELECT m.name, c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'"

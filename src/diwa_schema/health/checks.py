@@ -84,10 +84,11 @@ def _patient(target: Target, link: Link, role: Role, repository: str | None) -> 
         rows = link.rows(
             "SELECT n.nspname::text, c.relname::text FROM pg_namespace n"
             " LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p')"
+            " AND c.relname = ANY(%s::name[])"
             " WHERE CASE WHEN %s::text IS NULL THEN"
             "  n.oid = coalesce((SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)),"
             "  to_regnamespace(quote_ident(current_schema()))) ELSE n.nspname = %s END",
-            (link.schema, VERSION, link.schema),
+            (list(load().tables), link.schema, VERSION, link.schema),
         )
     present = {name for _, name in rows}
     schema = rows[0][0] if rows else "main" if link.dialect == "sqlite" else link.schema or "public"

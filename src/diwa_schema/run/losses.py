@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diwa_schema.database.relations import in_schema
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.ecto import AGENT
 from diwa_schema.names import qualified, quoted
@@ -74,8 +75,8 @@ def tables(look: Look) -> frozenset[str]:
         rows = look.link.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
     else:
         rows = look.link.rows(
-            "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = %s AND c.relkind IN ('r', 'p')",
+            "SELECT c.relname::text FROM pg_class c WHERE c.relkind IN ('r', 'p') AND "
+            + in_schema("(SELECT oid FROM pg_namespace WHERE nspname = %s)"),
             (look.state.schema,),
         )
     return frozenset(row[0] for row in rows)

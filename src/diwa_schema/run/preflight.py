@@ -70,7 +70,7 @@ def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
         ),
         dependents=_dependents(plan, link),
         connections=connections.planned(link, plan),
-        outdated=_outdated(plan, link),
+        outdated=outdated(plan, link),
     )
 
 
@@ -218,7 +218,7 @@ def refuse_old_server(link: Link) -> None:
         )
 
 
-def _outdated(plan: Plan, link: Link) -> tuple[Outdated, ...] | None:
+def outdated(plan: Plan, link: Link) -> tuple[Outdated, ...] | None:
     """Return the releases that are connected and below a floor that the plan raises; None where nobody may look."""
     raising = [one for one in plan.revisions if one.floor] if plan.direction == "upgrade" else []
     if plan.snapshot or not raising:

@@ -449,6 +449,7 @@ class Change:
         timeout: float | None = None,
         record: bool = True,
         unseen: bool = False,
+        first: Callable[[], object] = lambda: None,
     ) -> int:
         """Do the work in one short transaction, with the version row and the ledger's entries in it.
 
@@ -459,6 +460,7 @@ class Change:
             timeout: The longest a statement may run, in seconds; by default that of strong locks.
             record: Whether to write any of that; without, the work stands alone.
             unseen: Whether the work only makes tables, which nobody can wait for before they are committed.
+            first: What is done before our own tables are there.
 
         Returns:
             How long it took, in milliseconds.
@@ -468,6 +470,7 @@ class Change:
             if not record:
                 work()
                 return self.milliseconds()
+            first()
             self.books.create(self.state)
             work()
             if after != self.state.revision or len(self.state.versions) > 1:

@@ -12,6 +12,7 @@ from diwa_schema.run.session import Change, Written
 from diwa_schema.run.settings import Applied
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from diwa_schema.database.link import Link
@@ -36,8 +37,21 @@ def script(link: Link) -> str:
     return text.replace(EMBEDDING, pgvector.embedding_type(link))
 
 
-def apply(change: Change, plan: Plan) -> Written:
-    """Bring an empty database to head in one transaction, with its version row and one ledger entry a revision."""
+def apply(
+    change: Change,
+    plan: Plan,
+    *,
+    first: Callable[[], object] = lambda: None,
+    last: Callable[[], object] = lambda: None,
+) -> Written:
+    """Bring an empty database to head in one transaction, with its version row and one ledger entry a revision.
+
+    Args:
+        change: The change under way.
+        plan: What it is to do.
+        first: What else is done in the transaction, before all.
+        last: And when the tables are there.
+    """
     link = change.link
     change.run = change.run._replace(kind="snapshot")
 
@@ -45,10 +59,13 @@ def apply(change: Change, plan: Plan) -> Written:
         if link.dialect == "postgresql":
             link.execute(pgvector.CREATE)
         link.script(script(link))
+        last()
 
     entries = [(step.revision, step.sha256) for step in plan.revisions]
     timeout = change.session.settings.build_timeout
-    milliseconds = change.at_once(create, after=plan.after, entries=entries, timeout=timeout, unseen=True)
+    milliseconds = change.at_once(
+        create, after=plan.after, entries=entries, timeout=timeout, unseen=True, first=first
+    )
     applied = tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
     return Written(plan.after, len(entries), applied)
 

@@ -13,6 +13,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from diwa_schema.database.link import Link
+from diwa_schema.database.relations import in_schema
 from diwa_schema.database.state import ECTO, VERSION
 from diwa_schema.drift.model import Catalog, Column, Follower, Origin, Other, Table
 from diwa_schema.drift.postgresql import parse
@@ -38,8 +39,9 @@ FROM pg_namespace n WHERE n.nspname = coalesce(%(schema)s, current_schema())
 
 # Which relations the others read: all of the schema, or those named. A form for both (`%(names)s IS NULL OR`)
 # gets a plan that is made anew for each check of a connection.
-_WHOLE_SCHEMA = "c.relnamespace = quote_ident(current_schema())::regnamespace"
-_NAMED = f"{_WHOLE_SCHEMA} AND c.relname = ANY(%(names)s::text[])"
+_SCHEMA = "quote_ident(current_schema())::regnamespace"
+_WHOLE_SCHEMA = in_schema(_SCHEMA)
+_NAMED = f"c.relnamespace = {_SCHEMA} AND c.relname = ANY(%(names)s::text[])"
 
 _RELATIONS = """
 SELECT c.oid, c.relname::text, c.relkind::text, c.relpersistence::text, pg_get_userbyid(c.relowner)::text,
@@ -118,7 +120,7 @@ FROM pg_class c
 JOIN pg_constraint k ON k.confrelid = c.oid AND k.contype = 'f'
 JOIN pg_class t ON t.oid = k.conrelid
 JOIN pg_namespace s ON s.oid = t.relnamespace
-WHERE {_WHOLE_SCHEMA} AND c.relname >= %(kept)s AND c.relname < %(after_kept)s
+WHERE c.relnamespace = {_SCHEMA} AND c.relname >= %(kept)s AND c.relname < %(after_kept)s
   AND c.relname <> ALL(%(names)s::text[]) AND NOT (t.relnamespace = c.relnamespace AND (
     starts_with(t.relname::text, %(kept)s) OR t.relname = ANY(%(names)s::text[])))
 """

@@ -31,7 +31,7 @@ def drop(session: Session, confirm: str | None) -> Report:
             return None
         preflight.refuse_without_rights(look, dropped)
         losses.confirm(look, {name: losses.count(look, name) for name in dropped}, confirm)
-        _refuse_references(look, dropped)
+        refuse_references(look, dropped)
         return dropped
 
     def work(change: Change, tables: tuple[str, ...]) -> Written:
@@ -51,7 +51,7 @@ def drop(session: Session, confirm: str | None) -> Report:
     return session.change(Verb("drop", "downgrade"), decide, work)
 
 
-def _refuse_references(look: Look, tables: tuple[str, ...]) -> None:
+def refuse_references(look: Look, tables: tuple[str, ...]) -> None:
     """Raise when a table that is not ours points at one of ours."""
     if look.link.dialect == "sqlite":
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diwa_schema.database import presence
+from diwa_schema.database.state import State
 from diwa_schema.migrations import manifest
 from diwa_schema.run import integrity, plan
 from diwa_schema.run.adopt import ecto
@@ -17,13 +18,24 @@ def upgrade(session: Session, revision: str) -> Report:
     installed = integrity.installed(history)
 
     def decide(look: Look) -> Plan | None:
-        decided = plan.upgrade(look.state, history, revision, look.shown, replay=session.settings.replay)
+        decided = wanted(look.state, revision, look.shown, replay=session.settings.replay)
         integrity.verify(look, history, installed)
-        ecto.refuse_changed_list(look.state, look.shown)
-        presence.refuse_missing(look.state, look.shown)
         return _allowed(session, look, decided)
 
     return session.change(Verb("migrate"), decide, _work)
+
+
+def wanted(state: State, revision: str, shown: str, *, replay: bool = False) -> Plan:
+    """Return what an upgrade is to do to a database, told by where it stands alone.
+
+    Raises:
+        UnknownRevision: The history has no such revision.
+        DiwaSchemaError: No run may begin from where it stands.
+    """
+    decided = plan.upgrade(state, manifest.load(), revision, shown, replay=replay)
+    ecto.refuse_changed_list(state, shown)
+    presence.refuse_missing(state, shown)
+    return decided
 
 
 def downgrade(session: Session, revision: str, confirm: str | None = None) -> Report:

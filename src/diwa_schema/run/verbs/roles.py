@@ -79,7 +79,7 @@ def apply(session: Session, names: RoleNames, *, event_trigger: bool, take_owner
         def run_all() -> None:
             for one in found[0].changes:
                 change.link.script(one.sql)
-            _refuse_rest(compare(change.look).changes, change.look.shown)
+            refuse_rest(compare(change.look).changes, change.look.shown)
 
         recorded = {VERSION, LEDGER} <= change.state.tables
         change.at_once(run_all, after=change.state.revision, record=recorded)
@@ -97,7 +97,7 @@ def _refuse_fence(found: Roles, *, event_trigger: bool) -> None:
         )
 
 
-def _refuse_rest(rest: tuple[Statement, ...], shown: str) -> None:
+def refuse_rest(rest: tuple[Statement, ...], shown: str) -> None:
     """Raise where the server took a statement and did not do what it says, as it does with a warning."""
     if rest:
         raise PermissionMissing(

@@ -1,0 +1,373 @@
+"""The commands of a fleet: many databases and schemas at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from diwa_schema.cli import options
+from diwa_schema.cli.command import Commands, Result, add, ended
+from diwa_schema.errors import UsageError
+
+if TYPE_CHECKING:
+    from diwa_schema.fleet import Fleet, FleetReport, Outcome, Schedule
+    from diwa_schema.fleet.targets import Source
+    from diwa_schema.run.settings import Report
+
+_ROWS = 40  # targets of which all are listed
+_WIDEST = 40
+
+
+def register(commands: Commands) -> None:
+    """Add `fleet` and its verbs to the parser."""
+    if commands.typed not in ("", "fleet"):
+        return
+    from diwa_schema.cli.parser import Parser
+
+    text = "many databases and schemas at once"
+    fleet = commands.parsers.add_parser("fleet", help=text, description=f"Work on {text}.")
+    verbs = Commands(
+        fleet.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser), ""
+    )
+    _add_targets(add(verbs, "status", _status, help="say where every target stands, in one query a database"))
+    plan = add(verbs, "plan", _plan, help="say what an upgrade would do to every target")
+    upgrade = add(verbs, "upgrade", _upgrade, help="bring every target up to a revision")
+    for parser in (plan, upgrade):
+        parser.add_argument(
+            "revision", nargs="?", default="head", help="head (default), or an id or its beginning"
+        )
+    check = add(verbs, "check", _check, help="say where each target differs from what it should be")
+    digest = add(verbs, "digest", _digest, help="say which targets look otherwise than most")
+    adopt = add(verbs, "adopt", _adopt, help="take over every target that Ecto migrated")
+    adopt.add_argument(
+        "--mend", action="store_true", help="first apply what is safe on a live table, where one differs"
+    )
+    for parser in (plan, upgrade, check, digest, adopt):
+        _add_targets(parser)
+        _add_schedule(parser)
+    for parser in (upgrade, adopt):
+        options.add_guard(parser)
+        options.add_renew(parser)
+        options.add_settings(parser)
+
+    create = add(
+        verbs, "create", _create, help="make a tenant: a schema at head, with roles, in one transaction"
+    )
+    create.add_argument("--no-roles", action="store_true", help="leave roles and rights alone")
+    for option, default, text in (
+        ("--owner", "diwa_owner", "changes the schema"),
+        ("--app", "diwa_app", "reads and writes rows"),
+        ("--reader", "diwa_reader", "reads rows"),
+    ):
+        create.add_argument(option, metavar="NAME", default=default, help=f"the role that {text} ({default})")
+    drop = add(verbs, "drop", _drop, help="drop a tenant with all its rows, a table at a time")
+    drop.add_argument("--confirm", metavar="NAME", help="its name once more")
+    for parser in (create, drop):
+        parser.add_argument("tenant", metavar="NAME", help="the schema")
+        parser.add_argument(
+            "--url",
+            metavar="URL",
+            help="the database; by default DIWA_MIGRATION_DATABASE_URL or DATABASE_URL",
+        )
+        options.add_guard(parser)
+        options.add_settings(parser)
+
+
+def _add_targets(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("targets, in any mix")
+    group.add_argument(
+        "--url", metavar="URL", help="a database; by default DIWA_MIGRATION_DATABASE_URL or DATABASE_URL"
+    )
+    group.add_argument(
+        "--schemas",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="which schemas in it, as 'tenant_*'; by default those that have a version table",
+    )
+    group.add_argument("--server", metavar="URL", help="any database of a server")
+    group.add_argument(
+        "--databases",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="which databases of the server, as 'diwa_*'; with --schemas, these in each",
+    )
+    group.add_argument(
+        "--targets",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="targets one a line: a URL, or name,url,schema,wave, or the same as JSON; - is standard input",
+    )
+    group.add_argument(
+        "--only", metavar="PATTERN", action="append", default=[], help="only targets whose name matches"
+    )
+    group.add_argument(
+        "--from",
+        metavar="REPORT",
+        dest="report",
+        help="only those that an earlier run's --json output has as not done",
+    )
+
+
+def _add_schedule(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("order")
+    group.add_argument(
+        "--jobs", type=int, metavar="N", help="work on so many targets at once (as many as processors)"
+    )
+    group.add_argument("--per-host", type=int, metavar="N", help="of one server, so many at most")
+    group.add_argument(
+        "--waves", metavar="N,N,rest", help="so many first, then so many, then the rest (all at once)"
+    )
+    group.add_argument(
+        "--stop-after",
+        type=int,
+        metavar="N",
+        help="begin no further target after N failures (a failure in the first of several waves stops)",
+    )
+
+
+def _schedule(args: argparse.Namespace) -> Schedule:
+    from diwa_schema.fleet.schedule import Schedule, waves_of
+
+    waves = waves_of(args.waves) if args.waves is not None else ()
+    schedule = Schedule(args.jobs, args.per_host, waves, args.stop_after)
+    schedule.refuse_impossible()
+    return schedule
+
+
+def _status(args: argparse.Namespace) -> Result:
+    return _reported(args, lambda fleet: fleet.status())
+
+
+def _plan(args: argparse.Namespace) -> Result:
+    return _reported(args, lambda fleet: fleet.plan(args.revision, schedule=_schedule(args)))
+
+
+def _check(args: argparse.Namespace) -> Result:
+    return _reported(args, lambda fleet: fleet.check(schedule=_schedule(args)))
+
+
+def _digest(args: argparse.Namespace) -> Result:
+    return _reported(args, lambda fleet: fleet.digest(schedule=_schedule(args)))
+
+
+def _upgrade(args: argparse.Namespace) -> Result:
+    return _reported(args, lambda fleet: fleet.upgrade(args.revision, **_changing(args)))
+
+
+def _adopt(args: argparse.Namespace) -> Result:
+    return _reported(args, lambda fleet: fleet.adopt(mend=args.mend, **_changing(args)))
+
+
+def _create(args: argparse.Namespace) -> Result:
+    from diwa_schema.fleet import create
+    from diwa_schema.privileges.existing import RoleNames
+
+    names = None if args.no_roles else RoleNames(args.owner, args.app, args.reader)
+    report = _one(args, create, roles=names)
+    total = report.applied[0].milliseconds
+    return ended(report, f"{report.database}: tenant {args.tenant} is at {report.after} ({total} ms).")
+
+
+def _drop(args: argparse.Namespace) -> Result:
+    from diwa_schema.fleet import drop
+
+    report = _one(args, drop, confirm=args.confirm)
+    return ended(report, f"{report.database}: tenant {args.tenant} is gone.")
+
+
+def _one(args: argparse.Namespace, call: Callable[..., Report], **more: Any) -> Report:
+    from diwa_schema.cli.progress import progress
+    from diwa_schema.database.url import from_environment
+
+    with progress(quiet=args.json) as told:
+        return call(
+            args.url or from_environment(),
+            args.tenant,
+            repo=args.repo,
+            settings=options.settings_of(args),
+            progress=told,
+            **more,
+        )
+
+
+def _changing(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "schedule": _schedule(args),
+        "repo": args.repo,
+        "renew": args.renew,
+        "settings": options.settings_of(args),
+    }
+
+
+def _reported(args: argparse.Namespace, call: Callable[[Fleet], FleetReport]) -> Result:
+    """Call a method of the fleet that was typed, while its progress is shown, and return its result."""
+    from diwa_schema.fleet import Interrupted
+
+    with _progress(args) as shown:
+        fleet = _fleet(args, shown)
+        try:
+            report, code = call(fleet), None
+        except Interrupted as interruption:
+            report, code = interruption.report, interruption.exit_code
+    return Result(
+        report.as_dict() | ({} if code is None else {"exit_code": code}),
+        "\n".join(_lines(report, interrupted=code is not None)),
+        report.exit_code if code is None else code,
+        line=True,
+    )
+
+
+def _fleet(args: argparse.Namespace, shown: _Shown) -> Fleet:
+    from diwa_schema.fleet import Fleet
+    from diwa_schema.fleet.report import unsettled
+
+    among = unsettled(_read(args.report), args.report) if args.report else None
+    return Fleet(*_sources(args), only=args.only, among=among, ended=shown.ended, said=shown.said)
+
+
+def _sources(args: argparse.Namespace) -> Iterator[Source]:
+    from diwa_schema.database.url import from_environment
+    from diwa_schema.fleet import Databases, Schemas, listed
+
+    if bool(args.server) != bool(args.databases):
+        raise UsageError(
+            "--server and --databases go together: which server, and which databases of it.",
+            next_step="Write --server URL --databases 'diwa_*'",
+        )
+    patterns: list[str | None] = [*args.schemas] or [None]
+    if args.url or not (args.server or args.targets):
+        url = args.url or from_environment()
+        yield from (Schemas(url, pattern) for pattern in patterns)
+    for databases in args.databases:
+        yield from (Databases(args.server, databases, pattern) for pattern in patterns)
+    for file in args.targets:
+        yield listed(_read(file), "standard input" if file == "-" else file)
+
+
+def _read(file: str) -> list[str]:
+    try:
+        if file == "-":
+            return sys.stdin.read().splitlines()
+        with open(file, encoding="utf-8") as opened:  # noqa: PTH123 - what was typed, whatever it is
+            return opened.read().splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise UsageError(f"{file} cannot be read: {why}.", next_step="Name another file.") from error
+
+
+class _Shown:
+    """What is shown of a fleet while it runs: a document a line for machines, or lines and a bar for people."""
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self._as_json = as_json
+        self._quiet = quiet
+        self._bar: Any = None
+        self._gone = False
+
+    def ended(self, outcome: Outcome, done: int, total: int) -> None:
+        """Show what became of a target."""
+        if self._as_json:
+            import json
+
+            self._print(json.dumps(outcome.as_dict(), default=str))
+        elif not self._quiet:
+            from diwa_schema.fleet.report import Result
+
+            if sys.stderr.isatty():
+                self._draw(done, total)
+            # Those that have nothing to do are many, and all alike.
+            plain = not sys.stderr.isatty() and outcome.result is not Result.NOTHING
+            if plain or not outcome.result.settled:
+                took = "" if outcome.milliseconds is None else f"  {outcome.milliseconds} ms"
+                self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{took}")
+
+    def said(self, line: str) -> None:
+        """Show a line."""
+        with suppress(OSError, ValueError):
+            if self._bar is not None:
+                self._bar.console.print(line, markup=False, highlight=False)
+            else:
+                sys.stderr.write(f"{line}\n")
+                sys.stderr.flush()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            with suppress(OSError, ValueError):
+                self._bar.stop()
+
+    def _print(self, line: str) -> None:
+        # A run goes on where nobody can read about it.
+        if self._gone:
+            return
+        try:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            self._gone = True
+
+    def _draw(self, done: int, total: int) -> None:
+        if self._bar is None:
+            from diwa_schema.cli.progress import bar
+
+            self._bar = bar()
+            self._bar.add_task("targets", total=total)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+
+
+@contextmanager
+def _progress(args: argparse.Namespace) -> Iterator[_Shown]:
+    # What was only looked at is all in the table.
+    shown = _Shown(as_json=args.json, quiet=not hasattr(args, "jobs"))
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+def _lines(report: FleetReport, *, interrupted: bool) -> Iterator[str]:
+    shown = report.outcomes
+    if len(shown) > _ROWS:
+        shown = tuple(one for one in shown if not one.result.settled)
+    rows = [_row(one) for one in shown]
+    if rows:
+        head = ("target", "result", "revision", "detail")
+        widths = [min(max(len(row[at]) for row in (head, *rows)), _WIDEST) for at in range(3)]
+        for row in (head, *rows):
+            yield "  ".join(
+                [*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]
+            ).rstrip()
+    for one in shown:
+        if one.error:
+            yield from ("", f"{one.name} ({one.database}): exit {one.exit_code}")
+            yield from (
+                f"  {line}" for part in ("what", "untouched", "next_step") for line in _texts(one, part)
+            )
+    yield from ("", *report.notes) if report.notes else ()
+    counts = ", ".join(f"{count} {result}" for result, count in report.counts.items())
+    if rows:
+        yield ""
+    said = f"{len(report.outcomes)} targets: {counts or 'none'}, in {report.seconds:.1f} s."
+    yield f"Interrupted. {said}" if interrupted else said
+
+
+def _texts(outcome: Outcome, part: str) -> list[str]:
+    return str((outcome.error or {}).get(part) or "").splitlines()
+
+
+def _row(one: Outcome) -> tuple[str, str, str, str]:
+    before, after = one.before or "base", one.after or "base"
+    detail = one.detail.splitlines()[0] if one.detail and not one.error else ""
+    if not detail and one.revisions:
+        detail = f"{len(one.revisions)} revision{'s' if one.revisions[1:] else ''}"
+    if one.digest:
+        detail = f"{detail}  {one.digest}".strip()
+    place = f"{before} -> {after}" if before != after else before
+    return one.name, str(one.result), place if one.result.settled or one.before else "", detail

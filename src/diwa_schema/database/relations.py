@@ -1,0 +1,20 @@
+"""Which relations a schema has, found without reading those of all other schemas of the database.
+
+The system's list of relations has an index on names and none on schemas. Whoever knows the names asks by them. Whoever
+does not, finds the relations through what they depend on: each depends on its schema, and that list has an index.
+"""
+
+from __future__ import annotations
+
+
+def in_schema(schema: str, *, relation: str = "c.oid") -> str:
+    """Return the condition that a relation is in a schema, as SQL.
+
+    Args:
+        schema: What yields the schema's oid, as SQL.
+        relation: What yields the relation's oid; indexes are not found this way, because they depend on their table.
+    """
+    return (
+        f"{relation} IN (SELECT s.objid FROM pg_depend s WHERE s.classid = 'pg_class'::regclass"
+        f" AND s.refclassid = 'pg_namespace'::regclass AND s.refobjid = {schema})"
+    )

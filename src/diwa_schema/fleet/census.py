@@ -1,0 +1,251 @@
+"""Where every target of a fleet stands, without opening each: one query for all schemas of a database.
+
+It reads what `bookkeeping.look` reads of one schema, and yields the same `State`, so that whatever decides on a look
+decides on this. What the one query cannot tell, because a right is missing or something was dropped under it, is
+looked at alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from diwa_schema.database import bookkeeping
+from diwa_schema.database.failures import explain, is_driver_error
+from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, VERSION, State
+from diwa_schema.database.target import Target
+from diwa_schema.errors import DiwaSchemaError
+from diwa_schema.migrations.manifest import load
+from diwa_schema.names import qualified
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+    from diwa_schema.fleet.targets import Member
+
+CHUNK = 250  # tables that one statement reads
+_AT_ONCE = 16  # databases that are read side by side
+
+# Two names of one server lead to the same number. A role that may not ask for it is known by its name for the server.
+_WHERE = """
+SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
+    THEN (SELECT system_identifier::text FROM pg_control_system()) END,
+  (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
+  current_schema()::text,
+  NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
+    AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')
+"""
+# Grouped first: the index on names leads to the few relations of ours, in all schemas at once. They are only counted,
+# because a schema that has as many as it should has those that it should.
+_THERE = """
+SELECT n.nspname::text, has_schema_privilege(n.oid, 'USAGE'), coalesce(t.ours, 0), b.names, coalesce(b.plain, true)
+FROM pg_namespace n
+LEFT JOIN (
+  SELECT relnamespace, count(*) AS ours FROM pg_class
+  WHERE relname = ANY(%s::name[]) AND relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY 1) t ON t.relnamespace = n.oid
+LEFT JOIN (
+  SELECT relnamespace, array_agg(relname::text) AS names,
+    bool_and(NOT relrowsecurity AND has_table_privilege(oid, 'SELECT')) AS plain
+  FROM pg_class
+  WHERE relname = ANY(%s::name[]) AND relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY 1) b ON b.relnamespace = n.oid
+WHERE n.nspname = ANY(%s::name[])
+"""
+_NAMES = """
+SELECT n.nspname::text, array_agg(c.relname::text) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = ANY(%s::name[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ANY(%s::name[]) GROUP BY 1
+"""
+
+Identity = tuple[str, ...]
+
+
+class Place(NamedTuple):
+    """A database that members of a fleet are in, as one connection saw it.
+
+    Args:
+        host: What names its server, for the bound per server.
+        identity: What tells it from other databases, whatever it is called.
+        schema: The schema that unqualified names are created in.
+        extension_due: Whether the first change makes an extension there, which nobody else may at the same moment.
+    """
+
+    host: str
+    identity: Identity
+    schema: str | None
+    extension_due: bool = False
+
+
+class Found(NamedTuple):
+    """What a census tells of one member.
+
+    Args:
+        member: The member.
+        place: Its database; None where it was not reached.
+        state: Where it stands; None where that could not be read.
+        error: Why not.
+    """
+
+    member: Member
+    place: Place | None
+    state: State | None = None
+    error: DiwaSchemaError | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """What tells this target from others, whatever it was called."""
+        if self.place is None:
+            return (self.member.target.url.driver, self.member.schema or "")
+        schema = self.state.schema if self.state else self.member.schema or self.place.schema or ""
+        return (*self.place.identity, schema)
+
+
+def take(members: Sequence[Member]) -> list[Found]:
+    """Return where members stand, in their order; nothing is written.
+
+    A member that cannot be reached or read is told with its error and keeps nobody else from being told.
+    """
+    seen = {id(member): Found(member, None, error=member.error) for member in members if member.error}
+    groups: dict[str, list[Member]] = defaultdict(list)
+    for member in members:
+        if id(member) not in seen:
+            groups[member.target.url.driver].append(member)
+    if len(groups) <= 1:
+        found = [_of_database(group) for group in groups.values()]
+    else:
+        with ThreadPoolExecutor(min(_AT_ONCE, len(groups))) as threads:
+            found = list(threads.map(_of_database, groups.values()))
+    seen |= {id(one.member): one for group in found for one in group}
+    return [seen[id(member)] for member in members]
+
+
+def _of_database(members: Sequence[Member]) -> list[Found]:
+    first = members[0].target
+    place = None
+    try:
+        with Target(first.url).connect(create=False, filtered=True) as link:
+            if link.dialect == "sqlite":
+                place = Place("", (first.url.file or first.url.driver,), "main")
+                state = bookkeeping.look(link)
+                return [Found(member, place, state) for member in members]
+            place = _place(link, members[0])
+            named = [member.schema for member in members if member.schema is not None]
+            states = dict(_states(link, named)) if named else {}
+    except Exception as error:  # noqa: BLE001 - is told of each
+        failed = _explained(error, first.shown)
+        return [Found(member, place, error=failed) for member in members]
+    return [
+        Found(member, place, states[member.schema]) if member.schema in states else _alone(member, place)
+        for member in members
+    ]
+
+
+def _place(link: Link, member: Member) -> Place:
+    system, database, schema, due = link.rows(_WHERE)[0]
+    given = dict(member.target.url.parameters)
+    host = f"{given.get('host', '')}:{given.get('port', '')}"
+    return Place(str(system or host), (str(system or host), str(database)), schema, bool(due))
+
+
+def _alone(member: Member, place: Place | None) -> Found:
+    """Look at one member as a single command does, whose words say what is the matter with it."""
+    from diwa_schema.api.opening import reading
+
+    try:
+        with reading(member.url, None, member.schema) as link:
+            return Found(member, place, bookkeeping.look(link))
+    except DiwaSchemaError as error:
+        return Found(member, place, error=error)
+
+
+def _states(link: Link, schemas: Sequence[str]) -> Iterator[tuple[str, State]]:
+    """Yield the state of each schema that can be read together with the others."""
+    history = load()
+    whole = frozenset(history.tables)
+    beside = sorted(BOOKKEEPING | history.leftovers - whole)
+    there: dict[str, frozenset[str]] = {}
+    rest: list[str] = []
+    for name, usable, count, kept, plain in link.rows(_THERE, (sorted(whole), beside, list(schemas))):
+        if not usable or not plain:
+            continue
+        there[name] = frozenset(kept or ())
+        if count == len(whole):
+            there[name] |= whole
+        elif count:
+            rest.append(name)
+    for name, listed in link.rows(_NAMES, (sorted(whole), rest)) if rest else ():
+        there[name] |= frozenset(listed)
+    try:
+        versions = _gathered(link, there, VERSION, "version_num, floor")
+        ecto = _gathered(link, there, ECTO, "version", "version")
+        protected = _gathered(link, there, PROTECTION, "1")
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        return  # one was dropped or fenced meanwhile: each is looked at alone
+    for name, tables in there.items():
+        if not whole <= tables and history.head in (row[0] for row in versions[name]):
+            continue  # a run may have ended since the tables were listed; a look lists them again
+        yield (
+            name,
+            State(
+                name,
+                tables,
+                tuple((row[0], row[1]) for row in versions[name]),
+                tuple(int(row[0]) for row in ecto[name]) if ECTO in tables else None,
+                bool(protected[name]),
+            ),
+        )
+
+
+def _gathered(
+    link: Link, there: dict[str, frozenset[str]], table: str, columns: str, order: str = ""
+) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of one table of all schemas that have it, by schema: a UNION ALL over so many at a time."""
+    having = [name for name, tables in there.items() if table in tables]
+    found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for first in range(0, len(having), CHUNK):
+        parts = (
+            f"(SELECT {number}, {columns} FROM {qualified(name, table)}{f' ORDER BY {order}' if order else ''})"
+            for number, name in enumerate(having[first : first + CHUNK], first)
+        )
+        for number, *row in link.rows(" UNION ALL ".join(parts)):
+            found[having[number]].append(tuple(row))
+    return found
+
+
+def tampered(found: Iterable[Found], checksums: dict[str, str]) -> set[Identity]:
+    """Return those of one database whose ledger holds another checksum of a revision than the installed one.
+
+    It may name one too many, never one too few: whoever is named is looked at alone, by what knows the rule.
+
+    Raises:
+        DiwaSchemaError: The ledgers cannot be read together.
+    """
+    wanted = [one for one in found if one.state is not None and LEDGER in one.state.tables]
+    if not wanted:
+        return set()
+    target = wanted[0].member.target
+    shapes = "(VALUES " + ", ".join(f"('{name}', '{digest}')" for name, digest in checksums.items()) + ")"
+    named: set[Identity] = set()
+    try:
+        with Target(target.url).connect(create=False, filtered=True) as link:
+            for first in range(0, len(wanted), CHUNK):
+                part = wanted[first : first + CHUNK]
+                reads = (
+                    f"(SELECT {number} FROM {qualified(one.identity[-1], LEDGER)} l JOIN known k ON k.r = l.revision"
+                    " WHERE l.checksum <> k.c LIMIT 1)"
+                    for number, one in enumerate(part)
+                )
+                rows = link.rows(f"WITH known(r, c) AS MATERIALIZED {shapes} {' UNION ALL '.join(reads)}")
+                named |= {part[number].identity for (number,) in rows}
+    except Exception as error:
+        raise _explained(error, target.shown) from error
+    return named
+
+
+def _explained(error: Exception, shown: str) -> DiwaSchemaError:
+    if isinstance(error, DiwaSchemaError):
+        return error
+    if is_driver_error(error):
+        return explain(error, shown, "reading")
+    raise error

@@ -1,0 +1,176 @@
+"""One run of a fleet under way: which targets are open, what became of the others, and who is next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Self
+
+from diwa_schema.errors import MigrationFailed
+from diwa_schema.fleet.crew import Crew
+from diwa_schema.fleet.report import FleetReport, Interrupted, Outcome, Result, known
+from diwa_schema.fleet.work import Task
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from diwa_schema.fleet.census import Found
+    from diwa_schema.fleet.fleet import Fleet
+    from diwa_schema.fleet.schedule import Schedule
+    from diwa_schema.fleet.work import Orders
+
+_CTRL_C = 130
+
+
+class Course:
+    """One run. Left by an interruption, it tells every process to end like a single run, and raises `Interrupted`.
+
+    Args:
+        fleet: The fleet, which is told of each target that has ended.
+        verb: What is done, for the report.
+        schedule: How it is worked through.
+        notes: What is to be said at the end already.
+    """
+
+    def __init__(self, fleet: Fleet, verb: str, schedule: Schedule, notes: Iterable[str] = ()) -> None:
+        schedule.refuse_impossible()
+        self._fleet = fleet
+        self._verb = verb
+        self._schedule = schedule
+        self._clock = time.monotonic()
+        self.notes = list(notes)
+        self.found: list[Found] = []
+        self.outcomes: dict[int, Outcome] = {}
+        self.partial: dict[int, Outcome] = {}
+        self.stopped = False
+        self._waves: list[list[int]] = []
+        self._planned = 1
+        self._prepared: set[tuple[str, ...]] = set()
+        self._crew = Crew(schedule.processes, self._say)
+
+    def __enter__(self) -> Self:
+        self._crew.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if isinstance(error, KeyboardInterrupt):
+                for task, outcome in self._crew.stop():
+                    self.end(task.number, outcome)
+                for task in self._crew.busy:
+                    self.end(task.number, task.known._replace(result=Result.INTERRUPTED, exit_code=_CTRL_C))
+        finally:
+            self._crew.__exit__(kind, error, trace)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(self.report(), getattr(error, "exit_code", _CTRL_C)) from error
+
+    def count(self, found: Collection[Found]) -> None:
+        """Take in targets; those of a later call are worked on after those of an earlier one."""
+        first = len(self.found)
+        self.found += found
+        if not self._waves:
+            self._planned = max(1, len(self._schedule.cut([one.member for one in found])))
+        cut = self._schedule.cut([one.member for one in found])
+        self._waves += [[first + at for at in wave] for wave in cut]
+
+    @property
+    def open(self) -> list[int]:
+        """The targets without an outcome, by their numbers."""
+        return [number for number in range(len(self.found)) if number not in self.outcomes]
+
+    def settle(self, settled: Callable[[Found], bool]) -> None:
+        """Give those that have nothing to do their outcome."""
+        for number in self.open:
+            if settled(self.found[number]):
+                self.end(number, known(self.found[number])._replace(result=Result.NOTHING))
+
+    def end(self, number: int, outcome: Outcome) -> None:
+        """Note what became of a target, and tell it."""
+        if (earlier := self.partial.pop(number, None)) is not None:
+            both = earlier.revisions + outcome.revisions
+            result = Result.DONE if outcome.result is Result.NOTHING else outcome.result
+            outcome = outcome._replace(before=earlier.before, revisions=both, result=result)
+        self.outcomes[number] = outcome
+        self._fleet.ended(outcome, len(self.outcomes), len(self.found))
+
+    def work(
+        self,
+        orders: Orders,
+        wanted: Callable[[int], bool] = lambda _: True,
+        *,
+        more: bool = False,
+    ) -> None:
+        """Do one thing with the open targets, wave by wave.
+
+        Args:
+            orders: What is to be done.
+            wanted: Which of the open targets are to have it done.
+            more: Whether there is more to do with each that is done, so that it stays open.
+        """
+        for number, wave in enumerate(self._waves):
+            if self.stopped:
+                return
+            queue = [at for at in wave if at not in self.outcomes and wanted(at)]
+            self._wave(queue, number, orders, more=more)
+            failed = self._failed(number)
+            self.stopped = failed > 0 and self._schedule.stops(number, self._planned, failed)
+
+    def _failed(self, wave: int) -> int:
+        """Return how many targets of the waves up to this one have failed."""
+        begun = (at for one in self._waves[: wave + 1] for at in one)
+        return sum(at in self.outcomes and self.outcomes[at].result is Result.FAILED for at in begun)
+
+    def _wave(self, queue: list[int], wave: int, orders: Orders, *, more: bool) -> None:
+        while queue or self._crew.busy:
+            while self._crew.room and not self._schedule.at_once(self._failed(wave)):
+                at = next((at for at in queue if self._may_begin(at)), None)
+                if at is None:
+                    break
+                queue.remove(at)
+                self._begin(at, wave, orders)
+            if not self._crew.busy:
+                break  # all are done, or nobody else is to be begun
+            for task, outcome in self._crew.ended():
+                place = self.found[task.number].place
+                if place is not None and outcome.result.settled:
+                    self._prepared.add(place.identity)
+                if more and outcome.result.settled:
+                    self.partial[task.number] = outcome
+                else:
+                    self.end(task.number, outcome)
+
+    def _begin(self, number: int, wave: int, orders: Orders) -> None:
+        found = self.found[number]
+        base = known(found)._replace(wave=wave + 1 if self._planned > 1 else None)
+        if found.error is not None:
+            self.end(number, base.broken(found.error))  # to try it once more would only take its time
+        else:
+            self._crew.hand_out(Task(number, found.member, orders, base))
+
+    def _may_begin(self, number: int) -> bool:
+        place = self.found[number].place
+        if place is None:
+            return True
+        busy = [self.found[task.number].place for task in self._crew.busy]
+        hosts = [one.host for one in busy if one is not None]
+        if self._schedule.per_host is not None and hosts.count(place.host) >= self._schedule.per_host:
+            return False
+        # The first change of a database makes its extension: the others wait for that one, and not for a lock in it.
+        due = place.extension_due and place.identity not in self._prepared
+        return not (due and any(one is not None and one.identity == place.identity for one in busy))
+
+    def report(self) -> FleetReport:
+        """Return what became of all; whoever has no outcome was not begun, or not gone on with."""
+        waiting = [
+            (self.partial.get(number) or known(one))._replace(
+                result=Result.WAITING, exit_code=MigrationFailed.exit_code
+            )
+            for number, one in enumerate(self.found)
+        ]
+        outcomes = tuple(self.outcomes.get(number, one) for number, one in enumerate(waiting))
+        return FleetReport(self._verb, outcomes, tuple(self.notes), time.monotonic() - self._clock)
+
+    def _say(self, task: Task, line: str) -> None:
+        self._fleet.said(f"{task.known.name}: {line}")

@@ -1,0 +1,163 @@
+"""The processes of a fleet: started once, handed one target after the other, and told to end like a single run.
+
+Processes, because Alembic's `op` belongs to the whole of one, and because two of them use two processors.
+"""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from diwa_schema.errors import ROLLED_BACK, MigrationFailed, command
+from diwa_schema.fleet.report import Outcome, naming
+from diwa_schema.fleet.work import MODULES, Task, serve
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import BaseContext
+    from multiprocessing.process import BaseProcess
+
+_PATIENCE = 60.0  # seconds in which a run that was told to end rolls back
+_LOOK = 0.5  # seconds after which whoever waits looks whether it is to stop
+
+Said = Callable[[Task, str], None]
+
+
+class Hand(NamedTuple):
+    """One process, and the task that it is at work on."""
+
+    process: BaseProcess
+    link: Connection
+    task: Task | None = None
+
+
+class Crew:
+    """The processes of one run. Entered, it starts nobody: a process is started for the first task that needs it.
+
+    Args:
+        size: How many there are at most.
+        said: Told what a run says while it works.
+    """
+
+    def __init__(self, size: int, said: Said) -> None:
+        self._size = size
+        self._said = said
+        self._hands: dict[Connection, Hand] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the processes go that have nothing to do, and stop the others."""
+        for hand in self._hands.values():
+            hand.link.close()  # who waits for a task ends with it
+        for hand in self._hands.values():
+            hand.process.join(_PATIENCE if hand.task is None else 0.1)
+            if hand.process.is_alive():
+                hand.process.kill()
+                hand.process.join()
+        self._hands.clear()
+
+    @property
+    def room(self) -> bool:
+        """Whether a task could be handed out at once."""
+        return len(self.busy) < self._size
+
+    @property
+    def busy(self) -> list[Task]:
+        """The tasks that are at work."""
+        return [hand.task for hand in self._hands.values() if hand.task is not None]
+
+    def hand_out(self, task: Task) -> None:
+        """Let a process begin a task; there has to be room."""
+        link = next((link for link, hand in self._hands.items() if hand.task is None), None)
+        if link is None:
+            link = self._started()
+        try:
+            link.send(task)
+        except OSError:  # it has ended while it had nothing to do
+            self._forget(link)
+            link = self._started()
+            link.send(task)
+        self._hands[link] = self._hands[link]._replace(task=task)
+
+    def ended(self) -> list[tuple[Task, Outcome]]:
+        """Wait until at least one task has ended, and return those that have; after a moment, none."""
+        found = []
+        for link in wait([link for link, hand in self._hands.items() if hand.task is not None], _LOOK):
+            hand = self._hands[link]  # type: ignore[index]  # only connections were waited for
+            assert hand.task is not None  # noqa: S101 - only those at work were waited for
+            try:
+                message: tuple[Any, ...] = hand.link.recv()
+            except (EOFError, OSError):
+                found.append((hand.task, self._lost(hand)))
+                self._forget(hand.link)
+                continue
+            if message[0] == "said":
+                self._said(hand.task, message[2])
+            elif message[0] == "ended":
+                found.append((hand.task, message[2]))
+                self._hands[hand.link] = hand._replace(task=None)
+        return found
+
+    def stop(self) -> list[tuple[Task, Outcome]]:
+        """Tell every process to end its task as an interrupted single run ends; return what became of them."""
+        for hand in self._hands.values():
+            if hand.task is not None and hand.process.pid is not None and hand.process.is_alive():
+                _interrupt(hand.process)
+        found: list[tuple[Task, Outcome]] = []
+        deadline = time.monotonic() + _PATIENCE
+        while self.busy and time.monotonic() < deadline:
+            found += self.ended()
+        return found
+
+    def _started(self) -> Connection:
+        context = _context()
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
+        process.start()
+        theirs.close()
+        self._hands[ours] = Hand(process, ours)
+        return ours
+
+    def _forget(self, link: Connection) -> None:
+        hand = self._hands.pop(link)
+        hand.link.close()
+        hand.process.join(_PATIENCE)
+
+    def _lost(self, hand: Hand) -> Outcome:
+        """Describe a process that ended without a word, as one that the system has killed does."""
+        hand.process.join(_PATIENCE)
+        assert hand.task is not None  # noqa: S101 - it was at work
+        code = hand.process.exitcode
+        with naming(hand.task.member):
+            return hand.task.known.broken(
+                MigrationFailed(
+                    f"The process that worked on it ended{f' by signal {-code}' if code and code < 0 else ''}.",
+                    untouched=ROLLED_BACK,
+                    next_step=f"Run: {command('status')}, then the same command again.",
+                )
+            )
+
+
+def _interrupt(process: BaseProcess) -> None:
+    if process.pid is None:
+        return
+    try:
+        os.kill(process.pid, signal.SIGTERM)
+    except OSError:
+        return  # it has just ended
+
+
+def _context() -> BaseContext:
+    """Return how processes are started: from one that has loaded everything, where the system can do that."""
+    if "forkserver" not in mp.get_all_start_methods():
+        return mp.get_context("spawn")
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(list(MODULES))
+    return context

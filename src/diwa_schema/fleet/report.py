@@ -1,0 +1,235 @@
+"""What became of each target of a fleet, and of all of them together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from diwa_schema.database import presence
+from diwa_schema.database.state import refuse_unknown
+from diwa_schema.errors import NAMED, CheckFailed, DiwaSchemaError, MigrationFailed, UsageError
+from diwa_schema.migrations.manifest import load
+from diwa_schema.run.adopt.ecto import refuse_changed_list
+
+if TYPE_CHECKING:
+    from diwa_schema.fleet.census import Found
+    from diwa_schema.fleet.targets import Member
+
+
+class Result(StrEnum):
+    """What became of a target; the value is what people read."""
+
+    DONE = "done"
+    NOTHING = "nothing to do"
+    CURRENT = "at head"
+    PLANNED = "to do"
+    BEHIND = "behind"
+    DIFFERS = "differs"
+    HELD = "held back"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    WAITING = "not begun"
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do for such a target."""
+        return self in (Result.DONE, Result.NOTHING, Result.CURRENT, Result.PLANNED)
+
+
+class Outcome(NamedTuple):
+    """What became of one target.
+
+    Args:
+        name: What it is called.
+        database: The masked URL.
+        schema: The schema in it that was said.
+        result: What became of it.
+        exit_code: What a single command on it would have ended with.
+        before: The revision it was at; None for base, or where nobody could look.
+        after: The revision it is at now.
+        wave: The number of its wave, from 1 on; None where there were none.
+        revisions: Those that were applied; for status and plan those that are pending.
+        milliseconds: How long the work took.
+        digest: The fingerprint of its catalog, where it was read.
+        detail: More about it, in one line.
+        error: What went wrong, as `DiwaSchemaError.as_dict` has it; its next step names this target.
+    """
+
+    name: str
+    database: str
+    schema: str | None
+    result: Result
+    exit_code: int = 0
+    before: str | None = None
+    after: str | None = None
+    wave: int | None = None
+    revisions: tuple[str, ...] = ()
+    milliseconds: int | None = None
+    digest: str | None = None
+    detail: str = ""
+    error: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a document for ``--json``."""
+        return {**self._asdict(), "result": str(self.result), "revisions": list(self.revisions)}
+
+    def broken(self, error: DiwaSchemaError | dict[str, Any]) -> Outcome:
+        """Return it as failed, with what went wrong."""
+        told = error if isinstance(error, dict) else error.as_dict()
+        return self._replace(
+            result=Result.FAILED, exit_code=int(told["exit_code"]), error=told, detail=str(told["what"])
+        )
+
+
+class FleetReport(NamedTuple):
+    """What became of a fleet.
+
+    Args:
+        verb: status, plan, upgrade, check, adopt or digest.
+        outcomes: What became of each target, in the order of the targets.
+        notes: What else is to be known, a sentence each.
+        seconds: How long all of it took.
+    """
+
+    verb: str
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all are done, 1 when some are behind or differ, 6 when some failed or were not begun."""
+        open_ = {one.result for one in self.outcomes if not one.result.settled}
+        if open_ - {Result.BEHIND, Result.DIFFERS}:
+            return MigrationFailed.exit_code
+        return CheckFailed.exit_code if open_ else 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many targets there are of each result."""
+        found = Counter(one.result for one in self.outcomes)
+        return {str(result): found[result] for result in Result if found[result]}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the summary as a document, without the targets, which have each told their own."""
+        return {
+            "fleet": self.verb,
+            "targets": len(self.outcomes),
+            "counts": self.counts,
+            "notes": list(self.notes),
+            "seconds": round(self.seconds, 3),
+            "exit_code": self.exit_code,
+        }
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody ended a fleet: what ran was rolled back to a boundary, and the rest was not begun.
+
+    Args:
+        report: What was done until then.
+        exit_code: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+
+    def __init__(self, report: FleetReport, exit_code: int) -> None:
+        super().__init__()
+        self.report = report
+        self.exit_code = exit_code
+
+
+def known(found: Found) -> Outcome:
+    """Return an outcome with what a census knows, for whoever has more to say."""
+    member = found.member
+    revision = found.state.revision if found.state else None
+    return Outcome(member.label, member.shown, member.schema, Result.CURRENT, before=revision, after=revision)
+
+
+def standing(found: Found) -> Outcome:
+    """Return what a status tells of a target."""
+    history, member = load(), found.member
+    outcome = known(found)
+    with naming(member):
+        if found.state is None:
+            return outcome.broken(found.error or DiwaSchemaError(f"{member.full} could not be read."))
+        try:
+            refuse_unknown(found.state, history, member.shown)
+            refuse_changed_list(found.state, member.shown)
+            presence.refuse_missing(found.state, member.shown)
+        except DiwaSchemaError as error:
+            return outcome.broken(error)._replace(result=Result.DIFFERS, exit_code=CheckFailed.exit_code)
+    pending = tuple(step.revision for step in history.between(found.state.revision, history.head))
+    if not pending:
+        return outcome
+    return outcome._replace(result=Result.BEHIND, exit_code=CheckFailed.exit_code, revisions=pending)
+
+
+class naming:  # noqa: N801 - a context manager, used like a function
+    """Lets the commands that errors of the block offer name one member."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def __enter__(self) -> None:
+        self._token = NAMED.set(lambda: self._member.named)
+
+    def __exit__(self, *_: object) -> None:
+        NAMED.reset(self._token)
+
+
+def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
+    """Return the targets, by database and schema, that the report of an earlier run has as not settled.
+
+    Args:
+        lines: The report, as ``--json`` printed it: one document a line.
+        where: What it comes from, for the error.
+
+    Raises:
+        UsageError: It is no such report.
+    """
+    import json
+
+    found: set[tuple[str, str | None]] = set()
+    known = {str(result): result for result in Result}
+    seen = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            told = json.loads(line)
+            if "fleet" in told:
+                continue
+            result, key = known[told["result"]], (str(told["database"]), told["schema"])
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(
+                f"{where}, line {number}: it is no line of a report.",
+                next_step="Name what `diwa-schema fleet ... --json` has printed.",
+                line=number,
+            ) from None
+        seen += 1
+        if not result.settled:
+            found.add(key)
+    if not seen:
+        raise UsageError(f"{where} has no target in it.", next_step="Name the report of a run.")
+    return found
+
+
+def compared(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[str]]:
+    """Return outcomes in which those with another catalog than most differ, and what is to be said of it."""
+    digests = Counter(one.digest for one in outcomes if one.digest)
+    if len(digests) < 2:  # noqa: PLR2004 - nothing to tell apart
+        return list(outcomes), []
+    usual, count = digests.most_common(1)[0]
+    others = [one.name for one in outcomes if one.digest not in (None, usual)]
+    shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")  # noqa: PLR2004
+    note = f"{count} targets have the same catalog, {usual}; another one has: {shown}."
+    return [
+        one._replace(
+            result=Result.DIFFERS,
+            exit_code=CheckFailed.exit_code,
+            detail=f"catalog {one.digest}, not {usual}",
+        )
+        if one.digest not in (None, usual) and one.result.settled
+        else one
+        for one in outcomes
+    ], [note]

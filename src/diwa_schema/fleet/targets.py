@@ -1,0 +1,290 @@
+"""The targets of a fleet: named in a file, or found on a server by a pattern."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
+
+from diwa_schema.api.opening import reading
+from diwa_schema.database import url as urls
+from diwa_schema.database.state import VERSION
+from diwa_schema.database.target import Target
+from diwa_schema.errors import DiwaSchemaError, InvalidDatabase, UsageError
+
+_FIELDS = ("name", "url", "schema", "wave")
+_SHOWN = 5
+
+_SCHEMAS = f"""
+SELECT n.nspname::text, EXISTS (SELECT FROM pg_class c
+  WHERE c.relnamespace = n.oid AND c.relname = '{VERSION}' AND c.relkind IN ('r', 'p'))
+FROM pg_namespace n WHERE NOT starts_with(n.nspname, 'pg_') AND n.nspname <> 'information_schema'
+ORDER BY n.nspname COLLATE "C"
+"""
+_DATABASES = """
+SELECT datname::text FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname COLLATE "C"
+"""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One target of a fleet: a database, and a schema in it.
+
+    Args:
+        url: The database.
+        schema: The schema of the tables; None for the one in which its connections create tables.
+        name: What reports call it; by default the schema, or the database.
+        wave: With which wave it goes; those without one come after all that have one.
+        error: Why nobody knows which targets there are, where this stands for a server that could not be asked.
+    """
+
+    url: str = field(repr=False)  # it may hold a password
+    schema: str | None = None
+    name: str | None = None
+    wave: int | None = None
+    error: DiwaSchemaError | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def target(self) -> Target:
+        """The target, checked; nothing is connected to."""
+        return Target(_parsed(self.url)).in_schema(self.schema)
+
+    @property
+    def shown(self) -> str:
+        """The masked URL."""
+        return self.target.shown
+
+    @property
+    def label(self) -> str:
+        """What reports call it."""
+        return self.name or self.schema or self.target.shown
+
+    @property
+    def full(self) -> str:
+        """The masked URL and the schema, for people."""
+        return f"{self.shown}{f' schema {self.schema}' if self.schema else ''}"
+
+    @property
+    def named(self) -> str:
+        """The options of the command line that name it."""
+        import shlex
+
+        return shlex.join(["--url", self.shown, *(["--schema", self.schema] if self.schema else [])])
+
+
+class Source(Protocol):
+    """Where targets come from; it is asked again after a run, for those that were made meanwhile."""
+
+    @property
+    def url(self) -> str:
+        """The database that is asked."""
+
+    def find(self) -> list[Member]:
+        """Return the targets, in an order that stays the same.
+
+        Raises:
+            UsageError: There is none.
+            DatabaseUnreachable: There is no connection to look.
+        """
+
+
+@dataclass(frozen=True)
+class Schemas:
+    """The schemas of one database.
+
+    Args:
+        url: The database.
+        pattern: Which schemas, with ``*`` and ``?`` as in a shell; None for those that have a version table. A pattern
+            never means `public` unless that has one, or is the pattern: it is empty in most databases.
+    """
+
+    url: str = field(repr=False)
+    pattern: str | None = None
+
+    def find(self) -> list[Member]:
+        """Return a member for each schema; see `Source`."""
+        target = _server(self.url)
+        with reading(self.url, None) as link:
+            there = [(str(name), bool(ours)) for name, ours in link.rows(_SCHEMAS)]
+        found = [name for name, ours in there if self._wants(name, ours=ours)]
+        if not found:
+            ours = [name for name, has in there if has]
+            raise UsageError(
+                f"No schema of {target.shown} "
+                + ("has a version table" if self.pattern is None else f"matches '{self.pattern}'")
+                + (f"; a version table is in {_some(ours)}." if ours else "."),
+                next_step="Name them with --schemas PATTERN, in quotes, such as --schemas 'tenant_*'.",
+            )
+        return [Member(self.url, name) for name in found]
+
+    def _wants(self, name: str, *, ours: bool) -> bool:
+        if self.pattern is None:
+            return ours
+        return fnmatchcase(name, self.pattern) and (ours or name != "public" or self.pattern == name)
+
+
+@dataclass(frozen=True)
+class Databases:
+    """The databases of one server.
+
+    Args:
+        url: Any database on it.
+        pattern: Which databases, with ``*`` and ``?`` as in a shell.
+        schemas: Which schemas in each, as for `Schemas`; None for the one that its connections are in.
+    """
+
+    url: str = field(repr=False)
+    pattern: str
+    schemas: str | None = None
+
+    def find(self) -> list[Member]:
+        """Return a member for each database, or for each schema in each; see `Source`."""
+        from diwa_schema.database import libpq
+
+        target = _server(self.url)
+        with reading(self.url, None) as link:
+            there = [str(name) for (name,) in link.rows(_DATABASES)]
+        found = [name for name in there if fnmatchcase(name, self.pattern)]
+        if not found:
+            raise UsageError(
+                f"No database of the server of {target.shown} matches '{self.pattern}'; there are {_some(there)}.",
+                next_step="Name them with --databases PATTERN, in quotes, such as --databases 'diwa_*'.",
+            )
+        addresses = {name: libpq.changed(target.url, dbname=name).driver for name in found}
+        if self.schemas is None:
+            return [Member(address, name=name) for name, address in addresses.items()]
+        members: list[Member] = []
+        for name, address in addresses.items():
+            try:
+                schemas = Schemas(address, self.schemas).find()
+            except UsageError:
+                continue  # the pattern has to match in one of them
+            except DiwaSchemaError as error:
+                members.append(Member(address, name=name, error=error))
+                continue
+            members += [Member(address, one.schema, f"{name}.{one.schema}") for one in schemas]
+        if not members:
+            raise UsageError(
+                f"No schema of {_some(found)} matches '{self.schemas}'.",
+                next_step="Name them with --schemas PATTERN, in quotes, such as --schemas 'tenant_*'.",
+            )
+        return members
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Targets that are named one by one."""
+
+    members: tuple[Member, ...]
+
+    @property
+    def url(self) -> str:
+        """The database of the first of them; nobody is asked."""
+        return self.members[0].url
+
+    def find(self) -> list[Member]:
+        """Return them; see `Source`."""
+        return list(self.members)
+
+
+def listed(lines: Iterable[str], where: str = "the list of targets") -> Listed:
+    """Read targets, one a line: a URL; or name, URL, schema and wave as a JSON array or object, or with commas between.
+
+    Of a row only the URL is needed: ``,postgresql://db/diwa,tenant_1,`` has neither name nor wave. Empty lines, and
+    those that begin with ``#``, are passed over.
+
+    Args:
+        lines: The lines.
+        where: What they come from, for the error.
+
+    Raises:
+        UsageError: A line is none of these; it is named, without what stands in it.
+    """
+    members = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            member = _member(line.strip())
+            member.target  # noqa: B018 - is checked
+        except (UsageError, InvalidDatabase) as error:
+            raise UsageError(
+                f"{where}, line {number}: {error.what}",
+                next_step='Write a URL, or ["name", "url", "schema", wave], or name,url,schema,wave.',
+                line=number,
+            ) from None
+        members.append(member)
+    if not members:
+        raise UsageError(f"{where} has no target in it.", next_step="Write one a line.")
+    return Listed(tuple(members))
+
+
+def _member(line: str) -> Member:
+    if line.startswith(("[", "{")):
+        try:
+            given = json.loads(line)
+        except ValueError:
+            raise UsageError("it begins like JSON and is none.") from None
+        return _of_row(
+            dict(zip(_FIELDS, given, strict=False)) if isinstance(given, list) else given, len(given)
+        )
+    parts = [part.strip() for part in line.split(",")]
+    if len(parts) == 1 or "://" in parts[0]:
+        # Several hosts of one URL have commas between them.
+        return Member(line)
+    if len(parts) > len(_FIELDS):
+        name, *middle, schema, wave = parts
+        parts = [name, ",".join(middle), schema, wave]
+    return _of_row({key: value or None for key, value in zip(_FIELDS, parts, strict=False)}, len(parts))
+
+
+def _of_row(row: dict[str, Any], count: int) -> Member:
+    unknown = set(row) - set(_FIELDS)
+    if unknown or count > len(_FIELDS):
+        raise UsageError("a row has name, url, schema and wave, and nothing else.")
+    url, wave = row.get("url"), row.get("wave")
+    if not isinstance(url, str) or not url:
+        raise UsageError("it has no URL.")
+    texts = {key: row.get(key) for key in ("name", "schema")}
+    if any(value is not None and not isinstance(value, str) for value in texts.values()):
+        raise UsageError("name and schema are texts.")
+    try:
+        number = None if wave is None else int(wave)
+    except (TypeError, ValueError):
+        number = 0
+    if number is not None and number < 1:
+        raise UsageError("a wave is a number from 1 on.")
+    return Member(url, texts["schema"] or None, texts["name"] or None, number)
+
+
+# Many members are schemas of one database, and have its URL in the same words.
+_parsed = lru_cache(maxsize=1024)(urls.parse)
+
+
+def _server(url: str) -> Target:
+    target = Target(_parsed(url))
+    if target.dialect != "postgresql":
+        raise UsageError(
+            f"{target.shown} is SQLite, which has no schemas or databases in it.",
+            next_step="Name its files in --targets FILE, one a line.",
+        )
+    return target
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}" if names else "none"
+
+
+def sources_of(given: Iterable[Source | Member | str]) -> Iterator[Source]:
+    """Yield where targets come from, whatever way each was named."""
+    for one in given:
+        if isinstance(one, str):
+            yield Listed((Member(one),))
+        elif isinstance(one, Member):
+            yield Listed((one,))
+        else:
+            yield one

@@ -1,0 +1,201 @@
+"""Bringing a fleet to a revision: what is due, in which stages, and whether any target is left at the end.
+
+A contract revision breaks code that works on what comes before it. So the way to the goal is cut in front of each: all
+targets are brought up to it first, and it is begun when the whole fleet is there and nobody is connected whom it
+would break.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from diwa_schema.errors import DatabaseRefused, DiwaSchemaError
+from diwa_schema.fleet import census
+from diwa_schema.fleet.course import Course
+from diwa_schema.fleet.report import FleetReport, Result, compared, known
+from diwa_schema.migrations.manifest import load
+from diwa_schema.run import integrity
+from diwa_schema.run.verbs.migrate import wanted
+
+if TYPE_CHECKING:
+    from diwa_schema.fleet.census import Found
+    from diwa_schema.fleet.fleet import Fleet
+    from diwa_schema.fleet.schedule import Schedule
+    from diwa_schema.fleet.work import Orders
+
+_ROUNDS = 20  # of tenants that are made while the last ones are brought up
+_SHOWN = 5
+
+
+class Upgrade:
+    """One upgrade of a fleet.
+
+    Args:
+        fleet: The fleet.
+        orders: What is to be done with each, but for the revision.
+        goal: The revision that all are to be at.
+        schedule: How it is worked through.
+    """
+
+    def __init__(self, fleet: Fleet, orders: Orders, goal: str, schedule: Schedule) -> None:
+        self._fleet = fleet
+        self._orders = orders
+        self._goal = goal
+        self._schedule = schedule
+        self._history = load()
+
+    def run(self) -> FleetReport:
+        """Bring all up, those too that are made meanwhile, and compare what they look like."""
+        everywhere, notes = self._fleet.census()
+        course = Course(self._fleet, "upgrade", self._schedule, notes)
+        with course:
+            course.count(self._fleet.chosen(everywhere))
+            for number in range(_ROUNDS):
+                before = len(course.open)
+                course.settle(self._settled(course))
+                if not course.open:
+                    break
+                self._stages(course, everywhere)
+                if course.stopped or (number and before == len(course.open)):
+                    break
+                everywhere, _ = self._fleet.census()
+                seen = {one.identity for one in course.found}
+                course.count([one for one in self._fleet.chosen(everywhere) if one.identity not in seen])
+        report = course.report()
+        outcomes, differences = compared(report.outcomes)
+        return report._replace(outcomes=tuple(outcomes), notes=(*report.notes, *differences))
+
+    def _settled(self, course: Course) -> _Settled:
+        open_ = [course.found[number] for number in course.open]
+        return _Settled(
+            open_, self._goal, bypassed=bool(self._orders.verdict and self._orders.verdict.bypass)
+        )
+
+    def _stages(self, course: Course, everywhere: list[Found]) -> None:
+        stages = list(self._cuts(course))
+        for number, stage in enumerate(stages):
+            if number and (why := self._held(course, everywhere, stages[number - 1], stage)):
+                for at in course.open:
+                    held = course.partial.get(at) or known(course.found[at])
+                    course.end(
+                        at,
+                        held._replace(
+                            result=Result.HELD, exit_code=DatabaseRefused.exit_code, detail=why, revisions=()
+                        ),
+                    )
+                return
+            last = number == len(stages) - 1
+
+            def due(at: int, stage: str = stage, *, last: bool = last) -> bool:
+                state = course.found[at].state
+                # An empty one gets the goal at once: nobody works with it yet.
+                return last or state is None or not (state.untouched or self._there(course, at, stage))
+
+            course.work(self._orders._replace(revision=stage), due, more=not last)
+            if course.stopped:
+                return
+
+    def _cuts(self, course: Course) -> Iterator[str]:
+        """Yield what all are brought to, one after the other: what lies before each contract revision, and the goal."""
+        states = [course.found[number].state for number in course.open]
+        known_ = [
+            self._history.position(state.revision)
+            for state in states
+            if state is not None
+            and not state.untouched
+            and (state.revision is None or state.revision in self._history)
+        ]
+        goal = self._history.position(self._goal if self._goal in self._history else None)
+        for position in range(min(known_, default=goal), goal):
+            step = self._history.revisions[position]
+            if step.phase == "contract" and step.down_revision is not None:
+                yield step.down_revision
+        yield self._goal
+
+    def _there(self, course: Course, number: int, stage: str) -> bool:
+        """Whether a target is at a revision, or further."""
+        outcome = course.outcomes.get(number) or course.partial.get(number) or known(course.found[number])
+        return _position(outcome.after) >= self._history.position(stage)
+
+    def _held(self, course: Course, everywhere: list[Found], before: str, after: str) -> str:
+        """Say why a contract revision cannot be begun; empty where it can."""
+        worked = {one.identity: number for number, one in enumerate(course.found)}
+        behind = [
+            one.member.label
+            for one in everywhere
+            if not (one.state is not None and one.state.untouched)
+            and not (
+                self._there(course, worked[one.identity], before)
+                if one.identity in worked
+                else _position(known(one).after) >= self._history.position(before)
+            )
+        ]
+        step = self._history.between(before, after)[0]
+        if behind:
+            more = f" and {len(behind) - _SHOWN} more" if len(behind) > _SHOWN else ""
+            return (
+                f"Revision {step.revision} ({step.slug}) breaks code that works on what comes before it, and waits for"
+                f" {', '.join(behind[:_SHOWN])}{more} to be at {before}."
+            )
+        return self._outdated(course, everywhere, before, after)
+
+    def _outdated(self, course: Course, everywhere: list[Found], before: str, after: str) -> str:
+        from diwa_schema.api.opening import reading
+        from diwa_schema.database.releases import UNSEEN
+        from diwa_schema.run.plan import Plan
+        from diwa_schema.run.preflight import outdated
+
+        plan = Plan("upgrade", before, after, self._history.between(before, after))
+        for one in {one.place.identity: one for one in everywhere if one.place is not None}.values():
+            try:
+                with reading(one.member.url, None) as link:
+                    found = outdated(plan, link)
+            except DiwaSchemaError as error:
+                return f"Who is connected to {one.member.shown} cannot be seen: {error.what}"
+            if found is None:
+                course.notes.append(f"{one.member.shown}: {UNSEEN}")
+            elif found:
+                return f"{one.member.shown}: {found[0]}"
+        return ""
+
+
+class _Settled:
+    """Tells whether a target has nothing to do, by the rules of a single run.
+
+    Where one of these would refuse it, it is left to a run, whose words are the right ones.
+    """
+
+    def __init__(self, found: list[Found], goal: str, *, bypassed: bool) -> None:
+        self._goal = goal
+        self._bypassed = bypassed
+        self._suspect: set[census.Identity] = set()
+        checksums = integrity.installed(load())
+        by_database: dict[census.Identity, list[Found]] = defaultdict(list)
+        for one in found:
+            if one.place is not None and self._nothing(one):
+                by_database[one.place.identity].append(one)
+        for group in by_database.values():
+            try:
+                self._suspect |= census.tampered(group, checksums)
+            except DiwaSchemaError:
+                self._suspect |= {one.identity for one in group}
+
+    def __call__(self, found: Found) -> bool:
+        return self._nothing(found) and found.identity not in self._suspect
+
+    def _nothing(self, found: Found) -> bool:
+        state, target = found.state, found.member.target
+        if state is None or target.dialect == "sqlite" or (state.protected and self._bypassed):
+            return False
+        try:
+            return not wanted(state, self._goal, target.shown).revisions
+        except DiwaSchemaError:
+            return False
+
+
+def _position(revision: str | None) -> int:
+    history = load()
+    # A revision that is not known here is ahead of all that are, or another tool's, which nobody waits for.
+    return history.position(revision) if revision is None or revision in history else len(history.ids)

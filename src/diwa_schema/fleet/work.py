@@ -1,0 +1,310 @@
+"""What a process of a fleet does: it takes one target after the other and does with each what a single command does."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from diwa_schema.api.opening import reading, target_of
+from diwa_schema.database.failures import explain, is_driver_error
+from diwa_schema.errors import DiwaSchemaError, command
+from diwa_schema.fleet.report import Outcome, Result, naming
+from diwa_schema.migrations.manifest import load
+from diwa_schema.run.session import Session
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from diwa_schema.database.link import Link
+    from diwa_schema.fleet.targets import Member
+    from diwa_schema.guard import Verdict
+    from diwa_schema.run.settings import Settings
+
+# What each of them needs, loaded once for all.
+MODULES = (
+    "diwa_schema.fleet.work",
+    "diwa_schema.run.verbs.migrate",
+    "diwa_schema.run.adopt.takeover",
+    "diwa_schema.run.replay",
+    "diwa_schema.run.snapshot",
+    "diwa_schema.run.preflight",
+    "diwa_schema.run.connections",
+    "diwa_schema.migrations.revisions",
+    "diwa_schema.database.alchemy",
+    "diwa_schema.drift.check",
+    "diwa_schema.drift.postgresql.read",
+    "diwa_schema.fleet.digest",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "alembic.ddl.postgresql",
+)
+_SHOWN = 3
+
+
+class Orders(NamedTuple):
+    """What is to be done with every target of a run.
+
+    Args:
+        verb: One of `VERBS`.
+        revision: Where an upgrade or a plan goes.
+        verdict: The guard's permission; None for what needs none.
+        settings: How patient and careful the runs are.
+        renew: As for `diwa_schema.migrate`.
+        mend: As for `diwa_schema.adopt`.
+    """
+
+    verb: str
+    revision: str = "head"
+    verdict: Verdict | None = None
+    settings: Settings | None = None
+    renew: str | None = None
+    mend: bool = False
+
+
+class Task(NamedTuple):
+    """One target, with what is to be done and what is known of it already."""
+
+    number: int
+    member: Member
+    orders: Orders
+    known: Outcome
+
+
+class Telling:
+    """The progress of one run, of which only what it says goes on to whoever follows the fleet."""
+
+    def __init__(self, send: Callable[[tuple[Any, ...]], None], number: int) -> None:
+        self._send = send
+        self._number = number
+
+    def say(self, line: str) -> None:
+        """Hand the line on."""
+        self._send(("said", self._number, line))
+
+    def revision(self, name: str, number: int, total: int) -> None:
+        """Ignore it."""
+
+    def done(self, name: str, milliseconds: int) -> None:
+        """Ignore it."""
+
+    def step(self, label: str, done: int, total: int) -> None:
+        """Ignore it."""
+
+
+def upgrade(task: Task, told: Telling) -> Outcome:
+    """Bring the target to a revision, then read what it looks like now."""
+    from diwa_schema.run.verbs import migrate
+
+    session = _session(task, told)
+    report = migrate.upgrade(session, task.orders.revision)
+    outcome = task.known._replace(
+        result=Result.NOTHING if report.kind == "nothing" else Result.DONE,
+        before=report.before,
+        after=report.after,
+        revisions=tuple(step.revision for step in report.applied),
+        detail=" ".join(report.told),
+    )
+    if report.after != load().head:
+        return outcome
+    try:
+        return digest(task._replace(known=outcome), told)
+    except DiwaSchemaError as error:
+        return outcome._replace(detail=f"Its catalog could not be read afterwards: {error.what}")
+
+
+def adopt(task: Task, told: Telling) -> Outcome:
+    """Take the target over."""
+    from diwa_schema.run.adopt import takeover
+
+    report = takeover.adopt(_session(task, told), mend=task.orders.mend)
+    return task.known._replace(result=Result.DONE, before=report.before, after=report.after)
+
+
+def plan(task: Task, _: Telling) -> Outcome:
+    """Say what an upgrade would do, and what stands in its way."""
+    from diwa_schema.api import plan as planned
+
+    found = planned(task.member.url, task.orders.revision, schema=task.member.schema)
+    ways = [one.what for one in found.obstacles]
+    ways += [f"{one.what} hangs on {one.column}" for one in found.dependents]
+    ways += [str(one) for one in found.outdated or ()]
+    ways += [f"{name} stalls: {why}" for name, why in found.stalls.items()]
+    return task.known._replace(
+        result=Result.PLANNED if found.revisions else Result.NOTHING,
+        before=found.before,
+        after=found.after,
+        revisions=tuple(step.revision for step in found.revisions),
+        detail=f"in the way: {_some(ways)}" if ways else "as one snapshot" if found.snapshot else "",
+    )
+
+
+def check(task: Task, _: Telling) -> Outcome:
+    """Say where the target differs from what it should be."""
+    from diwa_schema.drift import check as drift
+
+    with reading(task.member.url, None, task.member.schema) as link:
+        found = [one for one in drift.check(link) if one.severity == "drift"]
+    if not found:
+        return task.known._replace(result=Result.CURRENT if _at_head(task) else Result.DONE)
+    return task.known._replace(
+        result=Result.DIFFERS,
+        exit_code=1,
+        detail=f"{len(found)} difference{'s' if found[1:] else ''}: {_some([one.text for one in found])}"
+        f" All of them: {command('check')}",
+    )
+
+
+def digest(task: Task, _: Telling) -> Outcome:
+    """Say what the target looks like, as a fingerprint."""
+    found = _READER.fingerprint(task.member)
+    result = Result.DONE if task.orders.verb == "digest" else task.known.result
+    return task.known._replace(result=result, digest=found)
+
+
+class _Reader:
+    """The connection on which this process reads catalogs, one schema of a database after the other.
+
+    A new connection would first read much of the system's catalog anew. Between two targets it is in no transaction,
+    so that nobody waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._of: tuple[str, str | None] | None = None
+        self._link: Link | None = None
+
+    def fingerprint(self, member: Member) -> str:
+        """Return the fingerprint of what a member looks like.
+
+        Raises:
+            DiwaSchemaError: It cannot be reached or read.
+        """
+        from diwa_schema.fleet.digest import fingerprint
+
+        target = target_of(member.url, None)
+        # Without a schema that was said, the connection's own search path decides.
+        of = (target.url.driver, None if member.schema is None else "")
+        if self._link is None or self._of != of:
+            self.close()
+            self._link, self._of = target.connect(create=False, filtered=True), of
+        link = self._link
+        try:
+            with nullcontext() if link.direct else link.settled():
+                return fingerprint(link, member.schema)
+        except BaseException as error:
+            self.close()
+            if not is_driver_error(error):
+                raise
+            raise explain(error, target.shown, "reading") from error
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+
+_READER = _Reader()
+
+
+VERBS: dict[str, Callable[[Task, Telling], Outcome]] = {
+    "upgrade": upgrade,
+    "adopt": adopt,
+    "plan": plan,
+    "check": check,
+    "digest": digest,
+}
+
+
+def run(task: Task, told: Telling) -> Outcome:
+    """Do what a task says; whatever goes wrong is the target's outcome and nobody else's."""
+    clock = time.monotonic()
+    with naming(task.member):
+        try:
+            outcome = VERBS[task.orders.verb](task, told)
+        except DiwaSchemaError as error:
+            outcome = task.known.broken(error)
+        except KeyboardInterrupt:
+            outcome = task.known._replace(
+                result=Result.INTERRUPTED, exit_code=130, detail="What was not yet applied was rolled back."
+            )
+        except Exception as error:  # noqa: BLE001 - the others go on
+            outcome = task.known.broken(_unexpected(error))
+    took = round((time.monotonic() - clock) * 1000)
+    plain = outcome.error and json.loads(json.dumps(outcome.error, default=str))
+    return outcome._replace(milliseconds=took, error=plain)
+
+
+def serve(connection: Connection) -> None:
+    """Take tasks from a connection until it is closed.
+
+    A signal ends the task that runs, as it ends a single command: once, because its end has something to do as well.
+    """
+    stop = _Stop()
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    # Whoever has begun this process may be gone; what it was in the middle of is at its end by then.
+    with suppress(EOFError, OSError):
+        connection.send(("ready",))
+        while not stop.asked:
+            if not connection.poll(1.0):
+                continue
+            task: Task = connection.recv()
+            told = Telling(connection.send, task.number)
+            connection.send(("ended", task.number, stop.run(task, told)))
+    _READER.close()
+
+
+class _Stop:
+    """A signal's handler: it interrupts the task that runs, or ends the process before the next one."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._at_work = False
+
+    def run(self, task: Task, told: Telling) -> Outcome:
+        """Run a task, which a signal interrupts."""
+        interrupted = task.known._replace(result=Result.INTERRUPTED, exit_code=130)
+        try:
+            self._at_work = True
+            outcome = interrupted if self.asked else run(task, told)
+            self._at_work = False
+        except KeyboardInterrupt:
+            self._at_work = False
+            return interrupted
+        return outcome
+
+    def __call__(self, *_: object) -> None:
+        first, self.asked = not self.asked, True
+        if first and self._at_work:
+            raise KeyboardInterrupt
+
+
+def _session(task: Task, told: Telling) -> Session:
+    from diwa_schema.run.settings import Settings
+
+    orders = task.orders
+    assert orders.verdict is not None  # noqa: S101 - the guard was asked before anything was begun
+    target = target_of(task.member.url, None, task.member.schema)
+    return Session(target, orders.verdict, orders.settings or Settings(), told, orders.renew)
+
+
+def _at_head(task: Task) -> bool:
+    return task.known.before == load().head
+
+
+def _some(texts: list[str]) -> str:
+    return "; ".join(texts[:_SHOWN]) + (f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else "")
+
+
+def _unexpected(error: Exception) -> DiwaSchemaError:
+    from diwa_schema.database.spelling import mask
+
+    return DiwaSchemaError(
+        f"This is a bug of diwa-schema: {type(error).__name__}: {mask(str(error))}",
+        untouched="How far the run came is not known.",
+        next_step=f"Run {command('status')} to see where this target stands, and report this message.",
+    )

@@ -1,0 +1,46 @@
+"""What docs/scaling.md says to run is run, in its order, and its program too."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from diwa_schema.cli import main
+from tests.fleet.tenants import HEAD, TENANTS, revisions
+
+PAGE = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+COMMANDS = [
+    line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines() if line
+]
+FAR = {"status": {0, 1}, "digest": {0}, "check": {0}}
+
+
+def test_the_commands_of_the_page_run(site, tenants, tmp_path, monkeypatch, capsys, owner_directory):
+    """The roles of a server are everybody's, so those that the page makes get names of this test's own."""
+    monkeypatch.chdir(tmp_path / "diwa-cloud")
+    names = ["--owner", site.names.owner, "--app", site.names.app, "--reader", site.names.reader]
+    Path("targets.csv").write_text(f"first,{tenants},tenant_1,1\nsecond,{tenants},tenant_2,\n")
+    values = {"$DATABASE_URL": tenants, "$DATABASES": tenants.rpartition("/")[2]}
+    for line in COMMANDS:
+        words, _, file = line.removeprefix("python -m diwa_schema ").partition(" > ")
+        typed = [values.get(word, word) for word in shlex.split(words)]
+        if typed[1] == "create" and "--no-roles" not in typed:
+            typed += names
+        code = main(typed)
+        said = capsys.readouterr()
+        assert code in FAR.get(typed[1], {0}), (line, said)
+        if file:
+            Path(file).write_text(said.out)
+    assert revisions(tenants) == dict.fromkeys([*TENANTS, "tenant_7"], HEAD)
+    main(["fleet", "drop", "tenant_7", "--url", tenants, "--confirm", "tenant_7"])
+
+
+def test_the_program_of_the_page_runs(tenants, owner_directory):
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    Path("program.py").write_text(f"url = {tenants!r}\n{program}")
+    done = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert revisions(tenants) == dict.fromkeys(TENANTS, HEAD)

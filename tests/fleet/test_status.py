@@ -1,0 +1,207 @@
+"""Where every target of a fleet stands, told by one query a database."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+import pytest
+
+import diwa_schema
+from diwa_schema.cli import main
+from diwa_schema.database.target import Target
+from diwa_schema.errors import DatabaseUnreachable, UsageError
+from diwa_schema.fleet import Databases, Fleet, Member, Schemas, listed
+from diwa_schema.fleet.report import Result
+from tests.fixtures_roles import as_user, name_of
+from tests.fleet.tenants import BEHIND, HEAD, TENANTS, execute
+
+MADE = {
+    "tenant_empty": (),
+    "tenant_foreign": ("CREATE TABLE tenant_foreign.memories (id int)",),
+    "tenant_ecto": (
+        "CREATE TABLE tenant_ecto.schema_migrations (version bigint PRIMARY KEY, inserted_at timestamp)",
+        "INSERT INTO tenant_ecto.schema_migrations VALUES (20251224044223, now())",
+        "CREATE TABLE tenant_ecto.memories (id int)",
+    ),
+}
+
+
+def by_name(report):
+    return {one.name: one for one in report.outcomes}
+
+
+@pytest.fixture
+def weather(tenants, owner_directory):
+    """A database with a tenant in every standing."""
+    diwa_schema.migrate(tenants, schema="tenant_1")
+    for name, statements in MADE.items():
+        execute(tenants, f"CREATE SCHEMA {name}", *statements)
+    execute(tenants, "UPDATE tenant_3.diwa_schema_version SET version_num = '29990101000000'")
+    execute(tenants, "CREATE SCHEMA tenant_lacking")
+    diwa_schema.migrate(tenants, schema="tenant_lacking")
+    execute(tenants, "DROP TABLE tenant_lacking.idempotency_log")
+    return tenants
+
+
+def test_each_target_stands_where_a_single_status_says(weather):
+    report = Fleet(Schemas(weather, "tenant_*")).status()
+    found = by_name(report)
+    assert {name: one.result for name, one in found.items()} == {
+        "tenant_1": Result.CURRENT,
+        "tenant_2": Result.BEHIND,
+        "tenant_3": Result.DIFFERS,
+        "tenant_ecto": Result.DIFFERS,
+        "tenant_empty": Result.BEHIND,
+        "tenant_foreign": Result.DIFFERS,
+        "tenant_lacking": Result.DIFFERS,
+    }
+    for name, one in found.items():
+        alone = diwa_schema.status(weather, schema=name)
+        assert (one.exit_code == 0, one.before) == (alone.current, alone.revision)
+        if one.result is Result.BEHIND:
+            assert one.revisions == alone.pending
+        elif one.error and not alone.missing:
+            assert one.error["what"] == alone.refused
+    assert report.exit_code == 1
+    assert "--schema tenant_ecto" in found["tenant_ecto"].error["next_step"]
+    assert "idempotency_log" in found["tenant_lacking"].detail
+
+
+def test_it_asks_a_database_once_however_many_tenants_it_has(tenants, monkeypatch):
+    connected = []
+    connect = Target.connect
+
+    def counted(*args, **options):
+        connected.append(args)
+        return connect(*args, **options)
+
+    monkeypatch.setattr(Target, "connect", counted)
+    Fleet(Member(tenants, "tenant_1")).status()
+    one = len(connected)
+    Fleet(*(Member(tenants, name) for name in TENANTS)).status()
+    assert len(connected) == 2 * one == 2
+
+
+def test_what_cannot_be_reached_or_read_is_told_and_keeps_nobody_from_being_told(tenants, closed, site):
+    login = site.login()
+    stranger = as_user(tenants, name_of(login), urlsplit(login).password)
+    execute(tenants, f"GRANT USAGE ON SCHEMA tenant_3 TO {name_of(login)}")
+    report = Fleet(
+        Member(closed, name="down"),
+        Member(tenants, "tenant_2"),
+        Member(stranger, "tenant_1"),
+        Member(stranger, "tenant_3", "tenant_3 unread"),
+    ).status()
+    execute(tenants, f"DROP OWNED BY {name_of(login)}")
+    found = by_name(report)
+    assert found["down"].exit_code == DatabaseUnreachable.exit_code
+    assert found["tenant_2"].result is Result.BEHIND
+    assert found["tenant_1"].error["error"] == "PermissionMissing"
+    assert found["tenant_3 unread"].exit_code == 7
+    assert report.exit_code == 6
+    assert "hunter2" not in repr(report) + json.dumps(report.as_dict())
+
+
+@pytest.mark.parametrize("shape", ["{}", '["one", "{}"]', '{{"url": "{}", "name": "one"}}', "one,{},,"])
+def test_a_line_may_be_a_url_or_a_row(shape, tenants):
+    (member,) = listed([shape.format(tenants), "", "# nobody"]).find()
+    assert member.url == tenants
+    assert member.label == ("one" if "one" in shape else tenants)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        '["a", ',
+        '["a"]',
+        "a,,b,1",
+        '{"url": "postgresql://h/d", "color": 1}',
+        "a,postgresql://h/d,s,0",
+    ],
+)
+def test_a_malformed_line_is_named_and_not_shown(line, listing, capsys):
+    path = listing("postgresql://postgres:hunter2@127.0.0.1/x", line)
+    assert main(["fleet", "status", "--targets", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{path}, line 2" in said
+    assert "hunter2" not in said
+
+
+def test_schema_and_wave_of_a_row_are_heard(tenants):
+    (member,) = listed([f'["a", "{tenants}", "tenant_1", 3]']).find()
+    assert (member.name, member.schema, member.wave) == ("a", "tenant_1", 3)
+
+
+def test_a_pattern_that_matches_nothing_is_refused_and_says_what_there_is(tenants, capsys):
+    assert main(["fleet", "status", "--url", tenants, "--schemas", "nobody_*"]) == 2
+    said = capsys.readouterr().err
+    assert "nobody_*" in said
+    assert "tenant_1, tenant_2, tenant_3" in said
+    with pytest.raises(UsageError, match="no_such_\\*"):
+        Databases(tenants, "no_such_*").find()
+    with pytest.raises(UsageError, match="None of 3 targets"):
+        Fleet(Schemas(tenants), only=["x*"]).status()
+
+
+def test_without_a_pattern_the_schemas_with_a_version_table_are_meant(tenants):
+    execute(tenants, "CREATE SCHEMA tenant_4")
+    assert [one.schema for one in Schemas(tenants).find()] == list(TENANTS)
+    assert "public" not in [one.schema for one in Schemas(tenants, "*").find()]
+    assert "tenant_4" in [one.schema for one in Schemas(tenants, "*").find()]
+
+
+def test_databases_of_a_server_are_found_by_a_pattern(tenants):
+    name = tenants.rpartition("/")[2]
+    report = Fleet(Databases(tenants, name[:-1] + "?", "tenant_[12]")).status()
+    assert [one.name for one in report.outcomes] == [f"{name}.tenant_1", f"{name}.tenant_2"]
+
+
+def test_the_same_target_by_two_names_is_one_target(tenants):
+    other = tenants.replace("127.0.0.1", "localhost")
+    assert other != tenants
+    execute(tenants, "ALTER DATABASE " + tenants.rpartition("/")[2] + " SET search_path = tenant_2")
+    report = Fleet(Member(tenants, "tenant_2"), Member(other, "tenant_2"), Member(other), tenants).status()
+    assert [one.name for one in report.outcomes] == ["tenant_2"]
+    assert len(report.notes) == 3
+    assert "the same target" in report.notes[0]
+
+
+def test_the_report_is_one_line_a_target_and_leads_to_those_that_are_not_done(
+    tenants, tmp_path, capsys, owner_directory
+):
+    diwa_schema.migrate(tenants, schema="tenant_1")
+    assert main(["fleet", "status", "--url", tenants, "--schemas", "tenant_*", "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["schema"] for one in lines[:-1]] == list(TENANTS)
+    assert [one["before"] for one in lines[:-1]] == [HEAD, BEHIND, BEHIND]
+    assert lines[-1]["counts"] == {"at head": 1, "behind": 2}
+    report = tmp_path / "report"
+    report.write_text("\n".join(map(json.dumps, lines)))
+    assert main(["fleet", "status", "--url", tenants, "--from", str(report), "--json"]) == 1
+    again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["schema"] for one in again[:-1]] == ["tenant_2", "tenant_3"]
+    report.write_text("what is this")
+    assert main(["fleet", "status", "--url", tenants, "--from", str(report)]) == 2
+
+
+def test_the_table_names_each(weather, capsys):
+    assert main(["fleet", "status", "--url", weather, "--schemas", "tenant_*"]) == 1
+    shown = capsys.readouterr().out
+    assert "tenant_2" in shown
+    assert "7 targets: 1 at head, 2 behind, 4 differs" in shown
+    assert "diwa-schema adopt --plan --url" in shown
+
+
+def test_a_schema_with_any_name_is_a_target(tenants, owner_directory):
+    execute(tenants, 'CREATE SCHEMA "Te nant\'s%s"')
+    diwa_schema.migrate(tenants, schema="Te nant's%s")
+    (one,) = Fleet(Schemas(tenants, "Te*")).status().outcomes
+    assert one.result is Result.CURRENT
+
+
+def test_sqlite_files_are_targets_too(sqlite, tenants, owner_directory):
+    diwa_schema.migrate(sqlite)
+    report = Fleet(sqlite, Member(tenants, "tenant_1")).status()
+    assert [one.result for one in report.outcomes] == [Result.CURRENT, Result.BEHIND]
