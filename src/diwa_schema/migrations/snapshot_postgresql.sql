@@ -1,3 +1,26 @@
+CREATE FUNCTION memory_versions_version_number_filled() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  own text;
+  taken boolean;
+BEGIN
+  SELECT quote_ident(n.nspname) INTO own FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    JOIN pg_namespace n ON n.oid = p.pronamespace WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;
+  EXECUTE format('SELECT FROM %s.memories WHERE id = $1 FOR NO KEY UPDATE', own) USING NEW.memory_id;
+  IF NEW.version_number IS NOT NULL THEN
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s.memory_versions WHERE memory_id = $1 AND version_number = $2)', own)
+      INTO taken USING NEW.memory_id, NEW.version_number;
+  END IF;
+  IF taken IS DISTINCT FROM false THEN
+    EXECUTE format('SELECT coalesce(max(version_number), 0) + 1 FROM %s.memory_versions WHERE memory_id = $1', own)
+      INTO NEW.version_number USING NEW.memory_id;
+  END IF;
+  RETURN NEW;
+END
+$_$;
+
 CREATE TABLE agents (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     name character varying(255) NOT NULL,
@@ -593,7 +616,7 @@ CREATE INDEX memories_tags_index ON memories USING gin (tags);
 
 CREATE INDEX memory_versions_inserted_at_index ON memory_versions USING btree (inserted_at);
 
-CREATE INDEX memory_versions_memory_id_index ON memory_versions USING btree (memory_id);
+CREATE UNIQUE INDEX memory_versions_memory_id_version_number_index ON memory_versions USING btree (memory_id, version_number);
 
 CREATE INDEX messages_inserted_at_index ON messages USING btree (inserted_at);
 
@@ -646,6 +669,8 @@ CREATE INDEX usage_records_context_id_index ON usage_records USING btree (contex
 CREATE INDEX usage_records_inserted_at_index ON usage_records USING btree (inserted_at);
 
 CREATE INDEX workspaces_name_index ON workspaces USING btree (name);
+
+CREATE TRIGGER memory_versions_version_number_filled BEFORE INSERT ON memory_versions FOR EACH ROW EXECUTE FUNCTION memory_versions_version_number_filled();
 
 CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE OF content ON memories FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger('tsv_content', 'pg_catalog.english', 'content');
 

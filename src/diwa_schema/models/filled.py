@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from diwa_schema.names import quoted
+from dataclasses import dataclass
+
+from diwa_schema.names import literal, quoted
 
 RANDOM_ID = "gen_random_uuid()"
 
@@ -11,7 +13,7 @@ NOW = "(clock_timestamp() AT TIME ZONE 'UTC'::text)"
 
 
 def trigger_name(table: str, column: str) -> str:
-    """Return the name of the trigger that fills a column on SQLite."""
+    """Return the name of the trigger that fills a column, and on PostgreSQL of its function."""
     return f"{table}_{column}_filled"
 
 
@@ -28,3 +30,120 @@ def filling_trigger(table: str, column: str, source: str) -> str:
         f" WHEN NEW.{quoted(column)} IS NULL BEGIN UPDATE {quoted(table)} SET {quoted(column)} = NEW.{quoted(source)}"
         f" WHERE rowid = NEW.rowid; END"
     )
+
+
+# The schema that the function itself stands in. A name alone would mean what the writer's search path finds, and the
+# table's schema what somebody has made there who lets a table of his own fire this function.
+_OWN_SCHEMA = """SELECT quote_ident(n.nspname) INTO own FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    JOIN pg_namespace n ON n.oid = p.pronamespace WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;"""
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What fills a column from other rows: a trigger, and on PostgreSQL the function that it calls.
+
+    The function runs with its owner's rights, so that a role which may only insert is not hindered, and names no
+    schema. A database keeps the code that a revision has put there: to change it takes a revision of its own.
+
+    Args:
+        table: The table.
+        column: The column.
+        fires: When the trigger fires on PostgreSQL.
+        code: What the function does, in PL/pgSQL; `own` holds the schema, and `taken` is a boolean for its use.
+        lite: On SQLite, after which statements it fires, each with the ending of the trigger's name.
+        lite_when: On SQLite, for which rows.
+        lite_value: On SQLite, the value as an expression.
+        when: On PostgreSQL, for which rows; for all by default.
+    """
+
+    table: str
+    column: str
+    fires: str
+    code: str
+    lite: tuple[tuple[str, str], ...]
+    lite_when: str
+    lite_value: str
+    when: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the trigger and of its function."""
+        return trigger_name(self.table, self.column)
+
+    @property
+    def lite_names(self) -> tuple[str, ...]:
+        """The names of the triggers on SQLite."""
+        return tuple(f"{self.name}{ending}" for ending, _ in self.lite)
+
+    def create(self, schema: str = "") -> tuple[str, ...]:
+        """Return what creates the function and the trigger on PostgreSQL, or puts them in the place of older ones.
+
+        Args:
+            schema: The quoted schema with its dot; by default names are those of the search path.
+        """
+        code = f"\nDECLARE\n  own text;\n  taken boolean;\nBEGIN\n  {_OWN_SCHEMA}\n  {self.code}\n  RETURN NEW;\nEND\n"
+        function = f"{schema}{quoted(self.name)}()"
+        when = f" WHEN ({self.when})" if self.when else ""
+        made = (
+            f"CREATE OR REPLACE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+            f" SET search_path = pg_catalog, pg_temp AS {literal(code)}"
+        )
+        fired = (
+            f"CREATE OR REPLACE TRIGGER {quoted(self.name)} {self.fires} ON {schema}{quoted(self.table)} FOR EACH ROW"
+            f"{when} EXECUTE FUNCTION {function}"
+        )
+        return made, fired
+
+    def drop(self, schema: str = "") -> tuple[str, ...]:
+        """Return what drops trigger and function on PostgreSQL; what is absent is passed over."""
+        return (
+            f"DROP TRIGGER IF EXISTS {quoted(self.name)} ON {schema}{quoted(self.table)}",
+            self.drop_function(schema),
+        )
+
+    def drop_function(self, schema: str = "") -> str:
+        """Return what drops the function, which stays behind where its table was dropped."""
+        return f"DROP FUNCTION IF EXISTS {schema}{quoted(self.name)}()"
+
+    def create_on_sqlite(self) -> tuple[str, ...]:
+        """Return what creates the triggers on SQLite, where they are absent."""
+        table, column = quoted(self.table), quoted(self.column)
+        return tuple(
+            f"CREATE TRIGGER IF NOT EXISTS {quoted(f'{self.name}{ending}')} AFTER {moment} ON {table}"
+            f" WHEN {self.lite_when} BEGIN UPDATE {table} SET {column} = {self.lite_value} WHERE rowid = NEW.rowid; END"
+            for ending, moment in self.lite
+        )
+
+    def drop_on_sqlite(self) -> tuple[str, ...]:
+        """Return what drops the triggers on SQLite; what is absent is passed over."""
+        return tuple(f"DROP TRIGGER IF EXISTS {quoted(name)}" for name in self.lite_names)
+
+
+# Who holds the lock of a memory numbers its versions. What the statement after the lock reads includes what the holder
+# before committed; one statement for both would read what was there when the wait began.
+VERSION_NUMBER = Filling(
+    "memory_versions",
+    "version_number",
+    fires="BEFORE INSERT",
+    code="""EXECUTE format('SELECT FROM %s.memories WHERE id = $1 FOR NO KEY UPDATE', own) USING NEW.memory_id;
+  IF NEW.version_number IS NOT NULL THEN
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s.memory_versions WHERE memory_id = $1 AND version_number = $2)', own)
+      INTO taken USING NEW.memory_id, NEW.version_number;
+  END IF;
+  IF taken IS DISTINCT FROM false THEN
+    EXECUTE format('SELECT coalesce(max(version_number), 0) + 1 FROM %s.memory_versions WHERE memory_id = $1', own)
+      INTO NEW.version_number USING NEW.memory_id;
+  END IF;""",
+    lite=(("", "INSERT"),),
+    lite_when=(
+        "NEW.version_number IS NULL OR EXISTS (SELECT 1 FROM memory_versions WHERE memory_id = NEW.memory_id"
+        " AND version_number = NEW.version_number AND rowid <> NEW.rowid)"
+    ),
+    lite_value=(
+        "(SELECT coalesce(max(version_number), 0) + 1 FROM memory_versions WHERE memory_id = NEW.memory_id"
+        " AND rowid <> NEW.rowid)"
+    ),
+)
+
+FILLINGS = (VERSION_NUMBER,)
+"""All of them."""

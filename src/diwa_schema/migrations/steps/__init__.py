@@ -44,6 +44,7 @@ from diwa_schema.migrations.steps.indexes import (
     exchange_indexes,
 )
 from diwa_schema.migrations.steps.kept_values import create_kept_values, drop_kept_values
+from diwa_schema.migrations.steps.numbering import forget_numbers, number_versions
 from diwa_schema.migrations.steps.pace import Pace, step
 from diwa_schema.migrations.steps.retype import abandon_retype, retype_embedding
 from diwa_schema.migrations.steps.retype.archive import create_embedding_archive, drop_embedding_archive
@@ -79,10 +80,12 @@ __all__ = [
     "drop_table_unless_agents",
     "drop_table_unless_filled",
     "exchange_indexes",
+    "forget_numbers",
     "index_name",
     "keep_rules",
     "make_ids_texts",
     "make_ids_uuids",
+    "number_versions",
     "only_on_postgresql",
     "release",
     "release_rules",
