@@ -140,7 +140,6 @@ class Context(Base):
     conflict_performance: Mapped["ConflictPerformance | None"] = referred_by("context")
     conflict_outcomes: Mapped[list["ConflictResolutionOutcome"]] = referred_by("context")
     usage_records: Mapped[list["UsageRecord"]] = referred_by("context")
-    """A context that has any cannot be deleted: their foreign key forbids it."""
 
 
 class Memory(Base):

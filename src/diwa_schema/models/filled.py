@@ -49,7 +49,8 @@ class Filling:
         table: The table.
         column: The column.
         fires: When the trigger fires on PostgreSQL.
-        code: What the function does, in PL/pgSQL; `own` holds the schema, and `taken` is a boolean for its use.
+        code: What the function does, in PL/pgSQL; `own` holds the schema, and `taken` is a boolean for
+            its use. It has no percent signs, so that it can be written as SQL that is run later.
         lite: On SQLite, after which statements it fires, each with the ending of the trigger's name.
         lite_when: On SQLite, for which rows.
         lite_value: On SQLite, the value as an expression.
@@ -81,7 +82,8 @@ class Filling:
         Args:
             schema: The quoted schema with its dot; by default names are those of the search path.
         """
-        code = f"\nDECLARE\n  own text;\n  taken boolean;\nBEGIN\n  {_OWN_SCHEMA}\n  {self.code}\n  RETURN NEW;\nEND\n"
+        taken = "\n  taken boolean;" if "taken" in self.code else ""
+        code = f"\nDECLARE\n  own text;{taken}\nBEGIN\n  {_OWN_SCHEMA}\n  {self.code}\n  RETURN NEW;\nEND\n"
         function = f"{schema}{quoted(self.name)}()"
         when = f" WHEN ({self.when})" if self.when else ""
         made = (
@@ -125,13 +127,13 @@ VERSION_NUMBER = Filling(
     "memory_versions",
     "version_number",
     fires="BEFORE INSERT",
-    code="""EXECUTE format('SELECT FROM %s.memories WHERE id = $1 FOR NO KEY UPDATE', own) USING NEW.memory_id;
+    code="""EXECUTE 'SELECT FROM ' || own || '.memories WHERE id = $1 FOR NO KEY UPDATE' USING NEW.memory_id;
   IF NEW.version_number IS NOT NULL THEN
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s.memory_versions WHERE memory_id = $1 AND version_number = $2)', own)
+    EXECUTE 'SELECT EXISTS (SELECT FROM ' || own || '.memory_versions WHERE memory_id = $1 AND version_number = $2)'
       INTO taken USING NEW.memory_id, NEW.version_number;
   END IF;
   IF taken IS DISTINCT FROM false THEN
-    EXECUTE format('SELECT coalesce(max(version_number), 0) + 1 FROM %s.memory_versions WHERE memory_id = $1', own)
+    EXECUTE 'SELECT coalesce(max(version_number), 0) + 1 FROM ' || own || '.memory_versions WHERE memory_id = $1'
       INTO NEW.version_number USING NEW.memory_id;
   END IF;""",
     lite=(("", "INSERT"),),
@@ -145,5 +147,18 @@ VERSION_NUMBER = Filling(
     ),
 )
 
-FILLINGS = (VERSION_NUMBER,)
+# Whom a call was made for stays known when its context, or the organization itself, is deleted.
+USAGE_ORGANIZATION = Filling(
+    "usage_records",
+    "organization_id",
+    fires="BEFORE INSERT",
+    when="NEW.organization_id IS NULL AND NEW.context_id IS NOT NULL",
+    code="""EXECUTE 'SELECT organization_id FROM ' || own || '.contexts WHERE id = $1'
+    INTO NEW.organization_id USING NEW.context_id;""",
+    lite=(("", "INSERT"),),
+    lite_when="NEW.organization_id IS NULL AND NEW.context_id IS NOT NULL",
+    lite_value="(SELECT organization_id FROM contexts WHERE id = NEW.context_id)",
+)
+
+FILLINGS = (VERSION_NUMBER, USAGE_ORGANIZATION)
 """All of them."""

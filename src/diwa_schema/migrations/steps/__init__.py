@@ -30,7 +30,9 @@ from diwa_schema.migrations.steps.dialects import (
     only_on_postgresql,
 )
 from diwa_schema.migrations.steps.filled import (
+    add_derived_column,
     add_filled_column,
+    drop_derived_column,
     drop_filled_column,
     drop_id_defaults,
     set_id_defaults,
@@ -45,6 +47,7 @@ from diwa_schema.migrations.steps.indexes import (
 )
 from diwa_schema.migrations.steps.kept_values import create_kept_values, drop_kept_values
 from diwa_schema.migrations.steps.numbering import forget_numbers, number_versions
+from diwa_schema.migrations.steps.outlive import Outliving, be_outlived, outlive
 from diwa_schema.migrations.steps.pace import Pace, step
 from diwa_schema.migrations.steps.retype import abandon_retype, retype_embedding
 from diwa_schema.migrations.steps.retype.archive import create_embedding_archive, drop_embedding_archive
@@ -53,23 +56,27 @@ from diwa_schema.migrations.steps.upstream import drop_table_unless_agents
 
 __all__ = [
     "NewIndex",
+    "Outliving",
     "Pace",
     "abandon_retype",
     "add_check",
     "add_column_if_absent",
     "add_column_with_first_value",
+    "add_derived_column",
     "add_embedding",
     "add_filled_column",
     "add_foreign_key",
     "add_indexed_columns",
     "add_reference",
     "backfill",
+    "be_outlived",
     "create_buffer",
     "create_embedding_archive",
     "create_index_concurrently",
     "create_index_on_postgresql",
     "create_kept_values",
     "create_vector_extension",
+    "drop_derived_column",
     "drop_embedding_archive",
     "drop_filled_column",
     "drop_id_defaults",
@@ -87,6 +94,7 @@ __all__ = [
     "make_ids_uuids",
     "number_versions",
     "only_on_postgresql",
+    "outlive",
     "release",
     "release_rules",
     "retype_embedding",

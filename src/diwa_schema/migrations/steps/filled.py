@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps import filling, lookup
 from diwa_schema.migrations.steps.batches import backfill
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, operations, step
 from diwa_schema.models.filled import NOW, RANDOM_ID, filling_trigger, trigger_name
@@ -75,6 +75,52 @@ def drop_filled_column(table: str, column: str) -> None:
         op.drop_column(table, column)
         return
     ground().pace.short(drop)
+
+
+@step
+def add_derived_column(table: str, column: sa.Column[Any], value: str) -> None:
+    """Add a column that a trigger of `models/filled.py` fills from other rows, and fill it for the rows that are there.
+
+    What is there already stays as it is.
+
+    Args:
+        table: The table.
+        column: The new column, nullable and without a default.
+        value: The value for a row that is there, as SQL.
+    """
+
+    def add(connection: sa.Connection) -> None:
+        if column.name not in lookup.column_types(connection, table):
+            operations(connection).add_column(table, column)
+
+    if offline():
+        op.add_column(table, column)
+    else:
+        ground().pace.short(add)
+    filling.place(filling.of(table, column.name))
+    name = lookup.quoted(column.name)
+    backfill(table, f"{name} = {value}", f"{name} IS NULL")
+
+
+@step
+def drop_derived_column(table: str, column: str) -> None:
+    """Drop a column that a trigger of `models/filled.py` fills, and what fills it.
+
+    Args:
+        table: The table.
+        column: The column.
+    """
+
+    def drop(connection: sa.Connection) -> None:
+        if column in lookup.column_types(connection, table):
+            operations(connection).drop_column(table, column)
+
+    # SQLite refuses to drop a column that a trigger names.
+    filling.take_away(filling.of(table, column))
+    if offline():
+        op.drop_column(table, column)
+    else:
+        ground().pace.short(drop)
 
 
 @step

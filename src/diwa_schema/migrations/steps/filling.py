@@ -9,7 +9,7 @@ from alembic import op
 
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import dialect, ground, offline
-from diwa_schema.models.filled import Filling
+from diwa_schema.models.filled import FILLINGS, Filling
 from diwa_schema.names import quoted
 
 
@@ -25,6 +25,11 @@ def place(filling: Filling) -> None:
 def take_away(filling: Filling) -> None:
     """Leave a column to its writers; what is absent is passed over."""
     _send(filling.drop_on_sqlite(), filling.drop)
+
+
+def of(table: str, column: str) -> Filling:
+    """Return what fills a column."""
+    return next(one for one in FILLINGS if (one.table, one.column) == (table, column))
 
 
 def own_schema(connection: sa.Connection) -> str:
