@@ -21,6 +21,36 @@ BEGIN
 END
 $_$;
 
+CREATE FUNCTION organizations_slug_filled() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  own text;
+  taken boolean;
+BEGIN
+  SELECT quote_ident(n.nspname) INTO own FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    JOIN pg_namespace n ON n.oid = p.pronamespace WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;
+  DECLARE
+    base text := coalesce(NEW.slug, rtrim(left(ltrim(
+      regexp_replace(lower(NEW.name COLLATE "C"), '[^a-z0-9]+', '-', 'g'), '-'), 200), '-'));
+  BEGIN
+    IF base = '' THEN base := 'organization'; END IF;
+    PERFORM pg_advisory_xact_lock(
+      hashtextextended(own || '.organizations.slug ' || regexp_replace(base, '(-[0-9]+)+$', ''), 0));
+    IF NEW.slug IS NULL THEN
+      FOR n IN 1..101 LOOP
+        NEW.slug := base || CASE n WHEN 1 THEN '' WHEN 101 THEN '-' || NEW.id ELSE '-' || n END;
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || own || '.organizations WHERE slug = $1 AND id <> $2)'
+          INTO taken USING NEW.slug, NEW.id;
+        EXIT WHEN NOT taken;
+      END LOOP;
+    END IF;
+  END;
+  RETURN NEW;
+END
+$_$;
+
 CREATE FUNCTION usage_records_organization_id_filled() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -689,6 +719,8 @@ CREATE INDEX usage_records_organization_id_inserted_at_index ON usage_records US
 CREATE INDEX workspaces_name_index ON workspaces USING btree (name);
 
 CREATE TRIGGER memory_versions_version_number_filled BEFORE INSERT ON memory_versions FOR EACH ROW EXECUTE FUNCTION memory_versions_version_number_filled();
+
+CREATE TRIGGER organizations_slug_filled BEFORE INSERT OR UPDATE OF slug ON organizations FOR EACH ROW EXECUTE FUNCTION organizations_slug_filled();
 
 CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE OF content ON memories FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger('tsv_content', 'pg_catalog.english', 'content');
 

@@ -459,3 +459,29 @@ CREATE INDEX usage_records_context_id_index ON usage_records (context_id);
 CREATE INDEX usage_records_inserted_at_index ON usage_records (inserted_at);
 CREATE TRIGGER "usage_records_organization_id_filled" AFTER INSERT ON "usage_records" WHEN NEW.organization_id IS NULL AND NEW.context_id IS NOT NULL BEGIN UPDATE "usage_records" SET "organization_id" = (SELECT organization_id FROM contexts WHERE id = NEW.context_id) WHERE rowid = NEW.rowid; END;
 CREATE INDEX usage_records_organization_id_inserted_at_index ON usage_records (organization_id, inserted_at);
+CREATE TRIGGER "organizations_slug_filled" AFTER INSERT ON "organizations" WHEN NEW.slug IS NULL BEGIN UPDATE "organizations" SET "slug" = (WITH RECURSIVE
+  spelled(rest, made) AS (
+    SELECT lower(NEW.name), ''
+    UNION ALL SELECT substr(rest, 2), made || CASE WHEN substr(rest, 1, 1) GLOB '[a-z0-9]' THEN substr(rest, 1, 1)
+      WHEN made = '' OR made GLOB '*-' THEN '' ELSE '-' END FROM spelled WHERE rest <> ''),
+  base(slug) AS (
+    SELECT coalesce(nullif(rtrim(substr(made, 1, 200), '-'), ''), 'organization') FROM spelled WHERE rest = ''),
+  tried(n, slug) AS (
+    SELECT 1, slug FROM base
+    UNION ALL SELECT n + 1, (SELECT slug FROM base) || '-' || CASE n WHEN 100 THEN lower(NEW.id) ELSE n + 1 END
+      FROM tried WHERE n <= 100 AND EXISTS (
+        SELECT 1 FROM organizations o WHERE o.slug = tried.slug AND o.rowid <> NEW.rowid))
+  SELECT slug FROM tried ORDER BY n DESC LIMIT 1) WHERE rowid = NEW.rowid; END;
+CREATE TRIGGER "organizations_slug_filled_again" AFTER UPDATE OF slug ON "organizations" WHEN NEW.slug IS NULL BEGIN UPDATE "organizations" SET "slug" = (WITH RECURSIVE
+  spelled(rest, made) AS (
+    SELECT lower(NEW.name), ''
+    UNION ALL SELECT substr(rest, 2), made || CASE WHEN substr(rest, 1, 1) GLOB '[a-z0-9]' THEN substr(rest, 1, 1)
+      WHEN made = '' OR made GLOB '*-' THEN '' ELSE '-' END FROM spelled WHERE rest <> ''),
+  base(slug) AS (
+    SELECT coalesce(nullif(rtrim(substr(made, 1, 200), '-'), ''), 'organization') FROM spelled WHERE rest = ''),
+  tried(n, slug) AS (
+    SELECT 1, slug FROM base
+    UNION ALL SELECT n + 1, (SELECT slug FROM base) || '-' || CASE n WHEN 100 THEN lower(NEW.id) ELSE n + 1 END
+      FROM tried WHERE n <= 100 AND EXISTS (
+        SELECT 1 FROM organizations o WHERE o.slug = tried.slug AND o.rowid <> NEW.rowid))
+  SELECT slug FROM tried ORDER BY n DESC LIMIT 1) WHERE rowid = NEW.rowid; END;

@@ -37,6 +37,8 @@ class Organization(Base):
 
     __tablename__ = "organizations"
     __table_args__ = (*kept_rules("organizations"), written_by("agent"))
+    # SQLite makes the slug after it has returned the row: it is read when it is asked for.
+    __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it
 
     id: Mapped[ServerId]
     name: Mapped[str] = mapped_column(
@@ -53,11 +55,12 @@ class Organization(Base):
     inserted_at: Mapped[CreatedUtcSecond]
     updated_at: Mapped[ChangedUtcSecond]
     slug: Mapped[str | None] = mapped_column(
+        FetchedValue(),
         index=True,
         unique=True,
         **described(
-            "The name in addresses: lower-case letters, digits and hyphens by convention. The "
-            "Elixir model demands it, and old rows lack it.",
+            "The name in addresses: lower-case letters, digits and hyphens. The database makes it of the name "
+            "where a writer gives none, with a number where it is taken.",
             writer="cloud",
             privacy="person",
         ),

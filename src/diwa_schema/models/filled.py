@@ -160,5 +160,44 @@ USAGE_ORGANIZATION = Filling(
     lite_value="(SELECT organization_id FROM contexts WHERE id = NEW.context_id)",
 )
 
-FILLINGS = (VERSION_NUMBER, USAGE_ORGANIZATION)
+# Two that would get one name take one lock, whatever numbers they end in. It is of the name, not of the table, so that
+# only those wait for each other who write the same one. After a hundred of one name comes the id: it is not taken.
+SLUG = Filling(
+    "organizations",
+    "slug",
+    fires="BEFORE INSERT OR UPDATE OF slug",
+    code="""DECLARE
+    base text := coalesce(NEW.slug, rtrim(left(ltrim(
+      regexp_replace(lower(NEW.name COLLATE "C"), '[^a-z0-9]+', '-', 'g'), '-'), 200), '-'));
+  BEGIN
+    IF base = '' THEN base := 'organization'; END IF;
+    PERFORM pg_advisory_xact_lock(
+      hashtextextended(own || '.organizations.slug ' || regexp_replace(base, '(-[0-9]+)+$', ''), 0));
+    IF NEW.slug IS NULL THEN
+      FOR n IN 1..101 LOOP
+        NEW.slug := base || CASE n WHEN 1 THEN '' WHEN 101 THEN '-' || NEW.id ELSE '-' || n END;
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || own || '.organizations WHERE slug = $1 AND id <> $2)'
+          INTO taken USING NEW.slug, NEW.id;
+        EXIT WHEN NOT taken;
+      END LOOP;
+    END IF;
+  END;""",
+    lite=(("", "INSERT"), ("_again", "UPDATE OF slug")),
+    lite_when="NEW.slug IS NULL",
+    lite_value="""(WITH RECURSIVE
+  spelled(rest, made) AS (
+    SELECT lower(NEW.name), ''
+    UNION ALL SELECT substr(rest, 2), made || CASE WHEN substr(rest, 1, 1) GLOB '[a-z0-9]' THEN substr(rest, 1, 1)
+      WHEN made = '' OR made GLOB '*-' THEN '' ELSE '-' END FROM spelled WHERE rest <> ''),
+  base(slug) AS (
+    SELECT coalesce(nullif(rtrim(substr(made, 1, 200), '-'), ''), 'organization') FROM spelled WHERE rest = ''),
+  tried(n, slug) AS (
+    SELECT 1, slug FROM base
+    UNION ALL SELECT n + 1, (SELECT slug FROM base) || '-' || CASE n WHEN 100 THEN lower(NEW.id) ELSE n + 1 END
+      FROM tried WHERE n <= 100 AND EXISTS (
+        SELECT 1 FROM organizations o WHERE o.slug = tried.slug AND o.rowid <> NEW.rowid))
+  SELECT slug FROM tried ORDER BY n DESC LIMIT 1)""",
+)
+
+FILLINGS = (VERSION_NUMBER, USAGE_ORGANIZATION, SLUG)
 """All of them."""

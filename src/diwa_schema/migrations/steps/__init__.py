@@ -35,6 +35,8 @@ from diwa_schema.migrations.steps.filled import (
     drop_derived_column,
     drop_filled_column,
     drop_id_defaults,
+    empty_again,
+    fill_by_trigger,
     set_id_defaults,
 )
 from diwa_schema.migrations.steps.indexes import (
@@ -86,7 +88,9 @@ __all__ = [
     "drop_table_if_there",
     "drop_table_unless_agents",
     "drop_table_unless_filled",
+    "empty_again",
     "exchange_indexes",
+    "fill_by_trigger",
     "forget_numbers",
     "index_name",
     "keep_rules",

@@ -88,10 +88,25 @@ def give_back(table: str, column: str, value: str, still: str = "true") -> None:
     ground().pace.batches(batch, 0, f"{table}: {column} as it was")
 
 
+def _mine(table: str, column: str) -> str:
+    return f"table_name = {literal(table)} AND column_name = {literal(column)}"
+
+
+def forget(table: str, column: str, where: str) -> str:
+    """Return SQL that forgets kept values of a column."""
+    return f"DELETE FROM {KEPT} WHERE {_mine(table, column)} AND {where}"
+
+
+def note(table: str, column: str) -> str:
+    """Return SQL that keeps the values that rows have now, where none was kept of them."""
+    now = f"(SELECT {quoted(column)} FROM {quoted(table)} WHERE id = row_id)"
+    return f"UPDATE {KEPT} SET value = {now} WHERE {_mine(table, column)} AND value = '{NONE}'"
+
+
 def _giving_back(
     table: str, rows: str, kept: str, column: str, value: str, still: str, size: int
 ) -> tuple[str, str]:
-    mine = f"table_name = {literal(table)} AND column_name = {literal(column)}"
+    mine = _mine(table, column)
     taken = f"SELECT row_id AS taken, value AS kept FROM {kept} WHERE {mine} ORDER BY row_id LIMIT {size}"
     return (
         f"UPDATE {rows} SET {quoted(column)} = {value} FROM ({taken}) AS k WHERE {rows}.id = taken AND {still}",
