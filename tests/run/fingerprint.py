@@ -17,8 +17,8 @@ from diwa_schema.testing import embedded
 LEDGER = "diwa_schema_ledger"
 
 # What a run writes a time of its own into.
-_CLOCK = ["archived_at", "inserted_at"]
-_OF_RUNS = ("schema_migrations", "diwa_schema_embedding_archive")
+_CLOCK = ["archived_at", "inserted_at", "kept_at"]
+_OF_RUNS = ("schema_migrations", "diwa_schema_embedding_archive", "diwa_schema_kept_values")
 
 # The words of a dump's own, and the moment that Debian's server notes with each column that is made.
 _NEW_EVERY_TIME = re.compile(r"^\\(un)?restrict |SET \(pg_attver=\d+\);$")
@@ -81,5 +81,8 @@ def _sqlite(path: Path) -> Iterator[str]:
         for kind, name, table, created in objects:
             yield f"{kind}|{name}|{table}|{created}"
             if kind == "table" and name != LEDGER:
-                rows = connection.execute(f'SELECT * FROM "{name}"').fetchall()
+                columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')]
+                shown = [column for column in columns if name not in _OF_RUNS or column not in _CLOCK]
+                listed = ", ".join(f'"{column}"' for column in shown)
+                rows = connection.execute(f'SELECT {listed} FROM "{name}"').fetchall()
                 yield from sorted(f"{name} {row!r}" for row in rows)

@@ -1,3 +1,71 @@
+CREATE FUNCTION memory_versions_version_number_filled() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  own text;
+  taken boolean;
+BEGIN
+  SELECT quote_ident(n.nspname) INTO own FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    JOIN pg_namespace n ON n.oid = p.pronamespace WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;
+  EXECUTE 'SELECT FROM ' || own || '.memories WHERE id = $1 FOR NO KEY UPDATE' USING NEW.memory_id;
+  IF NEW.version_number IS NOT NULL THEN
+    EXECUTE 'SELECT EXISTS (SELECT FROM ' || own || '.memory_versions WHERE memory_id = $1 AND version_number = $2)'
+      INTO taken USING NEW.memory_id, NEW.version_number;
+  END IF;
+  IF taken IS DISTINCT FROM false THEN
+    EXECUTE 'SELECT coalesce(max(version_number), 0) + 1 FROM ' || own || '.memory_versions WHERE memory_id = $1'
+      INTO NEW.version_number USING NEW.memory_id;
+  END IF;
+  RETURN NEW;
+END
+$_$;
+
+CREATE FUNCTION organizations_slug_filled() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  own text;
+  taken boolean;
+BEGIN
+  SELECT quote_ident(n.nspname) INTO own FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    JOIN pg_namespace n ON n.oid = p.pronamespace WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;
+  DECLARE
+    base text := coalesce(NEW.slug, rtrim(left(ltrim(
+      regexp_replace(lower(NEW.name COLLATE "C"), '[^a-z0-9]+', '-', 'g'), '-'), 200), '-'));
+  BEGIN
+    IF base = '' THEN base := 'organization'; END IF;
+    PERFORM pg_advisory_xact_lock(
+      hashtextextended(own || '.organizations.slug ' || regexp_replace(base, '(-[0-9]+)+$', ''), 0));
+    IF NEW.slug IS NULL THEN
+      FOR n IN 1..101 LOOP
+        NEW.slug := base || CASE n WHEN 1 THEN '' WHEN 101 THEN '-' || NEW.id ELSE '-' || n END;
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || own || '.organizations WHERE slug = $1 AND id <> $2)'
+          INTO taken USING NEW.slug, NEW.id;
+        EXIT WHEN NOT taken;
+      END LOOP;
+    END IF;
+  END;
+  RETURN NEW;
+END
+$_$;
+
+CREATE FUNCTION usage_records_organization_id_filled() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  own text;
+BEGIN
+  SELECT quote_ident(n.nspname) INTO own FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    JOIN pg_namespace n ON n.oid = p.pronamespace WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;
+  EXECUTE 'SELECT organization_id FROM ' || own || '.contexts WHERE id = $1'
+    INTO NEW.organization_id USING NEW.context_id;
+  RETURN NEW;
+END
+$_$;
+
 CREATE TABLE agents (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     name character varying(255) NOT NULL,
@@ -377,7 +445,7 @@ CREATE TABLE tasks (
 
 CREATE TABLE usage_records (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
-    context_id uuid NOT NULL,
+    context_id uuid,
     provider character varying(255) NOT NULL,
     model character varying(255) NOT NULL,
     operation character varying(255) NOT NULL,
@@ -388,6 +456,7 @@ CREATE TABLE usage_records (
     duration_ms integer,
     inserted_at timestamp(0) without time zone NOT NULL,
     updated_at timestamp(0) without time zone NOT NULL,
+    organization_id uuid,
     CONSTRAINT usage_records_total_tokens_check CHECK ((total_tokens = ((tokens_input)::bigint + tokens_output)))
 );
 
@@ -595,7 +664,7 @@ CREATE INDEX memories_tags_index ON memories USING gin (tags);
 
 CREATE INDEX memory_versions_inserted_at_index ON memory_versions USING btree (inserted_at);
 
-CREATE INDEX memory_versions_memory_id_index ON memory_versions USING btree (memory_id);
+CREATE UNIQUE INDEX memory_versions_memory_id_version_number_index ON memory_versions USING btree (memory_id, version_number);
 
 CREATE INDEX messages_inserted_at_index ON messages USING btree (inserted_at);
 
@@ -647,9 +716,17 @@ CREATE INDEX usage_records_context_id_index ON usage_records USING btree (contex
 
 CREATE INDEX usage_records_inserted_at_index ON usage_records USING btree (inserted_at);
 
+CREATE INDEX usage_records_organization_id_inserted_at_index ON usage_records USING btree (organization_id, inserted_at);
+
 CREATE INDEX workspaces_name_index ON workspaces USING btree (name);
 
+CREATE TRIGGER memory_versions_version_number_filled BEFORE INSERT ON memory_versions FOR EACH ROW EXECUTE FUNCTION memory_versions_version_number_filled();
+
+CREATE TRIGGER organizations_slug_filled BEFORE INSERT OR UPDATE OF slug ON organizations FOR EACH ROW EXECUTE FUNCTION organizations_slug_filled();
+
 CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE OF content ON memories FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger('tsv_content', 'pg_catalog.english', 'content');
+
+CREATE TRIGGER usage_records_organization_id_filled BEFORE INSERT ON usage_records FOR EACH ROW WHEN (((new.organization_id IS NULL) AND (new.context_id IS NOT NULL))) EXECUTE FUNCTION usage_records_organization_id_filled();
 
 ALTER TABLE ONLY agents
     ADD CONSTRAINT agents_context_id_fkey FOREIGN KEY (context_id) REFERENCES contexts(id) ON DELETE CASCADE;
@@ -736,4 +813,4 @@ ALTER TABLE ONLY tasks
     ADD CONSTRAINT tasks_context_id_fkey FOREIGN KEY (context_id) REFERENCES contexts(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY usage_records
-    ADD CONSTRAINT usage_records_context_id_fkey FOREIGN KEY (context_id) REFERENCES contexts(id);
+    ADD CONSTRAINT usage_records_context_id_fkey FOREIGN KEY (context_id) REFERENCES contexts(id) ON DELETE SET NULL;

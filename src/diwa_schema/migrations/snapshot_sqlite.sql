@@ -146,24 +146,6 @@ CREATE TABLE embedding_cache (
 CREATE UNIQUE INDEX embedding_cache_hash_model_index ON embedding_cache (hash, model);
 CREATE INDEX hitl_escalations_memory_a_id_index ON hitl_escalations (memory_a_id);
 CREATE INDEX hitl_escalations_memory_b_id_index ON hitl_escalations (memory_b_id);
-CREATE TABLE usage_records (
-	id TEXT, 
-	context_id TEXT NOT NULL, 
-	provider TEXT NOT NULL, 
-	model TEXT NOT NULL, 
-	operation TEXT NOT NULL, 
-	tokens_input INTEGER DEFAULT 0, 
-	tokens_output INTEGER DEFAULT 0, 
-	total_tokens INTEGER DEFAULT 0, 
-	cost_estimate DECIMAL(10,6), 
-	duration_ms INTEGER, 
-	inserted_at TEXT NOT NULL, 
-	updated_at TEXT NOT NULL, 
-	CONSTRAINT usage_records_pkey PRIMARY KEY (id), 
-	CONSTRAINT usage_records_context_id_fkey FOREIGN KEY(context_id) REFERENCES contexts (id)
-);
-CREATE INDEX usage_records_context_id_index ON usage_records (context_id);
-CREATE INDEX usage_records_inserted_at_index ON usage_records (inserted_at);
 CREATE TABLE secrets (
 	id TEXT, 
 	"key" TEXT NOT NULL, 
@@ -455,3 +437,51 @@ CREATE INDEX memories_rules_index ON memories (context_id, memory_class) WHERE d
 CREATE INDEX context_bindings_lookup_index ON context_bindings (binding_type, value, inserted_at, id);
 CREATE INDEX memories_context_live_index ON memories (context_id, arrived_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX memories_live_index ON memories (arrived_at, id) WHERE deleted_at IS NULL;
+CREATE TRIGGER "memory_versions_version_number_filled" AFTER INSERT ON "memory_versions" WHEN NEW.version_number IS NULL OR EXISTS (SELECT 1 FROM memory_versions WHERE memory_id = NEW.memory_id AND version_number = NEW.version_number AND rowid <> NEW.rowid) BEGIN UPDATE "memory_versions" SET "version_number" = (SELECT coalesce(max(version_number), 0) + 1 FROM memory_versions WHERE memory_id = NEW.memory_id AND rowid <> NEW.rowid) WHERE rowid = NEW.rowid; END;
+CREATE TABLE "usage_records" (
+	id TEXT, 
+	context_id TEXT, 
+	provider TEXT NOT NULL, 
+	model TEXT NOT NULL, 
+	operation TEXT NOT NULL, 
+	tokens_input INTEGER DEFAULT 0, 
+	tokens_output INTEGER DEFAULT 0, 
+	total_tokens INTEGER DEFAULT 0, 
+	cost_estimate DECIMAL(10,6), 
+	duration_ms INTEGER, 
+	inserted_at TEXT NOT NULL, 
+	updated_at TEXT NOT NULL, 
+	organization_id TEXT, 
+	CONSTRAINT usage_records_pkey PRIMARY KEY (id), 
+	CONSTRAINT usage_records_context_id_fkey FOREIGN KEY(context_id) REFERENCES contexts (id) ON DELETE SET NULL
+);
+CREATE INDEX usage_records_context_id_index ON usage_records (context_id);
+CREATE INDEX usage_records_inserted_at_index ON usage_records (inserted_at);
+CREATE TRIGGER "usage_records_organization_id_filled" AFTER INSERT ON "usage_records" WHEN NEW.organization_id IS NULL AND NEW.context_id IS NOT NULL BEGIN UPDATE "usage_records" SET "organization_id" = (SELECT organization_id FROM contexts WHERE id = NEW.context_id) WHERE rowid = NEW.rowid; END;
+CREATE INDEX usage_records_organization_id_inserted_at_index ON usage_records (organization_id, inserted_at);
+CREATE TRIGGER "organizations_slug_filled" AFTER INSERT ON "organizations" WHEN NEW.slug IS NULL BEGIN UPDATE "organizations" SET "slug" = (WITH RECURSIVE
+  spelled(rest, made) AS (
+    SELECT lower(NEW.name), ''
+    UNION ALL SELECT substr(rest, 2), made || CASE WHEN substr(rest, 1, 1) GLOB '[a-z0-9]' THEN substr(rest, 1, 1)
+      WHEN made = '' OR made GLOB '*-' THEN '' ELSE '-' END FROM spelled WHERE rest <> ''),
+  base(slug) AS (
+    SELECT coalesce(nullif(rtrim(substr(made, 1, 200), '-'), ''), 'organization') FROM spelled WHERE rest = ''),
+  tried(n, slug) AS (
+    SELECT 1, slug FROM base
+    UNION ALL SELECT n + 1, (SELECT slug FROM base) || '-' || CASE n WHEN 100 THEN lower(NEW.id) ELSE n + 1 END
+      FROM tried WHERE n <= 100 AND EXISTS (
+        SELECT 1 FROM organizations o WHERE o.slug = tried.slug AND o.rowid <> NEW.rowid))
+  SELECT slug FROM tried ORDER BY n DESC LIMIT 1) WHERE rowid = NEW.rowid; END;
+CREATE TRIGGER "organizations_slug_filled_again" AFTER UPDATE OF slug ON "organizations" WHEN NEW.slug IS NULL BEGIN UPDATE "organizations" SET "slug" = (WITH RECURSIVE
+  spelled(rest, made) AS (
+    SELECT lower(NEW.name), ''
+    UNION ALL SELECT substr(rest, 2), made || CASE WHEN substr(rest, 1, 1) GLOB '[a-z0-9]' THEN substr(rest, 1, 1)
+      WHEN made = '' OR made GLOB '*-' THEN '' ELSE '-' END FROM spelled WHERE rest <> ''),
+  base(slug) AS (
+    SELECT coalesce(nullif(rtrim(substr(made, 1, 200), '-'), ''), 'organization') FROM spelled WHERE rest = ''),
+  tried(n, slug) AS (
+    SELECT 1, slug FROM base
+    UNION ALL SELECT n + 1, (SELECT slug FROM base) || '-' || CASE n WHEN 100 THEN lower(NEW.id) ELSE n + 1 END
+      FROM tried WHERE n <= 100 AND EXISTS (
+        SELECT 1 FROM organizations o WHERE o.slug = tried.slug AND o.rowid <> NEW.rowid))
+  SELECT slug FROM tried ORDER BY n DESC LIMIT 1) WHERE rowid = NEW.rowid; END;

@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
 from diwa_schema.models.changes import notice_changes
 from diwa_schema.models.filled import NOW, RANDOM_ID
 from diwa_schema.models.rules import KEPT
-from diwa_schema.models.shapes import tables_for
+from diwa_schema.models.shapes import drop_functions, tables_for
 from diwa_schema.models.types import (
     Bytes,
     Cost,
@@ -98,7 +98,9 @@ class SharedMetaData(MetaData):
         """
         _ask("DROP_ALL", bind)
         _load_all()
-        super().drop_all(bind, tables, checkfirst)
+        with _connected(bind) as connection:
+            super().drop_all(connection, tables, checkfirst)
+            drop_functions(connection, self.tables if tables is None else {table.name for table in tables})
 
 
 def _load_all() -> None:

@@ -140,7 +140,6 @@ class Context(Base):
     conflict_performance: Mapped["ConflictPerformance | None"] = referred_by("context")
     conflict_outcomes: Mapped[list["ConflictResolutionOutcome"]] = referred_by("context")
     usage_records: Mapped[list["UsageRecord"]] = referred_by("context")
-    """A context that has any cannot be deleted: their foreign key forbids it."""
 
 
 class Memory(Base):
@@ -287,7 +286,12 @@ class MemoryVersion(Base):
     """The state of a memory after one change to it."""
 
     __tablename__ = "memory_versions"
-    __table_args__ = written_by("agent")
+    __table_args__ = (
+        Index("memory_versions_memory_id_version_number_index", "memory_id", "version_number", unique=True),
+        written_by("agent"),
+    )
+    # SQLite numbers a version after it has returned the row: the number is read when it is asked for.
+    __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it
 
     id: Mapped[ServerId]
     memory_id: Mapped[uuid.UUID] = belongs_to(
@@ -316,10 +320,12 @@ class MemoryVersion(Base):
     inserted_at: Mapped[CreatedSecond] = mapped_column(index=True)
     updated_at: Mapped[ChangedSecond]
     version_number: Mapped[int | None] = mapped_column(
+        FetchedValue(),
         **described(
-            "Counts from 1 within a memory; rows older than the column all say 1, and agents that "
-            "do not know it write NULL."
-        )
+            "Counts from 1 within a memory, in the order of the times; the database gives the next number to a "
+            "version that comes without one or with one that is taken.",
+            writer="database",
+        ),
     )
 
     memory: Mapped["Memory"] = relationship(back_populates="versions")

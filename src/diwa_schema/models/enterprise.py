@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import FetchedValue, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from diwa_schema.models.base import (
@@ -24,6 +24,7 @@ from diwa_schema.models.base import (
     defaulted,
     kept_rules,
     referred_by,
+    refers_to,
 )
 from diwa_schema.models.core import Context, Memory
 from diwa_schema.models.dossier import described, written_by
@@ -36,6 +37,8 @@ class Organization(Base):
 
     __tablename__ = "organizations"
     __table_args__ = (*kept_rules("organizations"), written_by("agent"))
+    # SQLite makes the slug after it has returned the row: it is read when it is asked for.
+    __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it
 
     id: Mapped[ServerId]
     name: Mapped[str] = mapped_column(
@@ -52,11 +55,12 @@ class Organization(Base):
     inserted_at: Mapped[CreatedUtcSecond]
     updated_at: Mapped[ChangedUtcSecond]
     slug: Mapped[str | None] = mapped_column(
+        FetchedValue(),
         index=True,
         unique=True,
         **described(
-            "The name in addresses: lower-case letters, digits and hyphens by convention. The "
-            "Elixir model demands it, and old rows lack it.",
+            "The name in addresses: lower-case letters, digits and hyphens. The database makes it of the name "
+            "where a writer gives none, with a number where it is taken.",
             writer="cloud",
             privacy="person",
         ),
@@ -225,18 +229,21 @@ def _sum_of_tokens(context: Any) -> int:
 
 
 class UsageRecord(Base):
-    """One paid call of a model. Its context cannot be deleted while it is there."""
+    """One paid call of a model. It stays when its context or its organization is deleted: it is billed all the same."""
 
     __tablename__ = "usage_records"
-    __table_args__ = (*kept_rules("usage_records"), written_by("cloud"))
+    __table_args__ = (
+        Index("usage_records_organization_id_inserted_at_index", "organization_id", "inserted_at"),
+        *kept_rules("usage_records"),
+        written_by("cloud"),
+    )
+    # SQLite fills the organization after it has returned the row: it is read when it is asked for.
+    __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it
 
     id: Mapped[ClientId]
-    context_id: Mapped[uuid.UUID] = belongs_to(
+    context_id: Mapped[uuid.UUID | None] = refers_to(
         "contexts.id",
-        ondelete=None,
-        **described(
-            "The context that the call was made for; while the row is there, the context cannot be deleted."
-        ),
+        **described("The context that the call was made for; NULL when that was deleted since."),
     )
     provider: Mapped[str] = mapped_column(**described("The company or service that was paid."))
     model: Mapped[str] = mapped_column(**described("The name of the model that was called."))
@@ -266,8 +273,16 @@ class UsageRecord(Base):
     )
     inserted_at: Mapped[CreatedSecond] = mapped_column(index=True)
     updated_at: Mapped[ChangedSecond]
+    organization_id: Mapped[uuid.UUID | None] = mapped_column(
+        FetchedValue(),
+        **described(
+            "The organization that the context belonged to when the call was made. It has no foreign key, because "
+            "the organization may be gone; the database fills it from the context.",
+            writer="database",
+        ),
+    )
 
-    context: Mapped["Context"] = relationship(back_populates="usage_records")
+    context: Mapped["Context | None"] = relationship(back_populates="usage_records")
 
 
 class Secret(Base):

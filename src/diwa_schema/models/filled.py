@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from diwa_schema.names import quoted
+from dataclasses import dataclass
+
+from diwa_schema.names import literal, quoted
 
 RANDOM_ID = "gen_random_uuid()"
 
@@ -11,7 +13,7 @@ NOW = "(clock_timestamp() AT TIME ZONE 'UTC'::text)"
 
 
 def trigger_name(table: str, column: str) -> str:
-    """Return the name of the trigger that fills a column on SQLite."""
+    """Return the name of the trigger that fills a column, and on PostgreSQL of its function."""
     return f"{table}_{column}_filled"
 
 
@@ -28,3 +30,174 @@ def filling_trigger(table: str, column: str, source: str) -> str:
         f" WHEN NEW.{quoted(column)} IS NULL BEGIN UPDATE {quoted(table)} SET {quoted(column)} = NEW.{quoted(source)}"
         f" WHERE rowid = NEW.rowid; END"
     )
+
+
+# The schema that the function itself stands in. A name alone would mean what the writer's search path finds, and the
+# table's schema what somebody has made there who lets a table of his own fire this function.
+_OWN_SCHEMA = """SELECT quote_ident(n.nspname) INTO own FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    JOIN pg_namespace n ON n.oid = p.pronamespace WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;"""
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What fills a column from other rows: a trigger, and on PostgreSQL the function that it calls.
+
+    The function runs with its owner's rights, so that a role which may only insert is not hindered, and names no
+    schema. A database keeps the code that a revision has put there: to change it takes a revision of its own.
+
+    Args:
+        table: The table.
+        column: The column.
+        fires: When the trigger fires on PostgreSQL.
+        code: What the function does, in PL/pgSQL; `own` holds the schema, and `taken` is a boolean for
+            its use. It has no percent signs, so that it can be written as SQL that is run later.
+        lite: On SQLite, after which statements it fires, each with the ending of the trigger's name.
+        lite_when: On SQLite, for which rows.
+        lite_value: On SQLite, the value as an expression.
+        when: On PostgreSQL, for which rows; for all by default.
+    """
+
+    table: str
+    column: str
+    fires: str
+    code: str
+    lite: tuple[tuple[str, str], ...]
+    lite_when: str
+    lite_value: str
+    when: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the trigger and of its function."""
+        return trigger_name(self.table, self.column)
+
+    @property
+    def lite_names(self) -> tuple[str, ...]:
+        """The names of the triggers on SQLite."""
+        return tuple(f"{self.name}{ending}" for ending, _ in self.lite)
+
+    def create(self, schema: str = "") -> tuple[str, ...]:
+        """Return what creates the function and the trigger on PostgreSQL, or puts them in the place of older ones.
+
+        Args:
+            schema: The quoted schema with its dot; by default names are those of the search path.
+        """
+        taken = "\n  taken boolean;" if "taken" in self.code else ""
+        code = f"\nDECLARE\n  own text;{taken}\nBEGIN\n  {_OWN_SCHEMA}\n  {self.code}\n  RETURN NEW;\nEND\n"
+        function = f"{schema}{quoted(self.name)}()"
+        when = f" WHEN ({self.when})" if self.when else ""
+        made = (
+            f"CREATE OR REPLACE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+            f" SET search_path = pg_catalog, pg_temp AS {literal(code)}"
+        )
+        fired = (
+            f"CREATE OR REPLACE TRIGGER {quoted(self.name)} {self.fires} ON {schema}{quoted(self.table)} FOR EACH ROW"
+            f"{when} EXECUTE FUNCTION {function}"
+        )
+        return made, fired
+
+    def drop(self, schema: str = "") -> tuple[str, ...]:
+        """Return what drops trigger and function on PostgreSQL; what is absent is passed over."""
+        return (
+            f"DROP TRIGGER IF EXISTS {quoted(self.name)} ON {schema}{quoted(self.table)}",
+            self.drop_function(schema),
+        )
+
+    def drop_function(self, schema: str = "") -> str:
+        """Return what drops the function, which stays behind where its table was dropped."""
+        return f"DROP FUNCTION IF EXISTS {schema}{quoted(self.name)}()"
+
+    def create_on_sqlite(self) -> tuple[str, ...]:
+        """Return what creates the triggers on SQLite, where they are absent."""
+        table, column = quoted(self.table), quoted(self.column)
+        return tuple(
+            f"CREATE TRIGGER IF NOT EXISTS {quoted(f'{self.name}{ending}')} AFTER {moment} ON {table}"
+            f" WHEN {self.lite_when} BEGIN UPDATE {table} SET {column} = {self.lite_value} WHERE rowid = NEW.rowid; END"
+            for ending, moment in self.lite
+        )
+
+    def drop_on_sqlite(self) -> tuple[str, ...]:
+        """Return what drops the triggers on SQLite; what is absent is passed over."""
+        return tuple(f"DROP TRIGGER IF EXISTS {quoted(name)}" for name in self.lite_names)
+
+
+# Who holds the lock of a memory numbers its versions. What the statement after the lock reads includes what the holder
+# before committed; one statement for both would read what was there when the wait began.
+VERSION_NUMBER = Filling(
+    "memory_versions",
+    "version_number",
+    fires="BEFORE INSERT",
+    code="""EXECUTE 'SELECT FROM ' || own || '.memories WHERE id = $1 FOR NO KEY UPDATE' USING NEW.memory_id;
+  IF NEW.version_number IS NOT NULL THEN
+    EXECUTE 'SELECT EXISTS (SELECT FROM ' || own || '.memory_versions WHERE memory_id = $1 AND version_number = $2)'
+      INTO taken USING NEW.memory_id, NEW.version_number;
+  END IF;
+  IF taken IS DISTINCT FROM false THEN
+    EXECUTE 'SELECT coalesce(max(version_number), 0) + 1 FROM ' || own || '.memory_versions WHERE memory_id = $1'
+      INTO NEW.version_number USING NEW.memory_id;
+  END IF;""",
+    lite=(("", "INSERT"),),
+    lite_when=(
+        "NEW.version_number IS NULL OR EXISTS (SELECT 1 FROM memory_versions WHERE memory_id = NEW.memory_id"
+        " AND version_number = NEW.version_number AND rowid <> NEW.rowid)"
+    ),
+    lite_value=(
+        "(SELECT coalesce(max(version_number), 0) + 1 FROM memory_versions WHERE memory_id = NEW.memory_id"
+        " AND rowid <> NEW.rowid)"
+    ),
+)
+
+# Whom a call was made for stays known when its context, or the organization itself, is deleted.
+USAGE_ORGANIZATION = Filling(
+    "usage_records",
+    "organization_id",
+    fires="BEFORE INSERT",
+    when="NEW.organization_id IS NULL AND NEW.context_id IS NOT NULL",
+    code="""EXECUTE 'SELECT organization_id FROM ' || own || '.contexts WHERE id = $1'
+    INTO NEW.organization_id USING NEW.context_id;""",
+    lite=(("", "INSERT"),),
+    lite_when="NEW.organization_id IS NULL AND NEW.context_id IS NOT NULL",
+    lite_value="(SELECT organization_id FROM contexts WHERE id = NEW.context_id)",
+)
+
+# Two that would get one name take one lock, whatever numbers they end in. It is of the name, not of the table, so that
+# only those wait for each other who write the same one. After a hundred of one name comes the id: it is not taken.
+SLUG = Filling(
+    "organizations",
+    "slug",
+    fires="BEFORE INSERT OR UPDATE OF slug",
+    code="""DECLARE
+    base text := coalesce(NEW.slug, rtrim(left(ltrim(
+      regexp_replace(lower(NEW.name COLLATE "C"), '[^a-z0-9]+', '-', 'g'), '-'), 200), '-'));
+  BEGIN
+    IF base = '' THEN base := 'organization'; END IF;
+    PERFORM pg_advisory_xact_lock(
+      hashtextextended(own || '.organizations.slug ' || regexp_replace(base, '(-[0-9]+)+$', ''), 0));
+    IF NEW.slug IS NULL THEN
+      FOR n IN 1..101 LOOP
+        NEW.slug := base || CASE n WHEN 1 THEN '' WHEN 101 THEN '-' || NEW.id ELSE '-' || n END;
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || own || '.organizations WHERE slug = $1 AND id <> $2)'
+          INTO taken USING NEW.slug, NEW.id;
+        EXIT WHEN NOT taken;
+      END LOOP;
+    END IF;
+  END;""",
+    lite=(("", "INSERT"), ("_again", "UPDATE OF slug")),
+    lite_when="NEW.slug IS NULL",
+    lite_value="""(WITH RECURSIVE
+  spelled(rest, made) AS (
+    SELECT lower(NEW.name), ''
+    UNION ALL SELECT substr(rest, 2), made || CASE WHEN substr(rest, 1, 1) GLOB '[a-z0-9]' THEN substr(rest, 1, 1)
+      WHEN made = '' OR made GLOB '*-' THEN '' ELSE '-' END FROM spelled WHERE rest <> ''),
+  base(slug) AS (
+    SELECT coalesce(nullif(rtrim(substr(made, 1, 200), '-'), ''), 'organization') FROM spelled WHERE rest = ''),
+  tried(n, slug) AS (
+    SELECT 1, slug FROM base
+    UNION ALL SELECT n + 1, (SELECT slug FROM base) || '-' || CASE n WHEN 100 THEN lower(NEW.id) ELSE n + 1 END
+      FROM tried WHERE n <= 100 AND EXISTS (
+        SELECT 1 FROM organizations o WHERE o.slug = tried.slug AND o.rowid <> NEW.rowid))
+  SELECT slug FROM tried ORDER BY n DESC LIMIT 1)""",
+)
+
+FILLINGS = (VERSION_NUMBER, USAGE_ORGANIZATION, SLUG)
+"""All of them."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import DDL, CheckConstraint, Connection, MetaData, Table, event, inspect, text
 from sqlalchemy.sql.elements import quoted_name
 
-from diwa_schema.models.filled import filling_trigger
+from diwa_schema.models.filled import FILLINGS, filling_trigger
 from diwa_schema.models.kinds import kind_in
 from diwa_schema.models.rules import KEPT
 from diwa_schema.models.types.embeddings import Embedding, Vector
@@ -29,10 +31,14 @@ POSTGRES_ONLY_INDEXES = {rule.name for rule in KEPT if rule.unique} | {
     "memories_content_index",
     "memories_context_type_index",
     "memories_embedded_index",
+    # A trigger numbers there as well, and one writer at a time needs no index to be held to it.
+    "memory_versions_memory_id_version_number_index",
     "sync_queue_ready_index",
     "tasks_pending_index",
 }
-SQLITE_ONLY_INDEXES = frozenset({"sync_queue_status_priority_scheduled_at_index"})
+SQLITE_ONLY_INDEXES = frozenset(
+    {"memory_versions_memory_id_index", "sync_queue_status_priority_scheduled_at_index"}
+)
 
 # Said here, because saying it where a model is declared loads the whole dialect.
 METHODS = {"memories_content_index": "hash", "memories_fts_idx": "gin", "memories_tags_index": "gin"}
@@ -62,12 +68,36 @@ def tables_for(metadata: MetaData, connection: Connection) -> MetaData:
         for index in table.to_metadata(copy).indexes:
             if index.name in PARTIAL:
                 index.dialect_options[connection.dialect.name]["where"] = PARTIAL[str(index.name)]
+    _fill(copy, connection.dialect.name)
     if connection.dialect.name == "sqlite":
         _fit_sqlite(copy)
         _fit_foreign_keys(copy, connection)
     else:
         _fit_postgresql(copy, connection)
     return copy
+
+
+def drop_functions(connection: Connection, tables: Collection[str]) -> None:
+    """Drop the functions that filled columns of tables which are gone; SQLite has none.
+
+    Args:
+        connection: Its current schema is the one that the tables were in.
+        tables: The tables.
+    """
+    if connection.dialect.name == "postgresql":
+        for filling in FILLINGS:
+            if filling.table in tables:
+                connection.exec_driver_sql(filling.drop_function())
+
+
+def _fill(metadata: MetaData, dialect: str) -> None:
+    """Let the triggers that fill columns be created with their tables."""
+    for filling in FILLINGS:
+        if filling.table in metadata.tables:
+            made = filling.create_on_sqlite() if dialect == "sqlite" else filling.create()
+            for statement in made:
+                ddl = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+                event.listen(metadata.tables[filling.table], "after_create", ddl)
 
 
 def _fit_postgresql(metadata: MetaData, connection: Connection) -> None:

@@ -30,9 +30,13 @@ from diwa_schema.migrations.steps.dialects import (
     only_on_postgresql,
 )
 from diwa_schema.migrations.steps.filled import (
+    add_derived_column,
     add_filled_column,
+    drop_derived_column,
     drop_filled_column,
     drop_id_defaults,
+    empty_again,
+    fill_by_trigger,
     set_id_defaults,
 )
 from diwa_schema.migrations.steps.indexes import (
@@ -44,6 +48,8 @@ from diwa_schema.migrations.steps.indexes import (
     exchange_indexes,
 )
 from diwa_schema.migrations.steps.kept_values import create_kept_values, drop_kept_values
+from diwa_schema.migrations.steps.numbering import forget_numbers, number_versions
+from diwa_schema.migrations.steps.outlive import Outliving, be_outlived, outlive
 from diwa_schema.migrations.steps.pace import Pace, step
 from diwa_schema.migrations.steps.retype import abandon_retype, retype_embedding
 from diwa_schema.migrations.steps.retype.archive import create_embedding_archive, drop_embedding_archive
@@ -52,23 +58,27 @@ from diwa_schema.migrations.steps.upstream import drop_table_unless_agents
 
 __all__ = [
     "NewIndex",
+    "Outliving",
     "Pace",
     "abandon_retype",
     "add_check",
     "add_column_if_absent",
     "add_column_with_first_value",
+    "add_derived_column",
     "add_embedding",
     "add_filled_column",
     "add_foreign_key",
     "add_indexed_columns",
     "add_reference",
     "backfill",
+    "be_outlived",
     "create_buffer",
     "create_embedding_archive",
     "create_index_concurrently",
     "create_index_on_postgresql",
     "create_kept_values",
     "create_vector_extension",
+    "drop_derived_column",
     "drop_embedding_archive",
     "drop_filled_column",
     "drop_id_defaults",
@@ -78,12 +88,17 @@ __all__ = [
     "drop_table_if_there",
     "drop_table_unless_agents",
     "drop_table_unless_filled",
+    "empty_again",
     "exchange_indexes",
+    "fill_by_trigger",
+    "forget_numbers",
     "index_name",
     "keep_rules",
     "make_ids_texts",
     "make_ids_uuids",
+    "number_versions",
     "only_on_postgresql",
+    "outlive",
     "release",
     "release_rules",
     "retype_embedding",

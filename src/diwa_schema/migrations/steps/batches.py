@@ -36,7 +36,7 @@ def backfill(table: str, assignment: str, where: str = "true", *, key: str = "id
 
     def batch(connection: sa.Connection, size: int) -> int:
         reached = read(connection, name)
-        last, taken = _next_keys(connection, table, key, reached, size)
+        last, taken = next_keys(connection, table, key, reached, size)
         if not taken:
             return 0
         within = between(connection, table, key, reached)
@@ -97,7 +97,7 @@ def between(connection: sa.Connection, table: str, key: str, reached: str | None
     return upper if reached is None else f"{column} > CAST(CAST(:reached AS text) AS {kind}) AND {upper}"
 
 
-def _next_keys(
+def next_keys(
     connection: sa.Connection, table: str, key: str, reached: str | None, size: int
 ) -> tuple[str, int]:
     """Return the last of the next keys, as text, and how many keys there are up to it: at most `size`."""

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps import filling, kept_values, lookup
 from diwa_schema.migrations.steps.batches import backfill
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, operations, step
 from diwa_schema.models.filled import NOW, RANDOM_ID, filling_trigger, trigger_name
@@ -75,6 +75,99 @@ def drop_filled_column(table: str, column: str) -> None:
         op.drop_column(table, column)
         return
     ground().pace.short(drop)
+
+
+@step
+def add_derived_column(table: str, column: sa.Column[Any], value: str) -> None:
+    """Add a column that a trigger of `models/filled.py` fills from other rows, and fill it for the rows that are there.
+
+    What is there already stays as it is.
+
+    Args:
+        table: The table.
+        column: The new column, nullable and without a default.
+        value: The value for a row that is there, as SQL.
+    """
+
+    def add(connection: sa.Connection) -> None:
+        if column.name not in lookup.column_types(connection, table):
+            operations(connection).add_column(table, column)
+
+    if offline():
+        op.add_column(table, column)
+    else:
+        ground().pace.short(add)
+    filling.place(filling.of(table, column.name))
+    name = lookup.quoted(column.name)
+    backfill(table, f"{name} = {value}", f"{name} IS NULL")
+
+
+@step
+def drop_derived_column(table: str, column: str) -> None:
+    """Drop a column that a trigger of `models/filled.py` fills, and what fills it.
+
+    Args:
+        table: The table.
+        column: The column.
+    """
+
+    def drop(connection: sa.Connection) -> None:
+        if column in lookup.column_types(connection, table):
+            operations(connection).drop_column(table, column)
+
+    # SQLite refuses to drop a column that a trigger names.
+    filling.take_away(filling.of(table, column))
+    if offline():
+        op.drop_column(table, column)
+    else:
+        ground().pace.short(drop)
+
+
+@step
+def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None:
+    """Let a trigger of `models/filled.py` fill a column, also of the rows that have no value.
+
+    The trigger fills what is set to NULL, so there is one rule for both. What it has filled is kept as a value, so that
+    `empty_again` knows it.
+
+    Args:
+        table: The table, whose key is the uuid `id`.
+        column: The column.
+        order: The columns whose order decides which of two rows is filled first.
+        reason: Why the values are kept.
+    """
+    filling.place(filling.of(table, column))
+    name, rows = lookup.quoted(column), lookup.quoted(table)
+    empty = f"UPDATE {rows} SET {name} = NULL WHERE {name} IS NULL"
+    if offline():
+        keep = kept_values.keep(kept_values.KEPT, dialect(), table, column, reason)
+        op.execute(
+            lookup.verbatim(keep.format(found=f"(SELECT id AS row_id, {name} AS old FROM {rows}) AS r"))
+        )
+        op.execute(lookup.verbatim(kept_values.forget(table, column, f"value <> '{kept_values.NONE}'")))
+        op.execute(empty)
+        op.execute(lookup.verbatim(kept_values.note(table, column)))
+        return
+
+    def batch(connection: sa.Connection, size: int) -> int:
+        rows, kept = (lookup.qualified(connection, one) for one in (table, kept_values.KEPT))
+        without = f"SELECT id FROM {rows} WHERE {name} IS NULL ORDER BY {order} LIMIT {size}"
+        found = [{"id": one} for one in connection.scalars(sa.text(without))]
+        if found:
+            connection.execute(sa.text(f"UPDATE {rows} SET {name} = NULL WHERE id = :id"), found)
+            keep = kept_values.keep(kept, dialect(), table, column, reason)
+            one = f"(SELECT id AS row_id, {name} AS old FROM {rows} WHERE id = :id) AS r"
+            connection.execute(sa.text(lookup.verbatim(keep).format(found=one)), found)
+        return len(found)
+
+    ground().pace.batches(batch, 0, f"{table}: {column}")
+
+
+@step
+def empty_again(table: str, column: str) -> None:
+    """Leave a column to its writers, and take back what `fill_by_trigger` has filled where nobody has changed it."""
+    filling.take_away(filling.of(table, column))
+    kept_values.give_back(table, column, "NULL", f"{lookup.quoted(column)} = kept")
 
 
 @step

@@ -1,13 +1,15 @@
-"""The table of values that a column of today's type cannot hold."""
+"""The table of values that a column had and cannot hold any more, or that a revision has put others in the place of."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
+from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.dialects import drop_table_unless_filled
-from diwa_schema.migrations.steps.pace import dialect
+from diwa_schema.migrations.steps.pace import dialect, ground, offline
 from diwa_schema.models.types import LongText, ShortText, Timestamp, UniqueId
+from diwa_schema.names import literal, quoted
 
 KEPT = "diwa_schema_kept_values"
 
@@ -28,8 +30,85 @@ def create_kept_values() -> None:
 
 
 def drop_kept_values() -> None:
-    """Drop the table of kept values while there is nothing in it; on SQLite there never is."""
+    """Drop the table of kept values while there is nothing in it; on SQLite all has been given back by then."""
     if dialect() == "sqlite":
         op.drop_table(KEPT)
     else:
         drop_table_unless_filled(KEPT)
+
+
+NONE = "null"
+"""What is kept where there was no value."""
+
+_NOW = {
+    "postgresql": "clock_timestamp() AT TIME ZONE 'UTC'",
+    "sqlite": "strftime('%Y-%m-%dT%H:%M:%f000', 'now')",
+}
+_ALL = 1_000_000_000
+
+
+def keep(kept: str, dialect: str, table: str, column: str, reason: str) -> str:
+    """Return SQL that keeps the values ``old`` of the rows ``row_id`` of ``{found}``; what is kept already stays.
+
+    Args:
+        kept: The table of kept values.
+        dialect: The dialect that the SQL is for.
+        table: The table whose values they are.
+        column: The column that they are from.
+        reason: Why they cannot stay there.
+    """
+    return (
+        f"INSERT INTO {kept} SELECT {literal(table)}, row_id, {literal(column)},"
+        f" coalesce(CAST(old AS text), '{NONE}'), {literal(reason)}, {_NOW[dialect]} FROM {{found}} WHERE true"
+        " ON CONFLICT DO NOTHING"
+    )
+
+
+def give_back(table: str, column: str, value: str, still: str = "true") -> None:
+    """Put the kept values of a column back, a few at a time, and forget them.
+
+    Args:
+        table: The table.
+        column: The column.
+        value: The value to put there, as SQL, in which ``kept`` is the text that was kept.
+        still: SQL that tells the rows that get theirs back; others have been changed since, and stay.
+    """
+    if offline():
+        for statement in _giving_back(table, table, KEPT, column, value, still, _ALL):
+            op.execute(lookup.verbatim(statement))
+        return
+
+    def batch(connection: sa.Connection, size: int) -> int:
+        rows, kept = (lookup.qualified(connection, name) for name in (table, KEPT))
+        taken = 0
+        for statement in _giving_back(table, rows, kept, column, value, still, size):
+            taken = connection.execute(sa.text(lookup.verbatim(statement))).rowcount
+        return taken
+
+    ground().pace.batches(batch, 0, f"{table}: {column} as it was")
+
+
+def _mine(table: str, column: str) -> str:
+    return f"table_name = {literal(table)} AND column_name = {literal(column)}"
+
+
+def forget(table: str, column: str, where: str) -> str:
+    """Return SQL that forgets kept values of a column."""
+    return f"DELETE FROM {KEPT} WHERE {_mine(table, column)} AND {where}"
+
+
+def note(table: str, column: str) -> str:
+    """Return SQL that keeps the values that rows have now, where none was kept of them."""
+    now = f"(SELECT {quoted(column)} FROM {quoted(table)} WHERE id = row_id)"
+    return f"UPDATE {KEPT} SET value = {now} WHERE {_mine(table, column)} AND value = '{NONE}'"
+
+
+def _giving_back(
+    table: str, rows: str, kept: str, column: str, value: str, still: str, size: int
+) -> tuple[str, str]:
+    mine = _mine(table, column)
+    taken = f"SELECT row_id AS taken, value AS kept FROM {kept} WHERE {mine} ORDER BY row_id LIMIT {size}"
+    return (
+        f"UPDATE {rows} SET {quoted(column)} = {value} FROM ({taken}) AS k WHERE {rows}.id = taken AND {still}",
+        f"DELETE FROM {kept} WHERE {mine} AND row_id IN (SELECT taken FROM ({taken}) AS k)",
+    )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from alembic import op
 from alembic.operations import BatchOperations
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import UserDefinedType
 
 from diwa_schema.errors import ROLLED_BACK, DatabaseRefused, MigrationFailed
 from diwa_schema.migrations.steps import lookup
-from diwa_schema.migrations.steps.pace import ground, operations
+from diwa_schema.migrations.steps.pace import ground, offline, operations
+from diwa_schema.names import cut
 
 
 class Declared(UserDefinedType[Any]):
@@ -61,15 +64,86 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
         for name, sql in before.items():
             if name not in there:
                 connection.exec_driver_sql(sql)
-        if _dangling(connection, table) > dangling:
-            raise MigrationFailed(
-                f"Rows of {table} refer to rows that are not there.",
-                untouched="The table is as it was.",
-                next_step=f"Run: PRAGMA foreign_key_check({lookup.quoted(table)})",
-                table=table,
-            )
+        _refuse_dangling(connection, table, dangling)
 
     ground().pace.short(work)
+
+
+def replace(table: str, items: Sequence[SchemaItem], beside: Sequence[str]) -> None:
+    """Put a table of another shape in the place of one that no table refers to, with all of its rows and columns.
+
+    Nothing is deleted on a connection that enforces foreign keys either.
+
+    Args:
+        table: The table.
+        items: Its columns and keys; columns that it has besides stay.
+        beside: What creates its indexes and triggers, for SQL that is run later; otherwise those that it has stay.
+
+    Raises:
+        DatabaseRefused: A table refers to it, and the connection enforces foreign keys.
+        MigrationFailed: A foreign key does not hold.
+    """
+    if offline():
+        columns = [item.name for item in items if isinstance(item, sa.Column)]
+        _replace(op.execute, op.create_table, table, items, columns)
+        for statement in beside:
+            op.execute(statement)
+        return
+
+    def work(connection: sa.Connection) -> None:
+        if _referring(connection, table):
+            _refuse_enforcement(connection, table)
+        dangling, before = _dangling(connection, table), _beside(connection, table)
+        shape = connection.execute(
+            sa.text(f"SELECT name, type, dflt_value FROM pragma_table_info({lookup.literal(table)})")
+        ).all()
+        known = {item.name for item in items if isinstance(item, sa.Column)}
+        own = [
+            sa.Column(name, Declared(kind), server_default=None if default is None else sa.text(default))
+            for name, kind, default in shape
+            if name not in known
+        ]
+        _replace(
+            lambda sql: connection.execute(sa.text(sql)),
+            operations(connection).create_table,
+            table,
+            [*items, *own],
+            [row.name for row in shape],
+        )
+        for sql in before.values():
+            connection.exec_driver_sql(sql)
+        _refuse_dangling(connection, table, dangling)
+
+    ground().pace.short(work)
+
+
+def _replace(
+    execute: Callable[[str], object],
+    create_table: Callable[..., object],
+    table: str,
+    items: Sequence[SchemaItem],
+    columns: Sequence[str],
+) -> None:
+    new, old, names = (
+        lookup.quoted(cut(table, suffix="_reshaped")),
+        lookup.quoted(table),
+        ", ".join(map(lookup.quoted, columns)),
+    )
+    create_table(cut(table, suffix="_reshaped"), *items)
+    execute(f"INSERT INTO {new} ({names}) SELECT {names} FROM {old}")
+    execute(f"DROP TABLE {old}")
+    # What else means the table means its name: without this, SQLite would look into every view while it is absent.
+    execute("PRAGMA legacy_alter_table = ON")
+    execute(f"ALTER TABLE {new} RENAME TO {old}")
+    execute("PRAGMA legacy_alter_table = OFF")
+
+
+def _referring(connection: sa.Connection, table: str) -> int:
+    query = (
+        "SELECT count(*) FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f"
+        " WHERE m.type = 'table' AND lower(f.\"table\") = lower(:table)"
+    )
+    return int(connection.scalar(sa.text(query), {"table": table}) or 0)
 
 
 def _beside(connection: sa.Connection, table: str) -> dict[str, str]:
@@ -84,6 +158,16 @@ def _beside(connection: sa.Connection, table: str) -> dict[str, str]:
 def _dangling(connection: sa.Connection, table: str) -> int:
     check = f"PRAGMA foreign_key_check({lookup.quoted(table)})"
     return len(connection.execute(sa.text(check)).all())
+
+
+def _refuse_dangling(connection: sa.Connection, table: str, before: int) -> None:
+    if _dangling(connection, table) > before:
+        raise MigrationFailed(
+            f"Rows of {table} refer to rows that are not there.",
+            untouched="The table is as it was.",
+            next_step=f"Run: PRAGMA foreign_key_check({lookup.quoted(table)})",
+            table=table,
+        )
 
 
 def _refuse_enforcement(connection: sa.Connection, table: str) -> None:

@@ -1,0 +1,126 @@
+"""Numbering the versions of each memory in the order of their times, while versions are being written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+from diwa_schema.migrations.steps import batches, filling, kept_values, lookup
+from diwa_schema.migrations.steps.indexes import NewIndex, exchange_indexes
+from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
+from diwa_schema.models.filled import VERSION_NUMBER
+
+TABLE, COLUMN = VERSION_NUMBER.table, VERSION_NUMBER.column
+REASON = "versions of one memory had one number, or none"
+
+NUMBERED = NewIndex(
+    "memory_versions_memory_id_version_number_index",
+    TABLE,
+    ["memory_id", COLUMN],
+    unique=True,
+    only="postgresql",
+)
+# The unique one begins with the same column.
+PLAIN = NewIndex("memory_versions_memory_id_index", TABLE, ["memory_id"], only="postgresql")
+
+# On SQLite a time may stand in one of four spellings, and rows of one second are in the order in which they came.
+_ORDER = {"postgresql": "inserted_at, id", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', inserted_at), rowid"}
+
+
+@step
+def number_versions() -> None:
+    """Number the versions of each memory from 1 on, and let the database number those that come.
+
+    First there is the trigger, which numbers new versions after all others of their memory. Then memory by memory the
+    old ones get their numbers, where they have others; what they had is kept as a value. A memory whose versions are
+    numbered is locked meanwhile as the trigger locks it. On PostgreSQL a unique index comes last, and takes the place
+    of the one on the memory alone.
+    """
+    filling.place(VERSION_NUMBER)
+    if offline():
+        for statement in _renumbering(dialect(), TABLE, kept_values.KEPT):
+            op.execute(lookup.verbatim(statement))
+    elif dialect() == "sqlite":
+        ground().pace.short(
+            lambda connection: _send(connection, _renumbering("sqlite", TABLE, kept_values.KEPT))
+        )
+    else:
+        _renumber()
+    exchange_indexes((NUMBERED,), (PLAIN,))
+
+
+@step
+def forget_numbers() -> None:
+    """Give the versions the numbers back that they had, and leave numbering to the writers.
+
+    Versions that were written since keep the numbers that they got.
+    """
+    exchange_indexes((PLAIN,), (NUMBERED,))
+    filling.take_away(VERSION_NUMBER)
+    kept_values.give_back(TABLE, COLUMN, f"CAST(nullif(kept, '{kept_values.NONE}') AS integer)")
+
+
+def _renumber() -> None:
+    pace, name = ground().pace, f"number {TABLE}"
+
+    def batch(connection: sa.Connection, size: int) -> int:
+        reached = batches.read(connection, name)
+        last, taken = batches.next_keys(connection, "memories", "id", reached, size)
+        if not taken:
+            return 0
+        _renumber_memories(connection, reached, last)
+        batches.move(connection, name, last)
+        return taken
+
+    pace.short(lambda connection: batches.begin(connection, name))
+    total = pace.look(lambda connection: lookup.estimated_rows(connection, "memories"))
+    pace.batches(batch, total, f"{TABLE}: numbered by memory")
+    pace.short(lambda connection: batches.end(connection, name))
+
+
+def _renumber_memories(connection: sa.Connection, reached: str | None, last: str) -> None:
+    """Number the versions of memories that others write to meanwhile: what these wrote before the lock is seen."""
+    versions, memories, kept = (
+        lookup.qualified(connection, name) for name in (TABLE, "memories", kept_values.KEPT)
+    )
+    within = batches.between(connection, "memories", "id", reached).replace('"id"', "memory_id")
+    wrong = connection.scalars(
+        sa.text(f"SELECT DISTINCT memory_id FROM ({_wrong('postgresql', versions, within)}) AS w"),
+        {"reached": reached, "last": last},
+    ).all()
+    if not wrong:
+        return
+    held = {"memories": wrong}
+    connection.execute(
+        sa.text(f"SELECT id FROM {memories} WHERE id = ANY(:memories) ORDER BY id FOR NO KEY UPDATE"), held
+    )
+    _send(connection, _renumbering("postgresql", versions, kept, "memory_id = ANY(:memories)"), held)
+
+
+def _send(connection: sa.Connection, statements: Iterable[str], held: dict[str, Any] | None = None) -> None:
+    for statement in statements:
+        connection.execute(sa.text(statement), held or {})
+
+
+def _wrong(dialect: str, versions: str, within: str) -> str:
+    """Return SQL for the versions whose number is not their place within their memory."""
+    return (
+        f"SELECT * FROM (SELECT id AS row_id, memory_id, {COLUMN} AS old, row_number()"
+        f" OVER (PARTITION BY memory_id ORDER BY {_ORDER[dialect]}) AS number FROM {versions} WHERE {within}) AS n"
+        " WHERE old IS DISTINCT FROM number"
+    )
+
+
+def _renumbering(dialect: str, versions: str, kept: str, within: str = "true") -> Iterator[str]:
+    wrong = _wrong(dialect, versions, within)
+    keep = kept_values.keep(kept, dialect, TABLE, COLUMN, REASON)
+    update = f"UPDATE {versions} SET {COLUMN} = number FROM {{wrong}} WHERE {versions}.id = row_id"
+    if dialect == "postgresql":
+        yield f"WITH wrong AS ({wrong}), kept AS ({keep.format(found='wrong')}) {update.format(wrong='wrong')}"
+    else:
+        wrong = f"({wrong.replace('IS DISTINCT FROM', 'IS NOT')})"
+        yield keep.format(found=wrong)
+        yield update.format(wrong=wrong)

@@ -1,0 +1,165 @@
+"""Rows that outlive the row they refer to: their reference becomes NULL, where it forbade to delete that row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.schema import SchemaItem
+
+from diwa_schema.migrations.steps import lookup, rebuild
+from diwa_schema.migrations.steps.aside import kept_name
+from diwa_schema.migrations.steps.constraints import set_not_null
+from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
+
+_ACTIONS = {"SET NULL": "n", "NO ACTION": "a"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outliving:
+    """A reference that becomes NULL when the row referred to is deleted.
+
+    Args:
+        table: The table whose rows stay.
+        column: The column that refers.
+        referent: The table that it refers to, by the id.
+        items: On SQLite, all columns and keys of the table, told whether the reference may be NULL.
+        beside: On SQLite, what creates its indexes and triggers.
+    """
+
+    table: str
+    column: str
+    referent: str
+    items: Callable[[bool], Sequence[SchemaItem]]
+    beside: Callable[[], Sequence[str]]
+
+    @property
+    def key(self) -> str:
+        """The foreign key, named as Ecto names it."""
+        return f"{self.table}_{self.column}_fkey"
+
+
+@step
+def outlive(one: Outliving) -> None:
+    """Let rows outlive the row they refer to: no row is written, and the old rows are checked afterwards.
+
+    Rows that `be_outlived` has set aside come back.
+    """
+    if dialect() == "sqlite":
+        rebuild.replace(one.table, one.items(True), one.beside())
+    else:
+        _exchange_key(one, "SET NULL", f", ALTER COLUMN {lookup.quoted(one.column)} DROP NOT NULL")
+    _bring_back(one)
+
+
+@step
+def be_outlived(one: Outliving) -> None:
+    """Forbid again to delete a row that rows refer to.
+
+    Rows whose reference is NULL, which the table could not have, are set aside in a table of their own.
+    """
+    if dialect() == "postgresql":
+        _exchange_key(one, "NO ACTION", "")
+    _set_aside(one)
+    if dialect() == "sqlite":
+        rebuild.replace(one.table, one.items(False), one.beside())
+    else:
+        set_not_null(one.table, one.column)
+
+
+def _exchange_key(one: Outliving, on_delete: str, further: str) -> None:
+    """Put one foreign key in the place of another, so that there is no moment without one."""
+    table, key = lookup.quoted(one.table), lookup.quoted(one.key)
+    change = (
+        f"DROP CONSTRAINT IF EXISTS {key}, ADD CONSTRAINT {key} FOREIGN KEY ({lookup.quoted(one.column)})"
+        f" REFERENCES {lookup.quoted(one.referent)} (id) ON DELETE {on_delete}"
+    )
+    if offline():
+        op.execute(f"ALTER TABLE {table} {change}{further}")
+        return
+    on = ground()
+    there = sa.text(
+        "SELECT confdeltype, convalidated FROM pg_constraint"
+        f" WHERE conrelid = {lookup.oid(one.table)} AND conname = {lookup.literal(one.key)}"
+    )
+    found = on.pace.look(lambda connection: connection.execute(there).first())
+    done = found is not None and found[0] == _ACTIONS[on_delete]
+    if not done:
+        unchecked = " NOT VALID" if on.live else ""
+        on.pace.short(
+            lambda connection: connection.execute(
+                sa.text(f"ALTER TABLE {lookup.qualified(connection, one.table)} {change}{unchecked}{further}")
+            )
+        )
+    if on.live and not (done and found is not None and found[1]):
+        on.pace.long(
+            lambda connection: connection.execute(
+                sa.text(f"ALTER TABLE {lookup.qualified(connection, one.table)} VALIDATE CONSTRAINT {key}")
+            )
+        )
+
+
+def _set_aside(one: Outliving) -> None:
+    """Move the rows whose reference is NULL to a table of the same columns; without such rows there is none."""
+    kept, table, where = kept_name(one.table), one.table, f"{lookup.quoted(one.column)} IS NULL"
+    if offline():
+        # SQLite cannot decide that: the copy fails, and changes nothing, where there are such rows.
+        if dialect() == "postgresql":
+            op.execute(
+                f"DO $do$ BEGIN IF EXISTS (SELECT FROM {lookup.quoted(table)} WHERE {where}) THEN"
+                f" CREATE TABLE {lookup.quoted(kept)} AS SELECT * FROM {lookup.quoted(table)} WHERE {where};"
+                f" DELETE FROM {lookup.quoted(table)} WHERE {where}; END IF; END $do$"
+            )
+        return
+    on = ground()
+    rows = sa.text(f"SELECT count(*) FROM {lookup.quoted(table)} WHERE {where}")
+    count = int(on.pace.long(lambda connection: connection.scalar(rows)) or 0)
+    if not count:
+        return
+    on.pace.short(
+        lambda connection: connection.execute(
+            sa.text(
+                f"CREATE TABLE IF NOT EXISTS {lookup.quoted(kept)} AS SELECT * FROM {lookup.quoted(table)} LIMIT 0"
+            )
+        )
+    )
+    _move(table, kept, where, count)
+    on.pace.say(f"{count} rows of {table} whose {one.column} is NULL are kept in {kept}")
+
+
+def _bring_back(one: Outliving) -> None:
+    kept, table = kept_name(one.table), one.table
+    if offline():
+        if dialect() == "postgresql":
+            op.execute(
+                f"DO $do$ BEGIN IF {lookup.oid(kept)} IS NOT NULL THEN INSERT INTO {lookup.quoted(table)}"
+                f" SELECT * FROM {lookup.quoted(kept)}; DROP TABLE {lookup.quoted(kept)}; END IF; END $do$"
+            )
+        return
+    on = ground()
+    if on.pace.look(lambda connection: lookup.table_exists(connection, kept)):
+        _move(kept, table, "true", 0)
+        on.pace.short(lambda connection: connection.execute(sa.text(f"DROP TABLE {lookup.quoted(kept)}")))
+
+
+def _move(source: str, target: str, where: str, total: int) -> None:
+    """Move rows from one table to another, a few at a time, with the columns that both have."""
+    place = "rowid" if dialect() == "sqlite" else "ctid"
+
+    def batch(connection: sa.Connection, size: int) -> int:
+        old, new = (lookup.column_types(connection, name) for name in (source, target))
+        names = ", ".join(lookup.quoted(name) for name in old if name in new)
+        some = f"SELECT {place} FROM {lookup.quoted(source)} WHERE {where} LIMIT {size}"
+        rows = f"FROM {lookup.quoted(source)} WHERE {place} IN ({some})"
+        if dialect() == "postgresql":
+            # One statement, so that it moves what it has read.
+            moved = f"WITH moved AS (DELETE {rows} RETURNING {names})"
+            return connection.execute(
+                sa.text(f"{moved} INSERT INTO {lookup.quoted(target)} ({names}) SELECT {names} FROM moved")
+            ).rowcount
+        connection.execute(sa.text(f"INSERT INTO {lookup.quoted(target)} ({names}) SELECT {names} {rows}"))
+        return connection.execute(sa.text(f"DELETE {rows}")).rowcount
+
+    ground().pace.batches(batch, total, f"{source}: moved to {target}")

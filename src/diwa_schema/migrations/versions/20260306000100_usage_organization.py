@@ -1,0 +1,31 @@
+"""Keep which organization a paid call was made for, so that it stays known when the context is deleted.
+
+The column has no foreign key: the organization may be deleted as well, and what it used is still billed. The database
+fills it from the context where a writer leaves it out, and for the rows that are there. A context that moves to another
+organization later takes no calls along.
+"""
+
+import sqlalchemy as sa
+
+from diwa_schema.migrations import steps
+from diwa_schema.models.types import UniqueId
+
+revision = "20260306000100"
+down_revision = "20260306000000"
+branch_labels = None
+depends_on = None
+
+phase = "expand"
+floor = None
+transactional = False
+drops = ("usage_records.organization_id",)
+
+ORGANIZATION = "(SELECT c.organization_id FROM contexts c WHERE c.id = usage_records.context_id)"
+
+
+def upgrade() -> None:
+    steps.add_derived_column("usage_records", sa.Column("organization_id", UniqueId()), ORGANIZATION)
+
+
+def downgrade() -> None:
+    steps.drop_derived_column("usage_records", "organization_id")
