@@ -245,7 +245,10 @@ def killed(connection: sa.Connection, work: Callable[[], None], size: int, piece
     return False
 
 
-@pytest.mark.parametrize("write", [False, True], ids=["quiet", "written to"])
+@pytest.mark.parametrize(
+    "write",
+    [pytest.param(False, id="quiet", marks=pytest.mark.matrix), pytest.param(True, id="written to")],
+)
 def test_killed_anywhere_it_is_finished_by_the_next_run(before: sa.Connection, copies, write: bool):
     new: dict[UUID, bytes | None] = {memory(900): encode_floats(floats(1536, 900)), memory(901): b"no vector"}
     copy = copies(before)

@@ -113,7 +113,7 @@ def test_killed_at_a_statement_it_ends_as_undisturbed(
     ]
     # Before and after statements on the agent's tables, and at some of the others.
     about = [number for number in changing if "tala_operations" in done.log[number - 1][1]]
-    points = sorted({*about[:: max(1, len(about) // 4)], *changing[:: max(1, len(changing) // 4)]})
+    points = sorted({*about[:: max(1, len(about) // 3)], *changing[:: max(1, len(changing) // 2)]})
     # What a run does last, after its commit, the next one does in its place.
     assert launcher.run(*COMMANDS["upgrade"], "--url", whole).code == 0
     expected = fingerprint(whole)
