@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,7 +51,7 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
 
         dangling = _dangling(connection, table)
         before = _beside(connection, table)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _by_name(connection):
             # What SQLAlchemy does not read, and says so, is not copied: triggers, and indexes on an expression.
             warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
             with operations(connection).batch_alter_table(
@@ -70,6 +71,17 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
             )
 
     ground().pace.short(work)
+
+
+@contextmanager
+def _by_name(connection: sa.Connection) -> Iterator[None]:
+    """Let what means the table mean its name: SQLite would look into each trigger while there is none of that name."""
+    before = connection.scalar(sa.text("PRAGMA legacy_alter_table"))
+    connection.execute(sa.text("PRAGMA legacy_alter_table = ON"))
+    try:
+        yield
+    finally:
+        connection.execute(sa.text(f"PRAGMA legacy_alter_table = {before}"))
 
 
 def _beside(connection: sa.Connection, table: str) -> dict[str, str]:

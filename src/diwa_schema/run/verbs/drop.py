@@ -5,6 +5,7 @@ from __future__ import annotations
 from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import SchemaForeign
 from diwa_schema.migrations.manifest import KEPT, load
+from diwa_schema.models import inherited
 from diwa_schema.names import qualified
 from diwa_schema.run import losses, preflight
 from diwa_schema.run.adopt import ecto
@@ -40,6 +41,9 @@ def drop(session: Session, confirm: str | None) -> Report:
             # One statement, because the tables refer to each other; SQLite drops one at a time and asks nobody.
             for listed in names if change.link.dialect == "sqlite" else [", ".join(names)]:
                 change.link.execute(f"DROP TABLE {listed}")
+            if change.link.dialect == "postgresql":
+                function = qualified(change.state.schema, inherited.FUNCTION)
+                change.link.execute(f"DROP FUNCTION IF EXISTS {function}()")
             keeper = ecto.Keeper.of(change.books, change.state)
             for step in history:
                 keeper.record(step.revision, applied=False)
