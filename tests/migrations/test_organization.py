@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -240,6 +242,23 @@ def test_what_is_written_between_the_pieces_is_right(pg: sa.Connection, postgres
     assert pg.exec_driver_sql("SELECT count(*) FROM memories").scalar() == 40 + pace.pieces
     back = paced(pg, MODULE.downgrade, size=5, between=meanwhile)
     assert back.pieces > 5
+
+
+def test_a_context_that_is_moving_is_waited_for(pg: sa.Connection, postgres: str, connect: Connect):
+    up(pg, REVISION)
+    ground(pg)
+    other = connect(postgres)
+    pid = other.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    waits = f"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = {pid}"
+    pg.exec_driver_sql("BEGIN")
+    pg.exec_driver_sql(f"UPDATE contexts SET organization_id = '{TWO}' WHERE id = '{ONE}'")
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(write, other, 1)
+        while not (written.done() or connect(postgres).exec_driver_sql(waits).scalar()):
+            time.sleep(0.01)
+        pg.exec_driver_sql("COMMIT")
+        written.result()
+    assert organization(pg, 1) == TWO
 
 
 @pytest.mark.parametrize("way", ["upgrade", "downgrade"])

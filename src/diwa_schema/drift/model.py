@@ -130,8 +130,8 @@ class Trigger:
         action: What follows the table in its definition.
         constraint: Whether it is a constraint trigger.
         enabled: ``enabled``, ``disabled``, ``replica`` or ``always``.
-        code: The code of its function where that belongs to the schema on PostgreSQL, with marks where it names the
-            schema; None where the server has the function, and on SQLite.
+        code: The code of its function where that is this package's on PostgreSQL, with marks where it names the
+            schema; None where it is another one's, and on SQLite.
     """
 
     name: str

@@ -105,6 +105,19 @@ def wrong(table: str) -> str:
     )
 
 
+def right(table: str, *, locked: bool) -> str:
+    """Return what sets the organization of a row to that of its context.
+
+    It is half the work of letting the trigger do it.
+
+    Args:
+        table: The table.
+        locked: Whether the context is kept where it is meanwhile, on PostgreSQL.
+    """
+    lock = " FOR KEY SHARE" if locked else ""
+    return f"{COLUMN} = (SELECT {COLUMN} FROM {CONTEXTS} WHERE id = {quoted(table)}.{CONTEXT}{lock})"
+
+
 def on_sqlite(table: str) -> dict[str, str]:
     """Return what creates the triggers of SQLite, by their names."""
     filled, moved = names(table)

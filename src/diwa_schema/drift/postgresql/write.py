@@ -87,7 +87,7 @@ class Writer:
             yield self.enabling(table, one)
 
     def function(self, one: Trigger) -> Iterator[str]:
-        """Yield what makes the function of a trigger what it should be, where that belongs to the schema."""
+        """Yield what makes the function of a trigger what it should be, where that is this package's."""
         called = _CALL.search(one.action)
         if one.code is None or called is None:
             return

@@ -2,7 +2,7 @@
 
 Nothing is done that a row could be written past: column, trigger and key come in one transaction, the key not yet
 validated. From then on a writer that leaves the column out has it filled, and a context that moves takes its rows
-along, those too that the batches have not reached. Then the batches let the trigger fill the others.
+along. Then the others are filled in batches, each of which keeps the contexts of its rows where they are.
 
 A database may have the column already: Ecto's newest code reads one of `memories` that no migration makes. It is taken
 over as it is. A value that contradicts its context is kept beside the table, and comes back on the way down.
@@ -59,7 +59,7 @@ def add_organization(table: str) -> None:
     if pace.look(names.was_there):
         pace.say(f"{table}.{COLUMN} was there before this revision and is taken over")
         pace.long(names.keep)
-    backfill(table, f"{COLUMN} = NULL", inherited.wrong(table))
+    _fill(table)
     if dialect() == "postgresql":
         pace.long(names.validate)
         pace.short(names.exchange)
@@ -279,6 +279,10 @@ class _Names:
         connection.execute(sa.text(f"ALTER TABLE {lookup.qualified(connection, self.table)} {action}"))
 
 
+def _fill(table: str) -> None:
+    backfill(table, inherited.right(table, locked=dialect() == "postgresql"), inherited.wrong(table))
+
+
 def _other(what: str, do: str) -> MigrationFailed:
     return MigrationFailed(
         f"{what}.",
@@ -299,7 +303,7 @@ def _add_offline(names: _Names) -> None:
     )
     for statement in statements:
         op.execute(lookup.verbatim(statement))
-    backfill(names.table, f"{COLUMN} = NULL", inherited.wrong(names.table))
+    _fill(names.table)
     if on_postgresql:
         op.drop_constraint(names.key, names.table, type_="foreignkey")
         op.create_foreign_key(names.key, names.table, CONTEXTS, [CONTEXT, COLUMN], ["id", COLUMN], **_BOTH)
