@@ -14,11 +14,13 @@ from diwa_schema.models.types.embeddings import DIMENSIONS
 from diwa_schema.models.types.erlang import encode_floats
 
 BOOKKEEPING = "diwa_schema_"
+# Left out, as Ecto's writers do: the database fills it.
+FILLED = ("memories", "organization_id")
 
 _POSTGRESQL = """
 SELECT c.relname, a.attname, format_type(a.atttypid, NULL), a.attnotnull,
        (SELECT f.confrelid::regclass::text FROM pg_constraint f
-        WHERE f.contype = 'f' AND f.conrelid = c.oid AND f.conkey = ARRAY[a.attnum]),
+        WHERE f.contype = 'f' AND f.conrelid = c.oid AND f.conkey[1] = a.attnum),
        a.atttypmod
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
@@ -69,7 +71,7 @@ def multiply(url: str, memories: int, embeddings: int = 0) -> None:
 def _fill(connection: Any, catalog: str, rows: int, mark: str) -> int:
     tables: dict[str, list[Column]] = {}
     for table, *column in connection.execute(catalog).fetchall():
-        if not table.startswith((BOOKKEEPING, "sqlite_")):
+        if not table.startswith((BOOKKEEPING, "sqlite_")) and (table, column[0]) != FILLED:
             tables.setdefault(table, []).append(tuple(column))
     filled: set[str] = set()
     while waiting := [table for table in tables if table not in filled]:

@@ -20,10 +20,13 @@ from tests.kit import shapes
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
 HEAD = load().head
+BEFORE_THE_COLUMN = load().get("20260307000000").down_revision or ""
 Rows = dict[str, dict[str, dict[str, object]]]
 EMBEDDINGS = ("memories", "embedding_cache")
 # What the package itself adds to a database, and Ecto's own account, which is kept in step.
 NOT_OURS = ("schema_migrations", "diwa_schema_version", "diwa_schema_ledger")
+# A column that only some databases have and this history has as well: where it was left empty, it is filled.
+FILLED = ("memories", "organization_id")
 
 
 def content(url: str) -> Rows:
@@ -88,7 +91,9 @@ def assert_all_there(before: Rows, after: Rows, kept: dict[tuple[str, str, str],
         for key, row in rows.items():
             now = after[table][key]
             for column, value in row.items():
-                expected = kept.get((table, key, column), now[column]) if now[column] is None else now[column]
+                if value is None and (table, column) == FILLED:
+                    continue
+                expected = kept.get((table, key, column), now[column])
                 assert expected == value, (table, key, column)
 
 
@@ -170,10 +175,12 @@ def test_bytes_stay_bytes_until_somebody_asks(name, legacy, server):
 def test_a_column_of_ectos_code_is_a_note_and_nothing_drops_it(legacy, cli):
     url = legacy("head_organization_bytes")
     cli("adopt", "--url", url, check=0)
-    cli("upgrade", "--url", url, check=0)
+    cli("upgrade", BEFORE_THE_COLUMN, "--url", url, check=0)
     done = cli("check", "--url", url, check=0)
     assert "note: column organization_id" in done.stdout
     assert "DROP" not in done.stdout
+    cli("upgrade", "--url", url, check=0)
+    assert "DROP" not in cli("check", "--url", url, check=0).stdout
 
 
 def drift(url: str) -> list[str]:

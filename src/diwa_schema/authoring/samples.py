@@ -19,6 +19,7 @@ from diwa_schema.database.link import Link
 from diwa_schema.drift.model import Catalog, Column, Table
 from diwa_schema.drift.read import at_head
 from diwa_schema.errors import DiwaSchemaError
+from diwa_schema.models.filled import trigger_name
 from diwa_schema.names import quoted
 
 ROWS = 6
@@ -64,7 +65,11 @@ def _insert(link: Link, catalog: Catalog, table: Table, number: int) -> str:
     errors = driver(link.dialect)
     said = ""
     for bare in (number == _BARE, True):
-        given = [one for one in table.columns if one.generated is None and one.type != "tsvector"]
+        given = [
+            one
+            for one in table.columns
+            if one.generated is None and one.type != "tsvector" and not _is_filled(table, one)
+        ]
         values = [_value(catalog, table, one, number, bare=bare) for one in given]
         names, places = ", ".join(quoted(one.name) for one in given), ", ".join(["%s"] * len(given))
         try:
@@ -74,6 +79,11 @@ def _insert(link: Link, catalog: Catalog, table: Table, number: int) -> str:
         else:
             return ""
     return said
+
+
+def _is_filled(table: Table, column: Column) -> bool:
+    """Tell whether a trigger fills a column, and may refuse what another row decides."""
+    return any(one.name == trigger_name(table.name, column.name) for one in table.triggers)
 
 
 def rows(link: Link, catalog: Catalog) -> dict[str, list[dict[str, str]]]:

@@ -130,6 +130,8 @@ class Trigger:
         action: What follows the table in its definition.
         constraint: Whether it is a constraint trigger.
         enabled: ``enabled``, ``disabled``, ``replica`` or ``always``.
+        code: The code of its function where that is this package's on PostgreSQL, with marks where it names the
+            schema; None where it is another one's, and on SQLite.
     """
 
     name: str
@@ -137,6 +139,7 @@ class Trigger:
     action: str
     constraint: bool = False
     enabled: str = "enabled"
+    code: str | None = None
 
 
 @_record

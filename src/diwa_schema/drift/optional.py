@@ -76,11 +76,20 @@ def added_columns(wanted: Catalog, expected: Catalog) -> Iterator[tuple[str, str
 
 def _with_column(table: Table, live: Catalog) -> Table:
     name, found = OF_ECTOS_CODE.get(table.name), live.table(table.name)
-    if name is None or found is None or table.column(name) is not None or found.column(name) is None:
+    if name is None or found is None or found.column(name) is None:
         return table
+    known = {one.name for one in table.foreign_keys}
+    keys = tuple(
+        one
+        for one in found.foreign_keys
+        if one.columns == (name,) and one.references == "organizations" and one.name not in known
+    )
+    if table.column(name) is not None:
+        # From the revision on that has the column itself, the key stays that whoever added it has put on it.
+        return replace(table, foreign_keys=(*table.foreign_keys, *keys))
     return replace(
         table,
         columns=(*table.columns, *(one for one in found.columns if one.name == name)),
-        foreign_keys=(*table.foreign_keys, *(one for one in found.foreign_keys if one.columns == (name,))),
+        foreign_keys=(*table.foreign_keys, *keys),
         indexes=(*table.indexes, *(one for one in found.indexes if one.columns == (name,))),
     )

@@ -267,6 +267,8 @@ def _closed(mapper: Mapper[Any], key: str) -> tuple[str, ...]:
 
 def _reference(column: sa.Column[Any]) -> Reference | None:
     for key in column.foreign_keys:
+        if key.constraint is not None and key.constraint.elements[0] is not key:
+            continue  # What goes along in a key over several columns refers to nothing by itself.
         table, _, name = key.target_fullname.rpartition(".")
         return Reference(table, name, key.ondelete or "NO ACTION")
     return None

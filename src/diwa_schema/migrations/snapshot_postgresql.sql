@@ -1,3 +1,23 @@
+DO $do$
+BEGIN
+  EXECUTE 'CREATE OR REPLACE FUNCTION ' || '"' || replace(current_schema(), '"', '""') || '"' || '.diwa_schema_organization() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS '
+    || quote_literal(replace(replace('
+BEGIN
+  IF TG_TABLE_SCHEMA OPERATOR(pg_catalog.=) {name} THEN
+    SELECT organization_id INTO NEW.organization_id FROM {schema}.contexts
+      WHERE id OPERATOR(pg_catalog.=) NEW.context_id FOR KEY SHARE;
+  ELSE
+    EXECUTE pg_catalog.concat(''SELECT organization_id FROM '', pg_catalog.quote_ident(TG_TABLE_SCHEMA),
+      ''.contexts WHERE id OPERATOR(pg_catalog.=) '', pg_catalog.quote_nullable(NEW.context_id), '' FOR KEY SHARE'')
+      INTO NEW.organization_id;
+  END IF;
+  RETURN NEW;
+END
+', '{schema}', '"' || replace(current_schema(), '"', '""') || '"'), '{name}', quote_literal(current_schema())));
+  EXECUTE 'REVOKE ALL ON FUNCTION ' || '"' || replace(current_schema(), '"', '""') || '"' || '.diwa_schema_organization() FROM PUBLIC';
+END
+$do$;
+
 CREATE FUNCTION memory_versions_version_number_filled() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -291,7 +311,8 @@ CREATE TABLE memories (
     sync_origin character varying(255) DEFAULT 'cloud'::character varying,
     remote_id uuid,
     embedding {embedding},
-    arrived_at timestamp without time zone DEFAULT (clock_timestamp() AT TIME ZONE 'UTC'::text)
+    arrived_at timestamp without time zone DEFAULT (clock_timestamp() AT TIME ZONE 'UTC'::text),
+    organization_id uuid
 );
 
 CREATE TABLE memory_checksums (
@@ -608,6 +629,8 @@ CREATE UNIQUE INDEX context_relationships_source_context_id_target_context_id_re
 
 CREATE INDEX context_relationships_target_context_id_index ON context_relationships USING btree (target_context_id);
 
+CREATE UNIQUE INDEX contexts_id_organization_id_index ON contexts USING btree (id, organization_id);
+
 CREATE INDEX contexts_name_index ON contexts USING btree (name);
 
 CREATE INDEX contexts_organization_id_index ON contexts USING btree (organization_id);
@@ -655,6 +678,8 @@ CREATE INDEX memories_expiring_index ON memories USING btree (expires_at) WHERE 
 CREATE INDEX memories_fts_idx ON memories USING gin (tsv_content);
 
 CREATE INDEX memories_live_index ON memories USING btree (arrived_at, id) WHERE (deleted_at IS NULL);
+
+CREATE INDEX memories_organization_id_index ON memories USING btree (organization_id);
 
 CREATE INDEX memories_parent_id_index ON memories USING btree (parent_id);
 
@@ -719,6 +744,14 @@ CREATE INDEX usage_records_inserted_at_index ON usage_records USING btree (inser
 CREATE INDEX usage_records_organization_id_inserted_at_index ON usage_records USING btree (organization_id, inserted_at);
 
 CREATE INDEX workspaces_name_index ON workspaces USING btree (name);
+
+CREATE TRIGGER memories_organization_id_filled BEFORE INSERT OR UPDATE ON memories FOR EACH ROW WHEN ((new.organization_id IS NULL)) EXECUTE FUNCTION diwa_schema_organization();
+
+ALTER TABLE memories ENABLE ALWAYS TRIGGER memories_organization_id_filled;
+
+CREATE TRIGGER memories_organization_id_moved BEFORE UPDATE OF context_id ON memories FOR EACH ROW WHEN (((old.context_id IS DISTINCT FROM new.context_id) AND (NOT (old.organization_id IS DISTINCT FROM new.organization_id)))) EXECUTE FUNCTION diwa_schema_organization();
+
+ALTER TABLE memories ENABLE ALWAYS TRIGGER memories_organization_id_moved;
 
 CREATE TRIGGER memory_versions_version_number_filled BEFORE INSERT ON memory_versions FOR EACH ROW EXECUTE FUNCTION memory_versions_version_number_filled();
 
@@ -786,7 +819,7 @@ ALTER TABLE ONLY ingest_jobs
     ADD CONSTRAINT ingest_jobs_context_id_fkey FOREIGN KEY (context_id) REFERENCES contexts(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY memories
-    ADD CONSTRAINT memories_context_id_fkey FOREIGN KEY (context_id) REFERENCES contexts(id) ON DELETE CASCADE;
+    ADD CONSTRAINT memories_context_id_fkey FOREIGN KEY (context_id, organization_id) REFERENCES contexts(id, organization_id) MATCH FULL ON UPDATE CASCADE ON DELETE CASCADE;
 
 ALTER TABLE ONLY memories
     ADD CONSTRAINT memories_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES memories(id) ON DELETE SET NULL;

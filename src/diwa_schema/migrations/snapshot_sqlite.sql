@@ -31,7 +31,7 @@ CREATE TABLE memories (
 	external_ref TEXT, 
 	severity TEXT, 
 	inserted_at TEXT NOT NULL, 
-	updated_at TEXT NOT NULL, deleted_at TEXT, embedding BLOB, memory_class TEXT, priority TEXT, lifecycle TEXT, confidence NUMERIC, source TEXT, occurrence_count INTEGER DEFAULT 1, last_accessed_at TEXT, expires_at TEXT, sync_origin TEXT DEFAULT 'cloud', remote_id TEXT, arrived_at TEXT, 
+	updated_at TEXT NOT NULL, deleted_at TEXT, embedding BLOB, memory_class TEXT, priority TEXT, lifecycle TEXT, confidence NUMERIC, source TEXT, occurrence_count INTEGER DEFAULT 1, last_accessed_at TEXT, expires_at TEXT, sync_origin TEXT DEFAULT 'cloud', remote_id TEXT, arrived_at TEXT, organization_id TEXT, 
 	CONSTRAINT memories_pkey PRIMARY KEY (id), 
 	CONSTRAINT memories_context_id_fkey FOREIGN KEY(context_id) REFERENCES contexts (id) ON DELETE CASCADE, 
 	CONSTRAINT memories_parent_id_fkey FOREIGN KEY(parent_id) REFERENCES memories (id) ON DELETE SET NULL
@@ -485,3 +485,9 @@ CREATE TRIGGER "organizations_slug_filled_again" AFTER UPDATE OF slug ON "organi
       FROM tried WHERE n <= 100 AND EXISTS (
         SELECT 1 FROM organizations o WHERE o.slug = tried.slug AND o.rowid <> NEW.rowid))
   SELECT slug FROM tried ORDER BY n DESC LIMIT 1) WHERE rowid = NEW.rowid; END;
+CREATE TRIGGER memories_organization_id_filled AFTER INSERT ON "memories" WHEN NEW.organization_id IS NULL BEGIN UPDATE "memories" SET organization_id = (SELECT organization_id FROM contexts WHERE id = NEW.context_id) WHERE rowid = NEW.rowid; END;
+CREATE TRIGGER memories_organization_id_moved AFTER UPDATE OF context_id, organization_id ON "memories" WHEN NEW.organization_id IS NULL OR (OLD.context_id IS NOT NEW.context_id AND OLD.organization_id IS NEW.organization_id) BEGIN UPDATE "memories" SET organization_id = (SELECT organization_id FROM contexts WHERE id = NEW.context_id) WHERE rowid = NEW.rowid; END;
+CREATE TRIGGER memories_organization_id_refused BEFORE INSERT ON "memories" WHEN NEW.organization_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contexts WHERE id = NEW.context_id AND organization_id = NEW.organization_id) BEGIN SELECT RAISE(ABORT, 'organization_id of memories is not that of the context'); END;
+CREATE TRIGGER memories_organization_id_kept BEFORE UPDATE OF context_id, organization_id ON "memories" WHEN NOT (OLD.context_id IS NOT NEW.context_id AND OLD.organization_id IS NEW.organization_id) AND NEW.organization_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contexts WHERE id = NEW.context_id AND organization_id = NEW.organization_id) BEGIN SELECT RAISE(ABORT, 'organization_id of memories is not that of the context'); END;
+CREATE TRIGGER memories_organization_id_followed AFTER UPDATE OF organization_id ON contexts BEGIN UPDATE "memories" SET organization_id = NEW.organization_id WHERE context_id = NEW.id; END;
+CREATE INDEX memories_organization_id_index ON memories (organization_id);

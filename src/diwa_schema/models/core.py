@@ -1,10 +1,10 @@
 """Core tier: contexts, what is remembered in them, and how they belong together."""
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import FetchedValue, Index
-from sqlalchemy.orm import Mapped, deferred, mapped_column, relationship
+from sqlalchemy import FetchedValue, ForeignKeyConstraint, Index, event, inspect
+from sqlalchemy.orm import Mapped, deferred, mapped_column, object_session, relationship
 
 from diwa_schema.models.base import (
     Arrival,
@@ -49,11 +49,17 @@ if TYPE_CHECKING:
     from diwa_schema.models.team import Agent, Delegation, HitlEscalation, IngestJob, Plan, Session, Task
 
 
+# The key of a memory to its context covers the organization as well, which the database fills in: not SQLAlchemy.
+_OF_CONTEXT = "foreign(Memory.context_id) == Context.id"
+_OF_ORGANIZATION = "foreign(Memory.organization_id) == Organization.id"
+
+
 class Context(Base):
     """A project or topic that memories, plans and sessions belong to. Its name is not unique."""
 
     __tablename__ = "contexts"
-    __table_args__ = written_by("agent")
+    # What a memory's foreign key refers to.
+    __table_args__ = (Index(None, "id", "organization_id", unique=True), written_by("agent"))
 
     id: Mapped[ServerId]
     organization_id: Mapped[uuid.UUID] = belongs_to(
@@ -119,7 +125,7 @@ class Context(Base):
     )
 
     organization: Mapped["Organization"] = relationship(back_populates="contexts")
-    memories: Mapped[list["Memory"]] = referred_by("context")
+    memories: Mapped[list["Memory"]] = referred_by("context", primaryjoin=_OF_CONTEXT)
     bindings: Mapped[list["ContextBinding"]] = referred_by("context")
     outgoing_relationships: Mapped[list["ContextRelationship"]] = referred_by(
         "source_context", foreign_keys="ContextRelationship.source_context_id"
@@ -149,14 +155,22 @@ class Memory(Base):
     __table_args__ = (
         Index("memories_fts_idx", "tsv_content"),
         Index("memories_tags_index", "tags"),
+        ForeignKeyConstraint(
+            ["context_id", "organization_id"],
+            ["contexts.id", "contexts.organization_id"],
+            name="memories_context_id_fkey",
+            onupdate="CASCADE",
+            ondelete="CASCADE",
+            match="FULL",
+        ),
         written_by("agent"),
     )
     # The search words are PostgreSQL's own affair: nothing asks for them after a write.
     __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it
 
     id: Mapped[ServerId]
-    context_id: Mapped[uuid.UUID] = belongs_to(
-        "contexts.id", **described("The context that the memory belongs to.")
+    context_id: Mapped[uuid.UUID] = mapped_column(
+        index=True, **described("The context that the memory belongs to.")
     )
     content: Mapped[Prose] = mapped_column(
         **described("What is remembered, in free text.", privacy="content")
@@ -268,8 +282,20 @@ class Memory(Base):
             writer="database",
         )
     )
+    organization_id: Mapped[uuid.UUID | None] = mapped_column(
+        server_default=FetchedValue(),
+        index=True,
+        **described(
+            "The organization of the memory's context. The database fills it, changes it with the context's and "
+            "refuses any other.",
+            writer="database",
+        ),
+    )
 
-    context: Mapped["Context"] = relationship(back_populates="memories")
+    context: Mapped["Context"] = relationship(back_populates="memories", primaryjoin=_OF_CONTEXT)
+    organization: Mapped["Organization"] = relationship(
+        back_populates="memories", primaryjoin=_OF_ORGANIZATION, viewonly=True
+    )
     parent: Mapped["Memory | None"] = relationship(back_populates="children", remote_side="Memory.id")
     children: Mapped[list["Memory"]] = referred_by("parent")
     versions: Mapped[list["MemoryVersion"]] = referred_by("memory")
@@ -280,6 +306,14 @@ class Memory(Base):
     escalations_as_b: Mapped[list["HitlEscalation"]] = referred_by(
         "memory_b", foreign_keys="HitlEscalation.memory_b_id"
     )
+
+
+@event.listens_for(Memory, "after_update")
+def _read_organization_again(_: Any, __: Any, memory: Memory) -> None:
+    """Forget the organization of a memory that was moved: the database has changed it with the context."""
+    session = object_session(memory)
+    if session is not None and inspect(memory).attrs.context_id.history.has_changes():
+        session.expire(memory, ["organization_id"])
 
 
 class MemoryVersion(Base):

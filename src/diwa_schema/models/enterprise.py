@@ -72,6 +72,12 @@ class Organization(Base):
     )
 
     contexts: Mapped[list["Context"]] = referred_by("organization")
+    memories: Mapped[list["Memory"]] = relationship(
+        back_populates="organization",
+        primaryjoin="foreign(Memory.organization_id) == Organization.id",
+        viewonly=True,
+    )
+    """Only to be read: a memory gets its organization from its context."""
     api_keys: Mapped[list["ApiKey"]] = referred_by("organization")
 
 

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import DDL, CheckConstraint, Connection, MetaData, Table, event, inspect, text
+from sqlalchemy import (
+    DDL,
+    CheckConstraint,
+    Connection,
+    ForeignKeyConstraint,
+    MetaData,
+    Table,
+    event,
+    inspect,
+    text,
+)
 from sqlalchemy.sql.elements import quoted_name
 
+from diwa_schema.models import inherited
 from diwa_schema.models.filled import FILLINGS, filling_trigger
 from diwa_schema.models.kinds import kind_in
 from diwa_schema.models.rules import KEPT
@@ -23,8 +34,18 @@ _ARRIVAL_TRIGGER = DDL(  # type: ignore[no-untyped-call]
     filling_trigger("memories", "arrived_at", "inserted_at")
 )
 
+_ORGANIZATION_TRIGGERS = tuple(
+    DDL(statement)  # type: ignore[no-untyped-call]
+    for statement in (inherited.function(), inherited.triggers("memories"))
+)
+_SQLITE_TRIGGERS = (
+    _ARRIVAL_TRIGGER,
+    *(DDL(statement) for statement in inherited.on_sqlite("memories").values()),  # type: ignore[no-untyped-call]
+)
+
 POSTGRES_ONLY_INDEXES = {rule.name for rule in KEPT if rule.unique} | {
     "memories_fts_idx",
+    "contexts_id_organization_id_index",
     # SQLite has no hash indexes, no distances, an error in each row whose text an expression cannot read, and few rows
     # to sort.
     "contexts_organization_id_lower_name_index",
@@ -88,6 +109,8 @@ def drop_functions(connection: Connection, tables: Collection[str]) -> None:
         for filling in FILLINGS:
             if filling.table in tables:
                 connection.exec_driver_sql(filling.drop_function())
+        if "memories" in tables:
+            connection.exec_driver_sql(inherited.no_function())
 
 
 def _fill(metadata: MetaData, dialect: str) -> None:
@@ -104,7 +127,8 @@ def _fit_postgresql(metadata: MetaData, connection: Connection) -> None:
     # So that reflection knows what it meets there.
     connection.dialect.ischema_names.setdefault("vector", Vector)  # type: ignore[attr-defined]
     if "memories" in metadata.tables:
-        event.listen(metadata.tables["memories"], "after_create", _SEARCH_TRIGGER)
+        for statement in (_SEARCH_TRIGGER, *_ORGANIZATION_TRIGGERS):
+            event.listen(metadata.tables["memories"], "after_create", statement)
     for table in metadata.tables.values():
         for index in list(table.indexes):
             if index.name in SQLITE_ONLY_INDEXES:
@@ -128,11 +152,28 @@ def _fit_sqlite(metadata: MetaData) -> None:
         # SQLite keeps no rules about rows: it would have to copy a table to get a check.
         checks = {one for one in table.constraints if isinstance(one, CheckConstraint)}
         table.constraints.difference_update(checks)
+        _fit_keys(table)
         _fit_indexes(table)
     if "memories" in metadata.tables:
         # What the database itself provides, or here: lacks, is no part of creating or comparing a table.
         metadata.tables["memories"].columns["tsv_content"].system = True
-        event.listen(metadata.tables["memories"], "after_create", _ARRIVAL_TRIGGER)
+        for statement in _SQLITE_TRIGGERS:
+            event.listen(metadata.tables["memories"], "after_create", statement)
+
+
+def _fit_keys(table: Table) -> None:
+    """Let a foreign key over several columns cover its first one, as it was made: SQLite cannot change it."""
+    for key in [one for one in table.foreign_key_constraints if len(one.elements) > 1]:
+        first = key.elements[0]
+        table.constraints.discard(key)
+        for element in key.elements:
+            element.parent.foreign_keys.discard(element)
+            table.foreign_keys.discard(element)
+        table.append_constraint(
+            ForeignKeyConstraint(
+                [first.parent.name], [first.target_fullname], key.name, ondelete=key.ondelete
+            )
+        )
 
 
 def _fit_indexes(table: Table) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from diwa_schema.database.state import BOOKKEEPING
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import DIRECTORY, content
+from diwa_schema.models import inherited
 from diwa_schema.run.session import Change, Written
 from diwa_schema.run.settings import Applied
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 EMBEDDING = "{embedding}"
 
 _NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\|CREATE EXTENSION|COMMENT ON|CREATE SCHEMA)")
+_FUNCTION = re.compile(rf"^CREATE FUNCTION \w+\.{inherited.FUNCTION}\(\)", re.MULTILINE)
 
 
 def path(dialect: str) -> Path:
@@ -83,6 +85,10 @@ def from_dump(dump: str) -> str:
     """
     kept: list[str] = []
     for statement in re.split(r"\n\n+", dump):
+        if _FUNCTION.search(statement):
+            # Its code names the schema, so it is made where the script is run.
+            kept.append(f"{inherited.function()};")
+            continue
         lines = [line for line in statement.splitlines() if line.strip() and not _NOISE.match(line)]
         if lines:
             kept.append("\n".join(lines))

@@ -214,6 +214,8 @@ class Mender:
         table, one = finding.table, finding.expected
         if finding.fields == ("enabled",):
             return Mend((self._write.enabling(table, one),))
+        if finding.fields == ("code",) and one.code is not None:
+            return Mend(tuple(self._write.function(one)))
         changed = finding.problem == "changed"
         drop = []
         if changed and (one.constraint or finding.found.constraint):

@@ -88,8 +88,10 @@ WHERE NOT x.indisprimary AND {ours}
 
 # A foreign key is enforced by triggers that the server keeps to itself. Somebody may have disabled these.
 _TRIGGERS = """
-SELECT g.tgrelid, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text, g.tgisinternal, g.tgconstraint
-FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+SELECT g.tgrelid, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text, g.tgisinternal, g.tgconstraint,
+  CASE WHEN p.pronamespace = c.relnamespace AND starts_with(p.proname::text, 'diwa_schema_')
+    THEN CASE WHEN p.prosecdef AND p.proconfig IS NULL THEN '' ELSE '-- not as it is made: ' END || p.prosrc END
+FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
 WHERE (NOT g.tgisinternal OR g.tgenabled IN ('D', 'R')) AND {ours}
 """
 
@@ -166,7 +168,7 @@ def read(link: Link, schema: str | None, tables: Collection[str] | None) -> Cata
     # Whose table it is can be told only where it is known which are ours.
     seldom |= {"followers": _FOLLOWERS} if has_kept and tables is not None else {}
     rows |= _all(link, {"setting": _SETTING, **seldom}, held) if seldom else {}
-    parts = _parts(rows)
+    parts = _parts(rows, name)
     return Catalog(
         "postgresql",
         tables=_sorted(
@@ -224,7 +226,7 @@ def _table(row: tuple[Any, ...], parts: dict[str, list[Any]], owner: str | None)
     )
 
 
-def _parts(rows: dict[str, Rows]) -> Parts:
+def _parts(rows: dict[str, Rows], schema: str) -> Parts:
     """Return what belongs to each table, by its oid and the collection it is in."""
     parts: Parts = defaultdict(lambda: defaultdict(list))
     unvalidated = {(row[0], row[6][0]) for row in rows["constraints"] if row[2] == "n"}
@@ -247,8 +249,8 @@ def _parts(rows: dict[str, Rows]) -> Parts:
         row[:5] for row in rows["indexes"] if row[5] not in of_constraints
     ):
         parts[table]["indexes"].append(parse.index(name, text, unique=unique, valid=valid))
-    for table, name, text, enabled in (row[:4] for row in rows["triggers"] if not row[4]):
-        parts[table]["triggers"].append(parse.trigger(name, text, enabled))
+    for table, name, text, enabled, *_, code in (row for row in rows["triggers"] if not row[4]):
+        parts[table]["triggers"].append(parse.trigger(name, text, enabled, code, schema))
     for table, *other in rows["policies"] + rows.get("rules", []):
         parts[table]["others"].append(Other(*other))
     return parts

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Table, Trigger
 from diwa_schema.drift.scan import listed
+from diwa_schema.models.inherited import with_schema
 from diwa_schema.models.rule import Rule
-from diwa_schema.names import qualified, quoted
+from diwa_schema.names import code, qualified, quoted
 
 _ENABLING = {
     "enabled": "ENABLE",
@@ -18,6 +19,7 @@ _ENABLING = {
     "always": "ENABLE ALWAYS",
 }
 
+_CALL = re.compile(r"EXECUTE FUNCTION (\w+)\(")
 _PLAIN = re.compile(r"('(''|[^'])*'|-?[\w.]+(\(.*\))?|ARRAY\[[^\]]*\])(::[\w \[\]]+(\(\d+\))?)*")
 
 
@@ -77,11 +79,22 @@ class Writer:
 
     def trigger(self, table: str, one: Trigger, *, replace: bool = False) -> Iterator[str]:
         """Yield what creates a trigger and enables it as it should be."""
+        yield from self.function(one)
         words = "CREATE CONSTRAINT TRIGGER" if one.constraint else "CREATE OR REPLACE TRIGGER"
         words = words if replace or one.constraint else "CREATE TRIGGER"
         yield f"{words} {quoted(one.name)} {one.moment} ON {self.name(table)} {one.action}"
         if replace or one.enabled != "enabled":
             yield self.enabling(table, one)
+
+    def function(self, one: Trigger) -> Iterator[str]:
+        """Yield what makes the function of a trigger what it should be, where that is this package's."""
+        called = _CALL.search(one.action)
+        if one.code is None or called is None:
+            return
+        name = f"{self.name(called[1])}()"
+        body = code(with_schema(one.code, self.schema))
+        yield f"CREATE OR REPLACE FUNCTION {name} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS {body}"
+        yield f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC"
 
     def enabling(self, table: str, one: Trigger) -> str:
         """Return what enables or disables a trigger."""

@@ -47,6 +47,11 @@ from diwa_schema.migrations.steps.indexes import (
     drop_indexed_columns,
     exchange_indexes,
 )
+from diwa_schema.migrations.steps.inherited import (
+    add_organization,
+    drop_organization,
+    drop_organization_function,
+)
 from diwa_schema.migrations.steps.kept_values import create_kept_values, drop_kept_values
 from diwa_schema.migrations.steps.numbering import forget_numbers, number_versions
 from diwa_schema.migrations.steps.outlive import Outliving, be_outlived, outlive
@@ -69,6 +74,7 @@ __all__ = [
     "add_filled_column",
     "add_foreign_key",
     "add_indexed_columns",
+    "add_organization",
     "add_reference",
     "backfill",
     "be_outlived",
@@ -85,6 +91,8 @@ __all__ = [
     "drop_index_concurrently",
     "drop_indexed_columns",
     "drop_kept_values",
+    "drop_organization",
+    "drop_organization_function",
     "drop_table_if_there",
     "drop_table_unless_agents",
     "drop_table_unless_filled",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,7 +54,7 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
 
         dangling = _dangling(connection, table)
         before = _beside(connection, table)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _by_name(connection):
             # What SQLAlchemy does not read, and says so, is not copied: triggers, and indexes on an expression.
             warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
             with operations(connection).batch_alter_table(
@@ -144,6 +145,17 @@ def _referring(connection: sa.Connection, table: str) -> int:
         " WHERE m.type = 'table' AND lower(f.\"table\") = lower(:table)"
     )
     return int(connection.scalar(sa.text(query), {"table": table}) or 0)
+
+
+@contextmanager
+def _by_name(connection: sa.Connection) -> Iterator[None]:
+    """Let what means the table mean its name: SQLite would look into each trigger while there is none of that name."""
+    before = connection.scalar(sa.text("PRAGMA legacy_alter_table"))
+    connection.execute(sa.text("PRAGMA legacy_alter_table = ON"))
+    try:
+        yield
+    finally:
+        connection.execute(sa.text(f"PRAGMA legacy_alter_table = {before}"))
 
 
 def _beside(connection: sa.Connection, table: str) -> dict[str, str]:

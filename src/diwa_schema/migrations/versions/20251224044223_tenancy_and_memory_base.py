@@ -122,3 +122,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     steps.release("memories", "contexts", "organizations")
     steps.drop_table_if_there(*reversed(drops))
+    steps.drop_organization_function()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import SchemaForeign
 from diwa_schema.migrations.manifest import KEPT, load
+from diwa_schema.models import inherited
 from diwa_schema.models.filled import FILLINGS
 from diwa_schema.names import qualified, quoted
 from diwa_schema.run import losses, preflight
@@ -44,6 +45,8 @@ def drop(session: Session, confirm: str | None) -> Report:
             if change.link.dialect == "postgresql":
                 for filling in FILLINGS:
                     change.link.execute(filling.drop_function(f"{quoted(change.state.schema)}."))
+                function = qualified(change.state.schema, inherited.FUNCTION)
+                change.link.execute(f"DROP FUNCTION IF EXISTS {function}()")
             keeper = ecto.Keeper.of(change.books, change.state)
             for step in history:
                 keeper.record(step.revision, applied=False)

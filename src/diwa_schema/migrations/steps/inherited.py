@@ -1,0 +1,326 @@
+"""Giving a table the organization of its rows' contexts, kept right by the database while the table is in use.
+
+Nothing is done that a row could be written past: column, trigger and key come in one transaction, the key not yet
+validated. From then on a writer that leaves the column out has it filled, and a context that moves takes its rows
+along. Then the others are filled in batches, each of which keeps the contexts of its rows where they are.
+
+A database may have the column already: Ecto's newest code reads one of `memories` that no migration makes. It is taken
+over as it is. A value that contradicts its context is kept beside the table, and comes back on the way down.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from alembic import op
+
+from diwa_schema.errors import MigrationFailed
+from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.batches import backfill
+from diwa_schema.migrations.steps.indexes import create_index_concurrently, drop_index_concurrently
+from diwa_schema.migrations.steps.kept_values import KEPT
+from diwa_schema.migrations.steps.pace import dialect, ground, offline, operations, step
+from diwa_schema.models import inherited
+from diwa_schema.models.inherited import COLUMN, CONTEXT, CONTEXTS, FUNCTION
+from diwa_schema.models.types import Timestamp, UniqueId
+
+_OF_CONTEXTS = f"{CONTEXTS}_id_{COLUMN}_index"
+_BOTH: dict[str, Any] = {"onupdate": "CASCADE", "ondelete": "CASCADE", "match": "FULL"}
+
+# The row of the kept values that says whose the column is; no row of a table has this id.
+_NOBODY = UUID(int=0)
+
+
+@step
+def add_organization(table: str) -> None:
+    """Give a table the organization of its rows' contexts: a column that the database fills and keeps right.
+
+    PostgreSQL keeps it by the foreign key to contexts, which covers both columns from now on, and SQLite by triggers.
+
+    Args:
+        table: The table, which has a column ``context_id`` with a foreign key named as Ecto names it.
+
+    Raises:
+        MigrationFailed: There is something else of that name, or a context without an organization. Nothing was done.
+        sqlalchemy.exc.IntegrityError: A row's context is not there.
+    """
+    names = _Names(table)
+    if offline():
+        _add_offline(names)
+        return
+    pace = ground().pace
+    pace.look(names.refuse_others)
+    if dialect() == "postgresql":
+        create_index_concurrently(_OF_CONTEXTS, CONTEXTS, ["id", COLUMN], unique=True)
+    pace.short(names.begin)
+    if pace.look(names.was_there):
+        pace.say(f"{table}.{COLUMN} was there before this revision and is taken over")
+        pace.long(names.keep)
+    _fill(table)
+    if dialect() == "postgresql":
+        pace.long(names.validate)
+        pace.short(names.exchange)
+    create_index_concurrently(names.index, table, [COLUMN])
+
+
+@step
+def drop_organization(table: str) -> None:
+    """Take the organization of its rows' contexts from a table; one that was there before stays, with its values.
+
+    Args:
+        table: The table.
+    """
+    names = _Names(table)
+    if offline():
+        _drop_offline(names)
+        return
+    pace = ground().pace
+    was_there = pace.look(names.was_there)
+    if not was_there:
+        drop_index_concurrently(names.index, table)
+    if dialect() == "postgresql":
+        pace.short(names.prepare_return)
+        pace.long(names.validate_return)
+    pace.short(lambda connection: names.end(connection, column=not was_there))
+    if was_there:
+        pace.long(names.put_back)
+        pace.short(names.forget)
+    if dialect() == "postgresql":
+        drop_index_concurrently(_OF_CONTEXTS, CONTEXTS)
+
+
+def drop_organization_function() -> None:
+    """Drop the function that fills the column, where a run was killed before it was there or after it was gone."""
+    if dialect() == "postgresql":
+        op.execute(lookup.verbatim(inherited.no_function()))
+
+
+class _Names:
+    """What belongs to the column on one table, and the pieces of the work on it.
+
+    Args:
+        table: The table.
+    """
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        self.index = f"{table}_{COLUMN}_index"
+        # The key has this name before, after, and on the way back: Ecto's changesets know it.
+        self.key = f"{table}_{CONTEXT}_fkey"
+        self.new = f"{table}_{CONTEXT}_{COLUMN}_fkey"
+        self.old = f"{table}_{CONTEXT}_alone_fkey"
+
+    def refuse_others(self, connection: sa.Connection) -> None:
+        """Raise where something of that name is not what this step makes."""
+        if self._begun(connection):
+            return
+        kind = lookup.column_types(connection, self.table).get(COLUMN, "uuid").lower()
+        if kind not in ("uuid", "text"):
+            raise _other(f"{self.table}.{COLUMN} is there and is {kind}", f"Rename column {COLUMN}")
+        if connection.dialect.name == "sqlite":
+            return
+        source = connection.scalar(
+            sa.text(
+                "SELECT prosrc FROM pg_proc WHERE pronamespace = CAST(quote_ident(current_schema()) AS regnamespace)"
+                f" AND proname = {lookup.literal(FUNCTION)}"
+            )
+        )
+        if source not in (None, inherited.with_schema(inherited.BODY, lookup.current_schema(connection))):
+            raise _other(f"There is another function {FUNCTION}", f"Rename function {FUNCTION}")
+        if connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {CONTEXTS} WHERE {COLUMN} IS NULL)")):
+            raise _other(
+                f"A row of {CONTEXTS} has no {COLUMN}, so that its rows of {self.table} could have none",
+                f"Give each context an organization (SELECT id FROM {CONTEXTS} WHERE {COLUMN} IS NULL)",
+            )
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Let each row that is written from now on have its organization."""
+        if self._begun(connection):
+            return
+        if COLUMN in lookup.column_types(connection, self.table):
+            nobody = f"'{_NOBODY}'" if connection.dialect.name == "sqlite" else f"CAST('{_NOBODY}' AS uuid)"
+            self._note(connection, f"SELECT :table, {nobody}, :column, 'there', :reason, :now WHERE true")
+        else:
+            operations(connection).add_column(self.table, sa.Column(COLUMN, UniqueId()))
+        if connection.dialect.name == "sqlite":
+            for statement in inherited.on_sqlite(self.table).values():
+                connection.execute(sa.text(lookup.verbatim(statement)))
+            return
+        for statement in (inherited.function(), inherited.triggers(self.table)):
+            connection.execute(sa.text(lookup.verbatim(statement)))
+        operations(connection).create_foreign_key(
+            self.new,
+            self.table,
+            CONTEXTS,
+            [CONTEXT, COLUMN],
+            ["id", COLUMN],
+            postgresql_not_valid=True,
+            **_BOTH,
+        )
+
+    def was_there(self, connection: sa.Connection) -> bool:
+        """Tell whether the column was there before this history had it."""
+        return lookup.table_exists(connection, KEPT) and (
+            connection.scalar(sa.text(f"SELECT 1 FROM {KEPT} WHERE {self._mine} AND row_id = '{_NOBODY}'"))
+            is not None
+        )
+
+    def keep(self, connection: sa.Connection) -> None:
+        """Note the values that contradict their context."""
+        self._note(
+            connection,
+            f"SELECT :table, m.id, :column, CAST(m.{COLUMN} AS text), :reason, :now"
+            f" FROM {lookup.quoted(self.table)} m JOIN {CONTEXTS} c ON c.id = m.{CONTEXT}"
+            f" WHERE m.{COLUMN} <> c.{COLUMN} AND m.id IS NOT NULL",
+        )
+
+    def validate(self, connection: sa.Connection) -> None:
+        """Look at the rows that were there before the key."""
+        if self._columns(connection, self.new):
+            self._alter(connection, f"VALIDATE CONSTRAINT {self.new}")
+
+    def exchange(self, connection: sa.Connection) -> None:
+        """Give the new key the name of the old one."""
+        self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.old}")
+        if self._columns(connection, self.new):
+            self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.key}")
+            self._alter(connection, f"RENAME CONSTRAINT {self.new} TO {self.key}")
+
+    def prepare_return(self, connection: sa.Connection) -> None:
+        """Add the key as it was, beside the one over both columns."""
+        if self._columns(connection, self.key) > 1 and not self._columns(connection, self.old):
+            operations(connection).create_foreign_key(
+                self.old,
+                self.table,
+                CONTEXTS,
+                [CONTEXT],
+                ["id"],
+                ondelete="CASCADE",
+                postgresql_not_valid=True,
+            )
+
+    def validate_return(self, connection: sa.Connection) -> None:
+        """Look at the rows for the key as it was."""
+        if self._columns(connection, self.old):
+            self._alter(connection, f"VALIDATE CONSTRAINT {self.old}")
+
+    def end(self, connection: sa.Connection, *, column: bool) -> None:
+        """Leave nothing that keeps the column right, and take the column away where it is this history's."""
+        if connection.dialect.name == "sqlite":
+            for name in inherited.on_sqlite(self.table):
+                connection.execute(sa.text(f"DROP TRIGGER IF EXISTS {name}"))
+        else:
+            on = lookup.qualified(connection, self.table)
+            for name in inherited.names(self.table):
+                connection.execute(sa.text(f"DROP TRIGGER IF EXISTS {name} ON {on}"))
+            connection.execute(sa.text(lookup.verbatim(inherited.no_function())))
+            self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.new}")
+            if self._columns(connection, self.old):
+                self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.key}")
+                self._alter(connection, f"RENAME CONSTRAINT {self.old} TO {self.key}")
+        if column and COLUMN in lookup.column_types(connection, self.table):
+            operations(connection).drop_column(self.table, COLUMN)
+
+    def put_back(self, connection: sa.Connection) -> None:
+        """Give the rows of a column that was there before the values that were kept."""
+        value = "k.value" if connection.dialect.name == "sqlite" else "CAST(k.value AS uuid)"
+        name = lookup.qualified(connection, self.table)
+        connection.execute(
+            sa.text(
+                f"UPDATE {name} SET {COLUMN} = {value} FROM {KEPT} k WHERE k.{self._mine}"
+                f" AND k.row_id = {lookup.quoted(self.table)}.id"
+            )
+        )
+
+    def forget(self, connection: sa.Connection) -> None:
+        """Delete what was noted."""
+        connection.execute(sa.text(f"DELETE FROM {KEPT} WHERE {self._mine}"))
+
+    @property
+    def _mine(self) -> str:
+        return f"table_name = {lookup.literal(self.table)} AND column_name = {lookup.literal(COLUMN)}"
+
+    def _note(self, connection: sa.Connection, rows: str) -> None:
+        reason = "the column was there before, and this contradicts the context"
+        bound: list[sa.BindParameter[Any]] = [
+            sa.bindparam("table", self.table, sa.String()),
+            sa.bindparam("column", COLUMN, sa.String()),
+            sa.bindparam("reason", reason, sa.String()),
+            sa.bindparam("now", datetime.now(UTC), Timestamp(6)),
+        ]
+        connection.execute(
+            sa.text(
+                f"INSERT INTO {KEPT} (table_name, row_id, column_name, value, reason, kept_at)"
+                f" {rows} ON CONFLICT DO NOTHING"
+            ).bindparams(*bound)
+        )
+
+    def _begun(self, connection: sa.Connection) -> bool:
+        filled = lookup.literal(inherited.names(self.table)[0])
+        there = f"SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = {filled}"
+        if connection.dialect.name == "postgresql":
+            there = f"SELECT 1 FROM pg_trigger WHERE tgrelid = {lookup.oid(self.table)} AND tgname = {filled}"
+        return connection.scalar(sa.text(there)) is not None
+
+    def _columns(self, connection: sa.Connection, key: str) -> int:
+        """Return how many columns a foreign key covers; 0 where there is none of that name."""
+        found = connection.scalar(
+            sa.text(
+                f"SELECT cardinality(conkey) FROM pg_constraint WHERE conrelid = {lookup.oid(self.table)}"
+                f" AND contype = 'f' AND conname = {lookup.literal(key)}"
+            )
+        )
+        return int(found or 0)
+
+    def _alter(self, connection: sa.Connection, action: str) -> None:
+        connection.execute(sa.text(f"ALTER TABLE {lookup.qualified(connection, self.table)} {action}"))
+
+
+def _fill(table: str) -> None:
+    backfill(table, inherited.right(table, locked=dialect() == "postgresql"), inherited.wrong(table))
+
+
+def _other(what: str, do: str) -> MigrationFailed:
+    return MigrationFailed(
+        f"{what}.",
+        untouched="Nothing of this revision was done.",
+        next_step=f"{do}, then run the same command again.",
+    )
+
+
+def _add_offline(names: _Names) -> None:
+    on_postgresql = dialect() == "postgresql"
+    if on_postgresql:
+        op.create_index(_OF_CONTEXTS, CONTEXTS, ["id", COLUMN], unique=True)
+    op.add_column(names.table, sa.Column(COLUMN, UniqueId()))
+    statements = (
+        (inherited.function(), inherited.triggers(names.table))
+        if on_postgresql
+        else inherited.on_sqlite(names.table).values()
+    )
+    for statement in statements:
+        op.execute(lookup.verbatim(statement))
+    _fill(names.table)
+    if on_postgresql:
+        op.drop_constraint(names.key, names.table, type_="foreignkey")
+        op.create_foreign_key(names.key, names.table, CONTEXTS, [CONTEXT, COLUMN], ["id", COLUMN], **_BOTH)
+    op.create_index(names.index, names.table, [COLUMN])
+
+
+def _drop_offline(names: _Names) -> None:
+    op.drop_index(names.index, names.table)
+    if dialect() == "sqlite":
+        for name in inherited.on_sqlite(names.table):
+            op.execute(f"DROP TRIGGER {name}")
+        op.drop_column(names.table, COLUMN)
+        return
+    for name in inherited.names(names.table):
+        op.execute(f"DROP TRIGGER {name} ON {lookup.quoted(names.table)}")
+    drop_organization_function()
+    op.drop_constraint(names.key, names.table, type_="foreignkey")
+    op.create_foreign_key(names.key, names.table, CONTEXTS, [CONTEXT], ["id"], ondelete="CASCADE")
+    op.drop_column(names.table, COLUMN)
+    op.drop_index(_OF_CONTEXTS, CONTEXTS)
