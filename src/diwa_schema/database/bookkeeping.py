@@ -119,16 +119,14 @@ def look(link: Link) -> State:
     """
     history = load()
     names = [*history.tables, *history.leftovers - set(history.tables), *BOOKKEEPING]
-    schema, present, elsewhere = _present(link, names)
-    if schema is None:
-        return State(link.schema or "", frozenset(), nowhere=True)
-    if (meant := _passed_over(link, schema)) is not None:
-        return State(meant, frozenset(), nowhere=True)
+    schema, present, elsewhere, meant = _present(link, names)
+    if schema is None or meant is not None:
+        return State(meant or link.schema or "", frozenset(), nowhere=True)
     books = Bookkeeping(link, schema)
     versions = _versions(books) if VERSION in present else []
     if history.head in (version for version, _ in versions) and not present.issuperset(history.tables):
         # Another run may have ended since the tables were listed; those of head are there before its version is.
-        _, present, elsewhere = _present(link, names)
+        _, present, elsewhere, _ = _present(link, names)
     ecto = None
     if ECTO in present:
         rows = link.rows(f"SELECT version FROM {qualified(schema, ECTO)} ORDER BY version")
@@ -216,30 +214,25 @@ def only_owner_writes(table: str) -> str:
     return f"DO {code(_ONLY_OWNER_WRITES.format(table=literal(table)))}"
 
 
-def _passed_over(link: Link, schema: str) -> str | None:
-    """Return the schema that the search path means, where the server takes a later one."""
-    if link.dialect == "sqlite" or link.schema is not None:
-        return None
-    path, role = link.rows("SELECT current_setting('search_path'), current_user::text")[0]
-    return passed_over(path, role, schema)
-
-
-def _present(link: Link, names: Sequence[str]) -> tuple[str | None, frozenset[str], str | None]:
+def _present(link: Link, names: Sequence[str]) -> tuple[str | None, frozenset[str], str | None, str | None]:
+    """Return the schema, its tables, another one on the path with a version table, and one that the path means."""
     if link.dialect == "sqlite":
         marks = ", ".join(["%s"] * len(names))
         rows = link.rows(f"SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", names)
-        return "main", frozenset(row[0] for row in rows), None
+        return "main", frozenset(row[0] for row in rows), None, None
     rows = link.rows(
         "SELECT s.nspname::text,"
         " ARRAY(SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = s.oid"
         "  AND c.relname = ANY(%s::name[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')),"
         " (SELECT n.nspname::text FROM pg_class v JOIN pg_namespace n ON n.oid = v.relnamespace"
-        "  WHERE v.oid = to_regclass(%s) AND n.oid <> s.oid AND %s)"
+        "  WHERE v.oid = to_regclass(%s) AND n.oid <> s.oid AND %s),"
+        " current_setting('search_path'), current_user::text"
         " FROM pg_namespace s"
         " WHERE s.nspname = coalesce(%s, current_schema()) AND has_schema_privilege(s.oid, 'USAGE')",
         (list(names), VERSION, link.schema is None, link.schema),
     )
     if not rows:
-        return None, frozenset(), None
-    schema, present, elsewhere = rows[0]
-    return schema, frozenset(present), elsewhere
+        return None, frozenset(), None, None
+    schema, present, elsewhere, path, role = rows[0]
+    meant = None if link.schema is not None else passed_over(path, role, schema)
+    return schema, frozenset(present), elsewhere, meant
