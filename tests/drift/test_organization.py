@@ -1,0 +1,56 @@
+"""The function that fills a memory's organization is looked at, mended, and gone with the table."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from diwa_schema import api
+from diwa_schema.models import Base
+
+pytestmark = pytest.mark.usefixtures("owner_directory")
+
+FUNCTIONS = (
+    "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname ~ '^diwa_schema'"
+)
+NAME = "diwa_schema_organization()"
+CHANGES = {
+    "another code": f"CREATE OR REPLACE FUNCTION {NAME} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+    " AS 'BEGIN RETURN NEW; END'",
+    "the writer's rights": f"ALTER FUNCTION {NAME} SECURITY INVOKER",
+    "neither trigger nor function": f"DROP FUNCTION {NAME} CASCADE",
+    "not in replicas": "ALTER TABLE memories ENABLE TRIGGER memories_organization_id_filled",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_it_is_found_and_mended(postgres: str, change: str):
+    api.migrate(postgres)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(CHANGES[change].encode())
+        found = [one for one in api.check(postgres) if one.severity == "drift"]
+        assert {one.kind for one in found} == {"trigger"}
+        for one in found:
+            for statement in one.mend.statements:
+                connection.execute(statement.encode())
+        assert api.check(postgres) == []
+
+
+@pytest.mark.parametrize("way", ["drop", "base", "drop_all"])
+def test_nothing_of_it_is_left_without_the_table(postgres: str, way: str):
+    engine = sa.create_engine(postgres.replace("postgresql://", "postgresql+psycopg://"))
+    if way == "drop_all":
+        Base.metadata.create_all(engine)
+    else:
+        api.migrate(postgres)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        assert connection.execute(FUNCTIONS).fetchone() == (1,)
+        if way == "drop_all":
+            Base.metadata.drop_all(engine)
+        elif way == "drop":
+            api.drop(postgres)
+        else:
+            api.downgrade(postgres, "base")
+        assert connection.execute(FUNCTIONS).fetchone() == (0,)
+    engine.dispose()
