@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.database import presence
 from diwa_schema.database.state import refuse_unknown
-from diwa_schema.errors import NAMED, CheckFailed, DiwaSchemaError, MigrationFailed, UsageError
+from diwa_schema.errors import CheckFailed, DiwaSchemaError, MigrationFailed, UsageError
+from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
 from diwa_schema.run.adopt.ecto import refuse_changed_list
 
 if TYPE_CHECKING:
     from diwa_schema.fleet.census import Found
-    from diwa_schema.fleet.targets import Member
 
 
 class Result(StrEnum):
@@ -162,19 +162,6 @@ def standing(found: Found) -> Outcome:
     if not pending:
         return outcome
     return outcome._replace(result=Result.BEHIND, exit_code=CheckFailed.exit_code, revisions=pending)
-
-
-class naming:  # noqa: N801 - a context manager, used like a function
-    """Lets the commands that errors of the block offer name one member."""
-
-    def __init__(self, member: Member) -> None:
-        self._member = member
-
-    def __enter__(self) -> None:
-        self._token = NAMED.set(lambda: self._member.named)
-
-    def __exit__(self, *_: object) -> None:
-        NAMED.reset(self._token)
 
 
 def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
