@@ -17,6 +17,8 @@ from diwa_schema.run.adopt.ecto import refuse_changed_list
 if TYPE_CHECKING:
     from diwa_schema.fleet.census import Found
 
+_SHOWN = 5
+
 
 class Result(StrEnum):
     """What became of a target; the value is what people read."""
@@ -202,21 +204,35 @@ def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
 
 
 def compared(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[str]]:
-    """Return outcomes in which those with another catalog than most differ, and what is to be said of it."""
-    digests = Counter(one.digest for one in outcomes if one.digest)
-    if len(digests) < 2:  # noqa: PLR2004 - nothing to tell apart
-        return list(outcomes), []
-    usual, count = digests.most_common(1)[0]
-    others = [one.name for one in outcomes if one.digest not in (None, usual)]
-    shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")  # noqa: PLR2004
-    note = f"{count} targets have the same catalog, {usual}; another one has: {shown}."
-    return [
-        one._replace(
-            result=Result.DIFFERS,
-            exit_code=CheckFailed.exit_code,
-            detail=f"catalog {one.digest}, not {usual}",
-        )
-        if one.digest not in (None, usual) and one.result.settled
-        else one
-        for one in outcomes
-    ], [note]
+    """Return outcomes in which those with another catalog than most differ, and what is to be said of it.
+
+    PostgreSQL is compared with PostgreSQL, and SQLite with SQLite.
+    """
+    usual: dict[bool, str] = {}
+    notes = []
+    for lite in (False, True):
+        digests = Counter(one.digest for one in outcomes if one.digest and _lite(one) is lite)
+        if len(digests) < 2:  # noqa: PLR2004 - nothing to tell apart
+            continue
+        ((usual[lite], count),) = digests.most_common(1)
+        others = [
+            one.name for one in outcomes if one.digest not in (None, usual[lite]) and _lite(one) is lite
+        ]
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        named = f"{', '.join(others[:_SHOWN])}{more}"
+        notes.append(f"{count} targets have the same catalog, {usual[lite]}; another one has: {named}.")
+    return [_differing(one, usual.get(_lite(one))) for one in outcomes], notes
+
+
+def _lite(outcome: Outcome) -> bool:
+    return outcome.database.startswith("sqlite")
+
+
+def _differing(outcome: Outcome, usual: str | None) -> Outcome:
+    if usual is None or outcome.digest in (None, usual) or not outcome.result.settled:
+        return outcome
+    return outcome._replace(
+        result=Result.DIFFERS,
+        exit_code=CheckFailed.exit_code,
+        detail=f"catalog {outcome.digest}, not {usual}",
+    )
