@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from urllib.parse import urlsplit
 
@@ -127,6 +128,12 @@ def test_a_malformed_line_is_named_and_not_shown(line, listing, capsys):
     said = capsys.readouterr().err
     assert f"{path}, line 2" in said
     assert "hunter2" not in said
+
+
+def test_targets_are_read_from_standard_input(tenants, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(f",{tenants},tenant_1,\n"))
+    assert main(["fleet", "status", "--targets", "-"]) == 1
+    assert "1 target: 1 behind" in capsys.readouterr().out
 
 
 def test_schema_and_wave_of_a_row_are_heard(tenants):

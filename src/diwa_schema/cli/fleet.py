@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add, ended
+from diwa_schema.cli.fleet_shown import Shown, lines, progress
 from diwa_schema.errors import UsageError
 
 if TYPE_CHECKING:
-    from diwa_schema.fleet import Fleet, FleetReport, Outcome, Schedule
+    from diwa_schema.fleet import Fleet, FleetReport, Schedule
     from diwa_schema.fleet.targets import Source
     from diwa_schema.run.settings import Report
-
-_ROWS = 40  # targets of which all are listed
-_WIDEST = 40
 
 
 def register(commands: Commands) -> None:
@@ -182,10 +179,10 @@ def _drop(args: argparse.Namespace) -> Result:
 
 
 def _one(args: argparse.Namespace, call: Callable[..., Report], **more: Any) -> Report:
-    from diwa_schema.cli.progress import progress
+    from diwa_schema.cli.progress import progress as told_by
     from diwa_schema.database.url import from_environment
 
-    with progress(quiet=args.json) as told:
+    with told_by(quiet=args.json) as told:
         return call(
             args.url or from_environment(),
             args.tenant,
@@ -209,7 +206,7 @@ def _reported(args: argparse.Namespace, call: Callable[[Fleet], FleetReport]) ->
     """Call a method of the fleet that was typed, while its progress is shown, and return its result."""
     from diwa_schema.fleet import Interrupted
 
-    with _progress(args) as shown:
+    with progress(args) as shown:
         fleet = _fleet(args, shown)
         try:
             report, code = call(fleet), None
@@ -217,13 +214,13 @@ def _reported(args: argparse.Namespace, call: Callable[[Fleet], FleetReport]) ->
             report, code = interruption.report, interruption.exit_code
     return Result(
         report.as_dict() | ({} if code is None else {"exit_code": code}),
-        "\n".join(_lines(report, interrupted=code is not None)),
+        "\n".join(lines(report, interrupted=code is not None)),
         report.exit_code if code is None else code,
         line=True,
     )
 
 
-def _fleet(args: argparse.Namespace, shown: _Shown) -> Fleet:
+def _fleet(args: argparse.Namespace, shown: Shown) -> Fleet:
     from diwa_schema.fleet import Fleet
     from diwa_schema.fleet.report import unsettled
 
@@ -259,115 +256,3 @@ def _read(file: str) -> list[str]:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise UsageError(f"{file} cannot be read: {why}.", next_step="Name another file.") from error
-
-
-class _Shown:
-    """What is shown of a fleet while it runs: a document a line for machines, or lines and a bar for people."""
-
-    def __init__(self, *, as_json: bool, quiet: bool) -> None:
-        self._as_json = as_json
-        self._quiet = quiet
-        self._bar: Any = None
-        self._gone = False
-
-    def ended(self, outcome: Outcome, done: int, total: int) -> None:
-        """Show what became of a target."""
-        if self._as_json:
-            import json
-
-            self._print(json.dumps(outcome.as_dict(), default=str))
-        elif not self._quiet:
-            from diwa_schema.fleet.report import Result
-
-            if sys.stderr.isatty():
-                self._draw(done, total)
-            # Those that have nothing to do are many, and all alike.
-            plain = not sys.stderr.isatty() and outcome.result is not Result.NOTHING
-            if plain or not outcome.result.settled:
-                took = "" if outcome.milliseconds is None else f"  {outcome.milliseconds} ms"
-                self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{took}")
-
-    def said(self, line: str) -> None:
-        """Show a line."""
-        with suppress(OSError, ValueError):
-            if self._bar is not None:
-                self._bar.console.print(line, markup=False, highlight=False)
-            else:
-                sys.stderr.write(f"{line}\n")
-                sys.stderr.flush()
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            with suppress(OSError, ValueError):
-                self._bar.stop()
-
-    def _print(self, line: str) -> None:
-        # A run goes on where nobody can read about it.
-        if self._gone:
-            return
-        try:
-            sys.stdout.write(f"{line}\n")
-            sys.stdout.flush()
-        except (OSError, ValueError):
-            self._gone = True
-
-    def _draw(self, done: int, total: int) -> None:
-        if self._bar is None:
-            from diwa_schema.cli.progress import bar
-
-            self._bar = bar()
-            self._bar.add_task("targets", total=total)
-            self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
-
-
-@contextmanager
-def _progress(args: argparse.Namespace) -> Iterator[_Shown]:
-    # What was only looked at is all in the table.
-    shown = _Shown(as_json=args.json, quiet=not hasattr(args, "jobs"))
-    try:
-        yield shown
-    finally:
-        shown.close()
-
-
-def _lines(report: FleetReport, *, interrupted: bool) -> Iterator[str]:
-    shown = report.outcomes
-    if len(shown) > _ROWS:
-        shown = tuple(one for one in shown if not one.result.settled)
-    rows = [_row(one) for one in shown]
-    if rows:
-        head = ("target", "result", "revision", "detail")
-        widths = [min(max(len(row[at]) for row in (head, *rows)), _WIDEST) for at in range(3)]
-        for row in (head, *rows):
-            yield "  ".join(
-                [*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]
-            ).rstrip()
-    for one in shown:
-        if one.error:
-            yield from ("", f"{one.name} ({one.database}): exit {one.exit_code}")
-            yield from (
-                f"  {line}" for part in ("what", "untouched", "next_step") for line in _texts(one, part)
-            )
-    yield from ("", *report.notes) if report.notes else ()
-    counts = ", ".join(f"{count} {result}" for result, count in report.counts.items())
-    if rows:
-        yield ""
-    said = f"{len(report.outcomes)} targets: {counts or 'none'}, in {report.seconds:.1f} s."
-    yield f"Interrupted. {said}" if interrupted else said
-
-
-def _texts(outcome: Outcome, part: str) -> list[str]:
-    return str((outcome.error or {}).get(part) or "").splitlines()
-
-
-def _row(one: Outcome) -> tuple[str, str, str, str]:
-    before, after = one.before or "base", one.after or "base"
-    detail = one.detail.splitlines()[0] if one.detail and not one.error else ""
-    if not detail and one.revisions:
-        detail = f"{len(one.revisions)} revision{'s' if one.revisions[1:] else ''}"
-    if one.digest:
-        detail = f"{detail}  {one.digest}".strip()
-    place = f"{before} -> {after}" if before != after else before
-    return one.name, str(one.result), place if one.result.settled or one.before else "", detail

@@ -12,17 +12,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from diwa_schema.api.opening import reading
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, VERSION, State
 from diwa_schema.database.target import Target
 from diwa_schema.errors import DiwaSchemaError
+from diwa_schema.fleet.targets import Member, naming
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import qualified
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
-    from diwa_schema.fleet.targets import Member
 
 CHUNK = 250  # tables that one statement reads
 _AT_ONCE = 16  # databases that are read side by side
@@ -148,13 +149,12 @@ def _place(link: Link, member: Member) -> Place:
 
 def _alone(member: Member, place: Place | None) -> Found:
     """Look at one member as a single command does, whose words say what is the matter with it."""
-    from diwa_schema.api.opening import reading
-
-    try:
-        with reading(member.url, None, member.schema) as link:
-            return Found(member, place, bookkeeping.look(link))
-    except DiwaSchemaError as error:
-        return Found(member, place, error=error)
+    with naming(member):
+        try:
+            with reading(member.url, None, member.schema) as link:
+                return Found(member, place, bookkeeping.look(link))
+        except DiwaSchemaError as error:
+            return Found(member, place, error=error)
 
 
 def _states(link: Link, schemas: Sequence[str]) -> Iterator[tuple[str, State]]:

@@ -56,8 +56,9 @@ class Course:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            stopped = self._crew.stop() if error is not None else []
             if isinstance(error, KeyboardInterrupt):
-                for task, outcome in self._crew.stop():
+                for task, outcome in stopped:
                     self.end(task.number, outcome)
                 for task in self._crew.busy:
                     self.end(task.number, task.known._replace(result=Result.INTERRUPTED, exit_code=_CTRL_C))

@@ -14,7 +14,8 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from diwa_schema.errors import ROLLED_BACK, MigrationFailed, command
-from diwa_schema.fleet.report import Outcome, naming
+from diwa_schema.fleet.report import Outcome
+from diwa_schema.fleet.targets import naming
 from diwa_schema.fleet.work import MODULES, Task, serve
 
 if TYPE_CHECKING:

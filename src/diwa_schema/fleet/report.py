@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.database import presence
 from diwa_schema.database.state import refuse_unknown
-from diwa_schema.errors import NAMED, CheckFailed, DiwaSchemaError, MigrationFailed, UsageError
+from diwa_schema.errors import CheckFailed, DiwaSchemaError, MigrationFailed, UsageError
+from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
 from diwa_schema.run.adopt.ecto import refuse_changed_list
 
 if TYPE_CHECKING:
     from diwa_schema.fleet.census import Found
-    from diwa_schema.fleet.targets import Member
+
+_SHOWN = 5
 
 
 class Result(StrEnum):
@@ -164,19 +166,6 @@ def standing(found: Found) -> Outcome:
     return outcome._replace(result=Result.BEHIND, exit_code=CheckFailed.exit_code, revisions=pending)
 
 
-class naming:  # noqa: N801 - a context manager, used like a function
-    """Lets the commands that errors of the block offer name one member."""
-
-    def __init__(self, member: Member) -> None:
-        self._member = member
-
-    def __enter__(self) -> None:
-        self._token = NAMED.set(lambda: self._member.named)
-
-    def __exit__(self, *_: object) -> None:
-        NAMED.reset(self._token)
-
-
 def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
     """Return the targets, by database and schema, that the report of an earlier run has as not settled.
 
@@ -215,21 +204,35 @@ def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
 
 
 def compared(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[str]]:
-    """Return outcomes in which those with another catalog than most differ, and what is to be said of it."""
-    digests = Counter(one.digest for one in outcomes if one.digest)
-    if len(digests) < 2:  # noqa: PLR2004 - nothing to tell apart
-        return list(outcomes), []
-    usual, count = digests.most_common(1)[0]
-    others = [one.name for one in outcomes if one.digest not in (None, usual)]
-    shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")  # noqa: PLR2004
-    note = f"{count} targets have the same catalog, {usual}; another one has: {shown}."
-    return [
-        one._replace(
-            result=Result.DIFFERS,
-            exit_code=CheckFailed.exit_code,
-            detail=f"catalog {one.digest}, not {usual}",
-        )
-        if one.digest not in (None, usual) and one.result.settled
-        else one
-        for one in outcomes
-    ], [note]
+    """Return outcomes in which those with another catalog than most differ, and what is to be said of it.
+
+    PostgreSQL is compared with PostgreSQL, and SQLite with SQLite.
+    """
+    usual: dict[bool, str] = {}
+    notes = []
+    for lite in (False, True):
+        digests = Counter(one.digest for one in outcomes if one.digest and _lite(one) is lite)
+        if len(digests) < 2:  # noqa: PLR2004 - nothing to tell apart
+            continue
+        ((usual[lite], count),) = digests.most_common(1)
+        others = [
+            one.name for one in outcomes if one.digest not in (None, usual[lite]) and _lite(one) is lite
+        ]
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        named = f"{', '.join(others[:_SHOWN])}{more}"
+        notes.append(f"{count} targets have the same catalog, {usual[lite]}; another one has: {named}.")
+    return [_differing(one, usual.get(_lite(one))) for one in outcomes], notes
+
+
+def _lite(outcome: Outcome) -> bool:
+    return outcome.database.startswith("sqlite")
+
+
+def _differing(outcome: Outcome, usual: str | None) -> Outcome:
+    if usual is None or outcome.digest in (None, usual) or not outcome.result.settled:
+        return outcome
+    return outcome._replace(
+        result=Result.DIFFERS,
+        exit_code=CheckFailed.exit_code,
+        detail=f"catalog {outcome.digest}, not {usual}",
+    )

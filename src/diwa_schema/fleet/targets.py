@@ -13,7 +13,7 @@ from diwa_schema.api.opening import reading
 from diwa_schema.database import url as urls
 from diwa_schema.database.state import VERSION
 from diwa_schema.database.target import Target
-from diwa_schema.errors import DiwaSchemaError, InvalidDatabase, UsageError
+from diwa_schema.errors import NAMED, DiwaSchemaError, InvalidDatabase, UsageError
 
 _FIELDS = ("name", "url", "schema", "wave")
 _SHOWN = 5
@@ -73,6 +73,19 @@ class Member:
         import shlex
 
         return shlex.join(["--url", self.shown, *(["--schema", self.schema] if self.schema else [])])
+
+
+class naming:  # noqa: N801 - a context manager, used like a function
+    """Lets the commands that errors of the block offer name one member."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def __enter__(self) -> None:
+        self._token = NAMED.set(lambda: self._member.named)
+
+    def __exit__(self, *_: object) -> None:
+        NAMED.reset(self._token)
 
 
 class Source(Protocol):

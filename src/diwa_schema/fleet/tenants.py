@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema import guard
 from diwa_schema.api.opening import session_for
-from diwa_schema.fleet.report import naming
-from diwa_schema.fleet.targets import Member
+from diwa_schema.fleet.targets import Member, naming
 
 if TYPE_CHECKING:
     from diwa_schema.privileges.existing import RoleNames

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diwa_schema.api.opening import reading, target_of
 from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.errors import DiwaSchemaError, command
-from diwa_schema.fleet.report import Outcome, Result, naming
+from diwa_schema.fleet.report import Outcome, Result
+from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
 from diwa_schema.run.session import Session
 

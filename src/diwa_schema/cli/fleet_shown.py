@@ -1,0 +1,130 @@
+"""How a fleet is shown: while it runs, and in a table at its end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diwa_schema.fleet import FleetReport, Outcome
+
+_ROWS = 40  # targets of which all are listed
+_WIDEST = 40
+
+
+class Shown:
+    """What is shown of a fleet while it runs: a document a line for machines, or lines and a bar for people."""
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self._as_json = as_json
+        self._quiet = quiet
+        self._bar: Any = None
+        self._gone = False
+
+    def ended(self, outcome: Outcome, done: int, total: int) -> None:
+        """Show what became of a target."""
+        if self._as_json:
+            import json
+
+            self._print(json.dumps(outcome.as_dict(), default=str))
+        elif not self._quiet:
+            from diwa_schema.fleet.report import Result
+
+            if sys.stderr.isatty():
+                self._draw(done, total)
+            # Those that have nothing to do are many, and all alike.
+            plain = not sys.stderr.isatty() and outcome.result is not Result.NOTHING
+            if plain or not outcome.result.settled:
+                took = "" if outcome.milliseconds is None else f"  {outcome.milliseconds} ms"
+                self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{took}")
+
+    def said(self, line: str) -> None:
+        """Show a line."""
+        with suppress(OSError, ValueError):
+            if self._bar is not None:
+                self._bar.console.print(line, markup=False, highlight=False)
+            else:
+                sys.stderr.write(f"{line}\n")
+                sys.stderr.flush()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            with suppress(OSError, ValueError):
+                self._bar.stop()
+
+    def _print(self, line: str) -> None:
+        # A run goes on where nobody can read about it.
+        if self._gone:
+            return
+        try:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            self._gone = True
+
+    def _draw(self, done: int, total: int) -> None:
+        if self._bar is None:
+            from diwa_schema.cli.progress import bar
+
+            self._bar = bar()
+            self._bar.add_task("targets", total=total)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+
+
+@contextmanager
+def progress(args: argparse.Namespace) -> Iterator[Shown]:
+    """Give what shows a fleet while it runs."""
+    # What was only looked at is all in the table.
+    shown = Shown(as_json=args.json, quiet=not hasattr(args, "jobs"))
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+def lines(report: FleetReport, *, interrupted: bool) -> Iterator[str]:
+    """Yield the table of a report, what went wrong with each that failed, and the sum."""
+    shown = report.outcomes
+    if len(shown) > _ROWS:
+        shown = tuple(one for one in shown if not one.result.settled)
+    rows = [_row(one) for one in shown]
+    if rows:
+        head = ("target", "result", "revision", "detail")
+        widths = [min(max(len(row[at]) for row in (head, *rows)), _WIDEST) for at in range(3)]
+        for row in (head, *rows):
+            yield "  ".join(
+                [*(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]
+            ).rstrip()
+    for one in shown:
+        if one.error:
+            yield from ("", f"{one.name} ({one.database}): exit {one.exit_code}")
+            yield from (
+                f"  {line}" for part in ("what", "untouched", "next_step") for line in _texts(one, part)
+            )
+    yield from ("", *report.notes) if report.notes else ()
+    counts = ", ".join(f"{count} {result}" for result, count in report.counts.items())
+    if rows:
+        yield ""
+    number = len(report.outcomes)
+    said = f"{number} target{'' if number == 1 else 's'}: {counts or 'none'}, in {report.seconds:.1f} s."
+    yield f"Interrupted. {said}" if interrupted else said
+
+
+def _texts(outcome: Outcome, part: str) -> list[str]:
+    return str((outcome.error or {}).get(part) or "").splitlines()
+
+
+def _row(one: Outcome) -> tuple[str, str, str, str]:
+    before, after = one.before or "base", one.after or "base"
+    detail = one.detail.splitlines()[0] if one.detail and not one.error else ""
+    if not detail and one.revisions:
+        detail = f"{len(one.revisions)} revision{'s' if one.revisions[1:] else ''}"
+    if one.digest:
+        detail = f"{detail}  {one.digest}".strip()
+    place = f"{before} -> {after}" if before != after else before
+    return one.name, str(one.result), place if one.result.settled or one.before else "", detail
