@@ -23,7 +23,7 @@ HEAD = load().head
 Rows = dict[str, dict[str, dict[str, object]]]
 EMBEDDINGS = ("memories", "embedding_cache")
 # What the package itself adds to a database, and Ecto's own account, which is kept in step.
-NOT_OURS = ("schema_migrations", "diwa_schema_version", "diwa_schema_ledger")
+NOT_OURS = ("schema_migrations", "diwa_schema_version", "diwa_schema_ledger", "diwa_schema_releases")
 
 
 def content(url: str) -> Rows:

@@ -133,7 +133,7 @@ def _add_release(commands: Commands) -> None:
         "release",
         run_release,
         help="freeze the revisions, and write down version and date, in a checkout of diwa-schema",
-        description="Write the version into the manifest, src/diwa_schema/__init__.py and CHANGELOG.md, when the tree"
+        description="Write the version into the manifest, src/diwa_schema/__init__.py and CHANGELOG.md, and record what the models send, when the tree"
         " is clean, the generated files are fresh, and lint and prove pass. Nothing is committed or published.",
     )
     release.add_argument("version", metavar="VERSION", help="three numbers, above those of the last release")

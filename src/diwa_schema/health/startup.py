@@ -128,9 +128,14 @@ async def aensure_current(
     await greenlet_spawn(ensure_current, database.sync_engine, schema=schema, note=note)
 
 
-def judge(link: Link) -> None:
-    """Return or raise as `ensure_current` does, for the database behind an open connection."""
-    history = load()
+def judge(link: Link, history: Manifest | None = None) -> None:
+    """Return or raise as `ensure_current` does, for the database behind an open connection.
+
+    Args:
+        link: The connection.
+        history: The history of the release that asks; the installed one by default.
+    """
+    history = history or load()
     rows = _versions(link)
     if len(rows) == 1 and rows[0][0] == history.head and rows[0][2]:
         return
