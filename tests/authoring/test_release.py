@@ -97,12 +97,6 @@ def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(nearly_re
     assert content(root) == before
 
     # What this release sends goes on working under the next revision, or `prove` names what does not.
-    draft(
-        root,
-        call,
-        'def upgrade():\n    op.add_column("tasks", sa.Column("mood", ShortText()))\n\n\n'
-        'def downgrade():\n    op.drop_column("tasks", "mood")\n',
-    )
     retype = "    if op.get_context().dialect.name == 'postgresql':\n        op.execute('ALTER TABLE tasks ALTER title TYPE {}')\n"
     slipped = draft(
         root,

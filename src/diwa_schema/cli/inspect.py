@@ -186,6 +186,7 @@ def _plan_lines(found: Plan) -> list[str]:
     lines = [
         f"{step.revision}  {step.phase:8}  {step.slug}"
         f"{'' if step.transactional else '  (one step outside a transaction)'}"
+        f"{f'  (NO WAY BACK: {step.irreversible})' if step.irreversible else ''}"
         for step in found.revisions
     ]
     return [*lines, *ahead(found)]

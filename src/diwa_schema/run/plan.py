@@ -108,6 +108,8 @@ class Plan(NamedTuple):
                     "slug": step.slug,
                     "phase": step.phase,
                     "transactional": step.transactional,
+                    "irreversible": step.irreversible,
+                    "drops_back": list(step.drops),
                     "stalls": self.stalls.get(step.revision),
                     "retypes": [one.column for one in retypes if one.revision == step.revision],
                 }
