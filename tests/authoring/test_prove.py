@@ -21,22 +21,28 @@ manifest.PATH.write_text(generate.render(generate.document()))
 """
 
 
+def draft(root, call, code: str) -> str:
+    """Put a revision after the history of a checkout, and return its id."""
+    drafted = call("revision", "-m", "A draft", "--no-generate", "--json").stdout
+    (made,) = json.loads(drafted)["revisions"]
+    path = root / made["file"]
+    path.write_text(path.read_text().partition("def upgrade")[0] + IMPORTS + code)
+    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
+    subprocess.run([sys.executable, "-c", LIST], cwd=root, env=environment, check=True)
+    return str(made["revision"])
+
+
 @pytest.fixture
 def proven(own, server):
     """What puts a revision after the history of a checkout, and returns what is found of it, by part."""
     if not server.has_vector:
         pytest.skip("the history is written on a server with pgvector")
     root, call = own
-    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
 
     def prove(code: str, check: int = 1):
-        drafted = call("revision", "-m", "A draft", "--no-generate", "--json").stdout
-        (made,) = json.loads(drafted)["revisions"]
-        path = root / made["file"]
-        path.write_text(path.read_text().partition("def upgrade")[0] + IMPORTS + code)
-        subprocess.run([sys.executable, "-c", LIST], cwd=root, env=environment, check=True)
-        document = json.loads(call("prove", made["revision"], "--json", check=check).stdout)
-        assert document["revisions"] == [made["revision"]]
+        made = draft(root, call, code)
+        document = json.loads(call("prove", made, "--json", check=check).stdout)
+        assert document["revisions"] == [made]
         found: dict[tuple[str, str], str] = {}
         for one in document["failures"]:
             part = one["dialect"], one["part"]

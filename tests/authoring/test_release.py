@@ -13,11 +13,13 @@ from diwa_schema.migrations.manifest import load
 from diwa_schema.testing import embedded
 from diwa_schema.testing.databases import VARIABLE
 from tests.authoring.test_draft import content, git
+from tests.authoring.test_prove import draft
 from tests.repository.test_ci_files import ROOT
 
 RELEASED = "0.1.0"
 MANIFEST = "src/diwa_schema/migrations/manifest.json"
-CHANGED = ["CHANGELOG.md", "src/diwa_schema/__init__.py", MANIFEST]
+STATEMENTS = "src/diwa_schema/migrations/statements.json"
+CHANGED = ["CHANGELOG.md", "src/diwa_schema/__init__.py", MANIFEST, STATEMENTS]
 
 
 def save(root):
@@ -93,3 +95,19 @@ def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(nearly_re
     would = json.loads(call("release", "0.1.2", "--check", "--json").stdout)
     assert (would["version"], would["revisions"], would["files"]) == ("0.1.2", [], CHANGED)
     assert content(root) == before
+
+    # What this release sends goes on working under the next revision, or `prove` names what does not.
+    retype = "    if op.get_context().dialect.name == 'postgresql':\n        op.execute('ALTER TABLE tasks ALTER title TYPE {}')\n"
+    slipped = draft(
+        root,
+        call,
+        f"def upgrade():\n{retype.format('text')}\n\ndef downgrade():\n{retype.format('varchar(255)')}",
+    )
+    failures = json.loads(call("prove", "--json", check=1).stdout)["failures"]
+    assert {(one["revision"], one["dialect"], one["part"]) for one in failures} == {
+        (slipped, "postgresql", "old code"),
+        (slipped, "postgresql", "released code"),
+    }
+    told = [one["why"] for one in failures if one["part"] == "released code"]
+    for client in ("psycopg", "SQLAlchemy over psycopg"):
+        assert f"0.1.1, {client}: cached plan must not change result type: SELECT tasks.id" in "\n".join(told)

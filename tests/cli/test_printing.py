@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 import diwa_schema
+from diwa_schema.cli import inspect
+from diwa_schema.migrations.manifest import load
+from diwa_schema.run.plan import Plan
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
@@ -89,3 +92,10 @@ def test_a_terminal_that_knows_ascii_only(tmp_path, command):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "k\\xe4rnten.db" in done.stdout
+
+
+def test_a_plan_says_where_there_is_no_way_back():
+    last = load().get(load().head)
+    plan = Plan("upgrade", last.down_revision, last.revision, (last._replace(irreversible="it merges rows"),))
+    assert "(NO WAY BACK: it merges rows)" in inspect._plan_lines(plan)[0]
+    assert "NO WAY BACK" not in inspect._plan_lines(plan._replace(revisions=(last,)))[0]

@@ -175,6 +175,42 @@ def test_a_contract_waits_until_no_release_below_its_floor_is_connected(launcher
     assert value(current, "SELECT floor FROM diwa_schema_version") == str(FIRST)
 
 
+def test_a_contract_waits_for_a_release_that_has_started_lately(launcher, current, tmp_path, dump):
+    history = contract(tmp_path / "history")
+    started = "INSERT INTO diwa_schema_releases VALUES ('{}', 'tell', '{}', now() - interval '{}')"
+    execute(
+        current,
+        started.format("0.0.9", "web-1", "6 days"),
+        started.format("0.0.8", "web-2", "8 days"),
+        started.format(__version__, "web-3", "1 day"),
+    )
+    before = dump(current)
+    refused = launcher.run("upgrade", "--url", current, "--json", history=history)
+    planned = launcher.run("plan", "--url", current, history=history)
+    wider = launcher.run("plan", "--url", current, "--seen-within", "9d", "--json", history=history)
+    wrong = launcher.run("plan", "--url", current, "--seen-within", "7", history=history)
+    assert dump(current) == before
+    document = json.loads(refused.out or refused.err)
+    assert (refused.code, document["error"]) == (7, "ReleaseConnected")
+    (one,) = document["outdated"]
+    at = one.pop("seen_at")
+    assert one == {
+        "revision": str(FIRST),
+        "needs": __version__,
+        "release": "0.0.9",
+        "user": "tell",
+        "host": "web-1",
+    }
+    assert f"0.0.9 has started lately: user tell, host web-1, at {at}" in document["what"]
+    assert "--seen-within 0" in document["next_step"]
+    assert f"IN THE WAY: Revision {FIRST}" in planned.out
+    assert [one["host"] for one in json.loads(wider.out)["outdated"]] == ["web-1", "web-2"]
+    assert (wrong.code, "is no duration" in wrong.err) == (2, True)
+    assert "seen      0.0.9 started: user tell, host web-1" in launcher.run("status", "--url", current).out
+    done = launcher.run("upgrade", "--url", current, "--seen-within", "12h", history=history)
+    assert done.code == 0, done.err
+
+
 def test_a_role_that_may_not_look_says_so(launcher, site: Site, owner_directory, tmp_path):
     url = site.login()
     site.run(f"GRANT CREATE ON SCHEMA public TO {name_of(url)}")

@@ -24,7 +24,7 @@ BEFORE_THE_COLUMN = load().get("20260307000000").down_revision or ""
 Rows = dict[str, dict[str, dict[str, object]]]
 EMBEDDINGS = ("memories", "embedding_cache")
 # What the package itself adds to a database, and Ecto's own account, which is kept in step.
-NOT_OURS = ("schema_migrations", "diwa_schema_version", "diwa_schema_ledger")
+NOT_OURS = ("schema_migrations", "diwa_schema_version", "diwa_schema_ledger", "diwa_schema_releases")
 # A column that only some databases have and this history has as well: where it was left empty, it is filled.
 FILLED = ("memories", "organization_id")
 

@@ -18,7 +18,7 @@ from tests.kit import shapes
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
 HEAD = load().head
-OURS = {"diwa_schema_version", "diwa_schema_ledger", "schema_migrations"}
+OURS = {"diwa_schema_version", "diwa_schema_ledger", "diwa_schema_releases", "schema_migrations"}
 POSTGRESQL = ("agent_local", "both_marked_bytes", "head_organization_bytes", "stuck_31", "agent_v1")
 LITE = ("agent_local", "both_marked", "head_organization", "agent_v1", "agent_release")
 CASES = [

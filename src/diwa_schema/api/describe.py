@@ -9,6 +9,7 @@ from diwa_schema.api.opening import Embedded, reading, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from diwa_schema.database.target import Database
     from diwa_schema.drift.report import Difference
@@ -113,6 +114,7 @@ def plan(
     embedded: Embedded = None,
     schema: str | None = None,
     replay: bool = False,
+    seen_within: timedelta | None = None,
 ) -> Plan:
     """Return what `migrate` would do to a database; nothing is written.
 
@@ -122,6 +124,7 @@ def plan(
         embedded: As for `downgrade`.
         schema: As for `migrate`.
         replay: Whether an empty database would get every revision instead of the snapshot.
+        seen_within: As in `Settings`.
 
     Raises:
         DiwaSchemaError: As for `migrate`.
@@ -129,11 +132,13 @@ def plan(
     from diwa_schema.database import bookkeeping
     from diwa_schema.migrations.manifest import load
     from diwa_schema.run import plan as planning, preflight
+    from diwa_schema.run.settings import Settings
 
+    settings = Settings() if seen_within is None else Settings(seen_within=seen_within)
     with reading(database, embedded, schema) as link:
         state = bookkeeping.look(link)
         found = planning.upgrade(state, load(), revision, link.shown, replay=replay)
-        return preflight.to_read(found, link, state)
+        return preflight.to_read(found, link, state, settings)
 
 
 def history(

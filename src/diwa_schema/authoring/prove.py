@@ -6,27 +6,28 @@ What is proven of each revision, on a database of either kind that stands just b
 * killed: a run that dies in the middle is finished by the next one, and ends like one that was not killed.
 * old code: statements that connections have prepared before the change go on working after it, where the revision says
   ``expand``. They name every column that was there, as an ORM does.
+* released code: so do the statements that the models of the last release send (`statements`), and its start-up check
+  lets it in; after a ``contract`` that it does not survive, the check refuses.
 """
 
 from __future__ import annotations
 
-import asyncio
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.api import downgrade, migrate
-from diwa_schema.authoring import samples
+from diwa_schema.authoring import samples, statements
+from diwa_schema.authoring.clients import connected
 from diwa_schema.authoring.interrupted import killed_at
 from diwa_schema.authoring.source import refuse_gone
-from diwa_schema.database.failures import driver
+from diwa_schema.authoring.statements import Statement
 from diwa_schema.database.spelling import Dialect
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
@@ -34,8 +35,9 @@ from diwa_schema.drift.check import compare
 from diwa_schema.drift.model import Catalog
 from diwa_schema.errors import DiwaSchemaError, UsageError
 from diwa_schema.generate import ours
+from diwa_schema.health.startup import judge
 from diwa_schema.migrations import manifest
-from diwa_schema.migrations.manifest import BASE, Revision
+from diwa_schema.migrations.manifest import BASE, Manifest, Revision
 from diwa_schema.names import quoted
 from diwa_schema.run.settings import Settings
 from diwa_schema.testing.scratch import scratch
@@ -53,7 +55,7 @@ class Failure:
     Args:
         revision: Its id.
         dialect: The kind of database.
-        part: What was tried: up, rows, down, again, killed, old code.
+        part: What was tried: up, rows, down, again, killed, old code, released code.
         why: What was seen.
     """
 
@@ -167,12 +169,14 @@ class _Trial:
                 stack.enter_context(self._places.database(like=url)) if self._revision.down_revision else None
             )
             old = stack.enter_context(_old_code(url, catalog, self._revision))
+            released = stack.enter_context(_released_code(url, self._dialect, self._revision))
             code, said = killed_at(url, self._revision.revision)
             if code:
                 self._fail("up", said)
                 return
-            for why in old():
-                self._fail("old code", why)
+            for part, again in (("old code", old), ("released code", released)):
+                for why in again():
+                    self._fail(part, why)
             reached, values = self._look(url)
             self._down(url, before, catalog, rows)
             migrate(url, self._revision.revision, settings=Settings(replay=True))
@@ -230,39 +234,74 @@ def _difference(found: list[dict[str, str]], expected: list[dict[str, str]]) -> 
     return "columns differ"
 
 
-@contextmanager
-def _old_code(url: str, catalog: Catalog, revision: Revision) -> Iterator[Callable[[], list[str]]]:
-    """Prepare the statements of code that knows every column, and yield what runs them again and says what failed.
+def _old_code(
+    url: str, catalog: Catalog, revision: Revision
+) -> AbstractContextManager[Callable[[], list[str]]]:
+    """Prepare the statements of code that knows every column, and give what runs them again and says what failed.
 
     What the revision declares to change the type of is left out: that is said to whoever runs it.
     """
     if catalog.dialect == "sqlite" or revision.phase == "contract":
-        yield list
-        return
+        return nullcontext(list)
     declared = {name.partition(".")[0] for name in revision.retypes}
-    statements = [
-        statement
+    prepared = [
+        Statement(sql)
         for table in catalog.tables
         if table.name not in declared and table.primary_key
-        for statement in _statements(table.name, [one.name for one in table.columns])
+        for sql in _statements(table.name, [one.name for one in table.columns])
     ]
-    psycopg = driver("postgresql")
-    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
-        for statement in statements:
-            connection.execute(statement)
-        if find_spec("asyncpg") is None:
-            yield lambda: list(_again(connection, statements, psycopg.Error))
-            return
-        loop = asyncio.new_event_loop()
-        try:
-            other = loop.run_until_complete(_connect(url, statements))
-            yield lambda: [
-                *_again(connection, statements, psycopg.Error),
-                *loop.run_until_complete(_async_again(other, statements)),
-            ]
-            loop.run_until_complete(other.close())
-        finally:
-            loop.close()
+    return connected(url, prepared)
+
+
+def _released_code(
+    url: str, dialect: Dialect, revision: Revision
+) -> AbstractContextManager[Callable[[], list[str]]]:
+    """Send what the models of the last release send, and give what sends it again and says what failed.
+
+    A revision below whose floor that release stays breaks it, and then its start-up check has to say so.
+    """
+    recorded = statements.load()
+    if recorded is None or revision.revision <= recorded.head:
+        return nullcontext(list)
+    known = manifest.load()
+    floor = known.floor(revision.revision)
+    old = Manifest(known.until(recorded.head), known.tables)
+    if floor is not None and floor > recorded.head:
+        return nullcontext(lambda: _lets_in(url, recorded.release, old))
+    declared = "|".join({name.partition(".")[0] for name in revision.retypes})
+    named = re.compile(rf"\b({declared})\b" if declared else r"\b\B")
+    sent = [] if dialect == "sqlite" else [one for one in recorded.statements if not named.search(one.sql)]
+    return _of_release(url, recorded.release, old, sent)
+
+
+@contextmanager
+def _of_release(
+    url: str, release: str, old: Manifest, sent: Sequence[Statement]
+) -> Iterator[Callable[[], list[str]]]:
+    with connected(url, sent) if sent else nullcontext(list) as again:
+        yield lambda: [f"{release}, {why}" for why in again()] + _keeps_out(url, release, old)
+
+
+def _lets_in(url: str, release: str, old: Manifest) -> list[str]:
+    """Return what is wrong where the start-up check of a release that no longer works does not refuse."""
+    if _refused(url, old):
+        return []
+    return [f"ensure_current of {release} lets it start, and it does not work with this revision any more"]
+
+
+def _keeps_out(url: str, release: str, old: Manifest) -> list[str]:
+    """Return what is wrong where the start-up check of a release that goes on working refuses."""
+    said = _refused(url, old)
+    return [f"ensure_current of {release} refuses: {said}"] if said else []
+
+
+def _refused(url: str, history: Manifest) -> str:
+    try:
+        with Target.of(url).connect() as link:
+            judge(link, history)
+    except DiwaSchemaError as error:
+        return error.what
+    return ""
 
 
 def _statements(table: str, columns: list[str]) -> Iterator[str]:
@@ -272,32 +311,3 @@ def _statements(table: str, columns: list[str]) -> Iterator[str]:
     # Refused by the key that is there: every column is named and checked, and nothing is written.
     yield f"INSERT INTO {where} ({names}) SELECT {names} FROM {where} LIMIT 1 ON CONFLICT DO NOTHING RETURNING {names}"
     yield f"UPDATE {where} SET {kept} WHERE false RETURNING {names}"
-
-
-def _again(connection: Any, statements: list[str], error: type[Exception]) -> Iterator[str]:
-    for statement in statements:
-        try:
-            connection.execute(statement)
-        except error as failure:
-            yield f"psycopg: {str(failure).splitlines()[0]}: {statement:.60}…"
-
-
-async def _connect(url: str, statements: list[str]) -> Any:
-    asyncpg: Any = import_module("asyncpg")
-
-    connection = await asyncpg.connect(url)
-    for statement in statements:
-        await connection.fetch(statement)
-    return connection
-
-
-async def _async_again(connection: Any, statements: list[str]) -> list[str]:
-    asyncpg: Any = import_module("asyncpg")
-
-    failed = []
-    for statement in statements:
-        try:
-            await connection.fetch(statement)
-        except asyncpg.PostgresError as failure:
-            failed.append(f"asyncpg: {failure}: {statement:.60}…")
-    return failed

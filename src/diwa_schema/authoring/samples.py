@@ -60,6 +60,11 @@ def fill(link: Link, catalog: Catalog) -> dict[str, str]:
     return refused
 
 
+def one_more(link: Link, catalog: Catalog, table: Table) -> bool:
+    """Insert another row into a table that has those of `fill`; False where a rule of it allows none."""
+    return any(not _insert(link, catalog, table, number) for number in range(ROWS, 2 * ROWS))
+
+
 def _insert(link: Link, catalog: Catalog, table: Table, number: int) -> str:
     """Insert a row, or one with NULLs in its place where a rule allows less; return what the database said."""
     errors = driver(link.dialect)
@@ -133,7 +138,7 @@ def _value(catalog: Catalog, table: Table, column: Column, number: int, *, bare:
         other = catalog.table(key.references)
         # Two keys to one table refer to two rows; a row that refers to its own table refers to the one before.
         same = [one for one in table.foreign_keys if one.references == key.references]
-        at = number - 1 if key.references == table.name else (number + same.index(key)) % ROWS
+        at = number % ROWS - 1 if key.references == table.name else (number + same.index(key)) % ROWS
         if at < 0:
             return None
         there = other.column(key.ref_columns[key.columns.index(column.name)]) if other else None
@@ -149,18 +154,20 @@ def _is_key(table: Table, column: Column) -> bool:
 def _plain(dialect: str, table: Table, column: Column, number: int) -> Any:
     kind = _types().get((table.name, column.name), column.type) if dialect == "sqlite" else column.type
     words = _words().get((table.name, column.name))
+    # A row after the first ones refers to what one of them does, and so it has the values of another one.
+    place = (number + number // ROWS) % ROWS
     if kind == "uuid" or (_is_key(table, column) and kind.startswith(("text", "character"))):
         return str(uuid5(NAMESPACE_OID, f"{table.name}.{column.name} {number}"))
     if words:
-        return words[number % len(words)]
+        return words[place % len(words)]
     if kind.endswith("[]"):
-        return json.dumps(_LISTS[number]) if dialect == "sqlite" else _LISTS[number]
+        return json.dumps(_LISTS[place]) if dialect == "sqlite" else _LISTS[place]
     for begins, values in _OF_KIND.items():
         if kind.startswith(begins):
-            return _spelled(dialect, kind, values[number])
+            return _spelled(dialect, kind, values[place])
     # A unique index wants each text once; PostgreSQL has no room for more than the type says.
     size = re.search(r"\((\d+)\)", kind)
-    return f"{number} {_TEXTS[number]}"[: int(size[1]) if size else None]
+    return f"{number} {_TEXTS[place]}"[: int(size[1]) if size else None]
 
 
 def _spelled(dialect: str, kind: str, value: Any) -> Any:

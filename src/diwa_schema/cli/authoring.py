@@ -133,8 +133,9 @@ def _add_release(commands: Commands) -> None:
         "release",
         run_release,
         help="freeze the revisions, and write down version and date, in a checkout of diwa-schema",
-        description="Write the version into the manifest, src/diwa_schema/__init__.py and CHANGELOG.md, when the tree"
-        " is clean, the generated files are fresh, and lint and prove pass. Nothing is committed or published.",
+        description="Write the version into the manifest, src/diwa_schema/__init__.py and CHANGELOG.md, and record"
+        " what the models send, when the tree is clean, the generated files are fresh, and lint and prove pass."
+        " Nothing is committed or published.",
     )
     release.add_argument("version", metavar="VERSION", help="three numbers, above those of the last release")
     release.add_argument("--check", action="store_true", help="change nothing; say what would be done")

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from diwa_schema.run.plan import Plan
 
 
+_SHOWN = 10
+
+
 def register(commands: Commands) -> None:
     """Add the commands."""
     status = add(commands, "status", _status, help="say where the database stands")
@@ -33,6 +36,7 @@ def register(commands: Commands) -> None:
     )
     plan.add_argument("--markdown", action="store_true", help="print the plan for a pull request")
     options.add_database(plan)
+    options.add_seen(plan)
 
 
 def _status(args: argparse.Namespace) -> Result:
@@ -78,10 +82,18 @@ def _waiting_lines(found: Status) -> list[str]:
 
 def _release_lines(found: Status) -> list[str]:
     from diwa_schema.database.releases import UNSEEN, Connected
+    from diwa_schema.database.seen import UNREAD, Seen
 
+    lines = [f"release   {one['release']} is connected: {Connected(**one)}" for one in found.releases or ()]
     if found.releases is None:
-        return [f"release   {UNSEEN}"]
-    return [f"release   {one['release']} is connected: {Connected(**one)}" for one in found.releases]
+        lines.append(f"release   {UNSEEN}")
+    noted = found.seen or ()
+    lines += [f"seen      {one['release']} started: {Seen(**one)}" for one in noted[:_SHOWN]]
+    if found.seen is None:
+        lines.append(f"seen      {UNREAD}")
+    elif noted[_SHOWN:]:
+        lines.append(f"          and {len(noted) - _SHOWN} more, which --json lists")
+    return lines
 
 
 def _begun(one: dict[str, Any]) -> str:
@@ -137,7 +149,8 @@ def _ledger(args: argparse.Namespace) -> Result:
 def _plan(args: argparse.Namespace) -> Result:
     from diwa_schema.api import plan
 
-    found = plan(revision=args.revision, replay=args.replay, **options.database_of(args))
+    named = options.database_of(args)
+    found = plan(revision=args.revision, replay=args.replay, seen_within=args.seen_within, **named)
     lines = _plan_lines(found)
     if args.observe:
         return _observed(args, found, lines)
@@ -174,6 +187,7 @@ def _plan_lines(found: Plan) -> list[str]:
     lines = [
         f"{step.revision}  {step.phase:8}  {step.slug}"
         f"{'' if step.transactional else '  (one step outside a transaction)'}"
+        f"{f'  (NO WAY BACK: {step.irreversible})' if step.irreversible else ''}"
         for step in found.revisions
     ]
     return [*lines, *ahead(found)]

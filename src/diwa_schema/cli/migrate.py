@@ -23,6 +23,7 @@ def register(commands: Commands) -> None:
     upgrade.add_argument("--replay", action="store_true", help="run every revision even on an empty database")
     options.add_renew(upgrade)
     options.add_settings(upgrade)
+    options.add_seen(upgrade)
     downgrade = _changing(commands, "downgrade", _downgrade, "reverse revisions", aliases=["rollback"])
     downgrade.add_argument(
         "revision", nargs="?", default="-1", help="an id or its beginning, base, or -N (default -1)"

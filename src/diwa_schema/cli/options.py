@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from diwa_schema.errors import DiwaSchemaError
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from diwa_schema.run.settings import Settings
 
 _LONG_UNIT = {"s": "SECONDS", "ms": "MS"}
@@ -71,14 +73,26 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_seen(parser: argparse.ArgumentParser) -> None:
+    """Declare how long ago a release may have started that a revision would break."""
+    parser.add_argument(
+        "--seen-within",
+        type=_duration,
+        metavar="DURATION",
+        help="refuse a contract where a release that it breaks started so lately (7d; 0 asks for connections alone)",
+    )
+
+
 def settings_of(args: argparse.Namespace) -> Settings:
     """Return the settings that were typed."""
     from diwa_schema.run.settings import Settings, bounds
 
+    seen = getattr(args, "seen_within", None)
     return Settings(
         **{bound.name: getattr(args, bound.name) for bound in bounds()},
         allow_stall=args.allow_stall,
         replay=getattr(args, "replay", False),
+        **({} if seen is None else {"seen_within": seen}),
     )
 
 
@@ -118,6 +132,15 @@ def _path(text: str) -> str:
             f"'{text}' is a revision; write it before --embedded, or ./{text} for a file of that name"
         )
     return text
+
+
+def _duration(text: str) -> timedelta:
+    from diwa_schema.run.settings import Settings, duration
+
+    try:
+        return Settings(seen_within=duration(text)).seen_within
+    except DiwaSchemaError as error:
+        raise argparse.ArgumentTypeError(error.what) from error
 
 
 def _checked(check: Callable[[object], float]) -> Callable[[str], float]:

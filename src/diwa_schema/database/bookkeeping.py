@@ -1,4 +1,4 @@
-"""The package's own tables in one schema: version and protection; the ledger and Ecto's list stand beside them.
+"""The package's own tables in one schema: version and protection; ledger, notes and Ecto's list stand beside them.
 
 Every statement names the schema. A search path is the session's, and a caller may change it between two statements;
 what a run reads, writes and proves has to be the same table each time.
@@ -6,7 +6,7 @@ what a run reads, writes and proves has to be the same table each time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,8 @@ from diwa_schema.database.ledger import Ledger, create_statement as ledger_state
 from diwa_schema.database.link import Link
 from diwa_schema.database.presence import hidden
 from diwa_schema.database.search_path import passed_over
-from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, VERSION, State
+from diwa_schema.database.seen import create_statement as notes_statement
+from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, RELEASES, VERSION, State
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import code, literal, qualified
 
@@ -63,8 +64,9 @@ class Bookkeeping:
         return Bookkeeping(link, self.schema)
 
     def create(self, state: State) -> None:
-        """Create version table and ledger where they are absent, to be written by their owner only."""
-        for name, statement in create_statements(self.link.dialect, self.version, self.ledger.table).items():
+        """Create version table, ledger and the notes of releases where they are absent."""
+        named = {name: qualified(self.schema, name) for name in (LEDGER, VERSION, RELEASES)}
+        for name, statement in create_statements(self.link.dialect, named).items():
             if name not in state.tables:
                 self.link.script(statement)
 
@@ -165,24 +167,24 @@ def entries(link: Link, state: State) -> list[dict[str, Any]]:
     return found
 
 
-def create_statements(dialect: str, version: str, ledger: str) -> dict[str, str]:
-    """Return the SQL that creates ledger and version table, by their plain names; both are for their owner to write.
+def create_statements(dialect: str, named: Mapping[str, str]) -> dict[str, str]:
+    """Return the SQL that creates ledger, version table and notes of releases, by their plain names.
+
+    The first two are for their owner to write. Who may write the notes is as for the schema's tables.
 
     Args:
         dialect: postgresql or sqlite.
-        version: The version table's name, as SQL.
-        ledger: The ledger's name, as SQL.
+        named: The name of each as SQL, by its plain name.
     """
     creates = {
-        LEDGER: (ledger, ledger_statement(dialect, ledger)),
-        VERSION: (
-            version,
-            f"CREATE TABLE {version} (version_num VARCHAR(32) NOT NULL PRIMARY KEY, floor VARCHAR(32))",
-        ),
+        LEDGER: ledger_statement(dialect, named[LEDGER]),
+        VERSION: f"CREATE TABLE {named[VERSION]} (version_num VARCHAR(32) NOT NULL PRIMARY KEY, floor VARCHAR(32))",
+        RELEASES: notes_statement(dialect, named[RELEASES]),
     }
-    if dialect == "sqlite":
-        return {name: create for name, (_, create) in creates.items()}
-    return {name: f"{create};\n{only_owner_writes(table)}" for name, (table, create) in creates.items()}
+    if dialect == "postgresql":
+        for name in (LEDGER, VERSION):
+            creates[name] += f";\n{only_owner_writes(named[name])}"
+    return creates
 
 
 def advance_statement(table: str, before: str | None, after: str | None) -> str:

@@ -50,6 +50,11 @@ class Connected:
     def __str__(self) -> str:
         return f"{self.count} of '{self.application}' (user {self.user}, host {self.host or 'not shown to this role'})"
 
+    @property
+    def told(self) -> str:
+        """What is so, within a sentence."""
+        return f"one is connected: {self}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as a document for ``--json``."""
         return asdict(self)

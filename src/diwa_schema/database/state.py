@@ -19,11 +19,12 @@ VERSION = "diwa_schema_version"
 LEDGER = "diwa_schema_ledger"
 PROTECTION = "diwa_schema_protection"
 ECTO = "schema_migrations"
+RELEASES = "diwa_schema_releases"
 # One of the agent's first lineage, which an adoption has built anew.
 REBUILT = f"{KEPT}organizations"
 
 _ASIDE = frozenset({REBUILT, f"{KEPT}tala_operations", f"{KEPT}idempotency_log"})
-BOOKKEEPING = frozenset({VERSION, LEDGER, PROTECTION, ECTO}) | _ASIDE
+BOOKKEEPING = frozenset({VERSION, LEDGER, PROTECTION, RELEASES, ECTO}) | _ASIDE
 
 _SHOWN = 5
 

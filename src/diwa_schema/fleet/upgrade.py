@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from diwa_schema.errors import DatabaseRefused, DiwaSchemaError
@@ -151,7 +152,8 @@ class Upgrade:
         for one in {one.place.identity: one for one in everywhere if one.place is not None}.values():
             try:
                 with reading(one.member.url, None) as link:
-                    found = outdated(plan, link)
+                    # Starts are noted in each schema, and its own run looks at them.
+                    found = outdated(plan, link, "", timedelta(0))
             except DiwaSchemaError as error:
                 return f"Who is connected to {one.member.shown} cannot be seen: {error.what}"
             if found is None:

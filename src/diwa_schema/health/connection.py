@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
 
-from diwa_schema.database import releases
+from diwa_schema.database import releases, seen
+from diwa_schema.database.state import RELEASES
 from diwa_schema.errors import TransactionPooler, command
 from diwa_schema.guard import Role
 from diwa_schema.health.finding import Finding, Patient, Severity
-from diwa_schema.names import quoted
+from diwa_schema.names import qualified, quoted
 from diwa_schema.run import pooler as rule
 
+_LATELY = timedelta(days=7)
+_SHOWN = 5
 _VERIFIED = "verify-full"
 _DEFAULT_MODE = "prefer"
 _ENCRYPT = "Add ?sslmode=verify-full&sslrootcert=FILE to the URL (sslrootcert=system for a public authority)"
@@ -37,6 +41,21 @@ def connected_releases(patient: Patient) -> Iterator[Finding]:
     elif found:
         reason = f"Releases that are connected: {', '.join(f'{one.release}, {one}' for one in found)}."
         yield Finding("releases", Severity.NOTE, reason, f"{command('status')} lists them")
+
+
+def noted_releases(patient: Patient) -> Iterator[Finding]:
+    """Tell which releases have started lately, and when the start of this connection's role would not be noted."""
+    found = seen.seen(patient.link, patient.schema, _LATELY)
+    if found:
+        more = f" and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
+        listed = "; ".join(f"{one.release}, {one}" for one in found[:_SHOWN])
+        reason = f"Releases that have started within {_LATELY.days} days: {listed}{more}."
+        yield Finding("releases-started", Severity.NOTE, reason, f"{command('status')} lists them")
+    if patient.link.dialect == "postgresql" and seen.unwritable(patient.link, patient.schema):
+        table = qualified(patient.schema, RELEASES)
+        reason = f"This role may not write {RELEASES}: ensure_current notes no start of its release."
+        way = f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO CURRENT_USER;"
+        yield Finding("releases-not-noted", Severity.NOTE, reason, way)
 
 
 def search_path(patient: Patient) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from itertools import count
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema.database import bookkeeping, presence
+from diwa_schema.database import bookkeeping, presence, seen
 from diwa_schema.database.failures import PERMISSION, brief, cause, is_driver_error, sqlstate, unreachable
 from diwa_schema.database.link import Link
 from diwa_schema.database.spelling import mask
@@ -44,18 +44,22 @@ def ensure_current(
     *,
     embedded: bool | str | PathLike[str] | None = None,
     schema: str | None = None,
+    note: bool | None = None,
 ) -> None:
     """Return when the database can be worked with by this version of the package, else raise.
 
-    One query when the schema is current; nothing is written, and a transaction that the caller has open on the
-    Connection stays as it is. A connection that was opened for the check is closed and not left in the Engine's
-    pool: worker processes that are forked afterwards would share it. In an async application call `aensure_current`.
-    An engine that was checked recovers by itself from later changes (`diwa_schema.models.heal`).
+    One query when the schema is current. Then it is noted in the database that this release has started, unless that
+    has to wait, the role may not write it, or the caller has a transaction open on the Connection, which stays as it
+    is. Nothing else is written, and where this raises nothing is. A connection that was opened for the check is closed
+    and not left in the Engine's pool: worker processes that are forked afterwards would share it. In an async
+    application call `aensure_current`. An engine that was checked recovers by itself from later changes
+    (`diwa_schema.models.heal`).
 
     Args:
         database: A URL, an Engine or a Connection; by default what the environment names.
         embedded: The private SQLite database of this installation: True for its default place, or its path.
         schema: The schema of the tables; by default the first of the connection's search path.
+        note: Whether to note the start. By default it is, unless ``DIWA_NOTE_RELEASE`` is ``false``.
 
     Raises:
         SchemaOutOfDate: The database is behind; the message names the pending revisions and the command.
@@ -92,21 +96,26 @@ def ensure_current(
             )
         link.schema = schema
         judge(link)
+        if seen.wanted(note):
+            _note(link)
 
 
-async def aensure_current(database: AsyncEngine | AsyncConnection, *, schema: str | None = None) -> None:
+async def aensure_current(
+    database: AsyncEngine | AsyncConnection, *, schema: str | None = None, note: bool | None = None
+) -> None:
     """Return when the database can be worked with by this version of the package, else raise.
 
     Args:
         database: An AsyncEngine or an AsyncConnection of any driver that SQLAlchemy has for the two databases.
         schema: As for `ensure_current`.
+        note: As for `ensure_current`.
 
     Raises:
         DiwaSchemaError: As for `ensure_current`; nothing was written.
         UsageError: What was given is not SQLAlchemy's for async.
     """
     if hasattr(database, "run_sync"):
-        await database.run_sync(ensure_current, schema=schema)
+        await database.run_sync(ensure_current, schema=schema, note=note)
         return
     if not hasattr(database, "sync_engine"):
         raise UsageError(
@@ -116,12 +125,17 @@ async def aensure_current(database: AsyncEngine | AsyncConnection, *, schema: st
     from sqlalchemy.util import greenlet_spawn
 
     # The Engine behind it waits for its driver wherever it runs in a greenlet, as it does for SQLAlchemy itself.
-    await greenlet_spawn(ensure_current, database.sync_engine, schema=schema)
+    await greenlet_spawn(ensure_current, database.sync_engine, schema=schema, note=note)
 
 
-def judge(link: Link) -> None:
-    """Return or raise as `ensure_current` does, for the database behind an open connection."""
-    history = load()
+def judge(link: Link, history: Manifest | None = None) -> None:
+    """Return or raise as `ensure_current` does, for the database behind an open connection.
+
+    Args:
+        link: The connection.
+        history: The history of the release that asks; the installed one by default.
+    """
+    history = history or load()
     rows = _versions(link)
     if len(rows) == 1 and rows[0][0] == history.head and rows[0][2]:
         return
@@ -189,6 +203,15 @@ def _judge_newer(link: Link, state: State, history: Manifest) -> None:
         raise unknown_revision(state, history, link.shown)
 
 
+def _note(link: Link) -> None:
+    """Note the start on the driver's connection behind a link, unless its caller has a transaction open."""
+    if not isinstance(link, AlchemyLink):
+        seen.note(link.raw, link.dialect, link.schema, commit=False)
+    elif link.autocommit or not link.raw.in_transaction():
+        connection = link.raw.connection.dbapi_connection
+        seen.note(connection, link.dialect, link.schema, commit=not link.autocommit)
+
+
 @contextmanager
 def _reading(database: Any) -> Iterator[Link]:
     """Give a link for reading: of our own for a URL, SQLAlchemy's for an Engine or a Connection."""
@@ -253,6 +276,13 @@ class AlchemyLink(Link):
     @database.setter
     def database(self, _: str) -> None: ...
 
+    @property
+    def autocommit(self) -> bool:
+        """Whether the driver is in no transaction, whatever SQLAlchemy says of its own."""
+        connection: sa.Connection = self.raw
+        dbapi_connection: Any = connection.connection.dbapi_connection
+        return bool(connection.dialect.detect_autocommit_setting(dbapi_connection))
+
     def _run(self, sql: str, params: Any) -> Any:
         connection: sa.Connection = self.raw
         # The connection of a check may be closed after it, and says nothing of itself.
@@ -270,9 +300,8 @@ class AlchemyLink(Link):
             # All rows now: the savepoint or the transaction that they are read in ends before they are looked at.
             return connection.exec_driver_sql(text, tuple(params) or None, options).freeze()()
 
-        dbapi_connection: Any = connection.connection.dbapi_connection
-        if connection.dialect.detect_autocommit_setting(dbapi_connection):
-            return send()  # in no transaction, whatever SQLAlchemy says of its own
+        if self.autocommit:
+            return send()
         if connection.in_transaction():
             with connection.begin_nested():
                 return send()

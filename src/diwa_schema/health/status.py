@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database import bookkeeping, lock, presence, releases
+from diwa_schema.database.seen import seen as noted
 from diwa_schema.database.state import State, refuse_unknown
 from diwa_schema.errors import DatabaseRefused
 from diwa_schema.migrations.manifest import load
@@ -39,6 +40,8 @@ class Status:
         elsewhere: Other schemas of the database that have a version table, where this one has none.
         next_step: What to do about either; empty otherwise.
         releases: The releases of this package that applications are connected with; None where this role may not look.
+        seen: The last start of each release by each role on each host, the last one first; None where this role may
+            not read the notes.
         waiting: The rules about rows that the database does not keep for all rows, with how many rows break each.
     """
 
@@ -60,6 +63,7 @@ class Status:
     next_step: str = ""
     waiting: tuple[dict[str, Any], ...] = ()
     releases: tuple[dict[str, Any], ...] | None = ()
+    seen: tuple[dict[str, Any], ...] | None = ()
 
     @property
     def current(self) -> bool:
@@ -85,6 +89,7 @@ def read(link: Link) -> Status:
     refusal = _refusal(state, link.shown)
     elsewhere = () if refusal or state.revision else presence.elsewhere(link, state.schema)
     sessions = releases.connected(link)
+    starts = noted(link, state.schema)
     return Status(
         database=link.database,
         schema=None if link.dialect == "sqlite" else state.schema,
@@ -103,6 +108,7 @@ def read(link: Link) -> Status:
         elsewhere=elsewhere,
         next_step=refusal.next_step if refusal else presence.meant(elsewhere),
         releases=None if sessions is None else tuple(one.as_dict() for one in sessions),
+        seen=None if starts is None else tuple(one.as_dict() for one in starts),
         waiting=tuple(one.as_dict() for one in waiting_rules(link, state)),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from diwa_schema.database.state import ECTO, LEDGER, PROTECTION, VERSION
+from diwa_schema.database.state import ECTO, LEDGER, PROTECTION, RELEASES, VERSION
 from diwa_schema.errors import UsageError
 from diwa_schema.names import LONGEST, quoted
 
@@ -173,7 +173,8 @@ def read(link: Link, schema: str, tables: Collection[str], names: RoleNames) -> 
         (names.owner,),
     )[0]
     roles = link.rows("SELECT rolname::text FROM pg_roles WHERE rolname = ANY(%s)", (list(names),))
-    things, grants = _granted(link, schema, [*tables, *READ_ONLY], names)
+    # Applications note their releases, so they write that table like the schema's own.
+    things, grants = _granted(link, schema, [*tables, RELEASES, *READ_ONLY], names)
     return Existing(
         version=version,
         user=user,

@@ -13,6 +13,7 @@ from diwa_schema.migrations.manifest import Manifest, Revision
 
 if TYPE_CHECKING:
     from diwa_schema.database.releases import Connected
+    from diwa_schema.database.seen import Seen
     from diwa_schema.migrations.steps.dependents import Dependent
     from diwa_schema.run.connections import Connections
 
@@ -32,20 +33,20 @@ class Obstacle(NamedTuple):
 
 
 class Outdated(NamedTuple):
-    """Sessions of a release that a revision breaks.
+    """A release that a revision breaks, and where it is at work or was lately.
 
     Args:
         revision: The revision.
         needs: The first release that goes on working.
-        sessions: Who is connected.
+        sessions: Who is connected, or the last start.
     """
 
     revision: str
     needs: str
-    sessions: Connected
+    sessions: Connected | Seen
 
     def __str__(self) -> str:
-        return f"Revision {self.revision} breaks releases before {self.needs}, and one is connected: {self.sessions}."
+        return f"Revision {self.revision} breaks releases before {self.needs}, and {self.sessions.told}."
 
 
 class Size(NamedTuple):
@@ -75,7 +76,8 @@ class Plan(NamedTuple):
         connections: Which results would change their type, and who is connected; None before anybody looked.
         archived: How many values of a column go to the archive, because its new type cannot hold them, by the column
             as table.column; counted for who reads the plan only.
-        outdated: The releases that are connected and that the plan would break; None where this role may not look.
+        outdated: The releases that the plan would break and that are connected or have started lately; None where this
+            role may not look at connections.
         sizes: How large the tables are that revisions rewrite or retype, where they are there; read for who reads the
             plan only.
     """
@@ -106,6 +108,8 @@ class Plan(NamedTuple):
                     "slug": step.slug,
                     "phase": step.phase,
                     "transactional": step.transactional,
+                    "irreversible": step.irreversible,
+                    "drops_back": list(step.drops),
                     "stalls": self.stalls.get(step.revision),
                     "retypes": [one.column for one in retypes if one.revision == step.revision],
                 }

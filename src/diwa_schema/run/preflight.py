@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from diwa_schema.database.seen import Seen, seen
 from diwa_schema.database.state import LEDGER, VERSION
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, ReleaseConnected, UsageError, command
 from diwa_schema.migrations.manifest import load
@@ -20,7 +21,10 @@ from diwa_schema.run.plan import Obstacle, Outdated, Plan, Size
 from diwa_schema.run.settings import Settings
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from diwa_schema.database.link import Link
+    from diwa_schema.database.releases import Connected
     from diwa_schema.database.state import State
     from diwa_schema.migrations.steps.dependents import Dependent
     from diwa_schema.run.session import Look
@@ -41,21 +45,21 @@ WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') ORDER B
 _SIZE = "SELECT reltuples, pg_total_relation_size(oid) FROM pg_class WHERE oid = to_regclass(%s)"
 
 
-def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
+def noted(plan: Plan, link: Link, state: State, settings: Settings) -> Plan:
     """Return the plan with what stands in its way, and with what it does to connections that are open.
 
     Args:
         plan: What is to run.
         link: A connection to the database.
         state: What is there.
-        max_stall: The longest the application may be made to wait, in milliseconds.
+        settings: How long the application may be made to wait, and how long ago an old release may have started.
 
     Raises:
         DatabaseRefused: The server is older than what the history runs on.
     """
     if link.dialect == "sqlite" or not plan.revisions:
         return plan  # SQLite's one writer waits for every change, and its rights are those of the file
-    most = int(max_stall * _ROWS)
+    most = int(settings.max_stall * _ROWS)
     refuse_old_server(link)
     found: dict[str, str] = {}
     for revision in plan.revisions:
@@ -70,17 +74,17 @@ def noted(plan: Plan, link: Link, state: State, max_stall: float) -> Plan:
         ),
         dependents=_dependents(plan, link),
         connections=connections.planned(link, plan),
-        outdated=outdated(plan, link),
+        outdated=outdated(plan, link, state.schema, settings.seen_within),
     )
 
 
-def to_read(plan: Plan, link: Link, state: State) -> Plan:
+def to_read(plan: Plan, link: Link, state: State, settings: Settings) -> Plan:
     """Return the plan as `noted` does, with what else its reader wants to know: the values that go to the archive.
 
     Raises:
         DatabaseRefused: As for `noted`.
     """
-    plan = noted(plan, link, state, Settings().max_stall)
+    plan = noted(plan, link, state, settings)
     vectors = [
         one.column
         for one in (plan.connections.retypes if plan.connections else ())
@@ -152,7 +156,7 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
     Raises:
         PermissionMissing: A right is missing that some revision of the plan needs.
         DatabaseRefused: Something hangs on a column that is to get another type.
-        ReleaseConnected: A release is connected that a revision would break.
+        ReleaseConnected: A release that a revision would break is connected, or has started lately.
         UsageError: A revision would stall the application, and that is not allowed.
     """
     if plan.obstacles:
@@ -181,11 +185,11 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
     if plan.outdated:
         needs = max((one.needs for one in plan.outdated), key=lambda release: order(release) or ())
         raise ReleaseConnected(
-            f"The run on {shown} would break an application that is at work:"
+            f"The run on {shown} would break an application that is at work, or was:"
             f" {' '.join(map(str, plan.outdated[:_SHOWN]))}"
             f"{f' And {len(plan.outdated) - _SHOWN} more.' if len(plan.outdated) > _SHOWN else ''}",
-            next_step=f"Install diwa-schema {needs} or newer there and restart it, then run the same command again."
-            f" To see who is connected, run: {command('status')}",
+            next_step=f"Install diwa-schema {needs} or newer there and restart it, then run the same command again"
+            f"{_later(plan)}. To see who is there, run: {command('status')}",
             outdated=plan.as_dict()["outdated"],
         )
     if allow_stall:
@@ -218,26 +222,37 @@ def refuse_old_server(link: Link) -> None:
         )
 
 
-def outdated(plan: Plan, link: Link) -> tuple[Outdated, ...] | None:
-    """Return the releases that are connected and below a floor that the plan raises; None where nobody may look."""
+def _later(plan: Plan) -> str:
+    """Return what else lets a contract run where a release that it breaks has started lately."""
+    if not any(isinstance(one.sessions, Seen) for one in plan.outdated or ()):
+        return ""
+    return ", once the last start is long enough ago; where that code is gone for good, with --seen-within 0"
+
+
+def outdated(plan: Plan, link: Link, schema: str, within: timedelta) -> tuple[Outdated, ...] | None:
+    """Return the releases below a floor that the plan raises, which are connected or started within a time.
+
+    None where nobody may look at the connections, and no such start is noted.
+    """
     raising = [one for one in plan.revisions if one.floor] if plan.direction == "upgrade" else []
     if plan.snapshot or not raising:
         return ()
     from diwa_schema.database import releases
 
     sessions = releases.connected(link)
-    if sessions is None:
-        return None
     from diwa_schema import __version__
 
     # A floor that no release has yet comes with this one.
     needed = [(step, load().get(step.floor).released or __version__) for step in raising if step.floor]
-    return tuple(
+    starts = seen(link, schema, within) or () if within else ()
+    there: tuple[Connected | Seen, ...] = (*(sessions or ()), *starts)
+    found = tuple(
         Outdated(step.revision, needs, one)
-        for one in sessions
+        for one in there
         for step, needs in needed
         if (order(one.release) or ()) < (order(needs) or ())
     )
+    return None if sessions is None and not found else found
 
 
 def _no_room(plan: Plan, link: Link, state: State) -> tuple[Obstacle, ...]:

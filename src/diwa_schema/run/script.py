@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 
 from diwa_schema.database import ledger
 from diwa_schema.database.bookkeeping import advance_statement, create_statements
-from diwa_schema.database.state import LEDGER, VERSION
+from diwa_schema.database.state import LEDGER, RELEASES, VERSION
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import bound, load as load_module
@@ -43,7 +43,9 @@ def render(dialect: str, revision: str, direction: str) -> str:
         opts={"as_sql": True, "output_buffer": out, "literal_binds": True, "version_table": VERSION},
     )
     if first is None:
-        for statement in create_statements(dialect, VERSION, LEDGER).values():
+        for statement in create_statements(
+            dialect, {name: name for name in (LEDGER, VERSION, RELEASES)}
+        ).values():
             out.write(f"{statement};\n\n")
     with bound(context):
         for step in steps:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from diwa_schema.database.seen import KEPT
 from diwa_schema.database.spelling import placed
 from diwa_schema.errors import UsageError
 
@@ -16,6 +19,8 @@ SECONDS, MILLISECONDS = "s", "ms"
 _PER_UNIT = {SECONDS: 1000, MILLISECONDS: 1}
 # The most milliseconds that PostgreSQL takes for a timeout.
 _LONGEST = 2**31 - 1
+_DURATION = re.compile(r"(\d{1,6})([smhd]?)", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Bound(NamedTuple):
@@ -75,6 +80,8 @@ class Settings:
         build_timeout: The longest an index build or a validation may run, in seconds.
         allow_stall: Whether a revision may hold a strong lock for longer than `max_stall`.
         replay: Whether an empty database gets every revision instead of the snapshot.
+        seen_within: How long ago a release that a revision breaks may have started for the run to be refused; at most
+            90 days, and 0 asks for connections alone.
 
     Raises:
         UsageError: A number is none that a run can work with.
@@ -87,11 +94,29 @@ class Settings:
     build_timeout: float = _bound(1200.0, SECONDS, "longest index build or validation")
     allow_stall: bool = False
     replay: bool = False
+    seen_within: timedelta = timedelta(days=7)
 
     def __post_init__(self) -> None:
         """Check and round what was given."""
+        if not (isinstance(self.seen_within, timedelta) and timedelta(0) <= self.seen_within <= KEPT):
+            raise UsageError(
+                f"seen_within is {self.seen_within!r:.40}, and has to be from 0 to {KEPT.days} days: older notes go.",
+                next_step="Leave it out for 7 days, or name another time: timedelta(days=1), or --seen-within 1d",
+            )
         for bound in bounds():
             object.__setattr__(self, bound.name, bound.checked(getattr(self, bound.name)))
+
+
+def duration(text: str) -> timedelta:
+    """Return the time that was typed: a whole number with s, m, h or d behind it, or 0.
+
+    Raises:
+        UsageError: It is none.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None or not (found[2] or found[1] == "0"):
+        raise UsageError(f"{text!r:.40} is no duration: a number and s, m, h or d, such as 7d or 12h; or 0.")
+    return timedelta(**{_UNITS[found[2] or "s"]: int(found[1])})
 
 
 def bounds() -> tuple[Bound, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from math import isfinite
 from typing import Any, Self, cast
 
@@ -173,4 +174,6 @@ def _read_vector(text: str) -> list[float]:
 
 
 def _comparable(value: Any) -> Any:
-    return value if value is None or isinstance(value, RawEmbedding) else _numbers(value)
+    # An Enum is SQLAlchemy's way to say that there is nothing to compare with, as after `flag_modified`.
+    known = value is None or isinstance(value, RawEmbedding | Enum)
+    return value if known else _numbers(value)

@@ -16,7 +16,7 @@ from diwa_schema.run.adopt import ecto, lineage, variants
 from diwa_schema.run.adopt.variants import Variant
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
-from diwa_schema.run.settings import Applied, Report
+from diwa_schema.run.settings import Applied, Report, Settings
 
 if TYPE_CHECKING:
     from diwa_schema.database.ledger import Entry
@@ -100,7 +100,7 @@ def examine(look: Look) -> Adoption:
     found, history = recognise(look), load()
     pending = history.between(found.variant.revision, history.head)
     upgrade = Plan("upgrade", found.variant.revision, history.head, pending)
-    return replace(found, upgrade=preflight.to_read(upgrade, *look))
+    return replace(found, upgrade=preflight.to_read(upgrade, *look, Settings()))
 
 
 def adopt(session: Session, *, mend: bool) -> Report:

@@ -60,7 +60,7 @@ def _allowed(session: Session, look: Look, decided: Plan) -> Plan | None:
     from diwa_schema.run import preflight
 
     settings = session.settings
-    noted = preflight.noted(decided, look.link, look.state, settings.max_stall)
+    noted = preflight.noted(decided, look.link, look.state, settings)
     preflight.refuse(noted, look.shown, allow_stall=settings.allow_stall)
     return noted
 

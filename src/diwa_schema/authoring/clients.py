@@ -1,0 +1,133 @@
+"""Clients that stay connected while a revision runs, and send the same statements before and after it.
+
+Each has prepared what it sends, as the applications' drivers do. psycopg is in autocommit, where it forgets nothing by
+itself; the two others are in a transaction for each statement, which is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from decimal import Decimal
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+from uuid import UUID
+
+from diwa_schema.authoring.statements import Statement
+
+Send = Callable[[Statement], None]
+_PLACE = re.compile(r"\$(\d+)")
+_SHOWN = 90
+# The drivers forget the oldest of what they have prepared at 100 statements; here none may be forgotten.
+_MOST = 100_000
+
+
+@contextmanager
+def connected(url: str, statements: Sequence[Statement]) -> Iterator[Callable[[], list[str]]]:
+    """Send statements on connections of each client, and yield what sends them again and returns what fails then.
+
+    What a client could not send the first time is not held against anything that comes later.
+
+    Args:
+        url: A PostgreSQL database.
+        statements: What is sent, in this order.
+    """
+    with ExitStack() as stack:
+        known = {"psycopg": _psycopg, "SQLAlchemy over psycopg": _alchemy}
+        if find_spec("asyncpg") is not None:
+            known["asyncpg"] = _asyncpg
+        sends = {name: stack.enter_context(client(url)) for name, client in known.items()}
+        good = {name: [one for one in statements if not _said(send, one)] for name, send in sends.items()}
+        yield lambda: [
+            f"{name}: {said}: {' '.join(one.sql.split())[:_SHOWN]}"
+            for name, send in sends.items()
+            for one in good[name]
+            if (said := _said(send, one))
+        ]
+
+
+def _said(send: Send, statement: Statement) -> str:
+    """Send a statement, and return what was said against it; nothing where it was done."""
+    try:
+        send(statement)
+    except Exception as error:  # noqa: BLE001 - each driver has its own
+        return str(getattr(error, "orig", None) or error).splitlines()[0]
+    return ""
+
+
+@contextmanager
+def _psycopg(url: str) -> Iterator[Send]:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
+        connection.prepared_max = _MOST
+        # The server's own placeholders; a text goes without a type, as the models' casts want it.
+        yield lambda one: _drop(psycopg.RawCursor(connection).execute(one.sql, one.values or None))
+
+
+@contextmanager
+def _alchemy(url: str) -> Iterator[Send]:
+    import sqlalchemy as sa
+
+    made = sa.make_url(url).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(made, connect_args={"prepare_threshold": 0})
+    try:
+        with engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            driver.prepared_max = _MOST
+
+            def send(one: Statement) -> None:
+                places = [int(place) - 1 for place in _PLACE.findall(one.sql)]
+                text = _PLACE.sub("%s", one.sql.replace("%", "%%"))
+                with connection.begin():
+                    connection.exec_driver_sql(text, tuple(one.values[place] for place in places))
+
+            yield send
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _asyncpg(url: str) -> Iterator[Send]:
+    asyncpg: Any = import_module("asyncpg")
+    loop = asyncio.new_event_loop()
+    connection = loop.run_until_complete(
+        asyncpg.connect(url, statement_cache_size=_MOST, max_cached_statement_lifetime=0)
+    )
+    kinds: dict[str, tuple[str, ...]] = {}
+
+    async def fetch(one: Statement) -> None:
+        if one.sql not in kinds:
+            prepared = await connection.prepare(one.sql)
+            kinds[one.sql] = tuple(kind.name for kind in prepared.get_parameters())
+        values = map(_as, kinds[one.sql], one.values)
+        async with connection.transaction():
+            await connection.fetch(one.sql, *values)
+
+    try:
+        yield lambda one: loop.run_until_complete(fetch(one))
+        loop.run_until_complete(connection.close())
+    finally:
+        loop.close()
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "uuid": UUID,
+    "timestamp": datetime.fromisoformat,
+    "timestamptz": datetime.fromisoformat,
+    "numeric": Decimal,
+    "bytea": lambda text: bytes.fromhex(text.removeprefix("\\x")),
+}
+
+
+def _as(kind: str, value: Any) -> Any:
+    """Return a value as asyncpg takes it for a type, which it never guesses."""
+    made = _KINDS.get(kind)
+    return value if value is None or made is None else made(value)
+
+
+def _drop(_: object) -> None: ...

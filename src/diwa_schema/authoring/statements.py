@@ -1,0 +1,221 @@
+"""What the models of a release send, recorded when it is made and shipped: nobody keeps an old version by hand.
+
+Each model lives a row's life on a throw-away database (it is inserted, read, changed and deleted), and each builder of
+`diwa_schema.queries` is executed once. What reaches the driver is kept: the statements, and values that fit them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from diwa_schema.authoring import samples
+from diwa_schema.database.target import Target
+from diwa_schema.generate import ours
+from diwa_schema.migrations import manifest
+from diwa_schema.models.kinds import Undecided
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine, Select
+    from sqlalchemy.orm import Session
+
+PATH = manifest.DIRECTORY / "statements.json"
+_PLACE = re.compile(r"%\((\w+)\)s|%%")
+
+
+class Statement(NamedTuple):
+    """A statement with values that fit it.
+
+    Args:
+        sql: Its text as PostgreSQL's own protocol has it: parameters are $1, $2 and so on.
+        values: What they are, as JSON has it; what it has no word for stands as the text that PostgreSQL reads.
+    """
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+class Recorded(NamedTuple):
+    """The statements of the last release.
+
+    Args:
+        release: Its version.
+        head: The last revision that it contains.
+        statements: What its models send, in an order that leaves the database as it was.
+    """
+
+    release: str
+    head: str
+    statements: tuple[Statement, ...]
+
+
+def load() -> Recorded | None:
+    """Return what was recorded at the last release; None before the first."""
+    document = json.loads(manifest.content(PATH))
+    if document["release"] is None:
+        return None
+    statements = tuple(Statement(one["sql"], tuple(one["values"])) for one in document["statements"])
+    return Recorded(document["release"], document["head"], statements)
+
+
+def render(recorded: Recorded) -> str:
+    """Return the text of the file, a statement a line."""
+    lines = ",\n".join(f"  {json.dumps(one._asdict())}" for one in recorded.statements)
+    head = f'"release": {json.dumps(recorded.release)},\n "head": {json.dumps(recorded.head)}'
+    return f'{{\n {head},\n "statements": [\n{lines}\n ]\n}}\n'
+
+
+def record(url: str) -> tuple[Statement, ...]:
+    """Return what the models and the queries send to a PostgreSQL database.
+
+    Args:
+        url: A throw-away database at head without rows; it gets some.
+    """
+    import sqlalchemy as sa
+    from sqlalchemy.orm import Session
+
+    from diwa_schema.models import Base
+
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+    sent = _Sent(engine)
+    try:
+        with Target.of(url).connect() as link, Session(engine) as session:
+            catalog = ours(link)
+            samples.fill(link, catalog)
+            models = {mapper.class_.__tablename__: mapper.class_ for mapper in Base.registry.mappers}
+            for table, model in ((one, models[one.name]) for one in catalog.tables if one.name in models):
+                known = session.scalars(sa.select(model)).all()
+                fresh = samples.one_more(link, catalog, table)
+                row = (set(session.scalars(sa.select(model))) - set(known)).pop() if fresh else known[-1]
+                _live(session, model, row, sent, fresh=fresh)
+            with sent.kept():
+                for built in _asked(session):
+                    session.execute(built)
+    finally:
+        engine.dispose()
+    return tuple(sent.statements.values())
+
+
+class _Sent:
+    """What an engine has sent within blocks, each text once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._tables = re.compile(rf"\b({'|'.join(manifest.load().tables)})\b")
+        self.statements: dict[str, Statement] = {}
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        from sqlalchemy import event
+
+        event.listen(self._engine, "after_cursor_execute", self._keep)
+        try:
+            yield
+        finally:
+            event.remove(self._engine, "after_cursor_execute", self._keep)
+
+    def _keep(self, _: object, __: object, text: str, values: Any, *___: object) -> None:
+        # What an engine asks of the server itself, such as the kind of a column, is no statement of the models.
+        if self._tables.search(text) and " FROM (VALUES " not in text:
+            statement = _numbered(text, values)
+            self.statements.setdefault(statement.sql, statement)
+
+
+def _live(session: Session, model: type[Any], row: Any, sent: _Sent, *, fresh: bool) -> None:
+    """Let a row be inserted as the models do it, read, changed and deleted, and leave the table as it was.
+
+    Args:
+        session: Where; it is in no transaction.
+        model: The model of the row.
+        row: A row that is there.
+        sent: What keeps the statements.
+        fresh: Whether the row is not there when the statements are sent again; else they begin with its deletion.
+    """
+    import sqlalchemy as sa
+    from sqlalchemy.orm import make_transient
+    from sqlalchemy.orm.attributes import flag_modified
+
+    mapper = sa.inspect(model)
+    identity = mapper.primary_key_from_instance(row)
+
+    def delete() -> None:
+        session.delete(session.get_one(model, identity))
+        session.commit()
+
+    if fresh:
+        delete()
+    with sent.kept():
+        if not fresh:
+            delete()
+        make_transient(row)
+        for column in mapper.columns:
+            # The database fills it where nobody says it; a row that comes back has to be as it was.
+            if fresh and column.server_default is not None and not column.primary_key:
+                row.__dict__.pop(mapper.get_property_by_column(column).key, None)
+        session.add(row)
+        session.commit()
+        row = session.get_one(model, identity)
+        for column in mapper.columns:
+            if column.server_default is None and not column.primary_key:
+                flag_modified(row, mapper.get_property_by_column(column).key)
+        session.commit()
+        if fresh:
+            delete()
+
+
+def _asked(session: Session) -> Iterator[Select[Any]]:
+    """Yield what each builder of the queries makes of usual arguments, further pages included."""
+    import sqlalchemy as sa
+
+    from diwa_schema import queries
+    from diwa_schema.models import Memory, Task
+
+    memory, task = session.scalars(sa.select(Memory)).first(), session.scalars(sa.select(Task)).first()
+    of, now = UUID(int=1), datetime(2026, 1, 1, tzinfo=UTC)
+    yield queries.newest_memories()
+    yield queries.newest_memories(of, before=memory)
+    yield queries.count_memories(of)
+    yield queries.memories_of_type(of, "decision", before=memory)
+    yield queries.memories_tagged(of, "a", before=memory)
+    yield queries.memories_containing(of, {"type": "decision"}, before=memory)
+    yield queries.memories_alike(of, "x")
+    yield queries.rules_of(of)
+    yield queries.expired_memories(now)
+    yield queries.memories_saying(of, "tides and moon")
+    yield queries.bound_context("path", "/x")
+    yield queries.context_named(of, "x")
+    yield queries.ready_to_sync(now)
+    yield queries.pending_tasks(of, after=task)
+    yield queries.nearest_memories([1.0] + [0.0] * 1535, of)
+
+
+def _numbered(text: str, values: Mapping[str, Any]) -> Statement:
+    """Return a statement of psycopg's as the server gets it."""
+    numbers: dict[str, int] = {}
+
+    def place(found: re.Match[str]) -> str:
+        return f"${numbers.setdefault(found[1], len(numbers) + 1)}" if found[1] else "%"
+
+    sql = _PLACE.sub(place, text)
+    return Statement(sql, tuple(_plain(values[name]) for name in numbers))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, Undecided):  # an embedding, before its column was asked for its kind
+        return f"[{','.join(f'{number:g}' for number in value.forms.as_vector())}]"
+    # psycopg's own way to say what a value is: bytes or JSON.
+    inner = getattr(value, "obj", value)
+    if isinstance(inner, bytes | memoryview):
+        return f"\\x{bytes(inner).hex()}"
+    if inner is not value:
+        return json.dumps(inner)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID | Decimal) else value

@@ -1,0 +1,235 @@
+"""Which release of this package has started when on a database: the note of each, and the reading of them.
+
+A connection says its release while it is open. An application that is stopped just then, or whose pool is empty, is in
+no list of connections; so `ensure_current` leaves a note at each start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from diwa_schema.database.state import RELEASES
+from diwa_schema.names import code, literal, qualified, quoted
+from diwa_schema.release import order
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+
+# Whoever sets this to one of the words below has no note written.
+SETTING = "DIWA_NOTE_RELEASE"
+_OFF = ("false", "0", "no", "off")
+
+# Containers get a new host name at each start, so notes that nobody asks for any more have to go.
+KEPT = timedelta(days=90)
+_AGAIN = 60  # seconds in which a second start is not noted: a server's workers all start at once
+_LOCK_TIMEOUT = "50ms"
+
+_COLUMNS = "release, database_role, host, seen_at"
+_TYPES = {"postgresql": ("text", "timestamptz"), "sqlite": ("TEXT", "TEXT")}
+
+# One statement for every driver and pooler, whose block is a savepoint of its own: whatever it meets, a missing table
+# or right, a replica, a lock that is held, it ends as if nothing had been asked. The commit waits for no disk and no
+# replica. The schema's name stands in quotes already.
+_NOTE = """
+DECLARE
+  notes text := {schema} || {table};
+BEGIN
+  PERFORM set_config('lock_timeout', '{lock_timeout}', true), set_config('synchronous_commit', 'off', true);
+  EXECUTE 'INSERT INTO ' || notes || ' ({columns}) SELECT $1, current_user, $2, clock_timestamp()'
+    || ' WHERE NOT EXISTS (SELECT FROM ' || notes || ' WHERE release = $1 AND database_role = current_user'
+    || ' AND host = $2 AND seen_at > clock_timestamp() - $3)'
+    || ' ON CONFLICT (release, database_role, host) DO UPDATE SET seen_at = excluded.seen_at'
+    USING {release}, {host}, interval '{again} seconds';
+  EXECUTE 'DELETE FROM ' || notes || ' WHERE seen_at < clock_timestamp() - $1' USING interval '{kept} days';
+EXCEPTION WHEN OTHERS THEN
+  NULL;
+END
+"""
+
+
+UNREAD = f"This role may not read {RELEASES}: which releases have started lately was not looked at."
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The last start of a release that a database knows of, by one role on one host.
+
+    Args:
+        release: The release, as "0.4.1".
+        user: The database role; on SQLite, which has none, the user of the operating system.
+        host: The host's own name.
+        seen_at: When it was, in UTC, as "2026-03-05T12:00:00Z".
+    """
+
+    release: str
+    user: str
+    host: str
+    seen_at: str
+
+    def __str__(self) -> str:
+        return f"user {self.user}, host {self.host}, at {self.seen_at}"
+
+    @property
+    def told(self) -> str:
+        """What is so, within a sentence."""
+        return f"{self.release} has started lately: {self}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a document for ``--json``."""
+        return asdict(self)
+
+
+def create_statement(dialect: str, table: str) -> str:
+    """Return the SQL that creates the table of notes under a name that is SQL.
+
+    Applications write it, so it takes what rights the schema's own tables take.
+    """
+    text, moment = _TYPES[dialect]
+    return (
+        f"CREATE TABLE {table} (release {text} NOT NULL, database_role {text} NOT NULL, host {text} NOT NULL,"
+        f" seen_at {moment} NOT NULL, PRIMARY KEY (release, database_role, host))"
+    )
+
+
+def wanted(asked: bool | None) -> bool:
+    """Whether a note is to be written: as the caller says, else as the environment does, which may switch it off."""
+    return os.environ.get(SETTING, "").strip().lower() not in _OFF if asked is None else asked
+
+
+def note(connection: Any, dialect: str, schema: str | None, *, commit: bool) -> None:
+    """Note that this release has started, if that is possible at once; it waits for nothing, and never fails.
+
+    Args:
+        connection: The driver's connection, in no transaction.
+        dialect: postgresql or sqlite.
+        schema: The schema of the tables; None where the search path decides.
+        commit: Whether what is written there waits for a commit.
+    """
+    with suppress(Exception):  # whatever a driver says, the application starts
+        cursor = connection.cursor()
+        with closing(cursor), _impatient(cursor, dialect):
+            try:
+                _note_in_file(cursor) if dialect == "sqlite" else cursor.execute(_block(schema))
+                if commit:
+                    connection.commit()
+            except Exception:
+                if commit:
+                    connection.rollback()
+                raise
+
+
+def seen(link: Link, schema: str, within: timedelta = KEPT) -> tuple[Seen, ...] | None:
+    """Return which releases have started within a time, the last one first; where there is no table, nothing.
+
+    Args:
+        link: A connection to the database; a transaction that is open on it stays as it is.
+        schema: The schema of the tables ("main" on SQLite).
+        within: How long ago it may be.
+
+    Returns:
+        None where the role may not read it.
+    """
+    table = qualified(schema, RELEASES)
+    if link.dialect == "postgresql":
+        may = link.value("SELECT has_table_privilege(to_regclass(%s), 'SELECT')", (table,))
+        if not may:
+            return () if may is None else None
+        rows = link.rows(
+            f"SELECT {_COLUMNS} FROM {table} WHERE seen_at >= now() - %s::interval ORDER BY seen_at DESC, 1, 2, 3",
+            (f"{within.total_seconds()} seconds",),
+        )
+    else:
+        if not link.value(
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = %s", (RELEASES,)
+        ):
+            return ()
+        since = _written(datetime.now(UTC) - within)
+        rows = link.rows(
+            f"SELECT {_COLUMNS} FROM {table} WHERE seen_at >= %s ORDER BY seen_at DESC, 1, 2, 3", (since,)
+        )
+    # Every application may write there, and a terminal obeys more than letters.
+    return tuple(
+        Seen(release, _printable(user), _printable(host), _written(at))
+        for release, user, host, at in rows
+        if order(release) is not None
+    )
+
+
+def unwritable(link: Link, schema: str) -> bool:
+    """Whether the role of a connection to PostgreSQL writes the schema's rows and may not write the notes."""
+    right = "has_table_privilege(to_regclass(%s), {})"
+    both = " AND ".join(right.format(literal(one)) for one in ("SELECT", "INSERT", "UPDATE", "DELETE"))
+    table = qualified(schema, RELEASES)
+    rows = right.format("'INSERT'")
+    return (
+        link.value(f"SELECT {rows} AND NOT ({both})", (qualified(schema, "memories"), *(table,) * 4)) is True
+    )
+
+
+def _block(schema: str | None) -> str:
+    from diwa_schema import __version__
+
+    text = _NOTE.format(
+        schema="quote_ident(current_schema())" if schema is None else literal(quoted(schema)),
+        table=literal(f".{RELEASES}"),
+        columns=_COLUMNS,
+        lock_timeout=_LOCK_TIMEOUT,
+        again=_AGAIN,
+        kept=KEPT.days,
+        release=f"{literal(__version__)}::text",
+        host=f"{literal(_host())}::text",
+    )
+    return f"DO {code(text)}"
+
+
+def _note_in_file(cursor: Any) -> None:
+    from diwa_schema import __version__
+    from diwa_schema.database.ledger import os_user
+
+    now, who = datetime.now(UTC), (__version__, os_user(), _host())
+    known = f"SELECT count(*) FROM {RELEASES} WHERE release = ? AND database_role = ? AND host = ? AND seen_at > ?"
+    cursor.execute(known, (*who, _written(now - timedelta(seconds=_AGAIN))))
+    if cursor.fetchone()[0]:
+        return
+    cursor.execute(
+        f"INSERT INTO {RELEASES} ({_COLUMNS}) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (release, database_role, host) DO UPDATE SET seen_at = excluded.seen_at",
+        (*who, _written(now)),
+    )
+    cursor.execute(f"DELETE FROM {RELEASES} WHERE seen_at < ?", (_written(now - KEPT),))
+
+
+@contextmanager
+def _impatient(cursor: Any, dialect: str) -> Iterator[None]:
+    """Let a file's statements in the block fail where another one writes, instead of waiting for it."""
+    if dialect != "sqlite":
+        yield
+        return
+    cursor.execute("PRAGMA busy_timeout")
+    waits = int(cursor.fetchone()[0])
+    cursor.execute("PRAGMA busy_timeout = 0")
+    try:
+        yield
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout = {waits}")
+
+
+def _host() -> str:
+    import socket
+
+    return socket.gethostname()
+
+
+def _written(moment: datetime | str) -> str:
+    if isinstance(moment, str):
+        return _printable(moment)
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else "?" for one in text)
