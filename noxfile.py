@@ -110,14 +110,14 @@ def check_sources(session: nox.Session, sdist: Path) -> None:
 
 
 def use(session: nox.Session, wheel: Path, folder: Path) -> None:
-    """Install the wheel and both examples into a new environment and run them from an empty folder."""
+    """Install the wheel and both shims into a new environment and run them from an empty folder."""
     environment = folder / "environment"
     shutil.rmtree(environment, ignore_errors=True)
     session.run("python", "-m", "venv", str(environment))
     programs = environment / "bin"
-    examples = [str(path.resolve()) for path in Path("examples").iterdir()]
+    shims = [str(path.resolve()) for path in Path("examples").glob("diwa-*")]
     pip = [str(programs / "python"), "-m", "pip", "install", "--quiet"]
-    session.run(*pip, f"{wheel}[binary]", *examples, external=True)
+    session.run(*pip, f"{wheel}[binary]", *shims, external=True)
     with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
         session.run(str(programs / "python"), "-W", "error", "-c", "import diwa_schema.models", external=True)
         for program, arguments, code in (
