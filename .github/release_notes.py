@@ -38,4 +38,4 @@ def notes(tag: str, root: Path = ROOT) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(notes(*sys.argv[1:]))
+    sys.stdout.write(notes(sys.argv[1]))
