@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -16,7 +18,7 @@ nox.needs_version = ">=2024.10"
 nox.options.sessions = ["lint", "types", "build", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-VERSIONS = ("3.11", "3.12", "3.13")
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 SOURCE = Path("src/diwa_schema")
 
 
@@ -76,13 +78,87 @@ def build(session: nox.Session) -> None:
     """Build wheel and sdist, and use the wheel as somebody who has nothing else."""
     session.install("build")
     folder = Path(session.create_tmp())
-    built = folder / "dist"
-    shutil.rmtree(built, ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", str(built), silent=True)
-    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    wheel, sdist = built(session, Path(), folder / "dist")
     check_content(session, wheel)
     check_sources(session, sdist)
     use(session, wheel.resolve(), folder.resolve())
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build twice and compare, from the checkout and from its sdist; keep what is published where a folder is named."""
+    session.install("build", "twine", "check-wheel-contents")
+    session.env.setdefault("SOURCE_DATE_EPOCH", "1700000000")
+    folder = Path(session.create_tmp())
+    first = built(session, Path(), folder / "first")
+    sources = folder / "sources"
+    shutil.rmtree(sources, ignore_errors=True)
+    with tarfile.open(first[1]) as archive:
+        archive.extractall(sources, filter="data")
+    (tree,) = sources.iterdir()
+    (tree / "PKG-INFO").unlink()  # every build makes it
+    for path in tree.rglob("*"):
+        os.utime(path)  # another clone has other times
+    second = built(session, tree, folder / "second")
+    for one, other in zip(first, second, strict=True):
+        if one.read_bytes() != other.read_bytes():
+            session.error(f"two builds differ: {one} and {other}")
+    session.run("twine", "check", "--strict", *map(str, first))
+    session.run("check-wheel-contents", str(first[0]))
+    for kept in session.posargs:
+        Path(kept).mkdir(exist_ok=True)
+        for path in first:
+            shutil.copy(path, kept)
+
+
+def built(session: nox.Session, tree: Path, folder: Path) -> tuple[Path, Path]:
+    """Build a tree into an empty folder, and return the wheel and the sdist."""
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(folder.resolve()), str(tree.resolve()), silent=True)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return wheel, sdist
+
+
+@nox.session(python=PYTHONS)
+def smoke(session: nox.Session) -> None:
+    """Use the wheel on every supported Python that is installed."""
+    session.install("build")
+    folder = Path(session.create_tmp())
+    wheel, _ = built(session, Path(), folder / "dist")
+    use(session, wheel.resolve(), folder.resolve())
+
+
+@nox.session
+@nox.parametrize("versions", ["lowest", "newest"])
+def dependencies(session: nox.Session, versions: str) -> None:
+    """Run tests with the lowest and with the newest versions of what an application gets."""
+    session.install("-e", ".", "--group", "test")
+    named = declared()
+    if versions == "lowest":
+        named = [name.replace(">=", "==") for name in named]
+    session.install("--upgrade", *named)
+    session.run("python", "-m", "pip", "list")
+    session.run("pytest", *(session.posargs or ["-n", "auto"]))
+
+
+def declared() -> list[str]:
+    """Return what the package and its extras for applications depend on, with the drivers that the tests know."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    drivers = [
+        name for name in project["dependency-groups"]["test"] if name.startswith(("aiosqlite", "asyncpg"))
+    ]
+    return [*project["project"]["dependencies"], *extras["binary"], *extras["async"], *drivers]
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look up known weaknesses of what an application gets; it asks a service on the network."""
+    session.install("pip-audit")
+    folder = Path(session.create_tmp())
+    wanted = folder / "requirements.txt"
+    wanted.write_text("\n".join(declared()), encoding="utf-8")
+    session.run("pip-audit", "--requirement", str(wanted), "--strict")
 
 
 def check_content(session: nox.Session, wheel: Path) -> None:
@@ -110,14 +186,14 @@ def check_sources(session: nox.Session, sdist: Path) -> None:
 
 
 def use(session: nox.Session, wheel: Path, folder: Path) -> None:
-    """Install the wheel and both examples into a new environment and run them from an empty folder."""
+    """Install the wheel and both shims into a new environment and run them from an empty folder."""
     environment = folder / "environment"
     shutil.rmtree(environment, ignore_errors=True)
     session.run("python", "-m", "venv", str(environment))
     programs = environment / "bin"
-    examples = [str(path.resolve()) for path in Path("examples").iterdir()]
+    shims = [str(path.resolve()) for path in Path("examples").glob("diwa-*")]
     pip = [str(programs / "python"), "-m", "pip", "install", "--quiet"]
-    session.run(*pip, f"{wheel}[binary]", *examples, external=True)
+    session.run(*pip, f"{wheel}[binary]", *shims, external=True)
     with tempfile.TemporaryDirectory() as empty, session.chdir(empty):
         session.run(str(programs / "python"), "-W", "error", "-c", "import diwa_schema.models", external=True)
         for program, arguments, code in (

@@ -67,6 +67,15 @@ def test_what_is_no_list_of_finite_numbers_is_refused_before_it_is_sent(engine, 
         assert session.scalars(select(EmbeddingCache)).all() == []
 
 
+def test_a_row_that_is_not_read_again_takes_a_new_value(engine):
+    with Session(engine) as session:
+        store(session, row := cached())
+        session.expire(row)
+        row.embedding = NUMBERS
+        session.commit()
+        assert row.embedding == roughly(NUMBERS)
+
+
 @BYTES_ONLY
 def test_bytes_are_those_that_elixir_reads(engine):
     with Session(engine) as session:

@@ -165,6 +165,20 @@ def test_a_change_moves_updated_at_and_nothing_else(engine, memory):
         assert read.deleted_at == MOMENT
 
 
+@pytest.mark.parametrize("model", [Memory, MemoryVersion, Organization])
+def test_a_new_row_and_a_changed_one_show_the_times_that_are_stored(engine, model):
+    with Session(engine, expire_on_commit=False) as session:
+        store(session, *new_row(model))
+        row = session.scalars(select(model)).one()
+        for changed in (False, True):
+            if changed:
+                setattr(row, "content" if hasattr(row, "content") else "name", "changed")
+                session.commit()
+            shown = row.inserted_at, row.updated_at
+            session.refresh(row)
+            assert (row.inserted_at, row.updated_at) == shown
+
+
 @given(st.datetimes(timezones=st.timezones()).filter(lambda moment: 1 < moment.year < 9999))
 def test_microseconds_survive_the_text_of_sqlite(moment):
     moment = moment.astimezone(UTC)

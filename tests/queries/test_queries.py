@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import re
 import uuid
+import warnings
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, Select, create_engine, event, insert, text
 from sqlalchemy.exc import CompileError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from diwa_schema import queries
-from diwa_schema.models import Context, ContextBinding, Memory, Organization, SyncQueue, Task
+from diwa_schema.errors import UsageError
+from diwa_schema.models import (
+    Context,
+    ContextBinding,
+    Memory,
+    MemoryVersion,
+    Organization,
+    SyncQueue,
+    Task,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ORGANIZATION, CONTEXT, OTHER = (uuid.UUID(int=number) for number in (1, 2, 3))
@@ -57,6 +70,10 @@ def fill(session: Session) -> None:
          "inserted_at": NOON + timedelta(seconds=number), "updated_at": NOON}
         for number in range(500)
     ])  # fmt: skip
+    session.execute(insert(MemoryVersion), [
+        {"memory_id": uuid.UUID(int=number // 4), "content": "", "operation": "update", "version_number": number % 4 + 1, **times}
+        for number in range(4000)
+    ])  # fmt: skip
     session.execute(insert(SyncQueue), [
         {"type": "memory", "payload": {}, "status": "completed" if number % 50 else ("pending", "failed")[number % 100 // 50],
          "attempts": number % 12, "priority": number % 3, "scheduled_at": NOON, **times,
@@ -68,6 +85,7 @@ def fill(session: Session) -> None:
 def memory(number: int, contexts: list[uuid.UUID]) -> dict[str, Any]:
     at = NOON + timedelta(seconds=number // 20)
     return {
+        "id": uuid.UUID(int=number),
         "context_id": contexts[0 if number < 3000 else number % 30],
         "content": f"Lesson {number} about tides",
         "metadata_": {"type": "decision" if number % 7 == 0 else "note", "number": number},
@@ -160,13 +178,20 @@ def test_each_query_reads_the_index_that_was_made_for_it(session: Session) -> No
             "contexts_organization_id_lower_name_index",
             "contexts_organization_id_index",
         ),
+        "history": (
+            queries.versions_of(uuid.UUID(int=7)),
+            "memory_versions_memory_id_index",
+            "memory_versions_memory_id_index",
+        ),
         "queue": (queries.ready_to_sync(), "sync_queue_ready_index", "sync_queue_status"),
     }
     wrong = {}
     for name, (query, on_postgresql, lite) in expected.items():
         plan = plan_of(session, query)
         index = lite if on_sqlite else on_postgresql
-        ordered = on_sqlite or name in {"tag", "words", "alike", "rules", "name"} or "Sort" not in plan
+        ordered = (
+            on_sqlite or name in {"tag", "words", "alike", "rules", "name", "history"} or "Sort" not in plan
+        )
         if index not in plan or not ordered:
             wrong[name] = plan
     assert not wrong, "\n\n".join(f"{name}:\n{plan}" for name, plan in wrong.items())
@@ -198,6 +223,8 @@ def test_each_query_gives_its_rows(session: Session) -> None:
     assert len(numbers(queries.expired_memories(NOON + timedelta(days=1)))) == 20
     assert numbers(queries.expired_memories(NOON)) == []
     assert numbers(queries.memories_saying(CONTEXT, "lesson 1234 TIDES")) == [1234]
+    assert numbers(queries.memories_saying(CONTEXT, "lesson\0 1234")) == [1234]
+    assert numbers(queries.memories_saying(CONTEXT, " \0 ")) == []
 
     tasks = session.scalars(queries.pending_tasks(CONTEXT, limit=999)).all()
     order = ["High", "Medium", "Low", None]
@@ -216,6 +243,38 @@ def test_each_query_gives_its_rows(session: Session) -> None:
     assert session.scalars(queries.ready_to_sync(NOON - timedelta(days=1))).all() == []
 
 
+def test_the_history_of_a_memory_begins_with_its_last_change(session: Session) -> None:
+    memory_id = session.scalars(queries.newest_memories(CONTEXT, limit=1)).one().id
+    changes: list[tuple[int | None, int]] = [(None, 0), (2, 1), (3, 1), (4, 2)]
+    session.add_all(
+        MemoryVersion(memory_id=memory_id, content="", operation="update", version_number=number,
+                      inserted_at=NOON + timedelta(seconds=second))
+        for number, second in changes
+    )  # fmt: skip
+    session.flush()
+    found = session.scalars(queries.versions_of(memory_id)).all()
+    assert [each.version_number for each in found] == [4, 3, 2, None]
+
+
+def test_a_row_that_an_asynchronous_session_has_not_read_is_no_place_to_go_on_from(at_head: str) -> None:
+    async def go_on(url: str) -> None:
+        engine = create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:"))
+        async with AsyncSession(engine, expire_on_commit=False) as session:
+            context = Context(name="one", organization=Organization(name="one", slug="one"))
+            session.add(new := Memory(context=context, content="new"))
+            await session.commit()
+            with pytest.raises(UsageError, match=r"await session\.refresh\(row, \[\"arrived_at\"\]\)"):
+                queries.newest_memories(context.id, before=new)
+            await session.refresh(new, ["arrived_at"])
+            assert (await session.scalars(queries.newest_memories(context.id, before=new))).all() == []
+        await engine.dispose()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the driver's coroutine that nobody may await
+        asyncio.run(go_on(at_head))
+        gc.collect()
+
+
 def test_workers_share_the_queue_and_documents_and_places_are_asked_for_on_postgresql(
     session: Session,
 ) -> None:
@@ -224,6 +283,8 @@ def test_workers_share_the_queue_and_documents_and_places_are_asked_for_on_postg
     if engine.dialect.name == "sqlite":
         with pytest.raises(CompileError, match="cannot be asked"):
             session.execute(holding)
+        with pytest.raises(CompileError, match="knows no distance"):
+            session.execute(queries.nearest_memories(NEAR, CONTEXT))
         return
     assert [each.content for each in session.scalars(holding)] == ["Lesson 77 about tides"]
     with Session(engine) as other:

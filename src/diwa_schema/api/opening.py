@@ -57,6 +57,7 @@ def session_for(
         Blocked: The guard refused.
         UsageError: The database cannot be understood.
     """
+    from diwa_schema.run.log import Logged
     from diwa_schema.run.session import Session
 
     target = target_of(database, embedded, schema)
@@ -69,7 +70,8 @@ def session_for(
     )
     if embedded and operation is guard.Operation.UPGRADE:
         target.make_folder()
-    return Session(target, verdict, settings or Settings(), progress or Silence(), renew)
+    told = Logged(progress or Silence(), target.shown)
+    return Session(target, verdict, settings or Settings(), told, renew)
 
 
 @contextmanager

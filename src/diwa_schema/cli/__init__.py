@@ -58,16 +58,21 @@ def _run(words: list[str], *, as_json: bool) -> int:
         with interruptible():
             result: Result = args.run(args)
     except DiwaSchemaError as error:
-        return _print_error(error, as_json=as_json)
+        return _print_error(error, as_json=as_json, args=args)
     except KeyboardInterrupt as interruption:
-        _say(f"\ninterrupted{interruption}; what was not yet applied was rolled back")
-        return getattr(interruption, "exit_code", INTERRUPTED)
+        code = getattr(interruption, "exit_code", INTERRUPTED)
+        what = f"interrupted{interruption}; what was not yet applied was rolled back"
+        if _logs_json(args):
+            _log_error({"error": type(interruption).__name__, "exit_code": code, "what": what})
+        else:
+            _say(f"\n{what}")
+        return code
     except BrokenPipeError:
         # A command that asks has shown what it asks about, and nobody reads it.
         _forget(sys.stdout)
         return CLOSED_PIPE
     except Exception as error:  # noqa: BLE001 - a user must never meet a bare traceback
-        return _print_error(_unexpected(error), as_json=as_json)
+        return _print_error(_unexpected(error), as_json=as_json, args=args)
     return _print_result(args, result, as_json=as_json)
 
 
@@ -77,11 +82,24 @@ def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) ->
     return _print(text, int(result.exit_code), done=result.text if hasattr(args, "repo") else "")
 
 
-def _print_error(error: DiwaSchemaError, *, as_json: bool) -> int:
+def _print_error(error: DiwaSchemaError, *, as_json: bool, args: argparse.Namespace | None) -> int:
     if as_json:
         return _print(_document(error.as_dict()), error.exit_code, done=str(error))
-    _say(str(error))
+    if _logs_json(args):
+        _log_error(error.as_dict())
+    else:
+        _say(str(error))
     return error.exit_code
+
+
+def _logs_json(args: argparse.Namespace | None) -> bool:
+    return getattr(args, "log_format", "text") == "json"
+
+
+def _log_error(facts: dict[str, object]) -> None:
+    from diwa_schema.cli.lines import print_error
+
+    print_error(facts)
 
 
 def _print(text: str, code: int, *, done: str = "") -> int:

@@ -59,6 +59,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """Declare how patient and careful the run is."""
     from diwa_schema.run.settings import bounds
 
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="how progress, warnings and errors are written to stderr (text)",
+    )
     group = parser.add_argument_group("patience")
     for bound in bounds():
         group.add_argument(

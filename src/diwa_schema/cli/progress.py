@@ -26,7 +26,7 @@ _SECONDS_BETWEEN_LINES = 1.0
 
 def reported(args: argparse.Namespace, call: Callable[..., T], **more: Any) -> T:
     """Call a function of the API with what was typed, while its progress is shown; return what it returns."""
-    with progress(quiet=args.json) as told:
+    with progress(quiet=args.json, log_format=args.log_format) as told:
         return call(
             repo=args.repo,
             settings=options.settings_of(args),
@@ -38,12 +38,20 @@ def reported(args: argparse.Namespace, call: Callable[..., T], **more: Any) -> T
 
 
 @contextmanager
-def progress(*, quiet: bool = False) -> Iterator[Progress]:
+def progress(*, quiet: bool = False, log_format: str = "text") -> Iterator[Progress]:
     """Give the progress that fits where stderr goes.
 
     Args:
         quiet: Whether only warnings are told, because a machine reads the result.
+        log_format: text, or json for the records of the log in its place.
     """
+    if log_format == "json":
+        from diwa_schema.cli.lines import json_lines
+        from diwa_schema.run.settings import Silence
+
+        with json_lines():
+            yield Silence()
+        return
     if quiet or not sys.stderr.isatty():
         yield Lines(quiet=quiet)
         return

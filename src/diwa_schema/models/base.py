@@ -199,6 +199,23 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def stamped(column: Timestamp, *, on_change: bool = False, doc: str) -> Any:
+    """Return a column of the time at which a row is written, on the clock of the client.
+
+    A new row shows what is stored: the fraction that a column of whole seconds drops is dropped in Python already.
+
+    Args:
+        column: Its type.
+        on_change: Whether every UPDATE writes it anew.
+        doc: What the column means.
+    """
+
+    def now(context: Any) -> datetime:
+        return column.as_kept(utc_now(), context.dialect)
+
+    return mapped_column(column, default=now, onupdate=now if on_change else None, doc=doc)
+
+
 def defaulted(value: Any) -> dict[str, Any]:
     """Return the options of a column whose default is the same on the client and on the server.
 
@@ -306,30 +323,22 @@ Arrival = Annotated[datetime, mapped_column(Timestamp(6), server_default=ServerD
 _CREATED = "When the row was made."
 _CHANGED = "When an application last changed the row; a plain UPDATE leaves it as it was."
 
-CreatedSecond = Annotated[datetime, mapped_column(Timestamp(0), default=utc_now, doc=_CREATED)]
-ChangedSecond = Annotated[
-    datetime, mapped_column(Timestamp(0), default=utc_now, onupdate=utc_now, doc=_CHANGED)
-]
+CreatedSecond = Annotated[datetime, stamped(Timestamp(0), doc=_CREATED)]
+ChangedSecond = Annotated[datetime, stamped(Timestamp(0), on_change=True, doc=_CHANGED)]
 """Whole seconds; on SQLite without a zone."""
 
 _UTC_SECOND = Timestamp(0, "utc_datetime")
-CreatedUtcSecond = Annotated[datetime, mapped_column(_UTC_SECOND, default=utc_now, doc=_CREATED)]
-ChangedUtcSecond = Annotated[
-    datetime, mapped_column(_UTC_SECOND, default=utc_now, onupdate=utc_now, doc=_CHANGED)
-]
+CreatedUtcSecond = Annotated[datetime, stamped(_UTC_SECOND, doc=_CREATED)]
+ChangedUtcSecond = Annotated[datetime, stamped(_UTC_SECOND, on_change=True, doc=_CHANGED)]
 """Whole seconds; on SQLite with a Z."""
 
 _FINER_ON_SQLITE = Timestamp(0, "utc_datetime_usec")
-CreatedFiner = Annotated[datetime, mapped_column(_FINER_ON_SQLITE, default=utc_now, doc=_CREATED)]
-ChangedFiner = Annotated[
-    datetime, mapped_column(_FINER_ON_SQLITE, default=utc_now, onupdate=utc_now, doc=_CHANGED)
-]
+CreatedFiner = Annotated[datetime, stamped(_FINER_ON_SQLITE, doc=_CREATED)]
+ChangedFiner = Annotated[datetime, stamped(_FINER_ON_SQLITE, on_change=True, doc=_CHANGED)]
 """Whole seconds on PostgreSQL, microseconds on SQLite, as the Elixir models write them."""
 
-CreatedMoment = Annotated[datetime, mapped_column(Timestamp(6), default=utc_now, doc=_CREATED)]
-ChangedMoment = Annotated[
-    datetime, mapped_column(Timestamp(6), default=utc_now, onupdate=utc_now, doc=_CHANGED)
-]
+CreatedMoment = Annotated[datetime, stamped(Timestamp(6), doc=_CREATED)]
+ChangedMoment = Annotated[datetime, stamped(Timestamp(6), on_change=True, doc=_CHANGED)]
 """Microseconds on both."""
 
 

@@ -24,6 +24,7 @@ from diwa_schema.queries.core import (
     nearest_memories,
     newest_memories,
     rules_of,
+    versions_of,
 )
 from diwa_schema.queries.queues import ready_to_sync
 from diwa_schema.queries.team import pending_tasks
@@ -43,4 +44,5 @@ __all__ = [
     "pending_tasks",
     "ready_to_sync",
     "rules_of",
+    "versions_of",
 ]

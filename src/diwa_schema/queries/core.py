@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, func, select
 
-from diwa_schema.models import Context, ContextBinding, Memory
+from diwa_schema.models import Context, ContextBinding, Memory, MemoryVersion
 from diwa_schema.models.served import ARRIVAL, EMBEDDED, EXPIRING, LIVE, RULE, context_name, type_of
 from diwa_schema.queries.pages import rows_before
 from diwa_schema.queries.words import Fit, Says
@@ -122,7 +122,7 @@ def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Mem
 
     Args:
         context: The context.
-        words: The words; what a person types is never an error.
+        words: The words; what a person types is never an error, and no words find nothing.
         limit: How many rows at most.
     """
     said = select(Memory).where(Memory.context_id == context, LIVE, Says.of(words))
@@ -134,19 +134,38 @@ def nearest_memories(
 ) -> Select[Memory]:
     """Return the live memories that are nearest to an embedding by cosine distance, from the nearest on.
 
-    PostgreSQL with pgvector only. Within a context its memories are compared one by one, which is exact; over all
-    contexts only an HNSW index is fast: `diwa_schema.enable_index` makes it.
+    PostgreSQL with pgvector only; where embeddings are bytes the server refuses the operator. Within a context its
+    memories are compared one by one, which is exact; over all contexts only an HNSW index is fast:
+    `diwa_schema.enable_index` makes it.
 
     Args:
         embedding: The place to look from, 1536 numbers.
         context: The context; all contexts by default.
         limit: How many rows at most.
+
+    Raises:
+        CompileError: When the statement is sent to SQLite. Nothing was sent.
     """
     near = select(Memory).where(EMBEDDED)
     if context is not None:
         near = near.where(Memory.context_id == context)
     comparable: Any = Memory.embedding
     return near.order_by(comparable.cosine_distance(embedding)).limit(limit)
+
+
+def versions_of(memory: UUID) -> Select[MemoryVersion]:
+    """Return the history of a memory: the state after each change, from the last one on.
+
+    Args:
+        memory: The memory, deleted or not.
+    """
+    # All of them: with a limit, PostgreSQL may walk the index of all versions by time instead.
+    last_first = (
+        MemoryVersion.inserted_at.desc(),
+        func.coalesce(MemoryVersion.version_number, 0).desc(),
+        MemoryVersion.id.desc(),
+    )
+    return select(MemoryVersion).where(MemoryVersion.memory_id == memory).order_by(*last_first)
 
 
 def bound_context(kind: str, value: str) -> Select[Context]:

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, literal, tuple_
+from sqlalchemy.exc import MissingGreenlet, StatementError
 from sqlalchemy.orm import InstrumentedAttribute
+
+from diwa_schema.errors import UsageError
 
 
 def rows_before(keys: Iterable[InstrumentedAttribute[Any]], row: object) -> ColumnElement[bool]:
@@ -15,7 +18,24 @@ def rows_before(keys: Iterable[InstrumentedAttribute[Any]], row: object) -> Colu
     Args:
         keys: The columns of the order; together they are unique, and none is NULL.
         row: The other row, or anything that has attributes of their names.
+
+    Raises:
+        UsageError: The row is one of an asynchronous session, and a key of it was not read yet.
     """
     keys = tuple(keys)
-    there = (literal(getattr(row, key.key), key.type) for key in keys)
+    there = (literal(_read(row, key.key), key.type) for key in keys)
     return tuple_(*keys) < tuple_(*there)
+
+
+def _read(row: object, key: str) -> Any:
+    try:
+        return getattr(row, key)
+    except (MissingGreenlet, StatementError) as error:
+        if not isinstance(error if isinstance(error, MissingGreenlet) else error.orig, MissingGreenlet):
+            raise
+        raise UsageError(
+            f"The row to go on from has not read its {key} from the database, and an asynchronous session reads"
+            " nothing unasked.",
+            untouched="Nothing was sent.",
+            next_step=f'Before: await session.refresh(row, ["{key}"])',
+        ) from None

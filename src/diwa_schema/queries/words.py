@@ -20,6 +20,7 @@ class _OfWords:
     @classmethod
     def of(cls, words: str) -> Self:
         """Return it for words as a person types them."""
+        words = words.replace("\0", " ")  # PostgreSQL takes no text with it
         listed = json.dumps([word.lower() for word in words.split()])
         return cls(Memory.tsv_content, Memory.content, literal(words, String()), literal(listed, String()))  # type: ignore[call-arg]
 
@@ -47,8 +48,10 @@ def _says(element: Says, compiler: Any, **options: Any) -> str:
 @compiles(Says, "sqlite")
 def _says_in_the_text(element: Says, compiler: Any, **options: Any) -> str:
     _, content, _, listed = element.clauses
+    # No words find nothing, as on PostgreSQL.
     return (
-        f"(NOT EXISTS (SELECT 1 FROM json_each({compiler.process(listed, **options)}) AS wanted"
+        f"({compiler.process(listed, **options)} <> '[]'"
+        f" AND NOT EXISTS (SELECT 1 FROM json_each({compiler.process(listed, **options)}) AS wanted"
         f" WHERE instr(lower({compiler.process(content, **options)}), wanted.value) = 0))"
     )
 

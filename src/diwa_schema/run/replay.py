@@ -13,6 +13,7 @@ from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, Mi
 from diwa_schema.migrations.manifest import Revision
 from diwa_schema.migrations.revisions import load
 from diwa_schema.run.adopt import ecto
+from diwa_schema.run.log import span
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Written
 from diwa_schema.run.settings import Applied
@@ -50,7 +51,12 @@ class Replay:
             for number, revision in enumerate(revisions, 1):
                 name = f"{revision.revision} {revision.slug}"
                 progress.revision(name, number, len(revisions))
-                done.append(self._one(revision))
+                with span(
+                    f"diwa_schema revision {revision.revision}",
+                    revision=revision.revision,
+                    slug=revision.slug,
+                ):
+                    done.append(self._one(revision))
                 progress.done(name, done[-1].milliseconds)
         return Written(self._plan.after, len(done), tuple(done))
 

@@ -38,6 +38,7 @@ from diwa_schema.errors import (
 from diwa_schema.migrations import pgvector
 from diwa_schema.run import pooler
 from diwa_schema.run.adopt import ecto
+from diwa_schema.run.log import logged_run
 from diwa_schema.run.settings import Applied, Progress, Report, Settings
 
 if TYPE_CHECKING:
@@ -170,7 +171,10 @@ class Session(NamedTuple):
                     return self._unchanged(link, before, look.state.revision)
                 self._close_unfinished(look)
                 change = Change(self, look, held, self._run(verb))
-                with connections.TypeWatch(look, self.progress, back=verb.direction == "downgrade") as watch:
+                with (
+                    connections.TypeWatch(look, self.progress, back=verb.direction == "downgrade") as watch,
+                    logged_run(look.shown, look.state.schema, look.state.revision, change.run),
+                ):
                     written = work(change, decided)
                 migrator.settle(written.after)
             run = change.run

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from math import isfinite
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self
 
-from sqlalchemy import ColumnElement, Float, LargeBinary
+from sqlalchemy import ClauseElement, ColumnElement, Float, LargeBinary, literal
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import CompileError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 from diwa_schema.models import kinds
@@ -34,6 +37,43 @@ class RawEmbedding:
 
 
 EmbeddingValue = list[float] | RawEmbedding
+
+
+class _Distance(FunctionElement[float]):
+    """How far two embeddings are from each other."""
+
+    type = Float()
+    inherit_cache = True
+
+    operator: ClassVar[str]
+
+
+class _Euclidean(_Distance):
+    """Along the straight line."""
+
+    inherit_cache = True
+    operator = "<->"
+
+
+class _Cosine(_Distance):
+    """By the angle between them, 0 to 2."""
+
+    inherit_cache = True
+    operator = "<=>"
+
+
+@compiles(_Distance)
+def _far(element: _Distance, compiler: Any, **options: Any) -> str:
+    column, other = (compiler.process(each, **options) for each in element.clauses)
+    return f"({column} {element.operator} {other})"
+
+
+@compiles(_Distance, "sqlite")
+def _refuse_to_measure(*_: Any, **__: Any) -> str:
+    raise CompileError(
+        "SQLite knows no distance between embeddings. Read them and compare them in the program, or ask PostgreSQL"
+        " with pgvector."
+    )
 
 
 class Vector(UserDefinedType[Any]):
@@ -73,15 +113,15 @@ class Embedding(TypeDecorator[EmbeddingValue]):
     cache_ok = True
 
     class Comparator(TypeDecorator.Comparator[EmbeddingValue]):
-        """What a vector column can be asked for; bytes know no distance."""
+        """What a vector column can be asked for; bytes know no distance, and SQLite refuses it (CompileError)."""
 
         def l2_distance(self, other: Any) -> ColumnElement[float]:
             """Return the Euclidean distance to another embedding."""
-            return cast("ColumnElement[float]", self.op("<->", return_type=Float())(other))
+            return _Euclidean(self.expr, _place(other, self.type))
 
         def cosine_distance(self, other: Any) -> ColumnElement[float]:
             """Return the cosine distance to another embedding, 0 to 2."""
-            return cast("ColumnElement[float]", self.op("<=>", return_type=Float())(other))
+            return _Cosine(self.expr, _place(other, self.type))
 
     comparator_factory = Comparator
 
@@ -149,6 +189,15 @@ class _Raw:
 
     def as_vector(self) -> list[float]:
         raise ValueError("A RawEmbedding holds bytes, and this column is a vector. Nothing was written.")
+
+
+def _place(value: Any, column: TypeEngine[Any]) -> Any:
+    """Return what a distance is measured to: an expression as it is, numbers as a parameter of the column's type."""
+    return (
+        value
+        if hasattr(value, "__clause_element__") or isinstance(value, ClauseElement)
+        else literal(value, column)
+    )
 
 
 def _numbers(value: Any) -> list[float]:

@@ -105,6 +105,10 @@ class Timestamp(TypeDecorator[datetime]):
             return spell_exactly(moment, self.kind) if self.exact else spell(moment, self.kind)
         return moment.replace(tzinfo=None) if self.precision or self.exact else _whole(moment)
 
+    def as_kept(self, moment: datetime, dialect: Dialect) -> datetime:
+        """Return what is read after a time was written."""
+        return cast(datetime, self.process_result_value(self.process_bind_param(moment, dialect), dialect))
+
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
