@@ -180,7 +180,7 @@ def test_each_query_reads_the_index_that_was_made_for_it(session: Session) -> No
         ),
         "history": (
             queries.versions_of(uuid.UUID(int=7)),
-            "memory_versions_memory_id_index",
+            "memory_versions_memory_id_version_number_index",
             "memory_versions_memory_id_index",
         ),
         "queue": (queries.ready_to_sync(), "sync_queue_ready_index", "sync_queue_status"),
