@@ -39,10 +39,10 @@ def test_each_command_gives_the_document_that_the_page_shows(own, cli, tmp_path)
     assert len(DIALOGUES) == PAGE.count("```console")
     for words, expected in DIALOGUES:
         command = [named.get(word, word) for word in shlex.split(words)]
-        # In the checkout all revisions of which this is the first are quickest to prove.
-        command = [load().ids[0] if word == "REVISION" else word for word in command]
+        if command[0] == "prove":
+            continue  # the test of a release proves, and looks at this document
         code = 1 if command[0] in ("status", "doctor") else 0
-        authoring = command[0] in ("revision", "lint", "prove")
+        authoring = command[0] in ("revision", "lint")
         ran = call(*command, check=code) if authoring else cli(*command, cwd=root, check=code)
         said = json.loads(ran.stdout)
         assert shape(said) == shape(json.loads(expected)), words

@@ -12,6 +12,7 @@ from diwa_schema.authoring import squawk
 from diwa_schema.migrations.manifest import load
 from diwa_schema.testing import embedded
 from diwa_schema.testing.databases import VARIABLE
+from tests.authoring.test_coding_agents import DIALOGUES, shape
 from tests.authoring.test_draft import content, git
 from tests.authoring.test_prove import draft
 from tests.repository.test_ci_files import ROOT
@@ -103,7 +104,9 @@ def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(nearly_re
         call,
         f"def upgrade():\n{retype.format('text')}\n\ndef downgrade():\n{retype.format('varchar(255)')}",
     )
-    failures = json.loads(call("prove", "--json", check=1).stdout)["failures"]
+    proof = json.loads(call("prove", slipped, "--json", check=1).stdout)
+    assert shape(proof) | {"failures": []} == shape(json.loads(dict(DIALOGUES)["prove REVISION --json"]))
+    failures = proof["failures"]
     assert {(one["revision"], one["dialect"], one["part"]) for one in failures} == {
         (slipped, "postgresql", "old code"),
         (slipped, "postgresql", "released code"),
