@@ -1,0 +1,67 @@
+"""The command line, from its parser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterator
+
+from diwa_schema.cli.parser import build_parser
+
+_WIDTH = "100"
+
+
+def page() -> str:
+    """Return the page: each command with its help, as `--help` prints it, and the exit codes."""
+    width = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = _WIDTH  # or the page would depend on the terminal
+    try:
+        parts = list(_parts())
+    finally:
+        os.environ.pop("COLUMNS")
+        if width is not None:
+            os.environ["COLUMNS"] = width
+    return "\n\n".join(parts) + "\n"
+
+
+def _parts() -> Iterator[str]:
+    parser = build_parser()
+    yield "# Command line"
+    yield "`diwa-schema` and `python -m diwa_schema` are the same program."
+    yield _fenced(parser)
+    for name, command in _commands(parser):
+        yield f"## {name}"
+        yield _fenced(command)
+    yield "## Exit codes"
+    yield _exit_codes(parser.epilog or "")
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield each command with its parser, an alias as its command."""
+    (choices,) = (dict(action.choices) for action in parser._actions if action.choices)  # noqa: SLF001
+    seen: set[int] = set()
+    for name, command in choices.items():
+        if id(command) not in seen:
+            seen.add(id(command))
+            yield name, command
+
+
+def _fenced(parser: argparse.ArgumentParser) -> str:
+    return f"```text\n{parser.format_help().rstrip()}\n```"
+
+
+def _exit_codes(said: str) -> str:
+    rows = re.findall(r"(\d) ([^,.]+(?:, [a-z][^,.]*)?)", said.partition(":")[2])
+    beside = (
+        ("129", "ended by SIGHUP"),
+        ("130", "ended by Ctrl-C"),
+        ("141", "the reader of a pipe is gone"),
+        ("143", "ended by SIGTERM"),
+    )
+    lines = [
+        "| code | meaning |",
+        "|---|---|",
+        *(f"| {code} | {meaning} |" for code, meaning in (*rows, *beside)),
+    ]
+    return "\n".join(lines)

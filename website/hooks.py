@@ -1,0 +1,43 @@
+"""What MkDocs calls while it builds the site."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from website import command_line, messages, python
+
+_TO_REPOSITORY = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:examples|benchmarks|src)/[^)]*)\)")
+_FROM_README = re.compile(r"\]\(docs/([^)]+)\)")
+
+
+def _home(readme: str) -> str:
+    """Return the README with links that lead from the first page of the site."""
+    text = _FROM_README.sub(r"](\1)", readme)
+    return text.replace("](benchmarks/", "](../benchmarks/").replace("](CHANGELOG.md)", "](changelog.md)")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that are made, and the README as the first one."""
+    made = {
+        "index.md": _home((ROOT / "README.md").read_text()),
+        "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
+        "reference/command-line.md": command_line.page(),
+        "reference/messages.md": messages.page(),
+        "reference/python.md": python.page(),
+    }
+    for name, text in made.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Name what a page refers to in the repository: the site does not have it."""
+    return _TO_REPOSITORY.sub(r"\1 (`\2`)", markdown)
