@@ -170,7 +170,7 @@ def test_a_new_row_and_a_changed_one_show_the_times_that_are_stored(engine):
     with Session(engine, expire_on_commit=False) as session:
         store(session, *new_row(MemoryVersion))  # each of its parents keeps another kind of time
         models: tuple[Any, ...] = (MemoryVersion, Memory, Organization)
-        for row in [session.scalar(select(model)) for model in models]:
+        for row in [session.scalars(select(model)).one() for model in models]:
             for name in ("content", "name"):
                 if hasattr(row, name):
                     setattr(row, name, "changed")
