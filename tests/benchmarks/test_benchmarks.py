@@ -76,12 +76,12 @@ def test_what_a_run_has_sent_does_the_same_through_psql(server, postgres, psql, 
 
 
 def test_a_longer_history_is_one_that_the_package_accepts(tmp_path):
-    source = growth.longer(tmp_path / "longer", 60)
+    source = growth.longer(tmp_path / "longer", 80)
     database = tmp_path / "diwa.db"
     command = [sys.executable, "-m", "diwa_schema", "upgrade", "--embedded", str(database)]
     run(command, env={"PYTHONPATH": str(source)}, check=0)
     with sqlite3.connect(database) as connection:
-        assert connection.execute("SELECT count(*) FROM diwa_schema_ledger").fetchone() == (60,)
+        assert connection.execute("SELECT count(*) FROM diwa_schema_ledger").fetchone() == (80,)
     connection.close()
 
 

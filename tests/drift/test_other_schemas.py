@@ -45,7 +45,7 @@ READS: dict[str, Callable[[Link], object]] = {
 }
 # So few schemas are read as a whole in the time that indexes take: what matters is that these lead there.
 INDEXES = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
-BY_NAME = ("a look", "what is ours", "rules that wait")
+BY_NAME = ("a look", "all of it", "what is ours", "rules that wait")
 
 # Not from the view of the same numbers, which reads all of pg_class itself.
 _READ = """

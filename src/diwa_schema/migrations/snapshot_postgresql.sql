@@ -1,24 +1,4 @@
-DO $do$
-BEGIN
-  EXECUTE 'CREATE OR REPLACE FUNCTION ' || '"' || replace(current_schema(), '"', '""') || '"' || '.diwa_schema_organization() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS '
-    || quote_literal(replace(replace('
-BEGIN
-  IF TG_TABLE_SCHEMA OPERATOR(pg_catalog.=) {name} THEN
-    SELECT organization_id INTO NEW.organization_id FROM {schema}.contexts
-      WHERE id OPERATOR(pg_catalog.=) NEW.context_id FOR KEY SHARE;
-  ELSE
-    EXECUTE pg_catalog.concat(''SELECT organization_id FROM '', pg_catalog.quote_ident(TG_TABLE_SCHEMA),
-      ''.contexts WHERE id OPERATOR(pg_catalog.=) '', pg_catalog.quote_nullable(NEW.context_id), '' FOR KEY SHARE'')
-      INTO NEW.organization_id;
-  END IF;
-  RETURN NEW;
-END
-', '{schema}', '"' || replace(current_schema(), '"', '""') || '"'), '{name}', quote_literal(current_schema())));
-  EXECUTE 'REVOKE ALL ON FUNCTION ' || '"' || replace(current_schema(), '"', '""') || '"' || '.diwa_schema_organization() FROM PUBLIC';
-END
-$do$;
-
-CREATE FUNCTION memory_versions_version_number_filled() RETURNS trigger
+CREATE FUNCTION diwa_schema_memory_versions_version_number() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -41,7 +21,27 @@ BEGIN
 END
 $_$;
 
-CREATE FUNCTION organizations_slug_filled() RETURNS trigger
+DO $do$
+BEGIN
+  EXECUTE 'CREATE OR REPLACE FUNCTION ' || '"' || replace(current_schema(), '"', '""') || '"' || '.diwa_schema_organization() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS '
+    || quote_literal(replace(replace('
+BEGIN
+  IF TG_TABLE_SCHEMA OPERATOR(pg_catalog.=) {name} THEN
+    SELECT organization_id INTO NEW.organization_id FROM {schema}.contexts
+      WHERE id OPERATOR(pg_catalog.=) NEW.context_id FOR KEY SHARE;
+  ELSE
+    EXECUTE pg_catalog.concat(''SELECT organization_id FROM '', pg_catalog.quote_ident(TG_TABLE_SCHEMA),
+      ''.contexts WHERE id OPERATOR(pg_catalog.=) '', pg_catalog.quote_nullable(NEW.context_id), '' FOR KEY SHARE'')
+      INTO NEW.organization_id;
+  END IF;
+  RETURN NEW;
+END
+', '{schema}', '"' || replace(current_schema(), '"', '""') || '"'), '{name}', quote_literal(current_schema())));
+  EXECUTE 'REVOKE ALL ON FUNCTION ' || '"' || replace(current_schema(), '"', '""') || '"' || '.diwa_schema_organization() FROM PUBLIC';
+END
+$do$;
+
+CREATE FUNCTION diwa_schema_organizations_slug() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -71,7 +71,7 @@ BEGIN
 END
 $_$;
 
-CREATE FUNCTION usage_records_organization_id_filled() RETURNS trigger
+CREATE FUNCTION diwa_schema_usage_records_organization_id() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -753,13 +753,13 @@ CREATE TRIGGER memories_organization_id_moved BEFORE UPDATE OF context_id ON mem
 
 ALTER TABLE memories ENABLE ALWAYS TRIGGER memories_organization_id_moved;
 
-CREATE TRIGGER memory_versions_version_number_filled BEFORE INSERT ON memory_versions FOR EACH ROW EXECUTE FUNCTION memory_versions_version_number_filled();
+CREATE TRIGGER memory_versions_version_number_filled BEFORE INSERT ON memory_versions FOR EACH ROW EXECUTE FUNCTION diwa_schema_memory_versions_version_number();
 
-CREATE TRIGGER organizations_slug_filled BEFORE INSERT OR UPDATE OF slug ON organizations FOR EACH ROW EXECUTE FUNCTION organizations_slug_filled();
+CREATE TRIGGER organizations_slug_filled BEFORE INSERT OR UPDATE OF slug ON organizations FOR EACH ROW EXECUTE FUNCTION diwa_schema_organizations_slug();
 
 CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE OF content ON memories FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger('tsv_content', 'pg_catalog.english', 'content');
 
-CREATE TRIGGER usage_records_organization_id_filled BEFORE INSERT ON usage_records FOR EACH ROW WHEN (((new.organization_id IS NULL) AND (new.context_id IS NOT NULL))) EXECUTE FUNCTION usage_records_organization_id_filled();
+CREATE TRIGGER usage_records_organization_id_filled BEFORE INSERT ON usage_records FOR EACH ROW WHEN (((new.organization_id IS NULL) AND (new.context_id IS NOT NULL))) EXECUTE FUNCTION diwa_schema_usage_records_organization_id();
 
 ALTER TABLE ONLY agents
     ADD CONSTRAINT agents_context_id_fkey FOREIGN KEY (context_id) REFERENCES contexts(id) ON DELETE CASCADE;

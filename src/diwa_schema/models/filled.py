@@ -13,7 +13,7 @@ NOW = "(clock_timestamp() AT TIME ZONE 'UTC'::text)"
 
 
 def trigger_name(table: str, column: str) -> str:
-    """Return the name of the trigger that fills a column, and on PostgreSQL of its function."""
+    """Return the name of the trigger that fills a column."""
     return f"{table}_{column}_filled"
 
 
@@ -68,8 +68,13 @@ class Filling:
 
     @property
     def name(self) -> str:
-        """The name of the trigger and of its function."""
+        """The name of the trigger."""
         return trigger_name(self.table, self.column)
+
+    @property
+    def function(self) -> str:
+        """The name of its function, which says whose it is: roles hand it over, and dropping a schema takes it along."""
+        return f"diwa_schema_{self.table}_{self.column}"
 
     @property
     def lite_names(self) -> tuple[str, ...]:
@@ -84,7 +89,7 @@ class Filling:
         """
         taken = "\n  taken boolean;" if "taken" in self.code else ""
         code = f"\nDECLARE\n  own text;{taken}\nBEGIN\n  {_OWN_SCHEMA}\n  {self.code}\n  RETURN NEW;\nEND\n"
-        function = f"{schema}{quoted(self.name)}()"
+        function = f"{schema}{quoted(self.function)}()"
         when = f" WHEN ({self.when})" if self.when else ""
         made = (
             f"CREATE OR REPLACE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
@@ -105,7 +110,7 @@ class Filling:
 
     def drop_function(self, schema: str = "") -> str:
         """Return what drops the function, which stays behind where its table was dropped."""
-        return f"DROP FUNCTION IF EXISTS {schema}{quoted(self.name)}()"
+        return f"DROP FUNCTION IF EXISTS {schema}{quoted(self.function)}()"
 
     def create_on_sqlite(self) -> tuple[str, ...]:
         """Return what creates the triggers on SQLite, where they are absent."""

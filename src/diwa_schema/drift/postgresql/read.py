@@ -89,7 +89,7 @@ WHERE NOT x.indisprimary AND {ours}
 # A foreign key is enforced by triggers that the server keeps to itself. Somebody may have disabled these.
 _TRIGGERS = """
 SELECT g.tgrelid, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text, g.tgisinternal, g.tgconstraint,
-  CASE WHEN p.pronamespace = c.relnamespace AND starts_with(p.proname::text, 'diwa_schema_')
+  CASE WHEN p.pronamespace = c.relnamespace AND p.proname = 'diwa_schema_organization'
     THEN CASE WHEN p.prosecdef AND p.proconfig IS NULL THEN '' ELSE '-- not as it is made: ' END || p.prosrc END
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
 WHERE (NOT g.tgisinternal OR g.tgenabled IN ('D', 'R')) AND {ours}

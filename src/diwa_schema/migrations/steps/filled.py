@@ -140,10 +140,8 @@ def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None
     name, rows = lookup.quoted(column), lookup.quoted(table)
     empty = f"UPDATE {rows} SET {name} = NULL WHERE {name} IS NULL"
     if offline():
-        keep = kept_values.keep(kept_values.KEPT, dialect(), table, column, reason)
-        op.execute(
-            lookup.verbatim(keep.format(found=f"(SELECT id AS row_id, {name} AS old FROM {rows}) AS r"))
-        )
+        found = f"(SELECT id AS row_id, {name} AS old FROM {rows}) AS r"
+        op.execute(kept_values.keep(kept_values.KEPT, dialect(), table, column, reason, found=found))
         op.execute(lookup.verbatim(kept_values.forget(table, column, f"value <> '{kept_values.NONE}'")))
         op.execute(empty)
         op.execute(lookup.verbatim(kept_values.note(table, column)))
@@ -155,9 +153,9 @@ def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None
         found = [{"id": one} for one in connection.scalars(sa.text(without))]
         if found:
             connection.execute(sa.text(f"UPDATE {rows} SET {name} = NULL WHERE id = :id"), found)
-            keep = kept_values.keep(kept, dialect(), table, column, reason)
             one = f"(SELECT id AS row_id, {name} AS old FROM {rows} WHERE id = :id) AS r"
-            connection.execute(sa.text(lookup.verbatim(keep).format(found=one)), found)
+            keep = kept_values.keep(kept, dialect(), table, column, reason, found=one)
+            connection.execute(sa.text(keep), found)
         return len(found)
 
     ground().pace.batches(batch, 0, f"{table}: {column}")

@@ -47,21 +47,22 @@ _NOW = {
 _ALL = 1_000_000_000
 
 
-def keep(kept: str, dialect: str, table: str, column: str, reason: str) -> str:
-    """Return SQL that keeps the values ``old`` of the rows ``row_id`` of ``{found}``; what is kept already stays.
+def keep(kept: str, dialect: str, table: str, column: str, reason: str, *, found: str) -> str:
+    """Return a statement that keeps the values ``old`` of the rows ``row_id``; what is kept already stays.
 
     Args:
-        kept: The table of kept values.
+        kept: The table of kept values, as it is written in a statement.
         dialect: The dialect that the SQL is for.
         table: The table whose values they are.
         column: The column that they are from.
         reason: Why they cannot stay there.
+        found: The rows, as they are written in a statement.
     """
-    return (
-        f"INSERT INTO {kept} SELECT {literal(table)}, row_id, {literal(column)},"
-        f" coalesce(CAST(old AS text), '{NONE}'), {literal(reason)}, {_NOW[dialect]} FROM {{found}} WHERE true"
-        " ON CONFLICT DO NOTHING"
+    values = (
+        f"{literal(table)}, row_id, {literal(column)}, coalesce(CAST(old AS text), '{NONE}'), {literal(reason)},"
+        f" {_NOW[dialect]}"
     )
+    return f"INSERT INTO {kept} SELECT {lookup.verbatim(values)} FROM {found} WHERE true ON CONFLICT DO NOTHING"
 
 
 def give_back(table: str, column: str, value: str, still: str = "true") -> None:

@@ -116,11 +116,11 @@ def _wrong(dialect: str, versions: str, within: str) -> str:
 
 def _renumbering(dialect: str, versions: str, kept: str, within: str = "true") -> Iterator[str]:
     wrong = _wrong(dialect, versions, within)
-    keep = kept_values.keep(kept, dialect, TABLE, COLUMN, REASON)
-    update = f"UPDATE {versions} SET {COLUMN} = number FROM {{wrong}} WHERE {versions}.id = row_id"
+    found = "wrong" if dialect == "postgresql" else f"({wrong.replace('IS DISTINCT FROM', 'IS NOT')})"
+    keep = kept_values.keep(kept, dialect, TABLE, COLUMN, REASON, found=found)
+    update = f"UPDATE {versions} SET {COLUMN} = number FROM {found} WHERE {versions}.id = row_id"
     if dialect == "postgresql":
-        yield f"WITH wrong AS ({wrong}), kept AS ({keep.format(found='wrong')}) {update.format(wrong='wrong')}"
+        yield f"WITH wrong AS ({wrong}), kept AS ({keep}) {update}"
     else:
-        wrong = f"({wrong.replace('IS DISTINCT FROM', 'IS NOT')})"
-        yield keep.format(found=wrong)
-        yield update.format(wrong=wrong)
+        yield keep
+        yield update
