@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -64,5 +66,27 @@ def postgres_at(
             engine.dispose()
             templates[revision] = name
         return new_database(templates[revision])
+
+    return at
+
+
+@pytest.fixture(scope="session")
+def sqlite_templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the SQLite databases that `sqlite_at` has built."""
+    return tmp_path_factory.mktemp("revisions")
+
+
+@pytest.fixture
+def sqlite_at(sqlite_templates: Path, tmp_path: Path) -> Callable[[str], str]:
+    """A function that returns the URL of a new SQLite database at a revision."""
+
+    def at(revision: str) -> str:
+        template = sqlite_templates / f"{revision}.db"
+        if not template.exists():
+            engine = engine_of(f"sqlite:///{template}")
+            with engine.connect() as connection:
+                up(connection, revision)
+            engine.dispose()
+        return f"sqlite:///{shutil.copy(template, tmp_path / 'copied.db')}"
 
     return at

@@ -77,10 +77,9 @@ def pg_before(postgres_at: Callable[[str], str], connect: Connect) -> sa.Connect
 
 
 @pytest.fixture
-def lite_before(sqlite: str, connect: Connect) -> sa.Connection:
+def lite_before(sqlite_at: Callable[[str], str], connect: Connect) -> sa.Connection:
     """The same on SQLite."""
-    connection = connect(sqlite)
-    up(connection, BEFORE)
+    connection = connect(sqlite_at(BEFORE))
     fill(connection)
     return connection
 

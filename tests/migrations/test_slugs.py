@@ -46,14 +46,10 @@ def slugs(connection: sa.Connection) -> list[str | None]:
     )
 
 
-@pytest.fixture
-def before(database: str, postgres_at: Callable[[str], str], connect: Connect) -> sa.Connection:
-    """A database before the revision."""
-    lite = database.startswith("sqlite")
-    connection = connect(database if lite else postgres_at(BEFORE))
-    if lite:
-        up(connection, BEFORE)
-    return connection
+@pytest.fixture(params=["postgres_at", "sqlite_at"])
+def before(request: pytest.FixtureRequest, connect: Connect) -> sa.Connection:
+    """A database before the revision, on PostgreSQL and on SQLite."""
+    return connect(request.getfixturevalue(request.param)(BEFORE))
 
 
 def test_a_slug_is_made_of_the_name(before: sa.Connection):

@@ -36,13 +36,11 @@ def records(connection: sa.Connection, column: str = "context_id") -> dict[int, 
     return dict(map(tuple, found))
 
 
-@pytest.fixture
-def before(database: str, postgres_at: Callable[[str], str], connect: Connect) -> sa.Connection:
-    """A database with two contexts, and usage of one of them."""
-    lite = database.startswith("sqlite")
-    connection = connect(database if lite else postgres_at(BEFORE))
-    if lite:
-        up(connection, BEFORE)
+@pytest.fixture(params=["postgres_at", "sqlite_at"])
+def before(request: pytest.FixtureRequest, connect: Connect) -> sa.Connection:
+    """A database with two contexts and usage of both, on PostgreSQL and on SQLite."""
+    connection = connect(request.getfixturevalue(request.param)(BEFORE))
+    if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA foreign_keys = ON")
     ground(connection)
     connection.exec_driver_sql(
@@ -108,9 +106,8 @@ def _without_quotes(found: dict[str, list[str]], passed: str = "\0") -> dict[str
     }
 
 
-def test_a_column_of_ones_own_and_its_index_stay(sqlite: str, connect: Connect):
-    lite = connect(sqlite)
-    up(lite, BEFORE)
+def test_a_column_of_ones_own_and_its_index_stay(sqlite_at: Callable[[str], str], connect: Connect):
+    lite = connect(sqlite_at(BEFORE))
     ground(lite)
     lite.exec_driver_sql("ALTER TABLE usage_records ADD COLUMN bill TEXT DEFAULT 'none'")
     lite.exec_driver_sql("CREATE INDEX by_bill ON usage_records (bill)")
@@ -123,10 +120,9 @@ def test_a_column_of_ones_own_and_its_index_stay(sqlite: str, connect: Connect):
 
 
 def test_a_table_that_others_refer_to_is_not_copied_where_that_would_delete_their_rows(
-    sqlite: str, connect: Connect
+    sqlite_at: Callable[[str], str], connect: Connect
 ):
-    lite = connect(sqlite)
-    up(lite, BEFORE)
+    lite = connect(sqlite_at(BEFORE))
     ground(lite)
     use(lite, 1)
     lite.exec_driver_sql("CREATE TABLE bills (record TEXT REFERENCES usage_records (id) ON DELETE CASCADE)")

@@ -26,11 +26,16 @@ from tests.fixtures_server import Server
 from tests.kit.postgrex import Repo, ServerError
 from tests.kit.rules import BREAKS, BROKEN, FIXES, GROUND
 from tests.run.asking import execute, value
+from tests.run.launcher import Launcher
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
 NAMES = [rule.name for rule in KEPT]
 (FIRST,) = [str(one.down_revision) for one in load() if one.slug == "row_checks"]
+(LAST,) = [one.revision for one in load() if one.slug == "one_plan_per_context"]
+(REPAIRS,) = [str(one.down_revision) for one in load() if one.slug == "numbered_versions"]
+# What the database fills in rows that are there.
+FILLED = {"memory_versions": "version_number", "organizations": "slug", "usage_records": "organization_id"}
 NOW = datetime.fromisoformat("2026-03-26T09:00:00")
 STANDING = (
     "SELECT conname::text, convalidated FROM pg_constraint WHERE conname = ANY(%s)"
@@ -49,13 +54,22 @@ def listed(url: str) -> set[tuple[str, str]]:
     return {(one.rule, row.key) for one in api.violations(url, limit=1000) for row in one.rows}
 
 
-def content(url: str) -> dict[str, list[Any]]:
-    """Return the rows of every table that has a rule, as text; the buffer's ids become uuids on the way."""
+def content(url: str, *, filled: bool = False) -> dict[str, list[Any]]:
+    """Return the rows of every table that has a rule, as text; the buffer's ids become uuids on the way.
+
+    Args:
+        url: The database.
+        filled: Also the columns that the database fills.
+    """
+
+    def passed(table: str) -> str:
+        return f",{FILLED[table]}" if table in FILLED and not filled else ""
+
     tables = sorted({rule.table for rule in RULES} - {"tala_operations"})
     with psycopg.connect(url) as connection:
         return {
             table: connection.execute(
-                f"SELECT (to_jsonb(t) - '{{arrived_at}}'::text[])::text FROM {table} t ORDER BY 1".encode()
+                f"SELECT (to_jsonb(t) - '{{arrived_at{passed(table)}}}'::text[])::text FROM {table} t ORDER BY 1".encode()
             ).fetchall()
             for table in tables
         }
@@ -174,10 +188,18 @@ def test_of_the_facts_every_dirty_row_is_listed_and_no_other(legacy_file, shared
     ends = {}
     for name in ("ecto_cloud_head", "ecto_dirty_data"):
         url = legacy_file(name)
-        before = content(url)
+        before, whole = content(url), content(url, filled=True)
         api.adopt(url)
         api.migrate(url)
         assert content(url) == before
+        assert value(url, "SELECT count(*) FROM organizations WHERE slug IS NULL") == 0
+        assert value(url, "SELECT count(*) FROM usage_records WHERE organization_id IS NULL") == 0
+        assert value(
+            url, "SELECT count(DISTINCT (memory_id, version_number)) = count(*) FROM memory_versions"
+        )
+        api.downgrade(url, REPAIRS, confirm=url.rpartition("/")[2])
+        assert content(url, filled=True) == whole
+        api.migrate(url)
         ends[name] = {row for _, row in listed(url)}
     assert ends == {"ecto_cloud_head": set(), "ecto_dirty_data": keys}
 
@@ -209,20 +231,26 @@ class Writer:
                 self.waits += 1
 
 
+def upgrade(launcher: Launcher, url: str, writer: Writer, *to: str) -> None:
+    """Upgrade while the writer works before each statement of the run."""
+    child = launcher.start("upgrade", *to, "--url", url, how="step")
+    for _ in child.steps():
+        writer.work()
+    assert child.wait().code == 0
+
+
 @pytest.mark.parametrize("breaking", [True, False])
 def test_a_writer_like_ecto_goes_on_before_during_and_after(below, launcher, breaking):
     execute(below, *(BREAKS.values() if breaking else ()))
     writer = Writer(below)
     with writer.repo:
         writer.work()
-        child = launcher.start("upgrade", "--url", below, how="step")
-        for _ in child.steps():
-            writer.work()
-        assert child.wait().code == 0
+        upgrade(launcher, below, writer, LAST)
         assert len(standing(below)) == (0 if breaking else len(NAMES))
         # Nothing was locked for a rule that waits.
         assert (writer.waits == 0) == breaking
         assert writer.turns > 20
+        api.migrate(below)
         if breaking:
             api.validate(below, repo="diwa-cloud")
         writer.work()

@@ -186,7 +186,7 @@ def _asked(session: Session) -> Iterator[Select[Any]]:
     yield queries.memories_containing(of, {"type": "decision"}, before=memory)
     yield queries.memories_alike(of, "x")
     yield queries.rules_of(of)
-    yield queries.versions_of(memory.id)
+    yield queries.versions_of(of)
     yield queries.expired_memories(now)
     yield queries.memories_saying(of, "tides and moon")
     yield queries.bound_context("path", "/x")

@@ -42,7 +42,7 @@ def number_versions() -> None:
     filling.place(VERSION_NUMBER)
     if offline():
         for statement in _renumbering(dialect(), TABLE, kept_values.KEPT):
-            op.execute(lookup.verbatim(statement))
+            op.execute(statement)
     elif dialect() == "sqlite":
         ground().pace.short(
             lambda connection: _send(connection, _renumbering("sqlite", TABLE, kept_values.KEPT))
