@@ -181,7 +181,11 @@ def shape(connection: sa.Connection) -> dict[str, list[str]]:
     }
 
 
-_LITE = {"objects": "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"}
+# A table that SQLite has copied has its name in quotes.
+_LITE = {
+    "objects": "SELECT replace(sql, 'CREATE TABLE \"' || name || '\"', 'CREATE TABLE ' || name) FROM sqlite_master"
+    " WHERE sql IS NOT NULL"
+}
 _POSTGRES = {
     "columns": "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,"
     " pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"

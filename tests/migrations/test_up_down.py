@@ -42,16 +42,11 @@ def test_each_revision_leads_back_to_where_it_began(connection: sa.Connection):
 
 
 def _either_kind(found: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return a shape in which the buffer's ids are texts: below 20260302000300 both kinds are at home.
-
-    A table that SQLite has copied has its name in quotes.
-    """
+    """Return a shape in which the buffer's ids are texts: below 20260302000300 both kinds are at home."""
     ids = ("tala_operations session_id", "tala_operations context_id")
     return {
         kind: sorted(
-            line.replace(" uuid ", " character varying(255) ")
-            if line.startswith(ids)
-            else line.replace('CREATE TABLE "usage_records"', "CREATE TABLE usage_records")
+            line.replace(" uuid ", " character varying(255) ") if line.startswith(ids) else line
             for line in lines
         )
         for kind, lines in found.items()

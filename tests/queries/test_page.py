@@ -62,7 +62,7 @@ def test_the_programs_run(
 def test_the_table_names_every_query_and_only_indexes_that_are_there() -> None:
     rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", PAGE, flags=re.MULTILINE)
     assert sorted(name for name, _ in rows) == sorted(queries.__all__)
-    there = catalog_path("postgresql").read_text()
+    there = catalog_path("postgresql").read_text() + catalog_path("sqlite").read_text()
     named = {index for _, row in rows for index in re.findall(r"`(\w+_(?:index|idx))`", row)}
-    assert len(named) == 14
+    assert len(named) == 15
     assert all(f'"{index}"' in there for index in named)

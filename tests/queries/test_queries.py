@@ -253,7 +253,7 @@ def test_the_history_of_a_memory_begins_with_its_last_change(session: Session) -
     )  # fmt: skip
     session.flush()
     found = session.scalars(queries.versions_of(memory_id)).all()
-    assert [each.version_number for each in found] == [4, 3, 2, None]
+    assert [each.version_number for each in found] == [4, 3, 2, 1]
 
 
 def test_a_row_that_an_asynchronous_session_has_not_read_is_no_place_to_go_on_from(at_head: str) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.database.state import RELEASES
 from diwa_schema.names import code, literal, qualified, quoted
@@ -55,8 +54,7 @@ END
 UNREAD = f"This role may not read {RELEASES}: which releases have started lately was not looked at."
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """The last start of a release that a database knows of, by one role on one host.
 
     Args:
@@ -81,7 +79,7 @@ class Seen:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a document for ``--json``."""
-        return asdict(self)
+        return self._asdict()
 
 
 def create_statement(dialect: str, table: str) -> str:

@@ -73,7 +73,7 @@ class Filling:
 
     @property
     def function(self) -> str:
-        """The name of its function, which says whose it is: roles hand it over, and dropping a schema takes it along."""
+        """The name of its function, by which roles hand it over and a schema's drop takes it along."""
         return f"diwa_schema_{self.table}_{self.column}"
 
     @property

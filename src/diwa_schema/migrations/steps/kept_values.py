@@ -62,7 +62,9 @@ def keep(kept: str, dialect: str, table: str, column: str, reason: str, *, found
         f"{literal(table)}, row_id, {literal(column)}, coalesce(CAST(old AS text), '{NONE}'), {literal(reason)},"
         f" {_NOW[dialect]}"
     )
-    return f"INSERT INTO {kept} SELECT {lookup.verbatim(values)} FROM {found} WHERE true ON CONFLICT DO NOTHING"
+    return (
+        f"INSERT INTO {kept} SELECT {lookup.verbatim(values)} FROM {found} WHERE true ON CONFLICT DO NOTHING"
+    )
 
 
 def give_back(table: str, column: str, value: str, still: str = "true") -> None:
