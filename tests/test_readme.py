@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import os
 import re
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -185,12 +187,18 @@ def test_exit_codes_are_those_of_the_errors() -> None:
 
 
 def test_every_command_takes_json() -> None:
-    (commands_,) = (
-        action for action in build_parser()._actions if action.dest == "command" or action.choices
-    )
-    assert commands_.choices
-    for parser in dict(commands_.choices).values():
-        assert "--json" in parser.format_help()
+    def all_of(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+        below = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+        for action in below:
+            for child in dict(action.choices).values():
+                yield from all_of(child)
+        if not below:
+            yield parser
+
+    found = list(all_of(build_parser()))
+    assert len(found) > 30
+    for parser in found:
+        assert "--json" in parser.format_help(), parser.prog
 
 
 def test_links_and_paths_lead_somewhere() -> None:

@@ -69,9 +69,16 @@ def _lite(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]
 
 
 def _ectos(connection: sqlite3.Connection, table: str) -> str:
-    """Return the columns that a table has without those of later revisions."""
+    """Return the columns that a table has without those that later revisions add or fill."""
+    later = {
+        ("memories", "arrived_at"),
+        ("memories", "organization_id"),
+        ("memory_versions", "version_number"),
+        ("organizations", "slug"),
+        ("usage_records", "organization_id"),
+    }
     names = (row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
-    return ", ".join(name for name in names if (table, name) != ("memories", "arrived_at"))
+    return ", ".join(name for name in names if (table, name) not in later)
 
 
 V1_ROWS = """

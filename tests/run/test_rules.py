@@ -35,7 +35,12 @@ NAMES = [rule.name for rule in KEPT]
 (LAST,) = [one.revision for one in load() if one.slug == "one_plan_per_context"]
 (REPAIRS,) = [str(one.down_revision) for one in load() if one.slug == "numbered_versions"]
 # What the database fills in rows that are there.
-FILLED = {"memory_versions": "version_number", "organizations": "slug", "usage_records": "organization_id"}
+FILLED = {
+    "memories": "organization_id",
+    "memory_versions": "version_number",
+    "organizations": "slug",
+    "usage_records": "organization_id",
+}
 NOW = datetime.fromisoformat("2026-03-26T09:00:00")
 STANDING = (
     "SELECT conname::text, convalidated FROM pg_constraint WHERE conname = ANY(%s)"

@@ -7,14 +7,14 @@ does not, finds the relations through what they depend on: each depends on its s
 from __future__ import annotations
 
 
-def in_schema(schema: str, *, relation: str = "c.oid") -> str:
+def in_schema(namespace: str, *, relation: str = "c.oid") -> str:
     """Return the condition that a relation is in a schema, as SQL.
 
     Args:
-        schema: What yields the schema's oid, as SQL.
+        namespace: What yields the schema's oid, as SQL.
         relation: What yields the relation's oid; indexes are not found this way, because they depend on their table.
     """
     return (
         f"{relation} IN (SELECT s.objid FROM pg_depend s WHERE s.classid = 'pg_class'::regclass"
-        f" AND s.refclassid = 'pg_namespace'::regclass AND s.refobjid = {schema})"
+        f" AND s.refclassid = 'pg_namespace'::regclass AND s.refobjid = {namespace})"
     )

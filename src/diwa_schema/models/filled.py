@@ -81,36 +81,36 @@ class Filling:
         """The names of the triggers on SQLite."""
         return tuple(f"{self.name}{ending}" for ending, _ in self.lite)
 
-    def create(self, schema: str = "") -> tuple[str, ...]:
+    def create(self, place: str = "") -> tuple[str, ...]:
         """Return what creates the function and the trigger on PostgreSQL, or puts them in the place of older ones.
 
         Args:
-            schema: The quoted schema with its dot; by default names are those of the search path.
+            place: The quoted schema with its dot; by default names are those of the search path.
         """
         taken = "\n  taken boolean;" if "taken" in self.code else ""
         code = f"\nDECLARE\n  own text;{taken}\nBEGIN\n  {_OWN_SCHEMA}\n  {self.code}\n  RETURN NEW;\nEND\n"
-        function = f"{schema}{quoted(self.function)}()"
+        function = f"{place}{quoted(self.function)}()"
         when = f" WHEN ({self.when})" if self.when else ""
         made = (
             f"CREATE OR REPLACE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
             f" SET search_path = pg_catalog, pg_temp AS {literal(code)}"
         )
         fired = (
-            f"CREATE OR REPLACE TRIGGER {quoted(self.name)} {self.fires} ON {schema}{quoted(self.table)} FOR EACH ROW"
+            f"CREATE OR REPLACE TRIGGER {quoted(self.name)} {self.fires} ON {place}{quoted(self.table)} FOR EACH ROW"
             f"{when} EXECUTE FUNCTION {function}"
         )
         return made, fired
 
-    def drop(self, schema: str = "") -> tuple[str, ...]:
+    def drop(self, place: str = "") -> tuple[str, ...]:
         """Return what drops trigger and function on PostgreSQL; what is absent is passed over."""
         return (
-            f"DROP TRIGGER IF EXISTS {quoted(self.name)} ON {schema}{quoted(self.table)}",
-            self.drop_function(schema),
+            f"DROP TRIGGER IF EXISTS {quoted(self.name)} ON {place}{quoted(self.table)}",
+            self.drop_function(place),
         )
 
-    def drop_function(self, schema: str = "") -> str:
+    def drop_function(self, place: str = "") -> str:
         """Return what drops the function, which stays behind where its table was dropped."""
-        return f"DROP FUNCTION IF EXISTS {schema}{quoted(self.function)}()"
+        return f"DROP FUNCTION IF EXISTS {place}{quoted(self.function)}()"
 
     def create_on_sqlite(self) -> tuple[str, ...]:
         """Return what creates the triggers on SQLite, where they are absent."""
