@@ -236,7 +236,7 @@ def test_a_table_of_somebody_else_cannot_make_the_function_run_his_code(numbered
             "CREATE VIEW his.memory_versions AS SELECT gen_random_uuid() AS memory_id, his.code() AS version_number",
             "CREATE TABLE his.memories (id uuid)",
             "CREATE TABLE his.own (memory_id uuid, version_number int)",
-            f"CREATE TRIGGER his BEFORE INSERT ON his.own FOR EACH ROW EXECUTE FUNCTION public.{FILLINGS[0].name}()",
+            f"CREATE TRIGGER his BEFORE INSERT ON his.own FOR EACH ROW EXECUTE FUNCTION public.{FILLINGS[0].function}()",
             f"INSERT INTO his.own VALUES ('{memory(1)}')",
         ):
             connection.execute(statement.encode())
