@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 
@@ -63,7 +64,9 @@ def test_an_async_application_is_noted(new_database, head_template, driver):
             await diwa_schema.aensure_current(connection)
         await engine.dispose()
 
-    asyncio.run(start())
+    # In a thread of its own, which has no loop yet.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(start())).result()
     assert (
         value(url, "SELECT count(*) FROM diwa_schema_releases WHERE seen_at > now() - interval '1 minute'")
         == 1

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from diwa_schema import api
 from diwa_schema.models import Base
+from diwa_schema.models.filled import FILLINGS
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
@@ -45,7 +46,7 @@ def test_nothing_of_it_is_left_without_the_table(postgres: str, way: str):
     else:
         api.migrate(postgres)
     with psycopg.connect(postgres, autocommit=True) as connection:
-        assert connection.execute(FUNCTIONS).fetchone() == (1,)
+        assert connection.execute(FUNCTIONS).fetchone() == (1 + len(FILLINGS),)
         if way == "drop_all":
             Base.metadata.drop_all(engine)
         elif way == "drop":

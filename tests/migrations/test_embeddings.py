@@ -270,6 +270,7 @@ def test_killed_anywhere_it_is_finished_by_the_next_run(before: sa.Connection, c
     assert kill_everywhere(attempt) > 16
 
 
+@pytest.mark.matrix
 def test_killed_anywhere_on_the_way_back_it_is_finished_by_the_next_run(january: sa.Connection, copies):
     paced(january, to_vector)
     kept = {row: value for row, (_, value) in archive(january).items()}
@@ -289,6 +290,7 @@ def test_killed_anywhere_on_the_way_back_it_is_finished_by_the_next_run(january:
     assert kill_everywhere(attempt) > 16
 
 
+@pytest.mark.matrix
 def test_killed_on_the_way_it_can_be_turned_around(before: sa.Connection, copies):
     """An interrupted change leaves nothing in the way of the opposite one, nor of a downgrade below it."""
     given = found_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from tests.migrations.replaying import (
     up,
 )
 from tests.migrations.rows import CONTEXT, insert_memories, memory
+from tests.run.test_kill import kinds
 
 Connect = Callable[[str], sa.Connection]
 
@@ -133,7 +135,16 @@ def test_contexts_and_memories_that_are_there_come_from_the_cloud(
         assert [tuple(row) for row in found] == [("cloud", None)]
 
 
-@pytest.mark.parametrize("revision", [m.revision for m in HISTORY if not getattr(m, "transactional", True)])
+def tried() -> list[Any]:
+    """Return the revisions of steps; of those that call the same steps, the matrix has all but the first."""
+    return [
+        pytest.param(revision, marks=[pytest.mark.matrix] if number else [])
+        for alike in kinds().values()
+        for number, revision in enumerate(alike)
+    ]
+
+
+@pytest.mark.parametrize("revision", tried())
 def test_a_revision_of_steps_leads_to_the_same_schema_paced_and_plain(
     connection: sa.Connection, revision: str
 ):
@@ -149,7 +160,7 @@ def test_a_revision_of_steps_leads_to_the_same_schema_paced_and_plain(
     assert shape(connection) == begun
 
 
-@pytest.mark.parametrize("revision", [m.revision for m in HISTORY if not getattr(m, "transactional", True)])
+@pytest.mark.parametrize("revision", tried())
 def test_a_revision_that_is_not_transactional_is_one_step(pg: sa.Connection, revision: str):
     up(pg, before(revision))
     counted: list[str] = []

@@ -84,7 +84,7 @@ REQUESTS: dict[str, Callable[[Session], object]] = {
 }
 
 
-@pytest.fixture(params=["transactions", "AUTOCOMMIT"])
+@pytest.fixture(params=["transactions", pytest.param("AUTOCOMMIT", marks=pytest.mark.matrix)])
 def isolation(request) -> str:
     return str(request.param)
 

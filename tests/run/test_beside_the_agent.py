@@ -92,6 +92,7 @@ def test_it_reads_and_writes_all_of_its_rows_at_every_statement(legacy, launcher
     assert kept[0] >= agent.turns - agent.waits
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("shape", "command"), [("agent_local", "upgrade"), ("both_marked_bytes", "adopt")])
 def test_killed_at_a_statement_it_ends_as_undisturbed(
     legacy: Callable[..., str], launcher: Launcher, server: Server, owner_directory, shape, command
