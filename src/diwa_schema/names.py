@@ -9,6 +9,12 @@ from __future__ import annotations
 from hashlib import sha256
 
 LONGEST = 63  # bytes, as PostgreSQL cuts names
+
+# Everything that this package makes for itself is called so: where the schema stands, notes of a change under way, what
+# a revision or an adoption has set aside, the functions that fill columns. Roles hand it over by this, and the drop of
+# a tenant takes it along.
+OURS = "diwa_schema_"
+
 _DIGITS = 8
 
 

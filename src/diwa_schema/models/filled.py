@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from diwa_schema.names import literal, quoted
+from diwa_schema.names import OURS, literal, quoted
 
 RANDOM_ID = "gen_random_uuid()"
 
@@ -74,7 +74,7 @@ class Filling:
     @property
     def function(self) -> str:
         """The name of its function, by which roles hand it over and a schema's drop takes it along."""
-        return f"diwa_schema_{self.table}_{self.column}"
+        return f"{OURS}{self.table}_{self.column}"
 
     @property
     def lite_names(self) -> tuple[str, ...]:

@@ -7,12 +7,11 @@ SQLite gets a key only with a new table, so triggers refuse there what the key r
 from __future__ import annotations
 
 from diwa_schema.models.filled import trigger_name
-from diwa_schema.names import literal, quoted
+from diwa_schema.names import OURS, literal, quoted
 
 COLUMN, CONTEXT, CONTEXTS = "organization_id", "context_id", "contexts"
 
-# The privileges of a role follow whatever is called so: see `privileges/existing.py`.
-FUNCTION = "diwa_schema_organization"
+FUNCTION = f"{OURS}organization"
 
 # Whose path it is called with is not known, so each name says its schema, which costs nothing: `SET search_path` costs
 # an eighth of the inserts. A schema that was renamed since is no reason to refuse a row. Who writes may have no right

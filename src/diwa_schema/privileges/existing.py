@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from diwa_schema.database.state import ECTO, LEDGER, PROTECTION, RELEASES, VERSION
 from diwa_schema.errors import UsageError
-from diwa_schema.names import LONGEST, quoted
+from diwa_schema.names import LONGEST, OURS, quoted
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -30,9 +30,6 @@ READ_ONLY = (VERSION, LEDGER, PROTECTION, ECTO)
 # Predefined roles that reach past the privileges of single tables.
 _TOO_STRONG = ("pg_write_all_data", "pg_maintain")
 
-# Everything that this package makes for itself is called so: where the schema stands, notes of a change under way, and
-# what a revision or an adoption has set aside.
-_OURS = "diwa_schema_"
 _RESERVED = ("public", "none")
 
 
@@ -231,7 +228,7 @@ def _granted(
         " pg_get_userbyid(x.grantee)::text, x.privilege_type, x.is_grantable,"
         " CASE WHEN x.grantor <> t.owner THEN pg_get_userbyid(x.grantor)::text END"
         f" FROM ({_THINGS}) t LEFT JOIN LATERAL aclexplode(t.acl) x ON true ORDER BY t.kind, t.name",
-        (schema, list(tables), _OURS, _OURS, names.owner),
+        (schema, list(tables), OURS, OURS, names.owner),
     )
     future: tuple[Kind, ...] = ("future tables", "future sequences")
     things = dict.fromkeys(Thing(kind, schema, names.owner) for kind in future)

@@ -19,6 +19,8 @@ from diwa_schema.drift.model import Catalog, Column, Follower, Origin, Other, Ta
 from diwa_schema.drift.postgresql import parse
 from diwa_schema.drift.scan import canonical, default
 from diwa_schema.migrations.manifest import KEPT
+from diwa_schema.models.inherited import FUNCTION
+from diwa_schema.names import literal
 
 # Extensions are put on the path too, so that their types are written without a schema, wherever they live.
 _SETTING = """
@@ -87,12 +89,12 @@ WHERE NOT x.indisprimary AND {ours}
 """
 
 # A foreign key is enforced by triggers that the server keeps to itself. Somebody may have disabled these.
-_TRIGGERS = """
+_TRIGGERS = f"""
 SELECT g.tgrelid, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text, g.tgisinternal, g.tgconstraint,
-  CASE WHEN p.pronamespace = c.relnamespace AND p.proname = 'diwa_schema_organization'
+  CASE WHEN p.pronamespace = c.relnamespace AND p.proname = {literal(FUNCTION)}
     THEN CASE WHEN p.prosecdef AND p.proconfig IS NULL THEN '' ELSE '-- not as it is made: ' END || p.prosrc END
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
-WHERE (NOT g.tgisinternal OR g.tgenabled IN ('D', 'R')) AND {ours}
+WHERE (NOT g.tgisinternal OR g.tgenabled IN ('D', 'R')) AND {{ours}}
 """
 
 _POLICIES = """

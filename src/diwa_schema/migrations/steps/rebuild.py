@@ -86,7 +86,9 @@ def replace(table: str, items: Sequence[SchemaItem], beside: Sequence[str]) -> N
     """
     if offline():
         columns = [item.name for item in items if isinstance(item, sa.Column)]
+        op.execute("PRAGMA legacy_alter_table = ON")
         _replace(op.execute, op.create_table, table, items, columns)
+        op.execute("PRAGMA legacy_alter_table = OFF")
         for statement in beside:
             op.execute(statement)
         return
@@ -104,13 +106,14 @@ def replace(table: str, items: Sequence[SchemaItem], beside: Sequence[str]) -> N
             for name, kind, default in shape
             if name not in known
         ]
-        _replace(
-            lambda sql: connection.execute(sa.text(sql)),
-            operations(connection).create_table,
-            table,
-            [*items, *own],
-            [row.name for row in shape],
-        )
+        with _by_name(connection):
+            _replace(
+                lambda sql: connection.execute(sa.text(sql)),
+                operations(connection).create_table,
+                table,
+                [*items, *own],
+                [row.name for row in shape],
+            )
         for sql in before.values():
             connection.exec_driver_sql(sql)
         _refuse_dangling(connection, table, dangling)
@@ -133,10 +136,7 @@ def _replace(
     create_table(cut(table, suffix="_reshaped"), *items)
     execute(f"INSERT INTO {new} ({names}) SELECT {names} FROM {old}")
     execute(f"DROP TABLE {old}")
-    # What else means the table means its name: without this, SQLite would look into every view while it is absent.
-    execute("PRAGMA legacy_alter_table = ON")
     execute(f"ALTER TABLE {new} RENAME TO {old}")
-    execute("PRAGMA legacy_alter_table = OFF")
 
 
 def _referring(connection: sa.Connection, table: str) -> int:
@@ -149,7 +149,7 @@ def _referring(connection: sa.Connection, table: str) -> int:
 
 @contextmanager
 def _by_name(connection: sa.Connection) -> Iterator[None]:
-    """Let what means the table mean its name: SQLite would look into each trigger while there is none of that name."""
+    """Let what means the table mean its name: else SQLite looks into views and triggers while it is absent."""
     before = connection.scalar(sa.text("PRAGMA legacy_alter_table"))
     connection.execute(sa.text("PRAGMA legacy_alter_table = ON"))
     try:

@@ -21,7 +21,7 @@ from diwa_schema.errors import (
     command,
 )
 from diwa_schema.migrations.manifest import KEPT, load
-from diwa_schema.names import qualified, quoted
+from diwa_schema.names import OURS, qualified, quoted
 from diwa_schema.run import losses, preflight, snapshot
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from diwa_schema.privileges.difference import Statement
     from diwa_schema.privileges.existing import RoleNames
 
-# What this package makes for itself begins so.
-_OURS = "diwa_schema_"
 _SHOWN = 5
 
 _EXISTS = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)"
@@ -200,7 +198,7 @@ def _parts(look: Look, confirm: str | None) -> Parts:
     tables = [name for name in sorted(there) if name.startswith(KEPT) or name in history.leftovers]
     tables += [name for name in reversed(history.tables) if name in there and name not in tables]
     books = tuple(
-        name for name in sorted(there) if name not in tables and (name in ours or name.startswith(_OURS))
+        name for name in sorted(there) if name not in tables and (name in ours or name.startswith(OURS))
     )
     preflight.refuse_without_rights(look, tables)
     if confirm != schema:
@@ -217,7 +215,7 @@ def _parts(look: Look, confirm: str | None) -> Parts:
 
 
 def _refuse_foreign(look: Look, ours: list[str], there: list[str]) -> None:
-    found = [row[0] for row in look.link.rows(_FOREIGN, (look.state.schema, ours, _OURS, _OURS, there))]
+    found = [row[0] for row in look.link.rows(_FOREIGN, (look.state.schema, ours, OURS, OURS, there))]
     if found:
         more = f" and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
         raise SchemaForeign(
@@ -226,7 +224,7 @@ def _refuse_foreign(look: Look, ours: list[str], there: list[str]) -> None:
             next_step="Drop that first, or move it elsewhere: ALTER ... SET SCHEMA NAME;",
             foreign=found,
         )
-    triggers = [row[1] for row in look.link.rows(_FUNCTIONS, (look.state.schema, _OURS)) if row[1]]
+    triggers = [row[1] for row in look.link.rows(_FUNCTIONS, (look.state.schema, OURS)) if row[1]]
     if triggers and not look.link.value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
         raise PermissionMissing(
             f"Only a superuser can drop the event trigger that fences schema '{look.state.schema}'.",
@@ -240,7 +238,7 @@ def _execute(link: Link, statement: str, _: object) -> None:
 
 def _finish(link: Link, schema: str, books: tuple[str, ...]) -> None:
     """Drop what is left in one transaction; the server refuses where somebody has put something of his there."""
-    functions = link.rows(_FUNCTIONS, (schema, _OURS))
+    functions = link.rows(_FUNCTIONS, (schema, OURS))
     statements = [f"DROP EVENT TRIGGER {quoted(name)}" for _, name in functions if name]
     order = sorted(books, key=lambda name: (name in (VERSION, LEDGER), name))
     statements += [f"DROP TABLE {qualified(schema, name)}" for name in order]
