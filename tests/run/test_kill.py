@@ -270,7 +270,8 @@ def test_on_postgresql(on_postgresql, how, whole, measured):
     outcomes = on_postgresql.attempt(points, how)
     failed = sum(outcome.code != 0 for outcome in outcomes)
     measured(f"{len(points)} of {len(every)} points tried, {failed} of them stopped the run")
-    assert failed > len(points) / 2
+    # A run that is as good as over at the last point ends well.
+    assert failed >= len(points) / 2
 
 
 @pytest.mark.parametrize(("scene", "whole"), tried(*SCENES))
