@@ -12,6 +12,7 @@ import pytest
 from diwa_schema.export import export
 from diwa_schema.export.description import describe
 from diwa_schema.export.ecto import EMBEDDINGS
+from diwa_schema.migrations.manifest import load
 from tests.fixtures_checkout import run
 
 STUB = Path(__file__).parents[1] / "kit" / "elixir" / "ecto_schema.ex"
@@ -137,3 +138,48 @@ def test_the_types_are_those_of_the_models_upstream():
     for name, lines in shared.items():
         for line in lines:
             assert line in files[name], name
+
+
+# Answers of a repository by the name of the module, and what the check of it ends with.
+CHECKS = """
+defmodule Answers do
+  def rows(rows), do: {:ok, %{rows: rows}}
+end
+
+for {name, answer} <- [
+      current: Answers.rows([["HEAD", nil]]),
+      later: Answers.rows([["29990101000000", "HEAD"]]),
+      behind: Answers.rows([["20260101000000", nil]]),
+      beyond: Answers.rows([["29990101000000", "29990101000000"]]),
+      empty: Answers.rows([]),
+      failed: {:error, %RuntimeError{message: "no such table."}}
+    ] do
+  repo = Module.concat(["Repo", Macro.camelize(Atom.to_string(name))])
+  Module.create(repo, quote(do: def(query(_, []), do: unquote(Macro.escape(answer)))), Macro.Env.location(__ENV__))
+  said =
+    try do
+      {module, :start_link, arguments} = DiwaSchema.Check.child_spec(repo).start
+      inspect(apply(module, :start_link, arguments))
+    rescue
+      error -> Exception.message(error)
+    end
+
+  IO.puts("#{name}\t#{said}")
+end
+"""
+
+
+def test_the_check_lets_an_application_start_on_its_schema_alone(tmp_path):
+    if shutil.which("elixir") is None:
+        pytest.skip("elixir is not installed")
+    script = tmp_path / "check.exs"
+    check = export("ecto")["check.ex"]
+    script.write_text(check + CHECKS.replace("HEAD", load().head), encoding="utf-8")
+    told = run(["elixir", str(script)], env={"LC_ALL": "C.UTF-8"}, check=0)
+    assert "warning" not in told.stderr
+    said = dict(line.split("\t") for line in told.stdout.splitlines())
+    assert said["current"] == said["later"] == ":ignore"
+    assert f"The schema is at 20260101000000, and this application needs {load().head}." in said["behind"]
+    assert "Install a newer release" in said["beyond"]
+    assert "diwa-schema status" in said["empty"]
+    assert "no such table." in said["failed"]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from diwa_schema.database.url import parse
+from diwa_schema.repository.ecto_tasks import TASKS
 from diwa_schema.repository.init import MIX, plan
+from tests.fixtures_checkout import run
 
 from .checkouts import Checkout
-from .mix import ALIASES, MIX_FILE
-
-TASKS = (("ecto.migrate", "upgrade"), ("ecto.rollback", "rollback"), ("ecto.drop", "drop"))
-URL = "postgresql://u@127.0.0.1:1/x"
+from .mix import ALIASES, MIX_FILE, REPOSITORY, configuration
 
 
 @pytest.fixture
@@ -39,52 +38,47 @@ def follow(checkout):
     checkout.write(MIX, f"{text.rstrip().removesuffix('end')}\n{called}end\n")
 
 
-def mix(checkout, *arguments):
+def mix(checkout, *arguments, **variables):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["mix", *arguments],
-        cwd=checkout.root,
-        env={**os.environ, "PATH": path, "LC_ALL": "C.UTF-8"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run(["mix", *arguments], cwd=checkout.root, env={"PATH": path, "LC_ALL": "C.UTF-8", **variables})
 
 
 def test_what_is_printed_is_all_that_is_missing(elixir):
     before = (elixir.root / MIX).read_text()
     notes = "\n".join(plan(elixir.root).notes)
     assert (elixir.root / MIX).read_text() == before
-    for task, command in TASKS:
-        assert f'"{task}": &diwa_schema("{command}", &1),' in notes
+    for task in TASKS:
+        assert f'"{task}": &diwa_schema("{task}", &1),' in notes
     follow(elixir)
     assert not [note for note in plan(elixir.root).notes if note.startswith(MIX)]
 
 
 @pytest.mark.skipif(not shutil.which("mix"), reason="Elixir is not installed")
-class TestMixItself:
-    def test_it_shows_the_same_text_and_exit_code(self, elixir, cli, monkeypatch):
-        monkeypatch.setenv("DATABASE_URL", URL)
-        follow(elixir)
-        for task, command in TASKS:
-            done = mix(elixir, task)
-            plain = cli(command, "--repo", "diwa-agent", cwd=elixir.root, check=3)
-            assert (done.returncode, done.stderr) == (3, plain.stderr)
-        assert mix(elixir, "format", "--check-formatted", MIX).returncode == 0
-
-    @pytest.mark.parametrize(
-        "options", [["--all"], ["--step", "1"], ["-n", "1"], ["--to", "20260101000000"], ["--quiet", "--all"]]
+def test_mix_itself_hands_on_what_it_was_asked(elixir, cli, postgres):
+    follow(elixir)
+    parts = dict(parse(postgres).parameters)
+    name, password = parts["dbname"], "p@:/ß %"
+    elixir.write("lib/repo.ex", REPOSITORY)
+    elixir.write(
+        "config/config.exs",
+        configuration(
+            username=parts["user"],
+            password=password,
+            hostname=parts["host"],
+            port=int(parts["port"]),
+            database=name,
+        ),
     )
-    def test_ectos_own_options_are_not_handed_on(self, elixir, monkeypatch, options):
-        monkeypatch.setenv("DATABASE_URL", URL)
-        follow(elixir)
-        done = mix(elixir, "ecto.migrate", *options)
-        assert done.returncode == 2
-        assert "Ecto's options are not handed on" in done.stderr
-        assert "python3 -m diwa_schema upgrade --help" in done.stderr
-        assert "SAFETY BLOCK" not in done.stderr
+    assert mix(elixir, "format", "--check-formatted", MIX).returncode == 0
 
-    def test_the_test_alias_of_phoenix_still_works(self, elixir, monkeypatch):
-        monkeypatch.setenv("DATABASE_URL", URL)
-        follow(elixir)
-        assert "[SAFETY BLOCK]" in mix(elixir, "ecto.migrate", "--quiet").stderr
+    blocked = mix(elixir, "ecto.migrate", "-r", "DiwaAgent.Repo", "--step", "1")
+    assert (blocked.returncode, "[SAFETY BLOCK]" in blocked.stderr) == (3, True)
+    assert f"/{name}" in blocked.stderr
+    assert password not in blocked.stderr
+    refused = mix(elixir, "ecto.migrate", "--pool-size", "2")
+    assert (refused.returncode, "--pool-size means nothing" in refused.stderr) == (2, True)
+
+    # As Phoenix writes it into the alias of `mix test`.
+    migrated = mix(elixir, "ecto.migrate", "--quiet", MIX_ENV="test")
+    assert (migrated.returncode, migrated.stdout.splitlines()[2:]) == (0, []), migrated.stderr
+    assert "nothing to do" in mix(elixir, "ecto.migrations", MIX_ENV="test").stdout

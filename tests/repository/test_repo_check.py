@@ -9,6 +9,7 @@ import pytest
 
 from diwa_schema.errors import UsageError
 from diwa_schema.repository.repo_check import check
+from diwa_schema.repository.templates import mix_aliases
 
 from .checkouts import ECTO, NOT_PORTED, Checkout
 
@@ -193,6 +194,22 @@ def test_the_owner_has_nothing_to_fail(tmp_path, cli):
     cloud.branch()
     cloud.write(f"{ECTO}/20260201000000_x.exs")
     assert cli("repo-check", "--repo", "diwa-agent", cwd=cloud.root).returncode == 1
+
+
+def test_what_nothing_runs_any_more_fails_at_the_owner_too(tmp_path):
+    cloud = Checkout(tmp_path / "cloud", "diwa-cloud")
+    cloud.write(f"{ECTO}/20260101000000_old.exs")
+    cloud.commit()
+    cloud.branch()
+    cloud.write(f"{ECTO}/20260201000000_new.exs")
+    cloud.write("priv/own_repo/migrations/20260201000000_own.exs")
+    cloud.commit()
+    assert cloud.errors("main") == []
+    cloud.write("mix.exs", "".join(f'"{task}": {call},\n' for task, call in mix_aliases().items()))
+    cloud.write(f"{ECTO}/README.md")
+    cloud.write(f"{ECTO}/20260202000000_newer.exs")
+    cloud.write(f"{ECTO}/20260101000000_old.exs", "a comment was corrected\n")
+    assert cloud.errors("main") == [f"{ECTO}/20260201000000_new.exs", f"{ECTO}/20260202000000_newer.exs"]
 
 
 def test_the_command_says_what_to_do_and_ends_with_1(agent, cli):

@@ -78,6 +78,8 @@ def _run(words: list[str], *, as_json: bool) -> int:
 
 def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) -> int:
     text = _document(result.document, line=result.line) if as_json else result.text
+    if not text:
+        return int(result.exit_code)
     # Whoever asks the guard may have changed something, and is told even where nobody reads the result.
     return _print(text, int(result.exit_code), done=result.text if hasattr(args, "repo") else "")
 

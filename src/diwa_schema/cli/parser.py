@@ -19,6 +19,7 @@ _MODULES = (
     "rules",
     "guard",
     "repository",
+    "mix",
     "roles",
     "doctor",
     "export",

@@ -199,7 +199,7 @@ def _mix_notes(mix: str | None, name: str) -> Iterator[str]:
             f" `defp aliases do [...] end`:\n\n{lines}"
         )
     if "defp diwa_schema(" not in mix:
-        yield f"{MIX}: add before the last `end` of the module:\n\n{templates.mix_function(name)}"
+        yield f"{MIX}: add before the last `end` of the module:\n\n{templates.mix_functions(name)}"
 
 
 def _alembic_notes(git: Git) -> Iterator[str]:

@@ -47,6 +47,7 @@ SUFFIXES = "py ex exs eex sh bash zsh sql yml yaml toml mk cfg ini ps1"
 NAMES = "Makefile Dockerfile* Containerfile* Procfile justfile Justfile Taskfile* bin/*"
 COMMENTS = ("#", "--", "//")
 OURS = "diwa_schema"
+ECTOS = "priv/repo/migrations"
 SHOWN = 100
 
 
@@ -67,9 +68,11 @@ def check(directory: Path | None = None, *, base: str | None = None, repo: str |
     if name == OWN:
         found = changes.find_base(git, base)
         return _report(role, name, found, list(own.findings(git, found)))
-    if role is Role.OWNER:
+    if role is Role.OWNER and not _taken_over(git):
         return Review(role, name, "", notes=(f"{name} owns the schema: there is nothing to fail.",))
     found = changes.find_base(git, base)
+    if role is Role.OWNER:
+        return _report(role, name, found, list(_unrun(git, found)))
     return _report(role, name, found, list(_consumer(git, found)))
 
 
@@ -77,6 +80,27 @@ def _report(role: Role, name: str, base: MergeBase, findings: list[Remark]) -> R
     against = f"the merge base with {base.name}" if base.name else "nothing"
     ordered = sorted(findings, key=lambda one: (one.level is not Level.ERROR, one.path, one.line))
     return Review(role, name, against, tuple(ordered), base.notes)
+
+
+def _taken_over(git: Git) -> bool:
+    """Tell whether mix's own task for migrations is an alias for this package."""
+    return b'"ecto.migrate": &diwa_schema(' in (changes.read(git, "mix.exs") or b"")
+
+
+def _unrun(git: Git, base: MergeBase) -> Iterator[Remark]:
+    """Yield the migrations that were added where Ecto would look for them, and nobody does any more."""
+
+    def ectos(path: str) -> bool:
+        return path.startswith(f"{ECTOS}/") and not directories.HARMLESS.fullmatch(path)
+
+    added = [one for one in changes.differences(git, base.tree) if ectos(one.path)]
+    for change in (*changes.since(git, base.tree, added), *changes.untracked(git, ectos, {ECTOS})):
+        if change.kind != "changed" and set(change.contents) != {b""}:
+            yield Remark(
+                Level.ERROR, change.path,
+                f"a migration was {change.kind} that nothing runs: mix ecto.migrate runs diwa-schema.",
+                "Write it as a revision, in a checkout of diwa-schema: diwa-schema revision -m '…'",
+            )  # fmt: skip
 
 
 def _consumer(git: Git, base: MergeBase) -> Iterator[Remark]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diwa_schema import __version__
+from diwa_schema.repository.ecto_tasks import TASKS
 
 HOOK_ID = "diwa-schema-repo-check"
 ENVIRONMENT = """\
@@ -45,31 +46,60 @@ def settings(name: str) -> str:
 
 def mix_aliases() -> dict[str, str]:
     """Return what mix's own migration tasks become."""
-    commands = {"ecto.migrate": "upgrade", "ecto.rollback": "rollback", "ecto.drop": "drop"}
-    return {task: f'&diwa_schema("{command}", &1)' for task, command in commands.items()}
+    return {task: f'&diwa_schema("{task}", &1)' for task in TASKS}
 
 
-def mix_function(name: str) -> str:
-    """Return the function that mix's aliases call; it ends mix with the exit code of the command.
+def mix_functions(name: str) -> str:
+    """Return the functions that mix's aliases call; they end mix with the exit code of the command.
 
-    Ecto's options mean something else to this package or nothing at all, so none is handed on. `--quiet` is the one
-    that Phoenix writes into its `test` alias, and nothing depends on it.
+    What Ecto's options mean is not known here: they are handed on, and the command refuses what means nothing. Only
+    `-r` is taken, because what a repository of Ecto is connected to is said by its own configuration. The URL goes
+    into the environment, where no list of processes shows its password.
     """
     return f"""\
   # The shared schema is changed by diwa-schema alone; its guard decides who may.
-  defp diwa_schema(command, options) do
-    if options -- ["--quiet"] != [] do
-      Mix.shell().error(
-        "Ecto's options are not handed on: #{{Enum.join(options, " ")}}. Nothing was changed.\\n" <>
-          "Run: python3 -m diwa_schema #{{command}} --help"
-      )
+  defp diwa_schema(task, options) do
+    Mix.Task.run("app.config")
+    {{named, options}} = repositories(options)
+    every = Application.get_env(Mix.Project.config()[:app], :ecto_repos, [])
+    repositories = if named == [], do: every, else: named
+    for repository <- repositories, do: diwa_schema(task, options, repository)
+  end
 
-      exit({{:shutdown, 2}})
-    end
-
-    arguments = ["-m", "diwa_schema", command, "--repo", "{name}"]
-    {{_, status}} = System.cmd("python3", arguments, into: IO.stream(:stdio, :line))
+  defp diwa_schema(task, options, repository) do
+    url = database_url(repository.__adapter__(), repository.config())
+    variable = if Mix.env() == :test, do: "DIWA_MIGRATION_DATABASE_URL", else: "DATABASE_URL"
+    arguments = ["mix", "--repo", "{name}", "--env", "#{{Mix.env()}}", task, "--" | options]
+    io = [into: IO.stream(:stdio, :line), env: [{{variable, url}}]]
+    {{_, status}} = System.cmd("python3", ["-m", "diwa_schema" | arguments], io)
     if status != 0, do: exit({{:shutdown, status}})
+  end
+
+  defp repositories([flag, name | rest]) when flag in ["-r", "--repo"] do
+    {{named, options}} = repositories(rest)
+    {{[Module.concat([name]) | named], options}}
+  end
+
+  defp repositories([option | rest]) do
+    {{named, options}} = repositories(rest)
+    {{named, [option | options]}}
+  end
+
+  defp repositories([]), do: {{[], []}}
+
+  defp database_url(Ecto.Adapters.SQLite3, config) do
+    "sqlite:///" <> URI.encode(Path.expand(config[:database]))
+  end
+
+  defp database_url(_postgres, config) do
+    encode = fn value -> URI.encode("#{{value}}", &URI.char_unreserved?/1) end
+    login = for value <- [config[:username], config[:password]], value, do: encode.(value)
+    host = config[:socket_dir] || config[:hostname] || "localhost"
+    parameters = [host: host, port: config[:port] || 5432]
+    parameters = if config[:ssl], do: parameters ++ [sslmode: "require"], else: parameters
+    query = for {{name, value}} <- parameters, do: "#{{name}}=#{{encode.(value)}}"
+    login = if login == [], do: "", else: Enum.join(login, ":") <> "@"
+    "postgresql://#{{login}}/#{{encode.(config[:database])}}?#{{Enum.join(query, "&")}}"
   end
 """
 

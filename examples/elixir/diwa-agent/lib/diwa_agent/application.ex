@@ -1,0 +1,15 @@
+defmodule DiwaAgent.Application do
+  @moduledoc false
+  use Application
+
+  @impl true
+  def start(_type, _arguments) do
+    children = [
+      DiwaAgent.Repo,
+      # In place of a migration at the start, whose failure nobody sees: on another schema the application stays down.
+      {DiwaSchema.Check, DiwaAgent.Repo}
+    ]
+
+    Supervisor.start_link(children, strategy: :one_for_one, name: DiwaAgent.Supervisor)
+  end
+end

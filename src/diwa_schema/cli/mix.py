@@ -1,0 +1,92 @@
+"""The command `mix`: a task of Ecto, called by the aliases of a `mix.exs`, done by this package."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+
+from diwa_schema.cli import options
+from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.errors import NAMED, Blocked
+
+TEST = "test"
+
+
+def register(commands: Commands) -> None:
+    """Add `mix` to the parser."""
+    from diwa_schema.repository.ecto_tasks import TASKS
+
+    parser = add(
+        commands,
+        "mix",
+        run,
+        help="run a task of Ecto by this package, as the aliases of a mix.exs do",
+        description="Run a task of Ecto by this package. `diwa-schema init` prints the aliases that call it.",
+    )
+    options.add_guard(parser)
+    parser.add_argument("--env", metavar="NAME", default="dev", help="the environment of mix (dev)")
+    parser.add_argument("task", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
+    parser.add_argument(
+        "options", nargs=argparse.REMAINDER, metavar="-- OPTIONS", help="what mix was given after the task"
+    )
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Run a task in the words of this package; in mix's test environment, a test database is nobody else's."""
+    from diwa_schema.cli.parser import build_parser
+    from diwa_schema.database.url import from_environment
+    from diwa_schema.repository.ecto_tasks import translate
+
+    asked = translate(args.task, args.options[1:] if args.options[:1] == ["--"] else args.options)
+    url, testing = from_environment(), args.env == TEST
+    words = [*asked.words, *(["--json"] if args.json else [])]
+    if args.repo is not None and asked.words[0] != "status":
+        words += ["--repo", args.repo]
+    meant = build_parser(words[0]).typed(words)
+    meant.url = url
+    NAMED.set(partial(options.named, meant))
+    if testing and args.task == "ecto.drop":
+        from diwa_schema.database import of_tests
+
+        if of_tests.drop(url, force="--force-drop" in args.options):
+            return Result({"kind": "dropped"}, "" if asked.quiet else "The test database is gone.")
+    with _opened(url, testing=testing), _statements(shown=asked.shows_sql):
+        try:
+            result: Result = meant.run(meant)
+        except Blocked as error:
+            if testing:
+                error.next_step += (
+                    "\nIn the test environment a database is open that was empty when diwa-schema first saw it."
+                    " This one was not: drop it, and run: MIX_ENV=test mix do ecto.create, ecto.migrate"
+                )
+            raise
+    return result._replace(text="") if asked.quiet else result
+
+
+def _opened(url: str, *, testing: bool) -> AbstractContextManager[object]:
+    if not testing:
+        return nullcontext()
+    from diwa_schema.database.of_tests import opened
+
+    return opened(url)
+
+
+@contextmanager
+def _statements(*, shown: bool) -> Iterator[None]:
+    """Write the statements of the revisions to stderr meanwhile, without the values that go with them."""
+    if not shown:
+        yield
+        return
+    logger, handler = logging.getLogger("sqlalchemy.engine.Engine"), logging.StreamHandler()
+    handler.addFilter(lambda record: not str(record.msg).startswith("["))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,107 @@
+"""A test database that stays from one run of the tests to the next, as mix keeps one, in either repository.
+
+The guard opens for a database that this process made. One that stays was made by an earlier process, so it carries a
+mark: a comment on the database, put there while nothing was in it. An empty database has nothing to protect, and a
+shared one is not empty. Whoever is told that the tests run and finds neither leaves the decision to the guard.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from diwa_schema.database import libpq
+from diwa_schema.database.failures import PERMISSION, is_driver_error, sqlstate
+from diwa_schema.database.target import Target
+from diwa_schema.database.url import parse
+from diwa_schema.errors import PermissionMissing
+from diwa_schema.guard import OwnDatabase
+from diwa_schema.names import literal, quoted
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+
+MARK = "diwa-schema made this database for tests"
+
+_MARKED = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+_EMPTY = """
+SELECT NOT EXISTS (
+  SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+    AND NOT EXISTS (
+      SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
+"""
+
+
+def opened(url: str) -> AbstractContextManager[object]:
+    """Return what opens the guard for a test database while it is entered, and for another one opens nothing.
+
+    A database in which there is nothing yet becomes a test database, where the role owns it.
+
+    Args:
+        url: The database.
+
+    Raises:
+        DatabaseUnreachable: There is no connection.
+    """
+    target = Target.of(url)
+    if target.dialect != "postgresql":
+        return nullcontext()
+    link = target.connect("diwa-schema tests")
+    try:
+        ours = _is_marked(link) or (bool(link.value(_EMPTY)) and _mark(link))
+    finally:
+        link.close()
+    return OwnDatabase(target.identity) if ours else nullcontext()
+
+
+def drop(url: str, *, force: bool = False) -> bool:
+    """Drop a test database with everything in it, and tell whether it was one; another one is left as it is.
+
+    Args:
+        url: The database.
+        force: Whether who is connected to it is disconnected.
+
+    Raises:
+        DatabaseUnreachable: There is no connection.
+        PermissionMissing: The role may not drop it, or somebody is connected to it.
+    """
+    target = Target.of(url)
+    if target.dialect != "postgresql":
+        return False
+    link = target.connect("diwa-schema tests")
+    try:
+        ours, name = _is_marked(link), str(link.value("SELECT current_database()"))
+    finally:
+        link.close()
+    if not ours:
+        return False
+    server = Target(libpq.changed(parse(url), dbname="postgres")).connect("diwa-schema tests")
+    try:
+        server.execute(f"DROP DATABASE IF EXISTS {quoted(name)}{' WITH (FORCE)' if force else ''}")
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        raise PermissionMissing(
+            f"The test database {target.shown} could not be dropped: {str(error).strip()}",
+            next_step="End the sessions that use it, or run: mix ecto.drop --force-drop",
+        ) from error
+    finally:
+        server.close()
+    return True
+
+
+def _is_marked(link: Link) -> bool:
+    return str(link.value(_MARKED)) == MARK
+
+
+def _mark(link: Link) -> bool:
+    try:
+        link.execute(
+            f"COMMENT ON DATABASE {quoted(str(link.value('SELECT current_database()')))} IS {literal(MARK)}"
+        )
+    except Exception as error:
+        if sqlstate(error) != PERMISSION:
+            raise
+        return False
+    return True

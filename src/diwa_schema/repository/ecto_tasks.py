@@ -1,0 +1,130 @@
+"""What Ecto's tasks and their options mean here, for the aliases of a `mix.exs`.
+
+An option either says something that this package does, or is about mix itself and passed over, or it is refused by its
+name: one that was silently dropped would let somebody believe that it worked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from diwa_schema.errors import UsageError
+from diwa_schema.migrations.manifest import Manifest, load
+
+TASKS = ("ecto.migrate", "ecto.rollback", "ecto.drop", "ecto.migrations")
+
+_SHORT = {"-n": "--step", "-q": "--quiet", "-f": "--force", "-r": "--repo", "-a": "--all"}
+_NUMBERS = ("--step", "--to", "--to-exclusive")
+_VALUES = (*_NUMBERS, "--prefix")
+# What mix did before it called, or does for Ecto alone.
+PASSED_OVER = ("--no-compile", "--no-deps-check")
+TAKEN = {
+    "ecto.migrate": {
+        "--all",
+        "--step",
+        "--to",
+        "--to-exclusive",
+        "--prefix",
+        "--quiet",
+        "--log-migrations-sql",
+    },
+    "ecto.rollback": {
+        "--all",
+        "--step",
+        "--to",
+        "--to-exclusive",
+        "--prefix",
+        "--quiet",
+        "--log-migrations-sql",
+    },
+    "ecto.drop": {"--quiet", "--force-drop"},
+    "ecto.migrations": {"--prefix"},
+}
+_WHY_NOT = {
+    "--force": "Nothing is dropped unasked: where rows would be lost, their database is named with --confirm.",
+    "--migrations-path": "The migrations are those of the installed diwa-schema; no folder is read.",
+    "--repo": "The alias in mix.exs takes it, and passes on the URL of that repository.",
+    "--pool-size": "A run has connections of its own.",
+}
+
+
+class Translated(NamedTuple):
+    """A task of Ecto in the words of this package.
+
+    Args:
+        words: The command and its arguments.
+        quiet: Whether its result is not printed.
+        shows_sql: Whether the statements of the revisions are logged.
+    """
+
+    words: tuple[str, ...]
+    quiet: bool
+    shows_sql: bool
+
+
+def translate(task: str, options: Sequence[str], history: Manifest | None = None) -> Translated:
+    """Return what a task with its options means here.
+
+    Args:
+        task: One of `TASKS`.
+        options: What mix was given after the task.
+        history: The revisions; those of this package by default.
+
+    Raises:
+        UsageError: An option means nothing here, lacks its value, or contradicts another.
+        UnknownRevision: A version that is named is none of the history.
+    """
+    given = _read(task, options)
+    quiet, sql = given.pop("--quiet", None) is not None, given.pop("--log-migrations-sql", None) is not None
+    schema = ("--schema", given.pop("--prefix")) if "--prefix" in given else ()
+    if task == "ecto.drop":
+        return Translated(("drop",), quiet, sql)
+    if task == "ecto.migrations":
+        return Translated(("status", *schema), quiet, sql)
+    if len(given) > 1:
+        raise UsageError(
+            f"mix {task}: {' and '.join(given)} contradict each other.", next_step="Leave one of them out."
+        )
+    name, value = next(iter(given.items()), ("", ""))
+    up = task == "ecto.migrate"
+    revision = _revision(name, value, history or load(), up=up)
+    return Translated(("upgrade" if up else "downgrade", revision, *schema), quiet, sql)
+
+
+def _revision(name: str, value: str, history: Manifest, *, up: bool) -> str:
+    """Return the revision at which the database ends."""
+    if name == "--step":
+        return f"{'+' if up else '-'}{value}"
+    if name in ("--to", "--to-exclusive"):
+        # Upward `--to` ends at that version; downward it is the last that is taken back.
+        at = history.get(history.resolve(value, None) or history.head)
+        return at.revision if up == (name == "--to") else at.down_revision or "base"
+    if name == "--all":
+        return "head" if up else "base"
+    return "head" if up else "-1"
+
+
+def _read(task: str, options: Sequence[str]) -> dict[str, str]:
+    """Return the options by their long names, each with its value; an empty one where it has none."""
+    found: dict[str, str] = {}
+    left = list(options)
+    while left:
+        typed = left.pop(0)
+        name, assigned, value = typed.partition("=")
+        name = _SHORT.get(name, name)
+        if name in PASSED_OVER:
+            continue
+        if name not in TAKEN[task]:
+            raise UsageError(
+                f"mix {task}: {typed} means nothing to diwa-schema. {_WHY_NOT.get(name, '')}".rstrip(),
+                next_step=f"Leave it out. What the task takes: {', '.join(sorted(TAKEN[task]))}.",
+            )
+        if name in _VALUES and not assigned:
+            if not left:
+                raise UsageError(f"mix {task}: {typed} lacks its value.", next_step=f"Write: {name} VALUE")
+            value = left.pop(0)
+        if name in _NUMBERS and not (value.isascii() and value.isdigit() and int(value)):
+            raise UsageError(f"mix {task}: {value!r} is not a number.", next_step=f"Write: {name} NUMBER")
+        found[name] = value
+    return found

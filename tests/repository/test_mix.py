@@ -1,0 +1,49 @@
+"""`mix`: a task of Ecto by this package, also for the test database of a repository that only uses the schema."""
+
+from __future__ import annotations
+
+import pytest
+
+from diwa_schema.database.url import parse
+from tests.run.asking import execute, value
+
+AGENT = ("mix", "--repo", "diwa-agent")
+TESTING = (*AGENT, "--env", "test")
+TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
+
+
+@pytest.fixture
+def at(postgres, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", postgres)
+    return postgres
+
+
+def test_a_database_that_was_empty_is_open_in_the_test_environment_and_stays_so(cli, at, server):
+    name = dict(parse(at).parameters)["dbname"]
+    assert cli(*AGENT, "ecto.migrate", check=3).stdout == ""
+    assert value(at, TABLES) == 0
+    assert cli(*TESTING, "ecto.migrate", "--", "--quiet", check=0).stdout == ""
+    assert "-> base" in cli(*TESTING, "ecto.rollback", "--", "--all", check=0).stdout
+    shown = cli(*TESTING, "ecto.migrate", "--", "-n", "1", "--log-migrations-sql", check=0).stderr
+    assert "CREATE TABLE" in shown
+    assert "(61 revisions" in cli(*TESTING, "ecto.migrate", check=0).stdout
+    # What the mark does not cover: the same database, asked for by somebody who does not run tests.
+    assert "[SAFETY BLOCK]" in cli(*AGENT, "ecto.rollback", check=3).stderr
+    assert "gone" in cli(*TESTING, "ecto.drop", check=0).stdout
+    with pytest.raises(Exception, match=f'"{name}" does not exist'):
+        value(at, TABLES)
+    server.create(name)
+
+
+def test_a_database_with_tables_is_not(cli, at):
+    execute(at, "CREATE TABLE somebodys (id int)")
+    told = cli(*TESTING, "ecto.migrate", check=3).stderr
+    assert "[SAFETY BLOCK]" in told
+    assert "This one was not: drop it" in told
+    assert "[SAFETY BLOCK]" in cli(*TESTING, "ecto.drop", check=3).stderr
+    assert value(at, TABLES) == 1
+
+
+def test_the_next_step_names_the_database(cli, at):
+    told = cli("mix", "--repo", "diwa-cloud", "ecto.migrations", check=1).stdout
+    assert f"upgrade --url {parse(at).shown}" in told
