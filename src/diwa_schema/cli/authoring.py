@@ -42,7 +42,7 @@ def _add_revision(commands: Commands) -> None:
         description="Write the file of a revision after the last one, and the manifest that lists it.",
     )
     revision.add_argument(
-        "-m", "--message", metavar="TEXT", help="what it does: the first line of its docstring"
+        "-m", "--message", metavar="TEXT", help="the first line of its docstring"
     )
     revision.add_argument(
         "--rebase",
@@ -95,7 +95,7 @@ def _add_lint(commands: Commands) -> None:
         commands,
         "lint",
         run_lint,
-        help="tell what a revision would do to a database that is in use",
+        help="judge the effect of revisions on a database in use",
         description="Judge revisions one by one; no database is needed. The rules and their safe forms: docs/lint.md",
     )
     lint.add_argument(
@@ -108,7 +108,7 @@ def _add_lint(commands: Commands) -> None:
         "--format",
         choices=(TEXT, JSON, GITHUB),
         default=GITHUB if os.environ.get("GITHUB_ACTIONS") == "true" else TEXT,
-        help="github adds annotations; the default in a GitHub workflow",
+        help="output format; github adds annotations and is the default in a GitHub workflow",
     )
 
 
@@ -138,7 +138,7 @@ def _add_release(commands: Commands) -> None:
         " Nothing is committed or published.",
     )
     release.add_argument("version", metavar="VERSION", help="three numbers, above those of the last release")
-    release.add_argument("--check", action="store_true", help="change nothing; say what would be done")
+    release.add_argument("--check", action="store_true", help="list the changes and make none")
 
 
 def run_release(args: argparse.Namespace) -> Result:

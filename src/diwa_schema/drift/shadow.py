@@ -125,6 +125,6 @@ def astray(what: str) -> DiwaSchemaError:
     """Describe a revision that left its shadow, for tables that are named or told of."""
     return DiwaSchemaError(
         f"A revision reached tables outside the shadow that it was run in: {what}.",
-        untouched="Everything was rolled back.",
+        untouched="The command rolled everything back.",
         next_step="Report this message: a revision names a table with its schema.",
     )

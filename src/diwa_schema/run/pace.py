@@ -148,8 +148,8 @@ class Pace:
             if time.monotonic() > deadline:
                 raise TableLockBusy(
                     f"{said[:1].upper()}{said[1:]}; waited for it for {self._settings.build_timeout:g} s.",
-                    untouched="What this run had committed by then stays; the next run goes on from there.",
-                    next_step="End it or let it finish, then run the same command again.",
+                    untouched="The steps that this run committed stay. The next run resumes there.",
+                    next_step="End it or let it finish, then run the command again.",
                     reason=said,
                 )
             if said != told:
@@ -259,7 +259,7 @@ class Pace:
                 f"This change of {self._target.shown} kept others waiting for longer than"
                 f" {self._settings.max_stall:g} ms, and was stopped. Waiting: {'; '.join(watch.waiting)}.",
                 untouched=ROLLED_BACK,
-                next_step="Choose a quiet hour and add --allow-stall, or let them wait longer: --max-stall MS.",
+                next_step="Choose a quiet hour and add --allow-stall, or let the application wait longer: --max-stall MS.",
                 waiting=list(watch.waiting),
             ) from error
 
@@ -372,7 +372,7 @@ class Pace:
         return TableLockBusy(
             f"A table of {self._target.shown} stayed in use for {self._settings.lock_budget:g} s. In the way: {names}.",
             untouched=ROLLED_BACK,
-            next_step="End that session or wait for it, then run the same command again.",
+            next_step="End that session or wait for it, then run the command again.",
             blockers=[str(blocker) for blocker in blockers],
             sqlstate=sqlstate(failure),
         )

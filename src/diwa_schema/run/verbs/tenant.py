@@ -173,7 +173,7 @@ def drop(session: Session, confirm: str | None) -> Report:
         if fresh.value(_EXISTS, (session.target.schema,)):
             raise NotPersisted(
                 f"A fresh connection to {session.target.shown} still sees schema '{session.target.schema}'.",
-                untouched="What is there now is unknown.",
+                untouched="The state of the database is unknown.",
                 next_step=f"Run: {command('status')}",
             )
     return report
@@ -185,7 +185,7 @@ def _parts(look: Look, confirm: str | None) -> Parts:
     refuse_unknown(state, history, look.shown)
     if state.revision is None:
         raise SchemaEmpty(
-            f"Schema '{schema}' of {look.shown} has no revision of this schema, so it is no tenant.",
+            f"Schema '{schema}' of {look.shown} has no revision of this schema, so it is not a tenant.",
             next_step=f"Where it is to go all the same, as its owner: DROP SCHEMA {quoted(schema)};",
         )
     if state.protected:
@@ -205,7 +205,7 @@ def _parts(look: Look, confirm: str | None) -> Parts:
         raise UsageError(
             f"Schema '{schema}' of {look.shown} and all rows of its {len(tables)} tables would be lost"
             f"{'' if confirm is None else f', and {confirm!r} is not its name'}.",
-            next_step=f"Type its name back: --confirm {schema}",
+            next_step=f"To accept the loss, add --confirm {schema}",
             confirm=schema,
         )
     _refuse_foreign(look, sorted(ours), [*tables, *books])
