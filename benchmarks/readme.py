@@ -54,7 +54,10 @@ def few(results: str) -> str:
         next(row for row in rows if row[0].startswith(what) and row[2].startswith(against))
         for what, against in FEW
     ]
-    shown = [(what, ms.partition(" ")[0], against, other.partition(" ")[0]) for what, ms, against, other, *_ in chosen]
+    shown = [
+        (what, ms.partition(" ")[0], against, other.partition(" ")[0])
+        for what, ms, against, other, *_ in chosen
+    ]
     return _marked(markdown(("what", "ms", "against", "ms"), shown))
 
 

@@ -197,7 +197,9 @@ def test_a_blocked_command_sends_not_one_byte(cli, consumer_directory, command):
         # The listener would have noticed: a command that is free for everyone does knock.
         cli("status", "--url", f"{url}?connect_timeout=1", cwd=consumer_directory, check=4)
         listener.accept()[0].close()
-    refused(done, 3, "[SAFETY BLOCK] Database migrations in 'diwa-agent' are restricted", "connected to nothing")
+    refused(
+        done, 3, "[SAFETY BLOCK] Database migrations in 'diwa-agent' are restricted", "connected to nothing"
+    )
 
 
 def test_no_right_to_read(cli, postgres):

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 def register(commands: Commands) -> None:
     """Add the command."""
     parser = add(commands, "adopt", _run, help="take over a database that Ecto migrated")
-    parser.add_argument("--plan", action="store_true", help="show the findings and the steps, and change nothing")
-    parser.add_argument("--mend", action="store_true", help="first repair the differences that are safe on a live table")
+    parser.add_argument(
+        "--plan", action="store_true", help="show the findings and the steps, and change nothing"
+    )
+    parser.add_argument(
+        "--mend", action="store_true", help="first repair what is safe to repair on a live table"
+    )
     options.add_database(parser)
     options.add_guard(parser)
     options.add_renew(parser)

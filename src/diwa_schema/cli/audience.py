@@ -1,4 +1,4 @@
-"""Who uses which command, with an example of each: `--help` lists the commands by this table and ends with the example."""
+"""Who uses which command, with an example of each: `--help` lists and shows them by this table."""
 
 from __future__ import annotations
 

@@ -41,9 +41,7 @@ def _add_revision(commands: Commands) -> None:
         help="begin a revision, in a checkout of diwa-schema",
         description="Write the file of a revision after the last one, and the manifest that lists it.",
     )
-    revision.add_argument(
-        "-m", "--message", metavar="TEXT", help="the first line of its docstring"
-    )
+    revision.add_argument("-m", "--message", metavar="TEXT", help="the first line of its docstring")
     revision.add_argument(
         "--rebase",
         action="store_true",

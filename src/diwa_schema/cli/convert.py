@@ -13,9 +13,7 @@ from diwa_schema.errors import command
 
 def register(commands: Commands) -> None:
     """Add the commands."""
-    vector = add(
-        commands, "enable-vector", _enable_vector, help="turn embeddings into vectors of pgvector"
-    )
+    vector = add(commands, "enable-vector", _enable_vector, help="turn embeddings into vectors of pgvector")
     binary = add(
         commands,
         "disable-vector",

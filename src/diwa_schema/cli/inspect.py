@@ -21,9 +21,7 @@ def register(commands: Commands) -> None:
     """Add the commands."""
     status = add(commands, "status", _status, help="show the state of the database and its pending revisions")
     options.add_database(status)
-    history = add(
-        commands, "history", _history, help="list the revisions, or the ledger of the database"
-    )
+    history = add(commands, "history", _history, help="list the revisions, or the ledger of the database")
     history.add_argument("--applied", action="store_true", help="show the ledger of the database")
     options.add_database(history)
     plan = add(commands, "plan", _plan, help="show the work of the next upgrade")

@@ -17,16 +17,24 @@ def register(commands: Commands) -> None:
     """Add the commands."""
     upgrade = _changing(commands, "upgrade", _upgrade, "apply revisions to the database")
     upgrade.add_argument(
-        "revision", nargs="?", default="head", help="the revision to reach: head (default), an id or its beginning, or +N"
+        "revision",
+        nargs="?",
+        default="head",
+        help="the revision to reach: head (default), an id or its beginning, or +N",
     )
     upgrade.add_argument("--sql", action="store_true", help="print the SQL and connect to nothing")
     upgrade.add_argument("--replay", action="store_true", help="run every revision even on an empty database")
     options.add_renew(upgrade)
     options.add_settings(upgrade)
     options.add_seen(upgrade)
-    downgrade = _changing(commands, "downgrade", _downgrade, "reverse revisions; rollback is another name", aliases=["rollback"])
+    downgrade = _changing(
+        commands, "downgrade", _downgrade, "reverse revisions (also: rollback)", aliases=["rollback"]
+    )
     downgrade.add_argument(
-        "revision", nargs="?", default="-1", help="the revision to return to: an id or its beginning, base, or -N (default -1)"
+        "revision",
+        nargs="?",
+        default="-1",
+        help="the revision to return to: an id or its beginning, base, or -N (default -1)",
     )
     downgrade.add_argument("--sql", action="store_true", help="print the SQL and connect to nothing")
     options.add_confirm(downgrade)
@@ -42,7 +50,9 @@ def register(commands: Commands) -> None:
     protect = _changing(commands, "protect", _protect, "close this database to the guard's bypass")
     protect.add_argument("--reason", help="the reason, for the next reader")
     options.add_settings(protect)
-    options.add_settings(_changing(commands, "unprotect", _unprotect, "open this database to the guard's bypass again"))
+    options.add_settings(
+        _changing(commands, "unprotect", _unprotect, "open this database to the guard's bypass again")
+    )
 
 
 def _changing(commands: Commands, name: str, run: Any, text: str, **more: Any) -> argparse.ArgumentParser:

@@ -36,7 +36,9 @@ def add_database(parser: argparse.ArgumentParser, *, embedded: bool = True) -> N
 
 def add_guard(parser: argparse.ArgumentParser) -> None:
     """Declare what the guard is told."""
-    parser.add_argument("--repo", metavar="NAME", help="the name of the calling repository, as evidence for the guard")
+    parser.add_argument(
+        "--repo", metavar="NAME", help="the name of the calling repository, as evidence for the guard"
+    )
 
 
 def add_renew(parser: argparse.ArgumentParser) -> None:

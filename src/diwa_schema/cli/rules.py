@@ -30,9 +30,7 @@ def register(commands: Commands) -> None:
         help=f"list at most N rows of a rule ({_LIMIT}); the count covers all",
     )
     options.add_database(violations)
-    validate = add(
-        commands, "validate", _validate, help="add the rules that no row breaks any more"
-    )
+    validate = add(commands, "validate", _validate, help="add the rules that no row breaks any more")
     validate.add_argument("rules", nargs="*", metavar="RULE", help="the rules (all that wait)")
     options.add_database(validate, embedded=False)
     options.add_guard(validate)
@@ -76,4 +74,6 @@ def _validate(args: argparse.Namespace) -> Result:
     lines += [one.text for one in done.waiting]
     if done.waiting:
         lines.append(f"The command changed nothing for these. Run: {done.waiting[0].next_step}")
-    return Result(done.as_dict(), "\n".join(lines) or "The database keeps every rule.", 1 if done.waiting else 0)
+    return Result(
+        done.as_dict(), "\n".join(lines) or "The database keeps every rule.", 1 if done.waiting else 0
+    )

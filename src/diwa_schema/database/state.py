@@ -108,7 +108,7 @@ def refuse_elsewhere(state: State, shown: str) -> None:
         raise SchemaForeign(
             f"New tables of {shown} would go to schema '{state.schema}', but the version table is in"
             f" '{state.elsewhere}'.",
-            next_step="Name the schema that is meant, probably the one that has it:"
+            next_step="Name the intended schema, probably the one with the version table:"
             f" --schema {shlex.quote(state.elsewhere)}, or --schema {shlex.quote(state.schema)}",
         )
 
@@ -136,7 +136,7 @@ def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
         raise SchemaForeign(
             f"{shown} has tables named like ours ({', '.join(ours[:_SHOWN])}{', ...' if ours[_SHOWN:] else ''})"
             f" {made}.",
-            next_step="Name the database that is meant, an empty one, or a schema of its own with --schema NAME.",
+            next_step="Name the intended database, an empty one, or another schema with --schema NAME.",
             tables=ours,
             versions=list((state.ecto or ())[:_SHOWN]),
         )

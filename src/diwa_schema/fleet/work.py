@@ -230,7 +230,9 @@ def run(task: Task, told: Telling) -> Outcome:
             outcome = task.known.broken(error)
         except KeyboardInterrupt:
             outcome = task.known._replace(
-                result=Result.INTERRUPTED, exit_code=130, detail="The run rolled back the step it had not finished."
+                result=Result.INTERRUPTED,
+                exit_code=130,
+                detail="The run rolled back the step it had not finished.",
             )
         except Exception as error:  # noqa: BLE001 - the others go on
             outcome = task.known.broken(_unexpected(error))

@@ -80,9 +80,7 @@ def ensure_current(
         )
     if embedded is not None and embedded is not False:
         if database is not None:
-            raise UsageError(
-                "The call names a database and the embedded one.", next_step="Name one of them."
-            )
+            raise UsageError("The call names a database and the embedded one.", next_step="Name one of them.")
         database = embedded_url(embedded)
     if (dialect := getattr(database, "dialect", None)) is not None:
         from diwa_schema.models.engines import watch

@@ -259,7 +259,7 @@ class Pace:
                 f"This change of {self._target.shown} kept others waiting for longer than"
                 f" {self._settings.max_stall:g} ms, and was stopped. Waiting: {'; '.join(watch.waiting)}.",
                 untouched=ROLLED_BACK,
-                next_step="Choose a quiet hour and add --allow-stall, or let the application wait longer: --max-stall MS.",
+                next_step="Choose a quiet hour and add --allow-stall, or allow a longer wait: --max-stall MS.",
                 waiting=list(watch.waiting),
             ) from error
 

@@ -100,7 +100,7 @@ class Settings:
         """Check and round what was given."""
         if not (isinstance(self.seen_within, timedelta) and timedelta(0) <= self.seen_within <= KEPT):
             raise UsageError(
-                f"seen_within is {self.seen_within!r:.40}. It has to be from 0 to {KEPT.days} days; older notes are deleted.",
+                f"seen_within is {self.seen_within!r:.40}. It has to be from 0 to {KEPT.days} days.",
                 next_step="Leave it out for 7 days, or name another time: timedelta(days=1), or --seen-within 1d",
             )
         for bound in bounds():
@@ -115,7 +115,9 @@ def duration(text: str) -> timedelta:
     """
     found = _DURATION.fullmatch(text)
     if found is None or not (found[2] or found[1] == "0"):
-        raise UsageError(f"{text!r:.40} is not a duration. Write a number and s, m, h or d, such as 7d or 12h, or 0.")
+        raise UsageError(
+            f"{text!r:.40} is not a duration. Write a number and s, m, h or d, such as 7d or 12h, or 0."
+        )
     return timedelta(**{_UNITS[found[2] or "s"]: int(found[1])})
 
 

@@ -117,7 +117,9 @@ def _optional(name: str) -> OptionalIndex:
     found = next((one for one in OPTIONAL if one.index.name == name), None)
     if found is None:
         names = ", ".join(one.index.name for one in OPTIONAL)
-        raise UsageError(f"'{name}' is not an optional index.", next_step=f"The optional indexes are: {names}.")
+        raise UsageError(
+            f"'{name}' is not an optional index.", next_step=f"The optional indexes are: {names}."
+        )
     return found
 
 
