@@ -32,7 +32,7 @@ AUDIENCES: dict[str, dict[str, str]] = {
         "repo-check": "repo-check --base main",
         "init": "init --dry-run",
     },
-    "contributor to diwa-schema": {
+    "contributor, in a checkout of diwa-schema": {
         "revision": "revision -m 'Let a task have a mood' --autogenerate",
         "lint": "lint --since main",
         "prove": "prove 20260228010000",

@@ -38,7 +38,7 @@ def _add_revision(commands: Commands) -> None:
         commands,
         "revision",
         run_revision,
-        help="begin a revision, in a checkout of diwa-schema",
+        help="begin a revision",
         description="Write the file of a revision after the last one, and the manifest that lists it.",
     )
     revision.add_argument("-m", "--message", metavar="TEXT", help="the first line of its docstring")
@@ -130,7 +130,7 @@ def _add_release(commands: Commands) -> None:
         commands,
         "release",
         run_release,
-        help="freeze the revisions, and write down version and date, in a checkout of diwa-schema",
+        help="freeze the revisions and write version and date",
         description="Write the version into the manifest, src/diwa_schema/__init__.py and CHANGELOG.md, and record"
         " what the models send, when the tree is clean, the generated files are fresh, and lint and prove pass."
         " Nothing is committed or published.",
@@ -210,7 +210,7 @@ def _rebase(args: argparse.Namespace) -> Result:
 
     if args.message or args.autogenerate or args.contract or args.rename or args.drop or args.fill:
         raise UsageError(
-            "--rebase moves revisions that are there and begins none.",
+            "--rebase moves existing revisions and begins none.",
             next_step="Run: diwa-schema revision --rebase",
         )
     made = rebase(args.onto)

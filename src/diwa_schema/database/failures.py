@@ -109,7 +109,8 @@ def explain(  # noqa: PLR0911 - one per meaning
         untouched: What the failed operation left as it was.
     """
     state = sqlstate(error)
-    stopped = f"{doing[0].upper()}{doing[1:]} stopped: {brief(error)}"
+    doing = f"{doing[0].upper()}{doing[1:]}"
+    stopped = f"{doing} stopped: {brief(error)}"
     facts: dict[str, Any] = {"untouched": untouched, "database": shown, "sqlstate": state}
     if state == PERMISSION and _by_row_security(error):
         return PermissionMissing(
@@ -160,7 +161,7 @@ def explain(  # noqa: PLR0911 - one per meaning
             **facts,
         )
     return MigrationFailed(
-        f"{doing[0].upper()}{doing[1:]} on {shown} failed: {brief(error)}",
+        f"{doing} on {shown} failed: {brief(error)}",
         next_step="Fix the cause and run the command again; it resumes where this run stopped.",
         **facts,
     )

@@ -79,7 +79,7 @@ class Target:
             return cls(engines.of_engine(engine, database), engine=engine, connection=database)
         if hasattr(database, "sync_connection"):
             raise InvalidDatabase(
-                "An AsyncConnection cannot be used, because its statements cannot be waited for here.",
+                "An AsyncConnection cannot be used, because this function is synchronous.",
                 next_step="Pass its AsyncEngine.",
             )
         if hasattr(database, "sync_engine"):

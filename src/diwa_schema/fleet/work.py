@@ -308,6 +308,6 @@ def _unexpected(error: Exception) -> DiwaSchemaError:
 
     return DiwaSchemaError(
         f"This is a bug in diwa-schema: {type(error).__name__}: {mask(str(error))}",
-        untouched="How far the run came is not known.",
-        next_step=f"Run {command('status')} to see where this target stands, and report this message.",
+        untouched="The progress of the run is unknown.",
+        next_step=f"Run {command('status')} to see the state of this target, and report this message.",
     )

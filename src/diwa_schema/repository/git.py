@@ -68,7 +68,7 @@ class Git:
             # Where git knows the way out, such as the command that trusts a directory, it follows in the next lines.
             reason, _, advice = done.stderr.decode(errors="replace").strip().partition("\n")
             raise UsageError(
-                f"{directory} is not a checkout that git can work with: {reason}",
+                f"{directory} is not a checkout that git accepts: {reason}",
                 next_step=advice.strip()
                 or "Run the command inside a checkout (`git status` tells), with its .git directory.",
             )

@@ -256,7 +256,7 @@ class Pace:
             if not watch.waiting or sqlstate(error) != STATEMENT_TIMEOUT:
                 raise
             raise ApplicationStalled(
-                f"This change of {self._target.shown} kept others waiting for longer than"
+                f"This change of {self._target.shown} kept other sessions waiting for longer than"
                 f" {self._settings.max_stall:g} ms, and was stopped. Waiting: {'; '.join(watch.waiting)}.",
                 untouched=ROLLED_BACK,
                 next_step="Choose a quiet hour and add --allow-stall, or allow a longer wait: --max-stall MS.",
@@ -354,8 +354,8 @@ class Pace:
         else:
             role = self._link.value("SELECT current_user")
             raise TableLockBusy(
-                f"Autovacuum is working on a table that has to change ({workers[0]}), and it gives way only to who"
-                f" waits longer than deadlock_timeout, which role {role} may not lower.",
+                f"Autovacuum is working on a table that has to change ({workers[0]}), and it gives way only after"
+                f" deadlock_timeout, which role {role} may not lower.",
                 untouched=ROLLED_BACK,
                 next_step="As a superuser: GRANT SET ON PARAMETER deadlock_timeout"
                 f" TO {quoted(str(role))}; or add --allow-stall.",

@@ -130,7 +130,7 @@ class Replay:
             raise MigrationLockLost(
                 f"The version row of {self._shown} is no longer at {before or 'base'}:"
                 " another run has moved it.",
-                untouched=f"Revision {revision.revision} was rolled back.",
+                untouched=f"The run rolled revision {revision.revision} back.",
                 next_step=f"Run: {command('status')}",
             )
         self._keeper.record(revision.revision, applied=up)
@@ -149,14 +149,14 @@ class Replay:
                 raise
 
     def _explained(self, error: Exception, revision: Revision) -> DiwaSchemaError:
-        doing = f"revision {revision.revision} ({revision.slug})"
+        doing = f"Revision {revision.revision} ({revision.slug})"
         if isinstance(error, DiwaSchemaError):
             return error
         if is_driver_error(error) and not connection_lost(error):
             return explain(error, self._shown, doing, ROLLED_BACK)
         reason = "the connection ended" if is_driver_error(error) else f"{type(error).__name__}: {error}"
         return MigrationFailed(
-            f"{doing[0].upper()}{doing[1:]} failed on {self._shown}: {reason}.",
+            f"{doing} failed on {self._shown}: {reason}.",
             untouched="The run rolled the revision back. The revisions before it stay applied.",
             next_step="Run the command again; it resumes there.",
             revision=revision.revision,

@@ -250,7 +250,7 @@ class Session(NamedTuple):
         if setting == "on":
             raise DatabaseReadOnly(
                 f"{self.target.shown} can only be read by this role: default_transaction_read_only is on.",
-                next_step="Connect as another role; or, where this one is meant to write:"
+                next_step="Connect as another role. If this role is to write:"
                 " ALTER ROLE ... RESET default_transaction_read_only; or ALTER DATABASE ... RESET ...;",
             )
 

@@ -204,7 +204,7 @@ def _refuse_differences(found: Adoption, shown: str) -> None:
         return
     lines = [f"  {one.text}\n    {one.statement or one.mend.caution}" for one in found.differences]
     raise DatabaseRefused(
-        f"{shown} is not what the {found.variant.name} left: {len(found.differences)} differences.\n"
+        f"{shown} differs from the variant '{found.variant.name}': {len(found.differences)} differences.\n"
         + "\n".join(lines),
         next_step=f"Run the statements, or run {command('adopt --mend')} for those that are safe on a live table.",
         differences=[one.as_dict() for one in found.differences],

@@ -53,7 +53,7 @@ def enable_vector(session: Session) -> Report:
 def _without_vector(link: Link) -> DatabaseRefused:
     first = "" if link.value(pgvector.AVAILABLE) else "Install pgvector on the server. "
     return DatabaseRefused(
-        f"{link.shown} has no pgvector, and this run cannot create it where it may live.",
+        f"{link.shown} has no pgvector, and this run cannot create it in an allowed schema.",
         next_step=f"{first}As a superuser: {pgvector.creation(link)} Then: {command('enable-vector')}",
     )
 

@@ -238,7 +238,7 @@ class Retyping:
         raise MigrationFailed(
             f"Embeddings of {self.replacement.table} are written faster than they can be taken over.",
             untouched="The column is as it was; what was converted so far is kept beside it.",
-            next_step="Run the command again when there is less traffic: it goes on from there.",
+            next_step="Run the command again when there is less traffic: it resumes there.",
         )
 
     def _build(self, index: Carried, definition: str) -> None:
