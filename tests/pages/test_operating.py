@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 import diwa_schema
-from diwa_schema import errors
+from diwa_schema import api, cli, errors
 from diwa_schema.cli.parser import EXIT_CODES
+from diwa_schema.cli.signals import Terminated
 from diwa_schema.migrations.manifest import load
 from diwa_schema.run.settings import bounds
-from tests.fixtures_checkout import Cli
-from tests.pages.reading import blocks, read
+from tests.pages.reading import blocks, commands, read
 
 PAGE, CODES, TROUBLE = (
     read("operating.md"),
@@ -48,23 +48,25 @@ def test_what_waits_is_what_the_settings_say() -> None:
     }
 
 
-def test_the_commands_of_a_night_run(owner_directory: Path, cli: Cli, sqlite: str) -> None:
+@pytest.fixture
+def behind(owner_directory: Path, head_file: Path) -> str:
+    """The URL of a database one revision behind head."""
+    shutil.copy(head_file, owner_directory / "app.db")
+    api.downgrade("sqlite:///app.db", "-1")
+    return "sqlite:///app.db"
+
+
+def test_the_commands_of_a_night_run(behind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite has no sessions to renew; everything else is run as it stands."""
-    cli("upgrade", load().ids[-2], "--url", sqlite, check=0)
-    lines = [line for block in blocks(PAGE, "sh")[:2] for line in block.splitlines()]
+    monkeypatch.setenv("DATABASE_URL", behind)
     codes = []
-    for line in lines:
-        words = (
-            line.removeprefix("python -m diwa_schema ").partition(" 2>")[0].replace(" --renew diwa_app", "")
-        )
-        codes.append((words.split()[0], cli(*words.split(), env={"DATABASE_URL": sqlite}).returncode))
+    for words in (words for block in blocks(PAGE, "sh")[:2] for words in commands(block)):
+        run = [word for word in words if word not in ("--renew", "diwa_app")]
+        codes.append((words[0], cli.main(run)))
     assert codes == [("status", 1), ("check", 0), ("plan", 0), ("upgrade", 0), ("status", 0), ("check", 0)]
 
 
 def test_an_interrupted_command_says_what_is_quoted(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    from diwa_schema import api, cli
-    from diwa_schema.cli.signals import Terminated
-
     def ended(**_: object) -> None:
         raise Terminated(15)
 
@@ -73,31 +75,31 @@ def test_an_interrupted_command_says_what_is_quoted(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err.strip() == STOPPED
 
 
-def test_a_schema_out_of_date_is_told_as_quoted(owner_directory: Path, cli: Cli) -> None:
+def test_a_schema_out_of_date_is_told_as_quoted(behind: str, capsys: pytest.CaptureFixture[str]) -> None:
     quoted = blocks(TROUBLE, "text")[1].strip()
-    before_last = load().ids[-2]
-    cli("upgrade", before_last, "--url", "sqlite:///app.db", check=0)
-    assert (owner_directory / "app.db").is_file()
     with pytest.raises(errors.SchemaOutOfDate) as raised:
-        diwa_schema.ensure_current("sqlite:///app.db")
+        diwa_schema.ensure_current(behind)
     assert str(raised.value).startswith(quoted)
-    assert before_last in str(raised.value)
-    assert "python -m diwa_schema upgrade" in str(raised.value)
-    told = cli("status", "--url", "sqlite:///app.db", check=1).stdout
-    assert before_last in told
-    cli("upgrade", "--url", "sqlite:///app.db", check=0)
-    diwa_schema.ensure_current("sqlite:///app.db")
+    for told in (load().ids[-2], load().head, "python -m diwa_schema upgrade"):
+        assert told in str(raised.value)
+    assert cli.main(["status", "--url", behind]) == 1
+    assert load().ids[-2] in capsys.readouterr().out
+    assert cli.main(["upgrade", "--url", behind]) == 0
+    diwa_schema.ensure_current(behind)
 
 
-def test_an_incomplete_restore_is_told_as_quoted(owner_directory: Path, head_file: Path, cli: Cli) -> None:
+def test_an_incomplete_restore_is_told_as_quoted(
+    owner_directory: Path, head_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = shutil.copy(head_file, owner_directory / "app.db")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE tasks")
     with pytest.raises(errors.DriftFound) as raised:
         diwa_schema.ensure_current("sqlite:///app.db")
     assert raised.value.what.replace(load().head, "HEAD").startswith(RESTORED)
-    assert "missing   1 table: tasks" in cli("status", "--url", "sqlite:///app.db", check=1).stdout
-    assert "table tasks is missing" in cli("check", "--url", "sqlite:///app.db", check=1).stdout
+    for command, told in (("status", "missing   1 table: tasks"), ("check", "table tasks is missing")):
+        assert cli.main([command, "--url", "sqlite:///app.db"]) == 1
+        assert told in capsys.readouterr().out
 
 
 def test_other_quotes_of_the_troubleshooting_are_in_the_source() -> None:

@@ -123,7 +123,7 @@ def test_what_is_committed_is_said_where_it_cannot_be_read_back(launcher, postgr
     execute(server.admin_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     assert ended.code == 4, ended.err
     assert "not currently accepting connections" in ended.err
-    assert "is committed" in ended.err
+    assert "committed its changes" in ended.err
     assert "Nothing was changed" not in ended.err
     assert "diwa-schema status" in ended.err
     assert value(postgres, VERSION) == HEAD
