@@ -27,7 +27,7 @@ def test_every_command_is_listed_once_by_who_uses_it() -> None:
     listed = re.findall(r"^  ([a-z][a-z-]*) {2,}\w", text, flags=re.MULTILINE)
     commands = {parser.prog.split()[1] for parser in parsers(build_parser())}
     assert sorted(listed) == sorted(commands)
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_every_exit_code_is_listed() -> None:

