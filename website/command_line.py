@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections.abc import Iterator
 
-from diwa_schema.cli.parser import build_parser
+from diwa_schema.cli.parser import EXIT_CODES, build_parser
 
 _WIDTH = "100"
 
@@ -34,7 +33,8 @@ def _parts() -> Iterator[str]:
         yield f"## {name}"
         yield _fenced(command)
     yield "## Exit codes"
-    yield _exit_codes(parser.epilog or "")
+    yield "[The page about exit codes](exit-codes.md) says what to do about each."
+    yield _exit_codes()
 
 
 def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
@@ -51,17 +51,6 @@ def _fenced(parser: argparse.ArgumentParser) -> str:
     return f"```text\n{parser.format_help().rstrip()}\n```"
 
 
-def _exit_codes(said: str) -> str:
-    rows = re.findall(r"(\d) ([^,.]+(?:, [a-z][^,.]*)?)", said.partition(":")[2])
-    beside = (
-        ("129", "ended by SIGHUP"),
-        ("130", "ended by Ctrl-C"),
-        ("141", "the reader of a pipe is gone"),
-        ("143", "ended by SIGTERM"),
-    )
-    lines = [
-        "| code | meaning |",
-        "|---|---|",
-        *(f"| {code} | {meaning} |" for code, meaning in (*rows, *beside)),
-    ]
-    return "\n".join(lines)
+def _exit_codes() -> str:
+    rows = (f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
+    return "\n".join(["| code | meaning |", "|---|---|", *rows])

@@ -14,14 +14,18 @@ sys.path.insert(0, str(ROOT))
 
 from website import command_line, messages, python
 
-_TO_REPOSITORY = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:examples|benchmarks|src)/[^)]*)\)")
+_TO_REPOSITORY = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:examples|benchmarks|src|CONTRIBUTING)[^)]*)\)")
 _FROM_README = re.compile(r"\]\(docs/([^)]+)\)")
 
 
 def _home(readme: str) -> str:
     """Return the README with links that lead from the first page of the site."""
     text = _FROM_README.sub(r"](\1)", readme)
-    return text.replace("](benchmarks/", "](../benchmarks/").replace("](CHANGELOG.md)", "](changelog.md)")
+    return (
+        text.replace("](benchmarks/", "](../benchmarks/")
+        .replace("](CHANGELOG.md)", "](changelog.md)")
+        .replace("](CONTRIBUTING.md)", "](../CONTRIBUTING.md)")
+    )
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -51,10 +51,10 @@ def page() -> str:
     for message in messages():
         said[message.error].append(message)
     parts = [
-        "# Messages",
+        "# Every message",
         (
-            "Each error says what happened, what was left untouched, and what to do next."
-            " In braces stands what is known only then."
+            "This page has each error of the source with its fix. Braces hold the values of a run."
+            " [Errors as they are printed](../messages.md) shows whole messages of real runs."
         ),
     ]
     for name, error in classes().items():

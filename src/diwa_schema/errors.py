@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NOTHING_CHANGED = "Nothing was changed."
-ROLLED_BACK = "What was not yet applied was rolled back."
+ROLLED_BACK = "The run rolled back the step it had not finished."
 
 # Says how the command line was told which database to work on, passwords masked: a command that is offered as the next
 # step must not silently go to the one that the environment names.

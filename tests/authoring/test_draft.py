@@ -156,7 +156,7 @@ def test_revisions_of_two_branches_come_one_after_the_other(own):
     environment = {"PYTHONPATH": str(root / "src")}
     assert "revision --rebase" in run(generate, cwd=root, env=environment, check=2).stderr
     before = content(root)
-    assert "no end of the history" in call("revision", "--rebase", "--onto", "2030", check=2).stderr
+    assert "not an end of the history" in call("revision", "--rebase", "--onto", "2030", check=2).stderr
     assert content(root) == before
     moved = json.loads(call("revision", "--rebase", *BARE).stdout)["revisions"]
     assert [one["title"] for one in moved] == ["A mood", "No mood"]

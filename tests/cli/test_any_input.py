@@ -145,7 +145,7 @@ def test_a_user_that_the_system_does_not_know(monkeypatch, tmp_path):
 
     monkeypatch.setattr("pwd.getpwuid", nobody)
     code, said = told("upgrade", "--embedded")
-    assert (code, "no such home directory" in said) == (2, True), said
+    assert (code, "no home directory" in said) == (2, True), said
     url = f"sqlite:///{tmp_path}/diwa.db"
     for words in (["upgrade", "--url", url], ["protect", "--url", url], ["unprotect", "--url", url]):
         assert told(*words)[0] == 0

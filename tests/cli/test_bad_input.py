@@ -171,7 +171,7 @@ def test_sqlite_locked_by_another_process(cli, sqlite, dump):
     cli("upgrade", "20251226000000", "--url", sqlite, check=0)
     with closing(sqlite3.connect(sqlite.removeprefix("sqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        refused(cli("upgrade", "--url", sqlite), 5, "keeps the file locked")
+        refused(cli("upgrade", "--url", sqlite), 5, "is locked by another process")
     assert cli("upgrade", "--url", sqlite, check=0)
 
 
@@ -197,7 +197,9 @@ def test_a_blocked_command_sends_not_one_byte(cli, consumer_directory, command):
         # The listener would have noticed: a command that is free for everyone does knock.
         cli("status", "--url", f"{url}?connect_timeout=1", cwd=consumer_directory, check=4)
         listener.accept()[0].close()
-    refused(done, 3, "[SAFETY BLOCK] Database migrations in 'diwa-agent' are restricted", "Nothing was")
+    refused(
+        done, 3, "[SAFETY BLOCK] Database migrations in 'diwa-agent' are restricted", "connected to nothing"
+    )
 
 
 def test_no_right_to_read(cli, postgres):

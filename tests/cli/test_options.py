@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("owner_directory")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["upgrade", "--all"], "without a revision, upgrade goes to head"),
+        (["upgrade", "--all"], "upgrade goes to head by default"),
         (["upgrade", "-n", "3"], "Write +N"),
         (["upgrade", "--to=20250101000000"], "upgrade REVISION"),
         (["upgrade", "--allow"], "--allow"),

@@ -30,5 +30,5 @@ def test_the_embedded_database_is_checked_and_has_a_url(
     with Session(engine) as session:
         assert session.scalars(queries.newest_memories()).all() == []
     engine.dispose()
-    with pytest.raises(UsageError, match="both named"):
+    with pytest.raises(UsageError, match="database and the embedded one"):
         diwa_schema.ensure_current("sqlite:///other.db", embedded=True)

@@ -94,10 +94,10 @@ def test_a_tenant_that_is_not_there_is_not_taken_for_the_next_one_on_the_path(po
     path = f"{postgres}?options=-csearch_path%3D{quote(first.replace(' ', chr(92) + ' '))},public"
     named = 'Tenant "B"' if first[0] == '"' else "tenant_b"
     for call in (diwa_schema.ensure_current, diwa_schema.check, diwa_schema.migrate):
-        with pytest.raises(PermissionMissing, match=f"Schema '{named}' of .* is not there"):
+        with pytest.raises(PermissionMissing, match=f"Schema '{named}' of .* does not exist"):
             call(path)
     assert not diwa_schema.status(path).current
-    assert "is not there" in "".join(one.reason for one in diwa_schema.doctor(path))
+    assert "does not exist" in "".join(one.reason for one in diwa_schema.doctor(path))
     diwa_schema.ensure_current(path, schema="public")
     engine = engine_of(path)
     with engine.connect() as connection, pytest.raises(PermissionMissing):

@@ -157,8 +157,8 @@ def test_the_command_says_what_and_how_and_ends_with_1(head: str, cli: Cli) -> N
     assert "safe on a live table" in printed
     assert (
         "column surplus is not part of the schema on plans\n"
-        "    Dropping it would lose its values: find out first what it is for.\n"
-        "    this would lose 0 values, and is not what to run next:\n"
+        "    Dropping it loses its values: find out its purpose first.\n"
+        "    this statement would lose 0 values; do not run it next:\n"
         '        ALTER TABLE "public"."plans" DROP COLUMN "surplus";\n'
     ) in printed
 

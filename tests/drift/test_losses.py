@@ -66,7 +66,7 @@ def test_what_would_cut_it_is_told_apart_with_the_number_of_values(too_long: str
     assert found.mend.lost == 2
     assert 'USING "name"::character varying(255)' in found.losing
     printed = cli("check", "--url", too_long, check=1).stdout.splitlines()
-    at = printed.index("    this would lose 2 values, and is not what to run next:")
+    at = printed.index("    this statement would lose 2 values; do not run it next:")
     assert printed[at + 1] == f"        {found.losing}"
     (document,) = json.loads(cli("check", "--url", too_long, "--json", check=1).stdout)["differences"]
     assert (document["mend"], document["losing"], document["lost"]) == (found.statement, found.losing, 2)
@@ -94,7 +94,7 @@ def test_values_that_cannot_be_counted_are_told_so(too_long: str, cli: Cli) -> N
     found = diwa_schema.check(too_long)[-1]
     assert found.losing
     assert found.mend.lost is None
-    assert "lose values, which could not be counted" in cli("check", "--url", too_long, check=1).stdout
+    assert "lose an unknown number of values" in cli("check", "--url", too_long, check=1).stdout
 
 
 def test_counting_sees_the_rows_that_a_policy_hides_or_says_nothing(too_long: str) -> None:

@@ -50,8 +50,8 @@ def test_ecto_takes_a_namespace_and_the_kind_of_embeddings(cli, tmp_path):
     ("words", "told"),
     [
         (["sql"], "invalid choice"),
-        (["ecto", "--namespace", "diwa repo"], "no name of a module"),
-        (["ecto", "--namespace", "A do\nend"], "no name of a module"),
+        (["ecto", "--namespace", "diwa repo"], "not the name of a module"),
+        (["ecto", "--namespace", "A do\nend"], "not the name of a module"),
         (["dbml", "--namespace", "Diwa"], "an option of the format ecto"),
         (["dbml", "--output", "file"], "file/schema.dbml cannot be written"),
     ],

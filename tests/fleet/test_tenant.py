@@ -46,7 +46,7 @@ def test_a_tenant_is_born_at_head_with_its_roles(site, capsys, owner_directory):
 def test_an_existing_schema_is_refused(tenants):
     execute(tenants, "CREATE SCHEMA tenant_empty")
     for name in ("tenant_1", "tenant_empty"):
-        with pytest.raises(UsageError, match="there already") as refusal:
+        with pytest.raises(UsageError, match="already exists") as refusal:
             create(tenants, name, repo="diwa-schema")
         assert f"--schema {name}" in refusal.value.next_step
 
@@ -119,7 +119,7 @@ def test_a_protected_tenant_stays_whoever_asks(tenants, owner_directory):
         (("CREATE FUNCTION tenant_1.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",), "function f"),
         (("CREATE TYPE tenant_1.mood AS ENUM ('good')",), "type mood"),
         (("CREATE VIEW public.all_memories AS SELECT id FROM tenant_1.memories",), "view all_memories"),
-        (("CREATE TABLE public.a (id uuid REFERENCES tenant_1.memories)",), "refer to the ones"),
+        (("CREATE TABLE public.a (id uuid REFERENCES tenant_1.memories)",), "refer to these tables"),
     ],
 )
 def test_what_is_not_ours_keeps_a_tenant_from_going(statements, named, tenants, owner_directory):
@@ -143,9 +143,9 @@ def test_an_extension_in_a_tenant_keeps_it_from_going(tenants, server, owner_dir
 
 def test_what_is_no_tenant_is_not_dropped(tenants, owner_directory):
     execute(tenants, "CREATE SCHEMA tenant_4")
-    with pytest.raises(SchemaEmpty, match="no tenant"):
+    with pytest.raises(SchemaEmpty, match="not a tenant"):
         drop(tenants, "tenant_4", confirm="tenant_4")
-    with pytest.raises(PermissionMissing, match="is not there"):
+    with pytest.raises(PermissionMissing, match="does not exist"):
         drop(tenants, "tenant_5", confirm="tenant_5")
 
 
@@ -179,5 +179,5 @@ def test_of_two_that_make_the_same_tenant_one_is_told(tenants, owner_directory):
     for one in both:
         one.join()
     assert HEAD in ended
-    assert any("there already" in str(one) for one in ended)
+    assert any("already exists" in str(one) for one in ended)
     assert diwa_schema.check(tenants, schema="tenant_9") == []

@@ -107,7 +107,7 @@ def test_the_refusal_names_the_evidence_the_right_way_and_the_bypass(consumer_di
     assert text.startswith("[SAFETY BLOCK] Database migrations in 'diwa-agent' are restricted")
     assert f"[project] name in {consumer_directory / 'pyproject.toml'}" in text
     assert "environment variable DIWA_REPO" in text
-    assert "Nothing was connected to, nothing was changed." in text
+    assert "The command connected to nothing and changed nothing." in text
     assert "cd ../diwa-cloud\n  diwa-schema upgrade" in text
     assert "ALLOW_CORE_MIGRATION=true" in text
     assert blocked.value.exit_code == 3

@@ -310,7 +310,7 @@ def test_something_else_of_that_name_is_refused_and_left(pg: sa.Connection, what
     begun = shape(pg)
     with pytest.raises(MigrationFailed) as raised:
         paced(pg, MODULE.upgrade)
-    assert "then run the same command again" in str(raised.value.next_step)
+    assert "then run the command again" in str(raised.value.next_step)
     assert shape(pg) == begun
 
 

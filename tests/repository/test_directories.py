@@ -98,8 +98,14 @@ def test_the_places_of_its_own_alembic_count(agent, file, content, path, when):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("[alembic]\nscript_location = /srv/migrations\n", "'/srv/migrations/versions' is no place inside"),
-        ("[alembic]\nscript_location = %(here)s/../../x\n", "'%(here)s/../../x/versions' is no place inside"),
+        (
+            "[alembic]\nscript_location = /srv/migrations\n",
+            "'/srv/migrations/versions' is not a place inside",
+        ),
+        (
+            "[alembic]\nscript_location = %(here)s/../../x\n",
+            "'%(here)s/../../x/versions' is not a place inside",
+        ),
         ("script_location = x\n", "cannot be read"),
         ("[alembic]\nscript_location = %(nowhere)s\n", "cannot be read"),
     ],

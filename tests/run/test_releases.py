@@ -205,7 +205,7 @@ def test_a_contract_waits_for_a_release_that_has_started_lately(launcher, curren
     assert "--seen-within 0" in document["next_step"]
     assert f"IN THE WAY: Revision {FIRST}" in planned.out
     assert [one["host"] for one in json.loads(wider.out)["outdated"]] == ["web-1", "web-2"]
-    assert (wrong.code, "is no duration" in wrong.err) == (2, True)
+    assert (wrong.code, "is not a duration" in wrong.err) == (2, True)
     assert "seen      0.0.9 started: user tell, host web-1" in launcher.run("status", "--url", current).out
     done = launcher.run("upgrade", "--url", current, "--seen-within", "12h", history=history)
     assert done.code == 0, done.err

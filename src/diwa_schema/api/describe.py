@@ -100,7 +100,7 @@ def violations(
 
     wanted = of_rows.named(rules)
     if limit < 1:
-        raise UsageError(f"The limit of rows is {limit}, and has to be 1 or more.")
+        raise UsageError(f"The limit of rows is {limit}. It has to be 1 or more.")
     with reading(database, embedded, schema) as link:
         state = bookkeeping.look(link)
         refuse_unknown(state, load(), link.shown)

@@ -33,7 +33,7 @@ def target_of(database: Database | None, embedded: Embedded, schema: str | None 
         return Target.of(database).in_schema(schema)
     if database is not None:
         raise UsageError(
-            "A database and the embedded one were both named.",
+            "The call names a database and the embedded one.",
             next_step="Name one of them.",
         )
     return Target.of(urls.embedded_url(embedded)).in_schema(schema)

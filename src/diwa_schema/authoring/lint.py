@@ -73,7 +73,7 @@ def lint(files: Sequence[Path] = (), *, since: str | None = None, directory: Pat
         UsageError: A file is no revision or cannot be imported; both are given; git does not know `since`.
     """
     if files and since is not None:
-        raise UsageError("Files and --since say two different things.", next_step="Leave one of them out.")
+        raise UsageError("Files and --since exclude each other.", next_step="Leave one of them out.")
     if since is not None:
         chosen = _changed(since, directory)
     else:

@@ -44,7 +44,7 @@ def rebase(onto: str | None = None) -> list[Draft]:
     branches = _branches()
     if onto is not None and onto not in branches:
         raise UsageError(
-            f"--onto {onto} is no end of the history.",
+            f"--onto {onto} is not an end of the history.",
             untouched="Nothing was written.",
             next_step=f"Name one of its ends: {', '.join(sorted(branches))}",
         )

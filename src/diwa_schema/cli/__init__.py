@@ -61,7 +61,7 @@ def _run(words: list[str], *, as_json: bool) -> int:
         return _print_error(error, as_json=as_json, args=args)
     except KeyboardInterrupt as interruption:
         code = getattr(interruption, "exit_code", INTERRUPTED)
-        what = f"interrupted{interruption}; what was not yet applied was rolled back"
+        what = f"Interrupted{interruption}. The run rolled back the step it had not finished."
         if _logs_json(args):
             _log_error({"error": type(interruption).__name__, "exit_code": code, "what": what})
         else:
@@ -121,7 +121,7 @@ def _print(text: str, code: int, *, done: str = "") -> int:
         _forget(sys.stdout)
         closed = isinstance(error, BrokenPipeError)
         if done or not closed:
-            _say(f"The command has ended, but its result could not be printed: {error}.\n{done}".rstrip())
+            _say(f"The command has ended, and its result could not be printed: {error}.\n{done}".rstrip())
         return CLOSED_PIPE if closed and not done else code
     return code
 
@@ -160,7 +160,7 @@ def _unexpected(error: Exception) -> DiwaSchemaError:
     from diwa_schema.errors import DiwaSchemaError, command
 
     return DiwaSchemaError(
-        f"This is a bug of diwa-schema: {type(error).__name__}: {mask(str(error))}",
-        untouched="How far the command came is not known.",
-        next_step=f"Run {command('status')} to see where the database stands, and report this message.",
+        f"This is a bug in diwa-schema: {type(error).__name__}: {mask(str(error))}",
+        untouched="The progress of the command is unknown.",
+        next_step=f"Run {command('status')} to see the state of the database, and report this message.",
     )

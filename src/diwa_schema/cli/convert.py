@@ -13,9 +13,7 @@ from diwa_schema.errors import command
 
 def register(commands: Commands) -> None:
     """Add the commands."""
-    vector = add(
-        commands, "enable-vector", _enable_vector, help="turn embeddings into vectors, once pgvector is there"
-    )
+    vector = add(commands, "enable-vector", _enable_vector, help="turn embeddings into vectors of pgvector")
     binary = add(
         commands,
         "disable-vector",
@@ -23,7 +21,7 @@ def register(commands: Commands) -> None:
         help="turn embeddings into bytes, for code that binds bytes",
     )
     index = add(commands, "index", _index, help="build, drop or list the optional indexes")
-    index.add_argument("action", choices=["enable", "disable", "list"], help="what to do")
+    index.add_argument("action", choices=["enable", "disable", "list"], help="the action")
     index.add_argument("name", nargs="?", help="the index")
     for parser in (vector, binary, index):
         options.add_database(parser, embedded=False)
@@ -37,7 +35,7 @@ def _enable_vector(args: argparse.Namespace) -> Result:
     from diwa_schema.api import enable_vector
 
     done = _done(args, enable_vector, "Embeddings are vectors")
-    way_back = f"Code that binds embeddings as bytes can use none meanwhile; the way back: {command('disable-vector')}"
+    way_back = f"Code that binds embeddings as bytes cannot use them now. To go back, run: {command('disable-vector')}"
     return Result(done.document, f"{done.text}\n{way_back}")
 
 
@@ -61,8 +59,8 @@ def _index(args: argparse.Namespace) -> Result:
             f"index {args.action} needs the name of an index.", next_step="Run: diwa-schema index list"
         )
     if args.action == "enable":
-        return _done(args, enable_index, f"Index {args.name} is there", name=args.name)
-    return _done(args, disable_index, f"Index {args.name} is gone", name=args.name)
+        return _done(args, enable_index, f"Index {args.name} is built", name=args.name)
+    return _done(args, disable_index, f"Index {args.name} is dropped", name=args.name)
 
 
 def _done(args: argparse.Namespace, call: Any, sentence: str, **more: Any) -> Result:

@@ -20,20 +20,20 @@ def register(commands: Commands) -> None:
         commands,
         "export",
         run,
-        help="write the schema as a dictionary, a diagram, or types of another language",
+        help="write the schema as a dictionary, a diagram or types",
         description="Write the schema at head in another language. No database is needed.",
     )
     parser.add_argument("format", choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument(
-        "--output", metavar="DIR", type=Path, help="write the files there; without it they are printed"
+        "--output", metavar="DIR", type=Path, help="write the files into DIR (default: print them)"
     )
     parser.add_argument(
         "--embedding",
         choices=("vector", "binary"),
-        help="ecto: what an embedding column is in your database (vector)",
+        help="ecto: the type of the embedding columns in your database (vector)",
     )
     parser.add_argument(
-        "--namespace", metavar="NAME", help="ecto: what the modules' names begin with (DiwaSchema)"
+        "--namespace", metavar="NAME", help="ecto: the first part of the module names (DiwaSchema)"
     )
 
 
@@ -60,7 +60,7 @@ def _options(args: argparse.Namespace) -> dict[str, str]:
         )
     if not _NAMESPACE.fullmatch(options.get("namespace", "DiwaSchema")):
         raise UsageError(
-            f"'{args.namespace}' is no name of a module in Elixir.",
+            f"'{args.namespace}' is not the name of a module in Elixir.",
             next_step="Run: diwa-schema export ecto --namespace MyApp.Schema",
         )
     return options
@@ -73,6 +73,6 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}.",
-            untouched="Files written before it are complete.",
+            untouched="The files before it are complete.",
             next_step="Choose another folder with --output.",
         ) from error

@@ -67,7 +67,7 @@ def register(commands: Commands) -> None:
         parser.add_argument(
             "--url",
             metavar="URL",
-            help="the database; by default DIWA_MIGRATION_DATABASE_URL or DATABASE_URL",
+            help="the database (default: DIWA_MIGRATION_DATABASE_URL, then DATABASE_URL)",
         )
         options.add_guard(parser)
         options.add_settings(parser)

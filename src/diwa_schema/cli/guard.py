@@ -20,7 +20,7 @@ def register(commands: Commands) -> None:
         choices=list(Operation),
         default=Operation.UPGRADE,
         metavar="OPERATION",
-        help=f"what to ask for: {', '.join(Operation)} (default: %(default)s)",
+        help=f"the operation to ask for: {', '.join(Operation)} (default: %(default)s)",
     )
 
 

@@ -19,20 +19,18 @@ _SHOWN = 10
 
 def register(commands: Commands) -> None:
     """Add the commands."""
-    status = add(commands, "status", _status, help="say where the database stands")
+    status = add(commands, "status", _status, help="show the state of the database and its pending revisions")
     options.add_database(status)
-    history = add(
-        commands, "history", _history, help="list the revisions, or what was applied to the database"
-    )
+    history = add(commands, "history", _history, help="list the revisions, or the ledger of the database")
     history.add_argument("--applied", action="store_true", help="show the ledger of the database")
     options.add_database(history)
-    plan = add(commands, "plan", _plan, help="say what an upgrade would do")
+    plan = add(commands, "plan", _plan, help="show the work of the next upgrade")
     plan.add_argument("revision", nargs="?", default="head", help="the revision to reach (head)")
     plan.add_argument("--replay", action="store_true", help="plan every revision even on an empty database")
     plan.add_argument(
         "--observe",
         action="store_true",
-        help="run the revisions in temporary tables and say what each does: SQL, locks, rewrites, writes",
+        help="run the revisions in temporary tables and show the SQL, locks, rewrites and writes of each",
     )
     plan.add_argument("--markdown", action="store_true", help="print the plan for a pull request")
     options.add_database(plan)
@@ -97,7 +95,7 @@ def _release_lines(found: Status) -> list[str]:
 
 
 def _begun(one: dict[str, Any]) -> str:
-    end = "is at work" if one["running"] else "did not come to its end; the next run goes on from there"
+    end = "is running" if one["running"] else "did not finish; the next run resumes there"
     return f"revision {one['revision']}, begun {one['started_at']} by {one['os_user']}@{one['host']}: {end}"
 
 
@@ -113,7 +111,7 @@ def _next_step(found: Status) -> str:
         return "next      nothing to do"
     if found.missing:
         return (
-            f"next      restore the missing tables from the backup; {command('check')} shows all that differs"
+            f"next      restore the missing tables from the backup; {command('check')} lists every difference"
         )
     return f"next      {command('upgrade')}"
 

@@ -15,34 +15,44 @@ if TYPE_CHECKING:
 
 def register(commands: Commands) -> None:
     """Add the commands."""
-    upgrade = _changing(commands, "upgrade", _upgrade, "bring the database up to a revision")
+    upgrade = _changing(commands, "upgrade", _upgrade, "apply revisions to the database")
     upgrade.add_argument(
-        "revision", nargs="?", default="head", help="head (default), an id or its beginning, or +N"
+        "revision",
+        nargs="?",
+        default="head",
+        help="the revision to reach: head (default), an id or its beginning, or +N",
     )
-    upgrade.add_argument("--sql", action="store_true", help="print the SQL instead; connects to nothing")
+    upgrade.add_argument("--sql", action="store_true", help="print the SQL and connect to nothing")
     upgrade.add_argument("--replay", action="store_true", help="run every revision even on an empty database")
     options.add_renew(upgrade)
     options.add_settings(upgrade)
     options.add_seen(upgrade)
-    downgrade = _changing(commands, "downgrade", _downgrade, "reverse revisions", aliases=["rollback"])
-    downgrade.add_argument(
-        "revision", nargs="?", default="-1", help="an id or its beginning, base, or -N (default -1)"
+    downgrade = _changing(
+        commands, "downgrade", _downgrade, "reverse revisions (also: rollback)", aliases=["rollback"]
     )
-    downgrade.add_argument("--sql", action="store_true", help="print the SQL instead; connects to nothing")
+    downgrade.add_argument(
+        "revision",
+        nargs="?",
+        default="-1",
+        help="the revision to return to: an id or its beginning, base, or -N (default -1)",
+    )
+    downgrade.add_argument("--sql", action="store_true", help="print the SQL and connect to nothing")
     options.add_confirm(downgrade)
     options.add_renew(downgrade)
     options.add_settings(downgrade)
     stamp = _changing(commands, "stamp", _stamp, "record a revision without running it")
     stamp.add_argument("revision", help="the revision to record")
-    stamp.add_argument("--force", action="store_true", help="even when tables or columns are missing")
+    stamp.add_argument("--force", action="store_true", help="record it even if tables or columns are missing")
     options.add_settings(stamp)
     drop = _changing(commands, "drop", _drop, "drop the tables of the models, and nothing else")
     options.add_confirm(drop)
     options.add_settings(drop)
-    protect = _changing(commands, "protect", _protect, "keep the guard's bypass from this database")
-    protect.add_argument("--reason", help="why, for whoever finds the mark")
+    protect = _changing(commands, "protect", _protect, "close this database to the guard's bypass")
+    protect.add_argument("--reason", help="the reason, for the next reader")
     options.add_settings(protect)
-    options.add_settings(_changing(commands, "unprotect", _unprotect, "take the mark of protect away"))
+    options.add_settings(
+        _changing(commands, "unprotect", _unprotect, "open this database to the guard's bypass again")
+    )
 
 
 def _changing(commands: Commands, name: str, run: Any, text: str, **more: Any) -> argparse.ArgumentParser:
@@ -84,7 +94,7 @@ def _protect(args: argparse.Namespace) -> Result:
     from diwa_schema.api import protect
 
     report = reported(args, protect, reason=args.reason)
-    text = f"{report.where} is protected: the bypass of the guard does not work on it."
+    text = f"{report.where} is protected: the guard's bypass does not open it."
     return Result({**report.as_dict(), "protected": True}, text)
 
 
@@ -118,7 +128,7 @@ def _sentence(report: Report) -> str:
     if report.kind == "nothing":
         return f"{report.where} is at {after}: nothing to do."
     if report.kind == "drop":
-        return f"{report.where}: the tables of the models are gone."
+        return f"{report.where}: the tables of the models are dropped."
     total = sum(step.milliseconds for step in report.applied)
     if report.kind == "snapshot":
         total = report.applied[0].milliseconds

@@ -20,9 +20,9 @@ _LONG_UNIT = {"s": "SECONDS", "ms": "MS"}
 def add_database(parser: argparse.ArgumentParser, *, embedded: bool = True) -> None:
     """Declare how the database is named; `embedded` says whether it may be the private one of an installation."""
     parser.add_argument(
-        "--url", metavar="URL", help="the database; by default DIWA_MIGRATION_DATABASE_URL or DATABASE_URL"
+        "--url", metavar="URL", help="the database (default: DIWA_MIGRATION_DATABASE_URL, then DATABASE_URL)"
     )
-    parser.add_argument("--schema", metavar="NAME", help="the schema of the tables (where new tables go)")
+    parser.add_argument("--schema", metavar="NAME", help="the schema that holds the tables")
     if embedded:
         parser.add_argument(
             "--embedded",
@@ -30,19 +30,21 @@ def add_database(parser: argparse.ArgumentParser, *, embedded: bool = True) -> N
             nargs="?",
             const=True,
             type=_path,
-            help="the private SQLite database of this installation (default place: $XDG_DATA_HOME/diwa/diwa.db)",
+            help="the private SQLite database of this installation (default path: $XDG_DATA_HOME/diwa/diwa.db)",
         )
 
 
 def add_guard(parser: argparse.ArgumentParser) -> None:
     """Declare what the guard is told."""
-    parser.add_argument("--repo", metavar="NAME", help="the repository that asks (evidence for the guard)")
+    parser.add_argument(
+        "--repo", metavar="NAME", help="the name of the calling repository, as evidence for the guard"
+    )
 
 
 def add_renew(parser: argparse.ArgumentParser) -> None:
     """Declare whose connections are renewed after the run."""
     parser.add_argument(
-        "--renew", metavar="ROLE", help="afterwards end the idle sessions of that role, which then reconnects"
+        "--renew", metavar="ROLE", help="end the idle sessions of ROLE after the run, so that it reconnects"
     )
 
 
@@ -51,7 +53,7 @@ def add_confirm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--confirm",
         metavar="NAME",
-        help="the name of the database, or of the schema that was said, where rows would be lost",
+        help="accept the loss of rows: the name of the database, or of the schema if --schema names one",
     )
 
 
@@ -63,7 +65,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--log-format",
         choices=("text", "json"),
         default="text",
-        help="how progress, warnings and errors are written to stderr (text)",
+        help="format of progress, warnings and errors on stderr (text)",
     )
     group = parser.add_argument_group("patience")
     for bound in bounds():
@@ -75,7 +77,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             help=f"{bound.help} ({bound.default:g})",
         )
     group.add_argument(
-        "--allow-stall", action="store_true", help="let a revision hold a strong lock for longer"
+        "--allow-stall", action="store_true", help="allow a revision to hold a strong lock for longer"
     )
 
 
@@ -85,7 +87,7 @@ def add_seen(parser: argparse.ArgumentParser) -> None:
         "--seen-within",
         type=_duration,
         metavar="DURATION",
-        help="refuse a contract where a release that it breaks started so lately (7d; 0 asks for connections alone)",
+        help="refuse a contract if a release that it breaks started within DURATION (7d; 0 looks at connections alone)",
     )
 
 

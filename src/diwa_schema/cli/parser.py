@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from diwa_schema.cli import audience
 from diwa_schema.cli.command import Commands
 from diwa_schema.errors import UsageError
 
@@ -29,12 +31,30 @@ _MODULES = (
 
 # What people know from Ecto and Alembic, and how it is said here.
 _ELSEWHERE = {
-    "--all": "Leave --all out: without a revision, upgrade goes to head.",
-    "-n": "Write +N for so many revisions up, and -N for so many down.",
-    "--step": "Write +N for so many revisions up, and -N for so many down.",
+    "--all": "Leave --all out: upgrade goes to head by default.",
+    "-n": "Write +N for N revisions up, and -N for N revisions down.",
+    "--step": "Write +N for N revisions up, and -N for N revisions down.",
     "--to": "Write the revision without --to: upgrade REVISION.",
     "-v": "Write the revision without -v: upgrade REVISION.",
     "--prefix": "Name the schema in the URL: ?options=-csearch_path%3DNAME",
+}
+
+PROGRAM = "diwa-schema"
+
+# The meaning of each exit code; --help lists them, and so does the reference.
+EXIT_CODES = {
+    0: "done, or nothing to do",
+    1: "a check found something",
+    2: "wrong usage or configuration",
+    3: "blocked by the guard",
+    4: "the database cannot be reached",
+    5: "a lock was not obtained in time",
+    6: "a revision failed and was rolled back",
+    7: "the database was refused",
+    129: "ended by SIGHUP",
+    130: "ended by Ctrl-C",
+    141: "the reader of a pipe is gone",
+    143: "ended by SIGTERM",
 }
 
 # The name of a file need not be UTF-8; a URL is read by a parser of its own.
@@ -48,26 +68,54 @@ def build_parser(command: str = "") -> Parser:
         command: The one that was typed; the others are left out where there is such a one.
     """
     parser = Parser(
-        prog="diwa-schema",
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [-h] [--version] COMMAND ...",
         description="The shared schema of diwa-agent and diwa-cloud.",
-        epilog="Exit codes: 0 done or nothing to do, 1 a check found something, 2 wrong usage, 3 blocked by the guard,"
-        " 4 database unreachable, 5 a lock was not obtained, 6 a migration failed and was rolled back,"
-        " 7 database refused.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    parsers = parser.add_subparsers(
+        prog=PROGRAM, metavar="COMMAND", required=True, parser_class=Parser, help=argparse.SUPPRESS
+    )
     for module in _MODULES:
         import_module(f"diwa_schema.cli.{module}").register(Commands(parsers, command))
         if command in parsers.choices:
             return parser
-    return build_parser() if command else parser
+    if command:
+        return build_parser()
+    parser.epilog = _listed({one.dest: one.help or "" for one in parsers._choices_actions})  # noqa: SLF001
+    return parser
+
+
+def _listed(said: Mapping[str, str]) -> str:
+    """Return the commands by who uses them, and the exit codes, as `--help` prints them.
+
+    Args:
+        said: What each command does.
+    """
+    lines = []
+    for who, commands in audience.AUDIENCES.items():
+        lines += [f"{who}:", *(f"  {name:15} {said[name]}" for name in commands), ""]
+    lines += ["exit codes:", *(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items()), ""]
+    return "\n".join([*lines, f"Run `{PROGRAM} COMMAND --help` for the options of a command and an example."])
+
+
+class _Help(argparse.HelpFormatter):
+    """Help that wraps sentences and keeps the lines of a list."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = []
+        for line in text.splitlines():
+            lines += [line] if line.startswith(" ") else textwrap.wrap(line, width) or [""]
+        return "\n".join(indent + line for line in lines)
 
 
 class Parser(argparse.ArgumentParser):
     """A parser that takes options by their whole names only, and whose errors are those of this package."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{"allow_abbrev": False, **options})
+        super().__init__(*args, **{"allow_abbrev": False, "formatter_class": _Help, **options})
+        if words := audience.example(self.prog.removeprefix(f"{PROGRAM} ")):
+            self.epilog = f"example:\n  {PROGRAM} {words}"
 
     def typed(self, words: Sequence[str]) -> argparse.Namespace:
         """Return what was typed.

@@ -22,24 +22,24 @@ def register(commands: Commands) -> None:
     check.add_argument(
         "--base",
         metavar="BRANCH",
-        help="what the work is to be merged into; by default GITHUB_BASE_REF or the remote's default branch",
+        help="the branch to merge into (default: GITHUB_BASE_REF, then the remote's default branch)",
     )
     check.add_argument(
         "--format",
         choices=(TEXT, GITHUB),
         default=GITHUB if os.environ.get("GITHUB_ACTIONS") == "true" else TEXT,
-        help="github adds annotations of the changed files; the default in a GitHub workflow",
+        help="output format; github annotates the changed files and is the default in a GitHub workflow",
     )
     init = add(
         commands,
         "init",
         run_init,
-        help="make the shim, the hook and the workflow",
+        help="write the shim, the hook and the workflow of a repository",
     )
     add_guard(init)
     how = init.add_mutually_exclusive_group()
-    how.add_argument("--dry-run", action="store_true", help="only show the diff")
-    how.add_argument("--yes", action="store_true", help="do not ask after the diff, on a terminal")
+    how.add_argument("--dry-run", action="store_true", help="show the diff and write nothing")
+    how.add_argument("--yes", action="store_true", help="write without asking on a terminal")
 
 
 def run_check(args: argparse.Namespace) -> Result:

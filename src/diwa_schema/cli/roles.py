@@ -19,9 +19,15 @@ def register(commands: Commands) -> None:
     parser = add(commands, "roles", run, help="print or run the SQL for owner, application and reader role")
     options.add_database(parser, embedded=False)
     parser.add_argument("--apply", action="store_true", help="run the statements, in one transaction")
-    parser.add_argument("--owner", metavar="NAME", default="diwa_owner", help="changes the schema")
-    parser.add_argument("--app", metavar="NAME", default="diwa_app", help="reads and writes rows")
-    parser.add_argument("--reader", metavar="NAME", default="diwa_reader", help="reads rows")
+    parser.add_argument(
+        "--owner", metavar="NAME", default="diwa_owner", help="role that changes the schema (diwa_owner)"
+    )
+    parser.add_argument(
+        "--app", metavar="NAME", default="diwa_app", help="role that reads and writes rows (diwa_app)"
+    )
+    parser.add_argument(
+        "--reader", metavar="NAME", default="diwa_reader", help="role that reads rows (diwa_reader)"
+    )
     parser.add_argument(
         "--event-trigger",
         action="store_true",

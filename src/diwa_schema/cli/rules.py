@@ -27,12 +27,10 @@ def register(commands: Commands) -> None:
         type=int,
         default=_LIMIT,
         metavar="N",
-        help=f"list so many rows of a rule at most ({_LIMIT}); all are counted",
+        help=f"list at most N rows of a rule ({_LIMIT}); the count covers all",
     )
     options.add_database(violations)
-    validate = add(
-        commands, "validate", _validate, help="let the database keep the rules that no row breaks any more"
-    )
+    validate = add(commands, "validate", _validate, help="add the rules that no row breaks any more")
     validate.add_argument("rules", nargs="*", metavar="RULE", help="the rules (all that wait)")
     options.add_database(validate, embedded=False)
     options.add_guard(validate)
@@ -46,7 +44,7 @@ def _violations(args: argparse.Namespace) -> Result:
     document = {"violations": [one.as_dict() for one in found], "rows": sum(one.total for one in found)}
     lines = [line for one in found for line in _lines(one)]
     if any(one.kept for one in found):
-        lines.append(f"When the rows of rules that wait are fixed, run: {command('validate')}")
+        lines.append(f"Fix the rows of the waiting rules, then run: {command('validate')}")
     return Result(document, "\n".join(lines) or "No row breaks a rule.", 1 if found else 0)
 
 
@@ -72,8 +70,10 @@ def _validate(args: argparse.Namespace) -> Result:
     from diwa_schema.api import validate
 
     done = reported(args, validate, rules=args.rules)
-    lines = [f"rule {name} is kept from now on" for name in done.added]
+    lines = [f"the database keeps rule {name} from now on" for name in done.added]
     lines += [one.text for one in done.waiting]
     if done.waiting:
-        lines.append(f"Nothing was changed for these. Run: {done.waiting[0].next_step}")
-    return Result(done.as_dict(), "\n".join(lines) or "Every rule is kept.", 1 if done.waiting else 0)
+        lines.append(f"The command changed nothing for these. Run: {done.waiting[0].next_step}")
+    return Result(
+        done.as_dict(), "\n".join(lines) or "The database keeps every rule.", 1 if done.waiting else 0
+    )

@@ -121,7 +121,7 @@ def _of_sqlite(engine: Engine, asked: _AskedError) -> DatabaseURL:
     found = sqlite_file.understood(engine.url.drivername, front, [*sqlite_file.pairs(inner), *query])
     if found.in_memory:
         raise InvalidDatabase(
-            "The AsyncEngine's database is in memory, where no other connection reaches it.",
+            "The AsyncEngine's database is in memory, and no other connection reaches it.",
             next_step="Pass a synchronous Engine, or a database in a file.",
         )
     return found

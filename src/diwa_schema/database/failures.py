@@ -91,8 +91,8 @@ def unreachable(shown: str, error: BaseException) -> DatabaseUnreachable:
     """Describe a connection that could not be made."""
     return DatabaseUnreachable(
         f"The database {shown} cannot be reached: {brief(error)}",
-        next_step="Check that the server runs and that host, port, name and user are right,"
-        " then run the command again.",
+        next_step="Check that the server runs and that host, port, name and user are right."
+        " Then run the command again.",
         database=shown,
     )
 
@@ -100,68 +100,69 @@ def unreachable(shown: str, error: BaseException) -> DatabaseUnreachable:
 def explain(  # noqa: PLR0911 - one per meaning
     error: BaseException, shown: str, doing: str, untouched: str = NOTHING_CHANGED
 ) -> DiwaSchemaError:
-    """Describe a driver's error that came while something was being done.
+    """Describe a driver's error that stopped something.
 
     Args:
         error: The driver's error, or SQLAlchemy's wrapper of it.
         shown: The database's masked URL.
-        doing: What was being done, such as "revision 20251224044223".
+        doing: What stopped, such as "revision 20251224044223".
         untouched: What the failed operation left as it was.
     """
     state = sqlstate(error)
-    what = f"{doing} on {shown}: {brief(error)}"
+    doing = f"{doing[0].upper()}{doing[1:]}"
+    stopped = f"{doing} stopped: {brief(error)}"
     facts: dict[str, Any] = {"untouched": untouched, "database": shown, "sqlstate": state}
     if state == PERMISSION and _by_row_security(error):
         return PermissionMissing(
-            f"Row security hides rows from this role, and a change has to see all of them. {what}",
-            next_step="As a superuser, run: ALTER ROLE NAME BYPASSRLS; or as the table's owner, for the time of the"
-            " change: ALTER TABLE NAME NO FORCE ROW LEVEL SECURITY. Then run the same command again.",
+            f"Row security hides rows from this role on {shown}, and a change has to see every row. {stopped}",
+            next_step="As a superuser, run: ALTER ROLE NAME BYPASSRLS; or as the table's owner, until the change has"
+            " ended: ALTER TABLE NAME NO FORCE ROW LEVEL SECURITY; Then run the command again.",
             **facts,
         )
     if state in (PERMISSION, "SQLITE_PERM", "SQLITE_AUTH"):
         return PermissionMissing(
-            f"The database role lacks a right. {what}",
-            next_step="Connect as the role that owns the schema;"
-            f" {command('roles')} prints the roles this package expects.",
+            f"The database role lacks a right on {shown}. {stopped}",
+            next_step="Connect as the role that owns the schema."
+            f" To see the expected roles, run: {command('roles')}",
             **facts,
         )
     if state == READ_ONLY or (state or "").startswith("SQLITE_READONLY"):
         return DatabaseReadOnly(
-            f"The database can only be read. {what}",
+            f"{shown} can only be read. {stopped}",
             next_step="Make the file and its directory writable."
             if state != READ_ONLY
-            else "Name the primary server; where this is the primary, the role or the database is set to read only:"
-            " as the role that owns the schema, look at SHOW default_transaction_read_only.",
+            else "Name the primary server. If this is the primary, its role or database is set to read only:"
+            " as the role that owns the schema, run SHOW default_transaction_read_only;",
             **facts,
         )
     if state in (LOCK_TIMEOUT, DEADLOCK):
         return TableLockBusy(
-            f"A table stayed in use. {what}",
+            f"A table of {shown} stayed in use. {stopped}",
             next_step="Run the command again when the application is less busy,"
             " or allow more with --lock-budget SECONDS.",
             **facts,
         )
     if (state or "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return LockNotObtained(
-            f"Another process keeps the file locked. {what}",
-            next_step="End the other process' transaction, then run the command again.",
+            f"{shown} is locked by another process. {stopped}",
+            next_step="End the transaction of the other process, then run the command again.",
             **facts,
         )
     if state == "SQLITE_NOTADB":
         return DatabaseRefused(
-            f"The file is not an SQLite database. {what}",
+            f"{shown} is not an SQLite database. {stopped}",
             next_step="Name another file.",
             **facts,
         )
     if (state or "").startswith("SQLITE_CORRUPT"):
         return DatabaseRefused(
-            f"The file is damaged. {what}",
-            next_step="Restore a backup, or see what can be saved: sqlite3 FILE .recover",
+            f"{shown} is damaged. {stopped}",
+            next_step="Restore a backup, or save the readable rows: sqlite3 FILE .recover",
             **facts,
         )
     return MigrationFailed(
-        f"It failed: {what}",
-        next_step="Fix the cause, then run the same command again: it goes on from where this run stopped.",
+        f"{doing} on {shown} failed: {brief(error)}",
+        next_step="Fix the cause and run the command again; it resumes where this run stopped.",
         **facts,
     )
 
@@ -175,7 +176,7 @@ def lost(shown: str) -> MigrationLockLost:
     """Describe a lost lock."""
     return MigrationLockLost(
         f"The migration lock of {shown} was lost: its connection ended, or another run took it.",
-        untouched="The run stopped before the next change; what was not yet applied was rolled back.",
-        next_step="Run the same command again: it goes on from where this run stopped.",
+        untouched="The run stopped before the next change and rolled back the step it had not finished.",
+        next_step="Run the command again; it resumes where this run stopped.",
         pid=os.getpid(),
     )

@@ -132,7 +132,7 @@ def understood(scheme: str, given: Mapping[str, str], query: Iterable[tuple[str,
     _check_ports(parameters, shown)
     if parameters.get("sslmode", "prefer") not in ("", *SSL_MODES):
         raise InvalidDatabase(
-            f"The parameter 'sslmode' of the URL '{shown}' is none that libpq knows.",
+            f"The parameter 'sslmode' of the URL '{shown}' is not one that libpq knows.",
             next_step=f"Write one of {', '.join(SSL_MODES)}.",
         )
     return of_parameters(parameters, scheme)
@@ -177,7 +177,7 @@ def _parameters(query: str, shown: str) -> Iterable[tuple[str, str]]:
         name, sign, value = item.partition("=")
         if not sign or not name or "=" in value:
             raise InvalidDatabase(
-                f"What stands behind the question mark of the URL '{shown}' is no list of NAME=VALUE.",
+                f"The query of the URL '{shown}' is not a list of NAME=VALUE.",
                 next_step="Separate parameters by &, and write %3D for an equals sign in a value.",
             )
         yield decoded(name, shown), decoded(value, shown)
@@ -274,6 +274,6 @@ def _name(name: str) -> str:
 
 def _unclear(shown: str) -> InvalidDatabase:
     return InvalidDatabase(
-        f"In the URL '{shown}' user, password, host and port cannot be told apart.",
+        f"The URL '{shown}' is ambiguous: user, password, host and port cannot be told apart.",
         next_step="Write special characters of the password percent-encoded, such as %40 for @ and %2F for /.",
     )

@@ -213,8 +213,8 @@ class Link:
             if not is_driver_error(error):
                 raise
             raise DatabaseRefused(
-                f"The setting {name} is '{found}' on connections to {self.shown}, and has to be '{value}':"
-                " the database would not keep its own rules.",
+                f"The setting {name} is '{found}' on connections to {self.shown}. It has to be '{value}':"
+                " otherwise the database does not keep its own rules.",
                 next_step=f"As a superuser: ALTER ROLE ... RESET {name}; or ALTER DATABASE ... RESET {name};",
                 setting=name,
             ) from error

@@ -77,8 +77,8 @@ def lacking(names: tuple[str, ...], shown: str) -> DriftFound:
     return DriftFound(
         f"{shown} says that it is at head, {load().head}, and {len(names)} of its tables"
         f" {'is' if len(names) == 1 else 'are'} missing: {', '.join(names[:_SHOWN])}{more}."
-        " A restore that left something out does this, such as one without pgvector.",
-        next_step=f"Restore them from the backup, pgvector first; {command('check')} shows all that differs.",
+        " An incomplete restore causes this, such as one without pgvector.",
+        next_step=f"Restore them from the backup, pgvector first; {command('check')} lists every difference.",
         missing=list(names),
     )
 

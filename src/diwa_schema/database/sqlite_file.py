@@ -60,14 +60,14 @@ def understood(scheme: str, database: str, query: Iterable[tuple[str, str]]) -> 
     as_uri = python.get("uri", "").lower() in _TRUE
     if database.startswith("file:") and not as_uri:
         raise InvalidDatabase(
-            "SQLite reads a path that begins with 'file:' as a URI only where it is told to.",
+            "SQLite reads a path that begins with 'file:' as a URI only with uri=true.",
             next_step="Add uri=true, or write the path without 'file:'.",
         )
     if as_uri and database.startswith("file:"):
         return _of_uri(scheme, database, kept, timeout)
     if kept:
         raise InvalidDatabase(
-            f"The parameter '{_name(kept[0][0])}' has no meaning for an SQLite file that is named by its path.",
+            f"The parameter '{_name(kept[0][0])}' has no meaning for an SQLite file with a plain path.",
             next_step="Leave it out, or write sqlite:///file:PATH?NAME=VALUE&uri=true.",
         )
     return of_path(database, scheme, timeout)
@@ -135,7 +135,7 @@ def _resolved(path: str) -> str:
         return os.path.realpath(path)
     except (ValueError, OSError):  # a zero byte, or a sign that the system's encoding does not have
         raise InvalidDatabase(
-            "The path of the SQLite database is none that this system can have.",
+            "This system cannot have the path of the SQLite database.",
             next_step="Name another path.",
         ) from None
 
@@ -153,7 +153,7 @@ def _options(timeout: str | None) -> tuple[tuple[str, float], ...]:
 
 def _twice(name: str) -> InvalidDatabase:
     return InvalidDatabase(
-        f"The parameter '{_name(name)}' is given twice for an SQLite file.", next_step="Write it once."
+        f"The URL of the SQLite file has the parameter '{_name(name)}' twice.", next_step="Write it once."
     )
 
 

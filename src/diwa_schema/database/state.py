@@ -96,9 +96,9 @@ def refuse_elsewhere(state: State, shown: str) -> None:
     """Raise where the schema cannot be used, or where the version table stands in another one."""
     if state.nowhere:
         raise PermissionMissing(
-            f"Schema '{state.schema}' of {shown} is not there, or this role may not use it."
+            f"Schema '{state.schema}' of {shown} does not exist, or this role may not use it."
             if state.schema
-            else f"The search_path of {shown} leads to no schema that is there and may be used.",
+            else f"The search_path of {shown} leads to no schema that exists and that this role may use.",
             next_step="Name another one with --schema NAME; or as its owner:"
             " CREATE SCHEMA NAME; GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
         )
@@ -108,7 +108,7 @@ def refuse_elsewhere(state: State, shown: str) -> None:
         raise SchemaForeign(
             f"New tables of {shown} would go to schema '{state.schema}', but the version table is in"
             f" '{state.elsewhere}'.",
-            next_step="Name the schema that is meant, probably the one that has it:"
+            next_step="Name the intended schema, probably the one with the version table:"
             f" --schema {shlex.quote(state.elsewhere)}, or --schema {shlex.quote(state.schema)}",
         )
 
@@ -119,7 +119,7 @@ def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
     if len(state.versions) > 1:
         raise SchemaForeign(
             f"The version table of {shown} has {len(state.versions)} rows, and a linear history has one.",
-            next_step=f"Find out who wrote them: {command('history --applied')}",
+            next_step=f"Read the ledger to find their writer: {command('history --applied')}",
         )
     if state.kind is Kind.ECTO:
         raise NotAdopted(
@@ -136,7 +136,7 @@ def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
         raise SchemaForeign(
             f"{shown} has tables named like ours ({', '.join(ours[:_SHOWN])}{', ...' if ours[_SHOWN:] else ''})"
             f" {made}.",
-            next_step="Name the database that is meant, an empty one, or a schema of its own with --schema NAME.",
+            next_step="Name the intended database, an empty one, or another schema with --schema NAME.",
             tables=ours,
             versions=list((state.ecto or ())[:_SHOWN]),
         )
@@ -156,6 +156,6 @@ def unknown_revision(state: State, manifest: Manifest, shown: str) -> SchemaTooN
         )
     return SchemaForeign(
         f"{shown} is at revision '{revision}', which is not in the installed history.",
-        next_step=f"Install the package that knows it, or see what was applied: {command('history --applied')}",
+        next_step=f"Install the package that knows it, or read the ledger: {command('history --applied')}",
         revision=revision,
     )

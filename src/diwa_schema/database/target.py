@@ -79,7 +79,7 @@ class Target:
             return cls(engines.of_engine(engine, database), engine=engine, connection=database)
         if hasattr(database, "sync_connection"):
             raise InvalidDatabase(
-                "An AsyncConnection cannot be used, because its statements cannot be waited for here.",
+                "An AsyncConnection cannot be used, because this function is synchronous.",
                 next_step="Pass its AsyncEngine.",
             )
         if hasattr(database, "sync_engine"):
@@ -132,7 +132,7 @@ class Target:
             )
         if schema is not None and _KEPT_BY_SERVER.match(schema):
             raise UsageError(
-                f"'{schema}' means something of its own to PostgreSQL, and is no schema for tables.",
+                f"'{schema}' is a word of PostgreSQL and cannot name a schema for tables.",
                 next_step="Name another one with --schema NAME.",
             )
         self.schema = schema
@@ -241,7 +241,7 @@ class Target:
             what = f"The system refuses the path of {self.shown}: {error.strerror or error}."
             if isinstance(error, PermissionError):
                 raise DatabaseUnreachable(
-                    what, next_step="Let this user look into the folder, or name another path."
+                    what, next_step="Give this user access to the folder, or name another path."
                 ) from error
             raise InvalidDatabase(what, next_step="Name another path.") from error
         return True
@@ -332,7 +332,7 @@ def _libpq_waits(given: dict[str, Any]) -> bool:
 def _refuse_open_transaction(connection: Connection) -> None:
     if connection.in_transaction():
         raise ConnectionInUse(
-            "The Connection is already in a transaction, which would decide over the migration's fate.",
+            "The Connection is already in a transaction, and that transaction would decide whether the run is kept.",
             next_step="Commit or roll back before the call, or pass the Engine.",
         )
 

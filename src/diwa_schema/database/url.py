@@ -127,7 +127,7 @@ def absolute(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser().absolute()
     except (RuntimeError, ValueError) as error:  # nobody is called so, or nobody can be
         raise InvalidDatabase(
-            f"{os.fspath(path)!r} names no file: this user has no such home directory.",
+            f"{os.fspath(path)!r} names no file, because this user has no home directory.",
             next_step="Name the whole path.",
         ) from error
 

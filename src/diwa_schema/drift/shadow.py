@@ -91,7 +91,7 @@ def _enter(link: Link, name: str) -> None:
             else "Nothing can be written to"
         )
         raise PermissionMissing(
-            f"{why} {link.shown}, and what it should be below head is built there to be compared with.",
+            f"{why} {link.shown}, and the comparison below head builds the expected schema there.",
             next_step=f"Let its owner run `{grant}`, or upgrade first: at head reading is enough.",
         ) from error
     # A statement that reached a live table would make others wait behind it.
@@ -125,6 +125,6 @@ def astray(what: str) -> DiwaSchemaError:
     """Describe a revision that left its shadow, for tables that are named or told of."""
     return DiwaSchemaError(
         f"A revision reached tables outside the shadow that it was run in: {what}.",
-        untouched="Everything was rolled back.",
+        untouched="The command rolled everything back.",
         next_step="Report this message: a revision names a table with its schema.",
     )

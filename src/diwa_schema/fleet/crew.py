@@ -141,7 +141,7 @@ class Crew:
                 MigrationFailed(
                     f"The process that worked on it ended{f' by signal {-code}' if code and code < 0 else ''}.",
                     untouched=ROLLED_BACK,
-                    next_step=f"Run: {command('status')}, then the same command again.",
+                    next_step=f"Run: {command('status')}, then run the command again.",
                 )
             )
 

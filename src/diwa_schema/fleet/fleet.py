@@ -192,8 +192,8 @@ class Fleet:
 
         if revision.startswith(("+", "-")):
             raise UsageError(
-                f"'{revision}' would lead each target somewhere else.",
-                next_step="Name the revision that all are to be at, or head.",
+                f"'{revision}' would lead each target to another revision.",
+                next_step="Name one revision for all targets, or head.",
             )
         goal = load().resolve(revision, None)
         verdict = guard.ask(guard.Operation.UPGRADE, repo=repo, allow_core_migration=allow_core_migration)

@@ -191,8 +191,8 @@ def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
             result, key = known[told["result"]], (str(told["database"]), told["schema"])
         except (ValueError, KeyError, TypeError):
             raise UsageError(
-                f"{where}, line {number}: it is no line of a report.",
-                next_step="Name what `diwa-schema fleet ... --json` has printed.",
+                f"{where}, line {number}: it is not a line of a report.",
+                next_step="Name the output of `diwa-schema fleet ... --json`.",
                 line=number,
             ) from None
         seen += 1

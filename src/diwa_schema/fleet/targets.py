@@ -240,7 +240,7 @@ def _member(line: str) -> Member:
         try:
             given = json.loads(line)
         except ValueError:
-            raise UsageError("it begins like JSON and is none.") from None
+            raise UsageError("it begins like JSON and is not JSON.") from None
         return _of_row(
             dict(zip(_FIELDS, given, strict=False)) if isinstance(given, list) else given, len(given)
         )

@@ -230,7 +230,9 @@ def run(task: Task, told: Telling) -> Outcome:
             outcome = task.known.broken(error)
         except KeyboardInterrupt:
             outcome = task.known._replace(
-                result=Result.INTERRUPTED, exit_code=130, detail="What was not yet applied was rolled back."
+                result=Result.INTERRUPTED,
+                exit_code=130,
+                detail="The run rolled back the step it had not finished.",
             )
         except Exception as error:  # noqa: BLE001 - the others go on
             outcome = task.known.broken(_unexpected(error))
@@ -305,7 +307,7 @@ def _unexpected(error: Exception) -> DiwaSchemaError:
     from diwa_schema.database.spelling import mask
 
     return DiwaSchemaError(
-        f"This is a bug of diwa-schema: {type(error).__name__}: {mask(str(error))}",
-        untouched="How far the run came is not known.",
-        next_step=f"Run {command('status')} to see where this target stands, and report this message.",
+        f"This is a bug in diwa-schema: {type(error).__name__}: {mask(str(error))}",
+        untouched="The progress of the run is unknown.",
+        next_step=f"Run {command('status')} to see the state of this target, and report this message.",
     )

@@ -114,7 +114,7 @@ def refused(verdict: Verdict) -> Blocked:
     """Return the error for a verdict that blocks; it names the evidence, the right way and the bypass."""
     return Blocked(
         "\n".join((_headline(verdict), *evidence_lines(verdict))),
-        untouched="Nothing was connected to, nothing was changed.",
+        untouched="The command connected to nothing and changed nothing.",
         next_step="\n".join((*_right_way(verdict), *_way_past(verdict))),
         **verdict.as_dict(),
     )
@@ -143,7 +143,7 @@ def _headline(verdict: Verdict) -> str:
     if _unread(verdict):
         return (
             "[SAFETY BLOCK] Database migrations are restricted here: "
-            f"what may name a consumer cannot be read; {end}"
+            f"a file that may name a consumer cannot be read; {end}"
         )
     return f"[SAFETY BLOCK] Database migrations are restricted here: no known repository is asking; {end}"
 
@@ -155,11 +155,11 @@ def _unread(verdict: Verdict) -> list[str]:
 def _right_way(verdict: Verdict) -> Iterator[str]:
     again = _again(verdict)
     if verdict.role is Role.CONSUMER:
-        yield from ("Run it where the schema is owned:", "  cd ../diwa-cloud", f"  {again}")
+        yield from ("Run it in the repository that owns the schema:", "  cd ../diwa-cloud", f"  {again}")
     elif unread := _unread(verdict):
         yield from ("Fix it, then run the command again:", *(f"  {source}" for source in unread))
     else:
-        yield f"Say which repository this is ({', '.join(REPOSITORIES)}), in one of these ways:"
+        yield f"Name the repository ({', '.join(REPOSITORIES)}), in one of these ways:"
         yield f"  {again} --repo NAME"
         yield "  export DIWA_REPO=NAME"
         yield '  [tool.diwa-schema] repo = "NAME" in pyproject.toml'
@@ -169,7 +169,7 @@ def _way_past(verdict: Verdict) -> Iterator[str]:
     if verdict.operation in NEVER_BYPASSED:
         yield f"No bypass covers '{verdict.operation}'."
         return
-    yield "Bypass, for an emergency only; it is written to the ledger:"
+    yield "In an emergency, bypass the guard; the ledger records it:"
     yield f'  {BYPASS_VARIABLE}=true {REASON_VARIABLE}="why" {_again(verdict)}'
 
 

@@ -80,9 +80,7 @@ def ensure_current(
         )
     if embedded is not None and embedded is not False:
         if database is not None:
-            raise UsageError(
-                "A database and the embedded one were both named.", next_step="Name one of them."
-            )
+            raise UsageError("The call names a database and the embedded one.", next_step="Name one of them.")
         database = embedded_url(embedded)
     if (dialect := getattr(database, "dialect", None)) is not None:
         from diwa_schema.models.engines import watch
@@ -91,7 +89,7 @@ def ensure_current(
     with _reading(database) as link:
         if schema is not None and link.dialect == "sqlite":
             raise UsageError(
-                f"{link.shown} is an SQLite database, which has no schemas to choose from.",
+                f"{link.shown} is an SQLite database, which has no schemas.",
                 next_step="Leave the schema out.",
             )
         link.schema = schema
@@ -145,7 +143,7 @@ def judge(link: Link, history: Manifest | None = None) -> None:
         if sqlstate(error) != PERMISSION:
             raise
         raise PermissionMissing(
-            f"The database role may not read where the schema of {link.shown} stands: {brief(error)}",
+            f"The database role may not read the revision of {link.shown} stands: {brief(error)}",
             next_step=f"Grant it the application's or the reader's role: {command('roles')} prints them.",
         ) from error
 
@@ -194,8 +192,8 @@ def _judge_newer(link: Link, state: State, history: Manifest) -> None:
     if LEDGER not in state.tables or link.value(applied, (state.revision,)) is None:
         raise SchemaForeign(
             f"{link.shown} is at revision {state.revision}, which is above {history.head}, the last one this package"
-            " knows, and the ledger does not show it as applied.",
-            next_step=f"See what was applied: {command('history --applied')}",
+            " knows, and the ledger does not list it as applied.",
+            next_step=f"Read the ledger: {command('history --applied')}",
             current=state.revision,
             head=history.head,
         )

@@ -138,7 +138,7 @@ class Manifest:
         found = [revision for revision in self.ids if name and revision.startswith(name)]
         if len(found) != 1:
             raise UnknownRevision(
-                f"There is no revision '{name}' in the installed history"
+                f"There is no revision '{name}' in the installed history."
                 if not found
                 else f"'{name}' is the beginning of {len(found)} revisions, from {found[0]} to {found[-1]}.",
                 next_step=f"To see the revisions, run: {command('history')}",

@@ -92,7 +92,7 @@ def _missing_triggers(link: Link) -> Iterator[str]:
         raise SchemaForeign(
             f"Schema {PLACE} of {link.shown} belongs to {place[0]}, or others may create in it: who may change what is"
             " in there could open the guard.",
-            next_step=f"Look at what is in it; then, as a superuser: DROP SCHEMA {PLACE} CASCADE;",
+            next_step=f"Look into the schema. Then, as a superuser: DROP SCHEMA {PLACE} CASCADE;",
         )
     found = link.rows(
         "SELECT e.evtname::text, e.evtevent::text FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid"

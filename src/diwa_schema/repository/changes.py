@@ -58,7 +58,7 @@ def find_base(git: Git, wanted: str | None = None) -> MergeBase:
         raise _unknown(git, "Nothing tells the branch to compare with.")
     if git.shallow:
         raise UsageError(
-            f"This clone is shallow: the commit where '{name}' and HEAD part is not in it.",
+            f"This clone is shallow: it lacks the merge base of '{name}' and HEAD.",
             next_step="Fetch the history: git fetch --unshallow"
             " (GitHub: `fetch-depth: 0` for actions/checkout; GitLab: `GIT_DEPTH: 0`).",
         )

@@ -68,7 +68,7 @@ class Git:
             # Where git knows the way out, such as the command that trusts a directory, it follows in the next lines.
             reason, _, advice = done.stderr.decode(errors="replace").strip().partition("\n")
             raise UsageError(
-                f"{directory} is not a checkout that git can work with: {reason}",
+                f"{directory} is not a checkout that git accepts: {reason}",
                 next_step=advice.strip()
                 or "Run the command inside a checkout (`git status` tells), with its .git directory.",
             )
@@ -153,12 +153,12 @@ def identify(root: Path, repo: str | None = None) -> tuple[Role, str]:
         return role, OWN if OWN in names else min(names)
     if unread := [one.source for one in evidence if one.role is Role.UNKNOWN]:
         raise UsageError(
-            "What may name this repository cannot be read.", next_step=f"Fix {'; '.join(unread)}."
+            "The file that may name this repository cannot be read.", next_step=f"Fix {'; '.join(unread)}."
         )
     listed = ", ".join(f"{one.name} ({one.source})" for one in evidence) or "nothing"
     raise UsageError(
-        f"No known repository is recognised here; what speaks: {listed}.",
-        next_step=f"Say which it is ({', '.join(REPOSITORIES)}): --repo NAME, DIWA_REPO, or "
+        f"No known repository is recognised here. Evidence: {listed}.",
+        next_step=f"Name the repository ({', '.join(REPOSITORIES)}): --repo NAME, DIWA_REPO, or "
         '[tool.diwa-schema] repo = "NAME" in pyproject.toml.',
     )
 

@@ -129,7 +129,7 @@ def apply(wanted: Additions) -> None:
             raise
         raise UsageError(
             f"{name} could not be written: {error.strerror}.",
-            untouched="No file of the repository was changed, and none is left that was not there before.",
+            untouched="The command changed no file of the repository and left no new one.",
             next_step="Look at it, then run: diwa-schema init",
         ) from None
 

@@ -191,7 +191,7 @@ def _disagreements(git: Git, entries: dict[str, Ported]) -> Iterator[Remark]:
     for entry in entries.values():
         contents = {changes.read(git, entry.file), git.content(f":{entry.file}")} - {None}
         if not contents:
-            what = f"{entry.file} is named here, but there is no such file."
+            what = f"{entry.file} is named here, and the file does not exist."
             yield Remark(Level.WARNING, ported.PATH, what, line=entry.line)
         yield from ported.disagreements(entry, contents)
 

@@ -48,8 +48,8 @@ _OF_ROLE = f"SELECT pid, state {_OTHERS} AND usename = %s AND coalesce(backend_s
 _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND usename = %s AND state = 'idle'"
 
 _FAILING = (
-    "Statements that were prepared before that fail on connections outside transactions,"
-    " until these are renewed."
+    "Open connections outside transactions fail on statements that they prepared before,"
+    " until they reconnect."
 )
 
 
@@ -111,12 +111,12 @@ class Renewal:
         said = [f"Renewed {self.role}: {_counted(self.ended, 'idle session')} ended."]
         if self.busy:
             said.append(
-                f"{_counted(self.busy, 'session')} of {self.role} at work or in a transaction: left alone."
+                f"{_counted(self.busy, 'session')} of {self.role} at work or in a transaction: unchanged."
             )
         if self.refused:
             said.append(
-                f"{_counted(self.refused, 'session')} of {self.role} may not be seen or ended by this role:"
-                " it needs membership in that one, or in pg_read_all_stats and pg_signal_backend."
+                f"{_counted(self.refused, 'session')} of {self.role} cannot be seen or ended by this role:"
+                f" it needs membership in {self.role}, or in pg_read_all_stats and pg_signal_backend."
             )
         return tuple(said)
 
@@ -254,7 +254,7 @@ def refuse_role(link: Link, role: str) -> None:
     if not link.value("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", (role,)):
         raise UsageError(
             f"There is no role '{role}' on the server of {link.shown}.",
-            next_step="Name the role that the application connects as.",
+            next_step="Name the role of the application.",
         )
 
 

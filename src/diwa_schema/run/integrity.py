@@ -44,7 +44,7 @@ def verify(look: Look, manifest: Manifest, installed: Mapping[str, str]) -> None
 
 def _tampered(file: str, how: str) -> SchemaTampered:
     return SchemaTampered(
-        f"Revision file {file} {how}: it was edited after its release.",
+        f"Revision file {file} {how}: somebody edited it after its release.",
         next_step="Install the released package again: pip install --force-reinstall diwa-schema;"
         " or, where this package is developed: python -m diwa_schema.generate",
         file=file,

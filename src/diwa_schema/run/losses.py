@@ -58,7 +58,7 @@ def confirm(look: Look, lost: Mapping[str, int], typed: str | None) -> None:
     mistyped = f" '{typed}' is not its name." if typed else ""
     raise UsageError(
         f"Rows of {look.shown} would be lost: {listed}.{mistyped}",
-        next_step=f"To lose them, add --confirm {shlex.quote(name)}",
+        next_step=f"To accept the loss, add --confirm {shlex.quote(name)}",
         lost=lost,
         confirm=name,
     )

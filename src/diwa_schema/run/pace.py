@@ -148,8 +148,8 @@ class Pace:
             if time.monotonic() > deadline:
                 raise TableLockBusy(
                     f"{said[:1].upper()}{said[1:]}; waited for it for {self._settings.build_timeout:g} s.",
-                    untouched="What this run had committed by then stays; the next run goes on from there.",
-                    next_step="End it or let it finish, then run the same command again.",
+                    untouched="The steps that this run committed stay. The next run resumes there.",
+                    next_step="End it or let it finish, then run the command again.",
                     reason=said,
                 )
             if said != told:
@@ -256,10 +256,10 @@ class Pace:
             if not watch.waiting or sqlstate(error) != STATEMENT_TIMEOUT:
                 raise
             raise ApplicationStalled(
-                f"This change of {self._target.shown} kept others waiting for longer than"
+                f"This change of {self._target.shown} kept other sessions waiting for longer than"
                 f" {self._settings.max_stall:g} ms, and was stopped. Waiting: {'; '.join(watch.waiting)}.",
                 untouched=ROLLED_BACK,
-                next_step="Choose a quiet hour and add --allow-stall, or let them wait longer: --max-stall MS.",
+                next_step="Choose a quiet hour and add --allow-stall, or allow a longer wait: --max-stall MS.",
                 waiting=list(watch.waiting),
             ) from error
 
@@ -354,8 +354,8 @@ class Pace:
         else:
             role = self._link.value("SELECT current_user")
             raise TableLockBusy(
-                f"Autovacuum is working on a table that has to change ({workers[0]}), and it gives way only to who"
-                f" waits longer than deadlock_timeout, which role {role} may not lower.",
+                f"Autovacuum is working on a table that has to change ({workers[0]}), and it gives way only after"
+                f" deadlock_timeout, which role {role} may not lower.",
                 untouched=ROLLED_BACK,
                 next_step="As a superuser: GRANT SET ON PARAMETER deadlock_timeout"
                 f" TO {quoted(str(role))}; or add --allow-stall.",
@@ -372,7 +372,7 @@ class Pace:
         return TableLockBusy(
             f"A table of {self._target.shown} stayed in use for {self._settings.lock_budget:g} s. In the way: {names}.",
             untouched=ROLLED_BACK,
-            next_step="End that session or wait for it, then run the same command again.",
+            next_step="End that session or wait for it, then run the command again.",
             blockers=[str(blocker) for blocker in blockers],
             sqlstate=sqlstate(failure),
         )

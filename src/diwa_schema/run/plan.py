@@ -164,7 +164,7 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
     if REBUILT in state.tables and after is not None and after < V1_REVISION:
         raise DatabaseRefused(
             f"{shown} was built anew from the agent's first lineage, which has no place below revision {V1_REVISION}.",
-            next_step=f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}, where the old tables are kept as"
+            next_step=f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}, which keeps the old tables as"
             f" {REBUILT} and its neighbours; or take everything away: {command('downgrade base')}",
         )
     for revision in reversed_:

@@ -169,27 +169,27 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
             else "Connect as the role that owns the schema."
         )
         raise PermissionMissing(
-            f"The database role lacks a right, and the run on {shown} would stop in the middle: {what}"
+            f"The database role lacks a right. The run on {shown} would stop in the middle: {what}"
             f"{f' And {more} more.' if more > 0 else ''}",
-            next_step=f"{do} To see which rights each role should have, run: {command('roles')}",
+            next_step=f"{do} To see the rights of each role, run: {command('roles')}",
             obstacles=[one.what for one in plan.obstacles],
         )
     if plan.dependents:
         what = "; ".join(dict.fromkeys(f"{one.what} (on {one.column})" for one in plan.dependents))
         raise DatabaseRefused(
-            f"The run on {shown} would stop in the middle: columns are to get another type, and these hang on them:"
+            f"The run on {shown} would stop in the middle. It changes the type of columns, and these depend on them:"
             f" {what}.",
-            next_step="Drop them, run the same command again, then create them anew as they were.",
+            next_step="Drop them, run the command again, then create them again as they were.",
             dependents=[asdict(one) for one in plan.dependents],
         )
     if plan.outdated:
         needs = max((one.needs for one in plan.outdated), key=lambda release: order(release) or ())
         raise ReleaseConnected(
-            f"The run on {shown} would break an application that is at work, or was:"
+            f"The run on {shown} would break an application that is connected or started lately:"
             f" {' '.join(map(str, plan.outdated[:_SHOWN]))}"
             f"{f' And {len(plan.outdated) - _SHOWN} more.' if len(plan.outdated) > _SHOWN else ''}",
-            next_step=f"Install diwa-schema {needs} or newer there and restart it, then run the same command again"
-            f"{_later(plan)}. To see who is there, run: {command('status')}",
+            next_step=f"Install diwa-schema {needs} or newer there and restart it, then run the command again"
+            f"{_later(plan)}. To see the applications, run: {command('status')}",
             outdated=plan.as_dict()["outdated"],
         )
     if allow_stall:
@@ -226,7 +226,7 @@ def _later(plan: Plan) -> str:
     """Return what else lets a contract run where a release that it breaks has started lately."""
     if not any(isinstance(one.sessions, Seen) for one in plan.outdated or ()):
         return ""
-    return ", once the last start is long enough ago; where that code is gone for good, with --seen-within 0"
+    return " when its last start is old enough. If that code is gone for good, add --seen-within 0"
 
 
 def outdated(plan: Plan, link: Link, schema: str, within: timedelta) -> tuple[Outdated, ...] | None:

@@ -102,7 +102,7 @@ class Replay:
         if not fenced(self._change.link, self._change.state.schema):
             raise MigrationFailed(
                 f"Revision {revision.revision} ({revision.slug}) ended the transaction that it runs in.",
-                untouched="Its version row was not written; what it had committed by then is there.",
+                untouched="The run did not write its version row. The steps it committed stay.",
                 next_step="Take COMMIT or autocommit_block out of the revision, and what it left out of"
                 f" {self._shown}.",
                 revision=revision.revision,
@@ -117,7 +117,7 @@ class Replay:
         if len(ran) > 1 or (work is module.upgrade and not ran):
             raise MigrationFailed(
                 f"Revision {revision.revision} is declared as not transactional and ran {len(ran)} steps, not one.",
-                untouched="Its version row was not written; running it again finishes it.",
+                untouched="The run did not write its version row. The next run finishes the revision.",
                 next_step="Split the revision, one step each.",
             )
 
@@ -128,9 +128,9 @@ class Replay:
             before, after = revision.revision, revision.down_revision  # type: ignore[assignment]
         if not self._change.books.advance(before, after):
             raise MigrationLockLost(
-                f"The version row of {self._shown} is not at {before or 'base'} any more:"
+                f"The version row of {self._shown} is no longer at {before or 'base'}:"
                 " another run has moved it.",
-                untouched=f"Revision {revision.revision} was rolled back.",
+                untouched=f"The run rolled revision {revision.revision} back.",
                 next_step=f"Run: {command('status')}",
             )
         self._keeper.record(revision.revision, applied=up)
@@ -149,16 +149,16 @@ class Replay:
                 raise
 
     def _explained(self, error: Exception, revision: Revision) -> DiwaSchemaError:
-        doing = f"revision {revision.revision} ({revision.slug})"
+        doing = f"Revision {revision.revision} ({revision.slug})"
         if isinstance(error, DiwaSchemaError):
             return error
         if is_driver_error(error) and not connection_lost(error):
             return explain(error, self._shown, doing, ROLLED_BACK)
         reason = "the connection ended" if is_driver_error(error) else f"{type(error).__name__}: {error}"
         return MigrationFailed(
-            f"In {doing} on {self._shown}: {reason}.",
-            untouched="The revision was rolled back; those before it stay applied.",
-            next_step="Run the same command again: it goes on from there.",
+            f"{doing} failed on {self._shown}: {reason}.",
+            untouched="The run rolled the revision back. The revisions before it stay applied.",
+            next_step="Run the command again; it resumes there.",
             revision=revision.revision,
         )
 

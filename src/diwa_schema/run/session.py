@@ -167,7 +167,7 @@ class Session(NamedTuple):
                 look = self._look(verb, link)
                 decided = decide(look)
                 if decided is None:
-                    self.progress.say("another run has already done it")
+                    self.progress.say("another run has already finished this")
                     return self._unchanged(link, before, look.state.revision)
                 self._close_unfinished(look)
                 change = Change(self, look, held, self._run(verb))
@@ -244,14 +244,13 @@ class Session(NamedTuple):
         ]
         if replica:
             raise DatabaseReadOnly(
-                f"{self.target.shown} is a replica, which can only be read.",
+                f"{self.target.shown} is a replica and can only be read.",
                 next_step="Name the primary server.",
             )
         if setting == "on":
             raise DatabaseReadOnly(
-                f"{self.target.shown} can only be read by connections of this role:"
-                " default_transaction_read_only is on.",
-                next_step="Connect as another role; or, where this one is meant to write:"
+                f"{self.target.shown} can only be read by this role: default_transaction_read_only is on.",
+                next_step="Connect as another role. If this role is to write:"
                 " ALTER ROLE ... RESET default_transaction_read_only; or ALTER DATABASE ... RESET ...;",
             )
 
@@ -303,8 +302,8 @@ class Session(NamedTuple):
         unfinished = look.books.ledger.unfinished()
         for revision, since, user, host in unfinished:
             self.progress.say(
-                f"the run that {user} began on {host} at {since} ended inside revision {revision};"
-                " the revision was rolled back, or this run finishes it"
+                f"the run that {user} started on {host} at {since} ended inside revision {revision};"
+                " the server rolled the revision back, or this run finishes it"
             )
         if unfinished:
             look.books.ledger.close_unfinished()
@@ -323,7 +322,7 @@ class Session(NamedTuple):
                 raise MigrationFailed(
                     f"The connection to {self.target.shown} ended.",
                     untouched=ROLLED_BACK,
-                    next_step="Run the same command again: it goes on from where this run stopped.",
+                    next_step="Run the command again; it resumes where this run stopped.",
                 ) from error
             raise explain(error, self.target.shown, "the run", ROLLED_BACK) from error
 
@@ -340,8 +339,8 @@ class Session(NamedTuple):
         if (revision, count) != (written.after, written.entries):
             raise NotPersisted(
                 f"A fresh connection to {self.target.shown} sees revision {revision or 'base'} with {count} ledger"
-                f" entries of this run, where {written.after or 'base'} with {written.entries} were written.",
-                untouched="What is there now is unknown.",
+                f" entries of this run. The run wrote {written.after or 'base'} with {written.entries} entries.",
+                untouched="The state of the database is unknown.",
                 next_step=f"Run: {command('status')}, then {command('check')}",
             )
 
@@ -354,8 +353,8 @@ class Session(NamedTuple):
             except DatabaseUnreachable as error:
                 if time.monotonic() > deadline:
                     raise DatabaseUnreachable(
-                        f"What this run has done is committed, but cannot be read back: {error.what}",
-                        untouched="Nothing of it was undone.",
+                        f"The run committed its changes and could not read them back: {error.what}",
+                        untouched="The run undid nothing.",
                         next_step=f"When the server can be reached again, run: {command('status')}",
                         **error.facts,
                     ) from error

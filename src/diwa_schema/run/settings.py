@@ -57,7 +57,7 @@ class Bound(NamedTuple):
         if not (0 < number <= longest or (self.zero and number == 0)):
             least = "at least 0" if self.zero else "more than 0"
             raise UsageError(
-                f"{self.name} is {value!r:.40}, and has to be {least} and at most {longest:.0f} {self.unit}.",
+                f"{self.name} is {value!r:.40}. It has to be {least} and at most {longest:.0f} {self.unit}.",
                 next_step=f"Leave it out for {self.default:g} {self.unit}, or name another number.",
             )
         # What a computer's fractions leave behind is not a reason for one millisecond more.
@@ -87,9 +87,9 @@ class Settings:
         UsageError: A number is none that a run can work with.
     """
 
-    lock_wait: float = _bound(60.0, SECONDS, "wait for another run (0 = not at all)", zero=True)
-    max_stall: float = _bound(100.0, MILLISECONDS, "the longest the application may be made to wait")
-    lock_budget: float = _bound(600.0, SECONDS, "keep trying to get a table")
+    lock_wait: float = _bound(60.0, SECONDS, "longest wait for another run, 0 for none", zero=True)
+    max_stall: float = _bound(100.0, MILLISECONDS, "longest wait of the application for a table")
+    lock_budget: float = _bound(600.0, SECONDS, "longest time to try for a table")
     strong_timeout: float = _bound(5.0, SECONDS, "longest statement under a strong lock")
     build_timeout: float = _bound(1200.0, SECONDS, "longest index build or validation")
     allow_stall: bool = False
@@ -100,7 +100,7 @@ class Settings:
         """Check and round what was given."""
         if not (isinstance(self.seen_within, timedelta) and timedelta(0) <= self.seen_within <= KEPT):
             raise UsageError(
-                f"seen_within is {self.seen_within!r:.40}, and has to be from 0 to {KEPT.days} days: older notes go.",
+                f"seen_within is {self.seen_within!r:.40}. It has to be from 0 to {KEPT.days} days.",
                 next_step="Leave it out for 7 days, or name another time: timedelta(days=1), or --seen-within 1d",
             )
         for bound in bounds():
@@ -115,7 +115,9 @@ def duration(text: str) -> timedelta:
     """
     found = _DURATION.fullmatch(text)
     if found is None or not (found[2] or found[1] == "0"):
-        raise UsageError(f"{text!r:.40} is no duration: a number and s, m, h or d, such as 7d or 12h; or 0.")
+        raise UsageError(
+            f"{text!r:.40} is not a duration. Write a number and s, m, h or d, such as 7d or 12h, or 0."
+        )
     return timedelta(**{_UNITS[found[2] or "s"]: int(found[1])})
 
 

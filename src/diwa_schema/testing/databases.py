@@ -48,7 +48,7 @@ def opened(dsn: str | None, tell: Tell) -> Databases:
         return _on_server(named, tell)
     if os.name != "posix":
         raise UsageError(
-            "Databases of this machine's own need file locks that only a POSIX system has.",
+            "Local test databases need the file locks of a POSIX system.",
             next_step="Name a PostgreSQL server: --diwa-dsn URL",
         )
     if named:

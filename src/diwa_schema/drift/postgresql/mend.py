@@ -18,11 +18,11 @@ from diwa_schema.drift.report import Mend
 from diwa_schema.migrations.manifest import KEPT
 from diwa_schema.names import cut, literal, quoted
 
-_SOMEBODYS = "Somebody put it there: find out what for before it goes."
+_SOMEBODYS = "It is not part of the schema: find out its purpose before you drop it."
 _USED = "Queries may rely on it."
-_NO_DUPLICATES = "It fails where rows are alike; an INVALID index is then left to be dropped."
-_PROTECTION = "Rows that were hidden can be seen afterwards."
-_ASIDE = "What stands there is renamed and keeps its rows; the table is created empty."
+_NO_DUPLICATES = "It fails if two rows are alike, and leaves an INVALID index to drop."
+_PROTECTION = "Hidden rows become visible."
+_ASIDE = "The present object is renamed and keeps its rows; the new table is empty."
 _BY_HAND = "No statement turns one into the other: create a table beside it, copy the rows, swap the names."
 _UNKNOWN = "No statement is known for this kind of object: find out who changed it."
 _NOT_OURS = (
@@ -30,10 +30,10 @@ _NOT_OURS = (
     " second statement fails and only new rows are looked at."
 )
 _REWRITE = "The table is rewritten while nobody can read or write it."
-_STAYS = "It fails, and changes nothing, where a value would not stay the same."
+_STAYS = "It fails and changes nothing if a value would change."
 _UNFILLED = "It fails while the table has rows: add the column without NOT NULL, fill it, then demand it."
-_FILLED_FIRST = "It fails, and changes nothing, where the column holds NULL: fill these rows first."
-_LOST = "Dropping it would lose its values: find out first what it is for."
+_FILLED_FIRST = "It fails and changes nothing if the column holds NULL: fill these rows first."
+_LOST = "Dropping it loses its values: find out its purpose first."
 
 # What has to be there before other things can be mended comes first.
 _ORDER = (
@@ -173,7 +173,7 @@ class Mender:
         one, name = finding.expected, quoted(finding.expected.name)
         validate = self._write.alter(finding.table, f"VALIDATE CONSTRAINT {name}")
         if finding.fields == ("validated",) and one.validated:
-            return Mend((validate,), caution="It fails, and changes nothing, where a row breaks the rule.")
+            return Mend((validate,), caution="It fails and changes nothing if a row breaks the rule.")
         drop = [f"DROP CONSTRAINT {name}"] if finding.problem == "changed" else []
         add = f"ADD CONSTRAINT {name} {self._write.foreign_key(one)} NOT VALID"
         added = self._write.alter(finding.table, *drop, add)

@@ -16,11 +16,11 @@ from diwa_schema.drift.report import Mend
 from diwa_schema.drift.scan import listed
 from diwa_schema.names import quoted
 
-_SOMEBODYS = "Somebody put it there: find out what for before it goes."
+_SOMEBODYS = "It is not part of the schema: find out its purpose before you drop it."
 _USED = "Queries may rely on it."
-_LOST = "Dropping it would lose its values: find out first what it is for."
-_ROWS_FIT = "It changes nothing where a row breaks the new rule or a value would not stay the same."
-_ASIDE = "The view is gone afterwards; the table is created empty."
+_LOST = "Dropping it loses its values: find out its purpose first."
+_ROWS_FIT = "It changes nothing if a row breaks the new rule or a value would change."
+_ASIDE = "The view is dropped; the new table is empty."
 _RENAME_FIRST = "Give the columns their right names first, then check again."
 _NOT_OURS = (
     "The table belongs to somebody else: let them make it anew, referring to the table that is there now."

@@ -98,7 +98,7 @@ def others(tables: Sequence[str]) -> Others:
             f"{' and '.join(tables[:3])}{' and others' if tables[3:] else ''} cannot be set aside, because these"
             f" would go on with the old rows: {'; '.join(tied)}.",
             untouched=ROLLED_BACK,
-            next_step="Drop them, run the same command again, then create them anew on the new tables.",
+            next_step="Drop them, run the command again, then create them anew on the new tables.",
             dependents=tied,
         )
     keys = connection.execute(sa.text(_KEYS.replace("{tables}", mine)))
@@ -217,7 +217,7 @@ def _set_aside_on_sqlite(connection: sa.Connection, table: str, kept: str) -> No
             raise MigrationFailed(
                 f"The definition of index {index} cannot be read: {text}",
                 untouched=ROLLED_BACK,
-                next_step=f"Drop index {index}, then run the same command again.",
+                next_step=f"Drop index {index}, then run the command again.",
             )
         op.execute(f"DROP INDEX {quoted(index)}")
         op.execute(

@@ -192,7 +192,7 @@ def build_index(on: Ground, name: str, build: Build) -> None:
         raise MigrationFailed(
             f"Index {name} was built and is not valid.",
             untouched="Queries do not use it; the tables are as they were.",
-            next_step="Run the same command again: it drops the index and builds it anew.",
+            next_step="Run the command again: it drops the index and builds it anew.",
             index=name,
         )
 
@@ -271,7 +271,7 @@ def _refuse_other(pace: Pace, name: str, wanted: lookup.IndexState) -> None:
         raise MigrationFailed(
             f"The name {name} belongs to another index: {_described(found)}, not {_described(wanted)}.",
             untouched="That index was left as it is.",
-            next_step=f"Rename or drop index {name}, then run the same command again.",
+            next_step=f"Rename or drop index {name}, then run the command again.",
             index=name,
         )
 

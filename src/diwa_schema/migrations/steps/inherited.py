@@ -287,7 +287,7 @@ def _other(what: str, do: str) -> MigrationFailed:
     return MigrationFailed(
         f"{what}.",
         untouched="Nothing of this revision was done.",
-        next_step=f"{do}, then run the same command again.",
+        next_step=f"{do}, then run the command again.",
     )
 
 

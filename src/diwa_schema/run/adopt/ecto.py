@@ -133,8 +133,8 @@ def refuse_changed_list(state: State, shown: str) -> None:
     what += [f"{', '.join(map(str, added[:3]))} {'were' if added[1:] else 'was'} added"] if added else []
     raise DatabaseRefused(
         f"Ecto's list of versions ({ECTO}) in {shown} was changed after the takeover: {' and '.join(what)}."
-        " What `mix ecto.rollback` or `mix ecto.migrate` did to the tables is not what the revision stands for.",
-        next_step=f"See what differs: {command('check')}; bring back from a backup what is lost, set the list right,"
+        " The tables no longer match the revision where `mix ecto.rollback` or `mix ecto.migrate` changed them.",
+        next_step=f"See the differences: {command('check')}. Restore lost tables from a backup and correct the list,"
         f" then run: {command('upgrade')}",
         gone=list(gone),
         added=list(added),
@@ -224,9 +224,7 @@ class MigratorKeptOut:
         except Exception as error:
             if not is_driver_error(error) or sqlstate(error) != LOCK_TIMEOUT:
                 raise
-            self._progress.say(
-                f"{ECTO} is in use, so who may change it was left as it is; the next run sees to it"
-            )
+            self._progress.say(f"{ECTO} is in use, so its protection stays as it was; the next run sets it")
 
     def _keep(self, link: Link) -> None:
         # ENABLE ALWAYS: a session that applies changes of a replica, or says that it does, is none of ours either.

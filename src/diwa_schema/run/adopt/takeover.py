@@ -48,12 +48,12 @@ class Adoption:
         steps = []
         if self.variant.buffer:
             moment = "now" if (self.variant.revision or "") >= variants.BUFFER else "by an upgrade"
-            steps.append(f"leave the agent's own tala_operations where it is; it gets its new shape {moment}")
+            steps.append(f"keep the agent's own tala_operations in its place; it gets its new shape {moment}")
         if self.variant.reshape:
             steps.append(
-                f"keep {len(lineage.TABLES)} tables of the first lineage aside and copy their rows into new ones"
+                f"set {len(lineage.TABLES)} tables of the first lineage aside and copy their rows into new ones"
             )
-        steps.append(f"record revision {self.variant.revision or 'base'} as where it stands")
+        steps.append(f"record revision {self.variant.revision or 'base'} as its revision")
         return tuple(steps)
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,12 +78,12 @@ def recognise(look: Look) -> Adoption:
     refuse_elsewhere(state, shown)
     if state.kind is Kind.EMPTY:
         raise SchemaEmpty(
-            f"{shown} is empty: there is nothing to take over.", next_step=f"Run: {command('upgrade')}"
+            f"{shown} is empty. There is nothing to take over.", next_step=f"Run: {command('upgrade')}"
         )
     if state.kind is not Kind.ECTO:
         refuse_unknown(state, load(), shown)
         raise DatabaseRefused(
-            f"{shown} is at revision {state.revision} already.", next_step=f"Run: {command('status')}"
+            f"{shown} is already at revision {state.revision}.", next_step=f"Run: {command('status')}"
         )
     known = tuple(name for name in load().ids if name <= LAST)
     variant = variants.recognise(state.ecto or (), known, shown, agents_buffer=_of_the_agent(look))
@@ -204,7 +204,7 @@ def _refuse_differences(found: Adoption, shown: str) -> None:
         return
     lines = [f"  {one.text}\n    {one.statement or one.mend.caution}" for one in found.differences]
     raise DatabaseRefused(
-        f"{shown} is not what the {found.variant.name} left: {len(found.differences)} differences.\n"
+        f"{shown} differs from the variant '{found.variant.name}': {len(found.differences)} differences.\n"
         + "\n".join(lines),
         next_step=f"Run the statements, or run {command('adopt --mend')} for those that are safe on a live table.",
         differences=[one.as_dict() for one in found.differences],

@@ -70,8 +70,8 @@ def recognise(versions: Collection[int], ids: tuple[str, ...], shown: str, *, ag
 def _gaps(shown: str, missing: list[int], applied: list[int]) -> DatabaseRefused:
     return DatabaseRefused(
         f"Ecto recorded version {applied[-1]} on {shown} but not {', '.join(map(str, missing[:3]))}"
-        f"{' and others' if missing[3:] else ''}, so where it stands cannot be told.",
-        next_step="Find out whether those were applied. If so, add their rows to schema_migrations and run"
-        f" {command('adopt --plan')} again; if not, run them with Ecto first.",
+        f"{' and others' if missing[3:] else ''}, so its revision is unknown.",
+        next_step="Find out whether Ecto ran them. If it did, add their rows to schema_migrations and run"
+        f" {command('adopt --plan')} again. If it did not, run them with Ecto first.",
         missing=missing,
     )

@@ -53,7 +53,7 @@ def enable_vector(session: Session) -> Report:
 def _without_vector(link: Link) -> DatabaseRefused:
     first = "" if link.value(pgvector.AVAILABLE) else "Install pgvector on the server. "
     return DatabaseRefused(
-        f"{link.shown} has no pgvector, and this run cannot create it where it may live.",
+        f"{link.shown} has no pgvector, and this run cannot create it in an allowed schema.",
         next_step=f"{first}As a superuser: {pgvector.creation(link)} Then: {command('enable-vector')}",
     )
 
@@ -117,7 +117,9 @@ def _optional(name: str) -> OptionalIndex:
     found = next((one for one in OPTIONAL if one.index.name == name), None)
     if found is None:
         names = ", ".join(one.index.name for one in OPTIONAL)
-        raise UsageError(f"'{name}' is no optional index.", next_step=f"The optional indexes are: {names}.")
+        raise UsageError(
+            f"'{name}' is not an optional index.", next_step=f"The optional indexes are: {names}."
+        )
     return found
 
 

@@ -72,7 +72,7 @@ def refuse_references(look: Look, tables: tuple[str, ...]) -> None:
     if foreign:
         names = ", ".join(row[0] for row in foreign)
         raise SchemaForeign(
-            f"Other tables refer to the ones that would be dropped: {names}.",
+            f"Foreign keys of other tables refer to these tables: {names}.",
             next_step="Drop their foreign keys first, in the application they belong to.",
             tables=[row[0] for row in foreign],
         )

@@ -36,7 +36,7 @@ def difference(
     if link.dialect != "postgresql":
         raise UsageError(
             f"{link.shown} is an SQLite database, which has no roles.",
-            next_step="Let the rights on its file and on its directory say who may write to it.",
+            next_step="Set the rights on its file and its directory.",
         )
     schema = schema or link.value("SELECT current_schema()") or "public"
     existing = privileges.read(link, schema, load().tables, names)

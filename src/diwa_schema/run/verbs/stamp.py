@@ -26,7 +26,7 @@ def stamp(session: Session, name: str, *, force: bool) -> Report:
         revision = history.resolve(name, state.revision if state.revision in history else None)
         if revision is None:
             raise UsageError(
-                "A database cannot be stamped as base.", next_step=f"Run: {command('downgrade base')}"
+                "The command stamp cannot record base.", next_step=f"Run: {command('downgrade base')}"
             )
         if [revision] == [found for found, _ in state.versions]:
             return None

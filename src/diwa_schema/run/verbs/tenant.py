@@ -96,7 +96,7 @@ def create(session: Session, names: RoleNames | None) -> Report:
         names: How the roles are called, which are made where they are absent; None leaves roles and rights alone.
 
     Raises:
-        UsageError: The schema is there already.
+        UsageError: The schema already exists.
         PermissionMissing: The role may not make a schema, or not all of the roles; nothing was made.
     """
     if names is not None:
@@ -106,8 +106,8 @@ def create(session: Session, names: RoleNames | None) -> Report:
         link, schema = look.link, look.state.schema
         if link.value(_EXISTS, (schema,)):
             raise UsageError(
-                f"Schema '{schema}' of {look.shown} is there already.",
-                next_step=f"Name another one; or, where it is meant to be a tenant, run: {command('upgrade')}",
+                f"Schema '{schema}' of {look.shown} already exists.",
+                next_step=f"Name another one. If it is to be a tenant, run: {command('upgrade')}",
             )
         preflight.refuse_old_server(link)
         may, grant = link.rows(_MAY_CREATE)[0]
@@ -173,7 +173,7 @@ def drop(session: Session, confirm: str | None) -> Report:
         if fresh.value(_EXISTS, (session.target.schema,)):
             raise NotPersisted(
                 f"A fresh connection to {session.target.shown} still sees schema '{session.target.schema}'.",
-                untouched="What is there now is unknown.",
+                untouched="The state of the database is unknown.",
                 next_step=f"Run: {command('status')}",
             )
     return report
@@ -185,13 +185,13 @@ def _parts(look: Look, confirm: str | None) -> Parts:
     refuse_unknown(state, history, look.shown)
     if state.revision is None:
         raise SchemaEmpty(
-            f"Schema '{schema}' of {look.shown} has no revision of this schema, so it is no tenant.",
-            next_step=f"Where it is to go all the same, as its owner: DROP SCHEMA {quoted(schema)};",
+            f"Schema '{schema}' of {look.shown} has no revision of this schema, so it is not a tenant.",
+            next_step=f"To drop it all the same, as its owner: DROP SCHEMA {quoted(schema)};",
         )
     if state.protected:
         raise DatabaseProtected(
             f"Schema '{schema}' of {look.shown} is protected.",
-            next_step=f"Where it is to go all the same, run: {command('unprotect')}",
+            next_step=f"To drop it all the same, run: {command('unprotect')}",
         )
     there = losses.tables(look)
     ours = {*history.tables, *history.leftovers, *BOOKKEEPING}
@@ -205,7 +205,7 @@ def _parts(look: Look, confirm: str | None) -> Parts:
         raise UsageError(
             f"Schema '{schema}' of {look.shown} and all rows of its {len(tables)} tables would be lost"
             f"{'' if confirm is None else f', and {confirm!r} is not its name'}.",
-            next_step=f"Type its name back: --confirm {schema}",
+            next_step=f"To accept the loss, add --confirm {schema}",
             confirm=schema,
         )
     _refuse_foreign(look, sorted(ours), [*tables, *books])
@@ -219,9 +219,9 @@ def _refuse_foreign(look: Look, ours: list[str], there: list[str]) -> None:
     if found:
         more = f" and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
         raise SchemaForeign(
-            f"Schema '{look.state.schema}' of {look.shown} cannot go: {', '.join(found[:_SHOWN])}{more}"
-            " in it, or on it, is not this package's.",
-            next_step="Drop that first, or move it elsewhere: ALTER ... SET SCHEMA NAME;",
+            f"Schema '{look.state.schema}' of {look.shown} cannot be dropped: it holds objects of others:"
+            f" {', '.join(found[:_SHOWN])}{more}.",
+            next_step="Drop them first, or move them to another schema: ALTER ... SET SCHEMA NAME;",
             foreign=found,
         )
     triggers = [row[1] for row in look.link.rows(_FUNCTIONS, (look.state.schema, OURS)) if row[1]]

@@ -52,7 +52,7 @@ class Replacement(Succession):
             raise MigrationFailed(
                 f"{self.table}.{self.column} cannot be replaced, because these hang on it: {'; '.join(found)}.",
                 untouched="The column and its values were left as they were.",
-                next_step="Drop them, run the same command again, then create them anew.",
+                next_step="Drop them, run the command again, then create them anew.",
                 dependents=found,
             )
 

@@ -188,7 +188,7 @@ class Retyping:
                 f"{missed} rows of {self.replacement.table} did not take their value:"
                 " a trigger of that table stops updates.",
                 untouched="The column and its values are as they were.",
-                next_step="Disable the trigger, run the same command again, then enable it.",
+                next_step="Disable the trigger, run the command again, then enable it.",
             )
 
     def _catch_up(self, connection: sa.Connection, limit: int) -> int:
@@ -238,7 +238,7 @@ class Retyping:
         raise MigrationFailed(
             f"Embeddings of {self.replacement.table} are written faster than they can be taken over.",
             untouched="The column is as it was; what was converted so far is kept beside it.",
-            next_step="Run the same command again when there is less traffic: it goes on from there.",
+            next_step="Run the command again when there is less traffic: it resumes there.",
         )
 
     def _build(self, index: Carried, definition: str) -> None:
