@@ -11,7 +11,10 @@ MATRIX = pytest.mark.matrix
 
 
 def sampled(cases: Iterable[Any], *always: Any) -> list[Any]:
-    """Return the cases as parameters; those that are not named are marked as ones of the whole matrix."""
+    """Return the cases as parameters, a tuple as several; those that are not named are marked as ones of the whole matrix."""
     listed = list(cases)
     assert set(always) <= set(listed), f"no such case: {set(always) - set(listed)}"
-    return [case if case in always else pytest.param(case, marks=MATRIX) for case in listed]
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else [case]), marks=[] if case in always else MATRIX)
+        for case in listed
+    ]

@@ -23,7 +23,7 @@ from tests.run.fingerprint import fingerprint
 from tests.run.launcher import KILLED, Launcher
 from tests.run.test_kill import BOTH, READS, spread
 
-POINTS = 4
+POINTS = 3
 LOW = "20260302000300"
 INDEX = "memories_embedding_idx"
 ROLES = {what: f"diwa_crash_{what}_{uuid4().hex[:8]}" for what in ("owner", "app", "reader")}

@@ -26,6 +26,7 @@ from tests.run.histories import extended
 from tests.run.launcher import Launcher
 from tests.run.servers import OwnServer, Standby
 from tests.run.traffic import Reader
+from tests.sampling import sampled
 
 HEAD = manifest.load().head
 RETYPE, BEFORE_RETYPE = "20260228010000", "20260228000500"
@@ -248,13 +249,17 @@ TIMEOUTS = {
     "lock_timeout": "1ms",
     "default_transaction_isolation": "serializable",
 }
+ALL_AT_ONCE = "all at once"
 
 
-@pytest.mark.parametrize("name", TIMEOUTS)
+@pytest.mark.parametrize("name", sampled([*TIMEOUTS, ALL_AT_ONCE], ALL_AT_ONCE))
 def test_what_a_role_has_set_does_not_stand_in_the_way(launcher, server, postgres, role, tmp_path, name):
     if name == "transaction_timeout" and server.version < 17:
         pytest.skip("this server does not have it")
-    url = role(f"SET {name} = '{TIMEOUTS[name]}'")
+    of_all = {one: TIMEOUTS[one] for one in TIMEOUTS if one != "transaction_timeout" or server.version >= 17}
+    url = role(
+        *(f"SET {one} = '{most}'" for one, most in of_all.items() if name in (one, ALL_AT_ONCE)),
+    )
     history = extended(tmp_path / "history", ADD_COLUMN, BACKFILL, SLOW_CHECK)
     assert launcher.run("upgrade", "--url", url).code == 0
     seeds.fill(postgres)

@@ -10,6 +10,7 @@ import pytest
 
 from diwa_schema.migrations.manifest import load
 from tests.run import seeds
+from tests.sampling import sampled
 
 HEAD = load().head
 # Where they find the database, and how they start.
@@ -37,7 +38,22 @@ def rows(url: str, query: str) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize(
     ("where", "processes"),
-    [(EMPTY, 2), (EMPTY, 16), (REPLAY, 8), (MIDWAY, 2), (MIDWAY, 16), (INDEX, 2), (INDEX, 4), (INDEX, 16)],
+    sampled(
+        [
+            (EMPTY, 2),
+            (EMPTY, 16),
+            (REPLAY, 8),
+            (MIDWAY, 2),
+            (MIDWAY, 16),
+            (INDEX, 2),
+            (INDEX, 4),
+            (INDEX, 16),
+        ],
+        (EMPTY, 16),
+        (REPLAY, 8),
+        (MIDWAY, 2),
+        (INDEX, 4),
+    ),
 )
 def test_exactly_one_of_many_processes_applies(launcher, database, where, processes, measured):
     pending = prepare(launcher, database, where)

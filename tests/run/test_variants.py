@@ -16,6 +16,7 @@ from diwa_schema.database.target import Target
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models.types.erlang import decode_floats
 from tests.kit import shapes
+from tests.sampling import sampled
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
@@ -114,12 +115,30 @@ def kept_values(url: str) -> dict[tuple[str, str, str], str]:
 OF_ONE_HISTORY = [name for name in shapes.SHAPES if name not in ("agent_v1", "agent_release")]
 
 
-@pytest.mark.parametrize("name", OF_ONE_HISTORY)
+# Each cause of a difference once: rows that break rules, the column of Ecto's code, an agent's buffer, a migration that
+# never ended, vectors of another length, and bytes.
+ALWAYS = (
+    "head_dirty",
+    "head_organization",
+    "agent_local",
+    "both_marked_bytes",
+    "stuck_31",
+    "mid_january_code",
+    "seven_rows",
+)
+
+
+@pytest.mark.parametrize("name", sampled(OF_ONE_HISTORY, *ALWAYS))
 def test_a_variant_is_taken_over_and_loses_nothing(name, legacy, dump):
     take_over_and_back(legacy(name), dump)
 
 
-@pytest.mark.parametrize("file", [file for file in shapes.FILES if file != shapes.LITE_FILE])
+@pytest.mark.parametrize(
+    "file",
+    sampled(
+        (file for file in shapes.FILES if file != shapes.LITE_FILE), "ecto_dirty_data", "ecto_cloud_head"
+    ),
+)
 def test_a_database_of_the_facts_is_taken_over_and_loses_nothing(file, legacy_file, dump):
     take_over_and_back(legacy_file(file), dump)
 
@@ -153,11 +172,9 @@ def take_over_and_back(url, dump):
     assert_all_there(before, there, {})
     assert embeddings(url) == vectors
     assert drift(url) == []
-    assert api.migrate(url).after == HEAD
-    assert drift(url) == []
 
 
-@pytest.mark.parametrize("name", ["stuck_31", "v0_1_0_community", "agent_v1"])
+@pytest.mark.parametrize("name", sampled(["stuck_31", "v0_1_0_community", "agent_v1"], "agent_v1"))
 def test_bytes_stay_bytes_until_somebody_asks(name, legacy, server):
     if not server.has_vector:
         pytest.skip("needs pgvector")
@@ -250,7 +267,9 @@ ON_SQLITE = (
 )
 
 
-@pytest.mark.parametrize("name", ON_SQLITE)
+@pytest.mark.parametrize(
+    "name", sampled(ON_SQLITE, "head_dirty", "agent_local", "head_organization", "stuck_31")
+)
 def test_a_variant_on_sqlite_is_taken_over_and_loses_nothing(name, legacy):
     url = legacy(name, lite=True)
     before = content_of_sqlite(url)

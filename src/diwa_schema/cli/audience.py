@@ -31,6 +31,7 @@ AUDIENCES: dict[str, dict[str, str]] = {
         "guard": "guard --operation drop",
         "repo-check": "repo-check --base main",
         "init": "init --dry-run",
+        "mix": "mix --repo diwa-cloud ecto.migrate -- --step 1",
     },
     "contributor, in a checkout of diwa-schema": {
         "revision": "revision -m 'Let a task have a mood' --autogenerate",

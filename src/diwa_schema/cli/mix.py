@@ -23,7 +23,7 @@ def register(commands: Commands) -> None:
         commands,
         "mix",
         run,
-        help="run a task of Ecto by this package, as the aliases of a mix.exs do",
+        help="run a task of Ecto, as the aliases of a mix.exs do",
         description="Run a task of Ecto by this package. `diwa-schema init` prints the aliases that call it.",
     )
     options.add_guard(parser)
