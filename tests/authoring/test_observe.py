@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 
 from diwa_schema.authoring import samples
-from diwa_schema.authoring.trace import LOCKS
+from diwa_schema.authoring.marks import LOCKS
 from diwa_schema.cli.parser import build_parser
 from diwa_schema.database.target import Target
 from diwa_schema.drift.read import read
@@ -60,6 +62,11 @@ def test_it_says_what_a_real_run_does(launcher, new_database, head_template, tmp
     everybody, nobody = "reads and writes", "nobody"
     assert [row["waits"] for row in told] == [everybody, nobody, everybody, nobody, everybody, everybody]
     assert [row["known"] for row in told] == [[], ["concurrent build"], [], ["batches"], [], []]
+    # No table here is large, and who waits does so for as long as a run lets it at most.
+    assert all(
+        one["duration"]["most"] == 1.0 > one["duration"]["expected"] > 0 for one in document["observed"]
+    )
+    assert [one["longest_wait"] for one in document["observed"]] == [100.0, 0.0, 100.0, 100.0, 100.0, 100.0]
     assert [row["scan_waits"] for row in told] == [None, nobody, nobody, nobody, everybody, None]
     last = None
     for number, row in enumerate(told):
@@ -116,6 +123,50 @@ def test_a_retype_and_what_is_said_to_people(launcher, postgres, server):
     assert value(postgres, node) != before
 
 
+MANY = """
+INSERT INTO organizations (id, name, slug, inserted_at, updated_at)
+SELECT md5('o' || n)::uuid, 'o', 'o' || n, now(), now() FROM generate_series(1, 3) n;
+INSERT INTO contexts (id, organization_id, name, inserted_at, updated_at)
+SELECT md5('c' || n)::uuid, md5('o' || 1 + n % 3)::uuid, 'c', now(), now() FROM generate_series(1, 30) n;
+INSERT INTO tasks (id, context_id, title, inserted_at, updated_at)
+SELECT md5('t' || n)::uuid, md5('c' || 1 + n % 30)::uuid, 'a secret', now(), now() FROM generate_series(1, 30000) n;
+ANALYZE;
+"""
+
+
+def test_a_large_table_is_measured_with_some_of_its_own_rows(
+    launcher, new_database, head_template, tmp_path, dump
+):
+    url = new_database(head_template)
+    execute(url, *MANY.split(";")[:-1])
+    before = dump(url)
+    # The last one is refused by the rows themselves: that is no time to be told.
+    history = extended(
+        tmp_path / "history", *UPGRADES, "steps.add_check('tasks_t', 'tasks', \"title > 'b'\")"
+    )
+    planned = launcher.run("plan", "--observe", "--json", "--url", url, history=history)
+    assert planned.code == 0, planned.err
+    assert dump(url) == before
+    added, *busy, unvalidated, refused = json.loads(planned.out)["observed"]
+    assert added["duration"]["most"] == unvalidated["duration"]["most"] == 1.0
+    assert all(one["unmeasured"] is None for one in busy), busy
+    # Six rows take milliseconds: what was measured grows with the table.
+    told = [one["duration"] for one in busy]
+    assert all(0 < one["least"] < one["expected"] < one["most"] < 60 for one in told), told
+    assert told[2]["expected"] > 0.3, told
+    assert refused["duration"] is None
+    assert (
+        refused["unmeasured"] == "tasks: its rows are refused by what the revision adds, or by one before it"
+    )
+    shown = launcher.run("plan", "--observe", "--url", url, history=history).out
+    said = " ".join(shown.split())
+    assert re.search(
+        r"Takes about [\d.]+ s, [\d.]+ s to [\d.]+ s\. A request waits for it for 100 ms at most\.", said
+    )
+    assert "How long it takes was not measured: tasks: its rows are refused" in said
+    assert "a secret" not in planned.out + planned.err + shown
+
+
 def test_without_rights_the_plan_stays(launcher, site):
     assert launcher.run("upgrade", BEFORE, "--url", site.url).code == 0
     url = site.login()
@@ -148,6 +199,14 @@ def test_sqlite_says_what_can_be_said(launcher, sqlite):
     rows = {row["table"]: row for one in json.loads(found.out)["observed"] for row in one["tables"]}
     assert all(row["lock"] is None and row["waits"] == "writes" for row in rows.values())
     assert rows["context_registry"]["rows"] == 0
+    assert all(one["duration"]["most"] == 1.0 for one in json.loads(found.out)["observed"])
+    insert = "INSERT INTO organizations (id, name, slug, inserted_at, updated_at) VALUES (?, 'o', ?, '2026', '2026')"
+    with closing(sqlite3.connect(sqlite.removeprefix("sqlite:///"))) as connection, connection:
+        connection.executemany(insert, ((f"{n:032x}", f"o{n}") for n in range(10_000)))
+    said = launcher.run("plan", "--observe", "--url", sqlite).out
+    assert "was not measured: rows of SQLite are not tried out, and organizations has" in " ".join(
+        said.split()
+    )
 
 
 def test_the_page_names_only_commands_that_there_are():
