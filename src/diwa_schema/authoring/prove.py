@@ -6,6 +6,7 @@ What is proven of each revision, on a database of either kind that stands just b
 * killed: a run that dies in the middle is finished by the next one, and ends like one that was not killed.
 * old code: statements that connections have prepared before the change go on working after it, where the revision says
   ``expand``. They name every column that was there, as an ORM does.
+* new code: the start-up check of code that needs the revision refuses before it, and names it; after it, it starts.
 * released code: so do the statements that the models of the last release send (`statements`), and its start-up check
   lets it in; after a ``contract`` that it does not survive, the check refuses.
 """
@@ -55,7 +56,7 @@ class Failure:
     Args:
         revision: Its id.
         dialect: The kind of database.
-        part: What was tried: up, rows, down, again, killed, old code, released code.
+        part: What was tried: up, rows, down, again, killed, new code, old code, released code.
         why: What was seen.
     """
 
@@ -164,6 +165,7 @@ class _Trial:
             for table, said in samples.fill(link, catalog).items():
                 self._fail("rows", f"{table} takes none of the generated rows: {said}")
         _, rows = self._look(url)
+        new = _new_code(url, self._revision)
         with ExitStack() as stack:
             killed = (
                 stack.enter_context(self._places.database(like=url)) if self._revision.down_revision else None
@@ -174,7 +176,7 @@ class _Trial:
             if code:
                 self._fail("up", said)
                 return
-            for part, again in (("old code", old), ("released code", released)):
+            for part, again in (("new code", new), ("old code", old), ("released code", released)):
                 for why in again():
                     self._fail(part, why)
             reached, values = self._look(url)
@@ -251,6 +253,25 @@ def _old_code(
         for sql in _statements(table.name, [one.name for one in table.columns])
     ]
     return connected(url, prepared)
+
+
+def _new_code(url: str, revision: Revision) -> Callable[[], list[str]]:
+    """Ask the start-up check of code that needs a revision, which is not there yet; give what says what was wrong.
+
+    Models know one schema, the newest one. What stands between them and an older one is this refusal.
+    """
+    known = manifest.load()
+    history = Manifest(known.until(revision.revision), known.tables)
+    said = _refused(url, history)
+    found = (
+        [] if revision.revision in said else [f"before it ensure_current says {said!r}, and does not name it"]
+    )
+
+    def after() -> list[str]:
+        refused = _refused(url, history)
+        return found + ([f"after it ensure_current refuses: {refused}"] if refused else [])
+
+    return after
 
 
 def _released_code(
