@@ -46,17 +46,6 @@ def test_it_says_what_a_real_run_does(launcher, new_database, head_template, tmp
     document = json.loads(planned.out)
     assert document["unobserved"] is None
     assert [one["revision"] for one in document["observed"]] == [str(FIRST + number) for number in range(6)]
-    killed = launcher.start(
-        "plan", "--observe", "--url", url, history=history, how="kill", match="mood", at=3
-    )
-    assert killed.wait().code == KILLED
-    until(url, "SELECT count(*) = 0 FROM pg_class WHERE relpersistence = 't'")
-    assert dump(url) == before
-    astray = extended(tmp_path / "astray", "op.execute('DELETE FROM public.tasks')")
-    refused = launcher.run("plan", "--observe", "--url", url, history=astray)
-    assert refused.code == 6, refused.out
-    assert "reached tables outside the shadow that it was run in: tasks (RowExclusiveLock)" in refused.out
-    assert dump(url) == before
     told = [{row["table"]: row for row in one["tables"]}["tasks"] for one in document["observed"]]
     assert {row["rows"] for row in told} == {value(url, "SELECT count(*) FROM tasks")}
     everybody, nobody = "reads and writes", "nobody"
@@ -88,6 +77,29 @@ def test_it_says_what_a_real_run_does(launcher, new_database, head_template, tmp
             assert row["rewritten"] == (seen[0] != last[0]), one
             assert row["written"] == seen[1] - last[1], one
         last = seen
+
+
+def test_nothing_is_left_however_it_ends(launcher, new_database, head_template, tmp_path, dump):
+    url, history = new_database(head_template), extended(tmp_path / "history", *UPGRADES[:2])
+    before = dump(url)
+    killed = launcher.start(
+        "plan", "--observe", "--url", url, history=history, how="kill", match="mood", at=3
+    )
+    assert killed.wait().code == KILLED
+    until(url, "SELECT count(*) = 0 FROM pg_class WHERE relpersistence = 't'")
+    assert dump(url) == before
+    ended = launcher.start(
+        "plan", "--observe", "--json", "--url", url,
+        history=history, how="diwa-schema plan", url=url, match="mood", at=3,
+    ).wait()  # fmt: skip
+    assert ended.code == 4, ended.err
+    assert json.loads(ended.out)["unobserved"]["error"] == "DatabaseUnreachable"
+    until(url, "SELECT count(*) = 0 FROM pg_class WHERE relpersistence = 't'")
+    astray = extended(tmp_path / "astray", "op.execute('DELETE FROM public.tasks')")
+    refused = launcher.run("plan", "--observe", "--url", url, history=astray)
+    assert refused.code == 6, refused.out
+    assert "reached tables outside the shadow that it was run in: tasks (RowExclusiveLock)" in refused.out
+    assert dump(url) == before
 
 
 def test_a_retype_and_what_is_said_to_people(launcher, postgres, server):
@@ -207,6 +219,23 @@ def test_sqlite_says_what_can_be_said(launcher, sqlite):
     assert "was not measured: rows of SQLite are not tried out, and organizations has" in " ".join(
         said.split()
     )
+
+
+def test_a_revision_that_fails_where_it_is_tried_is_named_and_the_plan_stays(launcher, sqlite, tmp_path):
+    assert launcher.run("upgrade", "--url", sqlite).code == 0
+    history = extended(tmp_path / "history", "op.execute('SELECT no_such_thing')")
+    file = history / "versions" / f"{FIRST}_test.py"
+    broken = {
+        "no such column: no_such_thing": file.read_text(),
+        "ModuleNotFoundError": "import no_such_module\n",
+    }
+    for said, text in broken.items():
+        file.write_text(text)
+        found = launcher.run("plan", "--observe", "--url", sqlite, history=history)
+        assert found.code == 6, found.err
+        assert f"{FIRST}  expand    test" in found.out
+        assert f"Revision {FIRST} (test) fails where it was tried: {said}" in found.out
+        assert f"diwa-schema lint {file}" in found.out
 
 
 def test_the_page_names_only_commands_that_there_are():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -112,6 +113,30 @@ def test_a_revision_that_fails_is_told(proven):
     )
     assert "no_such_thing" in found["postgresql", "up"]
     assert "no_such_thing" in found["sqlite", "up"]
+
+
+def test_a_docstring_may_be_edited_and_a_released_revision_may_not(own, monkeypatch):
+    # On SQLite alone it is the same.
+    root, call = own
+    monkeypatch.setenv("DIWA_TEST_DATABASE_URL", "sqlite://")
+    (made,) = json.loads(call("revision", "-m", "A draft", "--no-generate", "--json").stdout)["revisions"]
+    path, listed = root / made["file"], root / "src/diwa_schema/migrations/manifest.json"
+    path.write_text(path.read_text().replace("Say what", "It says what", 1))
+    done = call("prove", made["revision"], "--json")
+    assert json.loads(done.stdout) == {
+        "revisions": [made["revision"]],
+        "dialects": ["sqlite"],
+        "failures": [],
+    }
+    last = json.loads(listed.read_text())["revisions"][-1]
+    assert last["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    listed.write_text(listed.read_text().replace('"released": null', '"released": "0.1.0"'))
+    path.write_text(path.read_text() + "# edited")
+    before = listed.read_text()
+    said = call("prove", made["revision"], check=2).stderr
+    assert f"A released revision is never edited: {path.name}." in said
+    assert f"git checkout -- {path}" in said
+    assert listed.read_text() == before
 
 
 def test_an_unknown_revision_is_refused(own):

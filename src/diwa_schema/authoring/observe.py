@@ -6,6 +6,7 @@ import sqlite3
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,14 +17,23 @@ from diwa_schema.authoring.durations import LITTLE, Duration, expected
 from diwa_schema.authoring.marks import LOCKS, Mark, Piece, Trace
 from diwa_schema.authoring.portion import Portion, is_large
 from diwa_schema.authoring.record import table_of
+from diwa_schema.authoring.source import shown
 from diwa_schema.authoring.trace import Shadow
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.alchemy import connection_over
-from diwa_schema.database.failures import LOCK_TIMEOUT, explain, is_driver_error, sqlstate
+from diwa_schema.database.failures import (
+    LOCK_TIMEOUT,
+    brief,
+    connection_lost,
+    explain,
+    is_driver_error,
+    sqlstate,
+    unreachable,
+)
 from diwa_schema.database.link import Link
 from diwa_schema.drift.read import read
 from diwa_schema.drift.shadow import astray, build
-from diwa_schema.errors import NOTHING_CHANGED
+from diwa_schema.errors import NOTHING_CHANGED, DiwaSchemaError, MigrationFailed
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import quoted
 from diwa_schema.run import preflight
@@ -31,7 +41,7 @@ from diwa_schema.run.plan import Size
 from diwa_schema.run.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from diwa_schema.database.target import Database
     from diwa_schema.migrations.manifest import Revision
@@ -146,6 +156,8 @@ def observe(
         if sqlstate(error) == LOCK_TIMEOUT:
             # Nobody else knows the temporary tables, so nobody can hold one.
             raise astray("one that somebody else holds") from error
+        if connection_lost(error):
+            raise unreachable(target.shown, error) from error
         raise explain(error, target.shown, "observing", NOTHING_CHANGED) from error
 
 
@@ -154,18 +166,56 @@ def _on_postgresql(plan: Plan, link: Link) -> tuple[Observed, ...]:
     sizes = preflight.sizes(link, schema, load().tables)
     shadow, known, types = Shadow(link, schema), load().until(plan.before), _types(plan)
     with shadow.built(known, types):
-        bare = [shadow.observe(one) for one in plan.revisions]
+        bare = [_run(shadow.observe, one) for one in plan.revisions]
     touched = {name for trace in bare for name in trace.busy} & set(sizes)
     portion = Portion(schema, {name: sizes[name] for name in sorted(touched) if is_large(sizes[name])})
     # Without a large table there is nothing to measure.
     filled = bare
     if portion.large:
         with shadow.built(known, types, portion.fill):
-            filled = [shadow.observe(one) for one in plan.revisions]
+            filled = list(_while_it_works(shadow, plan))
     return tuple(
         _told(plan, one, trace, sizes, *expected(trace, other, portion))
         for one, trace, other in zip(plan.revisions, bare, filled, strict=True)
     )
+
+
+def _while_it_works(shadow: Shadow, plan: Plan) -> Iterator[Trace]:
+    """Yield what revisions do to rows of the database: nothing from the first one on that these let fail."""
+    failed = False
+    for one in plan.revisions:
+        trace = Trace()
+        if not failed:
+            try:
+                trace = shadow.observe(one)
+            except Exception as error:
+                if not isinstance(error, DiwaSchemaError) and (
+                    not is_driver_error(error) or connection_lost(error)
+                ):
+                    raise
+                failed = True
+        yield trace
+
+
+def _run(work: Callable[[Revision], Trace], revision: Revision) -> Trace:
+    """Run a revision in a shadow.
+
+    Raises:
+        MigrationFailed: It fails there, or cannot be imported.
+    """
+    try:
+        return work(revision)
+    except Exception as error:
+        ours = is_driver_error(error) and (connection_lost(error) or sqlstate(error) == LOCK_TIMEOUT)
+        if ours or isinstance(error, DiwaSchemaError):
+            raise
+        said = brief(error) if is_driver_error(error) else f"{type(error).__name__}: {error}"
+        raise MigrationFailed(
+            f"Revision {revision.revision} ({revision.slug}) fails where it was tried: {said}",
+            untouched=NOTHING_CHANGED,
+            next_step=f"Look at it: diwa-schema lint {shown(revision.path)}",
+            revision=revision.revision,
+        ) from error
 
 
 def _types(plan: Plan) -> dict[tuple[str, str], str]:
@@ -189,7 +239,8 @@ def _on_sqlite(plan: Plan, link: Link) -> tuple[Observed, ...]:
         samples.fill(memory, read(memory))
         return tuple(
             _told(plan, one, trace, sizes, *_lasting(trace, sizes))
-            for one, trace in ((one, _followed(one, memory, connection)) for one in plan.revisions)
+            for one in plan.revisions
+            for trace in [_run(partial(_followed, memory=memory, connection=connection), one)]
         )
 
 

@@ -26,15 +26,17 @@ from typing import TYPE_CHECKING, Any
 from diwa_schema.api import downgrade, migrate
 from diwa_schema.authoring import samples, statements
 from diwa_schema.authoring.clients import connected
+from diwa_schema.authoring.draft import list_edited
 from diwa_schema.authoring.interrupted import killed_at
 from diwa_schema.authoring.source import refuse_gone
 from diwa_schema.authoring.statements import Statement
+from diwa_schema.database.failures import brief, connection_lost, is_driver_error
 from diwa_schema.database.spelling import Dialect
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
 from diwa_schema.drift.check import compare
 from diwa_schema.drift.model import Catalog
-from diwa_schema.errors import DiwaSchemaError, UsageError
+from diwa_schema.errors import DatabaseUnreachable, DiwaSchemaError, UsageError
 from diwa_schema.generate import ours
 from diwa_schema.health.startup import judge
 from diwa_schema.migrations import manifest
@@ -96,22 +98,38 @@ def prove(names: Sequence[str] = (), tell: Callable[[str], None] = lambda _: Non
         names: Ids of revisions or their beginnings; by default those that are not released.
         tell: Called with a line for people as each is begun.
 
+    A revision that was edited is listed anew in the manifest first: the runs that are proven compare the two.
+
     Raises:
         UnknownRevision: The history has no such revision.
-        UsageError: The file of one that the manifest lists is gone.
-        DatabaseUnreachable: The server that ``DIWA_TEST_DATABASE_URL`` names does not answer.
+        UsageError: The file of one that the manifest lists is gone, or was edited after its release; or one cannot be
+            imported.
+        DatabaseUnreachable: The server that ``DIWA_TEST_DATABASE_URL`` names does not answer, or went away.
     """
     refuse_gone()
+    if list_edited():
+        tell(f"{manifest.PATH.name} lists the revisions as they are now")
     known = manifest.load()
     wanted = {known.resolve(name, None) for name in names}
     chosen = [one for one in known.revisions if (one.revision in wanted if names else one.released is None)]
     failures: list[Failure] = []
-    with scratch() as server:
-        dialects: tuple[Dialect, ...] = ("sqlite", "postgresql") if server else ("sqlite",)
-        for one in chosen:
-            for dialect in dialects:
-                tell(f"{one.revision} {one.slug} on {dialect}")
-                failures += _Trial(one, dialect, server).failures()
+    dialects: tuple[Dialect, ...] = ("sqlite",)
+    try:
+        with scratch() as server:
+            if server:
+                dialects = ("sqlite", "postgresql")
+            for one in chosen:
+                for dialect in dialects:
+                    tell(f"{one.revision} {one.slug} on {dialect}")
+                    failures += _Trial(one, dialect, server).failures()
+    except Exception as error:
+        if not is_driver_error(error) or not connection_lost(error):
+            raise
+        raise DatabaseUnreachable(
+            f"The server went away before all was proven: {brief(error)}",
+            untouched="Throw-away databases may be left on it, called diwa_copy_...; later tests there drop them.",
+            next_step="Run the same command again.",
+        ) from error
     return Proof(tuple(one.revision for one in chosen), dialects, tuple(failures))
 
 

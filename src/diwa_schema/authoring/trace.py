@@ -49,7 +49,7 @@ _ENTER = """
 SELECT set_config('search_path', concat_ws(', ', 'pg_temp', (
     SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
     WHERE e.extname = 'vector')), false),
-  set_config('lock_timeout', '50ms', false)
+  set_config('lock_timeout', '50ms', false), set_config('statement_timeout', '30s', false)
 """
 _NOT_NOW = "22023"  # invalid_parameter_value
 _GRANT = "SELECT format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)"
@@ -153,8 +153,8 @@ class Shadow:
         self._there = {oid: seen.name for oid, seen in before.items()}
         waiting = set(self._link.rows(_UNVALIDATED))
         self._trace = trace = Trace(sample=self._sample())
-        self._recording = True
         load(revision)  # what its import takes is no part of its work
+        self._recording = True
         try:
             if revision.transactional:
                 with self._piece():
