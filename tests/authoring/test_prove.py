@@ -9,6 +9,12 @@ import subprocess
 import sys
 
 import pytest
+from sqlalchemy import make_url
+
+from diwa_schema.authoring.prove import prove
+from diwa_schema.errors import DatabaseUnreachable
+from diwa_schema.migrations.manifest import load
+from tests.forwarder import Forwarder
 
 IMPORTS = """
 from diwa_schema.models.types import ShortText
@@ -40,7 +46,7 @@ def proven(own, server):
         pytest.skip("the history is written on a server with pgvector")
     root, call = own
 
-    def prove(code: str, check: int = 1):
+    def of(code: str, check: int = 1):
         made = draft(root, call, code)
         document = json.loads(call("prove", made, "--json", check=check).stdout)
         assert document["revisions"] == [made]
@@ -50,7 +56,7 @@ def proven(own, server):
             found[part] = f"{found.get(part, '')}{one['why']}\n"
         return found, document["dialects"]
 
-    return prove
+    return of
 
 
 def test_a_good_revision_has_nothing_against_it(proven):
@@ -137,6 +143,16 @@ def test_a_docstring_may_be_edited_and_a_released_revision_may_not(own, monkeypa
     assert f"A released revision is never edited: {path.name}." in said
     assert f"git checkout -- {path}" in said
     assert listed.read_text() == before
+
+
+@pytest.mark.usefixtures("owner_directory")
+def test_a_server_that_goes_away_is_said(server, monkeypatch):
+    address = make_url(server.admin_url)
+    with Forwarder("127.0.0.1", (str(address.host), address.port or 5432)) as between:
+        through = address.set(host="127.0.0.1", port=between.port)
+        monkeypatch.setenv("DIWA_TEST_DATABASE_URL", through.render_as_string(hide_password=False))
+        with pytest.raises(DatabaseUnreachable, match="The server went away before all was proven"):
+            prove([load().head], lambda _: between.__exit__())
 
 
 def test_an_unknown_revision_is_refused(own):
