@@ -110,12 +110,14 @@ def _listed(
             irreversible=getattr(module, "irreversible", None),
             leaves=tuple(getattr(module, "leaves", ())),
             drops=tuple(getattr(module, "drops", ())),
+            forgets=tuple(getattr(module, "forgets", ())),
             rewrites=tuple(getattr(module, "rewrites", ())),
             retypes=tuple(getattr(module, "retypes", ())),
             retypes_back=tuple(getattr(module, "retypes_back", ())),
             released=released.get(step.revision) or release,
         )
-        yield entry._asdict()
+        # Few forget anything, and the entries of the others stay as they were written.
+        yield {name: value for name, value in entry._asdict().items() if value or name != "forgets"}
 
 
 def render(content: dict[str, Any]) -> str:

@@ -16,6 +16,8 @@ from diwa_schema.errors import DatabaseUnreachable
 from diwa_schema.migrations.manifest import load
 from tests.forwarder import Forwarder
 
+from .drafts import ID, up, write
+
 IMPORTS = """
 from diwa_schema.models.types import ShortText
 """
@@ -121,27 +123,45 @@ def test_a_revision_that_fails_is_told(proven):
     assert "no_such_thing" in found["sqlite", "up"]
 
 
-def test_a_docstring_may_be_edited_and_a_released_revision_may_not(own, monkeypatch):
-    # On SQLite alone it is the same.
+CHAIN = {
+    "20990101000000": 'op.add_column("tasks", sa.Column("mood", ShortText()))',
+    "20990101000001": 'steps.backfill("tasks", "mood = \'calm\'", where="mood IS NULL")',
+    "20990101000002": 'steps.set_not_null("tasks", "mood")',
+}
+BACK = ('op.drop_column("tasks", "mood")', "pass", 'steps.drop_not_null("tasks", "mood")')
+
+
+def test_revisions_that_belong_together_and_what_they_forget(own, monkeypatch):
+    # On SQLite alone it is the same, and takes less.
     root, call = own
     monkeypatch.setenv("DIWA_TEST_DATABASE_URL", "sqlite://")
-    (made,) = json.loads(call("revision", "-m", "A draft", "--no-generate", "--json").stdout)["revisions"]
-    path, listed = root / made["file"], root / "src/diwa_schema/migrations/manifest.json"
-    path.write_text(path.read_text().replace("Say what", "It says what", 1))
-    done = call("prove", made["revision"], "--json")
-    assert json.loads(done.stdout) == {
-        "revisions": [made["revision"]],
-        "dialects": ["sqlite"],
-        "failures": [],
-    }
-    last = json.loads(listed.read_text())["revisions"][-1]
-    assert last["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    versions, listed = (root / "src/diwa_schema/migrations" / name for name in ("versions", "manifest.json"))
+    down = load().head
+    for (one, call_), back in zip(CHAIN.items(), BACK, strict=True):
+        path = write(
+            versions, f"{up(call_)}\n\n\ndef downgrade() -> None:\n    {back}\n", name=f"{one}_mood.py"
+        )
+        path.write_text(
+            path.read_text().replace(f'"{ID}"', f'"{one}"').replace(f'"{load().head}"', f'"{down}"')
+        )
+        down = one
+
+    # Files that nobody has listed are listed first. NULL takes no part: it was filled before it was forbidden.
+    filled = versions / "20990101000001_mood.py"
+    filled.write_text(filled.read_text().replace("floor = None", 'floor = None\nforgets = ("tasks.mood",)'))
+    _, *chosen = CHAIN
+    document = json.loads(call("prove", *chosen, "--json").stdout)
+    assert document == {"revisions": chosen, "dialects": ["sqlite"], "failures": []}
+    entries = {one["revision"]: one for one in json.loads(listed.read_text())["revisions"]}
+    assert [entries[one].get("forgets") for one in CHAIN] == [None, ["tasks.mood"], None]
+    assert entries[filled.name[:14]]["sha256"] == hashlib.sha256(filled.read_bytes()).hexdigest()
+
     listed.write_text(listed.read_text().replace('"released": null', '"released": "0.1.0"'))
-    path.write_text(path.read_text() + "# edited")
+    filled.write_text(f"{filled.read_text()}# edited\n")
     before = listed.read_text()
-    said = call("prove", made["revision"], check=2).stderr
-    assert f"A released revision is never edited: {path.name}." in said
-    assert f"git checkout -- {path}" in said
+    said = call("prove", filled.name[:14], check=2).stderr
+    assert f"A released revision is never edited: {filled.name}." in said
+    assert f"git checkout -- {filled}" in said
     assert listed.read_text() == before
 
 
