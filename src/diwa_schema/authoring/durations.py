@@ -7,7 +7,7 @@ read is measured on it, and what logging adds is known from runs that were measu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from math import log
@@ -45,26 +45,29 @@ class Duration:
     most: float
 
 
-def expected(bare: Trace, filled: Trace, portion: Portion) -> tuple[Duration | None, str | None]:
+def expected(bare: Trace, filled: Sequence[Trace], portion: Portion) -> tuple[Duration | None, str | None]:
     """Return how long a revision is expected to take, or None and why that is not known.
 
     Args:
         bare: What it did in a shadow with a few rows.
-        filled: What it did in one with a portion of the rows.
+        filled: What it did each time in one with a portion of the rows, none where no table is large.
         portion: What that portion was.
     """
-    large = (bare.busy | filled.busy) & set(portion.large)
+    large = bare.busy.union(*(trace.busy for trace in filled)) & set(portion.large)
     if not large:
         return Duration(sum(piece.seconds for piece in bare.pieces), 0.0, LITTLE), None
     for name in sorted(large):
         if name not in portion.measured:
             return None, f"{name}: {portion.failed.get(name, 'no row of it could be read')}"
-        if filled.sample.get(name, 0) < portion.measured[name].taken:
+        if not all(trace.sample.get(name) for trace in filled):
             return None, f"{name}: its rows are refused by what the revision adds, or by one before it"
-    likely = sum(
-        _piece(without, piece, portion.measured)
-        for without, piece in zip_longest(bare.pieces, filled.pieces)
-        if piece is not None
+    likely = min(
+        sum(
+            _piece(without, piece, portion.measured)
+            for without, piece in zip_longest(bare.pieces, trace.pieces)
+            if piece is not None
+        )
+        for trace in filled
     )
     return Duration(likely, likely / _SPREAD, likely * _SPREAD), None
 

@@ -169,14 +169,14 @@ def _on_postgresql(plan: Plan, link: Link) -> tuple[Observed, ...]:
         bare = [_run(shadow.observe, one) for one in plan.revisions]
     touched = {name for trace in bare for name in trace.busy} & set(sizes)
     portion = Portion(schema, {name: sizes[name] for name in sorted(touched) if is_large(sizes[name])})
-    # Without a large table there is nothing to measure.
-    filled = bare
-    if portion.large:
+    # Without a large table there is nothing to measure; with one, what else the server has to do is not measured twice.
+    filled = []
+    for _ in range(2 if portion.large else 0):
         with shadow.built(known, types, portion.fill):
-            filled = list(_while_it_works(shadow, plan))
+            filled.append(list(_while_it_works(shadow, plan)))
     return tuple(
-        _told(plan, one, trace, sizes, *expected(trace, other, portion))
-        for one, trace, other in zip(plan.revisions, bare, filled, strict=True)
+        _told(plan, one, trace, sizes, *expected(trace, others, portion))
+        for one, trace, *others in zip(plan.revisions, bare, *filled, strict=True)
     )
 
 

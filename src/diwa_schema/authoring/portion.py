@@ -110,7 +110,12 @@ class Portion:
             taken = self._count(name)
             if taken and name not in self.failed:
                 own = min(self._timed(f"SELECT count(*) FROM {self._own(name)}")[1] for _ in range(2)) / taken
-                self.measured[name] = Measured(found.rows, taken, found.each, own)
+                last = self.measured.get(name)
+                each, own = (
+                    min(found.each, last.read if last else found.each),
+                    min(own, last.own if last else own),
+                )
+                self.measured[name] = Measured(found.rows, taken, each, own)
 
     def _read(self, table: str) -> _Read:
         """Read a bounded part of a table, as a statement that goes through all of it does."""
