@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diwa_schema.api import downgrade, migrate
 from diwa_schema.database.link import Link
@@ -30,6 +30,9 @@ from diwa_schema.run import snapshot
 from diwa_schema.run.settings import Settings
 from diwa_schema.testing import embedded
 from diwa_schema.testing.scratch import scratch
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 # The files are written as this version of PostgreSQL writes them.
 NEWEST = embedded.VERSION
@@ -46,13 +49,9 @@ def document(
         released: The version that first contained each revision; by default as the manifest says.
 
     Raises:
-        UsageError: The history has two ends, or the manifest is none.
+        UsageError: The history cannot be read or has two ends, or the manifest is none.
     """
-    from alembic.script import ScriptDirectory
-
-    from diwa_schema.models import Base
-
-    script = ScriptDirectory(str(manifest.DIRECTORY))
+    script = history()
     if len(ends := script.get_heads()) > 1:
         raise UsageError(
             f"The history has {len(ends)} ends, because two branches went on from the same revision:"
@@ -61,7 +60,40 @@ def document(
         )
     if released is None:
         released = releases(manifest.PATH.read_bytes()) if manifest.PATH.exists() else {}
-    revisions = []
+    try:
+        revisions = list(_listed(script, released, release))
+    except AttributeError as error:
+        raise UsageError(
+            f"The history that is there cannot be listed in the manifest: {error}.",
+            next_step="Run: diwa-schema lint",
+        ) from error
+    from diwa_schema.models import Base
+
+    tables = [table.name for table in Base.metadata.sorted_tables]
+    return {"tables": tables, "revisions": revisions}
+
+
+def history() -> ScriptDirectory:
+    """Return the revision files as Alembic reads them, all imported.
+
+    Raises:
+        UsageError: One of them cannot be read.
+    """
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(manifest.DIRECTORY), messaging_opts={"quiet": True})
+    try:
+        script.get_heads()
+    except Exception as error:
+        raise UsageError(
+            f"The history cannot be read: {type(error).__name__}: {error}", next_step="Run: diwa-schema lint"
+        ) from error
+    return script
+
+
+def _listed(
+    script: ScriptDirectory, released: Mapping[str, str | None], release: str | None
+) -> Iterator[dict[str, Any]]:
     for step in reversed(list(script.walk_revisions())):
         module = step.module
         path = manifest.VERSIONS / f"{module.__name__}.py"
@@ -78,14 +110,14 @@ def document(
             irreversible=getattr(module, "irreversible", None),
             leaves=tuple(getattr(module, "leaves", ())),
             drops=tuple(getattr(module, "drops", ())),
+            forgets=tuple(getattr(module, "forgets", ())),
             rewrites=tuple(getattr(module, "rewrites", ())),
             retypes=tuple(getattr(module, "retypes", ())),
             retypes_back=tuple(getattr(module, "retypes_back", ())),
             released=released.get(step.revision) or release,
         )
-        revisions.append(entry._asdict())
-    tables = [table.name for table in Base.metadata.sorted_tables]
-    return {"tables": tables, "revisions": revisions}
+        # Few forget anything, and the entries of the others stay as they were written.
+        yield {name: value for name, value in entry._asdict().items() if value or name != "forgets"}
 
 
 def render(content: dict[str, Any]) -> str:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+from sqlalchemy import make_url
+
+from diwa_schema.authoring.prove import prove
+from diwa_schema.errors import DatabaseUnreachable
+from diwa_schema.migrations.manifest import load
+from tests.forwarder import Forwarder
+
+from .drafts import ID, up, write
 
 IMPORTS = """
 from diwa_schema.models.types import ShortText
@@ -39,7 +48,7 @@ def proven(own, server):
         pytest.skip("the history is written on a server with pgvector")
     root, call = own
 
-    def prove(code: str, check: int = 1):
+    def of(code: str, check: int = 1):
         made = draft(root, call, code)
         document = json.loads(call("prove", made, "--json", check=check).stdout)
         assert document["revisions"] == [made]
@@ -49,7 +58,7 @@ def proven(own, server):
             found[part] = f"{found.get(part, '')}{one['why']}\n"
         return found, document["dialects"]
 
-    return prove
+    return of
 
 
 def test_a_good_revision_has_nothing_against_it(proven):
@@ -112,6 +121,58 @@ def test_a_revision_that_fails_is_told(proven):
     )
     assert "no_such_thing" in found["postgresql", "up"]
     assert "no_such_thing" in found["sqlite", "up"]
+
+
+CHAIN = {
+    "20990101000000": 'op.add_column("tasks", sa.Column("mood", ShortText()))',
+    "20990101000001": 'steps.backfill("tasks", "mood = \'calm\'", where="mood IS NULL")',
+    "20990101000002": 'steps.set_not_null("tasks", "mood")',
+}
+BACK = ('op.drop_column("tasks", "mood")', "pass", 'steps.drop_not_null("tasks", "mood")')
+
+
+def test_revisions_that_belong_together_and_what_they_forget(own, monkeypatch):
+    # On SQLite alone it is the same, and takes less.
+    root, call = own
+    monkeypatch.setenv("DIWA_TEST_DATABASE_URL", "sqlite://")
+    versions, listed = (root / "src/diwa_schema/migrations" / name for name in ("versions", "manifest.json"))
+    down = load().head
+    for (one, call_), back in zip(CHAIN.items(), BACK, strict=True):
+        path = write(
+            versions, f"{up(call_)}\n\n\ndef downgrade() -> None:\n    {back}\n", name=f"{one}_mood.py"
+        )
+        path.write_text(
+            path.read_text().replace(f'"{ID}"', f'"{one}"').replace(f'"{load().head}"', f'"{down}"')
+        )
+        down = one
+
+    # Files that nobody has listed are listed first. NULL takes no part: it was filled before it was forbidden.
+    filled = versions / "20990101000001_mood.py"
+    filled.write_text(filled.read_text().replace("floor = None", 'floor = None\nforgets = ("tasks.mood",)'))
+    _, *chosen = CHAIN
+    document = json.loads(call("prove", *chosen, "--json").stdout)
+    assert document == {"revisions": chosen, "dialects": ["sqlite"], "failures": []}
+    entries = {one["revision"]: one for one in json.loads(listed.read_text())["revisions"]}
+    assert [entries[one].get("forgets") for one in CHAIN] == [None, ["tasks.mood"], None]
+    assert entries[filled.name[:14]]["sha256"] == hashlib.sha256(filled.read_bytes()).hexdigest()
+
+    listed.write_text(listed.read_text().replace('"released": null', '"released": "0.1.0"'))
+    filled.write_text(f"{filled.read_text()}# edited\n")
+    before = listed.read_text()
+    said = call("prove", filled.name[:14], check=2).stderr
+    assert f"A released revision is never edited: {filled.name}." in said
+    assert f"git checkout -- {filled}" in said
+    assert listed.read_text() == before
+
+
+@pytest.mark.usefixtures("owner_directory")
+def test_a_server_that_goes_away_is_said(server, monkeypatch):
+    address = make_url(server.admin_url)
+    with Forwarder("127.0.0.1", (str(address.host), address.port or 5432)) as between:
+        through = address.set(host="127.0.0.1", port=between.port)
+        monkeypatch.setenv("DIWA_TEST_DATABASE_URL", through.render_as_string(hide_password=False))
+        with pytest.raises(DatabaseUnreachable, match="The server went away before all was proven"):
+            prove([load().head], lambda _: between.__exit__())
 
 
 def test_an_unknown_revision_is_refused(own):

@@ -88,3 +88,18 @@ def test_after_a_contract_the_release_has_to_be_refused(at_release, monkeypatch)
     with prove._released_code(url, "postgresql", known.get(known.head)) as again:
         (why,) = again()
         assert "ensure_current of 0.1.1 refuses" in why
+
+
+def test_new_code_is_kept_out_before_its_revision_and_let_in_after_it(new_database, head_template):
+    url, known = new_database(head_template), manifest.load()
+    head = known.get(known.head)
+    # Here the revision is there already, so nobody was kept out before it.
+    (why,) = prove._new_code(url, head)()
+    assert why == "before it ensure_current says '', and does not name it"
+    execute(url, f"UPDATE diwa_schema_version SET version_num = '{head.down_revision}'")
+    after = prove._new_code(url, head)
+    (why,) = after()
+    assert why.startswith("after it ensure_current refuses: The schema of ")
+    assert f"this application needs {head.revision}. Pending: {head.revision} {head.slug}." in why
+    execute(url, f"UPDATE diwa_schema_version SET version_num = '{head.revision}'")
+    assert after() == []

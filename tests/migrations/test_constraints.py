@@ -152,3 +152,24 @@ def test_a_sqlite_table_is_not_rebuilt_where_that_would_delete_rows(sqlite: str,
     with pytest.raises(DatabaseRefused, match="enforces foreign keys"):
         paced(connection, lambda: steps.set_not_null("things", "name"))
     assert shape(connection) == before
+
+
+def test_what_was_added_goes_again_and_nothing_else_and_twice_is_once(mended: sa.Connection):
+    connection = mended
+    # SQLite writes the text of a table that it has copied in its own way.
+    paced(connection, lambda: steps.drop_not_null("children", "name"))
+    before = shape(connection)
+    for work in (foreign_key, check, not_null):
+        paced(connection, work)
+    there = rows(connection)
+    for _ in range(2):
+        paced(connection, lambda: steps.drop_constraint("children_parent_id_fkey", "children", "foreignkey"))
+        paced(connection, lambda: steps.drop_constraint("children_name_check", "children", "check"))
+        paced(connection, lambda: steps.drop_not_null("children", "name"))
+        assert shape(connection) == before
+    paced(connection, lambda: steps.set_default("children", "name", sa.text("'y'")))
+    connection.exec_driver_sql("INSERT INTO children (id) VALUES (5)")
+    paced(connection, lambda: steps.set_default("children", "name", None))
+    connection.exec_driver_sql("INSERT INTO children (id) VALUES (6)")
+    assert [row[2] for row in rows(connection)[-2:]] == ["y", None]
+    assert rows(connection)[:-2] == there

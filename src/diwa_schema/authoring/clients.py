@@ -1,7 +1,7 @@
 """Clients that stay connected while a revision runs, and send the same statements before and after it.
 
 Each has prepared what it sends, as the applications' drivers do. psycopg is in autocommit, where it forgets nothing by
-itself; the two others are in a transaction for each statement, which is committed.
+itself; the two others are in a transaction for each statement, which is committed, or undone where that is asked for.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from diwa_schema.authoring.statements import Statement
+
+if TYPE_CHECKING:
+    import psycopg
 
 Send = Callable[[Statement], None]
 _PLACE = re.compile(r"\$(\d+)")
@@ -27,7 +30,9 @@ _MOST = 100_000
 
 
 @contextmanager
-def connected(url: str, statements: Sequence[Statement]) -> Iterator[Callable[[], list[str]]]:
+def connected(
+    url: str, statements: Sequence[Statement], *, undone: bool = False
+) -> Iterator[Callable[[], list[str]]]:
     """Send statements on connections of each client, and yield what sends them again and returns what fails then.
 
     What a client could not send the first time is not held against anything that comes later.
@@ -35,12 +40,13 @@ def connected(url: str, statements: Sequence[Statement]) -> Iterator[Callable[[]
     Args:
         url: A PostgreSQL database.
         statements: What is sent, in this order.
+        undone: Whether each is rolled back, so that none depends on those before it.
     """
     with ExitStack() as stack:
         known = {"psycopg": _psycopg, "SQLAlchemy over psycopg": _alchemy}
         if find_spec("asyncpg") is not None:
             known["asyncpg"] = _asyncpg
-        sends = {name: stack.enter_context(client(url)) for name, client in known.items()}
+        sends = {name: stack.enter_context(client(url, undone)) for name, client in known.items()}
         good = {name: [one for one in statements if not _said(send, one)] for name, send in sends.items()}
         yield lambda: [
             f"{name}: {said}: {' '.join(one.sql.split())[:_SHOWN]}"
@@ -60,17 +66,32 @@ def _said(send: Send, statement: Statement) -> str:
 
 
 @contextmanager
-def _psycopg(url: str) -> Iterator[Send]:
+def _psycopg(url: str, undone: bool) -> Iterator[Send]:
     import psycopg
 
     with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
         connection.prepared_max = _MOST
-        # The server's own placeholders; a text goes without a type, as the models' casts want it.
-        yield lambda one: _drop(psycopg.RawCursor(connection).execute(one.sql, one.values or None))
+
+        def send(one: Statement) -> None:
+            with _undone(connection) if undone else nullcontext():
+                # The server's own placeholders; a text goes without a type, as the models' casts want it.
+                psycopg.RawCursor(connection).execute(one.sql, one.values or None)
+
+        yield send
 
 
 @contextmanager
-def _alchemy(url: str) -> Iterator[Send]:
+def _undone(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Roll back what is done in the block, behind the driver's back: it would forget what it has prepared."""
+    connection.pgconn.exec_(b"BEGIN")
+    try:
+        yield
+    finally:
+        connection.pgconn.exec_(b"ROLLBACK")
+
+
+@contextmanager
+def _alchemy(url: str, undone: bool) -> Iterator[Send]:
     import sqlalchemy as sa
 
     made = sa.make_url(url).set(drivername="postgresql+psycopg")
@@ -83,7 +104,7 @@ def _alchemy(url: str) -> Iterator[Send]:
             def send(one: Statement) -> None:
                 places = [int(place) - 1 for place in _PLACE.findall(one.sql)]
                 text = _PLACE.sub("%s", one.sql.replace("%", "%%"))
-                with connection.begin():
+                with connection.begin(), _undone(driver) if undone else nullcontext():
                     connection.exec_driver_sql(text, tuple(one.values[place] for place in places))
 
             yield send
@@ -92,7 +113,7 @@ def _alchemy(url: str) -> Iterator[Send]:
 
 
 @contextmanager
-def _asyncpg(url: str) -> Iterator[Send]:
+def _asyncpg(url: str, undone: bool) -> Iterator[Send]:
     asyncpg: Any = import_module("asyncpg")
     loop = asyncio.new_event_loop()
     connection = loop.run_until_complete(
@@ -105,8 +126,14 @@ def _asyncpg(url: str) -> Iterator[Send]:
             prepared = await connection.prepare(one.sql)
             kinds[one.sql] = tuple(kind.name for kind in prepared.get_parameters())
         values = map(_as, kinds[one.sql], one.values)
-        async with connection.transaction():
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
             await connection.fetch(one.sql, *values)
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await (transaction.rollback() if undone else transaction.commit())
 
     try:
         yield lambda one: loop.run_until_complete(fetch(one))
@@ -128,6 +155,3 @@ def _as(kind: str, value: Any) -> Any:
     """Return a value as asyncpg takes it for a type, which it never guesses."""
     made = _KINDS.get(kind)
     return value if value is None or made is None else made(value)
-
-
-def _drop(_: object) -> None: ...

@@ -66,6 +66,7 @@ class Piece:
         step: Whether it is a safe step, which runs in no transaction of the runner's.
         contract: Whether code that runs today breaks with it.
         drops: The tables and ``table.column`` that its downgrade takes away.
+        forgets: Those whose values of before its downgrade does not bring back.
     """
 
     title: str
@@ -74,6 +75,7 @@ class Piece:
     step: bool = False
     contract: bool = False
     drops: tuple[str, ...] = ()
+    forgets: tuple[str, ...] = ()
 
 
 def compose(server: Scratch, answers: Answers) -> list[Piece]:
@@ -228,6 +230,7 @@ class _Composition:
             (f"op.drop_column({text(table.name)}, {text(column.name)})",),
             tuple(back),
             contract=True,
+            forgets=(name,),
         )
 
     def _drop_table(self, table: Table) -> Piece:
@@ -235,7 +238,7 @@ class _Composition:
         if code is None:
             self.refused.append(f"{table.name} has a type that a downgrade could not make again")
         drop = f"op.drop_table({text(table.name)})"
-        return Piece(f"drop {table.name}", (drop,), tuple(code or ()), contract=True)
+        return Piece(f"drop {table.name}", (drop,), tuple(code or ()), contract=True, forgets=(table.name,))
 
     def _made(self, one: Finding) -> Iterator[Piece]:
         match one.kind, one.problem:
@@ -308,8 +311,9 @@ class _Composition:
         if one.expected.nullable:
             yield Piece(
                 f"let {name} be NULL",
-                (f"op.alter_column({text(one.table)}, {text(one.name)}, nullable=True)",),
-                (f"op.alter_column({text(one.table)}, {text(one.name)}, nullable=False)",),
+                (f"steps.drop_not_null({text(one.table)}, {text(one.name)})",),
+                (f"steps.set_not_null({text(one.table)}, {text(one.name)})",),
+                step=True,
                 contract=True,
             )
             return
@@ -322,8 +326,10 @@ class _Composition:
 
     def _set_default(self, table: str, column: str, before: str) -> Piece:
         after = written.default(self.tables[table].columns[column]) or "None"
-        change = f"op.alter_column({text(table)}, {text(column)}, server_default={{}})"
-        return Piece(f"default of {table}.{column}", (change.format(after),), (change.format(before),))
+        change = f"steps.set_default({text(table)}, {text(column)}, {{}})"
+        return Piece(
+            f"default of {table}.{column}", (change.format(after),), (change.format(before),), step=True
+        )
 
     def _create_index(self, table: str, name: str) -> Piece:
         (index,) = (one for one in self.tables[table].indexes if str(one.name) == name)
@@ -341,7 +347,7 @@ class _Composition:
         words = [text(one.name), text(one.table), names(key.columns), text(key.references)]
         if key.on_delete != "NO ACTION":
             words.append(f"ondelete={text(key.on_delete)}")
-        back = f'op.drop_constraint({text(one.name)}, {text(one.table)}, type_="foreignkey")'
+        back = f'steps.drop_constraint({text(one.name)}, {text(one.table)}, "foreignkey")'
         call = f"steps.add_foreign_key({', '.join(words)})"
         return Piece(f"foreign key {one.name}", (call,), (back,), step=True)
 
@@ -349,7 +355,7 @@ class _Composition:
         checks = self.tables[one.table].constraints
         (check,) = (check for check in checks if str(check.name) == one.name)
         words = [text(one.name), text(one.table), text(written.condition(cast("sa.CheckConstraint", check)))]
-        back = f'op.drop_constraint({text(one.name)}, {text(one.table)}, type_="check")'
+        back = f'steps.drop_constraint({text(one.name)}, {text(one.table)}, "check")'
         return Piece(f"check {one.name}", (f"steps.add_check({', '.join(words)})",), (back,), step=True)
 
 
@@ -362,11 +368,11 @@ def _drop_index(table: str, index: Index) -> Piece:
 
 def _backfill(table: str, column: str, value: str) -> Piece:
     call = f"steps.backfill({text(table)}, {text(f'{column} = {value}')}, where={text(f'{column} IS NULL')})"
-    return Piece(f"fill {table}.{column}", (call,), (_LEFT,), step=True)
+    return Piece(f"fill {table}.{column}", (call,), (_LEFT,), step=True, forgets=(f"{table}.{column}",))
 
 
 def _set_not_null(table: str, column: str, *, contract: bool) -> Piece:
-    back = f"op.alter_column({text(table)}, {text(column)}, nullable=True)"
+    back = f"steps.drop_not_null({text(table)}, {text(column)})"
     call = f"steps.set_not_null({text(table)}, {text(column)})"
     return Piece(f"no NULL in {table}.{column}", (call,), (back,), step=True, contract=contract)
 

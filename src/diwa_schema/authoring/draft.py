@@ -104,6 +104,32 @@ def autogenerate(message: str, answers: Answers) -> list[Draft]:
     return _listed(calls)
 
 
+def list_edited() -> bool:
+    """List revisions in the manifest as they are, where one was edited or added by hand; tell whether any was.
+
+    Raises:
+        Blocked: The working directory is a consumer's. Nothing is written.
+        UsageError: A released one was edited, the history cannot be listed, or this is no checkout of this package.
+            Nothing is written.
+    """
+    known = manifest.load()
+    edited = [one for one in known if manifest.checksum(one.path) != one.sha256]
+    if not edited and {one.file for one in known} >= {
+        one.name for one in manifest.VERSIONS.glob("[0-9]*.py")
+    }:
+        return False
+    if released := [one.file for one in edited if one.released]:
+        raise UsageError(
+            f"A released revision is never edited: {', '.join(released)}.",
+            untouched="Nothing was written.",
+            next_step=f"Take it back: git checkout -- {manifest.VERSIONS / released[0]}",
+        )
+    refuse_elsewhere()
+    manifest.PATH.write_text(generate.render(generate.document()), encoding="utf-8")
+    manifest.load.cache_clear()
+    return True
+
+
 def refresh() -> list[str]:
     """Write what is generated from the history and the models anew: snapshots, catalogs, `docs/dictionary`.
 
@@ -142,17 +168,10 @@ def program(*words: str) -> str:
 
 def _begin() -> tuple[ScriptDirectory, str]:
     """Return the history of this checkout and its end."""
-    from alembic.script import ScriptDirectory
-
     refuse_elsewhere()
     refuse_gone()
-    try:
-        script = ScriptDirectory(str(manifest.DIRECTORY), messaging_opts={"quiet": True})
-        heads = script.get_heads()
-    except Exception as error:
-        raise UsageError(
-            f"The history cannot be read: {type(error).__name__}: {error}", next_step="Run: diwa-schema lint"
-        ) from error
+    script = generate.history()
+    heads = script.get_heads()
     if len(heads) > 1:
         raise UsageError(
             f"The history has {len(heads)} ends: {', '.join(sorted(heads))}.",
@@ -181,15 +200,10 @@ def _listed(calls: Sequence[Callable[[], Draft]]) -> list[Draft]:
             made.append(call())  # noqa: PERF401 - what was made before one that fails is taken away again
         _format([one.path for one in made])
         manifest.PATH.write_text(generate.render(generate.document()), encoding="utf-8")
-    except BaseException as error:
+    except BaseException:
         for one in made:
             one.path.unlink()
         manifest.PATH.write_bytes(before)
-        if isinstance(error, AttributeError):
-            raise UsageError(
-                f"The history that is there cannot be listed in the manifest: {error}.",
-                next_step="Run: diwa-schema lint",
-            ) from error
         raise
     return made
 

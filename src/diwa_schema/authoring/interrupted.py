@@ -18,7 +18,11 @@ from typing import Any
 import psycopg
 
 from diwa_schema.api import migrate
+from diwa_schema.errors import DiwaSchemaError
 from diwa_schema.run.settings import Settings
+
+# The exit code of a run that stops because the rows break a rule.
+ROWS_REFUSED = 23
 
 
 def killed_at(url: str, revision: str, at: int = 0) -> tuple[int, str]:
@@ -62,7 +66,12 @@ def main(url: str, revision: str, at: str) -> None:
         return connection
 
     psycopg.Cursor.execute, sqlite3.connect = counted, watched  # type: ignore[method-assign,assignment]
-    migrate(url, revision, settings=Settings(replay=True))
+    try:
+        migrate(url, revision, settings=Settings(replay=True))
+    except DiwaSchemaError as error:
+        sys.stderr.write(error.what)
+        state = error.facts.get("sqlstate") or ""
+        sys.exit(ROWS_REFUSED if state.startswith(("23", "SQLITE_CONSTRAINT")) else error.exit_code)
     sys.stdout.write(f"{counter.count}\n")
 
 

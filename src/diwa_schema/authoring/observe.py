@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from diwa_schema.api.opening import Embedded, target_of
 from diwa_schema.authoring import samples
+from diwa_schema.authoring.durations import LITTLE, Duration, expected
+from diwa_schema.authoring.marks import LOCKS, Mark, Piece, Trace
+from diwa_schema.authoring.portion import Portion, is_large
 from diwa_schema.authoring.record import table_of
-from diwa_schema.authoring.trace import LOCKS, Mark, Shadow, Trace
+from diwa_schema.authoring.source import shown
+from diwa_schema.authoring.trace import Shadow
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.alchemy import connection_over
-from diwa_schema.database.failures import LOCK_TIMEOUT, explain, is_driver_error, sqlstate
+from diwa_schema.database.failures import (
+    LOCK_TIMEOUT,
+    brief,
+    connection_lost,
+    explain,
+    is_driver_error,
+    sqlstate,
+    unreachable,
+)
 from diwa_schema.database.link import Link
 from diwa_schema.drift.read import read
 from diwa_schema.drift.shadow import astray, build
-from diwa_schema.errors import NOTHING_CHANGED
+from diwa_schema.errors import NOTHING_CHANGED, DiwaSchemaError, MigrationFailed
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import quoted
 from diwa_schema.run import preflight
 from diwa_schema.run.plan import Size
+from diwa_schema.run.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from diwa_schema.database.target import Database
     from diwa_schema.migrations.manifest import Revision
@@ -86,6 +101,10 @@ class Observed:
         creates: The tables that it makes.
         tables: What it does to those that are there.
         retypes: Whose prepared statements fail on connections that are open: the columns that get another type.
+        longest_wait: How long a request has to wait for it at most, in milliseconds, where a run is not told otherwise;
+            0 where none has to, None where that is as long as it takes.
+        duration: How long it is expected to take; None where that could not be measured.
+        unmeasured: Why it could not be.
     """
 
     revision: str
@@ -96,6 +115,9 @@ class Observed:
     creates: tuple[str, ...]
     tables: tuple[Touched, ...]
     retypes: tuple[Retype, ...]
+    longest_wait: float | None
+    duration: Duration | None
+    unmeasured: str | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a document for ``--json``."""
@@ -127,26 +149,73 @@ def observe(
     work = _on_postgresql if target.dialect == "postgresql" else _on_sqlite
     try:
         with target.connect("diwa-schema plan", create=False, filtered=True) as link:
-            return tuple(_told(plan, one, trace, sizes) for one, trace, sizes in work(plan, link))
+            return work(plan, link)
     except Exception as error:
         if not is_driver_error(error):
             raise
         if sqlstate(error) == LOCK_TIMEOUT:
             # Nobody else knows the temporary tables, so nobody can hold one.
             raise astray("one that somebody else holds") from error
+        if connection_lost(error):
+            raise unreachable(target.shown, error) from error
         raise explain(error, target.shown, "observing", NOTHING_CHANGED) from error
 
 
-Seen = tuple["Revision", Trace, dict[str, Size]]
-
-
-def _on_postgresql(plan: Plan, link: Link) -> Iterator[Seen]:
+def _on_postgresql(plan: Plan, link: Link) -> tuple[Observed, ...]:
     schema = bookkeeping.look(link).schema
     sizes = preflight.sizes(link, schema, load().tables)
-    shadow = Shadow(link, schema)
-    with shadow.built(load().until(plan.before), _types(plan)):
-        for one in plan.revisions:
-            yield one, shadow.observe(one), sizes
+    shadow, known, types = Shadow(link, schema), load().until(plan.before), _types(plan)
+    with shadow.built(known, types):
+        bare = [_run(shadow.observe, one) for one in plan.revisions]
+    touched = {name for trace in bare for name in trace.busy} & set(sizes)
+    portion = Portion(schema, {name: sizes[name] for name in sorted(touched) if is_large(sizes[name])})
+    # Without a large table there is nothing to measure; with one, what else the server has to do is not measured twice.
+    filled = []
+    for _ in range(2 if portion.large else 0):
+        with shadow.built(known, types, portion.fill):
+            filled.append(list(_while_it_works(shadow, plan)))
+    return tuple(
+        _told(plan, one, trace, sizes, *expected(trace, others, portion))
+        for one, trace, *others in zip(plan.revisions, bare, *filled, strict=True)
+    )
+
+
+def _while_it_works(shadow: Shadow, plan: Plan) -> Iterator[Trace]:
+    """Yield what revisions do to rows of the database: nothing from the first one on that these let fail."""
+    failed = False
+    for one in plan.revisions:
+        trace = Trace()
+        if not failed:
+            try:
+                trace = shadow.observe(one)
+            except Exception as error:
+                if not isinstance(error, DiwaSchemaError) and (
+                    not is_driver_error(error) or connection_lost(error)
+                ):
+                    raise
+                failed = True
+        yield trace
+
+
+def _run(work: Callable[[Revision], Trace], revision: Revision) -> Trace:
+    """Run a revision in a shadow.
+
+    Raises:
+        MigrationFailed: It fails there, or cannot be imported.
+    """
+    try:
+        return work(revision)
+    except Exception as error:
+        ours = is_driver_error(error) and (connection_lost(error) or sqlstate(error) == LOCK_TIMEOUT)
+        if ours or isinstance(error, DiwaSchemaError):
+            raise
+        said = brief(error) if is_driver_error(error) else f"{type(error).__name__}: {error}"
+        raise MigrationFailed(
+            f"Revision {revision.revision} ({revision.slug}) fails where it was tried: {said}",
+            untouched=NOTHING_CHANGED,
+            next_step=f"Look at it: diwa-schema lint {shown(revision.path)}",
+            revision=revision.revision,
+        ) from error
 
 
 def _types(plan: Plan) -> dict[tuple[str, str], str]:
@@ -159,7 +228,7 @@ def _types(plan: Plan) -> dict[tuple[str, str], str]:
     }
 
 
-def _on_sqlite(plan: Plan, link: Link) -> Iterator[Seen]:
+def _on_sqlite(plan: Plan, link: Link) -> tuple[Observed, ...]:
     there = bookkeeping.look(link).schema_tables
     sizes = {name: Size(int(link.value(f"SELECT count(*) FROM {quoted(name)}")), 0) for name in there}
     with (
@@ -168,16 +237,28 @@ def _on_sqlite(plan: Plan, link: Link) -> Iterator[Seen]:
     ):
         build(connection, load().until(plan.before))
         samples.fill(memory, read(memory))
-        for one in plan.revisions:
-            yield one, _followed(one, memory, connection), sizes
+        return tuple(
+            _told(plan, one, trace, sizes, *_lasting(trace, sizes))
+            for one in plan.revisions
+            for trace in [_run(partial(_followed, memory=memory, connection=connection), one)]
+        )
+
+
+def _lasting(trace: Trace, sizes: dict[str, Size]) -> tuple[Duration | None, str | None]:
+    large = sorted(name for name in trace.marks if name in sizes and is_large(sizes[name]))
+    if large:
+        return None, f"rows of SQLite are not tried out, and {large[0]} has {sizes[large[0]].rows:,}"
+    return Duration(sum(piece.seconds for piece in trace.pieces), 0.0, LITTLE), None
 
 
 def _followed(revision: Revision, memory: Link, connection: sa.Connection) -> Trace:
     """Run a revision in memory: SQLite counts nothing by table, so its files and the statements tell."""
     before = _roots(memory)
     trace = Trace(sample={name: int(memory.value(f"SELECT count(*) FROM {quoted(name)}")) for name in before})
+    began = time.perf_counter()
     with _recorded(connection, trace.sql):
         build(connection, [revision])
+    trace.pieces = [Piece(None, time.perf_counter() - began)]
     after = _roots(memory)
     trace.creates = tuple(sorted(set(after) - set(before)))
     named = {table_of(one) for one in trace.sql}
@@ -207,8 +288,16 @@ def _roots(link: Link) -> dict[str, int]:
     )
 
 
-def _told(plan: Plan, revision: Revision, trace: Trace, sizes: dict[str, Size]) -> Observed:
+def _told(
+    plan: Plan,
+    revision: Revision,
+    trace: Trace,
+    sizes: dict[str, Size],
+    duration: Duration | None,
+    unmeasured: str | None,
+) -> Observed:
     retypes = plan.connections.retypes if plan.connections else ()
+    tables = tuple(_touched(name, mark, trace, sizes.get(name)) for name, mark in sorted(trace.marks.items()))
     return Observed(
         revision.revision,
         revision.slug,
@@ -216,9 +305,20 @@ def _told(plan: Plan, revision: Revision, trace: Trace, sizes: dict[str, Size]) 
         revision.transactional,
         tuple(trace.sql),
         trace.creates,
-        tuple(_touched(name, mark, trace, sizes.get(name)) for name, mark in sorted(trace.marks.items())),
+        tables,
         tuple(one for one in retypes if one.revision == revision.revision),
+        longest_wait=_longest_wait(plan, revision, tables),
+        duration=duration,
+        unmeasured=unmeasured,
     )
+
+
+def _longest_wait(plan: Plan, revision: Revision, tables: tuple[Touched, ...]) -> float | None:
+    # A row that is written is locked as well, until its batch ends.
+    if not any(one.waits != NOBODY or one.written for one in tables):
+        return 0.0
+    unbounded = revision.revision in plan.stalls or any(one.lock is None for one in tables)
+    return None if unbounded else Settings().max_stall
 
 
 def _touched(name: str, mark: Mark, trace: Trace, size: Size | None) -> Touched:

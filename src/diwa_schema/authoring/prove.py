@@ -6,6 +6,7 @@ What is proven of each revision, on a database of either kind that stands just b
 * killed: a run that dies in the middle is finished by the next one, and ends like one that was not killed.
 * old code: statements that connections have prepared before the change go on working after it, where the revision says
   ``expand``. They name every column that was there, as an ORM does.
+* new code: the start-up check of code that needs the revision refuses before it, and names it; after it, it starts.
 * released code: so do the statements that the models of the last release send (`statements`), and its start-up check
   lets it in; after a ``contract`` that it does not survive, the check refuses.
 """
@@ -25,15 +26,17 @@ from typing import TYPE_CHECKING, Any
 from diwa_schema.api import downgrade, migrate
 from diwa_schema.authoring import samples, statements
 from diwa_schema.authoring.clients import connected
-from diwa_schema.authoring.interrupted import killed_at
+from diwa_schema.authoring.draft import list_edited
+from diwa_schema.authoring.interrupted import ROWS_REFUSED, killed_at
 from diwa_schema.authoring.source import refuse_gone
 from diwa_schema.authoring.statements import Statement
+from diwa_schema.database.failures import brief, connection_lost, is_driver_error
 from diwa_schema.database.spelling import Dialect
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
 from diwa_schema.drift.check import compare
 from diwa_schema.drift.model import Catalog
-from diwa_schema.errors import DiwaSchemaError, UsageError
+from diwa_schema.errors import DatabaseUnreachable, DiwaSchemaError, UsageError
 from diwa_schema.generate import ours
 from diwa_schema.health.startup import judge
 from diwa_schema.migrations import manifest
@@ -45,6 +48,9 @@ from diwa_schema.testing.scratch import scratch
 if TYPE_CHECKING:
     from diwa_schema.testing.scratch import Scratch
 
+# How many revisions below the one before it rows are made at most: a column comes, is filled, and then takes no NULL.
+_BELOW = 2
+
 Rows = dict[str, list[dict[str, str]]]
 
 
@@ -55,7 +61,7 @@ class Failure:
     Args:
         revision: Its id.
         dialect: The kind of database.
-        part: What was tried: up, rows, down, again, killed, old code, released code.
+        part: What was tried: up, rows, down, again, killed, new code, old code, released code.
         why: What was seen.
     """
 
@@ -95,22 +101,38 @@ def prove(names: Sequence[str] = (), tell: Callable[[str], None] = lambda _: Non
         names: Ids of revisions or their beginnings; by default those that are not released.
         tell: Called with a line for people as each is begun.
 
+    A revision that was edited is listed anew in the manifest first: the runs that are proven compare the two.
+
     Raises:
         UnknownRevision: The history has no such revision.
-        UsageError: The file of one that the manifest lists is gone.
-        DatabaseUnreachable: The server that ``DIWA_TEST_DATABASE_URL`` names does not answer.
+        UsageError: The file of one that the manifest lists is gone, or was edited after its release; or one cannot be
+            imported.
+        DatabaseUnreachable: The server that ``DIWA_TEST_DATABASE_URL`` names does not answer, or went away.
     """
     refuse_gone()
+    if list_edited():
+        tell(f"{manifest.PATH.name} lists the revisions as they are now")
     known = manifest.load()
     wanted = {known.resolve(name, None) for name in names}
     chosen = [one for one in known.revisions if (one.revision in wanted if names else one.released is None)]
     failures: list[Failure] = []
-    with scratch() as server:
-        dialects: tuple[Dialect, ...] = ("sqlite", "postgresql") if server else ("sqlite",)
-        for one in chosen:
-            for dialect in dialects:
-                tell(f"{one.revision} {one.slug} on {dialect}")
-                failures += _Trial(one, dialect, server).failures()
+    dialects: tuple[Dialect, ...] = ("sqlite",)
+    try:
+        with scratch() as server:
+            if server:
+                dialects = ("sqlite", "postgresql")
+            for one in chosen:
+                for dialect in dialects:
+                    tell(f"{one.revision} {one.slug} on {dialect}")
+                    failures += _Trial(one, dialect, server).failures()
+    except Exception as error:
+        if not is_driver_error(error) or not connection_lost(error):
+            raise
+        raise DatabaseUnreachable(
+            f"The server went away before all was proven: {brief(error)}",
+            untouched="Throw-away databases may be left on it, called diwa_copy_...; later tests there drop them.",
+            next_step="Run the same command again.",
+        ) from error
     return Proof(tuple(one.revision for one in chosen), dialects, tuple(failures))
 
 
@@ -145,25 +167,37 @@ class _Trial:
         self._found: list[Failure] = []
 
     def failures(self) -> list[Failure]:
-        with self._places.database() as url:
-            try:
-                self._try(url)
-            except DiwaSchemaError as error:
-                self._fail("up", str(error))
-        return self._found
+        # Rows that its own rules refuse may be such as the revisions before it, which belong to it, leave to nobody.
+        first: list[Failure] = []
+        for below in range(_BELOW + 1):
+            self._found, self._refused = [], False
+            with self._places.database() as url:
+                try:
+                    self._try(url, below)
+                except DiwaSchemaError as error:
+                    self._fail("up", str(error))
+            first = first or self._found
+            if not self._refused:
+                return self._found
+        return first
 
     def _fail(self, part: str, why: str) -> None:
         self._found.append(Failure(self._revision.revision, self._dialect, part, why))
 
-    def _try(self, url: str) -> None:
+    def _try(self, url: str, below: int) -> None:
+        """Try all of it, with rows that were made so many revisions below the one before it."""
         before = self._revision.down_revision or BASE
-        if self._revision.down_revision:
-            migrate(url, before, settings=Settings(replay=True))
+        earlier = manifest.load().until(self._revision.down_revision)
+        if earlier:
+            migrate(url, earlier[max(-len(earlier), -1 - below)].revision, settings=Settings(replay=True))
         with Target.of(url).connect() as link:
             catalog = ours(link)
             for table, said in samples.fill(link, catalog).items():
                 self._fail("rows", f"{table} takes none of the generated rows: {said}")
-        _, rows = self._look(url)
+        if earlier:
+            migrate(url, before, settings=Settings(replay=True))
+        catalog, rows = self._look(url)
+        new = _new_code(url, self._revision)
         with ExitStack() as stack:
             killed = (
                 stack.enter_context(self._places.database(like=url)) if self._revision.down_revision else None
@@ -172,9 +206,10 @@ class _Trial:
             released = stack.enter_context(_released_code(url, self._dialect, self._revision))
             code, said = killed_at(url, self._revision.revision)
             if code:
+                self._refused = code == ROWS_REFUSED
                 self._fail("up", said)
                 return
-            for part, again in (("old code", old), ("released code", released)):
+            for part, again in (("new code", new), ("old code", old), ("released code", released)):
                 for why in again():
                     self._fail(part, why)
             reached, values = self._look(url)
@@ -192,7 +227,7 @@ class _Trial:
         except UsageError as error:
             # New columns have values by now, and a downgrade that loses some wants to be told so.
             downgrade(url, before, confirm=error.facts["confirm"])
-        self._same("down", self._look(url), (catalog, rows))
+        self._same("down", self._look(url), (catalog, rows), self._revision.forgets)
 
     def _kill(self, url: str, statements: int, expected: tuple[Catalog, Rows]) -> None:
         code, said = killed_at(url, self._revision.revision, at=statements // 2)
@@ -201,13 +236,22 @@ class _Trial:
         migrate(url, self._revision.revision, settings=Settings(replay=True))
         self._same("killed", self._look(url), expected)
 
-    def _same(self, part: str, found: tuple[Catalog, Rows], expected: tuple[Catalog, Rows]) -> None:
+    def _same(
+        self,
+        part: str,
+        found: tuple[Catalog, Rows],
+        expected: tuple[Catalog, Rows],
+        forgotten: Sequence[str] = (),
+    ) -> None:
         for one in compare(found[0], expected[0]):
             self._fail(part, one.text)
         for table, wanted in expected[1].items():
             here = found[1].get(table)
-            if here is not None and here != wanted:
-                self._fail(part, f"{table}: {_difference(here, wanted)}")
+            if here is None or table in forgotten:
+                continue
+            kept, there = _without(forgotten, table, wanted), _without(forgotten, table, here)
+            if there != kept:
+                self._fail(part, f"{table}: {_difference(there, kept)}")
 
     def _look(self, url: str) -> tuple[Catalog, Rows]:
         with Target.of(url).connect() as link:
@@ -222,6 +266,12 @@ class _Trial:
                     for row in rows[table.name]
                 ]
         return catalog, rows
+
+
+def _without(forgotten: Sequence[str], table: str, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [
+        {name: value for name, value in row.items() if f"{table}.{name}" not in forgotten} for row in rows
+    ]
 
 
 def _difference(found: list[dict[str, str]], expected: list[dict[str, str]]) -> str:
@@ -251,6 +301,25 @@ def _old_code(
         for sql in _statements(table.name, [one.name for one in table.columns])
     ]
     return connected(url, prepared)
+
+
+def _new_code(url: str, revision: Revision) -> Callable[[], list[str]]:
+    """Ask the start-up check of code that needs a revision, which is not there yet; give what says what was wrong.
+
+    Models know one schema, the newest one. What stands between them and an older one is this refusal.
+    """
+    known = manifest.load()
+    history = Manifest(known.until(revision.revision), known.tables)
+    said = _refused(url, history)
+    found = (
+        [] if revision.revision in said else [f"before it ensure_current says {said!r}, and does not name it"]
+    )
+
+    def after() -> list[str]:
+        refused = _refused(url, history)
+        return found + ([f"after it ensure_current refuses: {refused}"] if refused else [])
+
+    return after
 
 
 def _released_code(

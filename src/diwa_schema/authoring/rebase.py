@@ -66,17 +66,8 @@ def rebase(onto: str | None = None) -> list[Draft]:
 
 def _branches() -> dict[str, list[Script]]:
     """Return, by each end of the history, the revisions that lead to that one alone, oldest first."""
-    from alembic.script import ScriptDirectory
-
-    try:
-        script = ScriptDirectory(str(manifest.DIRECTORY), messaging_opts={"quiet": True})
-        lines = {head: list(script.iterate_revisions(head, "base")) for head in script.get_heads()}
-    except Exception as error:
-        raise UsageError(
-            f"The history cannot be read: {type(error).__name__}: {error}",
-            untouched="Nothing was written.",
-            next_step="Run: diwa-schema lint",
-        ) from error
+    script = generate.history()
+    lines = {head: list(script.iterate_revisions(head, "base")) for head in script.get_heads()}
     ids = {head: {one.revision for one in line} for head, line in lines.items()}
     shared = set.intersection(*ids.values())
     return {

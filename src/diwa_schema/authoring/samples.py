@@ -53,7 +53,7 @@ def fill(link: Link, catalog: Catalog) -> dict[str, str]:
         The tables that got no row at all, each with what the database said.
     """
     refused = {}
-    for table in _in_order(catalog):
+    for table in in_order(catalog):
         said = [_insert(link, catalog, table, number) for number in range(ROWS)]
         if all(said):
             refused[table.name] = said[0]
@@ -73,7 +73,7 @@ def _insert(link: Link, catalog: Catalog, table: Table, number: int) -> str:
         given = [
             one
             for one in table.columns
-            if one.generated is None and one.type != "tsvector" and not _is_filled(table, one)
+            if one.generated is None and one.type != "tsvector" and not is_filled(table, one)
         ]
         values = [_value(catalog, table, one, number, bare=bare) for one in given]
         names, places = ", ".join(quoted(one.name) for one in given), ", ".join(["%s"] * len(given))
@@ -86,7 +86,7 @@ def _insert(link: Link, catalog: Catalog, table: Table, number: int) -> str:
     return said
 
 
-def _is_filled(table: Table, column: Column) -> bool:
+def is_filled(table: Table, column: Column) -> bool:
     """Tell whether a trigger fills a column, and may refuse what another row decides."""
     return any(one.name == trigger_name(table.name, column.name) for one in table.triggers)
 
@@ -109,7 +109,7 @@ def _rows(link: Link, table: Table) -> Iterator[dict[str, str]]:
         }
 
 
-def _in_order(catalog: Catalog) -> list[Table]:
+def in_order(catalog: Catalog) -> list[Table]:
     """Return the tables, each after those that it refers to."""
     placed: list[Table] = []
     left = {table.name: table for table in catalog.tables}

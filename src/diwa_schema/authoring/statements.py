@@ -83,7 +83,7 @@ def record(url: str) -> tuple[Statement, ...]:
     from diwa_schema.models import Base
 
     engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
-    sent = _Sent(engine)
+    sent = Sent(engine)
     try:
         with Target.of(url).connect() as link, Session(engine) as session:
             catalog = ours(link)
@@ -102,7 +102,7 @@ def record(url: str) -> tuple[Statement, ...]:
     return tuple(sent.statements.values())
 
 
-class _Sent:
+class Sent:
     """What an engine has sent within blocks, each text once."""
 
     def __init__(self, engine: Engine) -> None:
@@ -112,6 +112,7 @@ class _Sent:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
+        """Keep what is sent within the block."""
         from sqlalchemy import event
 
         event.listen(self._engine, "after_cursor_execute", self._keep)
@@ -127,7 +128,7 @@ class _Sent:
             self.statements.setdefault(statement.sql, statement)
 
 
-def _live(session: Session, model: type[Any], row: Any, sent: _Sent, *, fresh: bool) -> None:
+def _live(session: Session, model: type[Any], row: Any, sent: Sent, *, fresh: bool) -> None:
     """Let a row be inserted as the models do it, read, changed and deleted, and leave the table as it was.
 
     Args:

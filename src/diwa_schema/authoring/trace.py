@@ -12,34 +12,31 @@ is known from its kind.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from diwa_schema.authoring import samples
+from diwa_schema.authoring.marks import BATCHES, CONCURRENT, LOCKS, Mark, Piece, Trace
 from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.failures import PERMISSION, READ_ONLY, is_driver_error, sqlstate
 from diwa_schema.drift.read import read
 from diwa_schema.drift.shadow import OPTIONS, build, prove_harmless
 from diwa_schema.errors import PermissionMissing, TransactionPooler
+from diwa_schema.migrations.revisions import load
 from diwa_schema.migrations.steps.pace import PACE
 from diwa_schema.names import literal, qualified, quoted
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
+    from diwa_schema.drift.model import Catalog
     from diwa_schema.migrations.manifest import Revision
 
 T = TypeVar("T")
 
-# From the weakest to the strongest; those before the last four let reads and writes go on.
-LOCKS = (
-    "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock",
-    "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
-)  # fmt: skip
-CONCURRENT, BATCHES = "concurrent build", "batches"
 _OF_CONCURRENT = "ShareUpdateExclusiveLock"
 _BATCH = 1_000
 
@@ -52,8 +49,9 @@ _ENTER = """
 SELECT set_config('search_path', concat_ws(', ', 'pg_temp', (
     SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
     WHERE e.extname = 'vector')), false),
-  set_config('lock_timeout', '50ms', false)
+  set_config('lock_timeout', '50ms', false), set_config('statement_timeout', '30s', false)
 """
+_NOT_NOW = "22023"  # invalid_parameter_value
 _GRANT = "SELECT format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)"
 _TABLES = """
 SELECT c.oid::bigint, c.relname::text, pg_relation_filenode(c.oid)::bigint,
@@ -85,46 +83,6 @@ class Seen(NamedTuple):
     read: int
 
 
-@dataclass(slots=True)
-class Mark:
-    """What one revision does to one table that was there before it.
-
-    Args:
-        lock: The strongest lock that it takes; None where it takes none.
-        known: What is known from the kind of step, because it could not be observed.
-        rewritten: Whether the table gets a new file.
-        scanned: The strongest lock under which its rows are read; None where they are not.
-        written: How many of the rows that were put into the shadow are written, each time counted.
-        dropped: Whether it is gone afterwards.
-        unvalidated: Constraints that do not hold for the old rows yet.
-    """
-
-    lock: str | None = None
-    known: list[str] = field(default_factory=list)
-    rewritten: bool = False
-    scanned: str | None = None
-    written: int = 0
-    dropped: bool = False
-    unvalidated: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Trace:
-    """What one revision does.
-
-    Args:
-        sql: Its statements, in order; what it only asks is left out.
-        marks: What it does to tables, by their names.
-        creates: The tables that it makes.
-        sample: How many rows each table of the shadow had, by name; empty where the revision refused them.
-    """
-
-    sql: list[str] = field(default_factory=list)
-    marks: dict[str, Mark] = field(default_factory=dict)
-    creates: tuple[str, ...] = ()
-    sample: dict[str, int] = field(default_factory=dict)
-
-
 class Shadow:
     """Temporary tables in which revisions run, one after the other.
 
@@ -139,14 +97,21 @@ class Shadow:
         self._there: dict[int, str] = {}
         self._concurrent = False
         self._recording = False
+        self._lasted = 0.0
 
     @contextmanager
-    def built(self, revisions: tuple[Revision, ...], types: Mapping[tuple[str, str], str]) -> Iterator[None]:
+    def built(
+        self,
+        revisions: tuple[Revision, ...],
+        types: Mapping[tuple[str, str], str],
+        fill: Callable[[Link, Catalog], object] = samples.fill,
+    ) -> Iterator[None]:
         """Make the tables that these revisions lead to, each with rows, and drop them after the block.
 
         Args:
             revisions: The revisions that the database has.
             types: The types of columns that it may have otherwise than these revisions make them here.
+            fill: Puts rows into the tables.
 
         Raises:
             TransactionPooler: The connection does not keep its server process, so nor its temporary tables.
@@ -166,7 +131,7 @@ class Shadow:
                 with self._transaction():
                     build(connection, revisions)
                     self._retype(types)
-                samples.fill(self._link, read(self._link, self._name))
+                fill(self._link, read(self._link, self._name))
                 yield
         finally:
             # The session ends after this; who looks at once is to find nothing.
@@ -188,6 +153,7 @@ class Shadow:
         self._there = {oid: seen.name for oid, seen in before.items()}
         waiting = set(self._link.rows(_UNVALIDATED))
         self._trace = trace = Trace(sample=self._sample())
+        load(revision)  # what its import takes is no part of its work
         self._recording = True
         try:
             if revision.transactional:
@@ -225,6 +191,12 @@ class Shadow:
 
     def _enter(self) -> None:
         try:
+            # Temporary tables would go through 8 MB; a session that has had some keeps what it has.
+            self._link.set({"temp_buffers": "128MB"})
+        except Exception as error:
+            if sqlstate(error) != _NOT_NOW:
+                raise
+        try:
             self._link.row(_ENTER)
             self._name = str(self._link.value("SELECT current_schema()"))
         except Exception as error:
@@ -253,11 +225,14 @@ class Shadow:
         self._concurrent = False
         with self._transaction():
             before = self._tables()
+            began = time.perf_counter()
             yield
+            took = time.perf_counter() - began
             # Read before anything of ours could lock a table.
             held = [one for one in self._link.rows(_HELD) if one[0] in self._there]
             after = self._tables()
             known = [CONCURRENT] if self._concurrent else [kind] if kind else []
+            piece = self._measured(known[0] if known else None, took)
             for oid in {oid for oid, mode in held if mode in LOCKS[1:]}:
                 mode = max((mode for one, mode in held if one == oid and mode in LOCKS), key=LOCKS.index)
                 if self._concurrent:
@@ -266,13 +241,33 @@ class Shadow:
                 mark.lock = _stronger(mark.lock, mode)
                 mark.known += [one for one in known if one not in mark.known]
                 if oid in after:
-                    self._compared(mark, before[oid], after[oid], mode)
+                    self._compared(mark, piece, before[oid], after[oid], mode)
 
-    def _compared(self, mark: Mark, before: Seen, now: Seen, lock: str) -> None:
-        mark.rewritten |= now.file != before.file
-        mark.written += max(now.written - before.written, 0)  # TRUNCATE takes counts back
+    def _measured(self, kind: str | None, took: float) -> Piece:
+        """Return the piece that has just been done; a batch belongs to the one before it."""
+        pieces = self._trace.pieces
+        if kind != BATCHES or not pieces or pieces[-1].kind != BATCHES:
+            pieces.append(Piece(kind))
+        pieces[-1].seconds += took
+        self._lasted = took
+        return pieces[-1]
+
+    def _compared(self, mark: Mark, piece: Piece, before: Seen, now: Seen, lock: str) -> None:
+        rewritten, written = (
+            now.file != before.file,
+            max(now.written - before.written, 0),
+        )  # TRUNCATE takes them back
+        mark.rewritten |= rewritten
+        mark.written += written
         if now.read > before.read:
             mark.scanned = _stronger(mark.scanned, lock)
+        if rewritten or written or now.read > before.read:
+            piece.tables.add(now.name)
+            piece.writes |= rewritten or written > 0
+
+    def took(self, rows: int) -> None:
+        """Note how many rows the last batch has taken."""
+        self._trace.pieces[-1].batches.append((rows, self._lasted))
 
     def _mark(self, name: str) -> Mark:
         return self._trace.marks.setdefault(name, Mark())
@@ -319,6 +314,7 @@ class _Pace:
     """The pace of a step in a shadow: its pieces are those of a live database, and each is looked at."""
 
     def __init__(self, shadow: Shadow, connection: sa.Connection) -> None:
+        self._shadow = shadow
         self._piece = shadow._piece  # noqa: SLF001 - one thing in two roles
         self._connection = connection
 
@@ -344,6 +340,7 @@ class _Pace:
             if not taken:
                 return done
             done += taken
+            self._shadow.took(taken)
 
     def progress(self, label: str, done: int, total: int) -> None:
         pass

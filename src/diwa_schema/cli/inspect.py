@@ -195,6 +195,11 @@ def ahead(plan: Plan) -> list[str]:
     """Return how a plan would run, what stands in its way, and what it does to open connections, a line each."""
     how = " as one snapshot, in one transaction" if plan.snapshot else ", each in its own transaction"
     lines = [f"{plan.before or 'base'} -> {plan.after or 'base'}: {len(plan.revisions)} revisions{how}."]
+    lines += [
+        f"{step.revision}  FORGETS {', '.join(step.forgets)}: a downgrade does not bring the values back."
+        for step in plan.revisions
+        if step.forgets and plan.direction == "upgrade" and not plan.snapshot
+    ]
     lines += [f"{name}  STALLS: {why} (needs --allow-stall)" for name, why in plan.stalls.items()]
     lines += [
         f"IN THE WAY: {one.what}." + (f" As a superuser: {one.statement};" if one.statement else "")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+
+from diwa_schema.authoring.durations import LITTLE
 
 if TYPE_CHECKING:
     from diwa_schema.authoring.observe import Observed, Touched
@@ -15,6 +18,8 @@ _HEADINGS = ("table", "rows", "size", "strongest lock", "waits", "what happens")
 _WIDEST = 100  # columns
 _LONGEST_NAME = 32
 _STEP = 1024
+_TIMES = ((120, "s", 1), (7200, "min", 60), (math.inf, "h", 3600))
+_ROUND = 10  # from this on a time has no fraction
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -133,6 +138,33 @@ def _remarks(one: Observed) -> Iterator[str]:
         )
     if not (one.sql or one.tables):
         yield "Does nothing to this database."
+        return
+    yield _lasting(one)
+
+
+def _lasting(one: Observed) -> str:
+    """Return how long it takes, and how long somebody waits for it."""
+    if one.duration is None:
+        takes = f"How long it takes was not measured: {one.unmeasured}"
+        takes += "" if takes.endswith(".") else "."
+    elif one.duration.most <= LITTLE:
+        takes = "Takes less than a second."
+    else:
+        expected, least, most = map(_time, (one.duration.expected, one.duration.least, one.duration.most))
+        takes = f"Takes about {expected}, {least} to {most}."
+    if one.longest_wait is None:
+        return f"{takes} Who has to wait waits until it is done."
+    return (
+        f"{takes} A request waits for it for {one.longest_wait:.0f} ms at most."
+        if one.longest_wait
+        else takes
+    )
+
+
+def _time(seconds: float) -> str:
+    unit, divided = next((unit, divided) for most, unit, divided in _TIMES if seconds < most)
+    amount = seconds / divided
+    return f"{amount:.{int(amount < _ROUND)}f} {unit}"
 
 
 def _escaped(text: str) -> str:

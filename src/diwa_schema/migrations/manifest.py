@@ -41,6 +41,7 @@ class Revision(NamedTuple):
         irreversible: Why it cannot be reversed; None when it can.
         leaves: The tables that reversing it leaves in place while there is something in them.
         drops: The tables and "table.column"s that reversing it drops.
+        forgets: The tables and "table.column"s whose values of before reversing it does not bring back.
         rewrites: The tables whose rows it writes or indexes anew while it holds a strong lock.
         retypes: The columns, as "table.column", that it gives another type where they do not have it yet.
         retypes_back: The same for reversing it.
@@ -58,6 +59,7 @@ class Revision(NamedTuple):
     irreversible: str | None = None
     leaves: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
+    forgets: tuple[str, ...] = ()
     rewrites: tuple[str, ...] = ()
     retypes: tuple[str, ...] = ()
     retypes_back: tuple[str, ...] = ()
@@ -173,7 +175,7 @@ def checksum_of(content: bytes) -> str:
     return sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
-_LISTS = ("leaves", "drops", "rewrites", "retypes", "retypes_back")
+_LISTS = ("leaves", "drops", "forgets", "rewrites", "retypes", "retypes_back")
 
 
 def parse(document: dict[str, Any]) -> Manifest:

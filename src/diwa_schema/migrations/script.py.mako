@@ -21,7 +21,7 @@ Say what a row or a column means, not which statements follow.
 #     works with it. `rewrites` names the tables whose rows are written while a strong lock is held.
 #   - `drops` names the tables and "table.column"s that downgrade() takes away, so that the rows in them are counted
 #     first; `leaves` the tables that it keeps while they have rows. What cannot be reversed says
-#     `irreversible = "why"`.
+#     `irreversible = "why"`; `forgets` names the columns whose values of before do not come back.
 % endif
 ${imports if piece else "import sqlalchemy as sa\nfrom alembic import op"}
 
@@ -34,6 +34,9 @@ phase = "${context.get("phase", "expand")}"
 floor = ${repr(context.get("floor", None)).replace("'", '"')}
 % if piece and piece.step:
 transactional = False
+% endif
+% if piece and piece.forgets:
+forgets = ${repr(piece.forgets).replace("'", '"')}
 % endif
 % if not piece or piece.drops:
 drops = ${repr(piece.drops if piece else ()).replace("'", '"')}

@@ -20,6 +20,7 @@ from diwa_schema.errors import (
     TableLockBusy,
 )
 from diwa_schema.names import quoted
+from diwa_schema.run import rhythm
 from diwa_schema.run.blockers import Bystanders, Watch, blocking
 from diwa_schema.run.settings import Progress, Settings
 
@@ -36,9 +37,6 @@ T = TypeVar("T")
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 5.0
-_FIRST_BATCH = 1_000
-_LARGEST_BATCH = 50_000
-_BATCH_PAUSE = 0.02
 _SHORTEST_WAIT = 10  # milliseconds
 _LOOK_AGAIN = 0.5
 _ATTEND = 1.0
@@ -168,7 +166,7 @@ class Pace:
         Returns:
             The number of rows taken.
         """
-        size, done = _FIRST_BATCH, 0
+        size, done = rhythm.FIRST, 0
         while True:
             began = time.monotonic()
             taken = self.short(lambda connection, size=size: work(connection, size))  # type: ignore[misc]
@@ -177,8 +175,8 @@ class Pace:
                 return done
             done += taken
             self.progress(label, done, max(total, done))
-            size = self._next_size(size, took)
-            time.sleep(max(_BATCH_PAUSE, took / 2))
+            size = rhythm.following(size, took, self._settings.max_stall)
+            time.sleep(rhythm.rest(took))
 
     def progress(self, label: str, done: int, total: int) -> None:
         """Tell how far a step is."""
@@ -361,11 +359,6 @@ class Pace:
                 f" TO {quoted(str(role))}; or add --allow-stall.",
                 blockers=[str(worker) for worker in workers],
             ) from failure
-
-    def _next_size(self, size: int, took: float) -> int:
-        aim = self._settings.max_stall / 1000 / 2
-        factor = min(2.0, max(0.1, aim / max(took, 0.001)))
-        return int(min(_LARGEST_BATCH, max(1, size * factor)))
 
     def _busy(self, blockers: tuple[Blocker, ...], failure: Exception) -> TableLockBusy:
         names = "; ".join(str(blocker) for blocker in blockers) or "nobody who could still be seen"

@@ -110,6 +110,7 @@ class Plan(NamedTuple):
                     "transactional": step.transactional,
                     "irreversible": step.irreversible,
                     "drops_back": list(step.drops),
+                    "forgets": list(step.forgets),
                     "stalls": self.stalls.get(step.revision),
                     "retypes": [one.column for one in retypes if one.revision == step.revision],
                 }

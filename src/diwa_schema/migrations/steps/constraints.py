@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic import op
-from alembic.operations import Operations
+from alembic.operations import BatchOperations, Operations
 from sqlalchemy.exc import IntegrityError
 
 from diwa_schema.migrations.steps import lookup
@@ -90,6 +90,84 @@ def set_not_null(table: str, column: str) -> None:
         rebuild(table, lambda to: to.alter_column(column, nullable=False))
     else:
         _set_not_null(ground(), table, column)
+
+
+@step
+def drop_not_null(table: str, column: str) -> None:
+    """Let a column have NULL; where it may already, nothing changes.
+
+    Args:
+        table: The table.
+        column: Its column.
+
+    Raises:
+        DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
+    """
+    _alter(
+        table,
+        lambda to: to.alter_column(table, column, nullable=True),
+        lambda to: to.alter_column(column, nullable=True),
+    )
+
+
+@step
+def set_default(table: str, column: str, default: sa.TextClause | None) -> None:
+    """Give a column another default, or none; rows that are there stay as they are.
+
+    Args:
+        table: The table.
+        column: Its column.
+        default: What rows get from now on that leave the column out; None for NULL.
+
+    Raises:
+        DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
+    """
+    _alter(
+        table,
+        lambda to: to.alter_column(table, column, server_default=default),
+        lambda to: to.alter_column(column, server_default=default),
+    )
+
+
+@step
+def drop_constraint(name: str, table: str, kind: Literal["check", "foreignkey"]) -> None:
+    """Drop a check or a foreign key; where it is absent, nothing happens.
+
+    Args:
+        name: The constraint.
+        table: Its table.
+        kind: What it is, as Alembic names it.
+
+    Raises:
+        DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
+    """
+    if dialect() == "sqlite" and not offline():
+        if name in ground().pace.look(lambda connection: _names(connection, table)):
+            rebuild(table, lambda to: to.drop_constraint(name, type_=kind))
+        return
+    drop = f"ALTER TABLE {lookup.quoted(table)} DROP CONSTRAINT IF EXISTS {lookup.quoted(name)}"
+    if offline():
+        op.execute(drop)
+    else:
+        ground().pace.short(lambda connection: connection.execute(sa.text(drop)))
+
+
+def _names(connection: sa.Connection, table: str) -> set[str | None]:
+    """Return the names of a table's checks and foreign keys."""
+    found = sa.inspect(connection)
+    return {one["name"] for one in (*found.get_check_constraints(table), *found.get_foreign_keys(table))}
+
+
+def _alter(
+    table: str, plainly: Callable[[Operations], None], in_copy: Callable[[BatchOperations], None]
+) -> None:
+    """Change a table in a way that is only the catalog's on PostgreSQL, and takes a copy of it on SQLite."""
+    if offline():
+        plainly(op)  # type: ignore[arg-type]  # the module offers what the class does
+    elif dialect() == "sqlite":
+        rebuild(table, in_copy)
+    else:
+        ground().pace.short(lambda connection: plainly(operations(connection)))
 
 
 def _set_not_null(on: Ground, table: str, column: str) -> None:

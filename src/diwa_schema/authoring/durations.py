@@ -1,0 +1,103 @@
+"""How long the pieces of a revision will take, from how long they took in a shadow: without rows, and with a portion.
+
+What a piece takes without rows comes once, whatever the table holds; the rest grows with the rows. Tables of a shadow
+are temporary: they are read from memory, and what is written to them is not logged. So what the table itself costs to
+read is measured on it, and what logging adds is known from runs that were measured (benchmarks/plan_durations.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from math import log
+from statistics import median
+from typing import TYPE_CHECKING
+
+from diwa_schema.authoring.marks import BATCHES, CONCURRENT, Piece
+from diwa_schema.run import rhythm
+from diwa_schema.run.settings import Settings
+
+if TYPE_CHECKING:
+    from diwa_schema.authoring.marks import Trace
+    from diwa_schema.authoring.portion import Measured, Portion
+
+# Seconds that a piece takes on a live database at most where no large table is touched.
+LITTLE = 1.0
+# How many times as long it takes to write a table that is logged, and to build an index concurrently.
+_LOGGED, _CONCURRENT = 1.3, 1.2
+_SPREAD = 2.0
+_COMMIT = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """How long something is expected to take, in seconds.
+
+    Args:
+        expected: The likely time.
+        least: Less than this is not likely.
+        most: More than this is not likely.
+    """
+
+    expected: float
+    least: float
+    most: float
+
+
+def expected(bare: Trace, filled: Sequence[Trace], portion: Portion) -> tuple[Duration | None, str | None]:
+    """Return how long a revision is expected to take, or None and why that is not known.
+
+    Args:
+        bare: What it did in a shadow with a few rows.
+        filled: What it did each time in one with a portion of the rows, none where no table is large.
+        portion: What that portion was.
+    """
+    large = bare.busy.union(*(trace.busy for trace in filled)) & set(portion.large)
+    if not large:
+        return Duration(sum(piece.seconds for piece in bare.pieces), 0.0, LITTLE), None
+    for name in sorted(large):
+        if name not in portion.measured:
+            return None, f"{name}: {portion.failed.get(name, 'no row of it could be read')}"
+        if not all(trace.sample.get(name) for trace in filled):
+            return None, f"{name}: its rows are refused by what the revision adds, or by one before it"
+    likely = min(
+        sum(
+            _piece(without, piece, portion.measured)
+            for without, piece in zip_longest(bare.pieces, trace.pieces)
+            if piece is not None
+        )
+        for trace in filled
+    )
+    return Duration(likely, likely / _SPREAD, likely * _SPREAD), None
+
+
+def _piece(without: Piece | None, piece: Piece, measured: Mapping[str, Measured]) -> float:
+    # A few rows are read otherwise than many: what is seen of either counts.
+    tables = piece.tables | (without.tables if without else set())
+    large = [measured[name] for name in tables if name in measured]
+    once = without.seconds if without else 0.0
+    if not large:
+        return piece.seconds
+    table = max(large, key=lambda one: one.rows)
+    if piece.kind == BATCHES and piece.batches:
+        # Without rows there is one batch with a few, and one that finds none.
+        beside = once / 2
+        return rhythm.expected(
+            table.rows,
+            max(median((took - beside) / rows for rows, took in piece.batches), 0.0) * _LOGGED
+            + max(table.read - table.own, 0.0),
+            beside + _COMMIT,
+            Settings().max_stall,
+            share=sum(rows for rows, _ in piece.batches) / len(piece.batches) / rhythm.FIRST,
+        )
+    work = max(piece.seconds - once, 0.0)
+    work *= table.rows / table.taken
+    reading = table.rows * (table.read - table.own)
+    if piece.kind == CONCURRENT:
+        # The longer a sort, the more of it comes to each row; and such a build reads the table twice.
+        work *= log(table.rows + 1) / log(table.taken + 1) * _CONCURRENT
+        return once + work + max(2 * reading, 0.0)
+    if piece.writes:
+        work *= _LOGGED
+    return once + max(work + reading, table.rows * table.read)
