@@ -18,11 +18,13 @@ pytestmark = pytest.mark.usefixtures("owner_directory")
 
 ODD = 'Ten "ant" \'s é'
 TOLD = (ODD, repr(ODD), json.dumps(ODD))
-# Those that speak to no database, or to a server for a moment, or to many databases with a `--schemas` of their own.
+# Those that speak to no database, or to a server for a moment, or to many databases with a `--schemas` of their own, and
+# `mix`, which takes the schema as Ecto says it, in `--prefix`.
 WITHOUT = {
     "guard",
     "repo-check",
     "init",
+    "mix",
     "export",
     "revision",
     "lint",
