@@ -36,7 +36,7 @@ PUBLIC = {
         memories_of_type memories_saying memories_tagged nearest_memories newest_memories pending_tasks ready_to_sync
         rules_of versions_of
     """,
-    "diwa_schema.testing": "diwa_async_session diwa_database diwa_engine diwa_session",
+    "diwa_schema.testing": "diwa_async_session diwa_database diwa_engine diwa_session diwa_survives",
     "diwa_schema.autogenerate": "include_name include_object",
 }
 
