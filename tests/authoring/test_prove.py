@@ -90,6 +90,7 @@ def test_a_good_revision_has_nothing_against_it(proven):
             'def downgrade():\n    op.drop_column("tasks", "mood")\n',
             "null value in column",
             id="a-column-that-must-be-filled",
+            marks=pytest.mark.matrix,
         ),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from .checkouts import ECTO, NOT_PORTED, PORTED, Checkout, ported
 
-COMMITS = 160
+COMMITS = 100
 CHUNKS = 4
 SEED = 20251224
 LIST = ".diwa-schema/ported.toml"

@@ -249,7 +249,7 @@ def test_tables_in_a_schema_of_their_own(legacy, server):
         assert connection.execute("SELECT to_regclass('public.diwa_schema_version')").fetchone() == (None,)
 
 
-@pytest.mark.parametrize("name", ["$body$ $x $do$", 'it\'s %s "%(a)s" \\ {x} :y'])
+@pytest.mark.parametrize("name", ['$body$ $x $do$ it\'s %s "%(a)s" \\ {x} :y'])
 def test_a_schema_and_an_owner_of_any_name(legacy, server, cli, name):
     """Names stand in code between dollar signs: that of the trigger that keeps Ecto's list, and that of a retype's."""
     url = legacy("agent_local")

@@ -70,7 +70,7 @@ LOCK = "diwa-schema migrate"
 
 # As many points the sample has at most of each scene, killed and otherwise.
 KILLS = {REPLAY: 4, SNAPSHOT: 4, BACK: 4}
-OTHER_KILLS, OTHER = 3, 2
+OTHER_KILLS, OTHER = 2, 2
 BOTH = [pytest.param(False, id="sample"), pytest.param(True, id="all", marks=MATRIX)]
 
 
