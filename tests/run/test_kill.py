@@ -238,8 +238,8 @@ def spread(points: list[int], most: int) -> list[int]:
     return sorted({points[round(number * (len(points) - 1) / (most - 1))] for number in range(most)})
 
 
-def sample(matrix: Matrix, how: str) -> list[int]:
-    """Return the points that are always tried.
+def sample(matrix: Matrix, how: str, most: int | None = None) -> list[int]:
+    """Return the points that are always tried, or at most so many of their kind.
 
     Killed between two reads a run leaves what it leaves before the first of them: only points after a
     statement that changes something are taken.
@@ -247,7 +247,7 @@ def sample(matrix: Matrix, how: str) -> list[int]:
     points = matrix.points(how)
     if how == KILL:
         points = [at for at in points if at == 1 or not READS.match(matrix.log[at - 2][1])]
-        return spread(points, KILLS.get(matrix.place.scene, OTHER_KILLS))
+        return spread(points, most or KILLS.get(matrix.place.scene, OTHER_KILLS))
     return spread(points, OTHER)
 
 
@@ -307,7 +307,7 @@ TWICE = [one for one in tried(*SPECIAL) if one.values[1] or one.values[0] in (SP
 
 @pytest.mark.parametrize(("scene", "whole"), TWICE)
 def test_the_run_after_a_kill_is_killed_as_well(on_postgresql, whole, measured):
-    points = spread(sample(on_postgresql, KILL)[1:-1], 10 if whole else 2)
+    points = sample(on_postgresql, KILL, 12 if whole else 3)[1:-1]
     parts = (0.1, 0.3, 0.5, 0.7, 0.9) if whole else (0.3, 0.6)
     pairs = [(first, max(1, round(part * len(on_postgresql.log)))) for first in points for part in parts]
     both = sum(on_postgresql.twice(*pair) for pair in pairs)
