@@ -161,6 +161,7 @@ def test_a_table_comes_whole(edited):
     assert len(indexes) == 2
 
 
+@pytest.mark.matrix
 def test_a_column_that_could_have_a_new_name_goes_only_where_that_is_said(edited):
     edit, revise = edited
     edit("    title: Mapped[str] =", "    headline: Mapped[str] =")
@@ -173,6 +174,7 @@ def test_a_column_that_could_have_a_new_name_goes_only_where_that_is_said(edited
     assert made[-1] == 'op.drop_column("tasks", "title")'
 
 
+@pytest.mark.matrix
 def test_an_index_on_a_column_comes_after_its_new_name(edited):
     edit, revise = edited
     edit("    name: Mapped[str] = mapped_column(", "    title: Mapped[str] = mapped_column(", "core.py")

@@ -108,6 +108,7 @@ def test_values_that_do_not_come_back_are_seen_on_both(proven):
     assert "tasks: title is" in found["postgresql", "down"]
 
 
+@pytest.mark.matrix
 def test_what_is_left_behind_is_seen(proven):
     found, _ = proven(
         'def upgrade():\n    op.add_column("tasks", sa.Column("mood", ShortText()))\n\n\ndef downgrade():\n    pass\n'

@@ -185,6 +185,7 @@ def test_bytes_stay_bytes_until_somebody_asks(name, legacy, server):
     assert drift(url) == []
 
 
+@pytest.mark.matrix
 def test_a_column_of_ectos_code_is_a_note_and_nothing_drops_it(legacy, cli):
     url = legacy("head_organization_bytes")
     cli("adopt", "--url", url, check=0)

@@ -99,6 +99,7 @@ def test_the_buffer_is_counted_before_it_is_lost(legacy, lite):
         assert link.value("SELECT count(*) FROM tala_operations") == rows
 
 
+@pytest.mark.matrix
 def test_ecto_may_begin_again_after_base_and_is_taken_over_again(legacy, postgres, server):
     if not server.has_vector:
         pytest.skip("this server has no pgvector")
