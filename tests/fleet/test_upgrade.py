@@ -25,6 +25,7 @@ from diwa_schema.fleet import Fleet, Member, Schedule, Schemas, crew
 from diwa_schema.migrations.manifest import load
 from tests.fixtures_roles import as_user, name_of
 from tests.fleet.tenants import BEHIND, HEAD, TENANTS, applied, execute, revisions
+from tests.sampling import sampled
 
 STEPS = list(load().ids[-2:])
 PACKAGE = Path(str(diwa_schema.__file__)).parent
@@ -351,9 +352,7 @@ def test_a_signal_ends_it_like_a_single_run_and_the_report_says_what_was_done(te
 
 
 # So many in the gate; the whole matrix kills twenty.
-@pytest.mark.parametrize(
-    "seed", [1, *(pytest.param(seed, marks=pytest.mark.matrix) for seed in range(2, 21))]
-)
+@pytest.mark.parametrize("seed", sampled(range(1, 21), 1))
 def test_killed_at_any_moment_a_rerun_makes_every_target_clean(tenants, seed):
     alone = random.Random(seed)
     for _ in range(2):

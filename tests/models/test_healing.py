@@ -19,6 +19,7 @@ from diwa_schema.errors import UsageError
 from diwa_schema.models import EmbeddingCache, Memory, TalaOperation, heal, renewed
 from tests.models.conftest import open_async_engine
 from tests.models.rows import MOMENT, NUMBERS, new_row
+from tests.sampling import sampled
 
 VECTOR_ONLY = pytest.mark.parametrize("storage", ["vector"], indirect=True)
 CLIENTS = pytest.mark.parametrize(
@@ -84,7 +85,7 @@ REQUESTS: dict[str, Callable[[Session], object]] = {
 }
 
 
-@pytest.fixture(params=["transactions", pytest.param("AUTOCOMMIT", marks=pytest.mark.matrix)])
+@pytest.fixture(params=sampled(["transactions", "AUTOCOMMIT"], "transactions"))
 def isolation(request) -> str:
     return str(request.param)
 

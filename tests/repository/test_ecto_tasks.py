@@ -28,7 +28,7 @@ FIRST, SECOND = (step.revision for step in tuple(load())[:2])
         ("ecto.rollback", f"--to {SECOND}", f"downgrade {FIRST}"),
         ("ecto.rollback", f"--to {FIRST}", "downgrade base"),
         ("ecto.rollback", f"--to-exclusive {FIRST}", f"downgrade {FIRST}"),
-        ("ecto.drop", "--force-drop", "drop"),
+        ("ecto.drop", "--quiet", "drop"),
         ("ecto.migrations", "--prefix tenant", "status --schema tenant"),
     ],
 )
@@ -37,8 +37,14 @@ def test_an_option_that_has_a_meaning_keeps_it(task, options, words):
 
 
 def test_what_is_said_is_told_apart_from_what_is_done():
-    assert translate("ecto.migrate", ["--quiet"])[1:] == (True, False)
-    assert translate("ecto.rollback", ["-q", "--log-migrations-sql"])[1:] == (True, True)
+    assert translate("ecto.migrate", ["--quiet"])[1:] == (True, False, False)
+    assert translate("ecto.rollback", ["-q", "--log-migrations-sql"])[1:] == (True, True, False)
+
+
+def test_only_who_uses_a_test_database_is_disconnected():
+    assert translate("ecto.drop", ["--force-drop"], testing=True).disconnects
+    with pytest.raises(UsageError, match="--force-drop disconnects others"):
+        translate("ecto.drop", ["--force-drop"])
 
 
 @pytest.mark.parametrize("task", TASKS)

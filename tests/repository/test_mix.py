@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from diwa_schema.database.url import parse
@@ -29,7 +30,9 @@ def test_a_database_that_was_empty_is_open_in_the_test_environment_and_stays_so(
     assert "(61 revisions" in cli(*TESTING, "ecto.migrate", check=0).stdout
     # What the mark does not cover: the same database, asked for by somebody who does not run tests.
     assert "[SAFETY BLOCK]" in cli(*AGENT, "ecto.rollback", check=3).stderr
-    assert "gone" in cli(*TESTING, "ecto.drop", check=0).stdout
+    with psycopg.connect(at):
+        assert "is in use" in cli(*TESTING, "ecto.drop", check=5).stderr
+        assert "gone" in cli(*TESTING, "ecto.drop", "--", "--force-drop", check=0).stdout
     with pytest.raises(Exception, match=f'"{name}" does not exist'):
         value(at, TABLES)
     server.create(name)
@@ -39,6 +42,8 @@ def test_a_database_with_tables_is_not(cli, at):
     execute(at, "CREATE TABLE somebodys (id int)")
     told = cli(*TESTING, "ecto.migrate", check=3).stderr
     assert "[SAFETY BLOCK]" in told
+    assert "Nothing was changed." in told
+    assert "connected to" not in told
     assert "This one was not: drop it" in told
     assert "[SAFETY BLOCK]" in cli(*TESTING, "ecto.drop", check=3).stderr
     assert value(at, TABLES) == 1

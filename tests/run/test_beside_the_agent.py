@@ -18,6 +18,7 @@ from tests.fixtures_server import Server
 from tests.kit.postgrex import Repo, ServerError
 from tests.run.fingerprint import fingerprint
 from tests.run.launcher import KILLED, Launcher
+from tests.sampling import sampled
 
 INSERT = (
     'INSERT INTO "tala_operations" ("actor","params","session_id","status","tool_name","context_id","inserted_at","id")'
@@ -65,9 +66,7 @@ class Agent:
             self.failures.append(f"{len(found)} of {len(self.written)} rows are there")
 
 
-@pytest.mark.parametrize(
-    "shape", ["agent_local", pytest.param("both_marked_bytes", marks=pytest.mark.matrix)]
-)
+@pytest.mark.parametrize("shape", sampled(["agent_local", "both_marked_bytes"], "agent_local"))
 def test_it_reads_and_writes_all_of_its_rows_at_every_statement(legacy, launcher: Launcher, shape, measured):
     url = legacy(shape)
     agent = Agent(url)

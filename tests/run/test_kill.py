@@ -30,6 +30,7 @@ from tests.run.fingerprint import fingerprint
 from tests.run.histories import extended
 from tests.run.launcher import KILLED, Launcher, Outcome
 from tests.run.traffic import Reader
+from tests.sampling import MATRIX
 
 REPLAY, SNAPSHOT, BACK = "replay", "snapshot", "back to base"
 EMPTY_AT = "empty at "
@@ -38,7 +39,6 @@ ROWS = 30
 AT_ONCE = 2
 
 SPECIAL = [step.revision for step in load() if not step.transactional]
-MATRIX = pytest.mark.matrix
 
 
 def kinds() -> dict[str, list[str]]:

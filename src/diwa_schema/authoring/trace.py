@@ -253,10 +253,8 @@ class Shadow:
         return pieces[-1]
 
     def _compared(self, mark: Mark, piece: Piece, before: Seen, now: Seen, lock: str) -> None:
-        rewritten, written = (
-            now.file != before.file,
-            max(now.written - before.written, 0),
-        )  # TRUNCATE takes them back
+        rewritten = now.file != before.file
+        written = max(now.written - before.written, 0)  # TRUNCATE takes counts back
         mark.rewritten |= rewritten
         mark.written += written
         if now.read > before.read:

@@ -10,7 +10,7 @@ from functools import partial
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
-from diwa_schema.errors import NAMED, Blocked
+from diwa_schema.errors import NAMED, NOTHING_CHANGED, Blocked
 
 TEST = "test"
 
@@ -40,8 +40,10 @@ def run(args: argparse.Namespace) -> Result:
     from diwa_schema.database.url import from_environment
     from diwa_schema.repository.ecto_tasks import translate
 
-    asked = translate(args.task, args.options[1:] if args.options[:1] == ["--"] else args.options)
-    url, testing = from_environment(), args.env == TEST
+    testing = args.env == TEST
+    given = args.options[1:] if args.options[:1] == ["--"] else args.options
+    asked = translate(args.task, given, testing=testing)
+    url = from_environment()
     words = [*asked.words, *(["--json"] if args.json else [])]
     if args.repo is not None and asked.words[0] != "status":
         words += ["--repo", args.repo]
@@ -49,15 +51,17 @@ def run(args: argparse.Namespace) -> Result:
     meant.url = url
     NAMED.set(partial(options.named, meant))
     if testing and args.task == "ecto.drop":
-        from diwa_schema.database import of_tests
+        from diwa_schema.database import marked
 
-        if of_tests.drop(url, force="--force-drop" in args.options):
+        if marked.drop(url, force=asked.disconnects):
             return Result({"kind": "dropped"}, "" if asked.quiet else "The test database is gone.")
     with _opened(url, testing=testing), _statements(shown=asked.shows_sql):
         try:
             result: Result = meant.run(meant)
         except Blocked as error:
             if testing:
+                # To see whether it is a test database, it was connected to.
+                error.untouched = NOTHING_CHANGED
                 error.next_step += (
                     "\nIn the test environment a database is open that was empty when diwa-schema first saw it."
                     " This one was not: drop it, and run: MIX_ENV=test mix do ecto.create, ecto.migrate"
@@ -69,7 +73,7 @@ def run(args: argparse.Namespace) -> Result:
 def _opened(url: str, *, testing: bool) -> AbstractContextManager[object]:
     if not testing:
         return nullcontext()
-    from diwa_schema.database.of_tests import opened
+    from diwa_schema.database.marked import opened
 
     return opened(url)
 

@@ -21,12 +21,12 @@ _MODULES = (
     "rules",
     "guard",
     "repository",
-    "mix",
     "roles",
     "doctor",
     "export",
     "fleet",
     "authoring",
+    "mix",
 )
 
 # What people know from Ecto and Alembic, and how it is said here.
@@ -36,7 +36,7 @@ _ELSEWHERE = {
     "--step": "Write +N for N revisions up, and -N for N revisions down.",
     "--to": "Write the revision without --to: upgrade REVISION.",
     "-v": "Write the revision without -v: upgrade REVISION.",
-    "--prefix": "Name the schema in the URL: ?options=-csearch_path%3DNAME",
+    "--prefix": "Write --schema NAME.",
 }
 
 PROGRAM = "diwa-schema"

@@ -14,30 +14,15 @@ from diwa_schema.migrations.manifest import Manifest, load
 
 TASKS = ("ecto.migrate", "ecto.rollback", "ecto.drop", "ecto.migrations")
 
-_SHORT = {"-n": "--step", "-q": "--quiet", "-f": "--force", "-r": "--repo", "-a": "--all"}
+_SHORT = {"-n": "--step", "-q": "--quiet", "-f": "--force", "-r": "--repo"}
 _NUMBERS = ("--step", "--to", "--to-exclusive")
 _VALUES = (*_NUMBERS, "--prefix")
 # What mix did before it called, or does for Ecto alone.
 PASSED_OVER = ("--no-compile", "--no-deps-check")
+_MOVES = {"--all", *_VALUES, "--quiet", "--log-migrations-sql"}
 TAKEN = {
-    "ecto.migrate": {
-        "--all",
-        "--step",
-        "--to",
-        "--to-exclusive",
-        "--prefix",
-        "--quiet",
-        "--log-migrations-sql",
-    },
-    "ecto.rollback": {
-        "--all",
-        "--step",
-        "--to",
-        "--to-exclusive",
-        "--prefix",
-        "--quiet",
-        "--log-migrations-sql",
-    },
+    "ecto.migrate": _MOVES,
+    "ecto.rollback": _MOVES,
     "ecto.drop": {"--quiet", "--force-drop"},
     "ecto.migrations": {"--prefix"},
 }
@@ -56,19 +41,24 @@ class Translated(NamedTuple):
         words: The command and its arguments.
         quiet: Whether its result is not printed.
         shows_sql: Whether the statements of the revisions are logged.
+        disconnects: Whether who uses a test database that is dropped is disconnected.
     """
 
     words: tuple[str, ...]
     quiet: bool
     shows_sql: bool
+    disconnects: bool = False
 
 
-def translate(task: str, options: Sequence[str], history: Manifest | None = None) -> Translated:
+def translate(
+    task: str, options: Sequence[str], *, testing: bool = False, history: Manifest | None = None
+) -> Translated:
     """Return what a task with its options means here.
 
     Args:
         task: One of `TASKS`.
         options: What mix was given after the task.
+        testing: Whether it is mix's test environment, where a whole database may be dropped.
         history: The revisions; those of this package by default.
 
     Raises:
@@ -79,7 +69,12 @@ def translate(task: str, options: Sequence[str], history: Manifest | None = None
     quiet, sql = given.pop("--quiet", None) is not None, given.pop("--log-migrations-sql", None) is not None
     schema = ("--schema", given.pop("--prefix")) if "--prefix" in given else ()
     if task == "ecto.drop":
-        return Translated(("drop",), quiet, sql)
+        if given and not testing:
+            raise UsageError(
+                f"mix {task}: --force-drop disconnects others, which is done for a test database only.",
+                next_step="Leave it out.",
+            )
+        return Translated(("drop",), quiet, sql, disconnects=bool(given))
     if task == "ecto.migrations":
         return Translated(("status", *schema), quiet, sql)
     if len(given) > 1:

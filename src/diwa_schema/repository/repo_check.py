@@ -21,6 +21,7 @@ from diwa_schema.repository.directories import Directories
 from diwa_schema.repository.git import LINK, OWN, Entry, Git, identify
 from diwa_schema.repository.ported import Ported
 from diwa_schema.repository.remarks import Level, Remark, Review
+from diwa_schema.repository.templates import mix_aliases
 
 PYPROJECT = "pyproject.toml"
 
@@ -47,7 +48,7 @@ SUFFIXES = "py ex exs eex sh bash zsh sql yml yaml toml mk cfg ini ps1"
 NAMES = "Makefile Dockerfile* Containerfile* Procfile justfile Justfile Taskfile* bin/*"
 COMMENTS = ("#", "--", "//")
 OURS = "diwa_schema"
-ECTOS = "priv/repo/migrations"
+ECTOS, MIGRATE = "priv/repo/migrations", "ecto.migrate"
 SHOWN = 100
 
 
@@ -84,7 +85,8 @@ def _report(role: Role, name: str, base: MergeBase, findings: list[Remark]) -> R
 
 def _taken_over(git: Git) -> bool:
     """Tell whether mix's own task for migrations is an alias for this package."""
-    return b'"ecto.migrate": &diwa_schema(' in (changes.read(git, "mix.exs") or b"")
+    alias = f'"{MIGRATE}": {mix_aliases()[MIGRATE]}'
+    return alias.encode() in (changes.read(git, "mix.exs") or b"")
 
 
 def _unrun(git: Git, base: MergeBase) -> Iterator[Remark]:

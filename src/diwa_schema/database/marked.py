@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from diwa_schema.database import libpq
-from diwa_schema.database.failures import PERMISSION, is_driver_error, sqlstate
+from diwa_schema.database.failures import PERMISSION, brief, explain, is_driver_error, sqlstate
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import parse
-from diwa_schema.errors import PermissionMissing
+from diwa_schema.errors import LockNotObtained
 from diwa_schema.guard import OwnDatabase
 from diwa_schema.names import literal, quoted
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
 
 MARK = "diwa-schema made this database for tests"
+_IN_USE = "55006"  # object_in_use
 
 _MARKED = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
 _EMPTY = """
@@ -64,7 +65,8 @@ def drop(url: str, *, force: bool = False) -> bool:
 
     Raises:
         DatabaseUnreachable: There is no connection.
-        PermissionMissing: The role may not drop it, or somebody is connected to it.
+        LockNotObtained: Somebody is connected to it.
+        PermissionMissing: The role may not drop it.
     """
     target = Target.of(url)
     if target.dialect != "postgresql":
@@ -82,10 +84,12 @@ def drop(url: str, *, force: bool = False) -> bool:
     except Exception as error:
         if not is_driver_error(error):
             raise
-        raise PermissionMissing(
-            f"The test database {target.shown} could not be dropped: {str(error).strip()}",
-            next_step="End the sessions that use it, or run: mix ecto.drop --force-drop",
-        ) from error
+        if sqlstate(error) == _IN_USE:
+            raise LockNotObtained(
+                f"The test database {target.shown} is in use: {brief(error)}",
+                next_step="End the sessions that use it, or run: MIX_ENV=test mix ecto.drop --force-drop",
+            ) from error
+        raise explain(error, target.shown, "dropping the test database") from error
     finally:
         server.close()
     return True
