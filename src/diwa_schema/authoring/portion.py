@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from diwa_schema.authoring.samples import in_order, is_filled
@@ -110,12 +111,10 @@ class Portion:
             taken = self._count(name)
             if taken and name not in self.failed:
                 own = min(self._timed(f"SELECT count(*) FROM {self._own(name)}")[1] for _ in range(2)) / taken
-                last = self.measured.get(name)
-                each, own = (
-                    min(found.each, last.read if last else found.each),
-                    min(own, last.own if last else own),
-                )
-                self.measured[name] = Measured(found.rows, taken, each, own)
+                new = Measured(found.rows, taken, found.each, own)
+                # What else the server had to do counts in neither portion.
+                last = self.measured.get(name, new)
+                self.measured[name] = new._replace(read=min(new.read, last.read), own=min(own, last.own))
 
     def _read(self, table: str) -> _Read:
         """Read a bounded part of a table, as a statement that goes through all of it does."""
@@ -176,8 +175,16 @@ class Portion:
         own = self._link.rows(_COLUMNS, (self._own(table.name),))
         return [name for name, kind in own if there.get(name) == kind and name not in filled]
 
-    def _tried(self, table: Table) -> _Noted:
-        return _Noted(self.failed, table.name)
+    @contextmanager
+    def _tried(self, table: Table) -> Iterator[None]:
+        """Let the server refuse what is done for a table: that is noted, and the rest goes on."""
+        try:
+            yield
+        except Exception as error:
+            if not is_driver_error(error) or connection_lost(error):
+                raise
+            # Its first line: what follows may have values of the row in it.
+            self.failed[table.name] = str(cause(error)).splitlines()[0]
 
     def _timed(self, sql: str) -> tuple[int, float]:
         began = time.perf_counter()
@@ -192,22 +199,6 @@ class Portion:
 
     def _own(self, table: str) -> str:
         return qualified(self._shadow, table)
-
-
-class _Noted:
-    """A block in which the server may refuse something: that is noted, and the rest goes on."""
-
-    def __init__(self, failed: dict[str, str], table: str) -> None:
-        self._failed, self._table = failed, table
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if error is None or not is_driver_error(error) or connection_lost(error):
-            return False
-        # Its first line: what follows may have values of the row in it.
-        self._failed[self._table] = str(cause(error)).splitlines()[0]
-        return True
 
 
 def _elsewhere(table: Table) -> Iterator[ForeignKey]:
