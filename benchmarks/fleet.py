@@ -172,6 +172,7 @@ def growth(bench: Bench, url: str, count: int) -> Iterator[Line]:
             "check at head": lambda at: diwa_schema.check(at, schema=FIRST),
             "doctor": lambda at: diwa_schema.doctor(at, schema=FIRST, repo="diwa-schema"),
             "roles": lambda at: diwa_schema.roles(at, schema=FIRST),
+            "status": lambda at: diwa_schema.status(at, schema=FIRST),
         }
         for name, thing in things.items():
             if name == "upgrade":

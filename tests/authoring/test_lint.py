@@ -44,7 +44,8 @@ def checkout(tmp_path):
 
 def test_the_history_is_clean_and_every_reason_in_the_baseline_is_needed():
     # A reason that nothing is left out by is a finding itself.
-    assert lint().findings == ()
+    # Nor is anything that an engine refuses.
+    assert lint(engine="citus").findings == ()
     baseline = json.loads(room.BASELINE.read_text())
     assert all(reason.endswith(".") for reasons in baseline.values() for reason in reasons.values())
     # What is written from now on says its reasons itself.

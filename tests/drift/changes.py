@@ -31,7 +31,12 @@ def change(sql: str, *wrong: Wrong) -> Change:
 def all_changes(catalog: Catalog) -> list[Change]:
     """Every change that this module can make to a schema."""
     makers = SQLITE if catalog.dialect == "sqlite" else POSTGRESQL
-    return [one for maker in makers for table in catalog.tables for one in maker(catalog, table)]
+    return [one for maker in makers for table in plain(catalog) for one in maker(catalog, table)]
+
+
+def plain(catalog: Catalog) -> list[Table]:
+    """Return the tables that a statement can change: SQLite alters no virtual one."""
+    return [table for table in catalog.tables if table.kind == "table"]
 
 
 def dropped_indexes(_: Catalog, table: Table) -> Iterator[Change]:

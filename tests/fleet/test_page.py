@@ -18,23 +18,31 @@ COMMANDS = [
 FAR = {"status": {0, 1}, "digest": {0}, "check": {0}}
 
 
-def test_the_commands_of_the_page_run(site, tenants, tmp_path, monkeypatch, capsys, owner_directory):
+def test_the_commands_of_the_page_run(
+    site, tenants, head_file, tmp_path, monkeypatch, capsys, owner_directory
+):
     """The roles of a server are everybody's, so those that the page makes get names of this test's own."""
     monkeypatch.chdir(tmp_path / "diwa-cloud")
     names = ["--owner", site.names.owner, "--app", site.names.app, "--reader", site.names.reader]
     Path("targets.csv").write_text(f"first,{tenants},tenant_1,1\nsecond,{tenants},tenant_2,\n")
-    values = {"$DATABASE_URL": tenants, "$DATABASES": tenants.rpartition("/")[2]}
+    values = {
+        "$DATABASE_URL": tenants,
+        "$DATABASES": tenants.rpartition("/")[2],
+        "$SQLITE_URL": f"sqlite:///{head_file}",
+        "$OTHER_URL": site.url,
+    }
     for line in COMMANDS:
         words, _, file = line.removeprefix("python -m diwa_schema ").partition(" > ")
         typed = [values.get(word, word) for word in shlex.split(words)]
-        if typed[1] == "create" and "--no-roles" not in typed:
+        if typed[1] in ("create", "copy") and "--no-roles" not in typed:
             typed += names
         code = main(typed)
         said = capsys.readouterr()
         assert code in FAR.get(typed[1], {0}), (line, said)
         if file:
             Path(file).write_text(said.out)
-    assert revisions(tenants) == dict.fromkeys([*TENANTS, "tenant_7"], HEAD)
+    assert revisions(tenants) == dict.fromkeys(["tenant_1", "tenant_2", "tenant_7", "tenant_9"], HEAD)
+    assert revisions(site.url) == {"tenant_3": HEAD}
     main(["fleet", "drop", "tenant_7", "--url", tenants, "--confirm", "tenant_7"])
 
 

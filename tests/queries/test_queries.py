@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings, strategies as st
 from sqlalchemy import Engine, Select, create_engine, event, insert, text
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -165,7 +166,11 @@ def test_each_query_reads_the_index_that_was_made_for_it(session: Session) -> No
         ),
         "rules": (queries.rules_of(CONTEXT), "memories_rules_index", "memories_rules_index"),
         "expired": (queries.expired_memories(), "memories_expiring_index", "memories_expiring_index"),
-        "words": (queries.memories_saying(CONTEXT, "lesson 77"), "memories_fts_idx", "memories_context_"),
+        "words": (
+            queries.memories_saying(CONTEXT, "lesson 77"),
+            "memories_fts_idx",
+            "SCAN w VIRTUAL TABLE INDEX",
+        ),
         "tasks": (queries.pending_tasks(CONTEXT), "tasks_pending_index", "tasks_"),
         "next tasks": (queries.pending_tasks(CONTEXT, after=tasks[-1]), "tasks_pending_index", "tasks_"),
         "binding": (
@@ -225,6 +230,8 @@ def test_each_query_gives_its_rows(session: Session) -> None:
     assert numbers(queries.memories_saying(CONTEXT, "lesson 1234 TIDES")) == [1234]
     assert numbers(queries.memories_saying(CONTEXT, "lesson\0 1234")) == [1234]
     assert numbers(queries.memories_saying(CONTEXT, " \0 ")) == []
+    assert numbers(queries.memories_saying(CONTEXT, "lessons 123 tide")) == []
+    assert numbers(queries.memories_saying(CONTEXT, "lessons 1230 tide - !")) == [1230]
 
     tasks = session.scalars(queries.pending_tasks(CONTEXT, limit=999)).all()
     order = ["High", "Medium", "Low", None]
@@ -241,6 +248,48 @@ def test_each_query_gives_its_rows(session: Session) -> None:
     first = session.scalars(queries.ready_to_sync(limit=4)).all()
     assert [each.priority for each in first] == [2, 2, 2, 1]
     assert session.scalars(queries.ready_to_sync(NOON - timedelta(days=1))).all() == []
+
+
+# What means something to FTS5 or to PostgreSQL's parser, and words.
+TYPED = st.lists(
+    st.sampled_from([
+        '"', "'", "-", "*", "^", "+", ":", "(", ")", "{", "NEAR(", "AND", "or", "NOT", "content:", "-w", "w*", '"w', "%", "\\",
+    ]) | st.text(max_size=8)
+).map(" ".join)  # fmt: skip
+
+
+def test_words_as_a_person_types_them_are_never_an_error_and_the_best_memories_come_first(
+    at_head: str,
+) -> None:
+    engine = create_engine(at_head.replace("postgresql://", "postgresql+psycopg://"))
+    times = {"inserted_at": NOON, "updated_at": NOON}
+    said = {"context_id": CONTEXT, **times}
+    texts = ["a harbour, and much else that was said on that day", "harbours, a harbour", "no such place"]
+    with Session(engine) as session:
+        session.execute(insert(Organization), {"id": ORGANIZATION, "name": "one", "slug": "one", **times})
+        session.execute(
+            insert(Context), {"id": CONTEXT, "organization_id": ORGANIZATION, "name": "one", **times}
+        )
+        session.execute(insert(Memory), [{"content": each, **said} for each in texts])
+        found = session.scalars(queries.memories_saying(CONTEXT, "harbour")).all()
+        assert [each.content for each in found] == [texts[1], texts[0]]
+        narrowed = queries.memories_saying(CONTEXT, "harbour", limit=1).where(Memory.content.startswith("a"))
+        assert [each.content for each in session.scalars(narrowed)] == [texts[0]]
+
+        @settings(max_examples=60, deadline=None, database=None)
+        @given(TYPED)
+        @example("lesson " * 3000)
+        @example(" ".join(f"w{number}" for number in range(3000)))
+        def typed(words: str) -> None:
+            query = queries.memories_saying(CONTEXT, words, limit=999)
+            session.scalars(query).all()
+            if engine.dialect.name == "sqlite" and re.search("[a-z]", words):
+                # Whatever it means to anybody, it is found in a memory that says just this.
+                session.execute(insert(Memory), {"id": (one := uuid.uuid4()), "content": words, **said})
+                assert one in {each.id for each in session.scalars(query)}
+
+        typed()
+    engine.dispose()
 
 
 def test_the_history_of_a_memory_begins_with_its_last_change(session: Session) -> None:

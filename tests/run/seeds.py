@@ -30,7 +30,8 @@ ORDER BY c.relname, a.attnum
 _SQLITE = """
 SELECT t.name, c.name, c.type, c."notnull", (SELECT f."table" FROM pragma_foreign_key_list(t.name) f
        WHERE f."from" = c.name), 0
-FROM sqlite_master t JOIN pragma_table_info(t.name) c WHERE t.type = 'table' ORDER BY t.rowid, c.cid
+FROM sqlite_master t JOIN pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE 'diwa_schema_word%'
+ORDER BY t.rowid, c.cid
 """
 
 Column = tuple[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from diwa_schema.authoring import squawk
 from diwa_schema.authoring.record import follow
 from diwa_schema.authoring.rule import RULES, Finding, rule
-from diwa_schema.authoring.rules import columns, constraints, declarations, indexes, statements, tables
+from diwa_schema.authoring.rules import citus, columns, constraints, declarations, indexes, statements, tables
 from diwa_schema.authoring.source import Source, is_revision, read
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations import manifest
@@ -20,6 +20,9 @@ from diwa_schema.repository.git import Git
 
 # The published revisions may not be changed, so the reasons for what is found in them stand here.
 BASELINE = Path(__file__).parent / "baseline.json"
+
+# The rules that are asked only where a history is to run there.
+ENGINES = {"citus": frozenset(name for name in RULES if name.startswith("citus-"))}
 
 UNKNOWN = rule(
     "unknown-rule",
@@ -61,17 +64,27 @@ class Review:
         }
 
 
-def lint(files: Sequence[Path] = (), *, since: str | None = None, directory: Path | None = None) -> Review:
+def lint(
+    files: Sequence[Path] = (),
+    *,
+    since: str | None = None,
+    directory: Path | None = None,
+    engine: str | None = None,
+) -> Review:
     """Judge revisions. They are imported and run as for ``--sql``; no database is connected to.
 
     Args:
         files: Their files, of any history; by default, and without `since`, those of this package.
         since: A branch or commit: the revisions that were added or changed since then.
         directory: A directory in the checkout that `since` is about; the working directory by default.
+        engine: What the history is to run on beside PostgreSQL: one of `ENGINES`, whose rules are then asked too.
 
     Raises:
-        UsageError: A file is no revision or cannot be imported; both are given; git does not know `since`.
+        UsageError: There is no such engine; a file is no revision or cannot be imported; both are given; git does not
+            know `since`.
     """
+    if engine is not None and engine not in ENGINES:
+        raise UsageError(f"'{engine}' is no engine.", next_step=f"The engines are: {', '.join(ENGINES)}.")
     if files and since is not None:
         raise UsageError("Files and --since exclude each other.", next_step="Leave one of them out.")
     if since is not None:
@@ -79,7 +92,7 @@ def lint(files: Sequence[Path] = (), *, since: str | None = None, directory: Pat
     else:
         chosen = list(files) or sorted(manifest.VERSIONS.glob("[0-9]*.py"))
     program = squawk.program()
-    findings = [finding for path in dict.fromkeys(chosen) for finding in _one(read(path), program)]
+    findings = [finding for path in dict.fromkeys(chosen) for finding in _one(read(path), program, engine)]
     missing = () if program else tuple(squawk.only_its_own())
     return Review(len(chosen), tuple(sorted(findings, key=lambda one: (one.file, one.line))), missing)
 
@@ -99,17 +112,23 @@ def _changed(since: str, directory: Path | None) -> list[Path]:
     return [path for path in paths if is_revision(path)]
 
 
-def _one(source: Source, program: str | None) -> Iterator[Finding]:
+def _one(source: Source, program: str | None, engine: str | None) -> Iterator[Finding]:
     up, down = follow(source, "upgrade"), follow(source, "downgrade")
     found = list(declarations.check(source, [up, down]))
     for subject in (indexes, constraints, columns, tables, statements):
         found += subject.check(source, up)
     if program and up.failure is None:
         found += squawk.check(source, up, program, found)
-    yield from _after_reasons(source, found, program)
+    unlooked = {name for other, names in ENGINES.items() if other != engine for name in names}
+    if engine == "citus":
+        found += [*citus.check(source, up), *citus.check(source, down)]
+    if not program:
+        # Without squawk nobody knows what a reason for text is needed for.
+        unlooked |= {*squawk.only_its_own(), *(rule.id for rule in squawk.OURS.values())}
+    yield from _after_reasons(source, found, unlooked)
 
 
-def _after_reasons(source: Source, found: list[Finding], program: str | None) -> Iterator[Finding]:
+def _after_reasons(source: Source, found: list[Finding], unlooked: Collection[str]) -> Iterator[Finding]:
     """Yield what no reason was given for, and what is wrong with the reasons."""
     own = source.declared("lint_ignore", {})
     line = source.line("lint_ignore")
@@ -118,8 +137,6 @@ def _after_reasons(source: Source, found: list[Finding], program: str | None) ->
         own = {}
     given = {**_baseline(source), **own}
     rules = {finding.rule for finding in found}
-    # Without squawk nobody knows what a reason for text is needed for.
-    unlooked = () if program else {*squawk.only_its_own(), *(rule.id for rule in squawk.OURS.values())}
     for name, reason in given.items():
         if name not in RULES and name not in rules:
             yield UNKNOWN.found(source, line)

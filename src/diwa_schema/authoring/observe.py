@@ -35,6 +35,7 @@ from diwa_schema.drift.read import read
 from diwa_schema.drift.shadow import astray, build
 from diwa_schema.errors import NOTHING_CHANGED, DiwaSchemaError, MigrationFailed
 from diwa_schema.migrations.manifest import load
+from diwa_schema.models import searched
 from diwa_schema.names import quoted
 from diwa_schema.run import preflight
 from diwa_schema.run.plan import Size
@@ -283,9 +284,10 @@ def _recorded(connection: sa.Connection, sql: list[str]) -> Iterator[None]:
 
 
 def _roots(link: Link) -> dict[str, int]:
-    return dict(
-        link.rows("SELECT name, rootpage FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+    found = link.rows(
+        "SELECT name, rootpage FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
     )
+    return {name: root for name, root in found if not searched.is_shadow(name)}
 
 
 def _told(

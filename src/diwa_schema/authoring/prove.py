@@ -258,7 +258,7 @@ class _Trial:
             catalog = ours(link)
             rows = samples.rows(link, catalog)
         for table in catalog.tables:
-            if table.name not in manifest.load().tables:
+            if table.name in rows and table.name not in manifest.load().tables:
                 # What a run keeps for the way back carries the moment of that run.
                 clocks = {one.name for one in table.columns if one.type.startswith("timestamp")}
                 rows[table.name] = [

@@ -19,6 +19,7 @@ from diwa_schema.database.link import Link
 from diwa_schema.drift.model import Catalog, Column, Table
 from diwa_schema.drift.read import at_head
 from diwa_schema.errors import DiwaSchemaError
+from diwa_schema.models import searched
 from diwa_schema.models.filled import trigger_name
 from diwa_schema.names import quoted
 
@@ -93,7 +94,12 @@ def is_filled(table: Table, column: Column) -> bool:
 
 def rows(link: Link, catalog: Catalog) -> dict[str, list[dict[str, str]]]:
     """Return all rows of the tables of a catalog: each value as text, by column, in the order of the key."""
-    return {table.name: list(_rows(link, table)) for table in catalog.tables}
+    return {table.name: list(_rows(link, table)) for table in _own(catalog)}
+
+
+def _own(catalog: Catalog) -> Iterator[Table]:
+    """Yield the tables whose rows are their own: the words of memories follow from those on SQLite."""
+    return (table for table in catalog.tables if table.name not in searched.TABLES)
 
 
 def _rows(link: Link, table: Table) -> Iterator[dict[str, str]]:
@@ -112,7 +118,7 @@ def _rows(link: Link, table: Table) -> Iterator[dict[str, str]]:
 def in_order(catalog: Catalog) -> list[Table]:
     """Return the tables, each after those that it refers to."""
     placed: list[Table] = []
-    left = {table.name: table for table in catalog.tables}
+    left = {table.name: table for table in _own(catalog)}
     while left:
         free = [
             table

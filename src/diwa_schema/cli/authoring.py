@@ -103,6 +103,11 @@ def _add_lint(commands: Commands) -> None:
         "--since", metavar="REF", help="the revisions that were added or changed since a branch or commit"
     )
     lint.add_argument(
+        "--engine",
+        metavar="ENGINE",
+        help="also what may not be done where the history is to run on citus, a schema per tenant",
+    )
+    lint.add_argument(
         "--format",
         choices=(TEXT, JSON, GITHUB),
         default=GITHUB if os.environ.get("GITHUB_ACTIONS") == "true" else TEXT,
@@ -284,7 +289,7 @@ def run_lint(args: argparse.Namespace) -> Result:
     _import_models()
     from diwa_schema.authoring.lint import lint
 
-    review = lint(args.files, since=args.since)
+    review = lint(args.files, since=args.since, engine=args.engine)
     document = review.as_dict()
     if args.format == JSON:
         text = json.dumps(document, indent=2)

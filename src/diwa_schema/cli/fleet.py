@@ -15,6 +15,7 @@ from diwa_schema.errors import UsageError
 if TYPE_CHECKING:
     from diwa_schema.fleet import Fleet, FleetReport, Schedule
     from diwa_schema.fleet.targets import Source
+    from diwa_schema.privileges.existing import RoleNames
     from diwa_schema.run.settings import Report
 
 
@@ -53,13 +54,14 @@ def register(commands: Commands) -> None:
     create = add(
         verbs, "create", _create, help="make a tenant: a schema at head, with roles, in one transaction"
     )
-    create.add_argument("--no-roles", action="store_true", help="leave roles and rights alone")
-    for option, default, text in (
-        ("--owner", "diwa_owner", "changes the schema"),
-        ("--app", "diwa_app", "reads and writes rows"),
-        ("--reader", "diwa_reader", "reads rows"),
-    ):
-        create.add_argument(option, metavar="NAME", default=default, help=f"the role that {text} ({default})")
+    copy = add(verbs, "copy", _copy, help="copy a tenant to another place, all rows of one moment or nothing")
+    for name, text in (("source", "the database to copy from"), ("target", "where to, in PostgreSQL")):
+        copy.add_argument(name, metavar=name.upper(), help=f"{text}: its URL")
+        copy.add_argument(f"--{name}-schema", metavar="NAME", help=f"the schema in the {name}")
+    for parser in (create, copy):
+        _add_roles(parser)
+    options.add_guard(copy)
+    options.add_settings(copy)
     drop = add(verbs, "drop", _drop, help="drop a tenant with all its rows, a table at a time")
     drop.add_argument("--confirm", metavar="NAME", help="its name once more")
     for parser in (create, drop):
@@ -71,6 +73,16 @@ def register(commands: Commands) -> None:
         )
         options.add_guard(parser)
         options.add_settings(parser)
+
+
+def _add_roles(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-roles", action="store_true", help="leave roles and rights alone")
+    for option, default, text in (
+        ("--owner", "diwa_owner", "changes the schema"),
+        ("--app", "diwa_app", "reads and writes rows"),
+        ("--reader", "diwa_reader", "reads rows"),
+    ):
+        parser.add_argument(option, metavar="NAME", default=default, help=f"the role that {text} ({default})")
 
 
 def _add_targets(parser: argparse.ArgumentParser) -> None:
@@ -163,12 +175,33 @@ def _adopt(args: argparse.Namespace) -> Result:
 
 def _create(args: argparse.Namespace) -> Result:
     from diwa_schema.fleet import create
-    from diwa_schema.privileges.existing import RoleNames
 
-    names = None if args.no_roles else RoleNames(args.owner, args.app, args.reader)
-    report = _one(args, create, roles=names)
+    report = _one(args, create, roles=_roles(args))
     total = report.applied[0].milliseconds
     return ended(report, f"{report.database}: tenant {args.tenant} is at {report.after} ({total} ms).")
+
+
+def _copy(args: argparse.Namespace) -> Result:
+    from diwa_schema.cli.fleet_shown import copied
+    from diwa_schema.cli.progress import progress as told_by
+    from diwa_schema.fleet import Member, copy
+
+    with told_by(quiet=args.json, log_format=args.log_format) as told:
+        done = copy(
+            Member(args.source, args.source_schema),
+            Member(args.target, args.target_schema),
+            roles=_roles(args),
+            repo=args.repo,
+            settings=options.settings_of(args),
+            progress=told,
+        )
+    return Result(done.as_dict(), "\n".join(copied(done)))
+
+
+def _roles(args: argparse.Namespace) -> RoleNames | None:
+    from diwa_schema.privileges.existing import RoleNames
+
+    return None if args.no_roles else RoleNames(args.owner, args.app, args.reader)
 
 
 def _drop(args: argparse.Namespace) -> Result:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diwa_schema.fleet import FleetReport, Outcome
+    from diwa_schema.fleet import Copied, FleetReport, Outcome
 
 _ROWS = 40  # targets of which all are listed
 _WIDEST = 40
@@ -128,3 +128,20 @@ def _row(one: Outcome) -> tuple[str, str, str, str]:
         detail = f"{detail}  {one.digest}".strip()
     place = f"{before} -> {after}" if before != after else before
     return one.name, str(one.result), place if one.result.settled or one.before else "", detail
+
+
+def copied(done: Copied) -> Iterator[str]:
+    """Yield what a copy did: its tables that have rows, what it left behind, and the sum."""
+    width = max((len(one.table) for one in done.tables), default=0)
+    for one in done.tables:
+        if one.rows:
+            yield f"{one.table:{width}}  {one.rows:>10}  {one.digest}"
+    if done.left:
+        yield f"Not copied, since they are not this schema's or were set aside: {', '.join(done.left)}."
+    if done.archived:
+        yield f"{done.archived} embeddings that no vector of this schema can be are in the archive."
+    for rule, rows in done.waits.items():
+        yield f"Rule {rule} waits in the copy: {rows} row{'' if rows == 1 else 's'} break{'s' if rows == 1 else ''} it."
+    yield (
+        f"{done.source} is copied to {done.report.where}: {done.rows} rows in {len(done.tables)} tables, each compared."
+    )

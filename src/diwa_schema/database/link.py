@@ -14,8 +14,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from diwa_schema.database.failures import is_driver_error
+from diwa_schema.database.script import statements
 from diwa_schema.database.spelling import Dialect, placed
 from diwa_schema.errors import DatabaseRefused
+from diwa_schema.migrations import citus
 from diwa_schema.names import literal, quoted
 
 if TYPE_CHECKING:
@@ -111,7 +113,8 @@ class Link:
     def script(self, sql: str) -> None:
         """Run several statements, in one round trip where the server takes them so."""
         if self.dialect == "postgresql":
-            self.raw.execute(sql)
+            for part in statements(sql) if self.citus else (sql,):
+                self.raw.execute(part)
             return
         # executescript() would first commit an open transaction.
         for statement in _statements(sql):
@@ -121,6 +124,11 @@ class Link:
     def server_process(self) -> int:
         """The process that answers on the server; behind a pooler the driver knows another number."""
         return int(self.value("SELECT pg_backend_pid()"))
+
+    @cached_property
+    def citus(self) -> bool:
+        """Whether the database has Citus, whose statements go one by one."""
+        return self.dialect == "postgresql" and bool(self.value(citus.THERE))
 
     @property
     def direct(self) -> bool:
@@ -146,13 +154,18 @@ class Link:
         return self._settle(local=False, process=None if pooled else self.raw.info.backend_pid)
 
     @contextmanager
-    def settled(self) -> Iterator[None]:
-        """Read in the block under what this package relies on, in a transaction that is rolled back at its end."""
+    def settled(self, *opening: str) -> Iterator[None]:
+        """Read in the block under what this package relies on, in a transaction that is rolled back at its end.
+
+        Args:
+            opening: The statements that it begins with, BEGIN first; by default it sees what is committed.
+        """
         if self.dialect == "sqlite":
             yield
             return
-        self.raw.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
+            for statement in opening or ("BEGIN ISOLATION LEVEL READ COMMITTED",):
+                self.raw.execute(statement)
             self._settle(local=True)
             yield
         finally:

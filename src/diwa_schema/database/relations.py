@@ -6,15 +6,18 @@ does not, finds the relations through what they depend on: each depends on its s
 
 from __future__ import annotations
 
+from diwa_schema.names import literal
 
-def in_schema(namespace: str, *, relation: str = "c.oid") -> str:
-    """Return the condition that a relation is in a schema, as SQL.
+
+def in_schema(namespace: str, *, relation: str = "c.oid", catalog: str = "pg_class") -> str:
+    """Return the condition that a relation, or a function, is in a schema, as SQL.
 
     Args:
         namespace: What yields the schema's oid, as SQL.
-        relation: What yields the relation's oid; indexes are not found this way, because they depend on their table.
+        relation: What yields its oid; indexes are not found this way, because they depend on their table.
+        catalog: The system's list that it stands in: pg_class, or pg_proc for functions.
     """
     return (
-        f"{relation} IN (SELECT s.objid FROM pg_depend s WHERE s.classid = 'pg_class'::regclass"
+        f"{relation} IN (SELECT s.objid FROM pg_depend s WHERE s.classid = {literal(catalog)}::regclass"
         f" AND s.refclassid = 'pg_namespace'::regclass AND s.refobjid = {namespace})"
     )

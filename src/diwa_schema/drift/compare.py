@@ -6,6 +6,7 @@ What counts as the same although it is written differently stands here too:
 * An embedding column is `vector(1536)` where the database has pgvector and has been converted, else `bytea`; below the
   revision that makes memories' a vector, code of some date has left `vector(384)`.
 * Below the revision that makes them uuids, the ids of the buffer are texts, or uuids as the agent's own table has them.
+* A build of SQLite without FTS5 has plain tables in the place of what keeps the words of memories, and no triggers.
 * SQLite knows `true` and `false` as other spellings of 1 and 0.
 * On SQLite the name of a constraint does nothing.
 * An optional index may be there or not, in whatever form; only a broken one is a finding.
@@ -23,6 +24,7 @@ from typing import Any, Literal
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Key, Other, Table
 from diwa_schema.drift.optional import is_optional
 from diwa_schema.drift.rules import follows, tolerated
+from diwa_schema.models import searched
 
 Problem = Literal["missing", "extra", "changed", "renamed"]
 
@@ -107,8 +109,10 @@ def findings(live: Catalog, expected: Catalog) -> list[Finding]:
 
 
 def within_capabilities(expected: Catalog, live: Catalog) -> Catalog:
-    """Return what is expected of a database that may not have pgvector."""
-    if live.dialect != "postgresql" or live.origin.vector:
+    """Return what is expected of a database that may not have pgvector, or FTS5 on SQLite."""
+    if live.dialect == "sqlite":
+        return _within_sqlite(expected, live)
+    if live.origin.vector:
         return expected
 
     def without_vector(table: Table) -> Table:
@@ -119,6 +123,21 @@ def within_capabilities(expected: Catalog, live: Catalog) -> Catalog:
         return replace(table, columns=tuple(columns))
 
     return replace(expected, tables=tuple(map(without_vector, expected.tables)))
+
+
+def _within_sqlite(expected: Catalog, live: Catalog) -> Catalog:
+    words = live.table(searched.WORDS)
+    if live.origin.words or words is None or words.kind != "table":
+        return expected
+
+    def without_words(table: Table) -> Table:
+        if table.name == searched.WORDS:
+            return words
+        return replace(
+            table, triggers=tuple(one for one in table.triggers if one.name not in searched.TRIGGERS)
+        )
+
+    return replace(expected, tables=tuple(map(without_words, expected.tables)))
 
 
 def _within(found: Table, expected: Table, dialect: str) -> Iterator[Finding]:

@@ -169,12 +169,13 @@ class Table:
         indexes: Indexes beside those of constraints.
         triggers: Triggers.
         others: Whatever else is on it: constraints, policies, rules, tables that inherit from it.
-        kind: ``table``, or what stands there under the name of one: ``view``, ``partitioned table``.
+        kind: ``table``, or what stands there under the name of one: ``view``, ``partitioned table``, and on SQLite
+            ``virtual table``.
         persistence: ``permanent``, ``unlogged`` or ``temporary``.
         row_security: ``off``, ``on`` or ``forced``.
         replica_identity: ``DEFAULT``, ``NOTHING``, ``FULL`` or ``USING INDEX name``.
         owner: The owner where that is not the owner of the version table.
-        options: What SQLite says after the columns: ``STRICT``, ``WITHOUT ROWID``.
+        options: What SQLite says after the columns: ``STRICT``, ``WITHOUT ROWID``. Of a virtual table, its module.
     """
 
     name: str
@@ -217,11 +218,13 @@ class Origin:
         schema: The schema.
         owner: The owner of the version table; None without one.
         vector: Whether pgvector is installed.
+        words: Whether SQLite has FTS5.
     """
 
     schema: str = "public"
     owner: str | None = None
     vector: bool = False
+    words: bool = False
 
 
 @_record

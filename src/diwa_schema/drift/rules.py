@@ -37,6 +37,7 @@ _COLUMNS = {
     ),
     "sqlite": (
         "SELECT m.name, c.name, c.type FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'"
+        " AND m.sql NOT LIKE 'CREATE VIRTUAL %'"
     ),
 }
 _PGVECTOR = (

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from diwa_schema.database import citus
 from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.failures import LOCK_TIMEOUT, PERMISSION, READ_ONLY, is_driver_error, sqlstate
 from diwa_schema.database.link import Link
@@ -63,6 +64,8 @@ def expected_at(link: Link, revision: str | None) -> Catalog:
     with connection_over(link) as connection:
         link.execute("BEGIN")
         try:
+            if link.citus:
+                link.execute(citus.SHADOW)
             _enter(link, name)
             build(connection, load().until(revision))
             catalog = read(link, name)

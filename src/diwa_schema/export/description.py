@@ -88,6 +88,7 @@ class Column:
         made: Whether the models or the database make a value where nothing is given.
         length: The greatest number of characters.
         many: Whether its document is a list by use.
+        invented: Whether its default is a fact that nobody told of the rows which were there before the column.
         time: Its type in Ecto, for a time: ``utc_datetime`` and the like.
         unit: What its number counts.
         values: The words that are known to stand in it.
@@ -110,6 +111,7 @@ class Column:
     made: bool
     length: int | None
     many: bool
+    invented: bool
     time: str
     unit: str
     values: tuple[str, ...]
@@ -228,6 +230,7 @@ def _column(mapper: Mapper[Any], key: str, column: sa.Column[Any], read: Read, u
         made=generated or kind == "search",
         length=getattr(column.type, "length", None) if kind == "string" else None,
         many=facts.get("many", False),
+        invented=facts.get("invented", False),
         time=getattr(column.type, "kind", "") if kind == "time" else "",
         unit=facts.get("unit") or _unit_of_time(column, kind),
         values=closed or facts.get("values", ()),

@@ -106,6 +106,8 @@ def sentence(column: Column, writer: str = "") -> str:
         parts.append(f"Unit: {column.unit}.")
     if column.values:
         parts.append(f"Words{'' if column.closed else ' (open)'}: {', '.join(column.values)}.")
+    if column.invented:
+        parts.append("Rows older than the column have its default, which nobody said of them.")
     if column.writer != writer:
         parts.append(f"Written by {column.writer}.")
     return " ".join(parts)

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
         Schemas as Schemas,
         listed as listed,
     )
-    from diwa_schema.fleet.tenants import create as create, drop as drop
+    from diwa_schema.fleet.tenants import copy as copy, create as create, drop as drop
+    from diwa_schema.run.verbs.copy import Copied as Copied
 
 _HOMES = {
+    "Copied": "tenants",
     "Databases": "targets",
     "Fleet": "fleet",
     "FleetReport": "report",
@@ -40,6 +42,7 @@ _HOMES = {
     "Outcome": "report",
     "Schedule": "schedule",
     "Schemas": "targets",
+    "copy": "tenants",
     "create": "tenants",
     "drop": "tenants",
     "listed": "targets",

@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
 from diwa_schema.models.changes import notice_changes
 from diwa_schema.models.filled import NOW, RANDOM_ID
 from diwa_schema.models.rules import KEPT
-from diwa_schema.models.shapes import drop_functions, tables_for
+from diwa_schema.models.shapes import drop_rest, tables_for
 from diwa_schema.models.types import (
     Bytes,
     Cost,
@@ -100,7 +100,7 @@ class SharedMetaData(MetaData):
         _load_all()
         with _connected(bind) as connection:
             super().drop_all(connection, tables, checkfirst)
-            drop_functions(connection, self.tables if tables is None else {table.name for table in tables})
+            drop_rest(connection, self.tables if tables is None else {table.name for table in tables})
 
 
 def _load_all() -> None:

@@ -113,8 +113,9 @@ class Context(Base):
         index=True,
         **defaulted("cloud"),
         **described(
-            "The side on which the row was made; rows older than the column all say cloud.",
+            "The side on which the row was made.",
             writer="unknown",
+            invented=True,
         ),
     )
     remote_id: Mapped[uuid.UUID | None] = mapped_column(
@@ -255,7 +256,8 @@ class Memory(Base):
         **described("Where the memory came from: a tool, an import or a file.", privacy="content")
     )
     occurrence_count: Mapped[int | None] = mapped_column(
-        **defaulted(1), **described("How often the same thing was remembered.", unit="occurrences")
+        **defaulted(1),
+        **described("How often the same thing was remembered.", unit="occurrences", invented=True),
     )
     last_accessed_at: Mapped[Moment | None] = mapped_column(**described("When the memory was last used."))
     expires_at: Mapped[Moment | None] = mapped_column(
@@ -264,8 +266,9 @@ class Memory(Base):
     sync_origin: Mapped[SyncOrigin | None] = mapped_column(
         **defaulted("cloud"),
         **described(
-            "The side on which the row was made; rows older than the column all say cloud.",
+            "The side on which the row was made.",
             writer="unknown",
+            invented=True,
         ),
     )
     remote_id: Mapped[uuid.UUID | None] = mapped_column(

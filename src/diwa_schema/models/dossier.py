@@ -33,6 +33,7 @@ def described(
     writer: Writer | None = None,
     privacy: Privacy = "none",
     many: bool = False,
+    invented: bool = False,
 ) -> dict[str, Any]:
     """Return the options of a column that describe it.
 
@@ -44,8 +45,17 @@ def described(
         writer: Who fills it; by default who fills the table.
         privacy: What it says about people.
         many: Whether its document is a list by use; an object otherwise.
+        invented: Whether its default is a fact that nobody told of the rows which were there before the column. They
+            stay as they are: which of them are right, nobody knows.
     """
-    facts = {"unit": unit, "values": values, "writer": writer, "privacy": privacy, "many": many}
+    facts = {
+        "unit": unit,
+        "values": values,
+        "writer": writer,
+        "privacy": privacy,
+        "many": many,
+        "invented": invented,
+    }
     return {"doc": doc, "info": {KEY: facts}}
 
 

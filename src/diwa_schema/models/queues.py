@@ -101,9 +101,9 @@ class TalaOperation(Base):
         index=True,
         **defaulted(False),
         **described(
-            "Whether the call carries protected health data; rows older than the column say false "
-            "without any check.",
+            "Whether the call carries protected health data.",
             writer="unknown",
+            invented=True,
         ),
     )
     merkle_root: Mapped[str | None] = mapped_column(
@@ -119,7 +119,10 @@ class TalaOperation(Base):
     degradation_tier: Mapped[str | None] = mapped_column(
         **defaulted("online"),
         **described(
-            "How much of the system was available at the call.", values=("online",), writer="unknown"
+            "How much of the system was available at the call.",
+            values=("online",),
+            writer="unknown",
+            invented=True,
         ),
     )
 

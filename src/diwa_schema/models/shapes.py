@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import quoted_name
 
-from diwa_schema.models import inherited
+from diwa_schema.models import inherited, searched
 from diwa_schema.models.filled import FILLINGS, filling_trigger
 from diwa_schema.models.kinds import kind_in
 from diwa_schema.models.rules import KEPT
@@ -92,14 +92,15 @@ def tables_for(metadata: MetaData, connection: Connection) -> MetaData:
     _fill(copy, connection.dialect.name)
     if connection.dialect.name == "sqlite":
         _fit_sqlite(copy)
+        _search(copy, connection)
         _fit_foreign_keys(copy, connection)
     else:
         _fit_postgresql(copy, connection)
     return copy
 
 
-def drop_functions(connection: Connection, tables: Collection[str]) -> None:
-    """Drop the functions that filled columns of tables which are gone; SQLite has none.
+def drop_rest(connection: Connection, tables: Collection[str]) -> None:
+    """Drop what is left of tables which are gone: the functions that filled columns, on SQLite the words of memories.
 
     Args:
         connection: Its current schema is the one that the tables were in.
@@ -111,6 +112,9 @@ def drop_functions(connection: Connection, tables: Collection[str]) -> None:
                 connection.exec_driver_sql(filling.drop_function())
         if "memories" in tables:
             connection.exec_driver_sql(inherited.no_function())
+    elif searched.TABLE in tables:
+        for statement in searched.drop():
+            connection.exec_driver_sql(statement)
 
 
 def _fill(metadata: MetaData, dialect: str) -> None:
@@ -121,6 +125,15 @@ def _fill(metadata: MetaData, dialect: str) -> None:
             for statement in made:
                 ddl = DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
                 event.listen(metadata.tables[filling.table], "after_create", ddl)
+
+
+def _search(metadata: MetaData, connection: Connection) -> None:
+    """Let the words of memories be kept where they are created, as far as this SQLite can."""
+    if searched.TABLE in metadata.tables:
+        possible = bool(connection.scalar(text(searched.is_possible())))
+        for statement in searched.create(possible=possible):
+            ddl = DDL(statement)  # type: ignore[no-untyped-call]
+            event.listen(metadata.tables[searched.TABLE], "after_create", ddl)
 
 
 def _fit_postgresql(metadata: MetaData, connection: Connection) -> None:

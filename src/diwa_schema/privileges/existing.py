@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from diwa_schema.database.relations import in_schema
 from diwa_schema.database.state import ECTO, LEDGER, PROTECTION, RELEASES, VERSION
 from diwa_schema.errors import UsageError
 from diwa_schema.names import LONGEST, OURS, quoted
@@ -186,7 +187,7 @@ def read(link: Link, schema: str, tables: Collection[str], names: RoleNames) -> 
     )
 
 
-_THINGS = """
+_THINGS = f"""
 WITH s AS (SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = %s),
 ours AS (
   SELECT c.*, c.relname AS holder FROM pg_class c
@@ -209,10 +210,11 @@ UNION ALL SELECT 'table', o.relname, o.relowner, o.holder, a.attacl, true
 UNION ALL SELECT 'sequence', relname, relowner, holder, coalesce(relacl, acldefault('s', relowner)), false
   FROM sequences
 UNION ALL SELECT 'kept table', relname, relowner, relname, NULL, false FROM pg_class
- WHERE relnamespace = (SELECT oid FROM s) AND relkind IN ('r', 'p') AND starts_with(relname, %s)
-   AND NOT EXISTS (SELECT FROM ours WHERE ours.oid = pg_class.oid)
+ WHERE {in_schema("(SELECT oid FROM s)", relation="pg_class.oid")} AND relkind IN ('r', 'p')
+   AND starts_with(relname, %s) AND NOT EXISTS (SELECT FROM ours WHERE ours.oid = pg_class.oid)
 UNION ALL SELECT 'kept function', proname, proowner, proname, NULL, false FROM pg_proc
- WHERE pronamespace = (SELECT oid FROM s) AND prosecdef AND pronargs = 0 AND starts_with(proname, %s)
+ WHERE {in_schema("(SELECT oid FROM s)", relation="pg_proc.oid", catalog="pg_proc")}
+   AND prosecdef AND pronargs = 0 AND starts_with(proname, %s)
 UNION ALL SELECT CASE defaclobjtype WHEN 'r' THEN 'future tables' ELSE 'future sequences' END,
        coalesce((SELECT s.nspname FROM s WHERE s.oid = defaclnamespace), ''), defaclrole, '', defaclacl, false
   FROM pg_default_acl WHERE defaclobjtype IN ('r', 'S') AND pg_get_userbyid(defaclrole) = %s

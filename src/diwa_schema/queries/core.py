@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, select
 from diwa_schema.models import Context, ContextBinding, Memory, MemoryVersion
 from diwa_schema.models.served import ARRIVAL, EMBEDDED, EXPIRING, LIVE, RULE, context_name, type_of
 from diwa_schema.queries.pages import rows_before
-from diwa_schema.queries.words import Fit, Says
+from diwa_schema.queries.words import hits
 
 _NEWEST_FIRST = tuple(key.desc() for key in ARRIVAL)
 
@@ -115,18 +115,20 @@ def expired_memories(moment: datetime | None = None, *, limit: int = 500) -> Sel
 
 
 def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Memory]:
-    """Return the live memories of a context in which all of the words occur.
+    """Return the live memories of a context in which all of the words occur, the best first.
 
-    PostgreSQL looks for the English words in all their forms and gives the best rows first. SQLite looks for each
-    word as it stands anywhere in the content, small letters or capitals, and gives the newest first.
+    Both databases find a word in its English forms. PostgreSQL passes over words such as "the", and reads quotes, `or`
+    and a minus as a search engine does; on SQLite each word is to occur. A build of SQLite without FTS5 looks for each
+    word as it stands anywhere in the contents of the context, and gives the newest first.
 
     Args:
         context: The context.
         words: The words; what a person types is never an error, and no words find nothing.
         limit: How many rows at most.
     """
-    said = select(Memory).where(Memory.context_id == context, LIVE, Says.of(words))
-    return said.order_by(Fit.of(words).desc(), *_NEWEST_FIRST).limit(limit)
+    found = hits(context, words)
+    said = select(Memory).join(found, found.c.id == Memory.id).where(Memory.context_id == context, LIVE)
+    return said.order_by(found.c.fit.desc(), *_NEWEST_FIRST).limit(limit)
 
 
 def nearest_memories(

@@ -1,69 +1,69 @@
-"""Looking for words in the content of memories: PostgreSQL keeps them apart, SQLite has the text."""
+"""Looking for words in the content of memories: PostgreSQL keeps them in a column, SQLite in tables of its own."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Boolean, Float, String, literal
+from sqlalchemy import Column, Float, String, TableValuedAlias, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from diwa_schema.models import Memory
-
-_ASKED = "websearch_to_tsquery('pg_catalog.english', {})"
-
-
-class _OfWords:
-    """What is said of the words that are asked for."""
-
-    @classmethod
-    def of(cls, words: str) -> Self:
-        """Return it for words as a person types them."""
-        words = words.replace("\0", " ")  # PostgreSQL takes no text with it
-        listed = json.dumps([word.lower() for word in words.split()])
-        return cls(Memory.tsv_content, Memory.content, literal(words, String()), literal(listed, String()))  # type: ignore[call-arg]
+from diwa_schema.models.searched import KEYS, WORDS
 
 
-class Says(_OfWords, FunctionElement[bool]):
-    """Whether all words occur in a memory."""
+class _Hits(FunctionElement[Any]):
+    """The memories in which all words occur, each with how well it fits: rows to be joined."""
 
-    type = Boolean()
     inherit_cache = True
 
 
-class Fit(_OfWords, FunctionElement[float]):
-    """How well a memory fits the words; SQLite cannot tell."""
+def hits(context: UUID, words: str) -> TableValuedAlias:
+    """Return the memories in which all words occur, as rows with ``id`` and ``fit``, to be joined with the memories.
 
-    type = Float()
-    inherit_cache = True
+    What a person types is never an error. On PostgreSQL it is read as people write to a search engine; on SQLite each
+    word is a word, whatever signs are in it.
 
-
-@compiles(Says)
-def _says(element: Says, compiler: Any, **options: Any) -> str:
-    kept, _, words, _ = element.clauses
-    return f"({compiler.process(kept, **options)} @@ {_ASKED.format(compiler.process(words, **options))})"
-
-
-@compiles(Says, "sqlite")
-def _says_in_the_text(element: Says, compiler: Any, **options: Any) -> str:
-    _, content, _, listed = element.clauses
-    # No words find nothing, as on PostgreSQL.
-    return (
-        f"({compiler.process(listed, **options)} <> '[]'"
-        f" AND NOT EXISTS (SELECT 1 FROM json_each({compiler.process(listed, **options)}) AS wanted"
-        f" WHERE instr(lower({compiler.process(content, **options)}), wanted.value) = 0))"
+    Args:
+        context: The context, of which SQLite without FTS5 reads the memories.
+        words: The words.
+    """
+    words = words.replace("\0", " ")  # neither database takes a text with it
+    each = list(dict.fromkeys(word.lower() for word in words.split()))
+    # Between quotes nothing has a meaning to FTS5. It passes over a word without letters and digits, as PostgreSQL
+    # does; where all are such, or there are none, nothing is found. A word that is said twice costs four times as much.
+    quoted = " ".join('"' + word.replace('"', '""') + '"' for word in each) or '""'
+    listed = json.dumps(each)
+    found = _Hits(
+        Memory.id,
+        Memory.tsv_content,
+        literal(words, String()),
+        literal(quoted, String()),
+        literal(listed, String()),
+        literal(context, Memory.context_id.type),
     )
+    return found.table_valued(Column("id", Memory.id.type), Column("fit", Float()))
 
 
-@compiles(Fit)
-def _fit(element: Fit, compiler: Any, **options: Any) -> str:
-    kept, _, words, _ = element.clauses
+@compiles(_Hits)
+def _hits(element: _Hits, compiler: Any, **options: Any) -> str:
+    # It reads nothing itself, so that PostgreSQL makes of it what it says about the memory.
+    key, kept, words, *_ = (compiler.process(one, **options) for one in element.clauses)
+    asked = f"websearch_to_tsquery('pg_catalog.english', {words})"
+    return f"LATERAL (SELECT {key} AS id, ts_rank({kept}, {asked}) AS fit WHERE {kept} @@ {asked})"
+
+
+@compiles(_Hits, "sqlite")
+def _hits_in_the_index(element: _Hits, compiler: Any, **options: Any) -> str:
+    _, _, _, quoted, listed, context = element.clauses
+    quoted, listed, context = (compiler.process(one, **options) for one in (quoted, listed, context))
     return (
-        f"ts_rank({compiler.process(kept, **options)}, {_ASKED.format(compiler.process(words, **options))})"
+        f"(SELECT k.memory_id AS id, -w.rank AS fit FROM {WORDS} AS w JOIN {KEYS} AS k ON k.n = w.rowid"
+        f" WHERE w.{WORDS} = {quoted}"
+        # Without keys there is no index: this SQLite had no FTS5.
+        f" UNION ALL SELECT m.id, 0.0 FROM memories AS m WHERE NOT EXISTS (SELECT 1 FROM {KEYS})"
+        f" AND m.context_id = {context} AND {listed} <> '[]'"
+        f" AND NOT EXISTS (SELECT 1 FROM json_each({listed}) AS said WHERE instr(lower(m.content), said.value) = 0))"
     )
-
-
-@compiles(Fit, "sqlite")
-def _no_fit(*_: Any, **__: Any) -> str:
-    return "(0.0)"

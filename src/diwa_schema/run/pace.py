@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from diwa_schema.database import citus
 from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT, is_driver_error, sqlstate
 from diwa_schema.database.lock import MigrationLock, fence
 from diwa_schema.errors import (
@@ -196,6 +197,9 @@ class Pace:
             lock = self._lock_timeout(attempt)
             limits = self._limits(lock, timeout or self._settings.strong_timeout)
             fence(self._link, self._schema, *_calls(limits, local=True))
+            if self._link.citus:
+                for statement in (*citus.OPENING, *citus.heard({"lock_timeout": lock})):
+                    self._link.execute(statement)
             with self._one_stall(lock), nullcontext() if unseen else self._nobody_waits():
                 return work(self._connection)
 
@@ -385,6 +389,9 @@ _MAY_SET_DEADLOCK_TIMEOUT = "SELECT has_parameter_privilege('deadlock_timeout', 
 
 def _set(link: Link, limits: dict[str, float], *, local: bool) -> None:
     link.row(f"SELECT {', '.join(_calls(limits, local=local))}")
+    if local and link.citus:
+        for statement in citus.heard(limits):
+            link.execute(statement)
 
 
 def _calls(limits: dict[str, float], *, local: bool) -> list[str]:

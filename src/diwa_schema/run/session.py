@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from diwa_schema.database import bookkeeping, lock
+from diwa_schema.database import bookkeeping, citus, lock
 from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
 from diwa_schema.database.ledger import Entry, Run, now
@@ -239,6 +239,7 @@ class Session(NamedTuple):
         """Raise where nothing can be written, before a lock is tried for, which a replica cannot give."""
         if link.dialect == "sqlite":
             return  # the file's rights speak when it is written
+        citus.refuse_worker(link)
         replica, setting = link.rows("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")[
             0
         ]

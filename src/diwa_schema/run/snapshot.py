@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from diwa_schema.database.state import BOOKKEEPING
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import DIRECTORY, content
-from diwa_schema.models import inherited
+from diwa_schema.models import inherited, searched
 from diwa_schema.run.session import Change, Written
 from diwa_schema.run.settings import Applied
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 # Stands in the script where a column is a vector in a database with pgvector, and bytes in one without.
 EMBEDDING = "{embedding}"
 
+# In the order in which a dump has them, tables come before all keys, and keys before indexes and triggers.
+_FIRST_KEY = "\n\nALTER TABLE ONLY "
+_SEARCH = " EXECUTE FUNCTION tsvector_update_trigger("
+
 _NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\|CREATE EXTENSION|COMMENT ON|CREATE SCHEMA)")
 _FUNCTION = re.compile(rf"^CREATE FUNCTION \w+\.{inherited.FUNCTION}\(\)", re.MULTILINE)
 
@@ -32,11 +36,32 @@ def path(dialect: str) -> Path:
 
 
 def script(link: Link) -> str:
-    """Return the script for a database, with the kind of embeddings it can hold."""
+    """Return the script for a database: with the kind of embeddings it can hold, and the search that it can have."""
     text = content(path(link.dialect)).decode()
     if link.dialect == "sqlite":
-        return text
+        return text if link.value(searched.is_possible()) else searched.without(text)
     return text.replace(EMBEDDING, pgvector.embedding_type(link))
+
+
+class Parts(NamedTuple):
+    """The script in two: a table is filled fastest, and with the values that are given, while nothing hangs on it.
+
+    Args:
+        tables: What makes the tables, with the trigger that makes the words for the search.
+        rest: Keys, indexes, triggers and foreign keys, a statement each.
+    """
+
+    tables: str
+    rest: tuple[str, ...]
+
+
+def parts(link: Link) -> Parts:
+    """Return the script for a PostgreSQL database as what stands before rows are written, and after."""
+    text = script(link)
+    at = text.index(_FIRST_KEY)
+    statements = text[at:].strip().split("\n\n")
+    search = [one for one in statements if _SEARCH in one]
+    return Parts("\n\n".join([text[:at], *search]), tuple(one for one in statements if one not in search))
 
 
 def apply(
@@ -75,7 +100,8 @@ def apply(
 def from_sqlite(link: Link) -> str:
     """Return the script that makes the schema of an SQLite database at head."""
     rows = link.rows("SELECT sql, tbl_name FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
-    return "".join(f"{sql.strip()};\n" for sql, table in rows if table not in BOOKKEEPING)
+    ours = (sql for sql, table in rows if table not in BOOKKEEPING and not searched.is_shadow(table))
+    return "".join(f"{sql.strip()};\n" for sql in ours)
 
 
 def from_dump(dump: str) -> str:

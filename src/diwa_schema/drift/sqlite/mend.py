@@ -14,6 +14,7 @@ from diwa_schema.drift.compare import Finding
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Table, Trigger
 from diwa_schema.drift.report import Mend
 from diwa_schema.drift.scan import listed
+from diwa_schema.models import searched
 from diwa_schema.names import quoted
 
 _SOMEBODYS = "It is not part of the schema: find out its purpose before you drop it."
@@ -29,6 +30,7 @@ _UNKNOWN = "No statement is known for this kind of object: find out who changed 
 _CONSTANT = re.compile(r"[-+]?[\d.]+|'(?:[^']|'')*'|TRUE|FALSE", re.IGNORECASE)
 _CONSTRAINTS = ("primary key", "foreign key", "options")
 _COPIED = ("missing", "changed")
+_REFILLED = ("BEGIN IMMEDIATE", *searched.fill(), "COMMIT")
 _ORDER = ("table", "column", *_CONSTRAINTS, "index", "trigger")
 
 
@@ -72,12 +74,13 @@ class Mender:
 
     def _is_copied(self, finding: Finding) -> bool:
         in_copy = finding.kind in _CONSTRAINTS or (finding.kind == "column" and finding.problem in _COPIED)
-        return in_copy and finding.table in self._copied
+        return finding.table == searched.WORDS or (in_copy and finding.table in self._copied)
 
     def _table(self, finding: Finding) -> Mend:
         create = (_create(finding.expected), *_belongings(finding.expected))
         if finding.problem == "missing":
-            return Mend(create)
+            refilled = finding.name == searched.KEYS and self._live.table(searched.WORDS) is not None
+            return Mend((*create, *(_REFILLED if refilled else ())))
         return Mend((f"DROP VIEW {quoted(finding.name)}", *create), safe=False, caution=_ASIDE)
 
     def _column(self, finding: Finding) -> Mend:
@@ -109,10 +112,14 @@ class Mender:
             return Mend((drop,), safe=False, caution=_USED if finding.kind == "index" else _SOMEBODYS)
         create = _index if finding.kind == "index" else _trigger
         built = create(finding.table, finding.expected)
-        return Mend((built,) if finding.problem == "missing" else (drop, built))
+        # What was written meanwhile was not noted.
+        refilled = _REFILLED if finding.expected.name in searched.TRIGGERS else ()
+        return Mend((*(() if finding.problem == "missing" else (drop,)), built, *refilled))
 
     def _copy(self, name: str) -> Mend:
         live, expected = self._live.table(name), self._expected.table(name)
+        if name == searched.WORDS and expected is not None:
+            return Mend((f"DROP TABLE IF EXISTS {quoted(name)}", _create(expected), *_REFILLED))
         if live is None or expected is None:
             return Mend()
         names = {
@@ -186,6 +193,8 @@ def _copying(old: Table, new: Table) -> Iterator[str]:
 
 def _create(one: Table) -> str:
     """Return CREATE TABLE, without indexes and triggers."""
+    if one.kind == "virtual table":
+        return f"CREATE VIRTUAL TABLE {quoted(one.name)} USING {one.options[0]}"
     parts = [
         _declared(held) for held in sorted(one.columns, key=lambda held: held.position or len(one.columns))
     ]

@@ -13,6 +13,7 @@ _COMMENT = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`)|--[^\n]*|/\*.*
 _WORD = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|[^\s(]+""")
 _INDEX = re.compile(r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?", re.IGNORECASE)
 _TRIGGER = re.compile(r"CREATE\s+(?:TEMP\w*\s+)?TRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?", re.IGNORECASE)
+_VIRTUAL = re.compile(r"CREATE\s+VIRTUAL\s+TABLE\s.*?\sUSING\s+(.+)", re.IGNORECASE | re.DOTALL)
 _NAMED = frozenset({"REFERENCES", "CHECK", "UNIQUE", "PRIMARY", "NULL", "DEFAULT"})
 _TABLE_LEVEL = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
 
@@ -34,6 +35,12 @@ class Declared:
     collations: dict[str, str] = field(default_factory=dict)
     generated: dict[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+
+
+def module(text: str) -> str | None:
+    """Return the module of a virtual table with what it is told, as written; None for any other table."""
+    found = _VIRTUAL.fullmatch(text.strip())
+    return found and found.group(1)
 
 
 def table(text: str) -> Declared:

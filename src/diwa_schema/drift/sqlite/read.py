@@ -25,6 +25,7 @@ from diwa_schema.drift.model import (
 from diwa_schema.drift.scan import default as canonical_default
 from diwa_schema.drift.sqlite import parse
 from diwa_schema.migrations.manifest import KEPT
+from diwa_schema.models import searched
 
 _OBJECTS = """
 SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name
@@ -32,7 +33,8 @@ SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\
 _COLUMNS = """
 SELECT m.name, c.name, c.type, c."notnull", c.dflt_value, c.pk, c.hidden
 FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c
-WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY m.name, c.cid
+WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND m.sql NOT LIKE 'CREATE VIRTUAL %'
+ORDER BY m.name, c.cid
 """
 _FOREIGN_KEYS = """
 SELECT m.name, f.id, f."from", f."table", f."to", f.on_update, f.on_delete
@@ -83,7 +85,7 @@ def _read(link: Link, tables: Collection[str] | None) -> Catalog:
         indexes=_grouped((row[2], row[1], row[3]) for row in objects if row[0] == "index"),
         triggers=_grouped((row[2], row[1], row[3]) for row in objects if row[0] == "trigger"),
     )
-    held = {name: sql for kind, name, _, sql in objects if kind == "table"}
+    held = {name: sql for kind, name, _, sql in objects if kind == "table" and not searched.is_shadow(name)}
     views = [name for kind, name, *_ in objects if kind == "view" and name in (tables or ())]
     found = [_table(name, sql, parts) for name, sql in held.items() if tables is None or name in tables]
     # Whose table it is can be told only where it is known which are ours.
@@ -100,7 +102,7 @@ def _read(link: Link, tables: Collection[str] | None) -> Catalog:
             for key in _foreign_keys(name, parts.foreign_keys[name], parse.table(held[name]))
             if key.references.startswith(KEPT) and key.references not in (tables or ())
         ),
-        origin=Origin("main"),
+        origin=Origin("main", words=bool(link.value(searched.is_possible()))),
     )
 
 
@@ -112,6 +114,9 @@ def _grouped(rows: Iterable[tuple[Any, ...]]) -> Groups:
 
 
 def _table(name: str, sql: str, parts: _Parts) -> Table:
+    if (module := parse.module(sql)) is not None:
+        # Its columns are the module's, which this build of SQLite may not have.
+        return Table(name, kind="virtual table", options=(module,))
     declared = parse.table(sql)
     columns = parts.columns[name]
     key = sorted((row[4], row[0]) for row in columns if row[4])

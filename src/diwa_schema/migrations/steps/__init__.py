@@ -67,6 +67,7 @@ from diwa_schema.migrations.steps.retype import abandon_retype, retype_embedding
 from diwa_schema.migrations.steps.retype.archive import create_embedding_archive, drop_embedding_archive
 from diwa_schema.migrations.steps.rules import keep_rules, release_rules
 from diwa_schema.migrations.steps.upstream import drop_table_unless_agents
+from diwa_schema.migrations.steps.words import forget_words, keep_words
 
 __all__ = [
     "NewIndex",
@@ -109,8 +110,10 @@ __all__ = [
     "exchange_indexes",
     "fill_by_trigger",
     "forget_numbers",
+    "forget_words",
     "index_name",
     "keep_rules",
+    "keep_words",
     "make_ids_texts",
     "make_ids_uuids",
     "number_versions",

@@ -22,7 +22,7 @@ from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.batches import backfill
 from diwa_schema.migrations.steps.indexes import create_index_concurrently, drop_index_concurrently
 from diwa_schema.migrations.steps.kept_values import KEPT
-from diwa_schema.migrations.steps.pace import dialect, ground, offline, operations, step
+from diwa_schema.migrations.steps.pace import Pace, dialect, ground, offline, operations, step
 from diwa_schema.models import inherited
 from diwa_schema.models.inherited import COLUMN, CONTEXT, CONTEXTS, FUNCTION
 from diwa_schema.models.types import Timestamp, UniqueId
@@ -63,6 +63,7 @@ def add_organization(table: str) -> None:
     if dialect() == "postgresql":
         pace.long(names.validate)
         pace.short(names.exchange)
+        names.settle(pace, names.new)
     create_index_concurrently(names.index, table, [COLUMN])
 
 
@@ -85,6 +86,8 @@ def drop_organization(table: str) -> None:
         pace.short(names.prepare_return)
         pace.long(names.validate_return)
     pace.short(lambda connection: names.end(connection, column=not was_there))
+    if dialect() == "postgresql":
+        names.settle(pace, names.old)
     if was_there:
         pace.long(names.put_back)
         pace.short(names.forget)
@@ -186,8 +189,13 @@ class _Names:
         """Give the new key the name of the old one."""
         self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.old}")
         if self._columns(connection, self.new):
-            self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.key}")
-            self._alter(connection, f"RENAME CONSTRAINT {self.new} TO {self.key}")
+            self._take_name(connection, self.new, [CONTEXT, COLUMN], ["id", COLUMN], **_BOTH)
+
+    def settle(self, pace: Pace, beside: str) -> None:
+        """Check the rows for the key that could not take over the name of one beside it, and drop that one."""
+        if pace.look(lambda connection: self._columns(connection, beside)):
+            pace.long(lambda connection: self._alter(connection, f"VALIDATE CONSTRAINT {self.key}"))
+            pace.short(lambda connection: self._alter(connection, f"DROP CONSTRAINT {beside}"))
 
     def prepare_return(self, connection: sa.Connection) -> None:
         """Add the key as it was, beside the one over both columns."""
@@ -219,8 +227,7 @@ class _Names:
             connection.execute(sa.text(lookup.verbatim(inherited.no_function())))
             self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.new}")
             if self._columns(connection, self.old):
-                self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.key}")
-                self._alter(connection, f"RENAME CONSTRAINT {self.old} TO {self.key}")
+                self._take_name(connection, self.old, [CONTEXT], ["id"], ondelete="CASCADE")
         if column and COLUMN in lookup.column_types(connection, self.table):
             operations(connection).drop_column(self.table, COLUMN)
 
@@ -274,6 +281,18 @@ class _Names:
             )
         )
         return int(found or 0)
+
+    def _take_name(
+        self, connection: sa.Connection, beside: str, columns: list[str], referred: list[str], **options: Any
+    ) -> None:
+        """Put a key that was added beside the old one in its place: by its name or, on Citus, by one like it."""
+        self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.key}")
+        if lookup.renames_constraints(connection):
+            self._alter(connection, f"RENAME CONSTRAINT {beside} TO {self.key}")
+            return
+        operations(connection).create_foreign_key(
+            self.key, self.table, CONTEXTS, columns, referred, postgresql_not_valid=True, **options
+        )
 
     def _alter(self, connection: sa.Connection, action: str) -> None:
         connection.execute(sa.text(f"ALTER TABLE {lookup.qualified(connection, self.table)} {action}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,17 +18,20 @@ KEPT = "diwa_schema_kept_values"
 
 def create_kept_values() -> None:
     """Create the table of values that a column of another type cannot hold, where it is absent."""
-    op.create_table(
-        KEPT,
+    key = sa.PrimaryKeyConstraint("table_name", "row_id", "column_name", name=f"{KEPT}_pkey")
+    op.create_table(KEPT, *columns(), key, if_not_exists=True)
+
+
+def columns() -> list[sa.Column[Any]]:
+    """Return the columns of the table of kept values, made anew for each table that they are to belong to."""
+    return [
         sa.Column("table_name", ShortText(63), nullable=False),
         sa.Column("row_id", UniqueId(), nullable=False),
         sa.Column("column_name", ShortText(63), nullable=False),
         sa.Column("value", LongText(), nullable=False),
         sa.Column("reason", LongText(), nullable=False),
         sa.Column("kept_at", Timestamp(6), nullable=False),
-        sa.PrimaryKeyConstraint("table_name", "row_id", "column_name", name=f"{KEPT}_pkey"),
-        if_not_exists=True,
-    )
+    ]
 
 
 def drop_kept_values() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from diwa_schema import names
+from diwa_schema.migrations import citus
 
 # The one place where the schema of the steps is said.
 _SCHEMA = "current_schema()"
@@ -66,6 +67,11 @@ def qualified(connection: sa.Connection, name: str) -> str:
     if connection.dialect.name == "sqlite":
         return quoted(name)
     return verbatim(names.qualified(current_schema(connection), name))
+
+
+def renames_constraints(connection: sa.Connection) -> bool:
+    """Whether a constraint can be given another name: on PostgreSQL, not where it is Citus."""
+    return not connection.scalar(sa.text(citus.THERE))
 
 
 def current_schema(connection: sa.Connection) -> str:

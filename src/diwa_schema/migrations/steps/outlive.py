@@ -50,7 +50,7 @@ def outlive(one: Outliving) -> None:
     if dialect() == "sqlite":
         rebuild.replace(one.table, one.items(True), one.beside())
     else:
-        _exchange_key(one, "SET NULL", f", ALTER COLUMN {lookup.quoted(one.column)} DROP NOT NULL")
+        _exchange_key(one, "SET NULL", f"ALTER COLUMN {lookup.quoted(one.column)} DROP NOT NULL")
     _bring_back(one)
 
 
@@ -61,7 +61,7 @@ def be_outlived(one: Outliving) -> None:
     Rows whose reference is NULL, which the table could not have, are set aside in a table of their own.
     """
     if dialect() == "postgresql":
-        _exchange_key(one, "NO ACTION", "")
+        _exchange_key(one, "NO ACTION")
     _set_aside(one)
     if dialect() == "sqlite":
         rebuild.replace(one.table, one.items(False), one.beside())
@@ -69,15 +69,19 @@ def be_outlived(one: Outliving) -> None:
         set_not_null(one.table, one.column)
 
 
-def _exchange_key(one: Outliving, on_delete: str, further: str) -> None:
-    """Put one foreign key in the place of another, so that there is no moment without one."""
-    table, key = lookup.quoted(one.table), lookup.quoted(one.key)
-    change = (
-        f"DROP CONSTRAINT IF EXISTS {key}, ADD CONSTRAINT {key} FOREIGN KEY ({lookup.quoted(one.column)})"
+def _exchange_key(one: Outliving, on_delete: str, *further: str) -> None:
+    """Put one foreign key in the place of another in one transaction, so that there is no moment without one.
+
+    Each change is a statement: Citus refuses a new constraint beside another change.
+    """
+    key = lookup.quoted(one.key)
+    added = (
+        f"ADD CONSTRAINT {key} FOREIGN KEY ({lookup.quoted(one.column)})"
         f" REFERENCES {lookup.quoted(one.referent)} (id) ON DELETE {on_delete}"
     )
     if offline():
-        op.execute(f"ALTER TABLE {table} {change}{further}")
+        for change in (f"DROP CONSTRAINT IF EXISTS {key}", added, *further):
+            op.execute(f"ALTER TABLE {lookup.quoted(one.table)} {change}")
         return
     on = ground()
     there = sa.text(
@@ -88,11 +92,13 @@ def _exchange_key(one: Outliving, on_delete: str, further: str) -> None:
     done = found is not None and found[0] == _ACTIONS[on_delete]
     if not done:
         unchecked = " NOT VALID" if on.live else ""
-        on.pace.short(
-            lambda connection: connection.execute(
-                sa.text(f"ALTER TABLE {lookup.qualified(connection, one.table)} {change}{unchecked}{further}")
-            )
-        )
+
+        def exchange(connection: sa.Connection) -> None:
+            table = lookup.qualified(connection, one.table)
+            for change in (f"DROP CONSTRAINT IF EXISTS {key}", f"{added}{unchecked}", *further):
+                connection.execute(sa.text(f"ALTER TABLE {table} {change}"))
+
+        on.pace.short(exchange)
     if on.live and not (done and found is not None and found[1]):
         on.pace.long(
             lambda connection: connection.execute(

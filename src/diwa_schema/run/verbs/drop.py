@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import SchemaForeign
 from diwa_schema.migrations.manifest import KEPT, load
-from diwa_schema.models import inherited
+from diwa_schema.models import inherited, searched
 from diwa_schema.models.filled import FILLINGS
 from diwa_schema.names import qualified, quoted
 from diwa_schema.run import losses, preflight
@@ -42,11 +44,8 @@ def drop(session: Session, confirm: str | None) -> Report:
             # One statement, because the tables refer to each other; SQLite drops one at a time and asks nobody.
             for listed in names if change.link.dialect == "sqlite" else [", ".join(names)]:
                 change.link.execute(f"DROP TABLE {listed}")
-            if change.link.dialect == "postgresql":
-                for filling in FILLINGS:
-                    change.link.execute(filling.drop_function(f"{quoted(change.state.schema)}."))
-                function = qualified(change.state.schema, inherited.FUNCTION)
-                change.link.execute(f"DROP FUNCTION IF EXISTS {function}()")
+            for statement in _beside(change.link.dialect, change.state.schema):
+                change.link.execute(statement)
             keeper = ecto.Keeper.of(change.books, change.state)
             for step in history:
                 keeper.record(step.revision, applied=False)
@@ -56,6 +55,16 @@ def drop(session: Session, confirm: str | None) -> Report:
         return Written(None, 1)
 
     return session.change(Verb("drop", "downgrade"), decide, work)
+
+
+def _beside(dialect: str, schema: str) -> Iterator[str]:
+    """Yield what drops that which stands beside the tables for them."""
+    if dialect == "sqlite":
+        yield from searched.drop()
+        return
+    for filling in FILLINGS:
+        yield filling.drop_function(f"{quoted(schema)}.")
+    yield f"DROP FUNCTION IF EXISTS {qualified(schema, inherited.FUNCTION)}()"
 
 
 def refuse_references(look: Look, tables: tuple[str, ...]) -> None:

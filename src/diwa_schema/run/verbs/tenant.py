@@ -103,43 +103,69 @@ def create(session: Session, names: RoleNames | None) -> Report:
         names.refuse_impossible()
 
     def decide(look: Look) -> Plan:
-        link, schema = look.link, look.state.schema
-        if link.value(_EXISTS, (schema,)):
+        schema = look.state.schema
+        if exists(look):
             raise UsageError(
                 f"Schema '{schema}' of {look.shown} already exists.",
                 next_step=f"Name another one. If it is to be a tenant, run: {command('upgrade')}",
             )
-        preflight.refuse_old_server(link)
-        may, grant = link.rows(_MAY_CREATE)[0]
-        if not may:
-            raise PermissionMissing(
-                f"The database role may not create a schema in {look.shown}.",
-                next_step=f"As the owner of the database: {grant};",
-            )
+        refuse_no_room(look)
         history = load()
         return Plan("upgrade", None, history.head, history.revisions, snapshot=True)
 
     def work(change: Change, plan: Plan) -> Written:
         link, schema = change.link, change.state.schema
-
-        def rights() -> None:
-            if names is None:
-                return
-
-            def missing() -> tuple[Statement, ...]:
-                return of_roles.difference(
-                    link, names, schema, event_trigger=False, take_ownership=True
-                ).changes
-
-            for one in missing():
-                link.script(one.sql)
-            of_roles.refuse_rest(missing(), change.look.shown)
-
         return snapshot.apply(
-            change, plan, first=lambda: link.execute(f"CREATE SCHEMA {quoted(schema)}"), last=rights
+            change,
+            plan,
+            first=lambda: link.execute(f"CREATE SCHEMA {quoted(schema)}"),
+            last=lambda: grant(change, names),
         )
 
     return session.change(Verb("snapshot", anywhere=True, tables=False), decide, work)
+
+
+def exists(look: Look) -> bool:
+    """Whether the schema that was looked for is there, whoever may use it."""
+    return bool(look.link.value(_EXISTS, (look.state.schema,)))
+
+
+def refuse_no_room(look: Look) -> None:
+    """Raise where no schema can be made in a database.
+
+    Raises:
+        DatabaseRefused: The server is too old.
+        PermissionMissing: The role may not make one.
+    """
+    preflight.refuse_old_server(look.link)
+    may, statement = look.link.rows(_MAY_CREATE)[0]
+    if not may:
+        raise PermissionMissing(
+            f"The database role may not create a schema in {look.shown}.",
+            next_step=f"As the owner of the database: {statement};",
+        )
+
+
+def grant(change: Change, names: RoleNames | None) -> None:
+    """Give the roles their rights in the schema of a change, and hand the tables over to their owner.
+
+    Args:
+        change: The change under way, in its transaction.
+        names: How the roles are called; None leaves roles and rights alone.
+
+    Raises:
+        PermissionMissing: This role may not do all of it.
+    """
+    if names is None:
+        return
+    roles, link, schema = names, change.link, change.state.schema
+
+    def missing() -> tuple[Statement, ...]:
+        return of_roles.difference(link, roles, schema, event_trigger=False, take_ownership=True).changes
+
+    for one in missing():
+        link.script(one.sql)
+    of_roles.refuse_rest(missing(), change.look.shown)
 
 
 def drop(session: Session, confirm: str | None) -> Report:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -53,8 +54,13 @@ def drop_embedding_archive() -> None:
 
 def create(to: Operations) -> None:
     """Create the archive where it is absent, on the given operations."""
-    to.create_table(
-        TABLE,
+    key = sa.PrimaryKeyConstraint("table_name", "row_id", "digest", name=f"{TABLE}_pkey")
+    to.create_table(TABLE, *columns(), key, if_not_exists=True)
+
+
+def columns() -> list[sa.Column[Any]]:
+    """Return the columns of the archive, made anew for each table that they are to belong to."""
+    return [
         sa.Column("table_name", ShortText(63), nullable=False),
         sa.Column("row_id", UniqueId(), nullable=False),
         sa.Column("digest", ShortText(64), nullable=False),
@@ -62,9 +68,7 @@ def create(to: Operations) -> None:
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.Column("reason", LongText(), nullable=False),
         sa.Column("archived_at", Timestamp(6), nullable=False),
-        sa.PrimaryKeyConstraint("table_name", "row_id", "digest", name=f"{TABLE}_pkey"),
-        if_not_exists=True,
-    )
+    ]
 
 
 def put(connection: sa.Connection, table: str, kept: Sequence[Kept]) -> None:

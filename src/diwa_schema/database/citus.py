@@ -1,0 +1,48 @@
+"""Citus with a schema per tenant: an extension that places each schema on one node, seen without being told of.
+
+Its nodes hear of what a transaction sets only when it is set by a statement of its own: what a function sets, as
+everywhere else here, stays with the coordinator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from diwa_schema.errors import DatabaseRefused
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
+
+# The tables of a tenant may have triggers: all rows of one are on one node, so that nothing fires twice.
+OPENING = (
+    "SET LOCAL citus.enable_unsafe_triggers = on",
+    "SET LOCAL citus.propagate_set_commands = 'local'",
+)
+"""What a transaction that changes tables begins with."""
+
+SHADOW = "SET LOCAL citus.enable_schema_based_sharding = off"
+"""What keeps a schema that is rolled back from being placed on a node."""
+
+_NODE = "SELECT groupid FROM pg_catalog.pg_dist_local_group"
+
+
+def heard(limits: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the statements that set limits of the open transaction, in milliseconds, on all nodes."""
+    return tuple(f"SET LOCAL {name} = '{math.ceil(value)}ms'" for name, value in limits.items())
+
+
+def refuse_worker(link: Link) -> None:
+    """Raise where a connection leads to a worker, which takes no changes of tables.
+
+    Raises:
+        DatabaseRefused: It does; nothing was sent but the question.
+    """
+    if link.citus and (node := link.value(_NODE)):
+        raise DatabaseRefused(
+            f"{link.shown} is a worker of Citus (group {node}), and tables are changed through the coordinator alone.",
+            next_step="Name the coordinator. Where it is, this worker says:"
+            " SELECT nodename, nodeport FROM pg_dist_node WHERE groupid = 0;",
+            group=node,
+        )

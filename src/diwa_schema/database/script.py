@@ -1,0 +1,18 @@
+"""A script of PostgreSQL as its statements, for servers that take one at a time."""
+
+from __future__ import annotations
+
+import re
+
+# Remarks, and what stands in quotes or is code: a semicolon in it ends nothing.
+QUOTED = re.compile(r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$\w*\$).*?\1""", re.DOTALL)
+
+
+def statements(sql: str) -> list[str]:
+    """Return the statements of a script as they stand in it, without the semicolons at their ends."""
+    plain = QUOTED.sub(lambda found: "." * len(found[0]), sql)
+    ends = [found.start() for found in re.finditer(";", plain)]
+    parts = (
+        sql[start:end] for start, end in zip([0, *(end + 1 for end in ends)], [*ends, len(sql)], strict=True)
+    )
+    return [part.strip() for part in parts if part.strip()]

@@ -1,0 +1,101 @@
+"""What SQLite keeps to find words in memories, as SQL: PostgreSQL has a column for it.
+
+FTS5 knows a row by a number. The number that SQLite gives a memory by itself is another one after VACUUM and in a copy
+of the table, so a table of keys holds one that stays. FTS5 has a copy of the text: without one, the row that `INSERT OR
+REPLACE` puts in the place of another would leave words behind that nobody can take out any more.
+
+A build of SQLite without FTS5 gets two plain tables of these names, which stay empty. A query reads the same names
+either way, and where there are no keys it looks into the memories themselves.
+"""
+
+from __future__ import annotations
+
+from diwa_schema.names import OURS, quoted
+
+TABLE = "memories"
+WORDS = f"{OURS}words"
+KEYS = f"{OURS}word_keys"
+TABLES = (WORDS, KEYS)
+"""Both tables, in the order in which they are dropped."""
+
+MODULE = "fts5"
+
+_MODULES = f"SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = '{MODULE}')"
+
+_KEYS = f"CREATE TABLE {KEYS} (n INTEGER PRIMARY KEY, memory_id TEXT NOT NULL UNIQUE)"
+# What is said with English endings is found without them, as on PostgreSQL.
+_WORDS = f"CREATE VIRTUAL TABLE {WORDS} USING {MODULE}(content, tokenize='porter unicode61')"
+# Named like the columns that FTS5 adds: the whole row, and how well it fits.
+_PLAIN = f"CREATE TABLE {WORDS} (content TEXT, {WORDS} TEXT, rank REAL)"
+
+
+def is_possible() -> str:
+    """Return a query that tells whether this build of SQLite has FTS5."""
+    return _MODULES
+
+
+def _forget(row: str) -> str:
+    number = f"(SELECT n FROM {KEYS} WHERE memory_id = {row}.id)"
+    return f"DELETE FROM {WORDS} WHERE rowid = {number}; DELETE FROM {KEYS} WHERE memory_id = {row}.id;"
+
+
+def _trigger(what: str, moment: str, body: str) -> str:
+    name = quoted(f"{TABLE}_words_{what}")
+    return f"CREATE TRIGGER {name} AFTER {moment} ON {quoted(TABLE)} BEGIN {body} END"
+
+
+# A memory without an id is none that anybody could load.
+_LEARN = (
+    f"INSERT INTO {KEYS} (memory_id) SELECT NEW.id WHERE NEW.id IS NOT NULL;"
+    f" INSERT INTO {WORDS} (rowid, content) SELECT n, NEW.content FROM {KEYS} WHERE memory_id = NEW.id;"
+)
+
+TRIGGERS = {
+    f"{TABLE}_words_{what}": _trigger(what, moment, body)
+    for what, moment, body in (
+        ("added", "INSERT", f"{_forget('NEW')} {_LEARN}"),
+        ("changed", "UPDATE OF id, content", f"{_forget('OLD')} {_forget('NEW')} {_LEARN}"),
+        ("dropped", "DELETE", _forget("OLD")),
+    )
+}
+"""What creates the triggers that keep both tables in step with the memories, by their names."""
+
+
+def create(*, possible: bool) -> tuple[str, ...]:
+    """Return what creates the tables, and the triggers that fill them.
+
+    Args:
+        possible: Whether this build of SQLite has FTS5; else the tables are plain and nothing fills them.
+    """
+    return (_KEYS, _WORDS, *TRIGGERS.values()) if possible else (_KEYS, _PLAIN)
+
+
+def fill() -> tuple[str, ...]:
+    """Return what puts the words of all memories there, in the place of what is there."""
+    kept = f"SELECT k.n, m.content FROM {KEYS} k JOIN {TABLE} m ON m.id = k.memory_id ORDER BY k.n"
+    return (
+        f"DELETE FROM {WORDS}",
+        f"DELETE FROM {KEYS}",
+        f"INSERT INTO {KEYS} (memory_id) SELECT id FROM {TABLE} WHERE id IS NOT NULL ORDER BY id",
+        f"INSERT INTO {WORDS} (rowid, content) {kept}",
+    )
+
+
+def drop() -> tuple[str, ...]:
+    """Return what drops all of it; what is absent is passed over."""
+    return (
+        *(f"DROP TRIGGER IF EXISTS {quoted(name)}" for name in TRIGGERS),
+        *(f"DROP TABLE IF EXISTS {name}" for name in TABLES),
+    )
+
+
+def without(script: str) -> str:
+    """Return a script that makes a schema as a build of SQLite without FTS5 can run it."""
+    for statement in TRIGGERS.values():
+        script = script.replace(f"{statement};\n", "")
+    return script.replace(_WORDS, _PLAIN)
+
+
+def is_shadow(name: str) -> bool:
+    """Tell whether a table is one that FTS5 has made for its own use."""
+    return name.startswith(f"{WORDS}_")
