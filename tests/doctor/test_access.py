@@ -1,4 +1,4 @@
-"""The doctor: what it finds as the application sees it, what mends it, and that it leaves nothing behind."""
+"""The doctor: what it finds as the application sees it, what fixes it, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from diwa_schema.errors import DatabaseUnreachable
 from diwa_schema.health import contents
 from diwa_schema.migrations.manifest import load
 from diwa_schema.run import preflight
-from tests.findings import found, to_mend
+from tests.findings import found, to_fix
 from tests.fixtures_checkout import checkout
 from tests.fixtures_roles import name_of
 
@@ -35,7 +35,7 @@ def agent(tmp_path, monkeypatch):
     return enter
 
 
-def test_an_application_with_the_rights_it_needs_has_nothing_to_mend(migrated, app, agent, dump):
+def test_an_application_with_the_rights_it_needs_has_nothing_to_fix(migrated, app, agent, dump):
     agent()
     before = dump(migrated.url)
     notes = found(app)
@@ -68,7 +68,7 @@ def test_a_consumer_that_can_change_the_schema_is_told(migrated, app, agent, dum
     before = dump(migrated.url)
     agent()
     more = {"can-drop": {"can-create"}, "can-alter": {"drift"}}  # a table of another owner's differs as well
-    assert to_mend(app) == {code} | more.get(code, set())
+    assert to_fix(app) == {code} | more.get(code, set())
     assert found(app)[code].severity == "error"
     assert dump(migrated.url) == before
 
@@ -76,13 +76,13 @@ def test_a_consumer_that_can_change_the_schema_is_told(migrated, app, agent, dum
 def test_an_unknown_repository_is_told_as_well(migrated, app, tmp_path, monkeypatch):
     migrated.run(WAYS["can-create"].format(login=name_of(app)))
     monkeypatch.chdir(checkout(tmp_path, "something-else"))
-    assert to_mend(app) == {"can-create"}
+    assert to_fix(app) == {"can-create"}
 
 
 def test_a_member_that_does_not_inherit_could_still_become_the_owner(migrated, agent):
     login = migrated.login(migrated.names.owner, migrated.names.app, attributes="NOINHERIT")
     agent()
-    assert "can-alter" in to_mend(login)
+    assert "can-alter" in to_fix(login)
 
 
 def test_the_owner_is_only_informed(migrated, app):
@@ -94,11 +94,11 @@ def test_the_owner_is_only_informed(migrated, app):
 
 def test_the_owner_hears_when_its_tables_would_belong_to_somebody_else(migrated):
     migrator = migrated.login(migrated.names.owner)
-    assert to_mend(migrator) == {"creates-as-itself"}
+    assert to_fix(migrator) == {"creates-as-itself"}
     command = found(migrator)["creates-as-itself"].command
     option = command.split()[1]
     assert option == f"?options=-crole%3D{migrated.names.owner}"
-    assert to_mend(migrator + option) == set()
+    assert to_fix(migrator + option) == set()
 
 
 def test_looking_waits_for_nobody(migrated, app, agent):
@@ -108,7 +108,7 @@ def test_looking_waits_for_nobody(migrated, app, agent):
         for table in load().tables:
             busy.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
         began = time.monotonic()
-        assert to_mend(app) == {"can-create"}
+        assert to_fix(app) == {"can-create"}
         assert time.monotonic() - began < 5
 
 
@@ -118,7 +118,7 @@ def test_missing_rights_on_rows_are_told(migrated, app, reader, agent):
     migrated.run(f"REVOKE DELETE ON memories FROM {migrated.names.app}")
     assert "memories" in found(app)["rows-not-writable"].reason
     migrated.run(f"REVOKE SELECT ON plans FROM {migrated.names.app}")
-    assert to_mend(app) == {"rows-not-readable"}
+    assert to_fix(app) == {"rows-not-readable"}
 
 
 def test_what_the_start_up_check_refuses_is_told(site, migrated, agent):
@@ -128,12 +128,12 @@ def test_what_the_start_up_check_refuses_is_told(site, migrated, agent):
     behind = found(app)["schema-out-of-date"]
     assert load().head in behind.reason
     assert "upgrade" in behind.command
-    assert "permission-missing" in to_mend(migrated.login())
+    assert "permission-missing" in to_fix(migrated.login())
 
 
 def test_an_empty_database_is_told(database, agent):
     agent()
-    assert "schema-empty" in to_mend(database)
+    assert "schema-empty" in to_fix(database)
 
 
 def test_a_bypassed_run_is_seen_until_the_next_regular_one(database, owner_directory, tmp_path, cli):
@@ -171,7 +171,7 @@ def test_a_regular_run_that_failed_hides_no_bypass(database, owner_directory, tm
 
 def test_a_server_that_is_too_old_is_told(migrated, app, monkeypatch):
     monkeypatch.setattr(preflight, "OLDEST_SERVER", 99)
-    assert to_mend(app) == {"server-too-old"}
+    assert to_fix(app) == {"server-too-old"}
 
 
 def test_pgvector_is_told_as_far_as_it_can_be_used(migrated, app, server):
@@ -184,11 +184,11 @@ def test_pgvector_is_told_as_far_as_it_can_be_used(migrated, app, server):
     assert "memories" in late.reason
     assert late.command == "diwa-schema enable-vector"
     migrated.run("CREATE SCHEMA tools; ALTER EXTENSION vector SET SCHEMA tools")
-    assert to_mend(app) == {"embeddings-as-bytes", "pgvector-not-usable", "pgvector-hidden"}
+    assert to_fix(app) == {"embeddings-as-bytes", "pgvector-not-usable", "pgvector-hidden"}
     migrated.run(found(app)["pgvector-not-usable"].command.replace("diwa_app", migrated.names.app))
-    assert to_mend(app) == {"embeddings-as-bytes", "pgvector-hidden"}
+    assert to_fix(app) == {"embeddings-as-bytes", "pgvector-hidden"}
     migrated.run(found(app)["pgvector-hidden"].command, app)
-    assert to_mend(app) == {"embeddings-as-bytes"}
+    assert to_fix(app) == {"embeddings-as-bytes"}
 
 
 def test_nothing_is_said_where_embeddings_are_vectors(site, server, owner_directory):
@@ -204,11 +204,11 @@ def test_nothing_is_said_where_embeddings_are_vectors(site, server, owner_direct
 
 def test_constraints_left_unvalidated_are_told_with_what_validates_them(migrated, app):
     migrated.run("ALTER TABLE memories ADD CONSTRAINT short CHECK (length(content) < 999) NOT VALID")
-    assert to_mend(app) == {"constraint-not-validated"}
+    assert to_fix(app) == {"constraint-not-validated"}
     migrated.run(found(app)["constraint-not-validated"].command)
     assert "short" in found(app)["drift"].reason  # it is still one that the schema does not have
     migrated.run("ALTER TABLE memories DROP CONSTRAINT short")
-    assert to_mend(app) == set()
+    assert to_fix(app) == set()
 
 
 def test_invalid_indexes_are_told_with_what_rebuilds_them(migrated, app):
@@ -219,22 +219,22 @@ def test_invalid_indexes_are_told_with_what_rebuilds_them(migrated, app):
         )
     with pytest.raises(psycopg.errors.UniqueViolation):
         migrated.run("CREATE UNIQUE INDEX CONCURRENTLY half_built ON organizations (name)")
-    assert to_mend(app) == {"index-invalid"}
+    assert to_fix(app) == {"index-invalid"}
     migrated.run("UPDATE organizations SET name = slug")
     migrated.run(found(app)["index-invalid"].command)
     assert "half_built" in found(app)["drift"].reason  # it is still one that the schema does not have
     migrated.run("DROP INDEX half_built")
-    assert to_mend(app) == set()
+    assert to_fix(app) == set()
 
 
 def test_a_check_that_cannot_be_made_is_told_and_stops_no_other(migrated, app):
     migrated.run("REVOKE SELECT ON pg_constraint FROM PUBLIC; GRANT TRUNCATE ON memories TO PUBLIC")
     unseen = ("unvalidated-constraints", "waiting-rules", "differences")
-    assert {f"{name}-not-checked" for name in unseen} == to_mend(app)
-    assert "can-truncate" in to_mend(app, repo="diwa-agent")
+    assert {f"{name}-not-checked" for name in unseen} == to_fix(app)
+    assert "can-truncate" in to_fix(app, repo="diwa-agent")
 
 
-def test_the_command_says_whether_there_is_something_to_mend(migrated, app, cli, tmp_path):
+def test_the_command_says_whether_there_is_something_to_fix(migrated, app, cli, tmp_path):
     agent = checkout(tmp_path, "diwa-agent")
     fit = cli("doctor", "--url", app, cwd=agent, check=0)
     assert "Nothing to fix" in fit.stdout

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.findings import found, to_mend
+from tests.findings import found, to_fix
 from tests.fixtures_roles import name_of
 from tests.fixtures_server import free_port
 from tests.forwarder import Forwarder, outward_address
@@ -22,19 +22,19 @@ from tests.forwarder import Forwarder, outward_address
 def test_a_search_path_that_leads_elsewhere_is_told(migrated, app):
     login = name_of(app)
     migrated.run(f"CREATE SCHEMA {login} AUTHORIZATION {login}")
-    assert to_mend(app) == {"search-path-elsewhere", "schema-foreign"}
+    assert to_fix(app) == {"search-path-elsewhere", "schema-foreign"}
     migrated.run("CREATE TABLE memories (id int)", app)
-    assert to_mend(app) == {"search-path-elsewhere", "search-path-shadowed", "schema-foreign"}
+    assert to_fix(app) == {"search-path-elsewhere", "search-path-shadowed", "schema-foreign"}
     migrated.run(found(app)["search-path-elsewhere"].command, app)
-    assert to_mend(app) == set()
+    assert to_fix(app) == set()
 
 
 def test_a_schema_in_which_everybody_may_create_is_told(migrated, app):
     migrated.run("CREATE SCHEMA loose; GRANT USAGE, CREATE ON SCHEMA loose TO PUBLIC")
     path = app + "?options=-csearch_path%3Dpublic%2Cloose"
-    assert to_mend(path) == {"search-path-writable"}
+    assert to_fix(path) == {"search-path-writable"}
     migrated.run(found(path)["search-path-writable"].command)
-    assert to_mend(path) == set()
+    assert to_fix(path) == set()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 import diwa_schema
 from diwa_schema.errors import DatabaseRefused
-from tests.findings import found, to_mend
+from tests.findings import found, to_fix
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def run_lite(url: str, script: str) -> None:
         connection.executescript(script)
 
 
-def test_a_sound_file_has_nothing_to_mend(lite, dump):
+def test_a_sound_file_has_nothing_to_fix(lite, dump):
     before = dump(lite)
     assert found(lite) == {}
     assert dump(lite) == before
@@ -47,11 +47,11 @@ def test_an_engine_that_keeps_no_foreign_keys_is_told(lite):
     from diwa_schema.models import enforce_foreign_keys
 
     engine = sa.create_engine(lite)
-    assert to_mend(engine) == {"foreign-keys-off"}
+    assert to_fix(engine) == {"foreign-keys-off"}
     enforce_foreign_keys(engine)
-    assert to_mend(engine) == set()
+    assert to_fix(engine) == set()
     with engine.connect() as connection:
-        assert to_mend(connection) == set()
+        assert to_fix(connection) == set()
     engine.dispose()
 
 
@@ -71,21 +71,21 @@ def test_a_journal_that_blocks_is_noted(lite, mode, code):
         # The mode is the connection's own; only write-ahead is written to the file.
         engine = sa.create_engine(lite)
         sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA journal_mode = off"))
-        assert "journal-unsafe" in to_mend(engine)
+        assert "journal-unsafe" in to_fix(engine)
         engine.dispose()
     assert found(lite)[code].severity == "note"
 
 
 def test_a_file_that_cannot_be_written_is_told(lite):
     read_only = f"sqlite:///file:{path_of(lite)}?mode=ro&uri=true"
-    assert to_mend(read_only) == {"file-not-writable"}
+    assert to_fix(read_only) == {"file-not-writable"}
 
 
 def test_a_file_that_somebody_else_keeps_locked_is_told(lite):
     engine = sa.create_engine(lite, connect_args={"timeout": 0.1})
     with closing(sqlite3.connect(path_of(lite), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert "file-busy" in to_mend(engine)
+        assert "file-busy" in to_fix(engine)
     engine.dispose()
 
 
@@ -101,7 +101,7 @@ def damage(file: Path, first: int) -> None:
 def test_a_damaged_file_is_told(lite):
     run_lite(lite, "PRAGMA journal_mode = DELETE")
     damage(path_of(lite), -1)
-    assert "file-damaged" in to_mend(lite)
+    assert "file-damaged" in to_fix(lite)
 
 
 def test_a_file_whose_schema_is_damaged_is_refused(lite):
@@ -119,7 +119,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path, owner_directory):
 
 def test_an_engine_in_memory_is_looked_at_where_it_is(owner_directory):
     engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
-    assert to_mend(engine) == {"schema-empty"}
+    assert to_fix(engine) == {"schema-empty"}
     diwa_schema.migrate(engine)
     assert found(engine) == {}
     engine.dispose()

@@ -1,4 +1,4 @@
-"""Whatever is changed in a database at head is reported, with nothing else, and mended by what is printed."""
+"""Whatever is changed in a database at head is reported, with nothing else, and fixed by what is printed."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def copy_of(server: Server, template: str) -> Iterator[Link]:
         server.drop(name)
 
 
-def found_and_mended(link: Link, change: Change) -> None:
+def found_and_fixed(link: Link, change: Change) -> None:
     link.script(change.sql)
     found = check.check(link)
     assert {said(one) for one in found} == change.wrong, change.sql
     assert len(found) == len(change.wrong)
     for one in found:
-        statements = one.mend.statements or one.mend.losing
+        statements = one.fix.statements or one.fix.losing
         assert statements, one.text
         for statement in statements:
             link.execute(statement)
@@ -73,7 +73,7 @@ def found_and_mended(link: Link, change: Change) -> None:
 def test_any_drift_of_postgresql(server: Server, template: str, change: Change) -> None:
     with copy_of(server, template) as link:
         assert check.check(link) == ()
-        found_and_mended(link, change)
+        found_and_fixed(link, change)
 
 
 @EXAMPLES
@@ -85,7 +85,7 @@ def test_any_drift_of_sqlite(tmp_path: Path, change: Change) -> None:
     path = tmp_path / "drifted.db"
     shutil.copy(head, path)
     with Target.of(f"sqlite:///{path}").connect() as link:
-        found_and_mended(link, change)
+        found_and_fixed(link, change)
 
 
 def test_the_shipped_catalog_is_that_of_a_migrated_database(database: str) -> None:

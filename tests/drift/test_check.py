@@ -103,7 +103,7 @@ def test_embeddings_may_be_bytes_or_vectors_and_nothing_else(head: str, server: 
     wanted = "vector(1536)" if server.has_vector else "bytea"
     assert said(head) == [f"column embedding on {table} is text, should be {wanted}"]
     (found,) = diwa_schema.check(head)
-    run(head, *(found.mend.statements or found.mend.losing))  # text to bytea may lose, text to vector not
+    run(head, *(found.fix.statements or found.fix.losing))  # text to bytea may lose, text to vector not
     assert said(head) == []
     if server.has_vector:
         run(head, retype.format("vector(384)"))
@@ -121,7 +121,7 @@ def test_optional_indexes_may_be_there_or_not(head: str, server: Server) -> None
     (found,) = diwa_schema.check(head)
     assert found.severity == "note"
     assert "INVALID" in found.text
-    run(head, *(found.mend.statements or found.mend.losing))  # text to bytea may lose, text to vector not
+    run(head, *(found.fix.statements or found.fix.losing))  # text to bytea may lose, text to vector not
     assert said(head) == []
 
 
@@ -170,5 +170,5 @@ def test_the_command_says_what_and_how_and_ends_with_1(head: str, cli: Cli) -> N
         ("surplus", False, "drift"),
     ]
     for one in document["differences"]:
-        run(head, one["mend"] or one["losing"])
+        run(head, one["fix"] or one["losing"])
     cli("check", "--url", head, check=0)

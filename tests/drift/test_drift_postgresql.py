@@ -45,9 +45,9 @@ def differences(link: Link, expected: Catalog) -> tuple[Difference, ...]:
     return compare(read(link, like=expected), expected)
 
 
-def mend(link: Link, found: tuple[Difference, ...]) -> None:
+def fix(link: Link, found: tuple[Difference, ...]) -> None:
     for difference in found:
-        statements = difference.mend.statements or difference.mend.losing
+        statements = difference.fix.statements or difference.fix.losing
         assert statements, difference.text
         for statement in statements:
             link.execute(statement)
@@ -75,7 +75,7 @@ def files(link: Link) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("drift", DRIFTS, ids=lambda drift: drift.text[:60])
-def test_a_drift_is_found_alone_and_mended_by_what_is_printed(
+def test_a_drift_is_found_alone_and_fixed_by_what_is_printed(
     server: Server, live: Link, expected: Catalog, drift: Drift
 ) -> None:
     if server.version < drift.since:
@@ -86,12 +86,12 @@ def test_a_drift_is_found_alone_and_mended_by_what_is_printed(
 
     assert [one.text for one in found] == [drift.text]
     assert (found[0].safe, found[0].severity) == (drift.safe, drift.severity)
-    assert drift.safe or found[0].mend.caution
+    assert drift.safe or found[0].fix.caution
     assert offered(found[0]) == drift.offered
     if not drift.offered:
         return
     before = files(live)
-    mend(live, found)
+    fix(live, found)
     assert drift.safe is False or files(live) == before
     assert [one.text for one in differences(live, expected)] == []
 
@@ -105,7 +105,7 @@ def test_what_was_dropped_together_comes_back_together(live: Link, expected: Cat
         "table keepers is missing",
         "table animals is missing",
     ]
-    mend(live, found)
+    fix(live, found)
     assert {one.kind for one in differences(live, expected)} <= NOT_WRITTEN
 
 
@@ -125,7 +125,7 @@ def test_a_view_in_the_place_of_a_table_is_set_aside(live: Link, expected: Catal
     assert not found[0].safe
     live.script("ALTER TABLE kept DROP CONSTRAINT keepers_pkey CASCADE, DROP CONSTRAINT keepers_email_key")
     live.script("DELETE FROM animals")
-    mend(live, tuple(one for one in differences(live, expected) if one.statement))
+    fix(live, tuple(one for one in differences(live, expected) if one.statement))
     assert {one.kind for one in differences(live, expected)} <= NOT_WRITTEN
     assert live.value("SELECT count(*) FROM keepers_aside") == 2
 
@@ -143,7 +143,7 @@ def test_psql_runs_what_is_printed(
             "ALTER TABLE animals DISABLE TRIGGER USER"
         )
         found = differences(live, expected)
-        script = tmp_path / "mend.sql"
+        script = tmp_path / "fix.sql"
         script.write_text("\n".join(one.statement for one in found))
         psql = [str(embedded.programs() / "psql"), "-v", "ON_ERROR_STOP=1", "-q", "-f", str(script), url]
         subprocess.run(psql, check=True)

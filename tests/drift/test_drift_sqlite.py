@@ -1,4 +1,4 @@
-"""Drift of a SQLite database: found alone, in words, and mended by what is printed, without losing a row."""
+"""Drift of a SQLite database: found alone, in words, and fixed by what is printed, without losing a row."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -50,16 +50,16 @@ def differences(link: Link, expected: Catalog) -> tuple[Difference, ...]:
     return compare(read(link, like=expected), expected)
 
 
-def mend(link: Link, found: tuple[Difference, ...]) -> None:
+def fix(link: Link, found: tuple[Difference, ...]) -> None:
     for difference in found:
-        statements = difference.mend.statements or difference.mend.losing
+        statements = difference.fix.statements or difference.fix.losing
         assert statements, difference.text
         for statement in statements:
             link.execute(statement)
 
 
 @pytest.mark.parametrize("drift", DRIFTS_SQLITE, ids=lambda drift: drift.text[:60])
-def test_a_drift_is_found_alone_and_mended_by_what_is_printed(
+def test_a_drift_is_found_alone_and_fixed_by_what_is_printed(
     live: Link, expected: Catalog, drift: Drift
 ) -> None:
     rows = live.rows(ROWS)
@@ -72,7 +72,7 @@ def test_a_drift_is_found_alone_and_mended_by_what_is_printed(
     assert ("statements" if found[0].statement else "losing" if found[0].losing else "") == drift.offered
     if not drift.offered:
         return
-    mend(live, found)
+    fix(live, found)
     assert [one.text for one in differences(live, expected)] == []
     assert live.rows(ROWS) == rows
     assert live.rows("PRAGMA foreign_key_check") == []
@@ -90,7 +90,7 @@ def test_a_shell_that_goes_on_after_an_error_loses_no_row(path: Path, expected: 
         before, rows = read(live), live.rows(ROWS)
         (found,) = differences(live, expected)
         refused = []
-        for statement in found.mend.statements:
+        for statement in found.fix.statements:
             try:
                 live.execute(statement)
             except sqlite3.Error as error:
@@ -107,13 +107,13 @@ def test_a_copy_leaves_alone_what_refers_to_the_table(path: Path, expected: Cata
     with link_to(path) as live:
         live.execute("PRAGMA foreign_keys = ON")
         rows = live.rows(ROWS)
-        mend(live, differences(live, expected))
+        fix(live, differences(live, expected))
         assert differences(live, expected) == ()
         assert live.rows(ROWS) == rows
         assert live.value("SELECT count(*) FROM keepers") == 2
 
 
-def test_several_drifts_of_a_table_are_mended_together(path: Path, expected: Catalog) -> None:
+def test_several_drifts_of_a_table_are_fixed_together(path: Path, expected: Catalog) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(rewritten("animals", "DEFAULT ('pending')", "DEFAULT 'completed'"))
     with closing(sqlite3.connect(path)) as connection:
@@ -126,7 +126,7 @@ def test_several_drifts_of_a_table_are_mended_together(path: Path, expected: Cat
         rows = live.rows(ROWS)
         found = differences(live, expected)
         assert len(found) == 7
-        mend(live, found)
+        fix(live, found)
         assert [one.text for one in differences(live, expected)] == []
         assert live.rows(ROWS) == rows
         assert live.rows("SELECT DISTINCT tags FROM animals") == [('["a","b"]',)]

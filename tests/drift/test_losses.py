@@ -63,27 +63,27 @@ def test_a_value_that_is_too_long_stops_the_statement_that_is_offered(too_long: 
 
 def test_what_would_cut_it_is_told_apart_with_the_number_of_values(too_long: str, cli: Cli) -> None:
     (found,) = diwa_schema.check(too_long)
-    assert found.mend.lost == 2
+    assert found.fix.lost == 2
     assert 'USING "name"::character varying(255)' in found.losing
     printed = cli("check", "--url", too_long, check=1).stdout.splitlines()
     at = printed.index("    this statement would lose 2 values; do not run it next:")
     assert printed[at + 1] == f"        {found.losing}"
     (document,) = json.loads(cli("check", "--url", too_long, "--json", check=1).stdout)["differences"]
-    assert (document["mend"], document["losing"], document["lost"]) == (found.statement, found.losing, 2)
+    assert (document["fix"], document["losing"], document["lost"]) == (found.statement, found.losing, 2)
 
 
 def test_where_all_fit_nothing_that_loses_is_shown(too_long: str) -> None:
     with psycopg.connect(too_long) as connection:
         connection.execute("UPDATE organizations SET name = 'short'")
     (found,) = diwa_schema.check(too_long)
-    assert (found.losing, found.mend.lost) == ("", 0)
+    assert (found.losing, found.fix.lost) == ("", 0)
 
 
 def test_a_column_of_somebody_elses_is_dropped_by_nothing_that_is_offered(at_head: str) -> None:
     with Target.of(at_head).connect() as link:
         link.execute("ALTER TABLE tasks ADD COLUMN surplus text DEFAULT 'kept'")
         (found,) = compare_at(link, load().head)
-        assert (found.statement, found.mend.lost) == ("", 0)
+        assert (found.statement, found.fix.lost) == ("", 0)
         assert "DROP COLUMN" in found.losing
 
 
@@ -93,7 +93,7 @@ def test_values_that_cannot_be_counted_are_told_so(too_long: str, cli: Cli) -> N
         connection.execute("UPDATE organizations SET updated_at = 'never', name = 'short'")
     found = diwa_schema.check(too_long)[-1]
     assert found.losing
-    assert found.mend.lost is None
+    assert found.fix.lost is None
     assert "lose an unknown number of values" in cli("check", "--url", too_long, check=1).stdout
 
 
@@ -114,7 +114,7 @@ def test_counting_sees_the_rows_that_a_policy_hides_or_says_nothing(too_long: st
             connection.execute("RESET ROLE")
             connection.execute(f"DROP OWNED BY {name}")
             connection.execute(f"DROP ROLE {name}")
-    assert [one.mend.lost for one in found if one.losing] == [None]
+    assert [one.fix.lost for one in found if one.losing] == [None]
 
 
 # Types that somebody may have given a column, and values of each that another type may not hold.
@@ -203,7 +203,7 @@ def test_a_value_of_sqlite_that_another_type_would_change_stops_the_copy(
         link.execute(f"INSERT INTO memory_versions VALUES ({marks})")
         (found,) = compare_at(link, load().head)
         refused = []
-        for statement in found.mend.statements:
+        for statement in found.fix.statements:
             try:
                 link.execute(statement)
             except sqlite3.Error as error:

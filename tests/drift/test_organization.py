@@ -1,4 +1,4 @@
-"""The function that fills a memory's organization is looked at, mended, and gone with the table."""
+"""The function that fills a memory's organization is looked at, fixed, and gone with the table."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_of_it_is_found_and_mended(postgres: str, change: str):
+def test_a_change_of_it_is_found_and_fixed(postgres: str, change: str):
     api.migrate(postgres)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(CHANGES[change].encode())
         found = [one for one in api.check(postgres) if one.severity == "drift"]
         assert {one.kind for one in found} == {"trigger"}
         for one in found:
-            for statement in one.mend.statements:
+            for statement in one.fix.statements:
                 connection.execute(statement.encode())
         assert api.check(postgres) == []
 

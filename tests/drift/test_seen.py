@@ -86,7 +86,7 @@ def test_foreign_keys_whose_triggers_are_disabled_are_seen(migrated: str) -> Non
         found = diwa_schema.check(migrated)
         assert found
         assert all(one.kind == "foreign key" and "not enforced" in one.text for one in found)
-        for statement in (statement for one in found for statement in one.mend.statements):
+        for statement in (statement for one in found for statement in one.fix.statements):
             link.execute(statement)
     assert said(migrated) == []
 
@@ -160,14 +160,14 @@ def test_names_that_are_made_stay_apart_within_63_bytes(postgres: str) -> None:
         made = made_names(found)
         assert len(made) == 3
         assert all(len(name.encode()) <= LONGEST for name in made)
-        for statement in (statement for one in found for statement in one.mend.statements):
+        for statement in (statement for one in found for statement in one.fix.statements):
             link.execute(statement)
         assert compare(read(link, like=expected), expected) == ()
 
 
 def made_names(found: tuple[Difference, ...]) -> set[str]:
     """The names that statements give to something only for a while."""
-    pieces = [piece for one in found for statement in one.mend.statements for piece in statement.split('"')]
+    pieces = [piece for one in found for statement in one.fix.statements for piece in statement.split('"')]
     return {piece for piece in pieces if piece.endswith(("_new", "_is_filled"))}
 
 

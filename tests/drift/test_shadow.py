@@ -196,12 +196,12 @@ def test_a_schema_other_than_public_is_compared_too(new_database: Callable[..., 
         link.execute("DROP INDEX tasks_status_index")
         link.execute("ALTER TABLE tasks DROP CONSTRAINT tasks_context_id_fkey")
         found = check.check(link)
-        mended(link)
+        fixed(link)
     assert [one.object for one in found] == ["tasks_status_index", "tasks_context_id_fkey"]
     assert diwa_schema.check(elsewhere) == []
 
 
-def mended(link: Link) -> None:
+def fixed(link: Link) -> None:
     for difference in check.check(link):
-        for statement in difference.mend.statements:
+        for statement in difference.fix.statements:
             link.execute(statement)

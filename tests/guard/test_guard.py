@@ -135,7 +135,7 @@ def test_an_unknown_repository_is_told_how_to_tell(tmp_path):
         assert way in text
 
 
-def test_what_cannot_be_read_is_named_and_to_be_mended(tmp_path):
+def test_what_cannot_be_read_is_named_and_to_be_fixed(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project")
     with pytest.raises(Blocked) as blocked:
         ask(Operation.UPGRADE, repo="diwa-cloud", directory=tmp_path)

@@ -29,7 +29,7 @@ def parents(connection: sa.Connection) -> sa.Connection:
 
 
 @pytest.fixture
-def mended(parents: sa.Connection) -> sa.Connection:
+def fixed(parents: sa.Connection) -> sa.Connection:
     """The same with children that keep every rule."""
     parents.exec_driver_sql("UPDATE children SET parent_id = 2, name = 'two' WHERE id = 2")
     return parents
@@ -61,20 +61,20 @@ def rows(connection: sa.Connection) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("live", [True, False], ids=["paced", "plain"])
 @STEPS
-def test_holds_afterwards(mended: sa.Connection, work: Callable[[], None], live: bool):
-    before = rows(mended)
-    for _ in range(2 if mended.dialect.name == "postgresql" else 1):
+def test_holds_afterwards(fixed: sa.Connection, work: Callable[[], None], live: bool):
+    before = rows(fixed)
+    for _ in range(2 if fixed.dialect.name == "postgresql" else 1):
         if live:
-            paced(mended, work)
+            paced(fixed, work)
         else:
-            with bound(mended), transaction(mended):
+            with bound(fixed), transaction(fixed):
                 work()
-    assert rows(mended) == before
-    if mended.dialect.name == "sqlite":
-        mended.exec_driver_sql("PRAGMA foreign_keys = ON")
+    assert rows(fixed) == before
+    if fixed.dialect.name == "sqlite":
+        fixed.exec_driver_sql("PRAGMA foreign_keys = ON")
     with pytest.raises(IntegrityError):
-        mended.exec_driver_sql(BREAKS[work])
-    found = str(shape(mended))
+        fixed.exec_driver_sql(BREAKS[work])
+    found = str(shape(fixed))
     assert "children_name_index" in found
     assert "jsonb" in found
     assert "diwa_schema" not in found
@@ -154,8 +154,8 @@ def test_a_sqlite_table_is_not_rebuilt_where_that_would_delete_rows(sqlite: str,
     assert shape(connection) == before
 
 
-def test_what_was_added_goes_again_and_nothing_else_and_twice_is_once(mended: sa.Connection):
-    connection = mended
+def test_what_was_added_goes_again_and_nothing_else_and_twice_is_once(fixed: sa.Connection):
+    connection = fixed
     # SQLite writes the text of a table that it has copied in its own way.
     paced(connection, lambda: steps.drop_not_null("children", "name"))
     before = shape(connection)

@@ -61,13 +61,13 @@ def assert_in_step(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"INSERT INTO {searched.WORDS}({searched.WORDS}) VALUES ('integrity-check')")
 
 
-def mend(url: str, connection: sa.Connection) -> None:
+def fix(url: str, connection: sa.Connection) -> None:
     """Run what `check` prints, after which it prints nothing."""
     found = diwa_schema.check(url)
     assert found
     assert all(one.safe for one in found)
     for one in found:
-        for statement in one.mend.statements:
+        for statement in one.fix.statements:
             connection.exec_driver_sql(statement)
     assert diwa_schema.check(url) == []
 
@@ -145,7 +145,7 @@ def test_what_somebody_took_away_is_found_and_put_back_with_the_words_of_all_mem
             lite.exec_driver_sql(statement)
         if "TRIGGER" in harm:
             lite.exec_driver_sql("UPDATE memories SET content = 'unnoticed'")
-        mend(url, lite)
+        fix(url, lite)
         assert_in_step(lite)
     diwa_schema.drop(url, confirm="words.db")
     left = "SELECT name FROM sqlite_master WHERE name LIKE '%word%'"
@@ -153,7 +153,7 @@ def test_what_somebody_took_away_is_found_and_put_back_with_the_words_of_all_mem
 
 
 @pytest.mark.parametrize("empty", [True, False], ids=["new", "there"])
-def test_a_build_without_fts5_searches_as_before_until_one_that_has_it_mends_it(
+def test_a_build_without_fts5_searches_as_before_until_one_that_has_it_fixes_it(
     empty: bool, sqlite: str, monkeypatch: pytest.MonkeyPatch, owner_directory: Path
 ):
     engine = sa.create_engine(sqlite, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
@@ -169,7 +169,7 @@ def test_a_build_without_fts5_searches_as_before_until_one_that_has_it_mends_it(
             assert said(connection, "HARBOUR emp") == [ONE]
             assert said(connection, "") == []
     with engine.connect() as connection:
-        mend(sqlite, connection)
+        fix(sqlite, connection)
         assert_in_step(connection)
         assert said(connection, "harbour") == [ONE]
         assert said(connection, "emp") == []

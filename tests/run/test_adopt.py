@@ -1,4 +1,4 @@
-"""What adoption takes for ours, what it refuses and mends, and what it leaves to others."""
+"""What adoption takes for ours, what it refuses and fixes, and what it leaves to others."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_versions_of_a_neighbour_are_left_alone(legacy):
         assert link.value("SELECT max(version) FROM schema_migrations") == 20270101000000
 
 
-def test_what_differs_is_refused_listed_and_mended(legacy, dump):
+def test_what_differs_is_refused_listed_and_fixed(legacy, dump):
     url = legacy("head_fresh", lite=True)
     with Target.of(url).connect() as link:
         link.execute("DROP INDEX tasks_status_index")
@@ -198,9 +198,9 @@ def test_what_differs_is_refused_listed_and_mended(legacy, dump):
     with pytest.raises(DatabaseRefused, match="tasks_status_index") as caught:
         api.adopt(url)
     assert caught.value.exit_code == 7
-    assert "--mend" in caught.value.next_step
+    assert "--fix" in caught.value.next_step
     assert dump(url) == before
-    assert api.adopt(url, mend=True).after == "20260228010000"
+    assert api.adopt(url, fix=True).after == "20260228010000"
     api.migrate(url)
     assert api.check(url) == []
 

@@ -304,7 +304,7 @@ def test_status_check_and_doctor_say_what_waits(dirty, cli):
     execute(dirty, *FIXES)
     (one, *_) = api.check(dirty)
     assert one.text.endswith("waits: no row breaks it any more")
-    assert "validate context_relationships_ends_check" in one.mend.caution
+    assert "validate context_relationships_ends_check" in one.fix.caution
 
 
 def test_a_check_that_was_left_unvalidated_is_said_and_finished(dirty):
@@ -352,7 +352,7 @@ def test_what_check_prints_lets_the_database_keep_a_rule(clean):
         "DROP TABLE plans",
     )
     for one in api.check(clean):
-        execute(clean, *one.mend.statements)
+        execute(clean, *one.fix.statements)
     assert api.check(clean) == []
     assert standing(clean) == dict.fromkeys(NAMES, True)
 

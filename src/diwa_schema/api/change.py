@@ -170,7 +170,7 @@ def stamp(
 def adopt(
     database: Database | None = None,
     *,
-    mend: bool = False,
+    fix: bool = False,
     embedded: Embedded = None,
     schema: str | None = None,
     repo: str | None = None,
@@ -183,7 +183,7 @@ def adopt(
 
     Args:
         database: As for `migrate`.
-        mend: Whether to apply first what is safe on a live table, where it differs from the shape it should have.
+        fix: Whether to apply first what is safe on a live table, where it differs from the shape it should have.
         embedded: As for `migrate`.
         schema: As for `migrate`.
         repo: As for `migrate`.
@@ -197,7 +197,7 @@ def adopt(
 
     Raises:
         DatabaseRefused: The database is not of a shape that Ecto left; the differences are listed and nothing was
-            changed but, with `mend`, what was mended.
+            changed but, with `fix`, what was fixed.
         SchemaEmpty: There is nothing to take over.
         DiwaSchemaError: As for `migrate`.
     """
@@ -214,7 +214,7 @@ def adopt(
         settings=settings,
         progress=progress,
     )
-    return takeover.adopt(session, mend=mend)
+    return takeover.adopt(session, fix=fix)
 
 
 def drop(

@@ -51,7 +51,7 @@ def check(
         schema: As for `migrate`.
 
     Returns:
-        The differences, in the order in which they can be mended; empty where there are none.
+        The differences, in the order in which they can be fixed; empty where there are none.
 
     Raises:
         DatabaseRefused: The database is not at a revision of the installed history.

@@ -22,7 +22,7 @@ def register(commands: Commands) -> None:
         "--plan", action="store_true", help="show the findings and the steps, and change nothing"
     )
     parser.add_argument(
-        "--mend", action="store_true", help="first repair what is safe to repair on a live table"
+        "--fix", action="store_true", help="first repair what is safe to repair on a live table"
     )
     options.add_database(parser)
     options.add_guard(parser)
@@ -36,7 +36,7 @@ def _run(args: argparse.Namespace) -> Result:
     if args.plan:
         found = examine(**options.database_of(args))
         return Result(found.as_dict(), _planned(found), 1 if found.differences else 0)
-    report = reported(args, adopt, mend=args.mend)
+    report = reported(args, adopt, fix=args.fix)
     text = f"{report.where} is adopted at {report.after or 'base'}. Next, run: {command('upgrade')}"
     return ended(report, text)
 
@@ -49,9 +49,9 @@ def _planned(found: Adoption) -> str:
     if found.upgrade and found.upgrade.revisions:
         lines += ["The upgrade after it:", *(f"    {line}" for line in ahead(found.upgrade))]
     for one in found.differences:
-        lines += [f"differs: {one.text}", f"    {one.statement or one.mend.caution}"]
+        lines += [f"differs: {one.text}", f"    {one.statement or one.fix.caution}"]
     if found.differences:
         lines.append(
-            "Adoption needs a database without differences: run the statements, or add --mend for the safe ones."
+            "Adoption needs a database without differences: run the statements, or add --fix for the safe ones."
         )
     return "\n".join(lines)

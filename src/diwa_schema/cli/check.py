@@ -30,15 +30,15 @@ def _run(args: argparse.Namespace) -> Result:
 
 def _lines(one: Difference) -> list[str]:
     lines = [one.text if one.severity == "drift" else f"note: {one.text}"]
-    if one.mend.statements:
+    if one.fix.statements:
         lines += [f"    {line}" for line in one.statement.splitlines()]
         lines.append(
-            "    safe on a live table" if one.safe else f"    not safe on a live table: {one.mend.caution}"
+            "    safe on a live table" if one.safe else f"    not safe on a live table: {one.fix.caution}"
         )
-    elif one.mend.caution:
-        lines.append(f"    {one.mend.caution}")
+    elif one.fix.caution:
+        lines.append(f"    {one.fix.caution}")
     if one.losing:
-        lines.append(f"    this statement would lose {_counted(one.mend.lost)}; do not run it next:")
+        lines.append(f"    this statement would lose {_counted(one.fix.lost)}; do not run it next:")
         lines += [f"        {line}" for line in one.losing.splitlines()]
     return lines
 

@@ -41,7 +41,7 @@ def register(commands: Commands) -> None:
     digest = add(verbs, "digest", _digest, help="say which targets look otherwise than most")
     adopt = add(verbs, "adopt", _adopt, help="take over every target that Ecto migrated")
     adopt.add_argument(
-        "--mend", action="store_true", help="first apply what is safe on a live table, where one differs"
+        "--fix", action="store_true", help="first apply what is safe on a live table, where one differs"
     )
     for parser in (plan, upgrade, check, digest, adopt):
         _add_targets(parser)
@@ -170,7 +170,7 @@ def _upgrade(args: argparse.Namespace) -> Result:
 
 
 def _adopt(args: argparse.Namespace) -> Result:
-    return _reported(args, lambda fleet: fleet.adopt(mend=args.mend, **_changing(args)))
+    return _reported(args, lambda fleet: fleet.adopt(fix=args.fix, **_changing(args)))
 
 
 def _create(args: argparse.Namespace) -> Result:

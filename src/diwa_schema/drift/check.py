@@ -12,7 +12,7 @@ from diwa_schema.drift.compare import Finding, findings, within_capabilities
 from diwa_schema.drift.count import counted, deadline
 from diwa_schema.drift.optional import added_columns, with_ectos_columns
 from diwa_schema.drift.read import at_head, read
-from diwa_schema.drift.report import Difference, Mend, difference, of_ectos_code, of_place, of_rule
+from diwa_schema.drift.report import Difference, Fix, difference, of_ectos_code, of_place, of_rule
 from diwa_schema.drift.rules import expected_in, waiting
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 _WAITS_ALONE = ("CONCURRENTLY", "VALIDATE CONSTRAINT")
 
 
-class Mender(Protocol):
-    """Writes the mends of one comparison."""
+class Fixer(Protocol):
+    """Writes the fixes of one comparison."""
 
-    def mend(self, finding: Finding) -> Mend:
-        """Return what mends a finding."""
+    def fix(self, finding: Finding) -> Fix:
+        """Return what fixes a finding."""
 
     def rank(self, finding: Finding) -> tuple[int, ...]:
-        """Return where its mend stands: first what is in the way, last what would be lost."""
+        """Return where its fix stands: first what is in the way, last what would be lost."""
 
 
 class Pace(Protocol):
@@ -105,7 +105,7 @@ def expected(link: Link, revision: str | None) -> Catalog:
 
 
 def compare(live: Catalog, expected: Catalog) -> tuple[Difference, ...]:
-    """Return what differs, in the order in which it can be mended.
+    """Return what differs, in the order in which it can be fixed.
 
     Tables, views, functions, types and sequences that are not expected are none of our business. On a table
     of ours everything that is not expected is drift, but a plain index and a column of Ecto's code, which are notes.
@@ -122,13 +122,13 @@ def compare(live: Catalog, expected: Catalog) -> tuple[Difference, ...]:
     found = findings(live, wanted)
     if not found:
         return notes
-    mender = _mender(live, wanted, found)
-    found.sort(key=lambda one: (*mender.rank(one), one.table, one.name))
-    return (*(difference(one, mender.mend(one)) for one in found), *notes)
+    fixer = _fixer(live, wanted, found)
+    found.sort(key=lambda one: (*fixer.rank(one), one.table, one.name))
+    return (*(difference(one, fixer.fix(one)) for one in found), *notes)
 
 
-def mend(link: Link, differences: Iterable[Difference], pace: Pace) -> list[Difference]:
-    """Run the statements of the differences that are safe to mend on a live table.
+def fix(link: Link, differences: Iterable[Difference], pace: Pace) -> list[Difference]:
+    """Run the statements of the differences that are safe to fix on a live table.
 
     Args:
         link: The connection to the database, in no transaction.
@@ -136,34 +136,34 @@ def mend(link: Link, differences: Iterable[Difference], pace: Pace) -> list[Diff
         pace: What runs the statements on that connection.
 
     Returns:
-        The differences that are mended now; those that are not safe are left.
+        The differences that are fixed now; those that are not safe are left.
     """
-    safe = [one for one in differences if one.safe and one.mend.statements]
-    # Several differences of a SQLite table are mended by one copy of it.
-    for statements in dict.fromkeys(one.mend.statements for one in safe):
+    safe = [one for one in differences if one.safe and one.fix.statements]
+    # Several differences of a SQLite table are fixed by one copy of it.
+    for statements in dict.fromkeys(one.fix.statements for one in safe):
         for statement in statements:
             _run(link, statement, pace)
     return safe
 
 
-def _mender(live: Catalog, wanted: Catalog, found: Sequence[Finding]) -> Mender:
+def _fixer(live: Catalog, wanted: Catalog, found: Sequence[Finding]) -> Fixer:
     if live.dialect == "sqlite":
-        from diwa_schema.drift.sqlite import mend as mend_sqlite
+        from diwa_schema.drift.sqlite import fix as fix_sqlite
 
-        return mend_sqlite.Mender(live, wanted, found)
-    from diwa_schema.drift.postgresql import mend as mend_postgresql
+        return fix_sqlite.Fixer(live, wanted, found)
+    from diwa_schema.drift.postgresql import fix as fix_postgresql
 
-    return mend_postgresql.Mender(live, wanted)
+    return fix_postgresql.Fixer(live, wanted)
 
 
 def _counted(link: Link, one: Difference, until: float) -> Difference:
     """Return a difference with the number of values that its losing statements would lose, where it can be told."""
-    lost = counted(link, one.mend.counting, until) if one.mend.counting else None
+    lost = counted(link, one.fix.counting, until) if one.fix.counting else None
     if lost is None:
         return one
     # Where nothing is lost, the statement that would refuse to lose anything is all that is needed.
-    losing = one.mend.losing if lost or not one.mend.statements else ()
-    return replace(one, mend=replace(one.mend, lost=lost, losing=losing))
+    losing = one.fix.losing if lost or not one.fix.statements else ()
+    return replace(one, fix=replace(one.fix, lost=lost, losing=losing))
 
 
 def _run(link: Link, statement: str, pace: Pace) -> None:

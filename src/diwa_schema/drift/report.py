@@ -20,7 +20,7 @@ _LONGEST = 160  # characters of a definition that a line shows
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
+class Fix:
     """What makes one difference go away.
 
     Args:
@@ -53,7 +53,7 @@ class Difference:
         problem: ``missing``, ``extra``, ``changed`` or ``renamed``.
         text: The difference in one line of words.
         severity: ``drift``, or ``note`` for what works all the same.
-        mend: What would take it away.
+        fix: What would take it away.
     """
 
     kind: str
@@ -62,22 +62,22 @@ class Difference:
     problem: Problem
     text: str
     severity: Severity
-    mend: Mend
+    fix: Fix
 
     @property
     def statement(self) -> str:
         """The SQL that would take it away without losing a value, runnable as printed; empty where there is none."""
-        return "\n".join(f"{statement};" for statement in self.mend.statements)
+        return "\n".join(f"{statement};" for statement in self.fix.statements)
 
     @property
     def losing(self) -> str:
         """The SQL that would take it away and values with it; empty where none is needed for that."""
-        return "\n".join(f"{statement};" for statement in self.mend.losing)
+        return "\n".join(f"{statement};" for statement in self.fix.losing)
 
     @property
     def safe(self) -> bool:
         """Whether `statement` is safe on a live table."""
-        return self.mend.safe
+        return self.fix.safe
 
     def __str__(self) -> str:
         """Return the difference in one line of words."""
@@ -92,15 +92,15 @@ class Difference:
             "problem": self.problem,
             "text": self.text,
             "severity": self.severity,
-            "mend": self.statement,
+            "fix": self.statement,
             "safe": self.safe,
-            "caution": self.mend.caution,
+            "caution": self.fix.caution,
             "losing": self.losing,
-            "lost": self.mend.lost,
+            "lost": self.fix.lost,
         }
 
 
-def difference(finding: Finding, mend: Mend) -> Difference:
+def difference(finding: Finding, fix: Fix) -> Difference:
     """Return a finding in words. An index that nobody expects, unless it is unique, is no more than a note."""
     note = finding.kind == "index" and finding.problem == "extra" and not finding.found.unique
     return Difference(
@@ -110,22 +110,22 @@ def difference(finding: Finding, mend: Mend) -> Difference:
         problem=finding.problem,
         text=_line(finding),
         severity="note" if note else "drift",
-        mend=mend,
+        fix=fix,
     )
 
 
 def of_place(text: str, statements: tuple[str, ...]) -> Difference:
     """Return a note on pgvector where a tenant would take it along."""
     caution = "a connection whose search path lacks the new place compares no embeddings"
-    mend = Mend(statements, safe=False, caution=caution)
-    return Difference("extension", "vector", "", "changed", text, "note", mend)
+    fix = Fix(statements, safe=False, caution=caution)
+    return Difference("extension", "vector", "", "changed", text, "note", fix)
 
 
 def of_ectos_code(place: tuple[str, str]) -> Difference:
     """Return a note on a column that the newest Ecto code needs; nothing takes it away."""
     table, name = place
     text = f"column {name} on {table} is not part of the schema: the newest Ecto code needs it, so it stays"
-    return Difference("column", name, table, "extra", text, "note", Mend())
+    return Difference("column", name, table, "extra", text, "note", Fix())
 
 
 def of_rule(one: Waiting, statements: tuple[str, ...]) -> Difference:
@@ -136,8 +136,8 @@ def of_rule(one: Waiting, statements: tuple[str, ...]) -> Difference:
         statements: What would let the database keep it; none while rows are known to break it.
     """
     problem: Problem = "missing" if one.state == "absent" else "changed"
-    mend = Mend(statements, safe=one.rows == 0, caution=f"Run: {one.next_step}")
-    return Difference("rule", one.rule, one.table, problem, one.text, "note", mend)
+    fix = Fix(statements, safe=one.rows == 0, caution=f"Run: {one.next_step}")
+    return Difference("rule", one.rule, one.table, problem, one.text, "note", fix)
 
 
 def _line(finding: Finding) -> str:

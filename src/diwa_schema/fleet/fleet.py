@@ -203,7 +203,7 @@ class Fleet:
     def adopt(
         self,
         *,
-        mend: bool = False,
+        fix: bool = False,
         schedule: Schedule | None = None,
         repo: str | None = None,
         allow_core_migration: bool | None = None,
@@ -213,7 +213,7 @@ class Fleet:
         """Take over every target that Ecto migrated, as `diwa_schema.adopt` does one; the others have nothing to do.
 
         Args:
-            mend: As for `diwa_schema.adopt`.
+            fix: As for `diwa_schema.adopt`.
             schedule: As for `upgrade`.
             repo: As for `upgrade`.
             allow_core_migration: As for `upgrade`.
@@ -224,7 +224,7 @@ class Fleet:
             DiwaSchemaError: As for `upgrade`.
         """
         verdict = guard.ask(guard.Operation.ADOPT, repo=repo, allow_core_migration=allow_core_migration)
-        orders = _orders("adopt", verdict=verdict, renew=renew, settings=settings, mend=mend)
+        orders = _orders("adopt", verdict=verdict, renew=renew, settings=settings, fix=fix)
 
         def settled(one: Found) -> bool:
             return standing(one).result in (Result.CURRENT, Result.BEHIND) and bool(

@@ -55,7 +55,7 @@ class Orders(NamedTuple):
         verdict: The guard's permission; None for what needs none.
         settings: How patient and careful the runs are.
         renew: As for `diwa_schema.migrate`.
-        mend: As for `diwa_schema.adopt`.
+        fix: As for `diwa_schema.adopt`.
     """
 
     verb: str
@@ -63,7 +63,7 @@ class Orders(NamedTuple):
     verdict: Verdict | None = None
     settings: Settings | None = None
     renew: str | None = None
-    mend: bool = False
+    fix: bool = False
 
 
 class Task(NamedTuple):
@@ -121,7 +121,7 @@ def adopt(task: Task, told: Telling) -> Outcome:
     """Take the target over."""
     from diwa_schema.run.adopt import takeover
 
-    report = takeover.adopt(_session(task, told), mend=task.orders.mend)
+    report = takeover.adopt(_session(task, told), fix=task.orders.fix)
     return task.known._replace(result=Result.DONE, before=report.before, after=report.after)
 
 

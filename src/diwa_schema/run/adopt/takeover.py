@@ -103,7 +103,7 @@ def examine(look: Look) -> Adoption:
     return replace(found, upgrade=preflight.to_read(upgrade, *look, Settings()))
 
 
-def adopt(session: Session, *, mend: bool) -> Report:
+def adopt(session: Session, *, fix: bool) -> Report:
     """Take a database over in one transaction.
 
     Raises:
@@ -113,13 +113,13 @@ def adopt(session: Session, *, mend: bool) -> Report:
 
     def decide(look: Look) -> Adoption:
         found = recognise(look)
-        if not mend:
+        if not fix:
             _refuse_differences(found, look.shown)
         return found
 
     def work(change: Change, found: Adoption) -> Written:
-        if mend and found.differences:
-            check.mend(change.link, found.differences, change.paced)
+        if fix and found.differences:
+            check.fix(change.link, found.differences, change.paced)
             found = recognise(change.look)
             _refuse_differences(found, change.look.shown)
         taking = _Taking(change, found.variant)
@@ -202,11 +202,11 @@ def _differences(look: Look, variant: Variant) -> tuple[Difference, ...]:
 def _refuse_differences(found: Adoption, shown: str) -> None:
     if not found.differences:
         return
-    lines = [f"  {one.text}\n    {one.statement or one.mend.caution}" for one in found.differences]
+    lines = [f"  {one.text}\n    {one.statement or one.fix.caution}" for one in found.differences]
     raise DatabaseRefused(
         f"{shown} differs from the variant '{found.variant.name}': {len(found.differences)} differences.\n"
         + "\n".join(lines),
-        next_step=f"Run the statements, or run {command('adopt --mend')} for those that are safe on a live table.",
+        next_step=f"Run the statements, or run {command('adopt --fix')} for those that are safe on a live table.",
         differences=[one.as_dict() for one in found.differences],
     )
 

@@ -232,7 +232,7 @@ class Loading:
         return MigrationFailed(
             f"{named} of {table}{place}, of {self.source.shown}, cannot be in PostgreSQL: {why}.",
             untouched="Nothing was copied.",
-            next_step="Mend the row in the source, then run the same command again.",
+            next_step="Fix the row in the source, then run the command again.",
             table=table,
             column=column,
             sqlstate=state,
@@ -247,7 +247,7 @@ def finished(error: BaseException, source: Source) -> MigrationFailed:
     return MigrationFailed(
         f"The rows of {source.shown} cannot be in PostgreSQL together: {what}{f'. {detail}' if detail else '.'}",
         untouched="Nothing was copied.",
-        next_step="Mend the rows in the source, then run the same command again.",
+        next_step="Fix the rows in the source, then run the command again.",
         sqlstate=sqlstate(error),
         constraint=getattr(said, "constraint_name", None),
     )

@@ -13,6 +13,7 @@ from diwa_schema.drift.check import check
 from diwa_schema.drift.rules import violations, waiting
 from diwa_schema.errors import DriftFound, SchemaEmpty, SchemaOutOfDate, command
 from diwa_schema.migrations.manifest import load
+from diwa_schema.models import searched
 from diwa_schema.models.rules import KEPT
 from diwa_schema.names import qualified
 
@@ -205,9 +206,9 @@ def _left(link: Link, state: State) -> tuple[str, ...]:
     """Return what of the schema is not copied: others' tables, and what an adoption has set aside."""
     there = link.rows(_TABLES[link.dialect], () if link.dialect == "sqlite" else (state.schema,))
     copied = {*load().tables, *load().leftovers}
-    # The copy has its own: they say what was done there, by whom.
-    own = {VERSION, LEDGER, PROTECTION, RELEASES}
-    return tuple(name for (name,) in there if name not in copied | own)
+    # The copy has its own: they say what was done there, by whom, and PostgreSQL keeps the words in a column.
+    own = {VERSION, LEDGER, PROTECTION, RELEASES, *searched.TABLES}
+    return tuple(name for (name,) in there if name not in copied | own and not searched.is_shadow(name))
 
 
 def _waits(link: Link, state: State) -> dict[str, int]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from diwa_schema.drift.compare import Finding
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Table, Trigger
-from diwa_schema.drift.report import Mend
+from diwa_schema.drift.report import Fix
 from diwa_schema.drift.scan import listed
 from diwa_schema.models import searched
 from diwa_schema.names import quoted
@@ -34,13 +34,13 @@ _REFILLED = ("BEGIN IMMEDIATE", *searched.fill(), "COMMIT")
 _ORDER = ("table", "column", *_CONSTRAINTS, "index", "trigger")
 
 
-class Mender:
-    """Writes the mends of one comparison.
+class Fixer:
+    """Writes the fixes of one comparison.
 
     Args:
         live: The catalog as it is.
         expected: The catalog as it should be.
-        findings: Everything that was found: one copy of a table mends all that needs a copy.
+        findings: Everything that was found: one copy of a table fixes all that needs a copy.
     """
 
     def __init__(self, live: Catalog, expected: Catalog, findings: Iterable[Finding]) -> None:
@@ -49,12 +49,12 @@ class Mender:
         self._findings = tuple(findings)
         self._copied = frozenset(one.table for one in self._findings if _needs_copy(one))
 
-    def mend(self, finding: Finding) -> Mend:
-        """Return what mends a finding."""
+    def fix(self, finding: Finding) -> Fix:
+        """Return what fixes a finding."""
         if finding.kind == "foreign key" and finding.table not in {
             table.name for table in self._expected.tables
         }:
-            return Mend(safe=False, caution=_NOT_OURS)
+            return Fix(safe=False, caution=_NOT_OURS)
         if self._is_copied(finding):
             return self._copy(finding.table)
         if finding.kind == "table":
@@ -63,10 +63,10 @@ class Mender:
             return self._column(finding)
         if finding.kind in ("index", "trigger"):
             return self._belonging(finding)
-        return Mend(safe=False, caution=_SOMEBODYS if finding.problem == "extra" else _UNKNOWN)
+        return Fix(safe=False, caution=_SOMEBODYS if finding.problem == "extra" else _UNKNOWN)
 
     def rank(self, finding: Finding) -> tuple[int, ...]:
-        """Return where its mend stands: a copy takes the table's indexes along as they are at first."""
+        """Return where its fix stands: a copy takes the table's indexes along as they are at first."""
         order = _ORDER.index(finding.kind) if finding.kind in _ORDER else len(_ORDER)
         if self._is_copied(finding):
             return 1, order
@@ -76,22 +76,22 @@ class Mender:
         in_copy = finding.kind in _CONSTRAINTS or (finding.kind == "column" and finding.problem in _COPIED)
         return finding.table == searched.WORDS or (in_copy and finding.table in self._copied)
 
-    def _table(self, finding: Finding) -> Mend:
+    def _table(self, finding: Finding) -> Fix:
         create = (_create(finding.expected), *_belongings(finding.expected))
         if finding.problem == "missing":
             refilled = finding.name == searched.KEYS and self._live.table(searched.WORDS) is not None
-            return Mend((*create, *(_REFILLED if refilled else ())))
-        return Mend((f"DROP VIEW {quoted(finding.name)}", *create), safe=False, caution=_ASIDE)
+            return Fix((*create, *(_REFILLED if refilled else ())))
+        return Fix((f"DROP VIEW {quoted(finding.name)}", *create), safe=False, caution=_ASIDE)
 
-    def _column(self, finding: Finding) -> Mend:
+    def _column(self, finding: Finding) -> Fix:
         alter = f"ALTER TABLE {quoted(finding.table)}"
         if finding.problem == "missing":
-            return Mend((f"{alter} ADD COLUMN {_declared(finding.expected)}",))
+            return Fix((f"{alter} ADD COLUMN {_declared(finding.expected)}",))
         name = quoted(finding.found.name)
         if finding.problem == "renamed":
             caution = f"If {finding.found.name} is a column of its own, add {finding.expected.name} instead."
             rename = f"{alter} RENAME COLUMN {name} TO {quoted(finding.expected.name)}"
-            return Mend((rename,), safe=False, caution=caution)
+            return Fix((rename,), safe=False, caution=caution)
         live = self._live.table(finding.table)
         word = re.compile(rf"\b{re.escape(finding.found.name)}\b")
         drops = [
@@ -99,36 +99,36 @@ class Mender:
             for one in (live.indexes if live else ())
             if any(word.search(piece) for piece in (*one.columns, one.predicate or ""))
         ]
-        return Mend(
+        return Fix(
             safe=False,
             caution=_LOST,
             losing=(*drops, f"{alter} DROP COLUMN {name}"),
             counting=f"SELECT count({name}) FROM {quoted(finding.table)}",
         )
 
-    def _belonging(self, finding: Finding) -> Mend:
+    def _belonging(self, finding: Finding) -> Fix:
         drop = f"DROP {finding.kind.upper()} IF EXISTS {quoted((finding.found or finding.expected).name)}"
         if finding.problem == "extra":
-            return Mend((drop,), safe=False, caution=_USED if finding.kind == "index" else _SOMEBODYS)
+            return Fix((drop,), safe=False, caution=_USED if finding.kind == "index" else _SOMEBODYS)
         create = _index if finding.kind == "index" else _trigger
         built = create(finding.table, finding.expected)
         # What was written meanwhile was not noted.
         refilled = _REFILLED if finding.expected.name in searched.TRIGGERS else ()
-        return Mend((*(() if finding.problem == "missing" else (drop,)), built, *refilled))
+        return Fix((*(() if finding.problem == "missing" else (drop,)), built, *refilled))
 
-    def _copy(self, name: str) -> Mend:
+    def _copy(self, name: str) -> Fix:
         live, expected = self._live.table(name), self._expected.table(name)
         if name == searched.WORDS and expected is not None:
-            return Mend((f"DROP TABLE IF EXISTS {quoted(name)}", _create(expected), *_REFILLED))
+            return Fix((f"DROP TABLE IF EXISTS {quoted(name)}", _create(expected), *_REFILLED))
         if live is None or expected is None:
-            return Mend()
+            return Fix()
         names = {
             one.found.name: one.expected.name
             for one in self._findings
             if (one.table, one.kind, one.problem) == (name, "column", "renamed")
         }
         if names and live.others:
-            return Mend(safe=False, caution=_RENAME_FIRST)
+            return Fix(safe=False, caution=_RENAME_FIRST)
         old = replace(
             live, columns=tuple(replace(one, name=names.get(one.name, one.name)) for one in live.columns)
         )
@@ -144,7 +144,7 @@ class Mender:
         weaker = any(
             one.problem == "extra" and one.kind in _CONSTRAINTS for one in self._findings if one.table == name
         )
-        return Mend(tuple(_copying(old, new)), safe=not weaker, caution=_SOMEBODYS if weaker else _ROWS_FIT)
+        return Fix(tuple(_copying(old, new)), safe=not weaker, caution=_SOMEBODYS if weaker else _ROWS_FIT)
 
 
 def _needs_copy(finding: Finding) -> bool:

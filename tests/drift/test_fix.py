@@ -1,4 +1,4 @@
-"""Mending what is safe: the application goes on meanwhile, and the connection stays as it was."""
+"""Fixing what is safe: the application goes on meanwhile, and the connection stays as it was."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def tries(connection: psycopg.Connection) -> int:
     return seen
 
 
-def test_safe_mends_do_not_make_the_application_wait(legacy: Callable[[str], str]) -> None:
+def test_safe_fixes_do_not_make_the_application_wait(legacy: Callable[[str], str]) -> None:
     url = legacy("ecto_no_vector")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
@@ -57,7 +57,7 @@ def test_safe_mends_do_not_make_the_application_wait(legacy: Callable[[str], str
     with psycopg.connect(url) as slow, ThreadPoolExecutor() as pool:
         slow.execute("SELECT count(*) FROM tasks")
         reading = pool.submit(longest_read, url, ended)
-        adopting = pool.submit(diwa_schema.adopt, url, mend=True)
+        adopting = pool.submit(diwa_schema.adopt, url, fix=True)
         try:
             seen = tries(slow)
         finally:
@@ -76,7 +76,7 @@ def test_what_is_not_safe_is_left_and_listed(legacy: Callable[[str], str]) -> No
         connection.execute("ALTER TABLE tasks ADD COLUMN surplus int")
         connection.execute("DROP INDEX tasks_status_index")
     with pytest.raises(DatabaseRefused) as refused:
-        diwa_schema.adopt(url, mend=True)
+        diwa_schema.adopt(url, fix=True)
     assert [one["object"] for one in refused.value.facts["differences"]] == ["surplus"]
     with Target.of(url).connect() as link:
         assert link.value("SELECT count(*) FROM pg_class WHERE relname = 'tasks_status_index'") == 1
@@ -85,13 +85,13 @@ def test_what_is_not_safe_is_left_and_listed(legacy: Callable[[str], str]) -> No
         )
 
 
-def test_a_mend_that_the_rows_do_not_bear_says_so(legacy: Callable[[str], str]) -> None:
+def test_a_fix_that_the_rows_do_not_bear_says_so(legacy: Callable[[str], str]) -> None:
     url = legacy("ecto_no_vector")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER TABLE tasks ALTER title DROP NOT NULL")
         connection.execute("UPDATE tasks SET title = NULL")
     with pytest.raises(MigrationFailed):
-        diwa_schema.adopt(url, mend=True)
+        diwa_schema.adopt(url, fix=True)
 
 
 @pytest.mark.parametrize("enforced", [True, False])
@@ -108,7 +108,7 @@ def test_a_connection_of_sqlite_is_left_as_it_was(legacy: Callable[[str], str], 
         before = raw.execute("SELECT * FROM tasks").fetchall()
         connection.rollback()
 
-        diwa_schema.adopt(connection, mend=True)
+        diwa_schema.adopt(connection, fix=True)
 
         assert raw.execute("PRAGMA foreign_keys").fetchone() == (int(enforced),)
         assert raw.execute("SELECT * FROM tasks").fetchall() == before

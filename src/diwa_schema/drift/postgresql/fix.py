@@ -14,7 +14,7 @@ from diwa_schema.drift.compare import Finding
 from diwa_schema.drift.model import Catalog, Column, Index, Key
 from diwa_schema.drift.postgresql import write as ddl
 from diwa_schema.drift.postgresql.write import Writer
-from diwa_schema.drift.report import Mend
+from diwa_schema.drift.report import Fix
 from diwa_schema.migrations.manifest import KEPT
 from diwa_schema.names import cut, literal, quoted
 
@@ -35,7 +35,7 @@ _UNFILLED = "It fails while the table has rows: add the column without NOT NULL,
 _FILLED_FIRST = "It fails and changes nothing if the column holds NULL: fill these rows first."
 _LOST = "Dropping it loses its values: find out its purpose first."
 
-# What has to be there before other things can be mended comes first.
+# What has to be there before other things can be fixed comes first.
 _ORDER = (
     "table", "column", "options", "persistence", "primary key", "index", "foreign key", "trigger", "row security",
     "replica identity", "owner",
@@ -62,8 +62,8 @@ _NUMERIC = re.compile(r"smallint|integer|bigint|numeric(?:\(.*\))?|real|double p
 _TAKE_ANY_TEXT = frozenset({"bytea", "tsvector"})
 
 
-class Mender:
-    """Writes the mends of one comparison.
+class Fixer:
+    """Writes the fixes of one comparison.
 
     Args:
         live: The catalog as it is.
@@ -75,9 +75,9 @@ class Mender:
         self._expected = expected
         self._write = Writer(live.origin.schema)
 
-    def mend(self, finding: Finding) -> Mend:
-        """Return what mends a finding."""
-        by_kind: dict[str, Callable[[Finding], Mend]] = {
+    def fix(self, finding: Finding) -> Fix:
+        """Return what fixes a finding."""
+        by_kind: dict[str, Callable[[Finding], Fix]] = {
             "table": self._table,
             "column": self._column,
             "primary key": self._primary_key,
@@ -94,10 +94,10 @@ class Mender:
         if finding.problem == "renamed":
             return self._rename(finding)
         write = by_kind.get(finding.kind)
-        return write(finding) if write else Mend(safe=False, caution=_UNKNOWN)
+        return write(finding) if write else Fix(safe=False, caution=_UNKNOWN)
 
     def rank(self, finding: Finding) -> tuple[int, ...]:
-        """Return where its mend stands: first what is in the way, last what would be lost."""
+        """Return where its fix stands: first what is in the way, last what would be lost."""
         in_the_way = finding.problem == "renamed" or (finding.problem == "extra" and finding.kind != "column")
         phase = 0 if in_the_way else 2 if finding.problem == "extra" else 1
         order = _ORDER.index(finding.kind) if finding.kind in _ORDER else len(_ORDER)
@@ -110,52 +110,52 @@ class Mender:
             return 0
         return max((1 + self._depth(key.references, (*above, name)) for key in table.foreign_keys), default=0)
 
-    def _drop(self, finding: Finding) -> Mend:
+    def _drop(self, finding: Finding) -> Fix:
         name, table = quoted(finding.found.name), self._write.name(finding.table)
         if finding.kind == "index":
             valid = finding.found.valid
             statement = f"DROP INDEX CONCURRENTLY IF EXISTS {self._write.name(finding.found.name)}"
-            return Mend((statement,), safe=not valid, caution=_USED if valid else "")
+            return Fix((statement,), safe=not valid, caution=_USED if valid else "")
         if finding.kind == "column":
-            return Mend(
+            return Fix(
                 safe=False,
                 caution=_LOST,
                 losing=(f"ALTER TABLE {table} DROP COLUMN {name}",),
                 counting=f"SELECT count({name}) FROM {table}",
             )
         if finding.kind not in _DROP:
-            return Mend(safe=False, caution=_SOMEBODYS)
-        return Mend((_DROP[finding.kind].format(name=name, table=table),), safe=False, caution=_SOMEBODYS)
+            return Fix(safe=False, caution=_SOMEBODYS)
+        return Fix((_DROP[finding.kind].format(name=name, table=table),), safe=False, caution=_SOMEBODYS)
 
-    def _rename(self, finding: Finding) -> Mend:
+    def _rename(self, finding: Finding) -> Fix:
         old, new, table = (
             quoted(finding.found.name),
             quoted(finding.expected.name),
             self._write.name(finding.table),
         )
         if finding.kind == "index":
-            return Mend((f"ALTER INDEX {self._write.name(finding.found.name)} RENAME TO {new}",))
+            return Fix((f"ALTER INDEX {self._write.name(finding.found.name)} RENAME TO {new}",))
         if finding.kind == "trigger":
-            return Mend((f"ALTER TRIGGER {old} ON {table} RENAME TO {new}",))
+            return Fix((f"ALTER TRIGGER {old} ON {table} RENAME TO {new}",))
         if finding.kind == "column":
             caution = f"If {finding.found.name} is a column of its own, add {finding.expected.name} instead."
-            return Mend((f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}",), safe=False, caution=caution)
+            return Fix((f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}",), safe=False, caution=caution)
         if finding.kind in ("primary key", "foreign key"):
-            return Mend((f"ALTER TABLE {table} RENAME CONSTRAINT {old} TO {new}",))
-        return Mend(safe=False, caution=_UNKNOWN)
+            return Fix((f"ALTER TABLE {table} RENAME CONSTRAINT {old} TO {new}",))
+        return Fix(safe=False, caution=_UNKNOWN)
 
-    def _table(self, finding: Finding) -> Mend:
+    def _table(self, finding: Finding) -> Fix:
         create = tuple(self._write.table(finding.expected))
         if finding.problem == "missing":
-            return Mend(create)
+            return Fix(create)
         kind = finding.found.kind
         if kind == "partitioned table":
-            return Mend(safe=False, caution=_BY_HAND)
+            return Fix(safe=False, caution=_BY_HAND)
         name = self._write.name(finding.name)
         aside = f"ALTER {kind.upper()} {name} RENAME TO {quoted(cut(finding.name, suffix='_aside'))}"
-        return Mend((aside, *create), safe=False, caution=_ASIDE)
+        return Fix((aside, *create), safe=False, caution=_ASIDE)
 
-    def _primary_key(self, finding: Finding) -> Mend:
+    def _primary_key(self, finding: Finding) -> Fix:
         one: Key = finding.expected
         name = quoted(one.name)
         drop = [f"DROP CONSTRAINT {name}"] if finding.problem == "changed" else []
@@ -165,29 +165,29 @@ class Mender:
         )
         using = f"ADD CONSTRAINT {name} PRIMARY KEY USING INDEX {quoted(built.name)} {one.deferrable or ''}".strip()
         statements = (self._write.index(finding.table, built), self._write.alter(finding.table, *drop, using))
-        return Mend(statements, caution=_NO_DUPLICATES)
+        return Fix(statements, caution=_NO_DUPLICATES)
 
-    def _foreign_key(self, finding: Finding) -> Mend:
+    def _foreign_key(self, finding: Finding) -> Fix:
         if finding.expected is None:
             return self._follower(finding)
         one, name = finding.expected, quoted(finding.expected.name)
         validate = self._write.alter(finding.table, f"VALIDATE CONSTRAINT {name}")
         if finding.fields == ("validated",) and one.validated:
-            return Mend((validate,), caution="It fails and changes nothing if a row breaks the rule.")
+            return Fix((validate,), caution="It fails and changes nothing if a row breaks the rule.")
         drop = [f"DROP CONSTRAINT {name}"] if finding.problem == "changed" else []
         add = f"ADD CONSTRAINT {name} {self._write.foreign_key(one)} NOT VALID"
         added = self._write.alter(finding.table, *drop, add)
-        return Mend((added, validate) if one.validated else (added,))
+        return Fix((added, validate) if one.validated else (added,))
 
-    def _follower(self, finding: Finding) -> Mend:
+    def _follower(self, finding: Finding) -> Fix:
         name = quoted(finding.found.name)
         key = replace(finding.found, references=finding.found.references.removeprefix(KEPT))
         add = f"ADD CONSTRAINT {name} {self._write.foreign_key(key)} NOT VALID"
         alter = f"ALTER TABLE {finding.table}"
         statements = (f"{alter} DROP CONSTRAINT {name}, {add}", f"{alter} VALIDATE CONSTRAINT {name}")
-        return Mend(statements, safe=False, caution=_NOT_OURS)
+        return Fix(statements, safe=False, caution=_NOT_OURS)
 
-    def _index(self, finding: Finding) -> Mend:
+    def _index(self, finding: Finding) -> Fix:
         table, one = finding.table, finding.expected
         caution = _NO_DUPLICATES if one.unique else ""
         if finding.problem == "missing":
@@ -197,11 +197,11 @@ class Mender:
             free = (
                 [self._write.alter(table, f"DROP CONSTRAINT IF EXISTS {quoted(one.name)}")] if taken else []
             )
-            return Mend((*free, self._write.index(table, one)), caution=caution)
+            return Fix((*free, self._write.index(table, one)), caution=caution)
         if finding.fields == ("valid",):
-            return Mend((f"REINDEX INDEX CONCURRENTLY {self._write.name(one.name)}",), caution=caution)
+            return Fix((f"REINDEX INDEX CONCURRENTLY {self._write.name(one.name)}",), caution=caution)
         built = cut(one.name, suffix="_new")
-        return Mend(
+        return Fix(
             (
                 self._write.index(table, one, name=built),
                 f"DROP INDEX CONCURRENTLY {self._write.name(one.name)}",
@@ -210,62 +210,62 @@ class Mender:
             caution=caution,
         )
 
-    def _trigger(self, finding: Finding) -> Mend:
+    def _trigger(self, finding: Finding) -> Fix:
         table, one = finding.table, finding.expected
         if finding.fields == ("enabled",):
-            return Mend((self._write.enabling(table, one),))
+            return Fix((self._write.enabling(table, one),))
         if finding.fields == ("code",) and one.code is not None:
-            return Mend(tuple(self._write.function(one)))
+            return Fix(tuple(self._write.function(one)))
         changed = finding.problem == "changed"
         drop = []
         if changed and (one.constraint or finding.found.constraint):
             drop = [f"DROP TRIGGER {quoted(one.name)} ON {self._write.name(table)}"]
-        return Mend((*drop, *self._write.trigger(table, one, replace=changed and not drop)))
+        return Fix((*drop, *self._write.trigger(table, one, replace=changed and not drop)))
 
-    def _row_security(self, finding: Finding) -> Mend:
+    def _row_security(self, finding: Finding) -> Fix:
         enable = "DISABLE" if finding.expected.row_security == "off" else "ENABLE"
         force = "FORCE" if finding.expected.row_security == "forced" else "NO FORCE"
         actions = [f"{word} ROW LEVEL SECURITY" for word in (enable, force)]
-        return Mend((self._write.alter(finding.table, *actions),), safe=False, caution=_PROTECTION)
+        return Fix((self._write.alter(finding.table, *actions),), safe=False, caution=_PROTECTION)
 
-    def _replica_identity(self, finding: Finding) -> Mend:
+    def _replica_identity(self, finding: Finding) -> Fix:
         words, index, name = finding.expected.replica_identity.partition("USING INDEX ")
         action = f"REPLICA IDENTITY {index}{quoted(name)}" if index else f"REPLICA IDENTITY {words}"
-        return Mend((self._write.alter(finding.table, action),))
+        return Fix((self._write.alter(finding.table, action),))
 
-    def _persistence(self, finding: Finding) -> Mend:
+    def _persistence(self, finding: Finding) -> Fix:
         word = "UNLOGGED" if finding.expected.persistence == "unlogged" else "LOGGED"
-        return Mend((self._write.alter(finding.name, f"SET {word}"),), safe=False, caution=_REWRITE)
+        return Fix((self._write.alter(finding.name, f"SET {word}"),), safe=False, caution=_REWRITE)
 
-    def _owner(self, finding: Finding) -> Mend:
+    def _owner(self, finding: Finding) -> Fix:
         owner = finding.expected.owner or self._live.origin.owner
-        return Mend((self._write.alter(finding.name, f"OWNER TO {quoted(str(owner))}"),))
+        return Fix((self._write.alter(finding.name, f"OWNER TO {quoted(str(owner))}"),))
 
-    def _column(self, finding: Finding) -> Mend:
+    def _column(self, finding: Finding) -> Fix:
         table, found, expected = finding.table, finding.found, finding.expected
         name = quoted(expected.name)
         if finding.problem == "missing":
             return self._add_column(table, expected)
         if found.generated != expected.generated:
-            return Mend(safe=False, caution=_UNKNOWN)
+            return Fix(safe=False, caution=_UNKNOWN)
         if (found.type, found.collation) != (expected.type, expected.collation):
-            mend = self._retype(table, found, expected)
+            fix = self._retype(table, found, expected)
         elif found.default != expected.default:
-            mend = Mend((self._write.alter(table, _default(expected)),))
+            fix = Fix((self._write.alter(table, _default(expected)),))
         else:
-            mend = Mend()
-        statements = [*mend.statements]
-        if found.nullable and not expected.nullable and (statements or not mend.losing):
+            fix = Fix()
+        statements = [*fix.statements]
+        if found.nullable and not expected.nullable and (statements or not fix.losing):
             statements += self._fill(table, expected)
         if expected.nullable and not found.nullable:
             statements.append(self._write.alter(table, f"ALTER COLUMN {name} DROP NOT NULL"))
-        caution = mend.caution or (_FILLED_FIRST if found.nullable and not expected.nullable else "")
-        return Mend(tuple(statements), mend.safe, caution, mend.losing, mend.counting)
+        caution = fix.caution or (_FILLED_FIRST if found.nullable and not expected.nullable else "")
+        return Fix(tuple(statements), fix.safe, caution, fix.losing, fix.counting)
 
-    def _add_column(self, table: str, one: Column) -> Mend:
+    def _add_column(self, table: str, one: Column) -> Fix:
         add = self._write.alter(table, f"ADD COLUMN {ddl.column(one)}")
         if one.generated is not None:
-            return Mend((add,), safe=False, caution=_REWRITE)
+            return Fix((add,), safe=False, caution=_REWRITE)
         calls = (
             one.default is not None
             and one.default not in _STABLE
@@ -274,12 +274,12 @@ class Mender:
         if calls and one.nullable:
             # With the column the default would be computed for every row that is there.
             bare = self._write.alter(table, f"ADD COLUMN {quoted(one.name)} {one.type}")
-            return Mend((bare, self._write.alter(table, _default(one))))
+            return Fix((bare, self._write.alter(table, _default(one))))
         if calls:
-            return Mend((add,), safe=False, caution=_REWRITE)
+            return Fix((add,), safe=False, caution=_REWRITE)
         if not one.nullable and one.default is None:
-            return Mend((add,), safe=False, caution=_UNFILLED)
-        return Mend((add,))
+            return Fix((add,), safe=False, caution=_UNFILLED)
+        return Fix((add,))
 
     def _fill(self, table: str, one: Column) -> list[str]:
         """Return steps to NOT NULL of which none holds a strong lock while it looks at the rows."""
@@ -292,7 +292,7 @@ class Mender:
         )
         return [self._write.alter(table, action) for action in actions]
 
-    def _retype(self, table: str, found: Column, expected: Column) -> Mend:
+    def _retype(self, table: str, found: Column, expected: Column) -> Fix:
         name = quoted(expected.name)
         collate = f" COLLATE {quoted(expected.collation)}" if expected.collation else ""
 
@@ -305,7 +305,7 @@ class Mender:
 
         if found.type == expected.type or _widens(found, expected):
             safe = _widens(found, expected)
-            return Mend((retyped(""),), safe=safe, caution="" if safe else _REWRITE)
+            return Fix((retyped(""),), safe=safe, caution="" if safe else _REWRITE)
         there = _converted(name, found.type, expected.type)
         fits = (
             f"({_converted(f'({there})', expected.type, found.type)})::text IS NOT DISTINCT FROM {name}::text"
@@ -313,7 +313,7 @@ class Mender:
         losing = retyped(f" USING {there}")
         counting = f"SELECT count(*) FROM {self._write.name(table)} WHERE NOT ({fits})"
         if expected.type in _TAKE_ANY_TEXT:
-            return Mend(safe=False, caution="It may lose values.", losing=(losing,), counting=counting)
+            return Fix(safe=False, caution="It may lose values.", losing=(losing,), counting=counting)
         if _TEXTUAL.fullmatch(expected.type):
             # An explicit cast cuts what is too long. Assigned, it is refused, unless all that is over are blanks.
             keeping = f"CASE WHEN {fits} THEN {name}::text ELSE {name}::text || ' does not fit' END"
@@ -321,7 +321,7 @@ class Mender:
             refused = f"({literal('does not fit: ')} || {name}::text)::{expected.type}"
             keeping = f"CASE WHEN {fits} THEN {there} ELSE {refused} END"
         caution = f"{_REWRITE} {_STAYS}"
-        return Mend((retyped(f" USING {keeping}"),), False, caution, (losing,), counting)
+        return Fix((retyped(f" USING {keeping}"),), False, caution, (losing,), counting)
 
 
 def _default(one: Column) -> str:
