@@ -31,6 +31,7 @@ from diwa_schema.models import (
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ORGANIZATION, CONTEXT, OTHER = (uuid.UUID(int=number) for number in (1, 2, 3))
+DRIVERS = {"postgresql": "asyncpg", "sqlite": "aiosqlite"}
 NEAR = [1.0] + [0.0] * 1535
 
 
@@ -143,12 +144,12 @@ def plan_of(session: Session, query: Select[Any]) -> str:
     return plan
 
 
-def test_each_query_reads_the_index_that_was_made_for_it(session: Session) -> None:
-    on_sqlite = session.get_bind().dialect.name == "sqlite"
+def asked(session: Session) -> dict[str, tuple[Select[Any], str, str]]:
+    """Every query that both databases answer, with the index that each of them reads for it."""
     page = session.scalars(queries.newest_memories(CONTEXT, limit=5)).all()
     tasks = session.scalars(queries.pending_tasks(CONTEXT, limit=5)).all()
     in_context = "memories_context_live_index"
-    expected: dict[str, tuple[Select[Any], str, str]] = {
+    return {
         "newest": (queries.newest_memories(CONTEXT), in_context, in_context),
         "next page": (queries.newest_memories(CONTEXT, before=page[-1]), in_context, in_context),
         "newest of all": (queries.newest_memories(), "memories_live_index", "memories_live_index"),
@@ -190,8 +191,12 @@ def test_each_query_reads_the_index_that_was_made_for_it(session: Session) -> No
         ),
         "queue": (queries.ready_to_sync(), "sync_queue_ready_index", "sync_queue_status"),
     }
+
+
+def test_each_query_reads_the_index_that_was_made_for_it(session: Session) -> None:
+    on_sqlite = session.get_bind().dialect.name == "sqlite"
     wrong = {}
-    for name, (query, on_postgresql, lite) in expected.items():
+    for name, (query, on_postgresql, lite) in asked(session).items():
         plan = plan_of(session, query)
         index = lite if on_sqlite else on_postgresql
         ordered = (
@@ -290,6 +295,32 @@ def test_words_as_a_person_types_them_are_never_an_error_and_the_best_memories_c
 
         typed()
     engine.dispose()
+
+
+def test_an_asynchronous_driver_gets_the_same_rows(session: Session, at_head: str) -> None:
+    every = [query for query, *_ in asked(session).values()]
+    if not at_head.startswith("sqlite"):
+        memory = session.scalars(queries.newest_memories(CONTEXT, limit=1)).one()
+        memory.embedding = NEAR
+        session.commit()
+        every += [
+            queries.memories_containing(CONTEXT, {"number": 77}),
+            queries.nearest_memories(NEAR, CONTEXT),
+        ]
+    wanted = [[getattr(each, "id", each) for each in session.scalars(query)] for query in every]
+    assert all(wanted)
+    session.rollback()  # the rows of the queue are locked
+
+    async def read() -> list[list[Any]]:
+        engine = create_async_engine(
+            re.sub("^(postgresql|sqlite):", lambda found: f"{found[1]}+{DRIVERS[found[1]]}:", at_head)
+        )
+        async with AsyncSession(engine) as opened:
+            found = [[getattr(each, "id", each) for each in await opened.scalars(query)] for query in every]
+        await engine.dispose()
+        return found
+
+    assert asyncio.run(read()) == wanted
 
 
 def test_the_history_of_a_memory_begins_with_its_last_change(session: Session) -> None:

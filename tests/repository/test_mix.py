@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from diwa_schema.database.url import parse
+from diwa_schema.migrations.manifest import load
 from tests.run.asking import execute, value
 
 AGENT = ("mix", "--repo", "diwa-agent")
@@ -27,7 +28,7 @@ def test_a_database_that_was_empty_is_open_in_the_test_environment_and_stays_so(
     assert "-> base" in cli(*TESTING, "ecto.rollback", "--", "--all", check=0).stdout
     shown = cli(*TESTING, "ecto.migrate", "--", "-n", "1", "--log-migrations-sql", check=0).stderr
     assert "CREATE TABLE" in shown
-    assert "(61 revisions" in cli(*TESTING, "ecto.migrate", check=0).stdout
+    assert f"({len(load().ids) - 1} revisions" in cli(*TESTING, "ecto.migrate", check=0).stdout
     # What the mark does not cover: the same database, asked for by somebody who does not run tests.
     assert "[SAFETY BLOCK]" in cli(*AGENT, "ecto.rollback", check=3).stderr
     with psycopg.connect(at):

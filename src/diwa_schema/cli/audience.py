@@ -49,6 +49,7 @@ _VERBS = {
     "fleet digest": "fleet digest --server postgresql://owner@db/postgres --databases 'diwa_*'",
     "fleet adopt": "fleet adopt --targets targets.csv",
     "fleet create": "fleet create tenant_7 --url postgresql://owner@db/diwa",
+    "fleet copy": "fleet copy sqlite:///home.db postgresql://owner@db/diwa --target-schema tenant_9",
     "fleet drop": "fleet drop tenant_7 --url postgresql://owner@db/diwa --confirm tenant_7",
 }
 

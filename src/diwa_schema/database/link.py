@@ -128,7 +128,7 @@ class Link:
     @cached_property
     def citus(self) -> bool:
         """Whether the database has Citus, whose statements go one by one."""
-        return self.dialect == "postgresql" and bool(self.value(citus.THERE))
+        return self.dialect == "postgresql" and bool(self.value(f"SELECT {citus.THERE}"))
 
     @property
     def direct(self) -> bool:
@@ -194,12 +194,12 @@ class Link:
         )
         looks = (f"current_setting({literal(name)})" for name in names)
         found = self.row(
-            f"SELECT pg_backend_pid(), {', '.join(looks)},"
+            f"SELECT pg_backend_pid(), {citus.THERE}, {', '.join(looks)},"
             f" CASE WHEN {' AND '.join(when)} THEN ARRAY[{', '.join(sets)}] END",
             () if process is None else (process,),
         )
         assert found is not None  # noqa: S101 - a SELECT without FROM has one row
-        self.server_process, *values, done = found
+        self.server_process, self.citus, *values, done = found
         before = dict(zip(names, map(str, values), strict=True))
         if process not in (None, self.server_process):
             return {}

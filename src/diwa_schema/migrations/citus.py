@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-THERE = "SELECT to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL"
-"""Whether a database of PostgreSQL has it, as coordinator or as worker."""
+THERE = "to_regclass('pg_catalog.pg_dist_local_group') IS NOT NULL"
+"""As SQL, whether a database of PostgreSQL has it, as coordinator or as worker."""

@@ -12,6 +12,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from diwa_schema.models import Memory
 from diwa_schema.models.searched import KEYS, WORDS
+from diwa_schema.names import quoted
 
 
 class _Hits(FunctionElement[Any]):
@@ -34,13 +35,13 @@ def hits(context: UUID, words: str) -> TableValuedAlias:
     each = list(dict.fromkeys(word.lower() for word in words.split()))
     # Between quotes nothing has a meaning to FTS5. It passes over a word without letters and digits, as PostgreSQL
     # does; where all are such, or there are none, nothing is found. A word that is said twice costs four times as much.
-    quoted = " ".join('"' + word.replace('"', '""') + '"' for word in each) or '""'
+    phrases = " ".join(map(quoted, each)) or quoted("")
     listed = json.dumps(each)
     found = _Hits(
         Memory.id,
         Memory.tsv_content,
         literal(words, String()),
-        literal(quoted, String()),
+        literal(phrases, String()),
         literal(listed, String()),
         literal(context, Memory.context_id.type),
     )
@@ -50,18 +51,18 @@ def hits(context: UUID, words: str) -> TableValuedAlias:
 @compiles(_Hits)
 def _hits(element: _Hits, compiler: Any, **options: Any) -> str:
     # It reads nothing itself, so that PostgreSQL makes of it what it says about the memory.
-    key, kept, words, *_ = (compiler.process(one, **options) for one in element.clauses)
+    # Only what is written down: a parameter that is processed and stands nowhere is one whose type no server can tell.
+    key, kept, words = (compiler.process(one, **options) for one in [*element.clauses][:3])
     asked = f"websearch_to_tsquery('pg_catalog.english', {words})"
     return f"LATERAL (SELECT {key} AS id, ts_rank({kept}, {asked}) AS fit WHERE {kept} @@ {asked})"
 
 
 @compiles(_Hits, "sqlite")
 def _hits_in_the_index(element: _Hits, compiler: Any, **options: Any) -> str:
-    _, _, _, quoted, listed, context = element.clauses
-    quoted, listed, context = (compiler.process(one, **options) for one in (quoted, listed, context))
+    phrases, listed, context = (compiler.process(one, **options) for one in [*element.clauses][3:])
     return (
         f"(SELECT k.memory_id AS id, -w.rank AS fit FROM {WORDS} AS w JOIN {KEYS} AS k ON k.n = w.rowid"
-        f" WHERE w.{WORDS} = {quoted}"
+        f" WHERE w.{WORDS} = {phrases}"
         # Without keys there is no index: this SQLite had no FTS5.
         f" UNION ALL SELECT m.id, 0.0 FROM memories AS m WHERE NOT EXISTS (SELECT 1 FROM {KEYS})"
         f" AND m.context_id = {context} AND {listed} <> '[]'"

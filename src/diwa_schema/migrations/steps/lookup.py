@@ -71,7 +71,7 @@ def qualified(connection: sa.Connection, name: str) -> str:
 
 def renames_constraints(connection: sa.Connection) -> bool:
     """Whether a constraint can be given another name: on PostgreSQL, not where it is Citus."""
-    return not connection.scalar(sa.text(citus.THERE))
+    return not connection.scalar(sa.text(f"SELECT {citus.THERE}"))
 
 
 def current_schema(connection: sa.Connection) -> str:
