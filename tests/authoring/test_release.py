@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
@@ -34,12 +33,14 @@ def nearly_released(own, server, monkeypatch):
         pytest.skip("a release needs squawk and a new server with pgvector")
     monkeypatch.setenv(VARIABLE, server.admin_url)
     root, call = own
-    shutil.copy(ROOT / "CHANGELOG.md", root)
+    changes = (ROOT / "CHANGELOG.md").read_text().partition("## [Unreleased]\n")[0]
+    (root / "CHANGELOG.md").write_text(f"{changes}## [Unreleased]\n\n### Added\n\n- A column.\n")
     (root / ".gitignore").write_text("__pycache__\n.ruff_cache\n")
     path = root / MANIFEST
     manifest = json.loads(path.read_text())
-    for one in manifest["revisions"][:-1]:
+    for one in manifest["revisions"]:
         one["released"] = RELEASED
+    manifest["revisions"][-1]["released"] = None
     path.write_text(json.dumps(manifest, indent=1) + "\n")
     save(root)
     return root, call, load().get(load().head)

@@ -214,7 +214,9 @@ def test_a_sqlite_file_becomes_a_schema(community, postgres, server, capsys, own
         archived = value(postgres, "SELECT value FROM t1.diwa_schema_embedding_archive")
         assert bytes(archived) == term([0.1, 0.2, 0.3])
     assert done["waits"]["tasks_status_check"] == 1
-    assert not [name for name in done["left"] if "word" in name]  # made for the search, which PostgreSQL does itself
+    assert not [
+        name for name in done["left"] if "word" in name
+    ]  # made for the search, which PostgreSQL does itself
     assert [one for one in diwa_schema.check(postgres, schema="t1") if one.severity == "drift"] == []
 
 

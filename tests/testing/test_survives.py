@@ -61,7 +61,8 @@ def test_what_it_begins_at_is_a_release_or_what_ecto_left():
     assert downstream._revision(known, None) == LAST
     released = [one._replace(released="0.1.0") for one in known][:-2]
     released += [one._replace(released="0.2.0") for one in known.revisions[-2:]]
-    both, fresh = Manifest(tuple(released), ()), Manifest((*released[:-1], known.revisions[-1]), ())
+    unreleased = released[-1]._replace(released=None)
+    both, fresh = Manifest(tuple(released), ()), Manifest((*released[:-1], unreleased), ())
     assert downstream._revision(both, None) == released[-3].revision
     assert downstream._revision(fresh, None) == released[-2].revision
     assert downstream._revision(both, "0.1.0") == released[-3].revision
