@@ -63,6 +63,12 @@ def numbers(connection: sa.Connection) -> dict[str, int | None]:
     return {id_[-1]: number for id_, number in found}
 
 
+def numbers_of_ids(connection: sa.Connection) -> dict[str, int | None]:
+    """The numbers of the versions that have an id, which SQLite does not ask for."""
+    found = connection.exec_driver_sql("SELECT id, version_number FROM memory_versions WHERE id IS NOT NULL")
+    return {id_[-1]: number for id_, number in found}
+
+
 def of(connection: sa.Connection, one: int) -> list[int | None]:
     found = f"SELECT version_number FROM memory_versions WHERE memory_id = '{memory(one)}' ORDER BY 1"
     return list(connection.exec_driver_sql(found).scalars())
@@ -140,6 +146,37 @@ def test_versions_that_come_while_the_old_ones_are_numbered_get_numbers(pg_befor
         found = of(pg_before, one)
         assert found == list(range(1, len(found) + 1))
         assert len(found) > pace.pieces
+
+
+def test_killed_anywhere_on_the_way_up_it_is_finished_whatever_is_written_meanwhile(pg_before: sa.Connection):
+    """Two versions of one second, whose ids are not in the order in which they came."""
+    later = "2026-01-01 00:00:09"
+
+    def attempt(piece: int, late: bool) -> bool:
+        down(pg_before, BEFORE)
+        pg_before.exec_driver_sql(f"DELETE FROM memory_versions WHERE inserted_at = '{later}'")
+        stopped = False
+        try:
+            paced(pg_before, REVISION.upgrade, size=2, stop_at=piece, late=late)
+        except Stopped:
+            stopped = True
+            for end in ("1", "0"):
+                pg_before.exec_driver_sql(version(1, "", later, f"ffffffff-0000-4000-8000-00000000000{end}"))
+            paced(pg_before, REVISION.upgrade, size=2)
+            assert of(pg_before, 1) == [1, 2, 3, 4]
+        assert numbers(pg_before).items() >= {name: IN_ORDER[name] for name in "abcdef"}.items()
+        return stopped
+
+    assert kill_everywhere(attempt) > 8
+
+
+def test_a_version_without_an_id_is_nobodys_to_number(lite_before: sa.Connection):
+    row = f"INSERT INTO memory_versions (memory_id, content, operation, version_number, inserted_at, updated_at) VALUES ('{memory(4)}', 'c', 'update', 1, '2026-01-01', '2026-01-01')"
+    for _ in range(2):
+        lite_before.exec_driver_sql(row)
+    up(lite_before, NUMBERED, BEFORE)
+    assert of(lite_before, 4) == [1, 1]
+    assert numbers_of_ids(lite_before) == IN_ORDER | {"b": 2, "a": 3}
 
 
 def test_killed_anywhere_on_the_way_down_every_number_comes_back(pg_before: sa.Connection):

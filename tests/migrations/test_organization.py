@@ -296,9 +296,20 @@ def test_what_a_killed_run_left_goes_with_the_tables(pg: sa.Connection):
 
 OTHERS = {
     "column": "ALTER TABLE memories ADD COLUMN organization_id integer",
+    "text": "ALTER TABLE memories ADD COLUMN organization_id text",
+    "default": "ALTER TABLE memories ADD COLUMN organization_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'",
     "function": "CREATE FUNCTION diwa_schema_organization() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
     "context": "ALTER TABLE contexts ALTER organization_id DROP NOT NULL; UPDATE contexts SET organization_id = NULL",
 }
+
+
+def test_a_context_that_is_not_there_is_no_circle_of_triggers(sqlite: str, connect: Connect):
+    lite = connect(sqlite)
+    up(lite)
+    for setting in ("foreign_keys = OFF", "recursive_triggers = ON"):
+        lite.exec_driver_sql(f"PRAGMA {setting}")
+    write(lite, 0, ELSEWHERE)
+    assert organization(lite, 0) is None
 
 
 @pytest.mark.parametrize("what", OTHERS)

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 import sqlalchemy.orm
 
+from diwa_schema.errors import MigrationFailed
 from diwa_schema.models import Organization
 from tests.migrations.replaying import HISTORY, IDS, Stopped, down, kill_everywhere, paced, up
 
@@ -99,6 +100,48 @@ def test_after_a_hundred_of_one_name_comes_the_id(before: sa.Connection):
     others = [slug for slug in found if len(slug) > len("global-100")]
     assert len(others) == 2
     assert all(UUID(slug.removeprefix("global-")) for slug in others)
+
+
+def test_an_organization_without_an_id_stays_without_a_slug(
+    sqlite_at: Callable[[str], str], connect: Connect
+):
+    lite = connect(sqlite_at(BEFORE))
+    lite.exec_driver_sql(
+        "INSERT INTO organizations (name, inserted_at, updated_at) VALUES ('o', '2026-01-01', '2026-01-01')"
+    )
+    lite.execute(statement("Acme"))
+    up(lite, SLUGS, BEFORE)
+    assert set(slugs(lite)) == {None, "acme"}
+
+
+def test_rows_that_a_trigger_keeps_from_being_written_are_told(
+    postgres_at: Callable[[str], str], connect: Connect
+):
+    pg = connect(postgres_at(BEFORE))
+    for number in range(3):
+        pg.execute(statement(f"o {number}"))
+    pg.exec_driver_sql(
+        "CREATE FUNCTION stopped() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER stopped BEFORE UPDATE ON organizations FOR EACH ROW EXECUTE FUNCTION stopped()"
+    )
+    with pytest.raises(MigrationFailed, match="2 rows of organizations did not take a value in slug"):
+        paced(pg, REVISION.upgrade, size=2)
+    pg.exec_driver_sql("DROP TRIGGER stopped ON organizations")
+    paced(pg, REVISION.upgrade, size=2)
+    assert slugs(pg) == ["o-0", "o-1", "o-2"]
+
+
+def test_many_organizations_in_one_transaction_take_few_locks(
+    postgres_at: Callable[[str], str], connect: Connect
+):
+    pg = connect(postgres_at(SLUGS))
+    pg.exec_driver_sql(
+        "BEGIN; INSERT INTO organizations (name, slug, inserted_at, updated_at)"
+        " SELECT 'o', 'o-' || md5(n::text), now(), now() FROM generate_series(1, 2000) n"
+    )
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    assert 200 < (pg.exec_driver_sql(locks).scalar() or 0) <= 256
+    pg.exec_driver_sql("ROLLBACK")
 
 
 def test_killed_anywhere_it_ends_as_an_undisturbed_run(postgres_at: Callable[[str], str], connect: Connect):

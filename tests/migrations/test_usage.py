@@ -87,6 +87,8 @@ def test_on_the_way_down_records_without_a_context_are_set_aside_and_come_back(b
     up(before, OUTLIVES, BEFORE)
     before.exec_driver_sql(f"DELETE FROM contexts WHERE id = '{CONTEXT}'")
     reached, there = shape(before), before.exec_driver_sql("SELECT * FROM usage_records ORDER BY id").all()
+    if before.dialect.name == "postgresql":
+        before.exec_driver_sql("CREATE PUBLICATION everything FOR ALL TABLES")
     down(before, BEFORE, OUTLIVES)
     assert records(before) == {4: OTHER}
     assert before.exec_driver_sql("SELECT count(*) FROM diwa_schema_kept_usage_records").scalar() == 4

@@ -152,6 +152,17 @@ def test_what_somebody_took_away_is_found_and_put_back_with_the_words_of_all_mem
     assert lite.exec_driver_sql(left).all() == []
 
 
+def test_a_connection_that_lets_no_trigger_write_there_gets_no_index(sqlite: str, owner_directory: Path):
+    engine = sa.create_engine(sqlite, isolation_level="AUTOCOMMIT")
+    sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA trusted_schema = OFF"))
+    with engine.connect() as connection:
+        diwa_schema.migrate(connection)
+        assert diwa_schema.check(connection) == []
+        ground(connection)
+        assert said(connection, "HARBOUR emp") == [ONE]
+    engine.dispose()
+
+
 @pytest.mark.parametrize("empty", [True, False], ids=["new", "there"])
 def test_a_build_without_fts5_searches_as_before_until_one_that_has_it_fixes_it(
     empty: bool, sqlite: str, monkeypatch: pytest.MonkeyPatch, owner_directory: Path

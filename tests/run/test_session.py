@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import diwa_schema
 from diwa_schema import errors, guard
 from diwa_schema.migrations import manifest
+from diwa_schema.migrations.ecto import LAST
 from tests.fixtures_roles import Site, name_of
 from tests.run.asking import execute, value
 from tests.run.histories import extended
@@ -216,7 +217,7 @@ def test_a_schema_may_be_said(launcher, postgres, schema):
     execute(postgres, f'CREATE SCHEMA "{schema.replace(chr(34), chr(34) * 2)}"')
     for words in (
         ["upgrade", "--replay"],
-        ["downgrade", BELOW],
+        ["downgrade", LAST],
         ["upgrade"],
         ["protect"],
         ["unprotect"],

@@ -87,9 +87,12 @@ def _with_column(table: Table, live: Catalog) -> Table:
     if table.column(name) is not None:
         # From the revision on that has the column itself, the key stays that whoever added it has put on it.
         return replace(table, foreign_keys=(*table.foreign_keys, *keys))
+    # A text leads to no organization, and a default is that of the context by chance: both are told before the first
+    # revision runs. SQLite's ids are texts.
+    fit = {} if live.dialect == "sqlite" else {"type": "uuid", "default": None}
     return replace(
         table,
-        columns=(*table.columns, *(one for one in found.columns if one.name == name)),
+        columns=(*table.columns, *(replace(one, **fit) for one in found.columns if one.name == name)),
         foreign_keys=(*table.foreign_keys, *keys),
         indexes=(*table.indexes, *(one for one in found.indexes if one.columns == (name,))),
     )

@@ -56,8 +56,8 @@ BEGIN
       regexp_replace(lower(NEW.name COLLATE "C"), '[^a-z0-9]+', '-', 'g'), '-'), 200), '-'));
   BEGIN
     IF base = '' THEN base := 'organization'; END IF;
-    PERFORM pg_advisory_xact_lock(
-      hashtextextended(own || '.organizations.slug ' || regexp_replace(base, '(-[0-9]+)+$', ''), 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended(
+      own || '.organizations.slug ' || (hashtextextended(regexp_replace(base, '(-[0-9]+)+$', ''), 0) & 255), 0));
     IF NEW.slug IS NULL THEN
       FOR n IN 1..101 LOOP
         NEW.slug := base || CASE n WHEN 1 THEN '' WHEN 101 THEN '-' || NEW.id ELSE '-' || n END;

@@ -166,7 +166,8 @@ USAGE_ORGANIZATION = Filling(
 )
 
 # Two that would get one name take one lock, whatever numbers they end in. It is of the name, not of the table, so that
-# only those wait for each other who write the same one. After a hundred of one name comes the id: it is not taken.
+# hardly anybody waits who writes another one; names share 256 locks, because the server has room for some thousand and
+# one transaction may write more organizations. After a hundred of one name comes the id: it is not taken.
 SLUG = Filling(
     "organizations",
     "slug",
@@ -176,8 +177,8 @@ SLUG = Filling(
       regexp_replace(lower(NEW.name COLLATE "C"), '[^a-z0-9]+', '-', 'g'), '-'), 200), '-'));
   BEGIN
     IF base = '' THEN base := 'organization'; END IF;
-    PERFORM pg_advisory_xact_lock(
-      hashtextextended(own || '.organizations.slug ' || regexp_replace(base, '(-[0-9]+)+$', ''), 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended(
+      own || '.organizations.slug ' || (hashtextextended(regexp_replace(base, '(-[0-9]+)+$', ''), 0) & 255), 0));
     IF NEW.slug IS NULL THEN
       FOR n IN 1..101 LOOP
         NEW.slug := base || CASE n WHEN 1 THEN '' WHEN 101 THEN '-' || NEW.id ELSE '-' || n END;

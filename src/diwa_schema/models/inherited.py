@@ -126,6 +126,9 @@ def on_sqlite(table: str) -> dict[str, str]:
         f"UPDATE {name} SET {COLUMN} = (SELECT {COLUMN} FROM {CONTEXTS} WHERE id = NEW.{CONTEXT})"
         " WHERE rowid = NEW.rowid"
     )
+    # Where the context is not there the value stays NULL, and the trigger would call itself on a connection that lets
+    # triggers do so (PRAGMA recursive_triggers).
+    known = f"EXISTS (SELECT 1 FROM {CONTEXTS} WHERE id = NEW.{CONTEXT} AND {COLUMN} IS NOT NULL)"
     left = f"OLD.{CONTEXT} IS NOT NEW.{CONTEXT} AND OLD.{COLUMN} IS NEW.{COLUMN}"
     contradicts = (
         f"NEW.{COLUMN} IS NOT NULL AND NOT EXISTS"
@@ -135,7 +138,8 @@ def on_sqlite(table: str) -> dict[str, str]:
     written = f"UPDATE OF {CONTEXT}, {COLUMN} ON {name}"
     return {
         filled: f"CREATE TRIGGER {filled} AFTER INSERT ON {name} WHEN NEW.{COLUMN} IS NULL BEGIN {fill}; END",
-        moved: f"CREATE TRIGGER {moved} AFTER {written} WHEN NEW.{COLUMN} IS NULL OR ({left}) BEGIN {fill}; END",
+        moved: f"CREATE TRIGGER {moved} AFTER {written} WHEN (NEW.{COLUMN} IS NULL AND {known}) OR ({left})"
+        f" BEGIN {fill}; END",
         refused: f"CREATE TRIGGER {refused} BEFORE INSERT ON {name} WHEN {contradicts} BEGIN {refuse}; END",
         kept: f"CREATE TRIGGER {kept} BEFORE {written} WHEN NOT ({left}) AND {contradicts} BEGIN {refuse}; END",
         followed: f"CREATE TRIGGER {followed} AFTER UPDATE OF {COLUMN} ON {CONTEXTS} BEGIN"

@@ -20,7 +20,12 @@ TABLES = (WORDS, KEYS)
 
 MODULE = "fts5"
 
-_MODULES = f"SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = '{MODULE}')"
+# A connection that does not trust its schema (PRAGMA trusted_schema, or how SQLite was built) lets no trigger write
+# into a virtual table: with one, no memory could be written there any more.
+_POSSIBLE = (
+    f"SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = '{MODULE}')"
+    " AND (SELECT trusted_schema FROM pragma_trusted_schema)"
+)
 
 _KEYS = f"CREATE TABLE {KEYS} (n INTEGER PRIMARY KEY, memory_id TEXT NOT NULL UNIQUE)"
 # What is said with English endings is found without them, as on PostgreSQL.
@@ -30,8 +35,8 @@ _PLAIN = f"CREATE TABLE {WORDS} (content TEXT, {WORDS} TEXT, rank REAL)"
 
 
 def is_possible() -> str:
-    """Return a query that tells whether this build of SQLite has FTS5."""
-    return _MODULES
+    """Return a query that tells whether this SQLite has FTS5, and lets triggers write into it."""
+    return _POSSIBLE
 
 
 def _forget(row: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from diwa_schema.errors import MigrationFailed
 from diwa_schema.migrations.steps import filling, kept_values, lookup
 from diwa_schema.migrations.steps.batches import backfill
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, operations, step
@@ -131,10 +132,13 @@ def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None
     `empty_again` knows it.
 
     Args:
-        table: The table, whose key is the uuid `id`.
+        table: The table, whose key is the uuid `id`. A row without one, which SQLite allows, stays as it is.
         column: The column.
         order: The columns whose order decides which of two rows is filled first.
         reason: Why the values are kept.
+
+    Raises:
+        MigrationFailed: Something in the database keeps rows from taking a value; those before them have theirs.
     """
     filling.place(filling.of(table, column))
     name, rows = lookup.quoted(column), lookup.quoted(table)
@@ -149,13 +153,23 @@ def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None
 
     def batch(connection: sa.Connection, size: int) -> int:
         rows, kept = (lookup.qualified(connection, one) for one in (table, kept_values.KEPT))
-        without = f"SELECT id FROM {rows} WHERE {name} IS NULL ORDER BY {order} LIMIT {size}"
+        without = (
+            f"SELECT id FROM {rows} WHERE {name} IS NULL AND id IS NOT NULL ORDER BY {order} LIMIT {size}"
+        )
         found = [{"id": one} for one in connection.scalars(sa.text(without))]
         if found:
             connection.execute(sa.text(f"UPDATE {rows} SET {name} = NULL WHERE id = :id"), found)
             one = f"(SELECT id AS row_id, {name} AS old FROM {rows} WHERE id = :id) AS r"
             keep = kept_values.keep(kept, dialect(), table, column, reason, found=one)
             connection.execute(sa.text(keep), found)
+        if found and [{"id": one} for one in connection.scalars(sa.text(without))] == found:
+            raise MigrationFailed(
+                f"{len(found)} rows of {table} did not take a value in {column}:"
+                " a trigger of that table stops updates.",
+                untouched="Rows that were filled before keep their values.",
+                next_step=f"Disable that trigger (psql shows it: \\d {table}), then run the command again.",
+                table=table,
+            )
         return len(found)
 
     ground().pace.batches(batch, 0, f"{table}: {column}")

@@ -121,10 +121,24 @@ class _Names:
         if self._begun(connection):
             return
         kind = lookup.column_types(connection, self.table).get(COLUMN, "uuid").lower()
-        if kind not in ("uuid", "text"):
+        lite = connection.dialect.name == "sqlite"
+        # SQLite has its ids as texts; on PostgreSQL no key leads from a text to a uuid.
+        if kind != "uuid" and not (lite and kind == "text"):
             raise _other(f"{self.table}.{COLUMN} is there and is {kind}", f"Rename column {COLUMN}")
-        if connection.dialect.name == "sqlite":
+        if lite:
             return
+        if default := connection.scalar(
+            sa.text(
+                "SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_attribute a"
+                " ON a.attrelid = d.adrelid AND a.attnum = d.adnum"
+                f" WHERE d.adrelid = {lookup.oid(self.table)} AND a.attname = {lookup.literal(COLUMN)}"
+            )
+        ):
+            # Who leaves the column out gets that value, which is that of the context by chance alone.
+            raise _other(
+                f"{self.table}.{COLUMN} is there and has the default {default}",
+                f"Drop it (ALTER TABLE {self.table} ALTER COLUMN {COLUMN} DROP DEFAULT)",
+            )
         source = connection.scalar(
             sa.text(
                 "SELECT prosrc FROM pg_proc WHERE pronamespace = CAST(quote_ident(current_schema()) AS regnamespace)"

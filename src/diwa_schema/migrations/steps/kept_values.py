@@ -55,6 +55,8 @@ _ALL = 1_000_000_000
 def keep(kept: str, dialect: str, table: str, column: str, reason: str, *, found: str) -> str:
     """Return a statement that keeps the values ``old`` of the rows ``row_id``; what is kept already stays.
 
+    A row without an id, which SQLite allows, could never get its value back, so nothing is kept of it.
+
     Args:
         kept: The table of kept values, as it is written in a statement.
         dialect: The dialect that the SQL is for.
@@ -68,7 +70,8 @@ def keep(kept: str, dialect: str, table: str, column: str, reason: str, *, found
         f" {_NOW[dialect]}"
     )
     return (
-        f"INSERT INTO {kept} SELECT {lookup.verbatim(values)} FROM {found} WHERE true ON CONFLICT DO NOTHING"
+        f"INSERT INTO {kept} SELECT {lookup.verbatim(values)} FROM {found} WHERE row_id IS NOT NULL"
+        " ON CONFLICT DO NOTHING"
     )
 
 
@@ -83,14 +86,14 @@ def give_back(table: str, column: str, value: str, still: str = "true") -> None:
     """
     if offline():
         for statement in _giving_back(table, table, KEPT, column, value, still, _ALL):
-            op.execute(lookup.verbatim(statement))
+            op.execute(statement)
         return
 
     def batch(connection: sa.Connection, size: int) -> int:
         rows, kept = (lookup.qualified(connection, name) for name in (table, KEPT))
         taken = 0
         for statement in _giving_back(table, rows, kept, column, value, still, size):
-            taken = connection.execute(sa.text(lookup.verbatim(statement))).rowcount
+            taken = connection.execute(sa.text(statement)).rowcount
         return taken
 
     ground().pace.batches(batch, 0, f"{table}: {column} as it was")
@@ -114,9 +117,9 @@ def note(table: str, column: str) -> str:
 def _giving_back(
     table: str, rows: str, kept: str, column: str, value: str, still: str, size: int
 ) -> tuple[str, str]:
-    mine = _mine(table, column)
+    mine, value, still = (lookup.verbatim(one) for one in (_mine(table, column), value, still))
     taken = f"SELECT row_id AS taken, value AS kept FROM {kept} WHERE {mine} ORDER BY row_id LIMIT {size}"
     return (
-        f"UPDATE {rows} SET {quoted(column)} = {value} FROM ({taken}) AS k WHERE {rows}.id = taken AND {still}",
+        f"UPDATE {rows} SET {lookup.quoted(column)} = {value} FROM ({taken}) AS k WHERE {rows}.id = taken AND {still}",
         f"DELETE FROM {kept} WHERE {mine} AND row_id IN (SELECT taken FROM ({taken}) AS k)",
     )

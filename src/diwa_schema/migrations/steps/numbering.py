@@ -47,7 +47,7 @@ def number_versions() -> None:
         ground().pace.short(
             lambda connection: _send(connection, _renumbering("sqlite", TABLE, kept_values.KEPT))
         )
-    else:
+    elif not ground().pace.look(_are_numbered):
         _renumber()
     exchange_indexes((NUMBERED,), (PLAIN,))
 
@@ -61,6 +61,16 @@ def forget_numbers() -> None:
     exchange_indexes((PLAIN,), (NUMBERED,))
     filling.take_away(VERSION_NUMBER)
     kept_values.give_back(TABLE, COLUMN, f"CAST(nullif(kept, '{kept_values.NONE}') AS integer)")
+
+
+def _are_numbered(connection: sa.Connection) -> bool:
+    """Tell whether a run that was killed had numbered all versions already.
+
+    The unique index comes after the numbers. What was written since has the numbers that writers were told, and to
+    number once more under that index would fail where the order of times is another one.
+    """
+    found = lookup.index_state(connection, NUMBERED.name)
+    return found is not None and found.valid
 
 
 def _renumber() -> None:

@@ -14,6 +14,7 @@ from diwa_schema.migrations.steps.aside import kept_name
 from diwa_schema.migrations.steps.constraints import set_not_null
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
 
+_IDENTITY = "REPLICA IDENTITY FULL"
 _ACTIONS = {"SET NULL": "n", "NO ACTION": "a"}
 
 
@@ -116,6 +117,7 @@ def _set_aside(one: Outliving) -> None:
             op.execute(
                 f"DO $do$ BEGIN IF EXISTS (SELECT FROM {lookup.quoted(table)} WHERE {where}) THEN"
                 f" CREATE TABLE {lookup.quoted(kept)} AS SELECT * FROM {lookup.quoted(table)} WHERE {where};"
+                f" ALTER TABLE {lookup.quoted(kept)} {_IDENTITY};"
                 f" DELETE FROM {lookup.quoted(table)} WHERE {where}; END IF; END $do$"
             )
         return
@@ -124,15 +126,21 @@ def _set_aside(one: Outliving) -> None:
     count = int(on.pace.long(lambda connection: connection.scalar(rows)) or 0)
     if not count:
         return
-    on.pace.short(
-        lambda connection: connection.execute(
-            sa.text(
-                f"CREATE TABLE IF NOT EXISTS {lookup.quoted(kept)} AS SELECT * FROM {lookup.quoted(table)} LIMIT 0"
-            )
-        )
-    )
+
+    def create(connection: sa.Connection) -> None:
+        like = f"SELECT * FROM {lookup.quoted(table)} LIMIT 0"
+        connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {lookup.quoted(kept)} AS {like}"))
+        _identify(connection, kept)
+
+    on.pace.short(create)
     _move(table, kept, where, count)
     on.pace.say(f"{count} rows of {table} whose {one.column} is NULL are kept in {kept}")
+
+
+def _identify(connection: sa.Connection, kept: str) -> None:
+    """Let rows be deleted from a table without a key where a publication takes all tables along."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text(f"ALTER TABLE {lookup.qualified(connection, kept)} {_IDENTITY}"))
 
 
 def _bring_back(one: Outliving) -> None:
@@ -146,6 +154,7 @@ def _bring_back(one: Outliving) -> None:
         return
     on = ground()
     if on.pace.look(lambda connection: lookup.table_exists(connection, kept)):
+        on.pace.short(lambda connection: _identify(connection, kept))
         _move(kept, table, "true", 0)
         on.pace.short(lambda connection: connection.execute(sa.text(f"DROP TABLE {lookup.quoted(kept)}")))
 

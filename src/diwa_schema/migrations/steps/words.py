@@ -37,8 +37,8 @@ def keep_words() -> None:
     pace.short(keep)
     if not possible:
         pace.say(
-            "this SQLite has no FTS5: words are looked for in the memories themselves, as before; run by one that has"
-            " it, `diwa-schema check` prints what puts them where they are found at once"
+            "this SQLite has no FTS5, or does not trust its schema: words are looked for in the memories themselves, as"
+            " before; run by one that has it, `diwa-schema check` prints what puts them where they are found at once"
         )
 
 

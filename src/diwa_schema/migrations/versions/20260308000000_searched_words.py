@@ -1,8 +1,9 @@
 """Let SQLite find the words of memories by an index, as PostgreSQL does: in FTS5, kept in step by triggers.
 
 Until now each word was looked for in the text of every memory of a context. Nothing changes for code that writes
-memories; with it a memory takes about half as much space again. PostgreSQL has the words in a column and stays as it
-is. A build of SQLite without FTS5 goes on as before. Reversed, all of it goes: the words are in the memories.
+memories on connections of a SQLite that has FTS5 and trusts its schema, as it does by default; with it a memory takes
+about half as much space again. PostgreSQL has the words in a column and stays as it is. Where the connection that
+migrates is another one, all goes on as before. Reversed, all of it goes: the words are in the memories.
 """
 
 from diwa_schema.migrations import steps
