@@ -6,8 +6,20 @@ literals: PostgreSQL cannot prove of a parameter that it is one of the values th
 """
 
 from typing import Any, get_args
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Index, Integer, String, and_, func, literal_column, or_
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Index,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -45,6 +57,38 @@ class _Entry(FunctionElement[str]):
 
     type = String()
     inherit_cache = True
+
+
+class _Alone(FunctionElement[Any]):
+    """A value as a list of it alone, which PostgreSQL's inverted indexes take without an extension."""
+
+    inherit_cache = True
+
+
+@compiles(_Alone)
+def _alone(element: _Alone, compiler: Any, **options: Any) -> str:
+    (column,) = (compiler.process(each, **options) for each in element.clauses)
+    return f"(ARRAY[{column}])"
+
+
+class _Within(FunctionElement[bool]):
+    """Whether a column has a value, as an inverted index is asked; SQLite has none and compares."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_Within)
+def _within(element: _Within, compiler: Any, **options: Any) -> str:
+    column, wanted = element.clauses
+    column, wanted = (compiler.process(_Alone(each), **options) for each in (column, wanted))
+    return f"{column} @> {wanted}"
+
+
+@compiles(_Within, "sqlite")
+def _within_compared(element: _Within, compiler: Any, **options: Any) -> str:
+    column, wanted = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} = {wanted}"
 
 
 @compiles(_Rank, "postgresql")
@@ -118,6 +162,18 @@ READY = or_(
 )
 """A row of the outgoing queue that waits to be sent."""
 
+
+def searched_in(context: UUID) -> ColumnElement[bool]:
+    """Return the condition that a memory is one of a context, for a query that looks for tags or words.
+
+    Said as an equation, PostgreSQL would read all of a large context in another index.
+
+    Args:
+        context: The context.
+    """
+    return _Within(Memory.context_id, bindparam("context", context, Memory.context_id.type, unique=True))
+
+
 context_name = func.lower(Context.name)
 """The name of a context without its case."""
 
@@ -130,6 +186,7 @@ INDEXES = (
     Index("memories_context_type_index", Memory.context_id, type_of, *ARRIVAL),
     Index("memories_live_index", *ARRIVAL),
     Index("memories_embedded_index", Memory.context_id),
+    Index("memories_search_index", _Alone(Memory.context_id), Memory.tags, Memory.tsv_content),
     Index("tasks_pending_index", Task.context_id, urgency, Task.inserted_at.desc(), Task.id.desc()),
     Index(
         "context_bindings_lookup_index",
@@ -150,6 +207,7 @@ PARTIAL = {
     "memories_context_type_index": LIVE,
     "memories_live_index": LIVE,
     "memories_embedded_index": EMBEDDED,
+    "memories_search_index": LIVE,
     "tasks_pending_index": PENDING,
     "sync_queue_ready_index": READY,
 }
