@@ -9,7 +9,6 @@ from typing import Any, get_args
 from uuid import UUID
 
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Index,
     Integer,
@@ -72,9 +71,11 @@ def _alone(element: _Alone, compiler: Any, **options: Any) -> str:
 
 
 class _Within(FunctionElement[bool]):
-    """Whether a column has a value, as an inverted index is asked; SQLite has none and compares."""
+    """Whether a column has a value, as an inverted index is asked; SQLite has none and compares.
 
-    type = Boolean()
+    It has no type: of one that is a truth, SQLAlchemy asks SQLite whether it equals 1, which no index serves.
+    """
+
     inherit_cache = True
 
 
