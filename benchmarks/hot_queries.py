@@ -2,13 +2,14 @@
 
 The same rows in two databases of one server: one is left as Ecto left it and asked as the applications ask today, one
 is upgraded and asked with `diwa_schema.queries`. Both questions of a row are asked in turn, prepared, rows fetched;
-then rows are inserted into both, and the indexes of memories are weighed.
+then the indexes of memories are weighed, and rows are inserted into both.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,11 +19,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from pgvector import Vector
 from pgvector.psycopg import register_vector
+from psycopg.types.json import Jsonb
 from sqlalchemy import Engine, Select, create_engine, event
 from sqlalchemy.orm import Session
 
@@ -42,8 +44,8 @@ CONTENT = """(SELECT string_agg('w' || (10000 * power(random(), 2) + n * 0 * pla
 WORD = "w400"  # in one memory of a hundred and fifty
 NEAREST = "[" + ",".join(["1"] + ["0"] * 1535) + "]"
 WITH_EMBEDDING = 50  # a memory in so many
-INSERTED = 1_000  # rows of one batch
-FEWER_INSERTS = 1 / 0.9  # the time of a batch may grow so much
+INSERTED = 500  # rows of one measurement, each row or each hundred with its commit
+FEWER_INSERTS = 1 / 0.9  # the time of inserts may grow so much
 LARGER_INDEXES = 1.25
 
 MEMORIES = f"""
@@ -79,12 +81,9 @@ SELECT gen_random_uuid(), lpad(to_hex(1 + n %% {CONTEXTS}), 32, '0')::uuid, 'pat
 FROM generate_series(1, %(memories)s / 50) AS n
 """,
 )
-INSERT = f"""
-INSERT INTO memories (id, context_id, content, inserted_at, updated_at, tags, metadata)
-SELECT gen_random_uuid(), lpad(to_hex(1 + n %% 2000), 32, '0')::uuid, {CONTENT}, now(), now(),
-       ARRAY['common', 'tag' || n %% 50], jsonb_build_object('type', 'note', 'n', n)
-FROM generate_series(1, %s) AS n
-"""
+# What an application writes that knows Ecto's columns alone.
+WRITTEN = "id, context_id, content, inserted_at, updated_at, tags, actor, memory_class, metadata"
+VALUES = "(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 COLUMNS = (
     "id, context_id, content, metadata, parent_id, tags, actor, memory_class, expires_at, deleted_at, inserted_at,"
     " updated_at, priority, lifecycle, confidence, source"
@@ -266,16 +265,41 @@ def _each(connection: psycopg.Connection, ask: Asked, contexts: Sequence[UUID]) 
     return took
 
 
-def inserts(before: psycopg.Connection, after: psycopg.Connection, rounds: int) -> Row:
-    """Measure what a batch of inserts takes on both; nothing of it stays."""
+def inserts(before: psycopg.Connection, after: psycopg.Connection, rounds: int) -> Iterator[Row]:
+    """Measure what inserts take on both: prepared, and committed one by one or a hundred at a time.
 
-    def batch(connection: psycopg.Connection) -> float:
-        took = timed(lambda: connection.execute(INSERT, (INSERTED,)))
-        connection.rollback()
-        return took
+    Args:
+        before: A connection to the database that was left as it was.
+        after: A connection to the other.
+        rounds: How often.
+    """
+    for many in (1, 100):
+        text = f"INSERT INTO memories ({WRITTEN}) VALUES {', '.join([VALUES] * many)}".encode()
 
-    samples = alternate(rounds, partial(batch, after), partial(batch, before))
-    return Row(f"{INSERTED:,} inserts", "as it was", FEWER_INSERTS, *samples)
+        def insert(connection: psycopg.Connection, text: bytes = text, many: int = many) -> float:
+            sent = [[value for _ in range(many) for value in written()] for _ in range(INSERTED // many)]
+
+            def send() -> None:
+                for values in sent:
+                    connection.execute(text, values, prepare=True)
+                    connection.commit()
+
+            return timed(send)
+
+        samples = alternate(rounds, partial(insert, after), partial(insert, before))
+        commits = "a commit each" if many == 1 else f"a commit for {many}"
+        yield Row(f"{INSERTED:,} inserts, {commits}", "as it was", FEWER_INSERTS, *samples)
+
+
+def written() -> Sequence[object]:
+    """Return a row like the others, in a random context and as the columns of `WRITTEN`."""
+    chance = random.random()
+    at = datetime(2026, 11, 1, tzinfo=UTC).replace(tzinfo=None)
+    context = UUID(int=1 + int(CONTEXTS * chance**3))
+    content = " ".join(f"w{int(10_000 * random.random() ** 2)}" for _ in range(30))
+    metadata = Jsonb({"type": "note", "n": int(chance * 1e6)})
+    tags = ["common", f"tag{int(chance * 50)}"]
+    return uuid4(), context, content, at, at, tags, "ada", "observation", metadata
 
 
 def weighed(before: psycopg.Connection, after: psycopg.Connection) -> str:
@@ -317,8 +341,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         began = time.monotonic()
         with filled(bench) as (was, now), psycopg.connect(was) as before, psycopg.connect(now) as after:
             sys.stderr.write(f"filled in {time.monotonic() - began:.0f} s\n")
-            found = [*rows(before, after, now, args.rounds), inserts(before, after, args.rounds)]
-            print(report.heading(was, args.rounds), report.table(found), weighed(before, after), sep="\n\n")
+            heavy = weighed(before, after)
+            found = [*rows(before, after, now, args.rounds), *inserts(before, after, args.rounds)]
+            print(report.heading(was, args.rounds), report.table(found), heavy, sep="\n\n")
     return int(not all(row.holds for row in found))
 
 

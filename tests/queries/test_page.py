@@ -64,5 +64,5 @@ def test_the_table_names_every_query_and_only_indexes_that_are_there() -> None:
     assert sorted(name for name, _ in rows) == sorted(queries.__all__)
     there = catalog_path("postgresql").read_text() + catalog_path("sqlite").read_text()
     named = {index for _, row in rows for index in re.findall(r"`(\w+_(?:index|idx))`", row)}
-    assert len(named) == 15
+    assert len(named) == 14
     assert all(f'"{index}"' in there for index in named)

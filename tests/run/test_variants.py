@@ -16,6 +16,7 @@ from diwa_schema.database.target import Target
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models.types.erlang import decode_floats
 from tests.kit import shapes
+from tests.run.asking import execute
 from tests.sampling import sampled
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
@@ -195,6 +196,25 @@ def test_a_column_of_ectos_code_is_a_note_and_nothing_drops_it(legacy, cli):
     assert "DROP" not in done.stdout
     cli("upgrade", "--url", url, check=0)
     assert "DROP" not in cli("check", "--url", url, check=0).stdout
+
+
+@pytest.mark.parametrize(
+    ("column", "fix"),
+    [
+        ("varchar(255)", "ALTER COLUMN organization_id TYPE uuid USING"),
+        ("uuid NOT NULL DEFAULT gen_random_uuid()", "ALTER COLUMN organization_id DROP DEFAULT"),
+    ],
+    ids=["text", "default"],
+)
+def test_a_column_of_that_name_that_leads_to_no_organization_is_told_before_the_first_revision(
+    legacy, cli, column, fix
+):
+    url = legacy("head_fresh")
+    execute(url, f"ALTER TABLE memories ADD COLUMN organization_id {column}")
+    done = cli("adopt", "--url", url, check=7)
+    said = f"{done.stdout}{done.stderr}".replace('"', "")
+    assert fix in said
+    assert "DROP COLUMN" not in said
 
 
 def drift(url: str) -> list[str]:

@@ -89,10 +89,14 @@ def _with_column(table: Table, live: Catalog) -> Table:
         return replace(table, foreign_keys=(*table.foreign_keys, *keys))
     # A text leads to no organization, and a default is that of the context by chance: both are told before the first
     # revision runs. SQLite's ids are texts.
-    fit = {} if live.dialect == "sqlite" else {"type": "uuid", "default": None}
+    lite = live.dialect == "sqlite"
+    there = (one for one in found.columns if one.name == name)
     return replace(
         table,
-        columns=(*table.columns, *(replace(one, **fit) for one in found.columns if one.name == name)),
+        columns=(
+            *table.columns,
+            *(one if lite else replace(one, type="uuid", default=None) for one in there),
+        ),
         foreign_keys=(*table.foreign_keys, *keys),
         indexes=(*table.indexes, *(one for one in found.indexes if one.columns == (name,))),
     )

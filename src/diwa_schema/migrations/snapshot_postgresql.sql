@@ -669,13 +669,11 @@ CREATE INDEX memories_context_id_index ON memories USING btree (context_id);
 
 CREATE INDEX memories_context_live_index ON memories USING btree (context_id, arrived_at, id) WHERE (deleted_at IS NULL);
 
-CREATE INDEX memories_context_type_index ON memories USING btree (context_id, ((metadata ->> 'type'::text)), arrived_at, id) WHERE (deleted_at IS NULL);
+CREATE INDEX memories_context_type_index ON memories USING btree (context_id, substr((metadata ->> 'type'::text), 1, 255), arrived_at, id) WHERE (deleted_at IS NULL);
 
 CREATE INDEX memories_embedded_index ON memories USING btree (context_id) WHERE ((deleted_at IS NULL) AND (embedding IS NOT NULL));
 
 CREATE INDEX memories_expiring_index ON memories USING btree (expires_at) WHERE ((deleted_at IS NULL) AND (expires_at IS NOT NULL));
-
-CREATE INDEX memories_fts_idx ON memories USING gin (tsv_content);
 
 CREATE INDEX memories_live_index ON memories USING btree (arrived_at, id) WHERE (deleted_at IS NULL);
 
@@ -685,7 +683,7 @@ CREATE INDEX memories_parent_id_index ON memories USING btree (parent_id);
 
 CREATE INDEX memories_rules_index ON memories USING btree (context_id, memory_class) WHERE ((deleted_at IS NULL) AND ((memory_class)::text = ANY ((ARRAY['user_rule'::character varying, 'system_instruction'::character varying])::text[])));
 
-CREATE INDEX memories_tags_index ON memories USING gin (tags);
+CREATE INDEX memories_search_index ON memories USING gin ((ARRAY[context_id]), tags, tsv_content) WHERE (deleted_at IS NULL);
 
 CREATE INDEX memory_versions_inserted_at_index ON memory_versions USING btree (inserted_at);
 

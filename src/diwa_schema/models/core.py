@@ -154,7 +154,6 @@ class Memory(Base):
 
     __tablename__ = "memories"
     __table_args__ = (
-        Index("memories_fts_idx", "tsv_content"),
         Index("memories_tags_index", "tags"),
         ForeignKeyConstraint(
             ["context_id", "organization_id"],

@@ -6,8 +6,19 @@ literals: PostgreSQL cannot prove of a parameter that it is one of the values th
 """
 
 from typing import Any, get_args
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Index, Integer, String, and_, func, literal_column, or_
+from sqlalchemy import (
+    ColumnElement,
+    Index,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -22,6 +33,9 @@ RULE_CLASSES = ("user_rule", "system_instruction")
 
 MOST_ATTEMPTS = 10
 """How often the transfer of a row is tried."""
+
+
+_LONGEST = 255  # of the characters of an entry, those that an index has
 
 
 class _Rank(FunctionElement[int]):
@@ -47,6 +61,40 @@ class _Entry(FunctionElement[str]):
     inherit_cache = True
 
 
+class _Alone(FunctionElement[Any]):
+    """A value as a list of it alone, which PostgreSQL's inverted indexes take without an extension."""
+
+    inherit_cache = True
+
+
+@compiles(_Alone)
+def _alone(element: _Alone, compiler: Any, **options: Any) -> str:
+    (column,) = (compiler.process(each, **options) for each in element.clauses)
+    return f"(ARRAY[{column}])"
+
+
+class _Within(FunctionElement[bool]):
+    """Whether a column has a value, as an inverted index is asked; SQLite has none and compares.
+
+    It has no type: of one that is a truth, SQLAlchemy asks SQLite whether it equals 1, which no index serves.
+    """
+
+    inherit_cache = True
+
+
+@compiles(_Within)
+def _within(element: _Within, compiler: Any, **options: Any) -> str:
+    column, wanted = element.clauses
+    column, wanted = (compiler.process(_Alone(each), **options) for each in (column, wanted))
+    return f"{column} @> {wanted}"
+
+
+@compiles(_Within, "sqlite")
+def _within_compared(element: _Within, compiler: Any, **options: Any) -> str:
+    column, wanted = (compiler.process(each, **options) for each in element.clauses)
+    return f"{column} = {wanted}"
+
+
 @compiles(_Rank, "postgresql")
 def _rank_in_one_line(element: _Rank, compiler: Any, **options: Any) -> str:
     """Return it as PostgreSQL says it of the index, in one line: Alembic compares the texts."""
@@ -65,6 +113,21 @@ def _entry(element: _Entry, compiler: Any, **options: Any) -> str:
 def _entry_of_a_text(element: _Entry, compiler: Any, **options: Any) -> str:
     column, key = (compiler.process(each, **options) for each in element.clauses)
     return f"(CASE WHEN json_valid({column}) THEN json_extract({column}, '$.\"' || {key} || '\"') END)"
+
+
+class _Beginning(FunctionElement[str]):
+    """The first characters of an entry's text: no row is refused because its text is longer than an index takes."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(_Beginning)
+def _beginning(element: _Beginning, compiler: Any, **options: Any) -> str:
+    column, key = element.clauses
+    found = compiler.process(_Entry(column, key), **options)
+    # Without parentheses: Alembic compares the texts.
+    return f"substr({found[1:-1]}, 1, {_LONGEST})"
 
 
 def _word(value: str) -> ColumnElement[str]:
@@ -96,8 +159,18 @@ RULE = and_(LIVE, Memory.memory_class.in_([_word(each) for each in RULE_CLASSES]
 EMBEDDED = and_(LIVE, Memory.embedding.is_not(None))
 """A live memory that has an embedding."""
 
-type_of = entry(Memory.metadata_, "type")
-"""The type that the metadata of a memory name."""
+_type_begins: ColumnElement[str] = _Beginning(Memory.metadata_, _word("type"))
+
+
+def of_type(kind: str) -> ColumnElement[bool]:
+    """Return the condition that the metadata of a memory name a type, as the index of types is asked.
+
+    Args:
+        kind: The type. The index has the first 255 characters of each.
+    """
+    begins = _type_begins == kind[:_LONGEST]
+    return begins if len(kind) < _LONGEST else and_(begins, entry(Memory.metadata_, "type") == kind)
+
 
 PENDING = Task.status == _word("pending")
 """A task that is not done."""
@@ -118,6 +191,18 @@ READY = or_(
 )
 """A row of the outgoing queue that waits to be sent."""
 
+
+def searched_in(context: UUID) -> ColumnElement[bool]:
+    """Return the condition that a memory is one of a context, for a query that looks for tags or words.
+
+    Said as an equation, PostgreSQL would read all of a large context in another index.
+
+    Args:
+        context: The context.
+    """
+    return _Within(Memory.context_id, bindparam("context", context, Memory.context_id.type, unique=True))
+
+
 context_name = func.lower(Context.name)
 """The name of a context without its case."""
 
@@ -127,9 +212,10 @@ INDEXES = (
     Index("memories_expiring_index", Memory.expires_at),
     Index("memories_rules_index", Memory.context_id, Memory.memory_class),
     Index("memories_context_live_index", Memory.context_id, *ARRIVAL),
-    Index("memories_context_type_index", Memory.context_id, type_of, *ARRIVAL),
+    Index("memories_context_type_index", Memory.context_id, _type_begins, *ARRIVAL),
     Index("memories_live_index", *ARRIVAL),
     Index("memories_embedded_index", Memory.context_id),
+    Index("memories_search_index", _Alone(Memory.context_id), Memory.tags, Memory.tsv_content),
     Index("tasks_pending_index", Task.context_id, urgency, Task.inserted_at.desc(), Task.id.desc()),
     Index(
         "context_bindings_lookup_index",
@@ -150,6 +236,7 @@ PARTIAL = {
     "memories_context_type_index": LIVE,
     "memories_live_index": LIVE,
     "memories_embedded_index": EMBEDDED,
+    "memories_search_index": LIVE,
     "tasks_pending_index": PENDING,
     "sync_queue_ready_index": READY,
 }

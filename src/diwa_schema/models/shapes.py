@@ -44,25 +44,29 @@ _SQLITE_TRIGGERS = (
 )
 
 POSTGRES_ONLY_INDEXES = {rule.name for rule in KEPT if rule.unique} | {
-    "memories_fts_idx",
     "contexts_id_organization_id_index",
-    # SQLite has no hash indexes, no distances, an error in each row whose text an expression cannot read, and few rows
-    # to sort.
+    # SQLite has no hash indexes, no inverted ones, no distances, an error in each row whose text an expression cannot
+    # read, and few rows to sort.
     "contexts_organization_id_lower_name_index",
     "memories_content_index",
     "memories_context_type_index",
     "memories_embedded_index",
+    "memories_search_index",
     # A trigger numbers there as well, and one writer at a time needs no index to be held to it.
     "memory_versions_memory_id_version_number_index",
     "sync_queue_ready_index",
     "tasks_pending_index",
 }
 SQLITE_ONLY_INDEXES = frozenset(
-    {"memory_versions_memory_id_index", "sync_queue_status_priority_scheduled_at_index"}
+    {
+        "memories_tags_index",
+        "memory_versions_memory_id_index",
+        "sync_queue_status_priority_scheduled_at_index",
+    }
 )
 
 # Said here, because saying it where a model is declared loads the whole dialect.
-METHODS = {"memories_content_index": "hash", "memories_fts_idx": "gin", "memories_tags_index": "gin"}
+METHODS = {"memories_content_index": "hash", "memories_search_index": "gin"}
 
 # PostgreSQL cuts a name after 63 bytes, and Ecto left it to PostgreSQL.
 FULL_NAMES = {

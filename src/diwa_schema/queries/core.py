@@ -10,7 +10,16 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 
 from diwa_schema.models import Context, ContextBinding, Memory, MemoryVersion
-from diwa_schema.models.served import ARRIVAL, EMBEDDED, EXPIRING, LIVE, RULE, context_name, type_of
+from diwa_schema.models.served import (
+    ARRIVAL,
+    EMBEDDED,
+    EXPIRING,
+    LIVE,
+    RULE,
+    context_name,
+    of_type,
+    searched_in,
+)
 from diwa_schema.queries.pages import rows_before
 from diwa_schema.queries.words import hits
 
@@ -51,7 +60,7 @@ def memories_of_type(
         limit: How many rows at most.
         before: The last row of the page before.
     """
-    return _page(select(Memory).where(Memory.context_id == context, LIVE, type_of == of), limit, before)
+    return _page(select(Memory).where(Memory.context_id == context, LIVE, of_type(of)), limit, before)
 
 
 def memories_tagged(
@@ -67,7 +76,7 @@ def memories_tagged(
         limit: How many rows at most.
         before: The last row of the page before.
     """
-    tagged = select(Memory).where(Memory.context_id == context, LIVE, Memory.tags.contains(list(tags)))
+    tagged = select(Memory).where(searched_in(context), LIVE, Memory.tags.contains(list(tags)))
     return _page(tagged, limit, before)
 
 
@@ -127,7 +136,7 @@ def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Mem
         limit: How many rows at most.
     """
     found = hits(context, words)
-    said = select(Memory).join(found, found.c.id == Memory.id).where(Memory.context_id == context, LIVE)
+    said = select(Memory).join(found, found.c.id == Memory.id).where(searched_in(context), LIVE)
     return said.order_by(found.c.fit.desc(), *_NEWEST_FIRST).limit(limit)
 
 
