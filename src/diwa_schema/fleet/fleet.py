@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from diwa_schema import guard
 from diwa_schema.errors import DiwaSchemaError, UsageError
 from diwa_schema.fleet import census
-from diwa_schema.fleet.report import FleetReport, Outcome, Result, compared, standing
+from diwa_schema.fleet.report import FleetReport, Outcome, Result, compared, known, standing
 from diwa_schema.fleet.schedule import Schedule
 from diwa_schema.fleet.targets import Member, Source, sources_of
 from diwa_schema.migrations.manifest import load
@@ -152,9 +152,22 @@ class Fleet:
         Args:
             schedule: How many are looked at at once.
         """
-        report = self._all("digest", schedule)
-        outcomes, notes = compared(report.outcomes)
-        return report._replace(outcomes=tuple(outcomes), notes=(*report.notes, *notes))
+        from diwa_schema.fleet.course import Course
+        from diwa_schema.fleet.digest import together
+
+        schedule = schedule or Schedule()
+        everywhere, notes = self.census()
+        course = Course(self, "digest", schedule, notes)
+        with course:
+            course.count(self.chosen(everywhere))
+            digests = together(course.found, schedule)
+            for number, one in enumerate(course.found):
+                if digest := digests.get(one.identity):
+                    course.end(number, known(one)._replace(result=Result.DONE, digest=digest))
+            course.work(_orders("digest"))
+        report = course.report()
+        outcomes, differences = compared(report.outcomes)
+        return report._replace(outcomes=tuple(outcomes), notes=(*report.notes, *differences))
 
     def upgrade(
         self,
