@@ -20,7 +20,7 @@ from diwa_schema.drift.model import Catalog, Column, Follower, Origin, Other, Ta
 from diwa_schema.drift.postgresql import parse
 from diwa_schema.drift.scan import canonical, default
 from diwa_schema.migrations.manifest import KEPT
-from diwa_schema.models.inherited import FUNCTION
+from diwa_schema.models.inherited import FUNCTION, without_schema
 from diwa_schema.names import literal
 
 # Extensions are put on the path too, so that their types are written without a schema, wherever they live.
@@ -90,6 +90,11 @@ JOIN pg_class i ON i.oid = x.indexrelid
 WHERE NOT x.indisprimary AND {ours}
 """
 
+_CODE = without_schema(
+    "p.prosrc", "(SELECT n.nspname::text FROM pg_namespace n WHERE n.oid = c.relnamespace)"
+)
+_CODE = _CODE.replace("{", "{{").replace("}", "}}")  # it is completed with the others
+
 # A foreign key is enforced by triggers that the server keeps to itself. Somebody may have disabled these.
 _TRIGGERS = f"""
 SELECT {{lead}}c.relname::text, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text, g.tgisinternal,
@@ -97,7 +102,7 @@ SELECT {{lead}}c.relname::text, g.tgname::text, pg_get_triggerdef(g.oid, true), 
     SELECT ARRAY[r.relname::text, k.conname::text] FROM pg_constraint k JOIN pg_class r ON r.oid = k.conrelid
     WHERE k.oid = g.tgconstraint AND r.relnamespace = c.relnamespace) END,
   CASE WHEN p.pronamespace = c.relnamespace AND p.proname = {literal(FUNCTION)}
-    THEN CASE WHEN p.prosecdef AND p.proconfig IS NULL THEN '' ELSE '-- not as it is made: ' END || p.prosrc END
+    THEN CASE WHEN p.prosecdef AND p.proconfig IS NULL THEN '' ELSE '-- not as it is made: ' END || {_CODE} END
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
 WHERE (NOT g.tgisinternal OR g.tgenabled IN ('D', 'R')) AND {{ours}}
 """
@@ -160,7 +165,7 @@ def read(link: Link, schema: str | None, tables: Collection[str] | None) -> Cata
     # Whose table it is can be told only where it is known which are ours.
     seldom |= {"followers": _FOLLOWERS} if has_kept and tables is not None else {}
     rows |= _all(link, {"setting": _SETTING, **seldom}, held) if seldom else {}
-    parts = _parts(rows, name)
+    parts = _parts(rows)
     return Catalog(
         "postgresql",
         tables=_sorted(
@@ -249,7 +254,7 @@ def _table(row: tuple[Any, ...], parts: dict[str, list[Any]], owner: str | None)
     )
 
 
-def _parts(rows: dict[str, Rows], schema: str) -> Parts:
+def _parts(rows: dict[str, Rows]) -> Parts:
     """Return what belongs to each table, by its name and the collection it is in."""
     parts: Parts = defaultdict(lambda: defaultdict(list))
     unvalidated = {(row[0], row[6][0]) for row in rows["constraints"] if row[2] == "n"}
@@ -271,7 +276,7 @@ def _parts(rows: dict[str, Rows], schema: str) -> Parts:
     for table, name, text, unique, valid in (row for row in rows["indexes"] if row[1] not in of_constraints):
         parts[table]["indexes"].append(parse.index(name, text, unique=unique, valid=valid))
     for table, name, text, enabled, *_, code in (row for row in rows["triggers"] if not row[4]):
-        parts[table]["triggers"].append(parse.trigger(name, text, enabled, code, schema))
+        parts[table]["triggers"].append(parse.trigger(name, text, enabled, code))
     for table, *other in rows["policies"] + rows.get("rules", []):
         parts[table]["others"].append(Other(*other))
     return parts

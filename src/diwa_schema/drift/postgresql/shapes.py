@@ -49,8 +49,8 @@ _OWNER = """(
 
 # The rows of a schema in one order, whatever it is called: the names in it come before all that tells of it.
 _MARKS = """
-SELECT n.nspname::text, encode(sha256(convert_to(replace(replace(g.text,
-    replace(quote_ident(n.nspname), '"', '""') || '.', E'\\x01'), quote_literal(n.nspname), E'\\x02'), 'UTF8')), 'hex')
+SELECT n.nspname::text, encode(sha256(convert_to(
+    replace(g.text, replace(quote_ident(n.nspname), '"', '""') || '.', E'\\x01'), 'UTF8')), 'hex')
 FROM (
   SELECT x.schema, string_agg(x::text COLLATE "C", E'\\n' ORDER BY x::text COLLATE "C") AS text
   FROM ({query}) x GROUP BY 1) g
