@@ -43,7 +43,7 @@ def with_schema(code: str, schema: str) -> str:
 
 
 def without_schema(code: str, schema: str) -> str:
-    """Return SQL that yields the code of a function with marks where it names its schema: the opposite of `with_schema`.
+    """Return SQL that yields a function's code with marks where it names its schema: the opposite of `with_schema`.
 
     Args:
         code: What yields the code, as SQL.

@@ -38,8 +38,8 @@ _OURS = (
     "c.relname = ANY(%(names)s::name[]) AND c.relnamespace = ANY(ARRAY("
     "SELECT oid FROM pg_namespace WHERE nspname = ANY(%(schemas)s::name[])))"
 )
-# Each row begins with its schema as that stands in front of names. A blank before it, because the server puts what has a
-# blank into quotes, and would else do that only to some schemas.
+# Each row begins with its schema as that stands in front of names. A blank comes before it: the server puts what has a
+# blank into quotes, and would else do that to some schemas only.
 _LEAD = "' ' || c.relnamespace::regnamespace::text || '.' AS schema, "
 # An owner is told where it is another one than that of the version table, as in a catalog.
 _OWNER = """(
