@@ -104,8 +104,10 @@ def test_many_tenants_are_read_on_a_few_connections_side_by_side(tenants, monkey
     assert len(connected) == 2
 
 
-def test_a_changed_ledger_is_found_among_many(tenants, monkeypatch):
+@pytest.mark.parametrize("connections", [1, 4])
+def test_a_changed_ledger_is_found_among_many(tenants, monkeypatch, connections):
     monkeypatch.setattr(census, "CHUNK", 1)
+    monkeypatch.setattr(census, "_EACH", connections)
     execute(tenants, "UPDATE tenant_2.diwa_schema_ledger SET checksum = 'another' WHERE id = 7")
     found = census.take(Schemas(tenants, "tenant_*").find())
     named = census.tampered(found, integrity.installed(load()))
