@@ -1,4 +1,4 @@
-"""Where every target of a fleet stands, told by one query a database."""
+"""Where every target of a fleet stands, told by a few queries a database."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where every target of a fleet stands, without opening each: one query for all schemas of a database.
+"""Where every target of a fleet stands, without opening each: one query for 250 schemas of a database.
 
 It reads what `bookkeeping.look` reads of one schema, and yields the same `State`, so that whatever decides on a look
-decides on this. What the one query cannot tell, because a right is missing or something was dropped under it, is
+decides on this. What such a query cannot tell, because a right is missing or something was dropped under it, is
 looked at alone.
 """
 

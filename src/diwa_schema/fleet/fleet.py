@@ -107,7 +107,7 @@ class Fleet:
         return [one for one in kept if (one.member.shown, one.member.schema) in self._among]
 
     def status(self) -> FleetReport:
-        """Say where every target stands, with one query a database; nothing is written.
+        """Say where every target stands, with a few queries a database; nothing is written.
 
         Raises:
             DiwaSchemaError: As for `members`. What is the matter with one target is in its outcome.
@@ -181,7 +181,7 @@ class Fleet:
     ) -> FleetReport:
         """Bring every target up to a revision. Each is changed as `diwa_schema.migrate` changes one.
 
-        Where a target stands is told by one query a database: what has nothing to do costs no connection. A contract
+        Where a target stands is told by a few queries a database: what has nothing to do costs no connection. A contract
         revision is begun when every target of the fleet has what comes before it, `only` or not, and nobody is
         connected that it would break. Targets that were made meanwhile are counted, and brought up too.
 
