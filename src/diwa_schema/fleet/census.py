@@ -40,19 +40,22 @@ SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
   NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
     AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')
 """
-# Grouped first: the index on names leads to the few relations of ours, in all schemas at once. They are only counted,
-# because a schema that has as many as it should has those that it should.
-_THERE = """
+# Grouped first: the index on names leads to the few relations of ours, in all these schemas at once. They are only
+# counted, because a schema that has as many as it should has those that it should.
+_AMONG = "relnamespace = ANY(ARRAY(SELECT oid FROM pg_namespace WHERE nspname = ANY(%s::name[])))"
+_THERE = f"""
 SELECT n.nspname::text, has_schema_privilege(n.oid, 'USAGE'), coalesce(t.ours, 0), b.names, coalesce(b.plain, true)
 FROM pg_namespace n
 LEFT JOIN (
   SELECT relnamespace, count(*) AS ours FROM pg_class
-  WHERE relname = ANY(%s::name[]) AND relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY 1) t ON t.relnamespace = n.oid
+  WHERE relname = ANY(%s::name[]) AND {_AMONG} AND relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY 1
+) t ON t.relnamespace = n.oid
 LEFT JOIN (
   SELECT relnamespace, array_agg(relname::text) AS names,
     bool_and(NOT relrowsecurity AND has_table_privilege(oid, 'SELECT')) AS plain
   FROM pg_class
-  WHERE relname = ANY(%s::name[]) AND relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY 1) b ON b.relnamespace = n.oid
+  WHERE relname = ANY(%s::name[]) AND {_AMONG} AND relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY 1
+) b ON b.relnamespace = n.oid
 WHERE n.nspname = ANY(%s::name[])
 """
 _NAMES = """
@@ -176,7 +179,8 @@ def _states(link: Link, schemas: Sequence[str]) -> Iterator[tuple[str, State]]:
     beside = sorted(BOOKKEEPING | history.leftovers - whole)
     there: dict[str, frozenset[str]] = {}
     rest: list[str] = []
-    for name, usable, count, kept, plain in link.rows(_THERE, (sorted(whole), beside, list(schemas))):
+    named = list(schemas)
+    for name, usable, count, kept, plain in link.rows(_THERE, (sorted(whole), named, beside, named, named)):
         if not usable or not plain:
             continue
         there[name] = frozenset(kept or ())
