@@ -181,9 +181,9 @@ class Fleet:
     ) -> FleetReport:
         """Bring every target up to a revision. Each is changed as `diwa_schema.migrate` changes one.
 
-        Where a target stands is told by a few queries a database: what has nothing to do costs no connection. A contract
-        revision is begun when every target of the fleet has what comes before it, `only` or not, and nobody is
-        connected that it would break. Targets that were made meanwhile are counted, and brought up too.
+        Where a target stands is told by a few queries a database: what has nothing to do costs no connection. A
+        contract revision is begun when every target of the fleet has what comes before it, `only` or not, and nobody
+        is connected that it would break. Targets that were made meanwhile are counted, and brought up too.
 
         Args:
             revision: ``head``, or a revision id or its beginning.
