@@ -34,7 +34,7 @@ def test_types_are_shipped() -> None:
 
 
 def test_both_ways_to_start_it_are_one(cli: Cli) -> None:
-    assert PROJECT["scripts"] == {"diwa-schema": "diwa_schema.cli:main"}
+    assert PROJECT["scripts"] == {"diwa-schema": "diwa_schema.__main__:process"}
     assert cli("--help", check=0).stdout.startswith("usage: diwa-schema")
 
 

@@ -7,15 +7,18 @@ A change that breaks old code has to know whether old code is still at work. So 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 # The execution option of a statement before which an engine's connection does not say its release.
 UNNAMED = "diwa_schema_unnamed"
 
+# How long it is known that a release has started. Containers get a new host name at each start, so notes that nobody
+# asks for any more have to go.
+NOTES_KEPT = timedelta(days=90)
+
 _LONGEST = 63  # bytes of an application_name, NAMEDATALEN - 1
-_SAID = re.compile(r"(?:^| )diwa/(\S+)(?= |\Z)")
-_VERSION = re.compile(
-    r"(\d+(?:\.\d+)*)(?:(a|b|rc)(\d+))?(?:\.post(\d+))?(?:\.dev(\d+))?(?:\+[a-z0-9.]+)?", re.ASCII
-)
+_SAID = r"(?:^| )diwa/(\S+)(?= |\Z)"
+_VERSION = r"(\d+(?:\.\d+)*)(?:(a|b|rc)(\d+))?(?:\.post(\d+))?(?:\.dev(\d+))?(?:\+[a-z0-9.]+)?"
 _STAGES = {"a": 0, "b": 1, "rc": 2}
 _FINAL = 3
 
@@ -47,13 +50,13 @@ def application_name(own: str | None = None) -> str:
 
 def said(name: str) -> str | None:
     """Return the release that an application_name tells; None where it tells none."""
-    told = [release for release in _SAID.findall(name) if order(release) is not None]
+    told = [release for release in re.findall(_SAID, name) if order(release) is not None]
     return told[-1] if told else None
 
 
 def order(release: str) -> Order | None:
     """Return what releases are compared by, as PEP 440 orders them; None where it is no release."""
-    found = _VERSION.fullmatch(release)
+    found = re.fullmatch(_VERSION, release, re.ASCII)
     if found is None:
         return None
     numbers = [int(one) for one in found[1].split(".")]

@@ -63,3 +63,12 @@ def test_the_version_is_told_without_reading_the_command_line():
     found = counts("--version")
     assert not found["sent"]
     assert not {"argparse", "diwa_schema.errors", "diwa_schema.database"} & set(found["loaded"])
+
+
+def test_a_process_does_not_look_for_cycles_among_what_it_has_loaded():
+    code = (
+        "import gc, sys\nfrom diwa_schema.__main__ import process\nsys.argv[1:] = ['--version']\n"
+        "code = process()\nprint(code, gc.get_freeze_count() > len(gc.get_objects()), gc.get_count()[2])"
+    )
+    done = run([sys.executable, "-c", code], check=0)
+    assert done.stdout.splitlines()[-1] == "0 True 0"

@@ -1,4 +1,4 @@
-"""Where every target of a fleet stands, told by one query a database."""
+"""Where every target of a fleet stands, told by a few queries a database."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import diwa_schema
 from diwa_schema.cli import main
 from diwa_schema.database.target import Target
 from diwa_schema.errors import DatabaseUnreachable, UsageError
-from diwa_schema.fleet import Databases, Fleet, Member, Schemas, listed
+from diwa_schema.fleet import Databases, Fleet, Member, Schemas, census, listed
 from diwa_schema.fleet.report import Result
+from diwa_schema.migrations.manifest import load
+from diwa_schema.run import integrity
 from tests.fixtures_roles import as_user, name_of
 from tests.fleet.tenants import BEHIND, HEAD, TENANTS, execute
 
@@ -82,6 +84,34 @@ def test_it_asks_a_database_once_however_many_tenants_it_has(tenants, monkeypatc
     one = len(connected)
     Fleet(*(Member(tenants, name) for name in TENANTS)).status()
     assert len(connected) == 2 * one == 2
+
+
+def test_many_tenants_are_read_on_a_few_connections_side_by_side(tenants, monkeypatch):
+    alone = [(one.member.schema, one.state) for one in census.take(Schemas(tenants, "tenant_*").find())]
+    connected = []
+    connect = Target.connect
+
+    def counted(*args, **options):
+        connected.append(args)
+        return connect(*args, **options)
+
+    monkeypatch.setattr(census, "CHUNK", 1)
+    monkeypatch.setattr(census, "_EACH", 2)
+    members = Schemas(tenants, "tenant_*").find()
+    monkeypatch.setattr(Target, "connect", counted)
+    found = census.take(members)
+    assert [(one.member.schema, one.state) for one in found] == alone
+    assert len(connected) == 2
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_a_changed_ledger_is_found_among_many(tenants, monkeypatch, connections):
+    monkeypatch.setattr(census, "CHUNK", 1)
+    monkeypatch.setattr(census, "_EACH", connections)
+    execute(tenants, "UPDATE tenant_2.diwa_schema_ledger SET checksum = 'another' WHERE id = 7")
+    found = census.take(Schemas(tenants, "tenant_*").find())
+    named = census.tampered(found, integrity.installed(load()))
+    assert {name[-1] for name in named} == {"tenant_2"}
 
 
 def test_what_cannot_be_reached_or_read_is_told_and_keeps_nobody_from_being_told(tenants, closed, site):

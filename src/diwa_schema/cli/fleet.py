@@ -30,7 +30,9 @@ def register(commands: Commands) -> None:
     verbs = Commands(
         fleet.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser), ""
     )
-    _add_targets(add(verbs, "status", _status, help="say where every target stands, in one query a database"))
+    _add_targets(
+        add(verbs, "status", _status, help="say where every target stands, in a few queries a database")
+    )
     plan = add(verbs, "plan", _plan, help="say what an upgrade would do to every target")
     upgrade = add(verbs, "upgrade", _upgrade, help="bring every target up to a revision")
     for parser in (plan, upgrade):

@@ -16,7 +16,6 @@ from diwa_schema.database.ledger import Ledger, create_statement as ledger_state
 from diwa_schema.database.link import Link
 from diwa_schema.database.presence import hidden
 from diwa_schema.database.search_path import passed_over
-from diwa_schema.database.seen import create_statement as notes_statement
 from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, RELEASES, VERSION, State
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import code, literal, qualified
@@ -176,6 +175,8 @@ def create_statements(dialect: str, named: Mapping[str, str]) -> dict[str, str]:
         dialect: postgresql or sqlite.
         named: The name of each as SQL, by its plain name.
     """
+    from diwa_schema.database.seen import create_statement as notes_statement
+
     creates = {
         LEDGER: ledger_statement(dialect, named[LEDGER]),
         VERSION: f"CREATE TABLE {named[VERSION]} (version_num VARCHAR(32) NOT NULL PRIMARY KEY, floor VARCHAR(32))",

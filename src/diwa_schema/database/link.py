@@ -14,7 +14,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from diwa_schema.database.failures import is_driver_error
-from diwa_schema.database.script import statements
 from diwa_schema.database.spelling import Dialect, placed
 from diwa_schema.errors import DatabaseRefused
 from diwa_schema.migrations import citus
@@ -113,12 +112,19 @@ class Link:
     def script(self, sql: str) -> None:
         """Run several statements, in one round trip where the server takes them so."""
         if self.dialect == "postgresql":
-            for part in statements(sql) if self.citus else (sql,):
+            for part in self._parts(sql):
                 self.raw.execute(part)
             return
         # executescript() would first commit an open transaction.
         for statement in _statements(sql):
             self.raw.execute(statement)
+
+    def _parts(self, sql: str) -> Sequence[str]:
+        if not self.citus:
+            return (sql,)
+        from diwa_schema.database.script import statements
+
+        return statements(sql)
 
     @cached_property
     def server_process(self) -> int:

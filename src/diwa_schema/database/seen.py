@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.database.state import RELEASES
 from diwa_schema.names import code, literal, qualified, quoted
-from diwa_schema.release import order
+from diwa_schema.release import NOTES_KEPT, order
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 SETTING = "DIWA_NOTE_RELEASE"
 _OFF = ("false", "0", "no", "off")
 
-# Containers get a new host name at each start, so notes that nobody asks for any more have to go.
-KEPT = timedelta(days=90)
 _AGAIN = 60  # seconds in which a second start is not noted: a server's workers all start at once
 _LOCK_TIMEOUT = "50ms"
 
@@ -121,7 +119,7 @@ def note(connection: Any, dialect: str, schema: str | None, *, commit: bool) -> 
                 raise
 
 
-def seen(link: Link, schema: str, within: timedelta = KEPT) -> tuple[Seen, ...] | None:
+def seen(link: Link, schema: str, within: timedelta = NOTES_KEPT) -> tuple[Seen, ...] | None:
     """Return which releases have started within a time, the last one first; where there is no table, nothing.
 
     Args:
@@ -178,7 +176,7 @@ def _block(schema: str | None) -> str:
         columns=_COLUMNS,
         lock_timeout=_LOCK_TIMEOUT,
         again=_AGAIN,
-        kept=KEPT.days,
+        kept=NOTES_KEPT.days,
         release=f"{literal(__version__)}::text",
         host=f"{literal(_host())}::text",
     )
@@ -199,7 +197,7 @@ def _note_in_file(cursor: Any) -> None:
         " ON CONFLICT (release, database_role, host) DO UPDATE SET seen_at = excluded.seen_at",
         (*who, _written(now)),
     )
-    cursor.execute(f"DELETE FROM {RELEASES} WHERE seen_at < ?", (_written(now - KEPT),))
+    cursor.execute(f"DELETE FROM {RELEASES} WHERE seen_at < ?", (_written(now - NOTES_KEPT),))
 
 
 @contextmanager

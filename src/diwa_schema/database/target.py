@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -30,7 +29,7 @@ APPLICATION_NAME = "diwa-schema"
 
 # On a search path `$user` is the schema called like the role, in quotes as well. The others hold what belongs to the
 # server or to one connection; in information_schema it lets a superuser create tables that no dump contains.
-_KEPT_BY_SERVER = re.compile(r"pg_|(\$user|information_schema)\Z")
+_KEPT_BY_SERVER = ("$user", "information_schema")
 
 
 class Target:
@@ -130,7 +129,7 @@ class Target:
             raise UsageError(
                 "A schema's name has 1 to 63 bytes.", next_step="Name an existing schema with --schema NAME."
             )
-        if schema is not None and _KEPT_BY_SERVER.match(schema):
+        if schema is not None and (schema.startswith("pg_") or schema in _KEPT_BY_SERVER):
             raise UsageError(
                 f"'{schema}' is a word of PostgreSQL and cannot name a schema for tables.",
                 next_step="Name another one with --schema NAME.",

@@ -1,7 +1,7 @@
-"""Where every target of a fleet stands, without opening each: one query for all schemas of a database.
+"""Where every target of a fleet stands, without opening each: one query for 250 schemas of a database.
 
 It reads what `bookkeeping.look` reads of one schema, and yields the same `State`, so that whatever decides on a look
-decides on this. What the one query cannot tell, because a right is missing or something was dropped under it, is
+decides on this. What such a query cannot tell, because a right is missing or something was dropped under it, is
 looked at alone.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from diwa_schema.api.opening import reading
 from diwa_schema.database import bookkeeping
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
 
 CHUNK = 250  # tables that one statement reads
-_AT_ONCE = 16  # databases that are read side by side
+_AT_ONCE = 16  # connections that read side by side
+_EACH = (
+    4  # of these in one database: to open so many tables takes one of its processes longer than to connect
+)
 
 # Two names of one server lead to the same number. A role that may not ask for it is known by its name for the server.
 _WHERE = """
@@ -37,19 +40,22 @@ SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
   NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
     AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')
 """
-# Grouped first: the index on names leads to the few relations of ours, in all schemas at once. They are only counted,
-# because a schema that has as many as it should has those that it should.
-_THERE = """
+# Grouped first: the index on names leads to the few relations of ours, in all these schemas at once. They are only
+# counted, because a schema that has as many as it should has those that it should.
+_AMONG = "relnamespace = ANY(ARRAY(SELECT oid FROM pg_namespace WHERE nspname = ANY(%s::name[])))"
+_THERE = f"""
 SELECT n.nspname::text, has_schema_privilege(n.oid, 'USAGE'), coalesce(t.ours, 0), b.names, coalesce(b.plain, true)
 FROM pg_namespace n
 LEFT JOIN (
   SELECT relnamespace, count(*) AS ours FROM pg_class
-  WHERE relname = ANY(%s::name[]) AND relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY 1) t ON t.relnamespace = n.oid
+  WHERE relname = ANY(%s::name[]) AND {_AMONG} AND relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY 1
+) t ON t.relnamespace = n.oid
 LEFT JOIN (
   SELECT relnamespace, array_agg(relname::text) AS names,
     bool_and(NOT relrowsecurity AND has_table_privilege(oid, 'SELECT')) AS plain
   FROM pg_class
-  WHERE relname = ANY(%s::name[]) AND relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY 1) b ON b.relnamespace = n.oid
+  WHERE relname = ANY(%s::name[]) AND {_AMONG} AND relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY 1
+) b ON b.relnamespace = n.oid
 WHERE n.nspname = ANY(%s::name[])
 """
 _NAMES = """
@@ -58,6 +64,7 @@ WHERE c.relname = ANY(%s::name[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND
 """
 
 Identity = tuple[str, ...]
+T = TypeVar("T")
 
 
 class Place(NamedTuple):
@@ -110,13 +117,21 @@ def take(members: Sequence[Member]) -> list[Found]:
     for member in members:
         if id(member) not in seen:
             groups[member.target.url.driver].append(member)
-    if len(groups) <= 1:
-        found = [_of_database(group) for group in groups.values()]
+    parts = [part for group in groups.values() for part in _parts(group)]
+    if len(parts) <= 1:
+        found = [_of_database(part) for part in parts]
     else:
-        with ThreadPoolExecutor(min(_AT_ONCE, len(groups))) as threads:
-            found = list(threads.map(_of_database, groups.values()))
-    seen |= {id(one.member): one for group in found for one in group}
+        with ThreadPoolExecutor(min(_AT_ONCE, len(parts))) as threads:
+            found = list(threads.map(_of_database, parts))
+    seen |= {id(one.member): one for part in found for one in part}
     return [seen[id(member)] for member in members]
+
+
+def _parts(group: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield what is read on one connection of what is in one database."""
+    connections = max(1, min(_EACH, len(group) // CHUNK))
+    size = -(-len(group) // connections)
+    return (group[at : at + size] for at in range(0, len(group), size))
 
 
 def _of_database(members: Sequence[Member]) -> list[Found]:
@@ -164,7 +179,8 @@ def _states(link: Link, schemas: Sequence[str]) -> Iterator[tuple[str, State]]:
     beside = sorted(BOOKKEEPING | history.leftovers - whole)
     there: dict[str, frozenset[str]] = {}
     rest: list[str] = []
-    for name, usable, count, kept, plain in link.rows(_THERE, (sorted(whole), beside, list(schemas))):
+    named = list(schemas)
+    for name, usable, count, kept, plain in link.rows(_THERE, (sorted(whole), named, beside, named, named)):
         if not usable or not plain:
             continue
         there[name] = frozenset(kept or ())
@@ -221,22 +237,31 @@ def tampered(found: Iterable[Found], checksums: dict[str, str]) -> set[Identity]
     Raises:
         DiwaSchemaError: The ledgers cannot be read together.
     """
-    wanted = [one for one in found if one.state is not None and LEDGER in one.state.tables]
-    if not wanted:
-        return set()
-    target = wanted[0].member.target
-    shapes = "(VALUES " + ", ".join(f"('{name}', '{digest}')" for name, digest in checksums.items()) + ")"
+    parts = list(_parts([one for one in found if one.state is not None and LEDGER in one.state.tables]))
+    if len(parts) <= 1:
+        return {name for part in parts for name in _tampered(part, checksums)}
+    with ThreadPoolExecutor(len(parts)) as threads:
+        return {
+            name for names in threads.map(lambda part: _tampered(part, checksums), parts) for name in names
+        }
+
+
+def _tampered(part: Sequence[Found], checksums: dict[str, str]) -> set[Identity]:
+    target = part[0].member.target
+    known = ", ".join(f"('{name}', '{digest}')" for name, digest in checksums.items())
     named: set[Identity] = set()
     try:
         with Target(target.url).connect(create=False, filtered=True) as link:
-            for first in range(0, len(wanted), CHUNK):
-                part = wanted[first : first + CHUNK]
+            for first in range(0, len(part), CHUNK):
                 reads = (
-                    f"(SELECT {number} FROM {qualified(one.identity[-1], LEDGER)} l JOIN known k ON k.r = l.revision"
-                    " WHERE l.checksum <> k.c LIMIT 1)"
-                    for number, one in enumerate(part)
+                    f"SELECT {number}, revision, checksum FROM {qualified(one.identity[-1], LEDGER)}"
+                    for number, one in enumerate(part[first : first + CHUNK], first)
                 )
-                rows = link.rows(f"WITH known(r, c) AS MATERIALIZED {shapes} {' UNION ALL '.join(reads)}")
+                rows = link.rows(
+                    f"SELECT DISTINCT l.n FROM ({' UNION ALL '.join(reads)}) l (n, revision, checksum)"
+                    f" JOIN (VALUES {known}) k (revision, checksum)"
+                    " ON k.revision = l.revision AND k.checksum <> l.checksum"
+                )
                 named |= {part[number].identity for (number,) in rows}
     except Exception as error:
         raise _explained(error, target.shown) from error

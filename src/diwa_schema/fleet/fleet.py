@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from diwa_schema import guard
 from diwa_schema.errors import DiwaSchemaError, UsageError
 from diwa_schema.fleet import census
-from diwa_schema.fleet.report import FleetReport, Outcome, Result, compared, standing
+from diwa_schema.fleet.report import FleetReport, Outcome, Result, compared, known, standing
 from diwa_schema.fleet.schedule import Schedule
 from diwa_schema.fleet.targets import Member, Source, sources_of
 from diwa_schema.migrations.manifest import load
@@ -107,7 +107,7 @@ class Fleet:
         return [one for one in kept if (one.member.shown, one.member.schema) in self._among]
 
     def status(self) -> FleetReport:
-        """Say where every target stands, with one query a database; nothing is written.
+        """Say where every target stands, with a few queries a database; nothing is written.
 
         Raises:
             DiwaSchemaError: As for `members`. What is the matter with one target is in its outcome.
@@ -152,9 +152,22 @@ class Fleet:
         Args:
             schedule: How many are looked at at once.
         """
-        report = self._all("digest", schedule)
-        outcomes, notes = compared(report.outcomes)
-        return report._replace(outcomes=tuple(outcomes), notes=(*report.notes, *notes))
+        from diwa_schema.fleet.course import Course
+        from diwa_schema.fleet.digest import together
+
+        schedule = schedule or Schedule()
+        everywhere, notes = self.census()
+        course = Course(self, "digest", schedule, notes)
+        with course:
+            course.count(self.chosen(everywhere))
+            digests = together(course.found, schedule)
+            for number, one in enumerate(course.found):
+                if digest := digests.get(one.identity):
+                    course.end(number, known(one)._replace(result=Result.DONE, digest=digest))
+            course.work(_orders("digest"))
+        report = course.report()
+        outcomes, differences = compared(report.outcomes)
+        return report._replace(outcomes=tuple(outcomes), notes=(*report.notes, *differences))
 
     def upgrade(
         self,
@@ -168,9 +181,9 @@ class Fleet:
     ) -> FleetReport:
         """Bring every target up to a revision. Each is changed as `diwa_schema.migrate` changes one.
 
-        Where a target stands is told by one query a database: what has nothing to do costs no connection. A contract
-        revision is begun when every target of the fleet has what comes before it, `only` or not, and nobody is
-        connected that it would break. Targets that were made meanwhile are counted, and brought up too.
+        Where a target stands is told by a few queries a database: what has nothing to do costs no connection. A
+        contract revision is begun when every target of the fleet has what comes before it, `only` or not, and nobody
+        is connected that it would break. Targets that were made meanwhile are counted, and brought up too.
 
         Args:
             revision: ``head``, or a revision id or its beginning.

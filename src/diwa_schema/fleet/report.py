@@ -12,7 +12,7 @@ from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import CheckFailed, DiwaSchemaError, MigrationFailed, UsageError
 from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
-from diwa_schema.run.adopt.ecto import refuse_changed_list
+from diwa_schema.run.adopt.ecto_list import refuse_changed_list
 
 if TYPE_CHECKING:
     from diwa_schema.fleet.census import Found

@@ -11,6 +11,8 @@ LIST = "schema_migrations"
 LAST = "20260228010000"
 # The agent's own migration, which made tala_operations and idempotency_log in shapes of its own.
 AGENT = 20260109204856
+# From this revision on both of them are there in the shapes of this history; below the first revision neither is.
+AGENTS_TABLES = "20260301000000"
 # The agent's first lineage. A script recorded these seven on databases of every shape.
 AGENT_V1 = frozenset(range(20250101000001, 20250101000008))
 
@@ -22,4 +24,4 @@ def shared() -> frozenset[int]:
 
 def is_ours(versions: Iterable[int] | None) -> bool:
     """Tell whether a list of Ecto's is about this schema: any Phoenix application has a list of that name."""
-    return not (shared() | AGENT_V1 | {AGENT}).isdisjoint(versions or ())
+    return bool(versions) and not (shared() | AGENT_V1 | {AGENT}).isdisjoint(versions or ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -85,7 +85,7 @@ class Manifest:
         self.ids = tuple(revision.revision for revision in revisions)
         self._position = {name: number for number, name in enumerate(self.ids)}
 
-    @property
+    @cached_property
     def leftovers(self) -> frozenset[str]:
         """The tables that may be there at base, with what was in them."""
         return frozenset(table for revision in self.revisions for table in revision.leaves)

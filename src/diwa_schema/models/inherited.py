@@ -43,8 +43,14 @@ def with_schema(code: str, schema: str) -> str:
 
 
 def without_schema(code: str, schema: str) -> str:
-    """Return the code of a function with marks where it names its schema: the opposite of `with_schema`."""
-    return code.replace(f"{quoted(schema)}.", "{schema}.").replace(literal(schema).strip(), "{name}")
+    """Return SQL that yields a function's code with marks where it names its schema: the opposite of `with_schema`.
+
+    Args:
+        code: What yields the code, as SQL.
+        schema: What yields the schema's name.
+    """
+    named = f"""'"' || replace({schema}, '"', '""') || '".'"""
+    return f"replace(replace({code}, {named}, '{{schema}}.'), quote_literal({schema}), '{{name}}')"
 
 
 def function() -> str:

@@ -10,6 +10,8 @@ second counts, because until the lock is held another run may change what the fi
 ledger's entry are one transaction, so a killed run leaves either all of them or none.
 *Prove*: a connection of its own reads back what was written. A transaction that somebody else owns, a proxy or a
 pooler can lose a commit without an error.
+
+Most runs find nothing to do. What only a change needs is loaded when there is one.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from diwa_schema.database import bookkeeping, citus, lock
+from diwa_schema.database import bookkeeping
 from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
-from diwa_schema.database.ledger import Entry, Run, now
+from diwa_schema.database.ledger import Run, now
 from diwa_schema.database.spelling import mask
 from diwa_schema.database.state import LEDGER, State, refuse_elsewhere
 from diwa_schema.errors import (
@@ -35,10 +37,6 @@ from diwa_schema.errors import (
     NotPersisted,
     command,
 )
-from diwa_schema.migrations import pgvector
-from diwa_schema.run import pooler
-from diwa_schema.run.adopt import ecto
-from diwa_schema.run.log import logged_run
 from diwa_schema.run.settings import Applied, Progress, Report, Settings
 
 if TYPE_CHECKING:
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from alembic.runtime.migration import MigrationContext
 
+    from diwa_schema.database.ledger import Entry
     from diwa_schema.database.link import Link
     from diwa_schema.database.lock import MigrationLock
     from diwa_schema.database.target import Target
@@ -154,9 +153,11 @@ class Session(NamedTuple):
                 connections.refuse_role(link, self.renew)
             if decide(look) is None:
                 return self._unchanged(link, before, before)
-            self._refuse_read_only(link)
             from diwa_schema.run import connections
+            from diwa_schema.run.adopt import ecto
+            from diwa_schema.run.log import logged_run
 
+            self._refuse_read_only(link)
             migrator = ecto.MigratorKeptOut(
                 self.target, look.books, look.state, self.settings.lock_wait, self.progress
             )
@@ -200,6 +201,8 @@ class Session(NamedTuple):
         told: set[str] = set()
 
         def hear(notice: psycopg.errors.Diagnostic) -> None:
+            from diwa_schema.migrations import pgvector
+
             text = mask(notice.message_primary or "")
             if pgvector.BYTES in text and text not in told:
                 told.add(text)
@@ -239,10 +242,13 @@ class Session(NamedTuple):
         """Raise where nothing can be written, before a lock is tried for, which a replica cannot give."""
         if link.dialect == "sqlite":
             return  # the file's rights speak when it is written
+        from diwa_schema.database import citus
+        from diwa_schema.migrations.citus import THERE
+
+        replica, setting, link.citus = link.rows(
+            f"SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), ({THERE})"
+        )[0]
         citus.refuse_worker(link)
-        replica, setting = link.rows("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")[
-            0
-        ]
         if replica:
             raise DatabaseReadOnly(
                 f"{self.target.shown} is a replica and can only be read.",
@@ -275,6 +281,8 @@ class Session(NamedTuple):
 
     @contextmanager
     def _locked(self, link: Link, schema: str) -> Iterator[MigrationLock]:
+        from diwa_schema.database import lock
+
         # A lock that was tried for through a pooler would stay in one of its sessions, and keep everybody out.
         held = lock.acquire(
             self.target,
@@ -290,6 +298,8 @@ class Session(NamedTuple):
 
     def _keep(self, own: Link, link: Link) -> None:
         """Refuse a pooler that changes server processes; from then on both connections are known to keep theirs."""
+        from diwa_schema.run import pooler
+
         through_pooler = not link.direct
         pooler.refuse(own, link, self.target.shown)
         for kept in (own, link):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from diwa_schema.database.seen import KEPT
 from diwa_schema.database.spelling import placed
 from diwa_schema.errors import UsageError
+from diwa_schema.release import NOTES_KEPT
 
 if TYPE_CHECKING:
     from diwa_schema.run.connections import Connections
@@ -19,7 +19,6 @@ SECONDS, MILLISECONDS = "s", "ms"
 _PER_UNIT = {SECONDS: 1000, MILLISECONDS: 1}
 # The most milliseconds that PostgreSQL takes for a timeout.
 _LONGEST = 2**31 - 1
-_DURATION = re.compile(r"(\d{1,6})([smhd]?)", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -98,9 +97,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check and round what was given."""
-        if not (isinstance(self.seen_within, timedelta) and timedelta(0) <= self.seen_within <= KEPT):
+        if not (isinstance(self.seen_within, timedelta) and timedelta(0) <= self.seen_within <= NOTES_KEPT):
             raise UsageError(
-                f"seen_within is {self.seen_within!r:.40}. It has to be from 0 to {KEPT.days} days.",
+                f"seen_within is {self.seen_within!r:.40}. It has to be from 0 to {NOTES_KEPT.days} days.",
                 next_step="Leave it out for 7 days, or name another time: timedelta(days=1), or --seen-within 1d",
             )
         for bound in bounds():
@@ -113,7 +112,7 @@ def duration(text: str) -> timedelta:
     Raises:
         UsageError: It is none.
     """
-    found = _DURATION.fullmatch(text)
+    found = re.fullmatch(r"(\d{1,6})([smhd]?)", text, re.ASCII)
     if found is None or not (found[2] or found[1] == "0"):
         raise UsageError(
             f"{text!r:.40} is not a duration. Write a number and s, m, h or d, such as 7d or 12h, or 0."

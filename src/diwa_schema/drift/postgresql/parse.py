@@ -6,7 +6,6 @@ import re
 
 from diwa_schema.drift.model import ForeignKey, Index, Key, Trigger
 from diwa_schema.drift.scan import canonical, cut, names, plain, split
-from diwa_schema.models.inherited import without_schema
 
 # Most definitions are of these forms, and take a tenth of the time.
 _NAMES = r"\(([a-z_0-9, ]+)\)"
@@ -89,8 +88,8 @@ def foreign_key(name: str, definition: str, *, validated: bool, enforced: bool) 
     )
 
 
-def trigger(name: str, definition: str, enabled: str, code: str | None, schema: str) -> Trigger:
-    """Return a trigger from what `pg_get_triggerdef` says, and from the code of its function in this schema."""
+def trigger(name: str, definition: str, enabled: str, code: str | None) -> Trigger:
+    """Return a trigger from what `pg_get_triggerdef` says, and from the code of its function."""
     head = _MOMENT.match(definition)
     assert head, definition  # noqa: S101 - every trigger has its moment
     moment, _, action = definition[head.end() :].partition(" ON ")
@@ -102,7 +101,7 @@ def trigger(name: str, definition: str, enabled: str, code: str | None, schema: 
         action=action[begins.start() :] if begins else action,
         constraint=bool(head.group(1)),
         enabled=_ENABLED[enabled],
-        code=code and without_schema(code, schema),
+        code=code,
     )
 
 

@@ -2,7 +2,8 @@
 
 The first sets the schema, each other reads all its tables. Those with `{ours}` in them are completed by one of
 `_WHOLE_SCHEMA` and `_NAMED`. What hardly any database has is asked for in a second round trip, where the first query
-says that there may be some: to plan these queries alone takes a quarter of the time of a check.
+says that there may be some: to plan these queries alone takes a quarter of the time of a check. No row has a number of
+the system in it, so that two schemas of one shape yield the same rows (`drift/postgresql/shapes.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from diwa_schema.drift.model import Catalog, Column, Follower, Origin, Other, Ta
 from diwa_schema.drift.postgresql import parse
 from diwa_schema.drift.scan import canonical, default
 from diwa_schema.migrations.manifest import KEPT
-from diwa_schema.models.inherited import FUNCTION
+from diwa_schema.models.inherited import FUNCTION, without_schema
 from diwa_schema.names import literal
 
 # Extensions are put on the path too, so that their types are written without a schema, wherever they live.
@@ -46,7 +47,7 @@ _WHOLE_SCHEMA = in_schema(_SCHEMA)
 _NAMED = f"c.relnamespace = {_SCHEMA} AND c.relname = ANY(%(names)s::text[])"
 
 _RELATIONS = """
-SELECT c.oid, c.relname::text, c.relkind::text, c.relpersistence::text, pg_get_userbyid(c.relowner)::text,
+SELECT {lead}c.relname::text, c.relkind::text, c.relpersistence::text, {owner},
   c.relrowsecurity, c.relforcerowsecurity, c.relreplident::text,
   CASE c.relreplident WHEN 'i' THEN (
     SELECT i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
@@ -57,7 +58,7 @@ WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND {ours}
 """
 
 _COLUMNS = """
-SELECT a.attrelid, a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+SELECT {lead}c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
   CASE WHEN a.atthasdef THEN (
     SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
     WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
@@ -72,33 +73,42 @@ WHERE a.attnum > 0 AND NOT a.attisdropped AND {ours}
 
 # From version 18 on NOT NULL is a constraint too; only one that is not validated says something new.
 _CONSTRAINTS = """
-SELECT k.conrelid, k.conname::text, k.contype::text, pg_get_constraintdef(k.oid), k.convalidated,
-  {enforced}, k.conkey, k.conindid, k.oid
+SELECT {lead}c.relname::text, k.conname::text, k.contype::text, pg_get_constraintdef(k.oid), k.convalidated,
+  {enforced}, k.conkey,
+  CASE WHEN k.contype IN ('u', 'x') THEN (SELECT i.relname::text FROM pg_class i WHERE i.oid = k.conindid) END
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 WHERE (k.contype IN ('p', 'u', 'f', 'c', 'x') OR (k.contype = 'n' AND NOT k.convalidated)) AND {ours}
 """
 
 # Those that stand behind a constraint are told by the constraints.
 _INDEXES = """
-SELECT x.indrelid, i.relname::text, pg_get_indexdef(x.indexrelid), x.indisunique,
-  x.indisvalid AND x.indisready, x.indexrelid
+SELECT {lead}c.relname::text, i.relname::text, pg_get_indexdef(x.indexrelid), x.indisunique,
+  x.indisvalid AND x.indisready
 FROM pg_class c
 JOIN pg_index x ON x.indrelid = c.oid
 JOIN pg_class i ON i.oid = x.indexrelid
 WHERE NOT x.indisprimary AND {ours}
 """
 
+_CODE = without_schema(
+    "p.prosrc", "(SELECT n.nspname::text FROM pg_namespace n WHERE n.oid = c.relnamespace)"
+)
+_CODE = _CODE.replace("{", "{{").replace("}", "}}")  # it is completed with the others
+
 # A foreign key is enforced by triggers that the server keeps to itself. Somebody may have disabled these.
 _TRIGGERS = f"""
-SELECT g.tgrelid, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text, g.tgisinternal, g.tgconstraint,
+SELECT {{lead}}c.relname::text, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text, g.tgisinternal,
+  CASE WHEN g.tgisinternal THEN (
+    SELECT ARRAY[r.relname::text, k.conname::text] FROM pg_constraint k JOIN pg_class r ON r.oid = k.conrelid
+    WHERE k.oid = g.tgconstraint AND r.relnamespace = c.relnamespace) END,
   CASE WHEN p.pronamespace = c.relnamespace AND p.proname = {literal(FUNCTION)}
-    THEN CASE WHEN p.prosecdef AND p.proconfig IS NULL THEN '' ELSE '-- not as it is made: ' END || p.prosrc END
+    THEN CASE WHEN p.prosecdef AND p.proconfig IS NULL THEN '' ELSE '-- not as it is made: ' END || {_CODE} END
 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
 WHERE (NOT g.tgisinternal OR g.tgenabled IN ('D', 'R')) AND {{ours}}
 """
 
 _POLICIES = """
-SELECT c.oid, o.polname::text, 'policy',
+SELECT {lead}c.relname::text, o.polname::text, 'policy',
   concat_ws(' ', CASE WHEN NOT o.polpermissive THEN 'restrictive' END, 'for', CASE o.polcmd WHEN 'r' THEN 'select'
     WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update' WHEN 'd' THEN 'delete' ELSE 'all' END,
     'using (' || pg_get_expr(o.polqual, o.polrelid) || ')',
@@ -108,13 +118,13 @@ FROM pg_policy o JOIN pg_class c ON c.oid = o.polrelid WHERE {ours}
 
 # What turns the statements on a table into others, or adds the rows of another table to it.
 _RULES = """
-SELECT c.oid, r.rulename::text, 'rule', pg_get_ruledef(r.oid)
+SELECT c.relname::text, r.rulename::text, 'rule', pg_get_ruledef(r.oid)
 FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class AND c.relkind IN ('r', 'p') WHERE {ours}
 UNION ALL
-SELECT c.oid, h.inhrelid::regclass::text, 'inheriting table', 'adds its rows to what is read'
+SELECT c.relname::text, h.inhrelid::regclass::text, 'inheriting table', 'adds its rows to what is read'
 FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhparent WHERE c.relkind = 'r' AND {ours}
 UNION ALL
-SELECT c.oid, h.inhparent::regclass::text, 'parent table', 'shows the rows as its own'
+SELECT c.relname::text, h.inhparent::regclass::text, 'parent table', 'shows the rows as its own'
 FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid WHERE c.relkind IN ('r', 'p') AND {ours}
 """
 
@@ -129,6 +139,8 @@ WHERE c.relnamespace = {_SCHEMA} AND c.relname >= %(kept)s AND c.relname < %(aft
     starts_with(t.relname::text, %(kept)s) OR t.relname = ANY(%(names)s::text[])))
 """
 
+OWNER = "pg_get_userbyid(c.relowner)::text"
+
 _KINDS = {"r": "table", "p": "partitioned table", "f": "foreign table", "v": "view", "m": "materialized view"}
 _PERSISTENCE = {"p": "permanent", "u": "unlogged", "t": "temporary"}
 _IDENTITY = {"a": "GENERATED ALWAYS AS IDENTITY", "d": "GENERATED BY DEFAULT AS IDENTITY"}
@@ -138,31 +150,14 @@ _OTHER_CONSTRAINTS = {"u": "unique constraint", "c": "check", "x": "exclusion co
 _HAS_ENFORCED = 180000
 
 Rows = list[tuple[Any, ...]]
-Parts = dict[int, dict[str, list[Any]]]
+Parts = dict[str, dict[str, list[Any]]]
 
 
 def read(link: Link, schema: str | None, tables: Collection[str] | None) -> Catalog:
     """Read the catalog of one schema; see `diwa_schema.drift.read.read`."""
     ours = _WHOLE_SCHEMA if tables is None else _NAMED
-    enforced = "k.conenforced" if link.raw.info.server_version >= _HAS_ENFORCED else "true"
-    queries = {
-        "setting": _SETTING,
-        "relations": _RELATIONS.format(ours=ours),
-        "columns": _COLUMNS.format(ours=ours),
-        "constraints": _CONSTRAINTS.format(ours=ours, enforced=enforced),
-        "indexes": _INDEXES.format(ours=ours),
-        "triggers": _TRIGGERS.format(ours=ours),
-        "policies": _POLICIES.format(ours=ours),
-    }
-    held = {
-        "schema": schema,
-        "version_tables": [VERSION, ECTO],
-        "names": _array(tables),
-        "kept": KEPT,
-        "after_kept": KEPT[:-1]
-        + chr(ord(KEPT[-1]) + 1),  # so that the index on names finds the few that begin so
-    }
-    rows = _all(link, queries, held)
+    held = {"schema": schema, **values(tables)}
+    rows = _all(link, {"setting": _SETTING, **queries(link, ours)}, held)
     if not rows["setting"]:
         return Catalog("postgresql", origin=Origin(schema or ""))
     name, owner, vector, _, _, has_kept = rows["setting"][0]
@@ -170,13 +165,13 @@ def read(link: Link, schema: str | None, tables: Collection[str] | None) -> Cata
     # Whose table it is can be told only where it is known which are ours.
     seldom |= {"followers": _FOLLOWERS} if has_kept and tables is not None else {}
     rows |= _all(link, {"setting": _SETTING, **seldom}, held) if seldom else {}
-    parts = _parts(rows, name)
+    parts = _parts(rows)
     return Catalog(
         "postgresql",
         tables=_sorted(
             _table(row, parts[row[0]], owner)
             for row in rows["relations"]
-            if tables is not None or row[2] not in ("v", "m")
+            if tables is not None or row[1] not in ("v", "m")
         ),
         followers=tuple(
             Follower(table, parse.foreign_key(key, text, validated=validated, enforced=True))
@@ -184,6 +179,37 @@ def read(link: Link, schema: str | None, tables: Collection[str] | None) -> Cata
         ),
         origin=Origin(name, owner, vector),
     )
+
+
+def queries(link: Link, ours: str, *, lead: str = "", owner: str = OWNER) -> dict[str, str]:
+    """Return the queries that every reading asks, by what they read.
+
+    Args:
+        link: A connection to the database; servers differ in what they have.
+        ours: Which relations are read: a condition on `c`, a row of pg_class.
+        lead: What each row begins with, and a comma.
+        owner: What is read of a relation's owner.
+    """
+    enforced = "k.conenforced" if link.raw.info.server_version >= _HAS_ENFORCED else "true"
+    return {
+        "relations": _RELATIONS.format(ours=ours, lead=lead, owner=owner),
+        "columns": _COLUMNS.format(ours=ours, lead=lead),
+        "constraints": _CONSTRAINTS.format(ours=ours, lead=lead, enforced=enforced),
+        "indexes": _INDEXES.format(ours=ours, lead=lead),
+        "triggers": _TRIGGERS.format(ours=ours, lead=lead),
+        "policies": _POLICIES.format(ours=ours, lead=lead),
+    }
+
+
+def values(tables: Collection[str] | None) -> dict[str, Any]:
+    """Return the values that the queries are sent with, but for the schema."""
+    return {
+        "version_tables": [VERSION, ECTO],
+        "names": _array(tables),
+        "kept": KEPT,
+        "after_kept": KEPT[:-1]
+        + chr(ord(KEPT[-1]) + 1),  # so that the index on names finds the few that begin so
+    }
 
 
 def _all(link: Link, queries: dict[str, str], held: dict[str, Any]) -> dict[str, Rows]:
@@ -214,7 +240,7 @@ def _sorted(items: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _table(row: tuple[Any, ...], parts: dict[str, list[Any]], owner: str | None) -> Table:
-    _, name, kind, persistence, held_by, secured, forced, identity, identity_index, _ = row
+    name, kind, persistence, held_by, secured, forced, identity, identity_index, _ = row
     keys = parts.pop("primary_key", [])
     return Table(
         name,
@@ -228,31 +254,29 @@ def _table(row: tuple[Any, ...], parts: dict[str, list[Any]], owner: str | None)
     )
 
 
-def _parts(rows: dict[str, Rows], schema: str) -> Parts:
-    """Return what belongs to each table, by its oid and the collection it is in."""
+def _parts(rows: dict[str, Rows]) -> Parts:
+    """Return what belongs to each table, by its name and the collection it is in."""
     parts: Parts = defaultdict(lambda: defaultdict(list))
     unvalidated = {(row[0], row[6][0]) for row in rows["constraints"] if row[2] == "n"}
     for row in sorted(rows["columns"], key=itemgetter(-1)):
         held = parts[row[0]]["columns"]
         held.append(_column(row, len(held) + 1, validated=(row[0], row[-1]) not in unvalidated))
-    unwatched = {row[5] for row in rows["triggers"] if row[4]}
-    for table, name, kind, text, validated, enforced, *_, itself in rows["constraints"]:
+    unwatched = {tuple(row[5]) for row in rows["triggers"] if row[5]}
+    for table, name, kind, text, validated, enforced, *_ in rows["constraints"]:
         if kind == "p":
             parts[table]["primary_key"].append(parse.primary_key(name, text))
         elif kind == "f":
-            watched = enforced and itself not in unwatched
+            watched = enforced and (table, name) not in unwatched
             parts[table]["foreign_keys"].append(
                 parse.foreign_key(name, text, validated=validated, enforced=watched)
             )
         elif kind in _OTHER_CONSTRAINTS:
             parts[table]["others"].append(Other(name, _OTHER_CONSTRAINTS[kind], canonical(text) or ""))
-    of_constraints = {row[7] for row in rows["constraints"] if row[2] in ("u", "x")}
-    for table, name, text, unique, valid in (
-        row[:5] for row in rows["indexes"] if row[5] not in of_constraints
-    ):
+    of_constraints = {row[7] for row in rows["constraints"]}
+    for table, name, text, unique, valid in (row for row in rows["indexes"] if row[1] not in of_constraints):
         parts[table]["indexes"].append(parse.index(name, text, unique=unique, valid=valid))
     for table, name, text, enabled, *_, code in (row for row in rows["triggers"] if not row[4]):
-        parts[table]["triggers"].append(parse.trigger(name, text, enabled, code, schema))
+        parts[table]["triggers"].append(parse.trigger(name, text, enabled, code))
     for table, *other in rows["policies"] + rows.get("rules", []):
         parts[table]["others"].append(Other(*other))
     return parts

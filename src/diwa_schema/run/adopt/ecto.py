@@ -16,8 +16,7 @@ from diwa_schema.database import lock
 from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import LOCK_TIMEOUT, is_driver_error, sqlstate
 from diwa_schema.database.state import ECTO, State
-from diwa_schema.errors import DatabaseRefused, command
-from diwa_schema.migrations.ecto import AGENT, LAST, is_ours, shared
+from diwa_schema.migrations.ecto import AGENT, AGENTS_TABLES, LAST, is_ours
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import code, literal, qualified
 
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.target import Target
     from diwa_schema.run.settings import Progress
-
-# From this revision on both tables of the agent's own migration are there; below the first revision neither is.
-_AGENTS_TABLES = "20260301000000"
 
 KEEPER = "diwa_schema_keep_versions"
 _MESSAGE = (
@@ -74,7 +70,7 @@ class Keeper(NamedTuple):
         if not self.active:
             return
         listed = [revision] if revision <= LAST else []
-        if (revision == _AGENTS_TABLES and not self._has_agents()) if applied else revision == load().ids[0]:
+        if (revision == AGENTS_TABLES and not self._has_agents()) if applied else revision == load().ids[0]:
             listed.append(str(AGENT))
         if listed:
             with self._unkept():
@@ -118,39 +114,6 @@ class Keeper(NamedTuple):
             "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s", (f"{KEEPER}%",)
         )
         return [row[0] for row in rows]
-
-
-def refuse_changed_list(state: State, shown: str) -> None:
-    """Raise where Ecto's list is not what the runs of this package have written.
-
-    Raises:
-        DatabaseRefused: Versions are gone, or there are more than the revision stands for.
-    """
-    gone, added = changed_list(state)
-    if not gone and not added:
-        return
-    what = [f"{', '.join(map(str, gone[:3]))} {'are' if gone[1:] else 'is'} gone"] if gone else []
-    what += [f"{', '.join(map(str, added[:3]))} {'were' if added[1:] else 'was'} added"] if added else []
-    raise DatabaseRefused(
-        f"Ecto's list of versions ({ECTO}) in {shown} was changed after the takeover: {' and '.join(what)}."
-        " The tables no longer match the revision where `mix ecto.rollback` or `mix ecto.migrate` changed them.",
-        next_step=f"See the differences: {command('check')}. Restore lost tables from a backup and correct the list,"
-        f" then run: {command('upgrade')}",
-        gone=list(gone),
-        added=list(added),
-    )
-
-
-def changed_list(state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return which versions of this history are missing from Ecto's list, and which are there too early."""
-    if state.revision is None or not is_ours(state.ecto):
-        return (), ()
-    listed = set(state.ecto or ())
-    # The agent's own migration may be on record below the revision that has its tables: the agent ran it then.
-    wanted = {version for version in shared() if version <= int(state.revision)}
-    if state.revision >= _AGENTS_TABLES:
-        wanted.add(AGENT)
-    return tuple(sorted(wanted - listed)), tuple(sorted((shared() & listed) - wanted))
 
 
 class MigratorKeptOut:

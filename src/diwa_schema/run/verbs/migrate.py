@@ -6,7 +6,7 @@ from diwa_schema.database import presence
 from diwa_schema.database.state import State
 from diwa_schema.migrations import manifest
 from diwa_schema.run import integrity, plan
-from diwa_schema.run.adopt import ecto
+from diwa_schema.run.adopt.ecto_list import refuse_changed_list
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
@@ -33,7 +33,7 @@ def wanted(state: State, revision: str, shown: str, *, replay: bool = False) -> 
         DiwaSchemaError: No run may begin from where it stands.
     """
     decided = plan.upgrade(state, manifest.load(), revision, shown, replay=replay)
-    ecto.refuse_changed_list(state, shown)
+    refuse_changed_list(state, shown)
     presence.refuse_missing(state, shown)
     return decided
 

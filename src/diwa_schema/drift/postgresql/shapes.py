@@ -1,0 +1,82 @@
+"""What many schemas of one database look like, as one mark each: schemas with the same mark have equal catalogs.
+
+The server reads all of them with the queries of `drift/postgresql/read.py`, and hands out a checksum of the rows of
+each schema instead of the rows. One schema of each mark is then read as any other, and tells for all that have it.
+
+The search path has none of the schemas on it, so that the server writes each name in one of them with its schema in
+front: `tenant_7.contexts`. That is replaced by the same sign everywhere. So two marks are equal where two schemas say
+the same of themselves and of the others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from hashlib import sha256
+
+from diwa_schema.database.link import Link
+from diwa_schema.drift.postgresql.read import queries, values
+
+_PATH = """
+SELECT set_config('quote_all_identifiers', 'off', true), set_config('search_path', coalesce((
+  SELECT string_agg(DISTINCT quote_ident(e.nspname), ', ')
+  FROM pg_extension x JOIN pg_namespace e ON e.oid = x.extnamespace WHERE e.nspname <> 'pg_catalog'), ''), true)
+"""
+
+# Those whose tables have what only a reading of one schema asks for.
+_SELDOM = """
+SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY(%(schemas)s::name[]) AND c.relname = ANY(%(names)s::name[]) AND c.relkind IN ('r', 'p')
+  AND (c.relhasrules OR c.relhassubclass OR c.relispartition)
+UNION
+SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY(%(schemas)s::name[]) AND c.relname >= %(kept)s AND c.relname < %(after_kept)s
+  AND c.relkind = 'r' AND c.relname <> ALL(%(names)s::name[])
+"""
+
+_OURS = (
+    "c.relname = ANY(%(names)s::name[]) AND c.relnamespace = ANY(ARRAY("
+    "SELECT oid FROM pg_namespace WHERE nspname = ANY(%(schemas)s::name[])))"
+)
+# Each row begins with its schema as that stands in front of names. A blank comes before it: the server puts what has a
+# blank into quotes, and would else do that to some schemas only.
+_LEAD = "' ' || c.relnamespace::regnamespace::text || '.' AS schema, "
+# An owner is told where it is another one than that of the version table, as in a catalog.
+_OWNER = """(
+  SELECT CASE WHEN v.relowner <> c.relowner THEN pg_get_userbyid(c.relowner)::text END FROM pg_class v
+  WHERE v.relnamespace = c.relnamespace AND v.relname = ANY(%(version_tables)s) AND v.relkind = 'r'
+  ORDER BY array_position(%(version_tables)s, v.relname::text) LIMIT 1)"""
+
+# The rows of a schema in one order, whatever it is called: the names in it come before all that tells of it.
+_MARKS = """
+SELECT n.nspname::text, encode(sha256(convert_to(
+    replace(g.text, replace(quote_ident(n.nspname), '"', '""') || '.', E'\\x01'), 'UTF8')), 'hex')
+FROM (
+  SELECT x.schema, string_agg(x::text COLLATE "C", E'\\n' ORDER BY x::text COLLATE "C") AS text
+  FROM ({query}) x GROUP BY 1) g
+JOIN pg_namespace n ON ' ' || quote_ident(n.nspname) || '.' = g.schema
+WHERE n.nspname = ANY(%(schemas)s::name[])
+"""
+
+
+def marks(link: Link, schemas: Sequence[str], tables: Collection[str]) -> dict[str, str]:
+    """Return the marks of schemas by their names; without those that can only be read alone, or have no tables of ours.
+
+    Args:
+        link: A connection to the database, in a transaction.
+        schemas: The schemas.
+        tables: The tables that are read.
+    """
+    held = {**values(tables), "schemas": list(schemas)}
+    link.raw.execute(_PATH)
+    asked = queries(link, _OURS, lead=_LEAD, owner=_OWNER)
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for kind, query in asked.items():
+        for schema, mark in link.raw.execute(_MARKS.format(query=query), held).fetchall():
+            found[schema][kind] = mark
+    seldom = {schema for (schema,) in link.raw.execute(_SELDOM, held).fetchall()}
+    return {
+        schema: sha256(repr(sorted(kinds.items())).encode()).hexdigest()
+        for schema, kinds in found.items()
+        if schema not in seldom
+    }

@@ -1,0 +1,43 @@
+"""Whether Ecto's list of versions is still what the runs of this package have written into it.
+
+It stands apart from what keeps the list: every look at a database asks this, and few runs come to change anything.
+"""
+
+from __future__ import annotations
+
+from diwa_schema.database.state import ECTO, State
+from diwa_schema.errors import DatabaseRefused, command
+from diwa_schema.migrations.ecto import AGENT, AGENTS_TABLES, is_ours, shared
+
+
+def refuse_changed_list(state: State, shown: str) -> None:
+    """Raise where Ecto's list is not what the runs of this package have written.
+
+    Raises:
+        DatabaseRefused: Versions are gone, or there are more than the revision stands for.
+    """
+    gone, added = changed_list(state)
+    if not gone and not added:
+        return
+    what = [f"{', '.join(map(str, gone[:3]))} {'are' if gone[1:] else 'is'} gone"] if gone else []
+    what += [f"{', '.join(map(str, added[:3]))} {'were' if added[1:] else 'was'} added"] if added else []
+    raise DatabaseRefused(
+        f"Ecto's list of versions ({ECTO}) in {shown} was changed after the takeover: {' and '.join(what)}."
+        " The tables no longer match the revision where `mix ecto.rollback` or `mix ecto.migrate` changed them.",
+        next_step=f"See the differences: {command('check')}. Restore lost tables from a backup and correct the list,"
+        f" then run: {command('upgrade')}",
+        gone=list(gone),
+        added=list(added),
+    )
+
+
+def changed_list(state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return which versions of this history are missing from Ecto's list, and which are there too early."""
+    if state.revision is None or not is_ours(state.ecto):
+        return (), ()
+    listed = set(state.ecto or ())
+    # The agent's own migration may be on record below the revision that has its tables: the agent ran it then.
+    wanted = {version for version in shared() if version <= int(state.revision)}
+    if state.revision >= AGENTS_TABLES:
+        wanted.add(AGENT)
+    return tuple(sorted(wanted - listed)), tuple(sorted((shared() & listed) - wanted))
