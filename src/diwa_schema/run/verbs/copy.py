@@ -134,7 +134,7 @@ def _fill(change: Change, source: Source, total: int) -> tuple[tuple[Moved, ...]
     link, schema, progress = change.link, change.state.schema, change.session.progress
 
     def told(rows: int) -> None:
-        progress.step("copying rows", rows, max(total, rows))
+        progress.step("copying rows", rows, total or None)
 
     link.execute(pgvector.CREATE)
     parts = snapshot.parts(link)
