@@ -80,7 +80,8 @@ class Lines:
     def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._quiet = quiet
         self._clock = clock
-        self._position = ""
+        self._title = ""
+        self._above = ""
         self._step: Measure | None = None
         self._next_line = 0.0
 
@@ -91,13 +92,13 @@ class Lines:
     def revision(self, name: str, number: int, total: int) -> None:
         """Remember which revision runs."""
         self._end_step()
-        self._position = f"[{number}/{total}] {name}  "
+        self._title = self._above = f"[{number}/{total}] {name}"
 
-    def done(self, name: str, milliseconds: int) -> None:  # noqa: ARG002 - the position has the name
+    def done(self, name: str, milliseconds: int) -> None:  # noqa: ARG002 - the title has the name
         """Print the revision that is applied."""
         self._end_step()
         if not self._quiet:
-            self.say(f"{self._position}{milliseconds} ms")
+            self.say(f"{self._title}  {milliseconds} ms")
 
     def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
         """Print how far a step is, from time to time; at its end, how many rows it was."""
@@ -110,8 +111,7 @@ class Lines:
         step.reach(done, total)
         if (took := step.took) >= self._next_line:
             self._next_line = took + min(_LAST, max(_FIRST, took / 2))
-            told = str(step)
-            self.say(f"{self._position}{step.label}{': ' if told else ''}{told}")
+            self._tell(step, str(step))
 
     def close(self) -> None:
         """Print how far the last step came."""
@@ -123,7 +123,13 @@ class Lines:
         step, self._step = self._step, None
         # What another connection reads of a build is late by a moment, and no count at its end.
         if step is not None and step.moved and step.unit == ROWS:
-            self.say(f"{self._position}{step.label}: {step.moved:,} rows in {lasting(step.took)}")
+            self._tell(step, f"{step.moved:,} rows in {lasting(step.took)}")
+
+    def _tell(self, step: Measure, counted: str) -> None:
+        if self._above:
+            self.say(self._above)
+            self._above = ""
+        self.say(f"  {step.label}: {counted}" if counted else f"  {step.label}")
 
 
 class Live:

@@ -51,7 +51,8 @@ def backfill(table: str, assignment: str, where: str = "true", *, key: str = "id
 
     pace.short(lambda connection: begin(connection, name))
     before, total = extent(pace, table, name, key)
-    pace.batches(batch, total, f"{table}: {assignment}", before=before)
+    filled = assignment.partition("=")[0].strip(' "')
+    pace.batches(batch, total, f"{table}.{filled}", before=before)
     pace.short(lambda connection: end(connection, name))
 
 
