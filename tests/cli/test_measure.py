@@ -92,7 +92,14 @@ def test_another_label_or_a_number_that_fell_is_another_step(clock) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0.2, "1 s"), (119.5, "120 s"), (121, "3 min"), (7_000, "117 min"), (7_300, "2 h 2 min")],
+    [
+        (0.2, "1 s"),
+        (118.5, "119 s"),
+        (119.5, "2 min"),
+        (121, "3 min"),
+        (7_000, "117 min"),
+        (7_300, "2 h 2 min"),
+    ],
 )
 def test_times_are_rounded_up(seconds: float, told: str) -> None:
     assert lasting(seconds) == told
