@@ -12,7 +12,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -22,9 +22,11 @@ from fastapi.testclient import TestClient
 import diwa_schema
 from diwa_schema.cli.parser import EXIT_CODES
 from diwa_schema.migrations.manifest import load
+from diwa_schema.privileges.existing import RoleNames
 from diwa_schema.run.settings import Settings
 from diwa_schema.testing import embedded
 from tests.fixtures_checkout import VARIABLES, run
+from tests.fixtures_roles import Site
 from tests.pages.reading import ROOT, blocks, read
 
 PAGE = read("containers.md")
@@ -76,12 +78,23 @@ def container(tmp_path: Path) -> Container:
     return start
 
 
+class Behind(NamedTuple):
+    """A PostgreSQL database with its roles, which waits for the build of an index."""
+
+    superuser: str
+    migrator: str
+    app: str
+    upgrade: list[str]
+
+
 @pytest.fixture
-def behind(head_template: str, new_database: Callable[..., str]) -> str:
-    """The URL of a PostgreSQL database that waits for the build of an index."""
-    url = new_database(head_template)
-    diwa_schema.downgrade(url, BEFORE, repo="diwa-schema")
-    return url
+def behind(migrated: Site) -> Behind:
+    diwa_schema.downgrade(migrated.url, BEFORE, repo="diwa-schema")
+    # Roles are the server's, so those of a test have names of their own.
+    upgrade = [migrated.names.app if one == RoleNames().app else one for one in UPGRADE["args"]]
+    assert upgrade != UPGRADE["args"]
+    migrator = migrated.login(migrated.names.owner, acts_as=migrated.names.owner)
+    return Behind(migrated.url, migrator, migrated.login(migrated.names.app), upgrade)
 
 
 def test_the_image_installs_what_there_is() -> None:
@@ -130,23 +143,23 @@ def test_the_deadline_is_longer_than_everything_that_a_run_may_wait_for() -> Non
 
 
 def test_the_job_upgrades_and_the_pod_of_the_application_starts_afterwards(
-    behind: str, container: Container, tmp_path: Path
+    behind: Behind, container: Container, tmp_path: Path
 ) -> None:
     (variable,) = (one["name"] for one in UPGRADE["env"])
 
     def check() -> subprocess.CompletedProcess[str]:
         (named,) = (one["name"] for one in CHECK["env"])
-        return run(words([*CHECK["command"], *CHECK["args"]]), **surroundings(tmp_path, {named: behind}))
+        return run(words([*CHECK["command"], *CHECK["args"]]), **surroundings(tmp_path, {named: behind.app}))
 
     before = check()
     assert before.returncode == 1
     assert "SchemaOutOfDate" in before.stderr
     assert "python -m diwa_schema upgrade" in before.stderr
-    done = container(UPGRADE["args"], **{variable: behind})
+    done = container(behind.upgrade, **{variable: behind.migrator})
     assert done.returncode == 0, done.stderr
     assert all(json.loads(line)["level"] for line in done.stderr.splitlines())
     assert check().returncode == 0
-    assert container(json.loads(instructions("CMD")[0]), **{variable: behind}).returncode == 0
+    assert container(json.loads(instructions("CMD")[0]), **{variable: behind.migrator}).returncode == 0
     assert list((tmp_path / "srv").iterdir()) == []
 
 
@@ -157,14 +170,17 @@ def test_the_image_of_a_consumer_is_blocked(container: Container, sqlite: str) -
 
 
 def test_a_pod_that_is_ended_rolls_back_says_so_and_the_next_one_resumes(
-    behind: str, container: Container, tmp_path: Path
+    behind: Behind, container: Container, tmp_path: Path
 ) -> None:
     (variable,) = (one["name"] for one in UPGRADE["env"])
-    with psycopg.connect(behind) as other, psycopg.connect(behind, autocommit=True) as looking:
+    with (
+        psycopg.connect(behind.superuser) as other,
+        psycopg.connect(behind.superuser, autocommit=True) as looking,
+    ):
         other.execute(f"LOCK {INDEXED} IN ROW EXCLUSIVE MODE")
         pod = subprocess.Popen(
-            [*ENTRYPOINT, *UPGRADE["args"]],
-            **surroundings(tmp_path, {variable: behind}),
+            [*ENTRYPOINT, *behind.upgrade],
+            **surroundings(tmp_path, {variable: behind.migrator}),
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -177,12 +193,12 @@ def test_a_pod_that_is_ended_rolls_back_says_so_and_the_next_one_resumes(
     assert (pod.returncode, printed) == (143, "")
     last = json.loads(said.splitlines()[-1])
     assert (last["exit_code"], last["what"]) == (143, ENDED.strip())
-    status = container(["status", "--json"], **{variable: behind})
+    status = container(["status", "--json"], **{variable: behind.migrator})
     assert [one["revision"] for one in json.loads(status.stdout)["unfinished"]] == []
-    ledger = container(["history", "--applied", "--json"], **{variable: behind})
+    ledger = container(["history", "--applied", "--json"], **{variable: behind.migrator})
     assert "interrupted" in {one["outcome"] for one in json.loads(ledger.stdout)["entries"]}
-    assert container(UPGRADE["args"], **{variable: behind}).returncode == 0
-    assert diwa_schema.status(behind).revision == load().head
+    assert container(behind.upgrade, **{variable: behind.migrator}).returncode == 0
+    assert diwa_schema.status(behind.superuser).revision == load().head
 
 
 def test_an_application_is_ready_only_on_its_schema(head_file: Path, tmp_path: Path) -> None:
@@ -198,9 +214,7 @@ def test_an_application_is_ready_only_on_its_schema(head_file: Path, tmp_path: P
     assert APP["readinessProbe"]["httpGet"]["port"] in {one["containerPort"] for one in APP["ports"]}
 
 
-def test_compose_starts_the_application_after_the_upgrade(
-    behind: str, container: Container, server: Any
-) -> None:
+def test_compose_starts_the_application_after_the_upgrade(behind: Behind, container: Container) -> None:
     services = COMPOSE["services"]
     upgrade, app = services["upgrade"], services["app"]
     assert upgrade["depends_on"] == {"db": {"condition": "service_healthy"}}
@@ -208,9 +222,9 @@ def test_compose_starts_the_application_after_the_upgrade(
     assert set(COMPOSE["volumes"]) == {one.partition(":")[0] for one in services["db"]["volumes"]}
     (variable,) = upgrade["environment"]
     assert upgrade["environment"][variable] == app["environment"]["DATABASE_URL"]
-    assert container(upgrade["command"], **{variable: behind}).returncode == 0
+    assert container(upgrade["command"], **{variable: behind.migrator}).returncode == 0
     named = re.findall(r"docker compose run --rm upgrade ([^`]+)`", PAGE)
-    assert [container(shlex.split(one), **{variable: behind}).returncode for one in named] == [0]
+    assert [container(shlex.split(one), **{variable: behind.migrator}).returncode for one in named] == [0]
 
 
 def test_the_health_of_the_database_is_asked_with_options_that_there_are() -> None:
