@@ -25,7 +25,7 @@ from tests.fixtures_checkout import run
 from tests.kit.rules import CONTEXT, GROUND
 
 (BEFORE, FILLING, SLUG) = next(
-    (one.down_revision, one.revision, one.slug) for one in load() if one.slug == "usage_organization"
+    (str(one.down_revision), one.revision, one.slug) for one in load() if one.slug == "usage_organization"
 )
 ROWS, BATCH = 3_000, 1_000  # a run begins with batches of a thousand
 SLOW = 1.1  # seconds that the first batch takes; the second takes half of that, for a terminal to be drawn
@@ -47,13 +47,17 @@ UPGRADE = [sys.executable, "-m", "diwa_schema", "upgrade", FILLING, "--max-stall
 
 @pytest.fixture
 def filled(head_template: str, new_database: Callable[..., str], owner_directory: Path) -> str:
-    """The URL of a database with rows whose filling takes a while; nobody has counted them yet."""
+    """The URL of a database with rows whose filling takes a while; the server has no count of them."""
     url = new_database(head_template)
     diwa_schema.downgrade(url, BEFORE)
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in GROUND:
             connection.execute(statement)
         connection.execute(FILL)
+    with psycopg.connect(
+        url, autocommit=True
+    ) as connection:  # what the one before has done is noted when it ends
+        connection.execute("SELECT pg_stat_reset()")
     return url
 
 

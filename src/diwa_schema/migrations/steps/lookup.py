@@ -101,8 +101,12 @@ def column_types(connection: sa.Connection, table: str) -> dict[str, str]:
 
 
 def estimated_rows(connection: sa.Connection, table: str) -> int | None:
-    """Return about how many rows a table has, without reading it; None where nobody has counted them yet."""
-    found = connection.scalar(sa.text(f"SELECT reltuples::bigint FROM pg_class WHERE oid = {oid(table)}"))
+    """Return about how many rows a table has, without reading it; None where nobody has counted them yet.
+
+    The server's count of what was written since is younger than that of the last ANALYZE, but a crash forgets it.
+    """
+    counted = "coalesce(nullif(pg_stat_get_live_tuples(oid), 0), reltuples::bigint)"
+    found = connection.scalar(sa.text(f"SELECT {counted} FROM pg_class WHERE oid = {oid(table)}"))
     return int(found) if found is not None and found > 0 else None
 
 
