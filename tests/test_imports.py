@@ -11,7 +11,7 @@ import pytest
 import diwa_schema
 from diwa_schema.database.target import Target
 
-LIBRARIES = frozenset({"alembic", "pgvector", "psycopg", "rich", "sqlalchemy", "sqlite3"})
+LIBRARIES = frozenset({"alembic", "argcomplete", "pgvector", "psycopg", "rich", "sqlalchemy", "sqlite3"})
 TELL = "\nimport json, sys\nprint('\\n' + json.dumps(sorted(sys.modules)))"
 CLI = "from diwa_schema.cli import main\ntry:\n    main({!r})\nexcept SystemExit:\n    pass"
 

@@ -31,6 +31,7 @@ WITHOUT = {
     "prove",
     "release",
     "fleet",
+    "completion",
 }
 MORE = {
     "stamp": ["head"],

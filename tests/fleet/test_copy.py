@@ -355,7 +355,7 @@ def test_killed_in_the_middle_nothing_is_there_and_it_is_run_again(filled, new_d
     line = run.stderr.readline()
     run.send_signal(signal.SIGKILL)
     run.communicate()
-    assert "copying rows" in line
+    assert "rows are copied" in line
     assert run.returncode == -signal.SIGKILL
     assert not there(other, "t1")
     done = copy(url, Member(other, "t1"))

@@ -82,15 +82,17 @@ class TestPace:
             self.told.append(said)
             time.sleep(0.05)
 
-    def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
+    def batches(
+        self, work: Callable[[sa.Connection, int], int], total: int | None, label: str, *, before: int = 0
+    ) -> int:
         done = 0
         while taken := self.short(lambda connection: work(connection, self.size)):
             assert taken <= self.size
             done += taken
-            self.progress(label, done, total)
+            self.progress(label, before + done, total)
         return done
 
-    def progress(self, label: str, done: int, total: int) -> None:  # noqa: ARG002 - as the protocol has it
+    def progress(self, label: str, done: int, total: int | None) -> None:  # noqa: ARG002 - as the protocol has it
         self.told.append(label)
 
     def say(self, line: str) -> None:

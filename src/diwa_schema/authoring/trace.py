@@ -330,7 +330,14 @@ class _Pace:
     def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
         pass
 
-    def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:  # noqa: ARG002 - as any pace
+    def batches(
+        self,
+        work: Callable[[sa.Connection, int], int],
+        total: int | None,  # noqa: ARG002 - as any pace
+        label: str,  # noqa: ARG002
+        *,
+        before: int = 0,  # noqa: ARG002
+    ) -> int:
         done = 0
         while True:
             with self._piece(BATCHES):
@@ -340,7 +347,7 @@ class _Pace:
             done += taken
             self._shadow.took(taken)
 
-    def progress(self, label: str, done: int, total: int) -> None:
+    def progress(self, label: str, done: int, total: int | None) -> None:
         pass
 
     def say(self, line: str) -> None:

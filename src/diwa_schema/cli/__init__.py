@@ -33,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from diwa_schema import __version__
 
         return _print(f"diwa-schema {__version__}", 0)
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what can stand at its cursor
+        from diwa_schema.cli.completion import answer
+
+        return answer()
     from diwa_schema.errors import NAMED
 
     named = NAMED.set(str)

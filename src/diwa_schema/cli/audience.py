@@ -26,6 +26,7 @@ AUDIENCES: dict[str, dict[str, str]] = {
         "protect": "protect --reason 'production' --url postgresql://owner@db/diwa",
         "unprotect": "unprotect --url postgresql://owner@db/diwa",
         "drop": "drop --url postgresql://owner@db/diwa --confirm diwa",
+        "completion": "completion bash",
     },
     "owner of a repository": {
         "guard": "guard --operation drop",

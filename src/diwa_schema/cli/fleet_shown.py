@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from diwa_schema.cli.foot import Foot
+    from diwa_schema.cli.measure import Measure
     from diwa_schema.fleet import Copied, FleetReport, Outcome
 
 _ROWS = 40  # targets of which all are listed
@@ -16,12 +18,13 @@ _WIDEST = 40
 
 
 class Shown:
-    """What is shown of a fleet while it runs: a document a line for machines, or lines and a bar for people."""
+    """What is shown of a fleet while it runs: a document a line for machines, or lines for people."""
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self._as_json = as_json
         self._quiet = quiet
-        self._bar: Any = None
+        self._foot: Foot | None = None
+        self._targets: Measure | None = None
         self._gone = False
 
     def ended(self, outcome: Outcome, done: int, total: int) -> None:
@@ -31,12 +34,13 @@ class Shown:
 
             self._print(json.dumps(outcome.as_dict(), default=str))
         elif not self._quiet:
+            from diwa_schema.cli.foot import drawable
             from diwa_schema.fleet.report import Result
 
-            if sys.stderr.isatty():
+            if drawable():
                 self._draw(done, total)
             # Those that have nothing to do are many, and all alike.
-            plain = not sys.stderr.isatty() and outcome.result is not Result.NOTHING
+            plain = self._foot is None and outcome.result is not Result.NOTHING
             if plain or not outcome.result.settled:
                 took = "" if outcome.milliseconds is None else f"  {outcome.milliseconds} ms"
                 self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{took}")
@@ -44,17 +48,16 @@ class Shown:
     def said(self, line: str) -> None:
         """Show a line."""
         with suppress(OSError, ValueError):
-            if self._bar is not None:
-                self._bar.console.print(line, markup=False, highlight=False)
+            if self._foot is not None:
+                self._foot.say(line)
             else:
                 sys.stderr.write(f"{line}\n")
                 sys.stderr.flush()
 
     def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            with suppress(OSError, ValueError):
-                self._bar.stop()
+        """Remove what is drawn."""
+        if self._foot is not None:
+            self._foot.close()
 
     def _print(self, line: str) -> None:
         # A run goes on where nobody can read about it.
@@ -67,13 +70,14 @@ class Shown:
             self._gone = True
 
     def _draw(self, done: int, total: int) -> None:
-        if self._bar is None:
-            from diwa_schema.cli.progress import bar
+        if self._foot is None:
+            from diwa_schema.cli.foot import Foot
+            from diwa_schema.cli.measure import Measure
 
-            self._bar = bar()
-            self._bar.add_task("targets", total=total)
-            self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+            self._foot, self._targets = Foot(), Measure("", "targets")
+        if self._targets is not None:
+            self._targets.reach(done, total)
+            self._foot.show("fleet", self._targets)
 
 
 @contextmanager

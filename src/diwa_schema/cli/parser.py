@@ -27,6 +27,7 @@ _MODULES = (
     "fleet",
     "authoring",
     "mix",
+    "completion",
 )
 
 # What people know from Ecto and Alembic, and how it is said here.

@@ -1,4 +1,4 @@
-"""How a run's progress is shown: a live bar on a terminal, plain lines otherwise, always on stderr.
+"""How a run's progress is shown: lines that are drawn anew on a terminal, plain lines otherwise, always on stderr.
 
 A run goes on where nobody can read about it: a closed pipe, a full disk or a terminal that is gone never ends one.
 """
@@ -13,15 +13,17 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from diwa_schema.cli import options
+from diwa_schema.run.settings import ROWS
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
+    from diwa_schema.cli.foot import Foot
+    from diwa_schema.cli.measure import Measure
     from diwa_schema.run.settings import Progress
 
 T = TypeVar("T")
 
-_SECONDS_BETWEEN_LINES = 1.0
+# Seconds between two lines about a step: as it goes on there are fewer, but no log of CI is silent for minutes.
+_FIRST, _LAST = 1.0, 60.0
 
 
 def reported(args: argparse.Namespace, call: Callable[..., T], **more: Any) -> T:
@@ -52,14 +54,13 @@ def progress(*, quiet: bool = False, log_format: str = "text") -> Iterator[Progr
         with json_lines():
             yield Silence()
         return
-    if quiet or not sys.stderr.isatty():
-        yield Lines(quiet=quiet)
-        return
-    live = Live()
+    from diwa_schema.cli.foot import drawable
+
+    told = Live() if not quiet and drawable() else Lines(quiet=quiet)
     try:
-        yield live
+        yield told
     finally:
-        live.close()
+        told.close()
 
 
 def _write(line: str) -> None:
@@ -73,12 +74,16 @@ class Lines:
 
     Args:
         quiet: Whether the lines of single revisions are left out.
+        clock: Tells seconds.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._quiet = quiet
-        self._position = ""
-        self._next_step = 0.0
+        self._clock = clock
+        self._title = ""
+        self._above = ""
+        self._step: Measure | None = None
+        self._next_line = 0.0
 
     def say(self, line: str) -> None:
         """Print a line."""
@@ -86,76 +91,96 @@ class Lines:
 
     def revision(self, name: str, number: int, total: int) -> None:
         """Remember which revision runs."""
-        self._position = f"[{number}/{total}] {name}"
+        self._end_step()
+        self._title = self._above = f"[{number}/{total}] {name}"
 
-    def done(self, name: str, milliseconds: int) -> None:  # noqa: ARG002 - the position has the name
+    def done(self, name: str, milliseconds: int) -> None:  # noqa: ARG002 - the title has the name
         """Print the revision that is applied."""
+        self._end_step()
         if not self._quiet:
-            self.say(f"{self._position}  {milliseconds} ms")
+            self.say(f"{self._title}  {milliseconds} ms")
 
-    def step(self, label: str, done: int, total: int) -> None:
-        """Print how far a step is, at most once a second."""
-        if not self._quiet and (time.monotonic() >= self._next_step or done >= total):
-            self._next_step = time.monotonic() + _SECONDS_BETWEEN_LINES
-            self.say(f"{self._position}  {label}: {done} of {total}")
+    def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
+        """Print how far a step is, from time to time; at its end, how many rows it was."""
+        if self._quiet:
+            return
+        step = _next(self._step, label, done, unit, self._clock)
+        if step is not self._step:
+            self._end_step()
+            self._step, self._next_line = step, _FIRST
+        step.reach(done, total)
+        if (took := step.took) >= self._next_line:
+            self._next_line = took + min(_LAST, max(_FIRST, took / 2))
+            self._tell(step, str(step))
+
+    def close(self) -> None:
+        """Print how far the last step came."""
+        self._end_step()
+
+    def _end_step(self) -> None:
+        from diwa_schema.cli.measure import lasting
+
+        step, self._step = self._step, None
+        # What another connection reads of a build is late by a moment, and no count at its end.
+        if step is not None and step.moved and step.unit == ROWS:
+            self._tell(step, f"{step.moved:,} rows in {lasting(step.took)}")
+
+    def _tell(self, step: Measure, counted: str) -> None:
+        if self._above:
+            self.say(self._above)
+            self._above = ""
+        self.say(f"  {step.label}: {counted}" if counted else f"  {step.label}")
 
 
 class Live:
-    """A bar that is drawn from the first revision on; without one, rich is not loaded."""
+    """Lines that are drawn from the first revision on; without one, rich is not loaded."""
 
     def __init__(self) -> None:
-        self._bar: Bar | None = None
-        self._revisions: int = 0
-        self._rows: int | None = None
+        self._foot: Foot | None = None
+        self._title = ""
+        self._step: Measure | None = None
 
     def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        if self._bar is None:
+        """Print a line above what is drawn."""
+        if self._foot is None:
             _write(line)
         else:
-            with suppress(OSError, ValueError):
-                self._bar.console.print(line, markup=False, highlight=False)
+            self._foot.say(line)
 
     def revision(self, name: str, number: int, total: int) -> None:
-        """Move the bar to a revision."""
-        bar = self._started(total)
-        bar.update(bar.task_ids[0], completed=number - 1, description=name)
+        """Show which revision runs."""
+        self._step = None
+        self._title = f"[{number}/{total}] {name}"
+        self._show()
 
-    def done(self, name: str, milliseconds: int) -> None:
-        """Advance the bar and leave a line behind."""
-        if self._bar is None:
-            return
-        self.say(f"{name}  {milliseconds} ms")
-        self._bar.advance(self._bar.task_ids[0])
-        if self._rows is not None:
-            self._bar.remove_task(self._bar.task_ids[-1])
-            self._rows = None
+    def done(self, name: str, milliseconds: int) -> None:  # noqa: ARG002 - the title has the name
+        """Leave a line behind."""
+        self._step = None
+        if self._foot is not None:
+            self._show()
+            self.say(f"{self._title}  {milliseconds} ms")
 
-    def step(self, label: str, done: int, total: int) -> None:
-        """Show how far a step is on a bar of its own."""
-        bar = self._started(1)
-        if self._rows is None:
-            self._rows = bar.add_task(label, total=total)
-        bar.update(bar.task_ids[-1], completed=done, total=total, description=label)
+    def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
+        """Show how far a step is."""
+        self._step = _next(self._step, label, done, unit, time.monotonic)
+        self._step.reach(done, total)
+        self._show()
 
     def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            with suppress(OSError, ValueError):
-                self._bar.stop()
+        """Remove what is drawn."""
+        if self._foot is not None:
+            self._foot.close()
 
-    def _started(self, total: int) -> Bar:
-        if self._bar is None:
-            self._bar = bar()
-            self._bar.add_task("", total=total)
-            self._bar.start()
-        return self._bar
+    def _show(self) -> None:
+        if self._foot is None:
+            from diwa_schema.cli.foot import Foot
+
+            self._foot = Foot()
+        self._foot.show(self._title, self._step)
 
 
-def bar() -> Bar:
-    """Return a bar on stderr that is not drawn yet."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _next(step: Measure | None, label: str, done: int, unit: str, clock: Callable[[], float]) -> Measure:
+    """Return the step that a number belongs to: the one that goes on, or another one that begins with it."""
+    from diwa_schema.cli.measure import Measure
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return step if step is not None and step.goes_on(label, done, unit) else Measure(label, unit, clock)

@@ -92,7 +92,7 @@ class Telling:
     def done(self, name: str, milliseconds: int) -> None:
         """Ignore it."""
 
-    def step(self, label: str, done: int, total: int) -> None:
+    def step(self, label: str, done: int, total: int | None, unit: str = "") -> None:
         """Ignore it."""
 
 

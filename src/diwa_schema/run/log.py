@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.errors import DiwaSchemaError
-from diwa_schema.run.settings import Progress
+from diwa_schema.run.settings import ROWS, Progress
 
 if TYPE_CHECKING:
     from diwa_schema.database.ledger import Run
@@ -61,11 +61,12 @@ class Logged:
         write(logging.INFO, message, "revision_ended", database=self._database, **facts)
         self._progress.done(name, milliseconds)
 
-    def step(self, label: str, done: int, total: int) -> None:
-        """Log how far a step of many rows is; it comes often, so only where debugging is on."""
-        facts = {"step": label, "done": done, "total": total}
-        write(logging.DEBUG, f"{label}: {done} of {total}", "step", database=self._database, **facts)
-        self._progress.step(label, done, total)
+    def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
+        """Log how far a step of many pieces is; it comes often, so only where debugging is on."""
+        facts = {"step": label, "done": done, "total": total, "unit": unit}
+        of = "" if total is None else f" of {total}"
+        write(logging.DEBUG, f"{label}: {done}{of} {unit}", "step", database=self._database, **facts)
+        self._progress.step(label, done, total, unit)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from diwa_schema.errors import (
 from diwa_schema.names import quoted
 from diwa_schema.run import rhythm
 from diwa_schema.run.blockers import Bystanders, Watch, blocking
+from diwa_schema.run.building import building
 from diwa_schema.run.settings import Progress, Settings
 
 if TYPE_CHECKING:
@@ -156,18 +157,22 @@ class Pace:
                 told = said
             time.sleep(_LOOK_AGAIN)
 
-    def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
+    def batches(
+        self, work: Callable[[sa.Connection, int], int], total: int | None, label: str, *, before: int = 0
+    ) -> int:
         """Run work in short transactions of so many rows until none is left.
 
         Args:
             work: Called with the connection and the number of rows to take at most; returns how many it took.
-            total: How many rows there are, for the progress.
+            total: About how many rows there are, for the progress; None where nobody knows.
             label: What the rows are, for the progress.
+            before: How many rows an earlier run has done, for the progress.
 
         Returns:
             The number of rows taken.
         """
         size, done = rhythm.FIRST, 0
+        self.progress(label, before, total)
         while True:
             began = time.monotonic()
             taken = self.short(lambda connection, size=size: work(connection, size))  # type: ignore[misc]
@@ -175,11 +180,11 @@ class Pace:
             if not taken:
                 return done
             done += taken
-            self.progress(label, done, max(total, done))
+            self.progress(label, before + done, total)
             size = rhythm.following(size, took, self._settings.max_stall)
             time.sleep(rhythm.rest(took))
 
-    def progress(self, label: str, done: int, total: int) -> None:
+    def progress(self, label: str, done: int, total: int | None) -> None:
         """Tell how far a step is."""
         self._progress.step(label, done, total)
 
@@ -282,7 +287,7 @@ class Pace:
 
     @contextmanager
     def _attended(self) -> Iterator[None]:
-        """Say whom a long statement waits for, and end it where the migration lock is lost meanwhile.
+        """Say how far a long statement is and whom it waits for, and end it where the migration lock is lost meanwhile.
 
         A concurrent build waits for every transaction of the database that is older than it, also for those of others
         who have nothing to do with the table.
@@ -316,6 +321,8 @@ class Pace:
             with link:
                 while not over.is_set():
                     self._lock.prove()
+                    if (build := building(link, pid)) is not None:
+                        self._progress.step(*build)
                     names = "; ".join(str(blocker) for blocker in blocking(link, pid))
                     if names and names != told:
                         self._progress.say(f"waiting for {names} to end")

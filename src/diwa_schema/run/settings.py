@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from diwa_schema.run.connections import Connections
 
 SECONDS, MILLISECONDS = "s", "ms"
+ROWS = "rows"
 _PER_UNIT = {SECONDS: 1000, MILLISECONDS: 1}
 # The most milliseconds that PostgreSQL takes for a timeout.
 _LONGEST = 2**31 - 1
@@ -137,8 +138,16 @@ class Progress(Protocol):
     def done(self, name: str, milliseconds: int) -> None:
         """Hear that a revision is applied."""
 
-    def step(self, label: str, done: int, total: int) -> None:
-        """Hear how far a step of many rows is."""
+    def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
+        """Hear how far a step of many pieces is; it may be told by another thread of the run.
+
+        Args:
+            label: What the step does; another one begins another step.
+            done: How many pieces are done.
+            total: How many there are, None where nobody knows. The number of rows is about right: it comes from the
+                server's statistics, or was counted before others wrote more.
+            unit: What the pieces are.
+        """
 
 
 class Silence:
@@ -153,7 +162,7 @@ class Silence:
     def done(self, name: str, milliseconds: int) -> None:
         """Ignore it."""
 
-    def step(self, label: str, done: int, total: int) -> None:
+    def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
         """Ignore it."""
 
 

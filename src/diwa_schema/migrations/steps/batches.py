@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from diwa_schema.migrations.steps import lookup
-from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
+from diwa_schema.migrations.steps.pace import Pace, dialect, ground, offline, step
 
 # Made in the current schema before it is named, so that its name alone finds it there.
 POSITION = "diwa_schema_position"
@@ -50,8 +50,9 @@ def backfill(table: str, assignment: str, where: str = "true", *, key: str = "id
         return taken
 
     pace.short(lambda connection: begin(connection, name))
-    total = pace.look(lambda connection: lookup.estimated_rows(connection, table))
-    pace.batches(batch, total, f"{table}: {assignment}")
+    before, total = extent(pace, table, name, key)
+    filled = assignment.partition("=")[0].strip(' "')
+    pace.batches(batch, total, f"{table}.{filled}", before=before)
     pace.short(lambda connection: end(connection, name))
 
 
@@ -71,6 +72,21 @@ def read(connection: sa.Connection, name: str) -> str | None:
         sa.text(f"SELECT reached FROM {POSITION} WHERE step = :step"), {"step": name}
     )
     return reached
+
+
+def extent(pace: Pace, table: str, name: str, key: str = "id") -> tuple[int, int | None]:
+    """Return how many rows of a table an earlier run of a step has done, and about how many there are, if known."""
+    total = pace.look(lambda connection: lookup.estimated_rows(connection, table))
+    reached = pace.look(lambda connection: read(connection, name))
+    if reached is None:
+        return 0, total
+
+    def done(connection: sa.Connection) -> int:
+        within = between(connection, table, key, None)
+        rows = f"SELECT count(*) FROM {lookup.qualified(connection, table)} WHERE {within}"
+        return int(connection.scalar(sa.text(rows), {"last": reached}) or 0)
+
+    return pace.long(done), total
 
 
 def move(connection: sa.Connection, name: str, reached: str) -> None:

@@ -172,7 +172,7 @@ def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None
             )
         return len(found)
 
-    ground().pace.batches(batch, 0, f"{table}: {column}")
+    ground().pace.batches(batch, None, f"{table}: {column}")
 
 
 @step

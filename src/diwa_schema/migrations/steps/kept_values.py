@@ -96,7 +96,7 @@ def give_back(table: str, column: str, value: str, still: str = "true") -> None:
             taken = connection.execute(sa.text(statement)).rowcount
         return taken
 
-    ground().pace.batches(batch, 0, f"{table}: {column} as it was")
+    ground().pace.batches(batch, None, f"{table}: {column} as it was")
 
 
 def _mine(table: str, column: str) -> str:

@@ -100,10 +100,14 @@ def column_types(connection: sa.Connection, table: str) -> dict[str, str]:
     return {name: str(kind) for name, kind in found}
 
 
-def estimated_rows(connection: sa.Connection, table: str) -> int:
-    """Return about how many rows a table has, without reading it."""
-    found = connection.scalar(sa.text(f"SELECT reltuples::bigint FROM pg_class WHERE oid = {oid(table)}"))
-    return max(int(found or 0), 0)
+def estimated_rows(connection: sa.Connection, table: str) -> int | None:
+    """Return about how many rows a table has, without reading it; None where nobody has counted them yet.
+
+    The server's count of what was written since is younger than that of the last ANALYZE, but a crash forgets it.
+    """
+    counted = "coalesce(nullif(pg_stat_get_live_tuples(oid), 0), reltuples::bigint)"
+    found = connection.scalar(sa.text(f"SELECT {counted} FROM pg_class WHERE oid = {oid(table)}"))
+    return int(found) if found is not None and found > 0 else None
 
 
 def index_state(connection: sa.Connection, name: str) -> IndexState | None:

@@ -86,8 +86,8 @@ def _renumber() -> None:
         return taken
 
     pace.short(lambda connection: batches.begin(connection, name))
-    total = pace.look(lambda connection: lookup.estimated_rows(connection, "memories"))
-    pace.batches(batch, total, f"{TABLE}: numbered by memory")
+    before, total = batches.extent(pace, "memories", name)
+    pace.batches(batch, total, f"{TABLE}: numbered by memory", before=before)
     pace.short(lambda connection: batches.end(connection, name))
 
 

@@ -155,11 +155,11 @@ def _bring_back(one: Outliving) -> None:
     on = ground()
     if on.pace.look(lambda connection: lookup.table_exists(connection, kept)):
         on.pace.short(lambda connection: _identify(connection, kept))
-        _move(kept, table, "true", 0)
+        _move(kept, table, "true", None)
         on.pace.short(lambda connection: connection.execute(sa.text(f"DROP TABLE {lookup.quoted(kept)}")))
 
 
-def _move(source: str, target: str, where: str, total: int) -> None:
+def _move(source: str, target: str, where: str, total: int | None) -> None:
     """Move rows from one table to another, a few at a time, with the columns that both have."""
     place = "rowid" if dialect() == "sqlite" else "ctid"
 

@@ -43,11 +43,13 @@ class Pace(Protocol):
         """Look again and again until there is no reason to wait any more, no longer than an index may be built."""
         ...
 
-    def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
+    def batches(
+        self, work: Callable[[sa.Connection, int], int], total: int | None, label: str, *, before: int = 0
+    ) -> int:
         """Run work in short transactions of so many rows until it takes none; return the rows taken."""
         ...
 
-    def progress(self, label: str, done: int, total: int) -> None:
+    def progress(self, label: str, done: int, total: int | None) -> None:
         """Tell how far a step is."""
         ...
 
@@ -81,15 +83,21 @@ class Plain:
     def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
         """Go on: the open transaction keeps everybody out."""
 
-    def batches(self, work: Callable[[sa.Connection, int], int], total: int, label: str) -> int:
+    def batches(
+        self,
+        work: Callable[[sa.Connection, int], int],
+        total: int | None,  # noqa: ARG002 - nobody is told
+        label: str,  # noqa: ARG002
+        *,
+        before: int = 0,  # noqa: ARG002
+    ) -> int:
         """Run work until it takes no rows."""
         done = 0
         while taken := work(self._connection, _PLAIN_BATCH):
             done += taken
-            self.progress(label, done, total)
         return done
 
-    def progress(self, label: str, done: int, total: int) -> None:
+    def progress(self, label: str, done: int, total: int | None) -> None:
         """Tell nobody."""
 
     def say(self, line: str) -> None:

@@ -134,7 +134,7 @@ def _fill(change: Change, source: Source, total: int) -> tuple[tuple[Moved, ...]
     link, schema, progress = change.link, change.state.schema, change.session.progress
 
     def told(rows: int) -> None:
-        progress.step("copying rows", rows, max(total, rows))
+        progress.step("copying rows", rows, total or None)
 
     link.execute(pgvector.CREATE)
     parts = snapshot.parts(link)
@@ -143,6 +143,8 @@ def _fill(change: Change, source: Source, total: int) -> tuple[tuple[Moved, ...]
         if rule.name in source.waits and not rule.unique:
             link.execute(f"ALTER TABLE {qualified(schema, rule.table)} DROP CONSTRAINT {quoted(rule.name)}")
     loading = Loading(source, link, schema, told)
+    progress.say(f"about {total:,} rows are copied" if total else "the rows are copied")
+    told(0)
     loading.load()
     progress.say("the rows are there; keys and indexes are made")
     try:

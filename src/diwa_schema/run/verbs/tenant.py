@@ -182,7 +182,7 @@ def drop(session: Session, confirm: str | None) -> Report:
 
     def work(change: Change, parts: Parts) -> Written:
         schema, link = change.state.schema, change.link
-        total = len(parts.tables) + 1
+        total = len(parts.tables) or None
         pieces = [
             f"ALTER TABLE {qualified(schema, table)} DROP CONSTRAINT {quoted(name)}"
             for table, name in parts.keys
@@ -190,7 +190,7 @@ def drop(session: Session, confirm: str | None) -> Report:
         pieces += [f"DROP TABLE {qualified(schema, table)}" for table in parts.tables]
         for number, piece in enumerate(pieces):
             change.paced.short(partial(_execute, link, piece))
-            change.session.progress.step("dropping", max(0, number + 1 - len(parts.keys)), total)
+            change.session.progress.step("dropping", max(0, number + 1 - len(parts.keys)), total, "tables")
         change.paced.short(lambda _: _finish(link, schema, parts.books))
         return Written(None, 0)
 

@@ -57,8 +57,9 @@ class Retyping:
             pace.look(replacement.refuse_dependents)
             self._definitions()
             pace.short(self._prepare)
-            total = pace.look(lambda connection: lookup.estimated_rows(connection, replacement.table))
-            pace.batches(self._convert_next, total, f"{replacement.table}.{COLUMN} to {self.to}")
+            before, total = batches.extent(pace, replacement.table, self._name)
+            label = f"{replacement.table}.{COLUMN} to {self.to}"
+            pace.batches(self._convert_next, total, label, before=before)
             self._swap()
         if self.to == "bytes":
             self._tidy_archive()
@@ -283,7 +284,7 @@ class Retyping:
             lambda connection, size: archive.forget_restored(
                 connection, self.replacement.table, COLUMN, max(1, size // _WEIGHT)
             ),
-            0,
+            None,
             f"{self.replacement.table}: restored embeddings",
         )
         self.on.pace.short(archive.drop_empty)

@@ -1,0 +1,105 @@
+"""How far a step is, in words: pieces, pieces a second, and the time that is left, each only where it is known."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from diwa_schema.run.settings import ROWS
+
+_WINDOW = 30.0  # seconds: a rate is that of now, not that of an hour ago
+_SHORTEST = 1.0  # seconds: less tells nothing about a rate
+_MINUTE, _HOUR = 60, 3600
+
+
+class Measure:
+    """A step of many pieces, as it goes on.
+
+    Args:
+        label: What the step does.
+        unit: What the pieces are.
+        clock: Tells seconds.
+    """
+
+    def __init__(self, label: str, unit: str = ROWS, clock: Callable[[], float] = time.monotonic) -> None:
+        self.label = " ".join(label.split())
+        self.unit = unit
+        self.done = 0
+        self.total: int | None = None
+        self._clock = clock
+        self._seen: tuple[tuple[float, int], ...] = ()
+        self._before = 0
+        self.began = clock()
+
+    def reach(self, done: int, total: int | None) -> None:
+        """Take how many pieces are done, and how many there are; the first call tells what was done before."""
+        now = self._clock()
+        if not self._seen:
+            self._before = done
+        # One from before the window stays, or a piece that takes longer than that would have no rate.
+        old = [at for at, (when, _) in enumerate(self._seen) if now - when >= _WINDOW]
+        self._seen = (*self._seen[old[-1] if old else 0 :], (now, done))
+        # What is counted has more than the statistics knew: nobody knows how many.
+        self.done, self.total = done, total if total and done <= total else None
+
+    def goes_on(self, label: str, done: int, unit: str) -> bool:
+        """Whether a number is the next of this step, not the first of another one."""
+        return " ".join(label.split()) == self.label and unit == self.unit and done >= self.done
+
+    @property
+    def took(self) -> float:
+        """How long the step has run, in seconds."""
+        return self._clock() - self.began
+
+    @property
+    def moved(self) -> int:
+        """How many pieces were done since the step began."""
+        return self.done - self._before
+
+    @property
+    def rate(self) -> float | None:
+        """How many pieces are done in a second, these last seconds; None where that cannot be told yet."""
+        if not self._seen:
+            return None
+        began, before = self._seen[0]
+        span = self._clock() - began
+        return (self.done - before) / span if span >= _SHORTEST and self.done > before else None
+
+    @property
+    def left(self) -> float | None:
+        """How long it takes until all pieces are done, in seconds; None where that cannot be told."""
+        rate = self.rate
+        return None if rate is None or self.total is None else (self.total - self.done) / rate
+
+    def __str__(self) -> str:
+        """How far it is, without its label; empty where nothing is counted."""
+        if not self.unit:
+            return ""
+        about = "about " if self.unit == ROWS else ""
+        of = "" if self.total is None else f" of {about}{self.total:,}"
+        parts = [f"{self.done:,}{of} {self.unit}"]
+        if self.rate is not None:
+            parts.append(f"{_rounded(self.rate)}/s")
+        if self.left is not None:
+            parts.append(f"{lasting(self.left)} left")
+        return ", ".join(parts)
+
+
+def lasting(seconds: float) -> str:
+    """Return a time in words, rounded up to a second, a minute or a minute of an hour."""
+    whole = math.ceil(seconds)
+    if whole < 2 * _MINUTE:
+        return f"{whole} s"
+    minutes = math.ceil(whole / _MINUTE)
+    if whole < 2 * _HOUR:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _rounded(rate: float) -> str:
+    """Return a rate to two digits that mean something."""
+    if rate >= 10:  # noqa: PLR2004 - below it there is a digit after the point
+        places = len(str(int(rate))) - 2
+        return f"{round(rate, -places):,.0f}"
+    return f"{rate:.1f}"
