@@ -17,9 +17,10 @@ from tests.fixtures_checkout import run
 
 MIGRATIONS = "src/diwa_schema/migrations"
 RELEASED = "0.1.0"
-# A revision that calls nothing of this package, and one that calls a step.
-PLAIN, STEP = (
-    next(one for one in load() if one.slug == slug) for slug in ("memory_soft_delete", "numbered_versions")
+# A revision that calls nothing of this package, and two that call a step.
+PLAIN, STEP, OTHER = (
+    next(one for one in load() if one.slug == slug)
+    for slug in ("memory_soft_delete", "numbered_versions", "usage_outlives")
 )
 # What a release writes beside version and date; the last revision is not in it.
 FREEZE = f"""
@@ -97,21 +98,27 @@ def test_a_released_revision_that_was_edited_is_never_listed_anew(released):
 
 def test_a_released_revision_that_prints_something_else_is_named_until_somebody_says_why(released):
     root, call, generate = released
-    printed, step = root / MIGRATIONS / "printed.json", root / MIGRATIONS / "steps/numbering.py"
+    printed, steps = root / MIGRATIONS / "printed.json", root / MIGRATIONS / "steps"
     recorded = json.loads(printed.read_text())
     assert list(recorded) == [one.revision for one in load()][:-1]
     generate("--check")
     # What is written differently and does the same is no change.
-    text = step.read_text()
-    step.write_text(f"{text}\n# A remark.\n")
+    texts = {name: (steps / name).read_text() for name in ("numbering.py", "outlive.py")}
+    (steps / "numbering.py").write_text(f"{texts['numbering.py']}\n# A remark.\n")
     generate("--check")
 
-    step.write_text(text.replace("CREATE ", "create "))
+    for name, was, now in (
+        ("numbering.py", '"inserted_at, id"', '"inserted_at, id DESC"'),
+        ("outlive.py", "DROP CONSTRAINT IF EXISTS", "DROP constraint IF EXISTS"),
+    ):
+        assert was in texts[name]
+        (steps / name).write_text(texts[name].replace(was, now))
     before = content(root)
     for words in ((), ("--check",)):
         said = generate(*words, check=1)
-        assert f"{STEP.revision} ({RELEASED}) on " in said
-        assert PLAIN.revision not in said
+        assert re.findall(r"^  (\d{14} .*)", said, re.MULTILINE) == [
+            f"{one.revision} ({RELEASED}) on postgresql: {one.slug}" for one in (STEP, OTHER)
+        ]
         assert "Write a new revision, and let the released step do what it did" in said
         assert content(root) == before
     (root / "CHANGELOG.md").write_text("## [Unreleased]\n\n- A step.\n")
@@ -120,26 +127,21 @@ def test_a_released_revision_that_prints_something_else_is_named_until_somebody_
     assert f"{STEP.revision} ({RELEASED}) on " in call("release", "0.2.0", "--check", check=1).stderr
 
     # The exception names the revisions and says why; nothing else is accepted with it.
-    changed = re.findall(r"^  (\d{14}) ", said, re.MULTILINE)
-    others = [one for one in changed if one != STEP.revision]
-    accept = [word for one in changed for word in ("--accept", one)]
+    accept = ("--accept", STEP.revision, "--accept", OTHER.revision)
     before = content(root)
     assert "--because" in generate(*accept, check=2)
     assert "--because" in generate(*accept, "--because", " ", check=2)
     assert "--accept" in generate("--because", "x", check=2)
     assert PLAIN.revision in generate(*accept, "--accept", PLAIN.revision, "--because", "x", check=2)
-    if others:
-        assert others[0] in generate("--accept", STEP.revision, "--because", "x", check=1)
-    assert content(root) == before
+    said = generate("--accept", OTHER.revision, "--because", "x", check=1)
+    assert (STEP.revision in said, OTHER.revision in said) == (True, False)
     assert "printed.json is stale" in generate(*accept, "--because", "x", "--check", check=1)
     assert content(root) == before
-    assert "printed.json is written" in generate(*accept, "--because", "Lower case.")
+    assert "printed.json is written" in generate(*accept, "--because", "Words alone.")
     generate("--check")
     now = json.loads(printed.read_text())
-    assert now[STEP.revision]["accepted"] == ["Lower case."]
-    assert {one: now[one] for one in now if one not in changed} == {
-        one: recorded[one] for one in now if one not in changed
-    }
+    assert {one for one in now if now[one] != recorded[one]} == {STEP.revision, OTHER.revision}
+    assert now[STEP.revision]["accepted"] == now[OTHER.revision]["accepted"] == ["Words alone."]
 
     # What was recorded of a release is not forgotten by taking it out of the file.
     del now[PLAIN.revision]
