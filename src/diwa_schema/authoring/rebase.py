@@ -51,7 +51,8 @@ def rebase(onto: str | None = None) -> list[Draft]:
     if len(branches) == 1:
         return []
     git = Git.open()
-    released = _released(git)
+    listed = _listed(git)
+    released = {one: said.release for one, said in listed.items() if said.release}
     onto = onto or _staying(git, branches, released)
     moving = [one for head, branch in branches.items() if head != onto for one in branch]
     if frozen := [one for one in moving if released.get(one.revision)]:
@@ -61,7 +62,7 @@ def rebase(onto: str | None = None) -> list[Draft]:
             untouched="Nothing was written.",
             next_step=f"Move the others: diwa-schema revision --rebase --onto {frozen[-1].revision}",
         )
-    return _move(onto, moving, released)
+    return _move(onto, moving, listed)
 
 
 def _branches() -> dict[str, list[Script]]:
@@ -75,17 +76,17 @@ def _branches() -> dict[str, list[Script]]:
     }
 
 
-def _released(git: Git) -> Mapping[str, str | None]:
-    """Return the release of each revision; of a manifest with git's conflict marks, both its sides."""
+def _listed(git: Git) -> Mapping[str, generate.Listed]:
+    """Return what the manifest says of each revision; with git's conflict marks in it, what both its sides say."""
     path = f"{own.MIGRATIONS}/{manifest.PATH.name}"
     texts = [manifest.PATH.read_bytes()]
     if b"<<<<<<< " in texts[0]:
         sides = [git.content(f":{side}:{path}") for side in (2, 3)]
         texts = [one for one in sides if one is not None] or texts
-    return {one: version for text in texts for one, version in generate.releases(text).items() if version}
+    return {one: said for text in texts for one, said in generate.known(text).items()}
 
 
-def _staying(git: Git, branches: Mapping[str, Sequence[Script]], released: Mapping[str, str | None]) -> str:
+def _staying(git: Git, branches: Mapping[str, Sequence[Script]], released: Mapping[str, str]) -> str:
     """Return the end of the branch that stays: what is released, else what the shared branch has."""
     frozen = [head for head, branch in branches.items() if any(released.get(one.revision) for one in branch)]
     if len(frozen) == 1:
@@ -108,7 +109,7 @@ def _staying(git: Git, branches: Mapping[str, Sequence[Script]], released: Mappi
     )
 
 
-def _move(onto: str, moving: Sequence[Script], released: Mapping[str, str | None]) -> list[Draft]:
+def _move(onto: str, moving: Sequence[Script], listed: Mapping[str, generate.Listed]) -> list[Draft]:
     """Write files under new ids and the manifest, then take the old files away: all of it, or nothing."""
     new, last = {}, onto
     latest = max([onto, *(one.revision for one in moving)])
@@ -133,7 +134,7 @@ def _move(onto: str, moving: Sequence[Script], released: Mapping[str, str | None
             written.append(target)
             made.append(Draft(last, below, target, one.doc.partition("\n")[0].removesuffix(".")))
             path.unlink()
-        manifest.PATH.write_text(generate.render(generate.document(released=released)), encoding="utf-8")
+        manifest.PATH.write_text(generate.render(generate.document(listed=listed)), encoding="utf-8")
     except BaseException:
         for target in written:
             target.unlink()

@@ -1,6 +1,6 @@
 """A release: the revisions that no release contains are frozen, and version, date and what its code sends are kept.
 
-All that could speak against it is looked at first. Then four files change together, or none does.
+All that could speak against it is looked at first. Then five files change together, or none does.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from diwa_schema.export import export
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import own
 from diwa_schema.repository.git import Git
+from diwa_schema.run import printed
 from diwa_schema.testing.scratch import scratch
 
 CHANGELOG = "CHANGELOG.md"
 VERSION = "src/diwa_schema/__init__.py"
 STATEMENTS = "src/diwa_schema/migrations/statements.json"
+PRINTED = "src/diwa_schema/migrations/printed.json"
 _UNRELEASED = "## [Unreleased]\n"
 _UNTOUCHED = "Nothing was written."
 
@@ -74,10 +76,11 @@ def release(version: str, *, check: bool = False, tell: Callable[[str], None] = 
 
     Raises:
         Blocked: The working directory is a consumer's.
-        UsageError: The version is none or not above the last one, or there is no checkout of this package.
+        UsageError: The version is none or not above the last one, a released revision was edited, or there is no
+            checkout of this package.
         CheckFailed: The tree is not clean, a contract has no minor version, nothing stands in the changelog, a
-            generated file is stale, lint or prove does not pass, or there is no server to record what the models send
-            on. Nothing is written.
+            released revision prints something else than at its release, a generated file is stale, lint or prove does
+            not pass, or there is no server to record what the models send on. Nothing is written.
     """
     refuse_elsewhere()
     git = Git.open()
@@ -104,19 +107,22 @@ def release(version: str, *, check: bool = False, tell: Callable[[str], None] = 
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     new = {git.root / CHANGELOG: _changelog(git.root / CHANGELOG, version, date)}
     new[git.root / VERSION] = _stamped(git.root / VERSION, version)
+    content = generate.document(version)
+    new[git.root / own.MANIFEST] = generate.render(content)
+    frozen = [one.revision for one in fresh]
+    new[git.root / PRINTED] = printed.expected(manifest.parse(content).revisions, fresh=frozen)
     if problems := _problems([one.path for one in fresh], git.root, tell):
         raise CheckFailed(
             "\n  ".join([f"{version} is not ready:", *problems]),
             untouched=_UNTOUCHED,
             next_step="Fix it, commit, and run the command again.",
         )
-    new[git.root / own.MANIFEST] = generate.render(generate.document(version))
     tell("statements of the models")
     new[git.root / STATEMENTS] = statements.render(statements.Recorded(version, known.head, _sent()))
     if not check:
         _write(new)
     files = sorted(path.relative_to(git.root).as_posix() for path in new)
-    return Release(version, date, tuple(one.revision for one in fresh), tuple(files))
+    return Release(version, date, tuple(frozen), tuple(files))
 
 
 def _clean(git: Git) -> None:
@@ -124,7 +130,7 @@ def _clean(git: Git) -> None:
     if not changed:
         return
     # What a release writes, and nothing else: one was made and not committed, or was killed.
-    if set(changed) <= {CHANGELOG, VERSION, STATEMENTS, own.MANIFEST}:
+    if set(changed) <= {CHANGELOG, VERSION, STATEMENTS, PRINTED, own.MANIFEST}:
         step = f"Commit what a release wrote (git diff shows it), or take it back: git restore {' '.join(changed)}"
     else:
         step = "Commit or take back: git status"

@@ -38,19 +38,30 @@ def render(dialect: str, revision: str, direction: str) -> str:
     if not steps:
         raise UsageError(f"There is nothing between {first or 'base'} and {last or 'base'}.")
     out = io.StringIO()
-    context = MigrationContext.configure(
-        dialect_name=dialect,
-        opts={"as_sql": True, "output_buffer": out, "literal_binds": True, "version_table": VERSION},
-    )
     if first is None:
         for statement in create_statements(
             dialect, {name: name for name in (LEDGER, VERSION, RELEASES)}
         ).values():
             out.write(f"{statement};\n\n")
-    with bound(context):
+    with bound(_context(dialect, out)):
         for step in steps:
             _write(step, direction, dialect, out)
     return out.getvalue()
+
+
+def alone(dialect: str, step: Revision, direction: str) -> str:
+    """Return the SQL of one revision without what every run writes around it: bookkeeping, times, versions."""
+    out = io.StringIO()
+    with bound(_context(dialect, out)):
+        getattr(load_module(step), direction)()
+    return out.getvalue()
+
+
+def _context(dialect: str, out: io.StringIO) -> MigrationContext:
+    return MigrationContext.configure(
+        dialect_name=dialect,
+        opts={"as_sql": True, "output_buffer": out, "literal_binds": True, "version_table": VERSION},
+    )
 
 
 def _write(step: Revision, direction: str, dialect: str, out: io.StringIO) -> None:

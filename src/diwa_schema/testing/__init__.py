@@ -20,7 +20,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import pytest
+from diwa_schema.errors import UsageError
+
+try:
+    import pytest
+except ModuleNotFoundError as _error:
+    # Not as a plugin, which pytest loads itself: `release` and others make their databases with this package.
+    raise UsageError(
+        "pytest is not installed, and databases to work on for a moment are made with the requirements of the tests.",
+        untouched="Nothing was written.",
+        next_step="In the checkout of diwa-schema, run: pip install --editable . --group test",
+    ) from _error
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
