@@ -27,7 +27,7 @@ def register(commands: Commands) -> None:
         run,
         help="print what bash, zsh or fish needs to complete words",
         description="Print the code with which a shell completes the words of this program. It asks the program for"
-        " them, so it stays right when the program is upgraded. It needs the extra: diwa-schema[completion]",
+        " them, so it stays right when the program is upgraded. It needs the extra diwa-schema[completion].",
     )
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
 
