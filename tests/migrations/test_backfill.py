@@ -34,7 +34,7 @@ def filled(connection: sa.Connection) -> set[tuple[object, ...]]:
 def test_fills_every_row_once(pg: sa.Connection, key: str):
     create(pg, key)
     pace = paced(pg, fill, size=7)
-    assert pace.told.count("things: slug = lower(name), writes = writes + 1") == 15
+    assert pace.told.count("things.slug") == 15
     assert filled(pg) == {(True, 1)}
     assert pg.exec_driver_sql("SELECT slug, writes FROM things WHERE name = 'N5'").one() == (None, 0)
 
