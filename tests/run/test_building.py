@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -65,18 +66,28 @@ def test_blocks_are_counted_while_the_table_is_read(postgres: str) -> None:
         held.execute(f"SELECT pg_advisory_lock({HOLD})")
         create = "CREATE INDEX CONCURRENTLY things_held ON things (held(n))"
         thread = threading.Thread(target=built.execute, args=(create,))
-        with Target.of(postgres).connect() as link:
-            pid = built.info.backend_pid
-            assert building(link, pid) is None
-            thread.start()
-            while (found := building(link, pid)) is None or found.done == 0 or found.unit != "blocks":
-                assert thread.is_alive()
+        thread.start()
+        try:
+            with Target.of(postgres).connect() as link:
+                pid = built.info.backend_pid
+                until = time.monotonic() + 30
+                while (
+                    (found := building(link, pid)) is None
+                    or found.done == 0
+                    or "things_held: scanning" not in found.label
+                ):
+                    assert thread.is_alive()
+                    assert time.monotonic() < until
             (pages,) = held.execute(
                 "SELECT pg_relation_size('things') / current_setting('block_size')::int"
             ).fetchone() or (0,)
-            assert found.label == "things_held: scanning table"
-            assert 0 < found.done < pages
-            assert found.total == pages
-            held.execute(f"SELECT pg_advisory_unlock({HOLD})")
+        finally:
+            held.execute(
+                f"SELECT pg_advisory_unlock({HOLD})"
+            )  # else the build waits for ever, and the test with it
             thread.join()
+        assert (found.label, found.unit) == ("things_held: scanning table", "blocks")
+        assert 0 < found.done < pages
+        assert found.total == pages
+        with Target.of(postgres).connect() as link:
             assert building(link, pid) is None
