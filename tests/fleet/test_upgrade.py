@@ -333,7 +333,8 @@ def test_a_signal_ends_it_like_a_single_run_and_the_report_says_what_was_done(te
         assert running.stdout is not None
         first = json.loads(running.stdout.readline())
         while not holder.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'diwa-schema migrate since%'"
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name LIKE 'diwa-schema migrate since%'"
         ).fetchone():
             time.sleep(0.02)
         if number == signal.SIGINT:
