@@ -210,9 +210,8 @@ def ours(link: Link) -> Catalog:
 @contextmanager
 def _database() -> Iterator[str | None]:
     """Yield an empty database like the one that the files are made with; None where there is no such server."""
-    from diwa_schema.testing.embedded import (
-        VERSION as NEWEST,
-    )  # the files are written as this version writes them
+    # The files are written as this version of PostgreSQL writes them.
+    from diwa_schema.testing.embedded import VERSION as NEWEST
     from diwa_schema.testing.scratch import scratch
 
     with scratch() as server:

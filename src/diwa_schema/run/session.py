@@ -243,12 +243,11 @@ class Session(NamedTuple):
         if link.dialect == "sqlite":
             return  # the file's rights speak when it is written
         from diwa_schema.database import citus
-        from diwa_schema.migrations.citus import THERE
 
-        replica, setting, link.citus = link.rows(
-            f"SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), ({THERE})"
-        )[0]
         citus.refuse_worker(link)
+        replica, setting = link.rows("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")[
+            0
+        ]
         if replica:
             raise DatabaseReadOnly(
                 f"{self.target.shown} is a replica and can only be read.",
