@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import example, given, settings, strategies as st
-from sqlalchemy import Connection, Engine, Select, create_engine, event, insert, text
+from sqlalchemy import Connection, Engine, Select, create_engine, event, insert, select, text
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -186,6 +186,11 @@ def asked(session: Session) -> dict[str, tuple[Select[Any], str, str]]:
         ),
         "rules": (queries.rules_of(CONTEXT), "memories_rules_index", "memories_rules_index"),
         "expired": (queries.expired_memories(), "memories_expiring_index", "memories_expiring_index"),
+        "refined by": (
+            select(Memory).where(Memory.parent_id == uuid.UUID(int=7)),
+            "memories_children_index",
+            "memories_children_index",
+        ),
         "words": (
             queries.memories_saying(CONTEXT, "lesson 77"),
             SEARCHED,

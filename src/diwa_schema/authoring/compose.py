@@ -10,6 +10,7 @@ name, and what the rows that are there get in a column that takes no NULL. It is
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -129,7 +130,12 @@ class _Composition:
         self.refused += [_described(one) for one in found if one.kind not in _ORDER]
         ordered = [one for kind in _ORDER for one in found if one.kind == kind]
         # What is made stands on columns under their new names.
-        pieces = [*renamed, *(piece for one in ordered for piece in self._made(one)), *dropped]
+        pieces = [
+            *renamed,
+            *(piece for one in ordered for piece in self._made(one)),
+            *_described_anew(ordered),
+            *dropped,
+        ]
         if not self.answers.contract and any(piece.contract for piece in pieces):
             self.asked += [
                 f"{one.title}: code that runs today breaks with it" for one in pieces if one.contract
@@ -252,7 +258,7 @@ class _Composition:
                 )
             case "column", "missing":
                 yield from self._add_column(one)
-            case "column", "changed" if set(one.fields) <= {"nullable", "default"}:
+            case "column", "changed" if set(one.fields) <= {"nullable", "default", "comment"}:
                 yield from self._alter_column(one)
             case "index", "missing":
                 yield self._create_index(one.table, one.name)
@@ -357,6 +363,20 @@ class _Composition:
         words = [text(one.name), text(one.table), text(written.condition(cast("sa.CheckConstraint", check)))]
         back = f'steps.drop_constraint({text(one.name)}, {text(one.table)}, "check")'
         return Piece(f"check {one.name}", (f"steps.add_check({', '.join(words)})",), (back,), step=True)
+
+
+def _described_anew(found: Collection[Finding]) -> Iterator[Piece]:
+    """Yield what writes the texts of columns that say something else now, all in one revision."""
+    after: dict[str, dict[str, str | None]] = defaultdict(dict)
+    before: dict[str, dict[str, str | None]] = defaultdict(dict)
+    for one in found:
+        if one.kind == "column" and "comment" in one.fields:
+            after[one.table][one.name] = one.expected.comment
+            before[one.table][one.name] = one.found.comment
+    if after:
+        old, new = written.texts(before), written.texts(after)
+        calls = (f"steps.describe({new}, instead_of={old})", f"steps.describe({old}, instead_of={new})")
+        yield Piece("descriptions", calls[:1], calls[1:], step=True)
 
 
 def _drop_index(table: str, index: Index) -> Piece:

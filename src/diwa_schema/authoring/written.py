@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -60,6 +60,15 @@ def names(values: Sequence[str]) -> str:
     return f"[{', '.join(map(text, values))}]"
 
 
+def texts(of: Mapping[str, Mapping[str, str | None]]) -> str:
+    """Return what columns hold, by table and column, as `steps.describe` takes it."""
+
+    def entries(columns: Mapping[str, str | None]) -> str:
+        return ", ".join(f"{text(name)}: {'None' if words is None else text(words)}" for name, words in columns.items())
+
+    return f"{{{', '.join(f'{text(table)}: {{{entries(columns)}}}' for table, columns in of.items())}}}"
+
+
 def kind(of: sa.types.TypeEngine[Any]) -> str:
     """Return a type with the arguments that make it differ from one that was made without."""
     maker: Any = type(of)
@@ -96,6 +105,8 @@ def column(of: sa.Column[Any], *, nullable: bool | None = None, server_default: 
         words.append(f"server_default={spelled}")
     if not (of.nullable if nullable is None else nullable):
         words.append("nullable=False")
+    if of.comment:
+        words.append(f"comment={text(of.comment)}")
     return f"sa.Column({', '.join(words)})"
 
 
@@ -164,6 +175,8 @@ def as_read(of: Column) -> str | None:
         words.append(f"server_default=sa.text({text(of.default)})")
     if not of.nullable:
         words.append("nullable=False")
+    if of.comment:
+        words.append(f"comment={text(of.comment)}")
     return f"sa.Column({', '.join(words)})"
 
 

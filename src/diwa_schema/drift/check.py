@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.state import refuse_unknown
-from diwa_schema.drift.compare import Finding, findings, within_capabilities
+from diwa_schema.drift.compare import Finding, findings, with_own_comments, within_capabilities
 from diwa_schema.drift.count import counted, deadline
 from diwa_schema.drift.optional import added_columns, with_ectos_columns
 from diwa_schema.drift.read import at_head, read
@@ -117,7 +117,7 @@ def compare(live: Catalog, expected: Catalog) -> tuple[Difference, ...]:
     Returns:
         The differences; empty where there are none.
     """
-    wanted = with_ectos_columns(within_capabilities(expected, live), live)
+    wanted = with_own_comments(with_ectos_columns(within_capabilities(expected, live), live), live)
     notes = tuple(map(of_ectos_code, added_columns(wanted, expected)))
     found = findings(live, wanted)
     if not found:

@@ -7,6 +7,7 @@ What counts as the same although it is written differently stands here too:
   revision that makes memories' a vector, code of some date has left `vector(384)`.
 * Below the revision that makes them uuids, the ids of the buffer are texts, or uuids as the agent's own table has them.
 * A build of SQLite without FTS5 has plain tables in the place of what keeps the words of memories, and no triggers.
+* A comment that somebody else has written on a column stands for the one that this package writes.
 * SQLite knows `true` and `false` as other spellings of 1 and 0.
 * On SQLite the name of a constraint does nothing.
 * An optional index may be there or not, in whatever form; only a broken one is a finding.
@@ -123,6 +124,18 @@ def within_capabilities(expected: Catalog, live: Catalog) -> Catalog:
         return replace(table, columns=tuple(columns))
 
     return replace(expected, tables=tuple(map(without_vector, expected.tables)))
+
+
+def with_own_comments(expected: Catalog, live: Catalog) -> Catalog:
+    """Return what is expected of a database in which somebody has written comments of their own: these stay."""
+
+    def commented(table: Table) -> Table:
+        found = live.table(table.name)
+        own = {one.name: one.comment for one in found.columns if one.comment} if found else {}
+        columns = (replace(one, comment=own.get(one.name, one.comment)) for one in table.columns)
+        return replace(table, columns=tuple(columns)) if own else table
+
+    return replace(expected, tables=tuple(map(commented, expected.tables)))
 
 
 def _within_sqlite(expected: Catalog, live: Catalog) -> Catalog:
@@ -255,7 +268,10 @@ def _column_pairs(found: Table, expected: Table, dialect: str) -> dict[str, str]
     missing = [column for column in expected.columns if found.column(column.name) is None]
     extra = [column for column in found.columns if expected.column(column.name) is None]
     alike = [
-        (one, other) for one in missing for other in extra if not _differing(other, one, found.name, dialect)
+        (one, other)
+        for one in missing
+        for other in extra
+        if set(_differing(other, one, found.name, dialect)) <= {"comment"}
     ]
     # With several candidates nobody can say which column became which.
     ones, others = Counter(one.name for one, _ in alike), Counter(other.name for _, other in alike)

@@ -41,6 +41,7 @@ class Column:
         default: The default as an expression.
         generated: What makes it a generated or identity column, as ``GENERATED ALWAYS AS IDENTITY``.
         collation: Its collation where that is not the one of its type.
+        comment: What the database says that it holds.
         position: Where it stands in the table; not compared.
     """
 
@@ -50,6 +51,7 @@ class Column:
     default: str | None = None
     generated: str | None = None
     collation: str | None = None
+    comment: str | None = None
     position: int = field(default=0, compare=False)
 
 

@@ -97,6 +97,22 @@ CREATE TABLE agents (
     updated_at timestamp without time zone NOT NULL
 );
 
+COMMENT ON COLUMN agents.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN agents.name IS 'The name of the program.';
+
+COMMENT ON COLUMN agents.role IS 'The part that the program plays; the lists in the Elixir code disagree.';
+
+COMMENT ON COLUMN agents.capabilities IS 'What the program can do: a JSON list by convention, kept as text because some rows hold other text.';
+
+COMMENT ON COLUMN agents.status IS 'Whether the program is available; the default is in neither of the two lists in the Elixir code.';
+
+COMMENT ON COLUMN agents.context_id IS 'The context that the program works in.';
+
+COMMENT ON COLUMN agents.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN agents.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
 CREATE TABLE api_keys (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     name character varying(255) NOT NULL,
@@ -110,6 +126,26 @@ CREATE TABLE api_keys (
     updated_at timestamp without time zone NOT NULL
 );
 
+COMMENT ON COLUMN api_keys.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN api_keys.name IS 'What the key is called, to tell it from others.';
+
+COMMENT ON COLUMN api_keys.key_hash IS 'The hash of the key; the key itself is kept nowhere.';
+
+COMMENT ON COLUMN api_keys.key_prefix IS 'The first characters of the key, to recognise it by.';
+
+COMMENT ON COLUMN api_keys.organization_id IS 'The organization that the key acts for.';
+
+COMMENT ON COLUMN api_keys.status IS 'Whether the key is accepted.';
+
+COMMENT ON COLUMN api_keys.last_used_at IS 'When the key was last used.';
+
+COMMENT ON COLUMN api_keys.expires_at IS 'When the key stops being accepted; NULL for never.';
+
+COMMENT ON COLUMN api_keys.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN api_keys.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
 CREATE TABLE checkpoints (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     session_id uuid NOT NULL,
@@ -120,6 +156,22 @@ CREATE TABLE checkpoints (
     checksum character varying(64) NOT NULL,
     created_at timestamp(0) without time zone NOT NULL
 );
+
+COMMENT ON COLUMN checkpoints.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN checkpoints.session_id IS 'The session whose operations are kept; deleting it deletes its checkpoints.';
+
+COMMENT ON COLUMN checkpoints.sequence_number IS 'Counts the checkpoints of a session. Unit: position.';
+
+COMMENT ON COLUMN checkpoints.buffer_snapshot IS 'The buffered operations as a JSON document, a list by convention.';
+
+COMMENT ON COLUMN checkpoints.operation_count IS 'How many operations the snapshot holds. Unit: operations.';
+
+COMMENT ON COLUMN checkpoints.byte_size IS 'The size of the snapshot. Unit: bytes.';
+
+COMMENT ON COLUMN checkpoints.checksum IS 'The checksum of the snapshot, as 64 hexadecimal digits by convention.';
+
+COMMENT ON COLUMN checkpoints.created_at IS 'When the row was made.';
 
 CREATE TABLE conflict_performance (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -133,6 +185,24 @@ CREATE TABLE conflict_performance (
     updated_at timestamp(0) without time zone NOT NULL
 );
 
+COMMENT ON COLUMN conflict_performance.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN conflict_performance.context_id IS 'The context that is measured; each has at most one row.';
+
+COMMENT ON COLUMN conflict_performance.resolutions IS 'The latest resolutions as a JSON document, a list of objects by convention; on SQLite Ecto leaves a list of texts that are JSON.';
+
+COMMENT ON COLUMN conflict_performance.false_positive_count IS 'How often a reported conflict turned out to be none. Unit: conflicts.';
+
+COMMENT ON COLUMN conflict_performance.false_negative_count IS 'How often a conflict was overlooked. Unit: conflicts.';
+
+COMMENT ON COLUMN conflict_performance.total_count IS 'How many conflicts were decided. Unit: conflicts.';
+
+COMMENT ON COLUMN conflict_performance.window_size IS 'How many of the latest resolutions count. Unit: resolutions.';
+
+COMMENT ON COLUMN conflict_performance.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN conflict_performance.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
 CREATE TABLE conflict_resolution_outcomes (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
@@ -145,6 +215,24 @@ CREATE TABLE conflict_resolution_outcomes (
     updated_at timestamp(0) without time zone NOT NULL
 );
 
+COMMENT ON COLUMN conflict_resolution_outcomes.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN conflict_resolution_outcomes.context_id IS 'The context in which the conflict was found.';
+
+COMMENT ON COLUMN conflict_resolution_outcomes.conflict_id IS 'The conflict; no table holds conflicts.';
+
+COMMENT ON COLUMN conflict_resolution_outcomes.resolution_id IS 'The proposed resolution; no table holds resolutions.';
+
+COMMENT ON COLUMN conflict_resolution_outcomes.threshold_used IS 'The similarity from which the memories were compared. Unit: similarity, 0 to 1.';
+
+COMMENT ON COLUMN conflict_resolution_outcomes.outcome IS 'What became of the proposal.';
+
+COMMENT ON COLUMN conflict_resolution_outcomes.feedback_score IS 'How good people found the proposal; the Elixir code names no range. Unit: score.';
+
+COMMENT ON COLUMN conflict_resolution_outcomes.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN conflict_resolution_outcomes.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
 CREATE TABLE context_bindings (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
@@ -154,6 +242,20 @@ CREATE TABLE context_bindings (
     inserted_at timestamp without time zone NOT NULL,
     updated_at timestamp without time zone NOT NULL
 );
+
+COMMENT ON COLUMN context_bindings.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN context_bindings.context_id IS 'The context that the binding leads to.';
+
+COMMENT ON COLUMN context_bindings.binding_type IS 'What kind of trace the value is.';
+
+COMMENT ON COLUMN context_bindings.value IS 'The trace itself: a path, the address of a git remote or the value of a variable.';
+
+COMMENT ON COLUMN context_bindings.metadata IS 'Further facts about the binding as a JSON object.';
+
+COMMENT ON COLUMN context_bindings.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN context_bindings.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE context_commits (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -168,6 +270,26 @@ CREATE TABLE context_commits (
     signer_pubkey character varying(255)
 );
 
+COMMENT ON COLUMN context_commits.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN context_commits.context_id IS 'The context whose state was committed.';
+
+COMMENT ON COLUMN context_commits.hash IS 'The hash that identifies the commit; the database does not keep it unique.';
+
+COMMENT ON COLUMN context_commits.parent_hash IS 'The hash of the commit before this one; it has no foreign key.';
+
+COMMENT ON COLUMN context_commits.platform IS 'The platform on which the commit was made.';
+
+COMMENT ON COLUMN context_commits.message IS 'What the commit is about, in free text.';
+
+COMMENT ON COLUMN context_commits.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN context_commits.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
+COMMENT ON COLUMN context_commits.signature IS 'The signature over the commit.';
+
+COMMENT ON COLUMN context_commits.signer_pubkey IS 'The public key that the signature is checked with; it identifies the signer.';
+
 CREATE TABLE context_registry (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     name character varying(255) NOT NULL,
@@ -176,6 +298,18 @@ CREATE TABLE context_registry (
     inserted_at timestamp(0) without time zone NOT NULL,
     updated_at timestamp(0) without time zone NOT NULL
 );
+
+COMMENT ON COLUMN context_registry.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN context_registry.name IS 'The name under which the context is registered; it is unique in the whole database.';
+
+COMMENT ON COLUMN context_registry.context_id IS 'The context that the name stands for.';
+
+COMMENT ON COLUMN context_registry.platform_ref IS 'How other platforms refer to the context, as a JSON object.';
+
+COMMENT ON COLUMN context_registry.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN context_registry.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE context_relationships (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -187,6 +321,20 @@ CREATE TABLE context_relationships (
     updated_at timestamp without time zone NOT NULL,
     CONSTRAINT context_relationships_ends_check CHECK ((source_context_id <> target_context_id))
 );
+
+COMMENT ON COLUMN context_relationships.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN context_relationships.source_context_id IS 'The context from which the link starts.';
+
+COMMENT ON COLUMN context_relationships.target_context_id IS 'The context to which the link leads.';
+
+COMMENT ON COLUMN context_relationships.relationship_type IS 'What the link means; the lists in the Elixir code disagree, and only depends_on, child_of and contains have behaviour.';
+
+COMMENT ON COLUMN context_relationships.metadata IS 'Further facts about the link as a JSON object.';
+
+COMMENT ON COLUMN context_relationships.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN context_relationships.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE contexts (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -204,6 +352,32 @@ CREATE TABLE contexts (
     remote_id uuid
 );
 
+COMMENT ON COLUMN contexts.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN contexts.organization_id IS 'The organization that the context belongs to.';
+
+COMMENT ON COLUMN contexts.name IS 'The name that people give the context; the database does not keep it unique.';
+
+COMMENT ON COLUMN contexts.description IS 'What the context is about, in free text.';
+
+COMMENT ON COLUMN contexts.health_score IS 'How well the context is kept; the database does not keep the range. Unit: points, 0 to 100.';
+
+COMMENT ON COLUMN contexts.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN contexts.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
+COMMENT ON COLUMN contexts.conflict_domain IS 'The field of knowledge that conflict detection assumes.';
+
+COMMENT ON COLUMN contexts.conflict_safety_level IS 'How careful conflict detection is; the agent''s change log mentions levels 0 to 5.';
+
+COMMENT ON COLUMN contexts.conflict_base_threshold IS 'The similarity from which two memories are compared for a conflict. Unit: similarity, 0 to 1.';
+
+COMMENT ON COLUMN contexts.conflict_auto_calibrate IS 'Whether outcomes of conflicts may adjust the threshold.';
+
+COMMENT ON COLUMN contexts.sync_origin IS 'The side on which the row was made.';
+
+COMMENT ON COLUMN contexts.remote_id IS 'The id of the same context on the other side of a synchronisation; it has no foreign key.';
+
 CREATE TABLE delegations (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     task_definition text NOT NULL,
@@ -217,6 +391,28 @@ CREATE TABLE delegations (
     inserted_at timestamp without time zone NOT NULL,
     updated_at timestamp without time zone NOT NULL
 );
+
+COMMENT ON COLUMN delegations.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN delegations.task_definition IS 'What is to be done, in free text.';
+
+COMMENT ON COLUMN delegations.status IS 'How far the work is.';
+
+COMMENT ON COLUMN delegations.result_summary IS 'What came of the work, in free text.';
+
+COMMENT ON COLUMN delegations.artifacts IS 'What the work produced: a JSON list by convention, kept as text because some rows hold other text.';
+
+COMMENT ON COLUMN delegations.constraints IS 'What the work must respect: a JSON object by convention, kept as text because some rows hold other text.';
+
+COMMENT ON COLUMN delegations.from_agent_id IS 'The program that hands the work over; deleting it deletes the delegation.';
+
+COMMENT ON COLUMN delegations.to_agent_id IS 'The program that takes the work; NULL leaves it to any. Deleting it deletes the delegation.';
+
+COMMENT ON COLUMN delegations.context_id IS 'The context that the work belongs to.';
+
+COMMENT ON COLUMN delegations.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN delegations.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE diwa_schema_embedding_archive (
     table_name character varying(63) NOT NULL,
@@ -247,6 +443,20 @@ CREATE TABLE embedding_cache (
     embedding {embedding}
 );
 
+COMMENT ON COLUMN embedding_cache.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN embedding_cache.hash IS 'The hash of the text; the text itself is not kept.';
+
+COMMENT ON COLUMN embedding_cache.model IS 'The name of the embedding model.';
+
+COMMENT ON COLUMN embedding_cache.expires_at IS 'When the entry may be dropped; NULL for never.';
+
+COMMENT ON COLUMN embedding_cache.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN embedding_cache.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
+COMMENT ON COLUMN embedding_cache.embedding IS 'The position of the text in the model''s space; a vector or bytes, depending on the database. Unit: 1536 numbers.';
+
 CREATE TABLE hitl_escalations (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
@@ -262,6 +472,28 @@ CREATE TABLE hitl_escalations (
     CONSTRAINT hitl_escalations_status_check CHECK (((status)::text = ANY ((ARRAY['pending'::character varying, 'resolved'::character varying, 'rejected'::character varying])::text[])))
 );
 
+COMMENT ON COLUMN hitl_escalations.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN hitl_escalations.context_id IS 'The context in which the conflict was found.';
+
+COMMENT ON COLUMN hitl_escalations.conflict_id IS 'The conflict to be decided; no table holds conflicts.';
+
+COMMENT ON COLUMN hitl_escalations.status IS 'Whether a person has decided.';
+
+COMMENT ON COLUMN hitl_escalations.assigned_to IS 'The person who is to decide.';
+
+COMMENT ON COLUMN hitl_escalations.resolution_notes IS 'How and why the person decided, in free text.';
+
+COMMENT ON COLUMN hitl_escalations.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN hitl_escalations.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
+COMMENT ON COLUMN hitl_escalations.memory_a_id IS 'The first of the two memories.';
+
+COMMENT ON COLUMN hitl_escalations.memory_b_id IS 'The second of the two memories.';
+
+COMMENT ON COLUMN hitl_escalations.score IS 'How much the two memories contradict each other. Unit: share, 0 to 1.';
+
 CREATE TABLE idempotency_log (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
@@ -272,6 +504,22 @@ CREATE TABLE idempotency_log (
     error_reason text,
     processed_at timestamp(0) without time zone DEFAULT now() NOT NULL
 );
+
+COMMENT ON COLUMN idempotency_log.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN idempotency_log.context_id IS 'The context in which the call was made.';
+
+COMMENT ON COLUMN idempotency_log.client_id IS 'The name that the client gives the call; it is unique within a context.';
+
+COMMENT ON COLUMN idempotency_log.tool_name IS 'The tool that was called.';
+
+COMMENT ON COLUMN idempotency_log.result_id IS 'The id of the row that the call made; it has no foreign key.';
+
+COMMENT ON COLUMN idempotency_log.status IS 'How the call ended; the Elixir code names no value.';
+
+COMMENT ON COLUMN idempotency_log.error_reason IS 'Why the call failed, in free text.';
+
+COMMENT ON COLUMN idempotency_log.processed_at IS 'When the call was answered: UTC from a client, the connection''s local time from the default of PostgreSQL.';
 
 CREATE TABLE ingest_jobs (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -284,6 +532,24 @@ CREATE TABLE ingest_jobs (
     inserted_at timestamp without time zone NOT NULL,
     updated_at timestamp without time zone NOT NULL
 );
+
+COMMENT ON COLUMN ingest_jobs.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN ingest_jobs.context_id IS 'The context that takes the memories.';
+
+COMMENT ON COLUMN ingest_jobs.status IS 'How far the import is; the agent does not write pending.';
+
+COMMENT ON COLUMN ingest_jobs.source_type IS 'What kind of source is read; the list of the Elixir model lacks the agent''s filesystem.';
+
+COMMENT ON COLUMN ingest_jobs.source_path IS 'Where the source is; a path can contain the name of an account.';
+
+COMMENT ON COLUMN ingest_jobs.stats IS 'The counts of the import as a JSON object.';
+
+COMMENT ON COLUMN ingest_jobs.metadata IS 'Further facts about the import as a JSON object.';
+
+COMMENT ON COLUMN ingest_jobs.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN ingest_jobs.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE memories (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -315,6 +581,60 @@ CREATE TABLE memories (
     organization_id uuid
 );
 
+COMMENT ON COLUMN memories.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN memories.context_id IS 'The context that the memory belongs to.';
+
+COMMENT ON COLUMN memories.content IS 'What is remembered, in free text.';
+
+COMMENT ON COLUMN memories.metadata IS 'Further facts as a JSON document, an object by convention; its keys type, status and severity repeat or contradict columns.';
+
+COMMENT ON COLUMN memories.actor IS 'The person or program that added the memory.';
+
+COMMENT ON COLUMN memories.project IS 'The name of the project that the memory comes from.';
+
+COMMENT ON COLUMN memories.tags IS 'Words to find the memory by; each has at most 255 characters.';
+
+COMMENT ON COLUMN memories.parent_id IS 'The memory that this one continues or refines.';
+
+COMMENT ON COLUMN memories.external_ref IS 'Where the memory comes from outside: a ticket, an address or a file.';
+
+COMMENT ON COLUMN memories.severity IS 'How serious the matter is; the lists in the Elixir code disagree, and blockers keep theirs in the metadata.';
+
+COMMENT ON COLUMN memories.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN memories.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
+COMMENT ON COLUMN memories.tsv_content IS 'The words of the content for full-text search in English; PostgreSQL only, read when asked for.';
+
+COMMENT ON COLUMN memories.deleted_at IS 'When the applications deleted the memory; the row stays, and NULL means that it is alive.';
+
+COMMENT ON COLUMN memories.memory_class IS 'What kind of knowledge the memory is.';
+
+COMMENT ON COLUMN memories.priority IS 'How important the memory is, in lower case, unlike the priority of a task.';
+
+COMMENT ON COLUMN memories.lifecycle IS 'How long the memory is meant to be kept; after ten uses the agent turns ephemeral into project.';
+
+COMMENT ON COLUMN memories.confidence IS 'How certain the classification of the memory is. Unit: share, 0 to 1.';
+
+COMMENT ON COLUMN memories.source IS 'Where the memory came from: a tool, an import or a file.';
+
+COMMENT ON COLUMN memories.occurrence_count IS 'How often the same thing was remembered. Unit: occurrences.';
+
+COMMENT ON COLUMN memories.last_accessed_at IS 'When the memory was last used.';
+
+COMMENT ON COLUMN memories.expires_at IS 'When the memory loses its validity; the row is not deleted at that time.';
+
+COMMENT ON COLUMN memories.sync_origin IS 'The side on which the row was made.';
+
+COMMENT ON COLUMN memories.remote_id IS 'The id of the same memory on the other side of a synchronisation; it has no foreign key.';
+
+COMMENT ON COLUMN memories.embedding IS 'The position of the content in the space of an embedding model; a vector or bytes, depending on the database. Unit: 1536 numbers.';
+
+COMMENT ON COLUMN memories.arrived_at IS 'When the database took the row in, which orders memories within a second; rows older than the column have the time at which they were made.';
+
+COMMENT ON COLUMN memories.organization_id IS 'The organization of the memory''s context. The database fills it, changes it with the context''s and refuses any other.';
+
 CREATE TABLE memory_checksums (
     memory_id uuid NOT NULL,
     structure_hash character varying(255),
@@ -322,6 +642,16 @@ CREATE TABLE memory_checksums (
     inserted_at timestamp(0) without time zone NOT NULL,
     updated_at timestamp(0) without time zone NOT NULL
 );
+
+COMMENT ON COLUMN memory_checksums.memory_id IS 'The memory that the hashes are of; it is the key of the row.';
+
+COMMENT ON COLUMN memory_checksums.structure_hash IS 'The hash of the memory''s form.';
+
+COMMENT ON COLUMN memory_checksums.semantic_hash IS 'The hash of the memory''s meaning.';
+
+COMMENT ON COLUMN memory_checksums.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN memory_checksums.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE memory_versions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -338,6 +668,30 @@ CREATE TABLE memory_versions (
     version_number integer
 );
 
+COMMENT ON COLUMN memory_versions.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN memory_versions.memory_id IS 'The memory whose content this version is; deleting the memory deletes its versions.';
+
+COMMENT ON COLUMN memory_versions.content IS 'The content after the change.';
+
+COMMENT ON COLUMN memory_versions.tags IS 'The tags after the change.';
+
+COMMENT ON COLUMN memory_versions.metadata IS 'The metadata after the change.';
+
+COMMENT ON COLUMN memory_versions.operation IS 'What was done to the memory.';
+
+COMMENT ON COLUMN memory_versions.actor IS 'The person or program that made the change.';
+
+COMMENT ON COLUMN memory_versions.reason IS 'Why the change was made, in free text.';
+
+COMMENT ON COLUMN memory_versions.parent_version_id IS 'The version before this one; it has no foreign key and may name a row that does not exist.';
+
+COMMENT ON COLUMN memory_versions.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN memory_versions.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
+COMMENT ON COLUMN memory_versions.version_number IS 'Counts from 1 within a memory, in the order of the times; the database gives the next number to a version that comes without one or with one that is taken.';
+
 CREATE TABLE messages (
     id character varying(255) NOT NULL,
     role character varying(255),
@@ -346,6 +700,18 @@ CREATE TABLE messages (
     inserted_at timestamp(0) without time zone NOT NULL,
     updated_at timestamp(0) without time zone NOT NULL
 );
+
+COMMENT ON COLUMN messages.id IS 'The key of the row: text of the client''s choice, or a UUID where the client names none.';
+
+COMMENT ON COLUMN messages.role IS 'The author''s part in the conversation; the Elixir code names no value.';
+
+COMMENT ON COLUMN messages.content IS 'The text of the message.';
+
+COMMENT ON COLUMN messages.panel_id IS 'The panel in which the message stands.';
+
+COMMENT ON COLUMN messages.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN messages.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE organizations (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -357,6 +723,20 @@ CREATE TABLE organizations (
     custom_domain character varying(255),
     CONSTRAINT organizations_slug_check CHECK (((slug)::text ~ '^[a-z0-9-]+$'::text))
 );
+
+COMMENT ON COLUMN organizations.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN organizations.name IS 'The name of the organization; the database does not keep it unique.';
+
+COMMENT ON COLUMN organizations.tier IS 'What the organization has subscribed to; the editions are called community, team and enterprise.';
+
+COMMENT ON COLUMN organizations.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN organizations.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
+COMMENT ON COLUMN organizations.slug IS 'The name in addresses: lower-case letters, digits and hyphens. The database makes it of the name where a writer gives none, with a number where it is taken.';
+
+COMMENT ON COLUMN organizations.custom_domain IS 'The organization''s own internet domain.';
 
 CREATE TABLE orphan_review_logs (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -371,6 +751,26 @@ CREATE TABLE orphan_review_logs (
     updated_at timestamp(0) without time zone NOT NULL
 );
 
+COMMENT ON COLUMN orphan_review_logs.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN orphan_review_logs.session_id IS 'The session that ended without deciding about its operations; it has no foreign key, because the session may be gone.';
+
+COMMENT ON COLUMN orphan_review_logs.context_id IS 'The context of the session; it has no foreign key, because the context may be gone.';
+
+COMMENT ON COLUMN orphan_review_logs.action IS 'What was decided about the operations.';
+
+COMMENT ON COLUMN orphan_review_logs.actor IS 'The person or program that made the operations.';
+
+COMMENT ON COLUMN orphan_review_logs.reviewer_actor IS 'The person or program that decided.';
+
+COMMENT ON COLUMN orphan_review_logs.operation_count IS 'How many operations were decided about. Unit: operations.';
+
+COMMENT ON COLUMN orphan_review_logs.metadata IS 'Further facts about the decision as a JSON object.';
+
+COMMENT ON COLUMN orphan_review_logs.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN orphan_review_logs.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
 CREATE TABLE panels (
     id character varying(255) NOT NULL,
     provider character varying(255) NOT NULL,
@@ -381,6 +781,22 @@ CREATE TABLE panels (
     inserted_at timestamp(0) without time zone NOT NULL,
     updated_at timestamp(0) without time zone NOT NULL
 );
+
+COMMENT ON COLUMN panels.id IS 'The key of the row: text of the client''s choice, or a UUID where the client names none.';
+
+COMMENT ON COLUMN panels.provider IS 'The company or service that runs the model; the Elixir code names no value.';
+
+COMMENT ON COLUMN panels.model IS 'The name of the language model.';
+
+COMMENT ON COLUMN panels.preset_role IS 'The part that the model is told to play; the Elixir code names no value.';
+
+COMMENT ON COLUMN panels."position" IS 'The place within the workspace, from 0; the database does not keep it unique. Unit: position.';
+
+COMMENT ON COLUMN panels.workspace_id IS 'The workspace that shows the panel.';
+
+COMMENT ON COLUMN panels.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN panels.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE plans (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -393,6 +809,20 @@ CREATE TABLE plans (
     CONSTRAINT plans_completion_pct_check CHECK (((completion_pct >= 0) AND (completion_pct <= 100)))
 );
 
+COMMENT ON COLUMN plans.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN plans.context_id IS 'The context that the plan belongs to.';
+
+COMMENT ON COLUMN plans.status IS 'The stage of the work.';
+
+COMMENT ON COLUMN plans.completion_pct IS 'How much of the work is done; PostgreSQL keeps the range where no older row breaks it. Unit: percent, 0 to 100.';
+
+COMMENT ON COLUMN plans.notes IS 'Remarks on the plan, in free text.';
+
+COMMENT ON COLUMN plans.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN plans.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
 CREATE TABLE secrets (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     key character varying(255) NOT NULL,
@@ -400,6 +830,16 @@ CREATE TABLE secrets (
     inserted_at timestamp(0) without time zone NOT NULL,
     updated_at timestamp(0) without time zone NOT NULL
 );
+
+COMMENT ON COLUMN secrets.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN secrets.key IS 'The name of the secret; it is unique in the whole database.';
+
+COMMENT ON COLUMN secrets.value_encrypted IS 'The encrypted value. Unit: bytes.';
+
+COMMENT ON COLUMN secrets.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN secrets.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE sessions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -413,6 +853,24 @@ CREATE TABLE sessions (
     updated_at timestamp without time zone NOT NULL
 );
 
+COMMENT ON COLUMN sessions.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN sessions.context_id IS 'The context that was worked in.';
+
+COMMENT ON COLUMN sessions.actor IS 'The person or program that worked; the Elixir model demands it.';
+
+COMMENT ON COLUMN sessions.started_at IS 'When the work began; the Elixir model demands it.';
+
+COMMENT ON COLUMN sessions.ended_at IS 'When the work ended; NULL while it goes on.';
+
+COMMENT ON COLUMN sessions.summary IS 'What was done, in free text.';
+
+COMMENT ON COLUMN sessions.metadata IS 'Further facts about the session as a JSON object.';
+
+COMMENT ON COLUMN sessions.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN sessions.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
 CREATE TABLE shortcut_aliases (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     alias_name character varying(255) NOT NULL,
@@ -421,6 +879,18 @@ CREATE TABLE shortcut_aliases (
     inserted_at timestamp(0) without time zone NOT NULL,
     updated_at timestamp(0) without time zone NOT NULL
 );
+
+COMMENT ON COLUMN shortcut_aliases.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN shortcut_aliases.alias_name IS 'The short name; it is unique in the whole database.';
+
+COMMENT ON COLUMN shortcut_aliases.target_tool IS 'The tool that the short name calls.';
+
+COMMENT ON COLUMN shortcut_aliases.args_schema IS 'The names of the tool''s arguments, in order.';
+
+COMMENT ON COLUMN shortcut_aliases.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN shortcut_aliases.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE sync_queue (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -434,6 +904,26 @@ CREATE TABLE sync_queue (
     inserted_at timestamp without time zone NOT NULL,
     updated_at timestamp without time zone NOT NULL
 );
+
+COMMENT ON COLUMN sync_queue.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN sync_queue.type IS 'What the payload is; the agent''s worker crashes on any other word.';
+
+COMMENT ON COLUMN sync_queue.payload IS 'The row to be sent, as a JSON object.';
+
+COMMENT ON COLUMN sync_queue.status IS 'How far the transfer is; no known program writes processing.';
+
+COMMENT ON COLUMN sync_queue.priority IS 'The order of transfer: the greatest number goes first. Unit: rank.';
+
+COMMENT ON COLUMN sync_queue.attempts IS 'How often the transfer was tried. Unit: attempts.';
+
+COMMENT ON COLUMN sync_queue.last_error IS 'What went wrong at the last attempt, in free text.';
+
+COMMENT ON COLUMN sync_queue.scheduled_at IS 'The earliest time of the next attempt; a row without one is never sent.';
+
+COMMENT ON COLUMN sync_queue.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN sync_queue.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE tala_operations (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -451,6 +941,32 @@ CREATE TABLE tala_operations (
     degradation_tier character varying(255) DEFAULT 'online'::character varying
 );
 
+COMMENT ON COLUMN tala_operations.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN tala_operations.session_id IS 'The session whose operation waits; it has no foreign key, and a database before head can hold any text.';
+
+COMMENT ON COLUMN tala_operations.context_id IS 'The context that the operation concerns; it has no foreign key, and a database before head can hold any text.';
+
+COMMENT ON COLUMN tala_operations.tool_name IS 'The tool that was called.';
+
+COMMENT ON COLUMN tala_operations.params IS 'The arguments of the call as a JSON object.';
+
+COMMENT ON COLUMN tala_operations.actor IS 'The person or program that called the tool.';
+
+COMMENT ON COLUMN tala_operations.status IS 'What became of the operation; the agent deletes discarded rows instead of marking them.';
+
+COMMENT ON COLUMN tala_operations.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN tala_operations.capability_token IS 'The token that permits the call.';
+
+COMMENT ON COLUMN tala_operations.phi_flag IS 'Whether the call carries protected health data.';
+
+COMMENT ON COLUMN tala_operations.merkle_root IS 'The root of the hash tree that the operation is part of.';
+
+COMMENT ON COLUMN tala_operations.audit_hash IS 'The hash of the operation for the audit; the database does not tie it to the row.';
+
+COMMENT ON COLUMN tala_operations.degradation_tier IS 'How much of the system was available at the call.';
+
 CREATE TABLE tasks (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     context_id uuid NOT NULL,
@@ -463,6 +979,22 @@ CREATE TABLE tasks (
     CONSTRAINT tasks_priority_check CHECK (((priority)::text = ANY ((ARRAY['High'::character varying, 'Medium'::character varying, 'Low'::character varying])::text[]))),
     CONSTRAINT tasks_status_check CHECK (((status)::text = ANY ((ARRAY['pending'::character varying, 'completed'::character varying])::text[])))
 );
+
+COMMENT ON COLUMN tasks.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN tasks.context_id IS 'The context that the task belongs to.';
+
+COMMENT ON COLUMN tasks.title IS 'What is to be done, in a few words.';
+
+COMMENT ON COLUMN tasks.description IS 'What is to be done, in detail.';
+
+COMMENT ON COLUMN tasks.priority IS 'How urgent the task is, capitalised, unlike the priority of a memory.';
+
+COMMENT ON COLUMN tasks.status IS 'Whether the task is done.';
+
+COMMENT ON COLUMN tasks.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN tasks.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 CREATE TABLE usage_records (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -481,6 +1013,32 @@ CREATE TABLE usage_records (
     CONSTRAINT usage_records_total_tokens_check CHECK ((total_tokens = ((tokens_input)::bigint + tokens_output)))
 );
 
+COMMENT ON COLUMN usage_records.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN usage_records.context_id IS 'The context that the call was made for; NULL when that was deleted since.';
+
+COMMENT ON COLUMN usage_records.provider IS 'The company or service that was paid.';
+
+COMMENT ON COLUMN usage_records.model IS 'The name of the model that was called.';
+
+COMMENT ON COLUMN usage_records.operation IS 'What the model was asked to do.';
+
+COMMENT ON COLUMN usage_records.tokens_input IS 'How much was sent to the model. Unit: tokens.';
+
+COMMENT ON COLUMN usage_records.tokens_output IS 'How much the model answered. Unit: tokens.';
+
+COMMENT ON COLUMN usage_records.total_tokens IS 'Input and output together; the writer computes it, and PostgreSQL refuses another number where no older row has one. Unit: tokens.';
+
+COMMENT ON COLUMN usage_records.cost_estimate IS 'The estimated price of the call, with six decimal places. Unit: money; the Elixir code names no currency.';
+
+COMMENT ON COLUMN usage_records.duration_ms IS 'How long the call took. Unit: milliseconds.';
+
+COMMENT ON COLUMN usage_records.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN usage_records.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
+
+COMMENT ON COLUMN usage_records.organization_id IS 'The organization that the context belonged to when the call was made. It has no foreign key, because the organization may be gone; the database fills it from the context.';
+
 CREATE TABLE workspaces (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     name character varying(255) NOT NULL,
@@ -489,6 +1047,18 @@ CREATE TABLE workspaces (
     inserted_at timestamp(0) without time zone NOT NULL,
     updated_at timestamp(0) without time zone NOT NULL
 );
+
+COMMENT ON COLUMN workspaces.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
+
+COMMENT ON COLUMN workspaces.name IS 'The name of the arrangement.';
+
+COMMENT ON COLUMN workspaces.layout_type IS 'How the panels are laid out.';
+
+COMMENT ON COLUMN workspaces.ide_panel_order IS 'The names of the editor''s panels, from first to last.';
+
+COMMENT ON COLUMN workspaces.inserted_at IS 'When the row was made.';
+
+COMMENT ON COLUMN workspaces.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
 ALTER TABLE ONLY agents
     ADD CONSTRAINT agents_pkey PRIMARY KEY (id);
@@ -663,6 +1233,8 @@ CREATE INDEX ingest_jobs_context_id_index ON ingest_jobs USING btree (context_id
 
 CREATE INDEX ingest_jobs_status_index ON ingest_jobs USING btree (status);
 
+CREATE INDEX memories_children_index ON memories USING btree (parent_id) WHERE (parent_id IS NOT NULL);
+
 CREATE INDEX memories_content_index ON memories USING hash (content);
 
 CREATE INDEX memories_context_id_index ON memories USING btree (context_id);
@@ -678,8 +1250,6 @@ CREATE INDEX memories_expiring_index ON memories USING btree (expires_at) WHERE 
 CREATE INDEX memories_live_index ON memories USING btree (arrived_at, id) WHERE (deleted_at IS NULL);
 
 CREATE INDEX memories_organization_id_index ON memories USING btree (organization_id);
-
-CREATE INDEX memories_parent_id_index ON memories USING btree (parent_id);
 
 CREATE INDEX memories_rules_index ON memories USING btree (context_id, memory_class) WHERE ((deleted_at IS NULL) AND ((memory_class)::text = ANY ((ARRAY['user_rule'::character varying, 'system_instruction'::character varying])::text[])));
 

@@ -37,7 +37,6 @@ CREATE TABLE memories (
 	CONSTRAINT memories_parent_id_fkey FOREIGN KEY(parent_id) REFERENCES memories (id) ON DELETE SET NULL
 );
 CREATE INDEX memories_context_id_index ON memories (context_id);
-CREATE INDEX memories_parent_id_index ON memories (parent_id);
 CREATE INDEX memories_tags_index ON memories (tags);
 CREATE TABLE plans (
 	id TEXT, 
@@ -437,6 +436,7 @@ CREATE INDEX memories_rules_index ON memories (context_id, memory_class) WHERE d
 CREATE INDEX context_bindings_lookup_index ON context_bindings (binding_type, value, inserted_at, id);
 CREATE INDEX memories_context_live_index ON memories (context_id, arrived_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX memories_live_index ON memories (arrived_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX memories_children_index ON memories (parent_id) WHERE parent_id IS NOT NULL;
 CREATE TRIGGER "memory_versions_version_number_filled" AFTER INSERT ON "memory_versions" WHEN NEW.version_number IS NULL OR EXISTS (SELECT 1 FROM memory_versions WHERE memory_id = NEW.memory_id AND version_number = NEW.version_number AND rowid <> NEW.rowid) BEGIN UPDATE "memory_versions" SET "version_number" = (SELECT coalesce(max(version_number), 0) + 1 FROM memory_versions WHERE memory_id = NEW.memory_id AND rowid <> NEW.rowid) WHERE rowid = NEW.rowid; END;
 CREATE TABLE "usage_records" (
 	id TEXT, 

@@ -25,6 +25,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
 
 from diwa_schema.models.changes import notice_changes
+from diwa_schema.models.dossier import documented
 from diwa_schema.models.filled import NOW, RANDOM_ID
 from diwa_schema.models.rules import KEPT
 from diwa_schema.models.shapes import drop_rest, tables_for
@@ -213,7 +214,7 @@ def stamped(column: Timestamp, *, on_change: bool = False, doc: str) -> Any:
     def now(context: Any) -> datetime:
         return column.as_kept(utc_now(), context.dialect)
 
-    return mapped_column(column, default=now, onupdate=now if on_change else None, doc=doc)
+    return mapped_column(column, default=now, onupdate=now if on_change else None, **documented(doc))
 
 
 def defaulted(value: Any) -> dict[str, Any]:
@@ -295,7 +296,7 @@ ServerId = Annotated[
         primary_key=True,
         default=uuid.uuid4,
         server_default=ServerDefault(postgresql=RANDOM_ID, sqlite="NULL"),
-        doc="The key of the row. The client makes it, and PostgreSQL where a client sends none.",
+        **documented("The key of the row. The client makes it, and PostgreSQL where a client sends none."),
     ),
 ]
 """A key that the client makes, and PostgreSQL where a client does not; SQLite's table says DEFAULT NULL."""
@@ -306,7 +307,7 @@ ClientId = Annotated[
         primary_key=True,
         default=uuid.uuid4,
         server_default=ServerDefault(postgresql=RANDOM_ID),
-        doc="The key of the row. The client makes it, and PostgreSQL where a client sends none.",
+        **documented("The key of the row. The client makes it, and PostgreSQL where a client sends none."),
     ),
 ]
 """The same, where SQLite's table says nothing of a default."""

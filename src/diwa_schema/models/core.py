@@ -195,7 +195,7 @@ class Memory(Base):
         **described("Words to find the memory by; each has at most 255 characters.", privacy="content"),
     )
     parent_id: Mapped[uuid.UUID | None] = refers_to(
-        "memories.id", **described("The memory that this one continues or refines.")
+        "memories.id", index=False, **described("The memory that this one continues or refines.")
     )
     external_ref: Mapped[str | None] = mapped_column(
         **described("Where the memory comes from outside: a ticket, an address or a file.", privacy="content")

@@ -1,6 +1,7 @@
 """What is known about a column beyond its type, as options of its declaration.
 
-The text goes into `doc` of the column. What does not fit into a sentence goes into `info`, where the exports find it.
+The text goes into `doc` of the column, and into its comment, which PostgreSQL keeps: `steps.describe` writes it there.
+What does not fit into a sentence goes into `info`, where the exports find it.
 What can be derived is not said here: the words of a value set from the annotation, the revision from the history.
 """
 
@@ -56,7 +57,17 @@ def described(
         "many": many,
         "invented": invented,
     }
-    return {"doc": doc, "info": {KEY: facts}}
+    return {**documented(doc, unit), "info": {KEY: facts}}
+
+
+def documented(doc: str, unit: str | None = None) -> dict[str, str]:
+    """Return the options of a column that has nothing to say but its meaning.
+
+    Args:
+        doc: Its meaning.
+        unit: What its number counts.
+    """
+    return {"doc": doc, "comment": f"{doc} Unit: {unit}." if unit else doc}
 
 
 def written_by(writer: Writer) -> dict[str, Any]:

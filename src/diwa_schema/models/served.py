@@ -150,6 +150,9 @@ LIVE = Memory.deleted_at.is_(None)
 ARRIVAL = (Memory.arrived_at, Memory.id)
 """The order in which memories came; the newest is the last one."""
 
+REFINING = Memory.parent_id.is_not(None)
+"""A memory that refines another one."""
+
 EXPIRING = and_(LIVE, Memory.expires_at.is_not(None))
 """A live memory that loses its validity at some time."""
 
@@ -209,6 +212,7 @@ context_name = func.lower(Context.name)
 
 INDEXES = (
     Index("memories_content_index", Memory.content),
+    Index("memories_children_index", Memory.parent_id),
     Index("memories_expiring_index", Memory.expires_at),
     Index("memories_rules_index", Memory.context_id, Memory.memory_class),
     Index("memories_context_live_index", Memory.context_id, *ARRIVAL),
@@ -230,6 +234,7 @@ INDEXES = (
 """The indexes of these conditions and orders; each belongs to its table by being made."""
 
 PARTIAL = {
+    "memories_children_index": REFINING,
     "memories_expiring_index": EXPIRING,
     "memories_rules_index": RULE,
     "memories_context_live_index": LIVE,

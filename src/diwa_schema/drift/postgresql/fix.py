@@ -245,7 +245,9 @@ class Fixer:
         table, found, expected = finding.table, finding.found, finding.expected
         name = quoted(expected.name)
         if finding.problem == "missing":
-            return self._add_column(table, expected)
+            fix = self._add_column(table, expected)
+            said = (self._write.comment(table, expected),) if expected.comment else ()
+            return replace(fix, statements=(*fix.statements, *said))
         if found.generated != expected.generated:
             return Fix(safe=False, caution=_UNKNOWN)
         if (found.type, found.collation) != (expected.type, expected.collation):
@@ -259,6 +261,8 @@ class Fixer:
             statements += self._fill(table, expected)
         if expected.nullable and not found.nullable:
             statements.append(self._write.alter(table, f"ALTER COLUMN {name} DROP NOT NULL"))
+        if found.comment != expected.comment:
+            statements.append(self._write.comment(table, expected))
         caution = fix.caution or (_FILLED_FIRST if found.nullable and not expected.nullable else "")
         return Fix(tuple(statements), fix.safe, caution, fix.losing, fix.counting)
 

@@ -65,6 +65,8 @@ SELECT {lead}c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypm
   a.attidentity::text, a.attgenerated::text,
   CASE WHEN a.attcollation NOT IN (0, 'pg_catalog.default'::regcollation) THEN (
     SELECT l.collname::text FROM pg_collation l WHERE l.oid = a.attcollation) END,
+  (SELECT o.description FROM pg_description o
+    WHERE o.objoid = a.attrelid AND o.classoid = 'pg_class'::regclass AND o.objsubid = a.attnum),
   a.attnum
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'f')
@@ -283,7 +285,7 @@ def _parts(rows: dict[str, Rows]) -> Parts:
 
 
 def _column(row: tuple[Any, ...], position: int, *, validated: bool) -> Column:
-    _, name, type_, nullable, expression, identity, generated, collation, _ = row
+    _, name, type_, nullable, expression, identity, generated, collation, comment, _ = row
     made = f"GENERATED ALWAYS AS ({canonical(expression)}) {_GENERATED[generated]}" if generated else None
     return Column(
         name,
@@ -292,5 +294,6 @@ def _column(row: tuple[Any, ...], position: int, *, validated: bool) -> Column:
         default=None if generated else default(expression),
         generated=made or _IDENTITY.get(identity),
         collation=collation,
+        comment=comment,
         position=position,
     )

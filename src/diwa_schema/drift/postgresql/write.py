@@ -10,7 +10,7 @@ from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Table, Trigg
 from diwa_schema.drift.scan import listed
 from diwa_schema.models.inherited import with_schema
 from diwa_schema.models.rule import Rule
-from diwa_schema.names import code, qualified, quoted
+from diwa_schema.names import code, literal, qualified, quoted
 
 _ENABLING = {
     "enabled": "ENABLE",
@@ -57,6 +57,10 @@ class Writer:
     def alter(self, table: str, *actions: str) -> str:
         """Return ALTER TABLE."""
         return f"ALTER TABLE {self.name(table)} {', '.join(actions)}"
+
+    def comment(self, table: str, one: Column) -> str:
+        """Return what lets the database say what a column holds."""
+        return f"COMMENT ON COLUMN {self.name(table)}.{quoted(one.name)} IS {literal(one.comment)}"
 
     def foreign_key(self, one: ForeignKey) -> str:
         """Return what declares a foreign key, without its name."""
@@ -118,6 +122,7 @@ class Writer:
         parts = [column(held) for held in sorted(one.columns, key=lambda held: held.position)]
         parts += [f"CONSTRAINT {quoted(name)} {definition}" for name, definition in named]
         yield f"CREATE TABLE {self.name(one.name)} (\n  " + ",\n  ".join(parts) + "\n)"
+        yield from (self.comment(one.name, held) for held in one.columns if held.comment)
         yield from (self.index(one.name, index, concurrently=False) for index in one.indexes)
         for trigger in one.triggers:
             yield from self.trigger(one.name, trigger)

@@ -25,6 +25,7 @@ from diwa_schema.migrations.steps.constraints import (
     set_default,
     set_not_null,
 )
+from diwa_schema.migrations.steps.descriptions import describe
 from diwa_schema.migrations.steps.dialects import (
     add_column_with_first_value,
     add_embedding,
@@ -92,6 +93,7 @@ __all__ = [
     "create_index_on_postgresql",
     "create_kept_values",
     "create_vector_extension",
+    "describe",
     "drop_constraint",
     "drop_derived_column",
     "drop_embedding_archive",

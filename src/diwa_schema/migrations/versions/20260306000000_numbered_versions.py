@@ -10,7 +10,7 @@ kept, and come back on the way down. SQLite has one writer at a time and needs n
 from diwa_schema.migrations import steps
 
 revision = "20260306000000"
-down_revision = "20260305001300"
+down_revision = "20260305001400"
 branch_labels = None
 depends_on = None
 

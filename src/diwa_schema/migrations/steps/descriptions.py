@@ -1,0 +1,65 @@
+"""What columns hold, said in the database itself, where psql and other tools show it. SQLite keeps no such texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from alembic import op
+
+from diwa_schema.migrations.steps import lookup
+from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
+from diwa_schema.names import code, literal
+
+Texts = Mapping[str, Mapping[str, str | None]]
+"""By table and column; None is no text."""
+
+# COMMENT takes no parameters and one column a statement. No percent sign is in it: a driver may take one for its own.
+_CODE = """
+DECLARE one record;
+BEGIN
+  FOR one IN
+    SELECT 'COMMENT ON COLUMN ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.'
+      || quote_ident(a.attname) || ' IS ' || quote_nullable(v.after) AS statement
+    FROM (VALUES
+{values}) v(of, name, before, after)
+    JOIN pg_namespace n ON n.nspname = current_schema()
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = v.of AND c.relkind = 'r'
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = v.name AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = a.attnum
+    WHERE d.description IS NOT DISTINCT FROM v.before::text
+    ORDER BY c.relname, a.attnum
+  LOOP EXECUTE one.statement; END LOOP;
+END
+"""
+
+
+@step
+def describe(texts: Texts, *, instead_of: Texts | None = None) -> None:
+    """Write what columns hold as their comments; a comment that somebody else wrote stays.
+
+    No row is read, and nobody who reads or writes rows waits: only VACUUM and changes of the same tables do.
+
+    Args:
+        texts: What the columns hold.
+        instead_of: The texts that were written before. A column that has any other, or that is not named here and has
+            one at all, is left as it is.
+    """
+    if dialect() == "sqlite":
+        return
+    before = instead_of or {}
+    rows = [
+        (table, column, before.get(table, {}).get(column), text)
+        for table, columns in sorted(texts.items())
+        for column, text in columns.items()
+    ]
+    if offline():
+        op.execute(_block(rows))
+    else:
+        ground().pace.short(lambda connection: connection.execute(sa.text(_block(rows))))
+
+
+def _block(rows: list[tuple[str, str, str | None, str | None]]) -> str:
+    """Return the statement that writes texts. It decides when it runs, so that it can be printed as well."""
+    values = ",\n".join(f"    ({', '.join(map(literal, row))})" for row in rows)
+    return f"DO {lookup.verbatim(code(_CODE.format(values=values)))}"
