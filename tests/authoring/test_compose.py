@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import textwrap
 
 import pytest
 
@@ -68,7 +69,11 @@ def edited(own, server):
 
 def calls(text: str, function: str) -> list[str]:
     """Return the calls in a function of a revision, each without line breaks."""
-    body = text.partition(f"def {function}() -> None:\n")[2].partition("\n\n\n")[0]
+    return _apart(text.partition(f"def {function}() -> None:\n")[2].partition("\n\n\n")[0])
+
+
+def _apart(body: str) -> list[str]:
+    """Return the calls in a body that is indented once."""
     return [_on_one_line(one) for one in re.split(r"\n(?=    \S)(?!    \))", body)]
 
 
@@ -101,7 +106,7 @@ def test_a_recipe_of_the_page_does_what_it_says(edited, name):
     )
     generates = name == next(iter(recipes()))
     made, files = revise(*shlex.split(command), generate=generates)
-    assert [call for file in files for call in calls(file, "upgrade")] == expected.splitlines()
+    assert [call for file in files for call in calls(file, "upgrade")] == _apart(textwrap.indent(expected.strip(), "    "))
     ids = [one["revision"] for one in made["revisions"]]
     assert [load().head, *ids[:-1]] == [one["down_revision"] for one in made["revisions"]]
     assert all(("transactional = False" in file) == ("    steps." in file) for file in files)

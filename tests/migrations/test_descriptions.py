@@ -83,7 +83,7 @@ def test_the_printed_statements_do_the_same(before: str, cli: Cli) -> None:
 
 
 def run_printed(url: str, statements: str) -> None:
-    psql = [embedded.programs() / "psql", "-qX", "-v", "ON_ERROR_STOP=1", url]
+    psql = [str(embedded.programs() / "psql"), "-qX", "-v", "ON_ERROR_STOP=1", url]
     subprocess.run(psql, input=statements, text=True, check=True)
 
 

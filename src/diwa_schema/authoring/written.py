@@ -64,7 +64,9 @@ def texts(of: Mapping[str, Mapping[str, str | None]]) -> str:
     """Return what columns hold, by table and column, as `steps.describe` takes it."""
 
     def entries(columns: Mapping[str, str | None]) -> str:
-        return ", ".join(f"{text(name)}: {'None' if words is None else text(words)}" for name, words in columns.items())
+        return ", ".join(
+            f"{text(name)}: {'None' if words is None else text(words)}" for name, words in columns.items()
+        )
 
     return f"{{{', '.join(f'{text(table)}: {{{entries(columns)}}}' for table, columns in of.items())}}}"
 

@@ -60,7 +60,7 @@ def described(
     return {**documented(doc, unit), "info": {KEY: facts}}
 
 
-def documented(doc: str, unit: str | None = None) -> dict[str, str]:
+def documented(doc: str, unit: str | None = None) -> dict[str, Any]:
     """Return the options of a column that has nothing to say but its meaning.
 
     Args:

@@ -26,7 +26,7 @@ EMBEDDING = "{embedding}"
 _FIRST_KEY = "\n\nALTER TABLE ONLY "
 _SEARCH = " EXECUTE FUNCTION tsvector_update_trigger("
 
-_NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\|CREATE EXTENSION|COMMENT ON (EXTENSION|SCHEMA)|CREATE SCHEMA)")
+_NOISE = re.compile(r"^(--|SET |SELECT pg_catalog\.set_config|\\|(CREATE|COMMENT ON) (EXTENSION|SCHEMA))")
 _FUNCTION = re.compile(rf"^CREATE FUNCTION \w+\.{inherited.FUNCTION}\(\)", re.MULTILINE)
 
 

@@ -1,7 +1,7 @@
 """Write what each column holds into the database, where psql and other tools show it.
 
-Only the catalog changes: no row is read, and nobody who reads or writes rows waits. A comment that somebody else wrote on
-a column stays. SQLite keeps no comments. Reversed, the texts go that nobody has changed.
+Only the catalog changes: no row is read, and nobody who reads or writes rows waits. A comment that somebody else wrote
+stays. SQLite keeps no comments. The downgrade removes the texts that nobody has changed.
 """
 
 from diwa_schema.migrations import steps
@@ -25,8 +25,7 @@ TEXTS = {
             "other text."
         ),
         "status": (
-            "Whether the program is available; the default is in neither of the two lists in the Elixir"
-            " code."
+            "Whether the program is available; the default is in neither of the two lists in the Elixir code."
         ),
         "context_id": "The context that the program works in.",
         "inserted_at": "When the row was made.",
@@ -126,8 +125,7 @@ TEXTS = {
         "name": "The name that people give the context; the database does not keep it unique.",
         "description": "What the context is about, in free text.",
         "health_score": (
-            "How well the context is kept; the database does not keep the range. Unit: points, 0 to "
-            "100."
+            "How well the context is kept; the database does not keep the range. Unit: points, 0 to 100."
         ),
         "inserted_at": "When the row was made.",
         "updated_at": "When an application last changed the row; a plain UPDATE leaves it as it was.",
@@ -136,8 +134,7 @@ TEXTS = {
             "How careful conflict detection is; the agent's change log mentions levels 0 to 5."
         ),
         "conflict_base_threshold": (
-            "The similarity from which two memories are compared for a conflict. Unit: similarity, 0 to"
-            " 1."
+            "The similarity from which two memories are compared for a conflict. Unit: similarity, 0 to 1."
         ),
         "conflict_auto_calibrate": "Whether outcomes of conflicts may adjust the threshold.",
         "sync_origin": "The side on which the row was made.",
@@ -160,8 +157,7 @@ TEXTS = {
         ),
         "from_agent_id": "The program that hands the work over; deleting it deletes the delegation.",
         "to_agent_id": (
-            "The program that takes the work; NULL leaves it to any. Deleting it deletes the "
-            "delegation."
+            "The program that takes the work; NULL leaves it to any. Deleting it deletes the delegation."
         ),
         "context_id": "The context that the work belongs to.",
         "inserted_at": "When the row was made.",
@@ -238,8 +234,7 @@ TEXTS = {
         "inserted_at": "When the row was made.",
         "updated_at": "When an application last changed the row; a plain UPDATE leaves it as it was.",
         "tsv_content": (
-            "The words of the content for full-text search in English; PostgreSQL only, read when asked"
-            " for."
+            "The words of the content for full-text search in English; PostgreSQL only, read when asked for."
         ),
         "deleted_at": (
             "When the applications deleted the memory; the row stays, and NULL means that it is alive."
@@ -251,8 +246,7 @@ TEXTS = {
         "memory_class": "What kind of knowledge the memory is.",
         "priority": "How important the memory is, in lower case, unlike the priority of a task.",
         "lifecycle": (
-            "How long the memory is meant to be kept; after ten uses the agent turns ephemeral into "
-            "project."
+            "How long the memory is meant to be kept; after ten uses the agent turns ephemeral into project."
         ),
         "confidence": "How certain the classification of the memory is. Unit: share, 0 to 1.",
         "source": "Where the memory came from: a tool, an import or a file.",
@@ -310,8 +304,7 @@ TEXTS = {
         "id": "The key of the row. The client makes it, and PostgreSQL where a client sends none.",
         "name": "The name of the organization; the database does not keep it unique.",
         "tier": (
-            "What the organization has subscribed to; the editions are called community, team and "
-            "enterprise."
+            "What the organization has subscribed to; the editions are called community, team and enterprise."
         ),
         "inserted_at": "When the row was made.",
         "updated_at": "When an application last changed the row; a plain UPDATE leaves it as it was.",
@@ -342,8 +335,7 @@ TEXTS = {
         "model": "The name of the language model.",
         "preset_role": "The part that the model is told to play; the Elixir code names no value.",
         "position": (
-            "The place within the workspace, from 0; the database does not keep it unique. Unit: "
-            "position."
+            "The place within the workspace, from 0; the database does not keep it unique. Unit: position."
         ),
         "workspace_id": "The workspace that shows the panel.",
         "inserted_at": "When the row was made.",
