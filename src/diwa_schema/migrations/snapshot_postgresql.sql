@@ -734,7 +734,7 @@ COMMENT ON COLUMN organizations.inserted_at IS 'When the row was made.';
 
 COMMENT ON COLUMN organizations.updated_at IS 'When an application last changed the row; a plain UPDATE leaves it as it was.';
 
-COMMENT ON COLUMN organizations.slug IS 'The name in addresses: lower-case letters, digits and hyphens. The database makes it of the name where a writer gives none, with a number where it is taken.';
+COMMENT ON COLUMN organizations.slug IS 'The name in addresses: lower-case letters, digits and hyphens. The database derives it from the name if a writer gives none, and appends a number if it is taken.';
 
 COMMENT ON COLUMN organizations.custom_domain IS 'The organization''s own internet domain.';
 
@@ -1015,7 +1015,7 @@ CREATE TABLE usage_records (
 
 COMMENT ON COLUMN usage_records.id IS 'The key of the row. The client makes it, and PostgreSQL where a client sends none.';
 
-COMMENT ON COLUMN usage_records.context_id IS 'The context that the call was made for; NULL when that was deleted since.';
+COMMENT ON COLUMN usage_records.context_id IS 'The context that the call was made for; NULL if that has been deleted.';
 
 COMMENT ON COLUMN usage_records.provider IS 'The company or service that was paid.';
 

@@ -59,8 +59,8 @@ class Organization(Base):
         index=True,
         unique=True,
         **described(
-            "The name in addresses: lower-case letters, digits and hyphens. The database makes it of the name "
-            "where a writer gives none, with a number where it is taken.",
+            "The name in addresses: lower-case letters, digits and hyphens. The database derives it from the "
+            "name if a writer gives none, and appends a number if it is taken.",
             writer="cloud",
             privacy="person",
         ),
@@ -249,7 +249,7 @@ class UsageRecord(Base):
     id: Mapped[ClientId]
     context_id: Mapped[uuid.UUID | None] = refers_to(
         "contexts.id",
-        **described("The context that the call was made for; NULL when that was deleted since."),
+        **described("The context that the call was made for; NULL if that has been deleted."),
     )
     provider: Mapped[str] = mapped_column(**described("The company or service that was paid."))
     model: Mapped[str] = mapped_column(**described("The name of the model that was called."))

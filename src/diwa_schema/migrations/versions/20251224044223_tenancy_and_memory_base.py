@@ -1,8 +1,8 @@
-"""Create organizations, their contexts, and the memories in these.
+"""Create organizations, their contexts and the memories of each context.
 
-Primary keys are declared nullable: PostgreSQL refuses NULL there all the same, SQLite takes it, as in Ecto's.
-Reversed, it leaves nothing of the schema: not the tables that an agent of its own had made before it, and not the ones
-of the agent's first lineage that a takeover keeps aside.
+Primary keys are declared nullable, as in Ecto's schema: PostgreSQL refuses NULL anyway, SQLite accepts it.
+The downgrade removes the whole schema, including tables that the agent created before this revision and tables of the
+agent's first lineage that a takeover set aside.
 """
 
 import sqlalchemy as sa

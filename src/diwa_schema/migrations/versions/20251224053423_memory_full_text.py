@@ -1,6 +1,6 @@
-"""Keep the words of a memory's content for full-text search; SQLite has no such column.
+"""Store the words of a memory's content for full-text search; SQLite has no such column.
 
-The words are made from the content, so dropping them loses nothing.
+The words are derived from the content, so dropping them loses nothing.
 """
 
 from alembic import op
@@ -20,7 +20,7 @@ rewrites = ("memories",)
 @steps.only_on_postgresql
 def upgrade() -> None:
     op.execute("ALTER TABLE memories ADD COLUMN tsv_content tsvector")
-    # Before the trigger is there: it would make the words of each row a second time.
+    # The update precedes the trigger, which would compute the words of each row a second time.
     op.execute("UPDATE memories SET tsv_content = to_tsvector('pg_catalog.english', content)")
     op.create_index("memories_fts_idx", "memories", ["tsv_content"], postgresql_using="gin")
     op.execute(

@@ -1,4 +1,4 @@
-"""Create plans and tasks of a context."""
+"""Create the plans and tasks of a context."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,7 @@
-"""Install pgvector where the server has it and the role may.
+"""Install pgvector if the server offers it and the role may install it.
 
-Without it every later revision works as well: embeddings are bytes then. A database that Ecto made gets no extension
-unasked.
+Every later revision also works without it: embeddings are bytes then. A database that Ecto created does not get the
+extension unless somebody asks for it.
 """
 
 from diwa_schema.migrations import steps
@@ -20,4 +20,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Leave the extension: other applications may use it."""
+    """Keep the extension: other applications may use it."""

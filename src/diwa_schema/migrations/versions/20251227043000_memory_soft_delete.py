@@ -1,4 +1,4 @@
-"""Let memories be deleted without being removed."""
+"""Mark memories as deleted without removing their rows."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Give memories an embedding, as bytes; a later revision makes it a vector."""
+"""Add an embedding to memories, as bytes; a later revision makes it a vector."""
 
 import sqlalchemy as sa
 from alembic import op

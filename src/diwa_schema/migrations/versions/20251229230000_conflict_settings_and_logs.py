@@ -1,4 +1,4 @@
-"""Create settings, outcomes, escalations and checksums of conflict resolution, and the embedding cache."""
+"""Create conflict settings, outcomes, escalations and checksums, and the embedding cache."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Name the two memories of an escalation, and how alike they are."""
+"""Add the two memories of an escalation and their similarity score."""
 
 import sqlalchemy as sa
 from alembic import op

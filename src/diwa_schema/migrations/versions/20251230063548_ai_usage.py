@@ -1,4 +1,4 @@
-"""Create the records of what language models were used for."""
+"""Create the usage records of language models."""
 
 import sqlalchemy as sa
 from alembic import op

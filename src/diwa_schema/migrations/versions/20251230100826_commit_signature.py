@@ -1,4 +1,4 @@
-"""Let commits be signed."""
+"""Add signatures to commits."""
 
 import sqlalchemy as sa
 from alembic import op

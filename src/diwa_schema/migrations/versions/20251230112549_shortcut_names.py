@@ -1,4 +1,4 @@
-"""Create names for shortcuts to tools."""
+"""Create short names for tools."""
 
 import sqlalchemy as sa
 from alembic import op

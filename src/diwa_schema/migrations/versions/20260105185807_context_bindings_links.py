@@ -1,4 +1,4 @@
-"""Bind contexts to places, and link them to each other."""
+"""Bind contexts to paths, git remotes and variables, and link contexts to each other."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Create agents and what they delegate to each other."""
+"""Create agents and the delegations between them."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Create API keys of an organization."""
+"""Create the API keys of an organization."""
 
 import sqlalchemy as sa
 from alembic import op

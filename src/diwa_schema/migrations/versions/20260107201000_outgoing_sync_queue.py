@@ -1,4 +1,4 @@
-"""Create the queue of what is to be synchronized with the cloud."""
+"""Create the queue of rows to synchronize with the cloud."""
 
 import sqlalchemy as sa
 from alembic import op

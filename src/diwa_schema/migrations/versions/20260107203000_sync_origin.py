@@ -1,6 +1,6 @@
-"""Say where contexts and memories were born.
+"""Record the side on which contexts and memories were created.
 
-It may run on a database that was just taken over and is in use, so its indexes are built concurrently.
+A database may be in use right after its takeover, so this revision builds its indexes concurrently.
 """
 
 import sqlalchemy as sa

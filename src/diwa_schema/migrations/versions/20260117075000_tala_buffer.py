@@ -1,6 +1,6 @@
-"""Create the buffer of tool operations, or give the agent's own table of that name the same shape where it stands.
+"""Create the buffer of tool operations, or give the agent's own table of that name the same shape.
 
-An agent works with its table at every moment meanwhile, and its ids stay uuids. Reversed, the table stays where the
+A running agent can use its table during this revision, and its ids stay uuids. The downgrade keeps the table if the
 agent's own migration is on record.
 """
 

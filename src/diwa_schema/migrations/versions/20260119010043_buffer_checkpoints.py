@@ -1,4 +1,4 @@
-"""Create checkpoints of a session's buffer."""
+"""Create the checkpoints of a session's buffer."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Let buffered operations be audited, where the agent's own table has no such columns yet."""
+"""Add the audit columns of buffered operations, unless the agent's own table already has them."""
 
 import sqlalchemy as sa
 from alembic import op

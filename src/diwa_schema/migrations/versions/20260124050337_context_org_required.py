@@ -1,6 +1,6 @@
-"""Require an organization of every context, as the first revision does already: nothing is left to change.
+"""Require an organization for every context; the first revision already does, so nothing changes.
 
-Ecto's history has this version, so that a database which recorded it can be taken over at it.
+Ecto's history contains this version. A database that recorded it can be taken over at this point.
 """
 
 revision = "20260124050337"

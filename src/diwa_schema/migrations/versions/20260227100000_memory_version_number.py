@@ -1,6 +1,6 @@
-"""Number the versions of a memory; those that are there already get number 1.
+"""Add a number to the versions of a memory; existing versions get number 1.
 
-A default that is there for a moment gives them the number without writing a single row.
+A temporary default supplies the number without writing a single row.
 """
 
 import sqlalchemy as sa

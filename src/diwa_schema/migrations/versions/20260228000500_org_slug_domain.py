@@ -1,6 +1,6 @@
-"""Give organizations a name for URLs and a domain of their own.
+"""Add a slug for URLs and a custom domain to organizations.
 
-Both columns are new, and so are without values: their unique indexes are built in no time.
+Both columns are new and empty, so building their unique indexes takes no time.
 """
 
 import sqlalchemy as sa

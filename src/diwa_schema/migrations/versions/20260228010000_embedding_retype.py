@@ -1,7 +1,7 @@
-"""Make the embeddings of memories vectors of 1536 numbers where pgvector is there; else they stay bytes.
+"""Turn memory embeddings into vectors of 1536 numbers if pgvector is installed; otherwise keep bytes.
 
-An embedding that is no such vector is kept in the archive, and comes back when this revision is reversed. In a
-database that Ecto made, a vector of another length is converted, and bytes stay bytes, as Ecto's own migration does it.
+An embedding that is not such a vector goes to the archive, and the downgrade brings it back. In a database that Ecto
+created, vectors of another length are converted and bytes stay bytes, as in Ecto's own migration.
 """
 
 from diwa_schema.migrations import steps

@@ -1,7 +1,7 @@
-"""Create the log of requests that were answered already, where no agent release has created it before.
+"""Create the log of answered requests, unless an agent release has already created it.
 
-Reversed, it drops the log only while there is nothing in it and the agent's own migration is not on record, so that a
-log which was here first is not lost.
+The downgrade drops the log only if it is empty and the agent's own migration is not on record. A log that existed
+before this revision is never lost.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
-"""Create the tables for values that a column of today cannot hold, so that every database ends in one shape.
+"""Create tables for values that today's columns cannot hold, so that all databases end in one shape.
 
-Reversed, each is dropped only while there is nothing in it.
+The downgrade drops each table only if it is empty.
 """
 
 from diwa_schema.migrations import steps

@@ -1,6 +1,6 @@
-"""Make the cached embeddings vectors where they are still bytes and pgvector is there.
+"""Turn cached embeddings that are still bytes into vectors if pgvector is installed.
 
-In a database that Ecto made, bytes stay bytes: both kinds are at home, below this revision and above it.
+In a database that Ecto created, bytes stay bytes: both types are valid below and above this revision.
 """
 
 from diwa_schema.migrations import steps

@@ -1,8 +1,8 @@
-"""Give the buffer of tool operations one shape, where its ids are texts.
+"""Turn text ids in the buffer of tool operations into uuids, so that the buffer has one shape.
 
 The agent's code binds session and context as uuids; no other code that uses the buffer is known.
-A session or context that is no uuid is kept as a value. Reversed, they become texts only where some were kept: below
-this revision both kinds are at home.
+A session or context that is not a uuid goes to the table of kept values. The downgrade turns the ids back into text
+only if such values were kept: below this revision both types are valid.
 """
 
 from alembic import op

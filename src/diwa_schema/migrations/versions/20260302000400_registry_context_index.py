@@ -1,4 +1,4 @@
-"""Index the one foreign key that has no index, so that deleting a context need not read the whole registry."""
+"""Add the one missing foreign key index; deleting a context no longer reads the whole registry."""
 
 from diwa_schema.migrations import steps
 

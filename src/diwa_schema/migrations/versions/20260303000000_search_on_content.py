@@ -1,7 +1,7 @@
-"""Make the search words of a memory anew only when its content is written; SQLite has none.
+"""Recompute a memory's search words only when its content is written; SQLite has no such words.
 
-The trigger fired on every update, such as each note of a use. The words were the same, and the server wrote them, and
-their entries in the index, once more.
+The trigger fired on every update, for example whenever a use of the memory was recorded. The words did not change, but
+the server wrote them and their index entries again.
 """
 
 from alembic import op

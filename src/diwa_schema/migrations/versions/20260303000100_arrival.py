@@ -1,8 +1,9 @@
-"""Keep when a memory arrived, to the microsecond, for every writer: `inserted_at` has whole seconds on PostgreSQL.
+"""Record each memory's arrival to the microsecond; `inserted_at` has whole seconds on PostgreSQL.
 
-The database fills it, from its own clock, so that code which does not know the column goes on as it is. A time needs
-no right on a sequence, which a role that may only write the table would not have, and costs the same eight bytes.
-Memories that are there get the time that they have; within one of its seconds nobody knows their order any more.
+The database fills the column from its own clock for every writer, so code that does not know the column needs no
+change. A time needs no right on a sequence, which a role that may only write the table would lack, and takes the same
+eight bytes.
+Existing memories get the time that they already have; the order within one of their seconds is no longer known.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,7 @@
-"""Let PostgreSQL make every id that a client leaves out, without the extension uuid-ossp, which stays where it is.
+"""Let PostgreSQL generate every id that a client omits, without the extension uuid-ossp.
 
-Five tables made their own already, on databases of an older age with a function of that extension.
+The extension itself stays installed. Five tables already generated their ids; in older databases they used a function
+of that extension.
 """
 
 from diwa_schema.migrations import steps

@@ -1,7 +1,7 @@
-"""Let PostgreSQL keep the rules that until now only the changesets kept, where no row breaks them.
+"""Let PostgreSQL enforce rules that so far only the changesets enforced, unless rows break them.
 
-A rule that rows break waits: they stay as they are and can still be written, and `diwa-schema validate` adds the
-check once they are fixed. SQLite keeps none of these rules.
+A rule that existing rows break waits: those rows stay unchanged and writable, and `diwa-schema validate` adds the
+check once they are fixed. SQLite enforces none of these rules.
 """
 
 from diwa_schema.migrations import steps

@@ -1,8 +1,8 @@
-"""Let PostgreSQL keep one plan per context, where no context has two.
+"""Let PostgreSQL enforce one plan per context, unless a context already has two.
 
-The agent fetches the plan before it writes one, and raises where it finds two: only two writers at the same moment make
-a second one. Where there is one already the rule waits, and `diwa-schema validate` adds the index once it is gone.
-The plain index on the same column stays, because the unique one may be missing. SQLite keeps no such rule.
+The agent fetches the plan before it writes one, and raises if it finds two. Only two simultaneous writers create a
+second plan. If a second plan exists, the rule waits, and `diwa-schema validate` adds the index once that plan is gone.
+The plain index on the same column stays, because the unique one may be missing. SQLite enforces no such rule.
 """
 
 from diwa_schema.migrations import steps

@@ -1,7 +1,7 @@
-"""Find the memories that lost their validity in an index of those that have an end at all.
+"""Index the expiry of memories that have one, to find expired memories.
 
-The old index held a NULL for every memory without an end: 7.5 MB with 1,000,000 memories, where 1.0 MB
-suffices. The sweep asks for live memories only.
+The old index held a NULL for every memory without an expiry: 7.5 MB with 1,000,000 memories, where 1.0 MB suffices.
+The sweep asks for live memories only.
 """
 
 from diwa_schema.migrations import steps

@@ -1,9 +1,9 @@
-"""Drop the indexes of memories that no query uses.
+"""Drop the memory indexes that no query uses.
 
-In 200 runs of each query that the applications send, none was used: the inverted index on the whole metadata
-(75 MB with 1,000,000 memories, written at every change of the metadata; the applications ask for single keys
-with ->>, which it cannot serve), and those on priority and on the side of origin (7 MB each; a few words,
-each in a large share of all rows).
+In 200 runs of each query that the applications send, none of these indexes was used: the inverted index on the whole
+metadata (75 MB with 1,000,000 memories, written at every change of the metadata; the applications ask for single keys
+with ->>, which it cannot serve), and those on priority and on the side of origin (7 MB each; a few words, each in a
+large share of all rows).
 """
 
 from diwa_schema.migrations import steps

@@ -1,7 +1,7 @@
-"""Read the pending tasks of a context in the order of their priority.
+"""Index the pending tasks of a context in order of priority.
 
-With 200,000 tasks those of a large context took 8.7 ms, because all of them were sorted; with the order as an
-expression of the index it is 0.3 ms and 3 MB. SQLite sorts the few tasks that it has.
+With 200,000 tasks, reading those of a large context took 8.7 ms, because all of them were sorted. With the order as an
+expression of the index it takes 0.3 ms and 3 MB. SQLite sorts its few tasks.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
-"""Find a context of an organization by its name, whatever its case.
+"""Index contexts by organization and name, regardless of case.
 
-Not unique: a second context of the same name is accepted today. SQLite reads the contexts of the
-organization.
+The index is not unique: the applications accept a second context of the same name today. SQLite reads the contexts of
+the organization.
 """
 
 import sqlalchemy as sa

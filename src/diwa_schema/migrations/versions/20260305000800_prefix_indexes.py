@@ -1,7 +1,8 @@
-"""Drop four indexes that are the beginning of another one.
+"""Drop four indexes whose columns are the beginning of another index.
 
-A unique index on (context_id, binding_type, value) serves what one on context_id serves, the foreign key's
-cascade included; the second one only costs every insert. The same holds for checkpoints, links and panels.
+A unique index on (context_id, binding_type, value) also serves every query that an index on context_id serves,
+including the foreign key's cascade. The second index only slows every insert. The same holds for checkpoints, links
+and panels.
 The plain index on plans.context_id stays, because the unique one may be missing.
 """
 

@@ -1,8 +1,8 @@
-"""Read the live memories of a context from the newest on, page by page, and count them in the index alone.
+"""Index a context's live memories, newest first, to read them page by page and count them.
 
-With 1,000,000 memories the newest 100 of a large context took 95 ms, because all of its memories were sorted,
-and its count 67; now they take 1.6 and 5 ms. The index has 55 MB. It takes the place of none: the cascade
-from contexts needs one that holds deleted memories as well.
+With 1,000,000 memories, reading the newest 100 of a large context took 95 ms, because all of its memories were sorted,
+and counting them took 67 ms. Now they take 1.6 and 5 ms, and the count reads only the index. The index has 55 MB. It
+replaces no other index: the cascade from contexts needs one that also holds deleted memories.
 """
 
 from diwa_schema.migrations import steps

@@ -1,8 +1,8 @@
-"""Find the memories of a context that have an embedding in an index of those alone.
+"""Index only the memories of a context that have an embedding.
 
-Their distances are compared one by one, which is exact. With 1,000,000 memories of which 20,000 have an embedding,
-the ten nearest in a large context took 101 ms, because all its memories were read for the few; now 11 ms, with an
-index of 0.2 MB. SQLite knows no distance.
+The query compares their distances one by one, which is exact. With 1,000,000 memories, 20,000 of them with an
+embedding, finding the ten nearest in a large context took 101 ms, because all its memories were read. It now takes 11
+ms, with an index of 0.2 MB. SQLite has no distance function.
 """
 
 from diwa_schema.migrations import steps

@@ -1,10 +1,11 @@
-"""Find the memories of a context by tags or by words in one index that knows the context.
+"""Index memories by context, tags and words together.
 
-The two indexes on tags and on words knew none, so a query read all of a large context in another index as well and kept
-what was in both. An inverted index takes several columns and looks for all of them at once; the context stands in it as
-a list of one, because a plain uuid would need the extension btree_gin. With 250,000 memories a rare tag in a large
-context took 2.7 ms and now 0.9, a word 3.4 and now 2.1, and the index has 36 MB where the two had 44. Tags or words
-alone are found in it as well, among live memories. SQLite keeps its index on the tags and has the words elsewhere.
+The two old indexes on tags and on words did not contain the context. A query therefore read a large context completely
+in another index and intersected the results. An inverted index accepts several columns and searches all of them at
+once. It stores the context as a list of one, because a plain uuid would need the extension btree_gin. With 250,000
+memories, a query for a rare tag in a large context took 2.7 ms and now takes 0.9, a word took 3.4 and now takes 2.1,
+and the index has 36 MB instead of 44 for the two. The index also serves queries for tags or words alone, among live
+memories. SQLite keeps its index on the tags and stores the words elsewhere.
 """
 
 import sqlalchemy as sa

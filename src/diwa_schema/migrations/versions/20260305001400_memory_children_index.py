@@ -1,8 +1,8 @@
-"""Find the memories that refine another one in an index of those that do.
+"""Index the parent of only those memories that refine another one.
 
 Few memories refine another one, and the old index held a NULL for each of the others: 6.9 MB with 1,000,000 memories,
-and an entry at every insert. Both databases see that an equation asks for no NULL, so the foreign key's own action
-on the rows of a deleted memory uses the smaller index as well.
+and an entry at every insert. Both databases recognize that a comparison with `=` never matches NULL, so the foreign
+key's own action on the rows of a deleted memory also uses the smaller index.
 """
 
 from diwa_schema.migrations import steps

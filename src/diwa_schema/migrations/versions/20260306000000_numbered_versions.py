@@ -1,10 +1,10 @@
-"""Number the versions of each memory in the order of their times, and let the database number those that come.
+"""Number the versions of each memory by time, and let the database number new ones.
 
-Ecto's column came with the number 1 for every version that was there, and the agent leaves it out. Whoever leaves it
-out gets the next one, and so does who gives one that another version of the memory has: no writer fails that did not.
-Two writers of one memory go one after the other, as they do already where they change the memory itself. Versions of
-one second are in the order of their ids on PostgreSQL, where nobody knows another. The numbers that there were are
-kept, and come back on the way down. SQLite has one writer at a time and needs no unique index.
+Ecto's migration gave every existing version the number 1, and the agent omits the number. If a writer omits the
+number, or sends one that another version of the memory already has, the database assigns the next one: no write fails
+that succeeded before. Two writers of one memory wait for each other, as they already do when they change the memory
+itself. On PostgreSQL, versions of the same second follow the order of their ids, because no other order is known. The
+old numbers are kept, and the downgrade restores them. SQLite has one writer at a time and needs no unique index.
 """
 
 from diwa_schema.migrations import steps

@@ -1,8 +1,8 @@
-"""Keep which organization a paid call was made for, so that it stays known when the context is deleted.
+"""Record the organization that a paid call was made for, beyond the deletion of its context.
 
-The column has no foreign key: the organization may be deleted as well, and what it used is still billed. The database
-fills it from the context where a writer leaves it out, and for the rows that are there. A context that moves to another
-organization later takes no calls along.
+The column has no foreign key: the organization may be deleted as well, and its usage is still billed. The database
+fills the column from the context for existing rows and whenever a writer omits it. If a context later moves to another
+organization, its earlier calls do not move with it.
 """
 
 import sqlalchemy as sa

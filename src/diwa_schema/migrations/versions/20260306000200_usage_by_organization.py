@@ -1,4 +1,4 @@
-"""Find what an organization has used in a period, also of contexts that are gone."""
+"""Index usage by organization and time, including usage of deleted contexts."""
 
 from diwa_schema.migrations import steps
 

@@ -1,7 +1,8 @@
-"""Let a context be deleted that calls were paid for: the records stay, without their context.
+"""Allow the deletion of a context with paid calls; its usage records stay without a context.
 
-They forbade it, and with it to delete the organization. Reversed, records without a context are set aside in
-`diwa_schema_kept_usage_records`, from where the way up brings them back: below this revision they have no place.
+Until now these records blocked the deletion of the context, and so of its organization. The downgrade moves records
+without a context to `diwa_schema_kept_usage_records`, because the older table cannot hold them; the next upgrade
+brings them back.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ transactional = False
 
 
 def items(outliving: bool) -> Sequence[SchemaItem]:
-    """Return the table as SQLite is to have it."""
+    """Return the columns and constraints of the table for SQLite."""
     return (
         sa.Column("id", UniqueId(), nullable=True),
         sa.Column("context_id", UniqueId(), nullable=outliving),
@@ -50,7 +51,7 @@ def items(outliving: bool) -> Sequence[SchemaItem]:
 
 
 def beside() -> Sequence[str]:
-    """Return what stands beside the table."""
+    """Return the statements that create the indexes and triggers of the table."""
     indexes = {
         "usage_records_context_id_index": "context_id",
         "usage_records_inserted_at_index": "inserted_at",

@@ -1,8 +1,9 @@
-"""Give each organization without one a slug, made of its name, and let the database make it for those that come.
+"""Fill missing organization slugs from the name, and let the database fill them for new rows.
 
-Newer code of Ecto's demands a slug, and writes none for the rows of older code. Letters and digits of ASCII stay, in
-lower case; all between them becomes a hyphen. Where the slug is taken, a number is added, to the younger one. Slugs
-that are there stay as they are, also odd ones. Reversed, those go that were made here, where nobody has changed them.
+Newer Ecto code requires a slug but does not write one for the rows of older code. A slug keeps ASCII letters and
+digits, in lower case; everything between them becomes a hyphen. If the slug is taken, the younger organization gets a
+number appended. Existing slugs stay as they are, even odd ones. The downgrade removes the slugs that this revision
+created, unless somebody changed them.
 """
 
 from diwa_schema.migrations import steps

@@ -1,9 +1,9 @@
-"""Let a memory say its organization, which is always that of its context, for every writer.
+"""Add the organization to each memory; it always equals the organization of the memory's context.
 
-To find, export or delete the memories of one organization took a join over contexts, and nothing but that join kept
-them apart. Ecto's writers leave the column out, and the database fills it; one that contradicts the context is refused,
-and a context that moves to another organization takes its memories along. The key to contexts covers both columns from
-now on and keeps its name, because Ecto's changesets know it.
+Without the column, a query that finds, exports or deletes the memories of one organization needed a join over
+contexts, and only that join separated organizations. Ecto's writers omit the column and the database fills it. It
+refuses a value that contradicts the context, and a context that moves to another organization takes its memories
+along. The foreign key to contexts now covers both columns and keeps its name, because Ecto's changesets refer to it.
 """
 
 from diwa_schema.migrations import steps

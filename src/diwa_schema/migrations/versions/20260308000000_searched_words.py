@@ -1,9 +1,10 @@
-"""Let SQLite find the words of memories by an index, as PostgreSQL does: in FTS5, kept in step by triggers.
+"""Index the words of memories in SQLite with FTS5, as PostgreSQL already does; triggers keep it current.
 
-Until now each word was looked for in the text of every memory of a context. Nothing changes for code that writes
-memories on connections of a SQLite that has FTS5 and trusts its schema, as it does by default; with it a memory takes
-about half as much space again. PostgreSQL has the words in a column and stays as it is. Where the connection that
-migrates is another one, all goes on as before. Reversed, all of it goes: the words are in the memories.
+Until now, SQLite searched for each word in the text of every memory of a context. Code that writes memories needs no
+change if its SQLite connections have FTS5 and trust the schema, which is the default. The index adds about half of a
+memory's size. PostgreSQL has the words in a column and does not change. If the connection that runs the migration
+lacks FTS5 or that trust, searches read the memories as before. The downgrade removes the whole index: the memories
+still contain the words.
 """
 
 from diwa_schema.migrations import steps

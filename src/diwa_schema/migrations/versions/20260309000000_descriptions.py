@@ -1,7 +1,7 @@
-"""Write what each column holds into the database, where psql and other tools show it.
+"""Describe each column in the database itself, where psql and other tools show it.
 
-Only the catalog changes: no row is read, and nobody who reads or writes rows waits. A comment that somebody else wrote
-stays. SQLite keeps no comments. The downgrade removes the texts that nobody has changed.
+Only the catalog changes: no row is read, and no reader or writer of rows waits. A comment that somebody else wrote on
+a column stays. SQLite stores no comments. The downgrade removes the texts that nobody has changed.
 """
 
 from diwa_schema.migrations import steps
@@ -309,8 +309,8 @@ TEXTS = {
         "inserted_at": "When the row was made.",
         "updated_at": "When an application last changed the row; a plain UPDATE leaves it as it was.",
         "slug": (
-            "The name in addresses: lower-case letters, digits and hyphens. The database makes it of "
-            "the name where a writer gives none, with a number where it is taken."
+            "The name in addresses: lower-case letters, digits and hyphens. The database derives it from"
+            " the name if a writer gives none, and appends a number if it is taken."
         ),
         "custom_domain": "The organization's own internet domain.",
     },
@@ -424,7 +424,7 @@ TEXTS = {
     },
     "usage_records": {
         "id": "The key of the row. The client makes it, and PostgreSQL where a client sends none.",
-        "context_id": "The context that the call was made for; NULL when that was deleted since.",
+        "context_id": "The context that the call was made for; NULL if that has been deleted.",
         "provider": "The company or service that was paid.",
         "model": "The name of the model that was called.",
         "operation": "What the model was asked to do.",
