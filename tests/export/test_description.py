@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Column, MetaData, Table
 
 from diwa_schema import export, models
+from diwa_schema.authoring.draft import PAGES
 from diwa_schema.drift.read import at_head
 from diwa_schema.export.description import TIERS, describe
 from diwa_schema.export.history import history, since
@@ -173,12 +174,8 @@ def test_the_history_tells_what_happened():
 
 
 def test_the_pages_in_the_repository_are_fresh():
-    """To write them: `diwa-schema export FORMAT --output docs/dictionary`, for each of the three."""
-    expected = {
-        name: text
-        for form in ("dictionary", "mermaid", "history")
-        for name, text in export.export(form).items()
-    }
+    """To write them: `diwa-schema export FORMAT --output docs/dictionary`, for each of them."""
+    expected = {name: text for form in PAGES for name, text in export.export(form).items()}
     found = {path.name: path.read_text(encoding="utf-8") for path in DOCS.iterdir()}
     assert sorted(found) == sorted(expected)
     assert [name for name in expected if found[name] != expected[name]] == []

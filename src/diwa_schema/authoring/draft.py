@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 # What `export` writes into docs/dictionary.
-PAGES = ("dictionary", "mermaid", "history")
+PAGES = ("dictionary", "mermaid", "svg", "history")
 
 _TIME = "%Y%m%d%H%M%S"
 _INSTEAD = (

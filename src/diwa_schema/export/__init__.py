@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 FORMATS: Final = {
     "dictionary": "dictionary",
     "mermaid": "mermaid",
+    "svg": "svg",
     "history": "timeline",
     "dbml": "dbml",
     "json-schema": "json_schema",

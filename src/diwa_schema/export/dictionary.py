@@ -22,6 +22,7 @@ def _contents() -> str:
         f"{len(describe())} tables with {count} columns, as they are at head on PostgreSQL.",
         "These pages are generated: run `diwa-schema export dictionary --output DIR`.",
         "The [diagram of the entities](entities.md) and the [history](history.md) stand beside them.",
+        f"There is a picture of each tier: {', '.join(f'[{tier}]({tier}.svg)' for tier in TIERS)}.",
         "",
         "* **Words** are what applications write; a row may hold others unless a rule of the table forbids them.",
         "* **Since** is the revision in which a column came.",

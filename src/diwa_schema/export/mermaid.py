@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diwa_schema.export.description import TIERS, Column, Table, Tier, of_tier
 
-_TYPES = {"time": "timestamp", "document": "jsonb", "strings": "text_list", "search": "tsvector"}
+TYPES = {"time": "timestamp", "document": "jsonb", "strings": "text_list", "search": "tsvector"}
 
 
 def export() -> dict[str, str]:
@@ -26,10 +26,14 @@ def _diagram(tier: Tier) -> list[str]:
     return lines
 
 
+def marks(column: Column) -> list[str]:
+    """Return what a column is to keys: PK, FK, UK."""
+    found = {"PK": column.primary_key, "FK": column.refers is not None, "UK": column.unique}
+    return [mark for mark, holds in found.items() if holds]
+
+
 def _attribute(column: Column) -> str:
-    marks = {"PK": column.primary_key, "FK": column.refers is not None, "UK": column.unique}
-    keys = [mark for mark, holds in marks.items() if holds]
-    return " ".join([_TYPES.get(column.kind, column.kind), column.name, ", ".join(keys)]).rstrip()
+    return " ".join([TYPES.get(column.kind, column.kind), column.name, ", ".join(marks(column))]).rstrip()
 
 
 def _relations(table: Table) -> list[str]:
