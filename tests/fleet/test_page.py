@@ -105,7 +105,7 @@ def rows_of(session, name):
     session.add_all([
         MemoryVersion(memory=memory, content=name, operation="create"),
         TalaOperation(context_id=str(context.id), tool_name="t"),
-        OrphanReviewLog(session_id=context.id, context_id=context.id, action="discard", actor="a"),
+        OrphanReviewLog(session_id=context.id, context_id=context.id, action="discard", actor="a", reviewer_actor="b"),
         UsageRecord(context_id=context.id, provider="p", model="m", operation="o"),
     ])  # fmt: skip
     session.flush()
