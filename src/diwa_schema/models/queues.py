@@ -1,4 +1,4 @@
-"""Core tier: work that waits, and the memory of work that was done."""
+"""Core tier: waiting work, and the log of completed work."""
 
 import uuid
 
@@ -128,7 +128,7 @@ class TalaOperation(Base):
 
 
 class IdempotencyLog(Base):
-    """A call that was answered already; the same call again gets the same answer."""
+    """A call that has been answered; a repeated call gets the same answer."""
 
     __tablename__ = "idempotency_log"
     __table_args__ = (Index(None, "context_id", "client_id", unique=True), written_by("unknown"))
