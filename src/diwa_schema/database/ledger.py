@@ -35,7 +35,9 @@ _COLUMNS = {
     "lock_waits": "integer NOT NULL DEFAULT 0",
     "forced": "boolean NOT NULL DEFAULT false",
 }
-_KEY = {"postgresql": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "sqlite": "INTEGER PRIMARY KEY"}
+# A sequence gives writers at once numbers of their own. Citus gives a tenant with an identity column never back;
+# databases of development versions have one, so nothing may name the id in an INSERT.
+_KEY = {"postgresql": "bigserial PRIMARY KEY", "sqlite": "INTEGER PRIMARY KEY"}
 _NUMBERS = ("bigint", "integer", "boolean")
 
 # A list of pairs as rows: where they come from, the two of a pair, and their order.
