@@ -34,6 +34,8 @@ class Status:
         bypassed: The runs that came through the bypass since the last regular run, oldest first.
         unfinished: The revisions that a run has begun and not ended: since when, who began it, on which host, and
             whether that run is still at work.
+        ended: How the last run ended where it was interrupted or has failed, as the ledger has it; None where it came
+            to its end.
         ecto: What was done to Ecto's list of versions past this package: those that are gone, and those that were
             added.
         refused: Why no run would begin here; empty where one would.
@@ -57,6 +59,7 @@ class Status:
     protected: bool
     bypassed: tuple[dict[str, Any], ...]
     unfinished: tuple[dict[str, Any], ...] = ()
+    ended: dict[str, Any] | None = None
     ecto: dict[str, tuple[int, ...]] = field(default_factory=dict)
     refused: str = ""
     elsewhere: tuple[str, ...] = ()
@@ -103,6 +106,7 @@ def read(link: Link) -> Status:
         protected=state.protected,
         bypassed=_bypassed(entries),
         unfinished=_unfinished(link, state, entries),
+        ended=bookkeeping.Bookkeeping(link, state.schema).ledger.ended() if entries else None,
         ecto=_changed_list(state),
         refused=refusal.what if refusal else "",
         elsewhere=elsewhere,
