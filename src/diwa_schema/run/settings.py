@@ -195,6 +195,7 @@ class Report(NamedTuple):
         run_id: The run's id in the ledger; None when nothing was done.
         connections: Which results have changed their type and who has to reconnect; None where nobody has.
         schema: The schema that was said; None where the search path decided.
+        notes: What the change means for values and those who write them, a sentence each.
     """
 
     database: str
@@ -206,6 +207,7 @@ class Report(NamedTuple):
     run_id: str | None = None
     connections: Connections | None = None
     schema: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -214,8 +216,8 @@ class Report(NamedTuple):
 
     @property
     def told(self) -> tuple[str, ...]:
-        """What its end says to people about open connections, a sentence each."""
-        return self.connections.lines(self.after) if self.connections else ()
+        """What its end says to people about open connections and embeddings, a sentence each."""
+        return (*(self.connections.lines(self.after) if self.connections else ()), *self.notes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as a document for ``--json``."""
