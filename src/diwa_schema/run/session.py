@@ -102,11 +102,13 @@ class Written(NamedTuple):
         after: The revision that the version row shows now; None for base.
         entries: How many entries of this run the ledger has.
         applied: The revisions, for the report.
+        notes: What the end of the run is to say, for the report.
     """
 
     after: str | None
     entries: int
     applied: tuple[Applied, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 D = TypeVar("D")
@@ -189,6 +191,7 @@ class Session(NamedTuple):
                 run.bypass,
                 run.run_id,
                 schema=self.target.schema,
+                notes=written.notes,
             )
             return connections.told(report, link, self.renew, watch.seen(written.after))
 
