@@ -1,4 +1,4 @@
-"""What a database may have or not: indexes that are built only when somebody asks, and a column of Ecto's code."""
+"""Optional parts of a database: indexes that are built only on request, and a column of Ecto's code."""
 
 from __future__ import annotations
 
