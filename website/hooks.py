@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from website import command_line, messages, python
+from website import command_line, messages, python, settings
 
 _TO_REPOSITORY = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:examples|benchmarks|src|CONTRIBUTING)[^)]*)\)")
 _FROM_README = re.compile(r"\]\(docs/([^)]+)\)")
@@ -36,6 +36,7 @@ def on_files(files: Files, config: Any) -> Files:
         "reference/command-line.md": command_line.page(),
         "reference/messages.md": messages.page(),
         "reference/python.md": python.page(),
+        "reference/settings.md": settings.page(),
     }
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))

@@ -106,7 +106,9 @@ def test_a_recipe_of_the_page_does_what_it_says(edited, name):
     )
     generates = name == next(iter(recipes()))
     made, files = revise(*shlex.split(command), generate=generates)
-    assert [call for file in files for call in calls(file, "upgrade")] == _apart(textwrap.indent(expected.strip(), "    "))
+    assert [call for file in files for call in calls(file, "upgrade")] == _apart(
+        textwrap.indent(expected.strip(), "    ")
+    )
     ids = [one["revision"] for one in made["revisions"]]
     assert [load().head, *ids[:-1]] == [one["down_revision"] for one in made["revisions"]]
     assert all(("transactional = False" in file) == ("    steps." in file) for file in files)

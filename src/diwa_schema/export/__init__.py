@@ -15,6 +15,7 @@ FORMATS: Final = {
     "history": "timeline",
     "dbml": "dbml",
     "json-schema": "json_schema",
+    "pydantic": "pydantic",
     "typescript": "typescript",
     "ecto": "ecto",
 }

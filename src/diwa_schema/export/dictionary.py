@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from diwa_schema.export.description import TIERS, Column, Table, Tier, describe, of_tier
 from diwa_schema.export.history import history, since
+from diwa_schema.models.dossier import INVENTED
 from diwa_schema.models.rules import KEPT
 
 _TITLES: dict[Tier, str] = {"core": "Core tier", "team": "Team tier", "enterprise": "Enterprise tier"}
@@ -107,7 +108,7 @@ def sentence(column: Column, writer: str = "") -> str:
     if column.values:
         parts.append(f"Words{'' if column.closed else ' (open)'}: {', '.join(column.values)}.")
     if column.invented:
-        parts.append("Rows older than the column have its default, which nobody said of them.")
+        parts.append(INVENTED)
     if column.writer != writer:
         parts.append(f"Written by {column.writer}.")
     return " ".join(parts)

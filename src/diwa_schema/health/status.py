@@ -34,6 +34,7 @@ class Status:
         bypassed: The runs with the bypass since the last regular run, oldest first.
         unfinished: The revisions that a run has begun and not finished, each with its start time, user and host, and
             whether the run is still active.
+        ended: The end of the last run if it was interrupted or failed, as recorded in the ledger; None otherwise.
         ecto: The changes of Ecto's list of versions outside this package: removed and added versions.
         refused: The reason why no run could begin; empty if a run could begin.
         elsewhere: Other schemas of the database with a version table, if this schema has none.
@@ -57,6 +58,7 @@ class Status:
     protected: bool
     bypassed: tuple[dict[str, Any], ...]
     unfinished: tuple[dict[str, Any], ...] = ()
+    ended: dict[str, Any] | None = None
     ecto: dict[str, tuple[int, ...]] = field(default_factory=dict)
     refused: str = ""
     elsewhere: tuple[str, ...] = ()
@@ -103,6 +105,7 @@ def read(link: Link) -> Status:
         protected=state.protected,
         bypassed=_bypassed(entries),
         unfinished=_unfinished(link, state, entries),
+        ended=bookkeeping.Bookkeeping(link, state.schema).ledger.ended() if entries else None,
         ecto=_changed_list(state),
         refused=refusal.what if refusal else "",
         elsewhere=elsewhere,

@@ -231,6 +231,18 @@ def defaulted(value: Any) -> dict[str, Any]:
     return {"default": value, "server_default": text(spelled)}
 
 
+def left_open(sqlite: str) -> dict[str, Any]:
+    """Return the options of a column that is NULL where no writer gives a value, because any value would claim a fact.
+
+    PostgreSQL has no default. SQLite's table keeps the one that it was created with: to drop it takes a copy of the
+    table.
+
+    Args:
+        sqlite: That default, as SQL.
+    """
+    return {"default": lambda: None, "server_default": ServerDefault(sqlite=sqlite)}
+
+
 def _list_default(texts: list[str]) -> ServerDefault:
     elements = ", ".join(f"'{item}'::character varying" for item in texts)
     quoted = ",".join(f'"{item}"' for item in texts)

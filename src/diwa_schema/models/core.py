@@ -24,6 +24,7 @@ from diwa_schema.models.base import (
     belongs_to,
     defaulted,
     kept_rules,
+    left_open,
     referred_by,
     refers_to,
 )
@@ -111,7 +112,7 @@ class Context(Base):
     )
     sync_origin: Mapped[SyncOrigin | None] = mapped_column(
         index=True,
-        **defaulted("cloud"),
+        **left_open("'cloud'"),
         **described(
             "The side on which the row was made.",
             writer="unknown",
@@ -263,7 +264,7 @@ class Memory(Base):
         **described("When the memory loses its validity; the row is not deleted at that time.")
     )
     sync_origin: Mapped[SyncOrigin | None] = mapped_column(
-        **defaulted("cloud"),
+        **left_open("'cloud'"),
         **described(
             "The side on which the row was made.",
             writer="unknown",

@@ -22,6 +22,9 @@ Privacy = Literal["none", "person", "content", "secret"]
 personal or health data. ``secret``: it lets its holder in, and belongs in no log.
 """
 
+INVENTED: Final = "Older rows may hold a default that no writer gave."
+"""What the comment of a column says whose default claims a fact."""
+
 KEY: Final = "diwa_schema"
 """Where in `info` the facts are."""
 
@@ -56,17 +59,19 @@ def described(
         "many": many,
         "invented": invented,
     }
-    return {**documented(doc, unit), "info": {KEY: facts}}
+    return {**documented(doc, unit, invented=invented), "info": {KEY: facts}}
 
 
-def documented(doc: str, unit: str | None = None) -> dict[str, Any]:
+def documented(doc: str, unit: str | None = None, *, invented: bool = False) -> dict[str, Any]:
     """Return the options of a column that needs no description beyond its meaning.
 
     Args:
         doc: Its meaning.
         unit: The unit of its number.
+        invented: Whether its values may be such a default.
     """
-    return {"doc": doc, "comment": f"{doc} Unit: {unit}." if unit else doc}
+    parts = [doc, *([f"Unit: {unit}."] if unit else []), *([INVENTED] if invented else [])]
+    return {"doc": doc, "comment": " ".join(parts)}
 
 
 def written_by(writer: Writer) -> dict[str, Any]:

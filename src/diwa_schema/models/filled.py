@@ -99,7 +99,9 @@ class Filling:
             f"CREATE OR REPLACE TRIGGER {quoted(self.name)} {self.fires} ON {place}{quoted(self.table)} FOR EACH ROW"
             f"{when} EXECUTE FUNCTION {function}"
         )
-        return made, fired
+        # A session that applies the changes of a replica, or says that it does, fires no other trigger.
+        always = f"ALTER TABLE {place}{quoted(self.table)} ENABLE ALWAYS TRIGGER {quoted(self.name)}"
+        return made, fired, always
 
     def drop(self, place: str = "") -> tuple[str, ...]:
         """Return the SQL that drops trigger and function on PostgreSQL, if they exist."""

@@ -17,6 +17,7 @@ from diwa_schema.models.base import (
     ServerId,
     belongs_to,
     defaulted,
+    left_open,
 )
 from diwa_schema.models.core import Context
 from diwa_schema.models.dossier import described, written_by
@@ -98,8 +99,7 @@ class TalaOperation(Base):
         **described("The token that permits the call.", writer="unknown", privacy="secret")
     )
     phi_flag: Mapped[bool | None] = mapped_column(
-        index=True,
-        **defaulted(False),
+        **left_open("false"),
         **described(
             "Whether the call carries protected health data.",
             writer="unknown",

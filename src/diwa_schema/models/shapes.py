@@ -93,6 +93,7 @@ def tables_for(metadata: MetaData, connection: Connection) -> MetaData:
         for index in table.to_metadata(copy).indexes:
             if index.name in PARTIAL:
                 index.dialect_options[connection.dialect.name]["where"] = PARTIAL[str(index.name)]
+    _fit_defaults(copy, connection.dialect.name)
     _fill(copy, connection.dialect.name)
     if connection.dialect.name == "sqlite":
         _fit_sqlite(copy)
@@ -119,6 +120,15 @@ def drop_rest(connection: Connection, tables: Collection[str]) -> None:
     elif searched.TABLE in tables:
         for statement in searched.drop():
             connection.exec_driver_sql(statement)
+
+
+def _fit_defaults(metadata: MetaData, dialect: str) -> None:
+    """Leave out the defaults that only the other database has."""
+    for table in metadata.tables.values():
+        for column in table.columns:
+            default = getattr(column.server_default, "arg", None)
+            if isinstance(default, ServerDefault) and dialect not in default.spellings:
+                column.server_default = None
 
 
 def _fill(metadata: MetaData, dialect: str) -> None:
@@ -162,10 +172,6 @@ def _fit_sqlite(metadata: MetaData) -> None:
         for column in table.primary_key.columns:
             # A text key may be NULL there: SQLite has kept this old bug, and Ecto does not demand NOT NULL.
             column.nullable = True
-        for column in table.columns:
-            default = getattr(column.server_default, "arg", None)
-            if isinstance(default, ServerDefault) and "sqlite" not in default.spellings:
-                column.server_default = None
         # SQLite enforces no rules about rows: adding a check would require a copy of the table.
         checks = {one for one in table.constraints if isinstance(one, CheckConstraint)}
         table.constraints.difference_update(checks)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
-from diwa_schema.database.ledger import Run, now
+from diwa_schema.database.ledger import Run, how, now
 from diwa_schema.database.spelling import mask
 from diwa_schema.database.state import LEDGER, State, refuse_elsewhere
 from diwa_schema.errors import (
@@ -102,11 +102,13 @@ class Written(NamedTuple):
         after: The revision that the version row shows now; None for base.
         entries: How many entries of this run the ledger has.
         applied: The revisions, for the report.
+        notes: What the end of the run is to say, for the report.
     """
 
     after: str | None
     entries: int
     applied: tuple[Applied, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 D = TypeVar("D")
@@ -189,6 +191,7 @@ class Session(NamedTuple):
                 run.bypass,
                 run.run_id,
                 schema=self.target.schema,
+                notes=written.notes,
             )
             return connections.told(report, link, self.renew, watch.seen(written.after))
 
@@ -306,17 +309,25 @@ class Session(NamedTuple):
                 kept.settle(pooled=True)
 
     def _close_unfinished(self, look: Look) -> None:
-        """Say how the last run ended where it could not say so itself: under the lock, nobody else is running."""
+        """Say how the last run ended, and record it where that run could not: under the lock, nobody else is running."""
         if LEDGER not in look.state.tables:
             return
-        unfinished = look.books.ledger.unfinished()
+        ledger = look.books.ledger
+        unfinished = ledger.unfinished()
         for revision, since, user, host in unfinished:
-            self.progress.say(
-                f"the run that {user} started on {host} at {since} ended inside revision {revision};"
-                " the server rolled the revision back, or this run finishes it"
-            )
+            self._tell_end(revision, since, user, host, "ended")
         if unfinished:
-            look.books.ledger.close_unfinished()
+            ledger.close_unfinished()
+        elif last := ledger.ended():
+            self._tell_end(
+                last["revision"], str(last["started_at"])[:19], last["os_user"], last["host"], how(last)
+            )
+
+    def _tell_end(self, revision: str, since: str, user: str, host: str, ended: str) -> None:
+        self.progress.say(
+            f"the run that {user} started on {host} at {since} {ended} inside revision {revision};"
+            " the server rolled the revision back, or this run finishes it"
+        )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -195,6 +195,7 @@ class Report(NamedTuple):
         run_id: The run's id in the ledger; None if nothing was done.
         connections: The results with a changed type and the applications that must reconnect; None if there are none.
         schema: The given schema; None if the search path decided.
+        notes: The consequences of the change for values and their writers, a sentence each.
     """
 
     database: str
@@ -206,6 +207,7 @@ class Report(NamedTuple):
     run_id: str | None = None
     connections: Connections | None = None
     schema: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -214,8 +216,8 @@ class Report(NamedTuple):
 
     @property
     def told(self) -> tuple[str, ...]:
-        """The sentences about open connections at the end of the run."""
-        return self.connections.lines(self.after) if self.connections else ()
+        """The sentences about open connections and embeddings at the end of the run."""
+        return (*(self.connections.lines(self.after) if self.connections else ()), *self.notes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as a document for ``--json``."""

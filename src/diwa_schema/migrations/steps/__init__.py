@@ -44,6 +44,7 @@ from diwa_schema.migrations.steps.filled import (
     drop_id_defaults,
     empty_again,
     fill_by_trigger,
+    set_defaults_on_postgresql,
     set_id_defaults,
 )
 from diwa_schema.migrations.steps.indexes import (
@@ -124,6 +125,7 @@ __all__ = [
     "release_rules",
     "retype_embedding",
     "set_default",
+    "set_defaults_on_postgresql",
     "set_id_defaults",
     "set_not_null",
     "step",

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from diwa_schema.migrations import pgvector
+from diwa_schema.migrations import characters, pgvector
 from diwa_schema.migrations.ecto import LIST
 from diwa_schema.migrations.steps.buffer import BUFFER
 from diwa_schema.migrations.steps.kept_values import KEPT
@@ -126,6 +126,7 @@ def hanging(table: str, column: str) -> str:
 
     Carried over, and so not among it: indexes that are no constraint's, rights, comments, storage, statistics targets.
     Harmless: publications of the whole table, triggers that name no column, types and functions made of its rows.
+    Meant to go: the check that refuses characters, which a column of bytes has.
     """
     place, name = oid(table), literal(column)
     here = f"a.attrelid = {place} AND a.attname = {name}"
@@ -134,8 +135,10 @@ SELECT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d
   JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
   LEFT JOIN pg_index i ON d.classid = CAST('pg_class' AS regclass) AND i.indexrelid = d.objid
   LEFT JOIN pg_trigger t ON d.classid = CAST('pg_trigger' AS regclass) AND t.oid = d.objid
+  LEFT JOIN pg_constraint k ON d.classid = CAST('pg_constraint' AS regclass) AND k.oid = d.objid AND k.contype = 'c'
   WHERE d.refclassid = CAST('pg_class' AS regclass) AND {here} AND i.indexrelid IS NULL
   AND (t.tgname IS NULL OR t.tgname NOT IN ('{NOTE}', '{NOTE_UPDATE}'))
+  AND k.conname IS DISTINCT FROM {literal(characters.check_on(table))}
 UNION SELECT 'the NOT NULL of column ' || a.attname || ' of table ' || CAST(a.attrelid AS regclass)
   FROM pg_attribute a WHERE {here} AND a.attnotnull
 UNION SELECT 'replica identity of table ' || CAST(i.indrelid AS regclass) || ' by an index on column ' || a.attname

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -202,15 +203,35 @@ def drop_id_defaults(*tables: str) -> None:
     _alter_ids(tables, "DROP DEFAULT")
 
 
+@step
+def set_defaults_on_postgresql(defaults: Mapping[tuple[str, str], str | None]) -> None:
+    """Give columns other defaults, or none, on PostgreSQL; existing rows stay as they are.
+
+    SQLite stays as it is: another default would take a copy of each table.
+
+    Args:
+        defaults: By table and column, the new default as SQL, or None for NULL. Each table is locked for a moment, in a
+            transaction of its own.
+    """
+    if dialect() == "sqlite":
+        return
+    for (table, column), default in defaults.items():
+        _alter_column(table, column, f"SET DEFAULT {lookup.verbatim(default)}" if default else "DROP DEFAULT")
+
+
 def _alter_ids(tables: tuple[str, ...], action: str) -> None:
     if dialect() == "sqlite":
         return
     for table in tables:
-        statement = f"ALTER TABLE {lookup.quoted(table)} ALTER COLUMN id {action}"
-        if offline():
-            op.execute(statement)
-        else:
-            ground().pace.short(partial(_send, statement))
+        _alter_column(table, "id", action)
+
+
+def _alter_column(table: str, column: str, action: str) -> None:
+    statement = f"ALTER TABLE {lookup.quoted(table)} ALTER COLUMN {lookup.quoted(column)} {action}"
+    if offline():
+        op.execute(statement)
+    else:
+        ground().pace.short(partial(_send, statement))
 
 
 def _send(statement: str, connection: sa.Connection) -> None:

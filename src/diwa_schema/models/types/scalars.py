@@ -31,20 +31,21 @@ class ServerDefault(ColumnElement[Any]):
     """A column default with a different spelling for each database.
 
     Args:
-        postgresql: The SQL expression on PostgreSQL.
-        sqlite: The SQL expression on SQLite; None if tables there have no default.
+        postgresql: The SQL expression on PostgreSQL; None if tables there have no default.
+        sqlite: The same on SQLite.
     """
 
     inherit_cache = False
 
-    def __init__(self, *, postgresql: str, sqlite: str | None = None) -> None:
+    def __init__(self, *, postgresql: str | None = None, sqlite: str | None = None) -> None:
         super().__init__()
-        self.spellings: Final = {"postgresql": postgresql, **({"sqlite": sqlite} if sqlite else {})}
+        spellings = {"postgresql": postgresql, "sqlite": sqlite}
+        self.spellings: Final = {name: words for name, words in spellings.items() if words}
 
 
 @compiles(ServerDefault)
 def _spell_default(element: ServerDefault, compiler: Any, **_options: Any) -> str:
-    return element.spellings.get(compiler.dialect.name, element.spellings["postgresql"])
+    return element.spellings.get(compiler.dialect.name, "NULL")
 
 
 def _is_sqlite(dialect: Dialect) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from diwa_schema.migrations import pgvector
+from diwa_schema.migrations import characters, pgvector
 from diwa_schema.migrations.steps.dialects import create_vector_extension
 from diwa_schema.migrations.steps.lookup import column_types, literal, oid, quoted, verbatim
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
@@ -21,8 +21,9 @@ def retype_embedding(table: str, to: Kind, *, unasked: bool = False) -> None:
     On SQLite, and towards a vector in a database without pgvector, nothing happens. Values are converted in
     the order of the table's key while the table is used; then the new column takes the old one's place in one
     short transaction. A value that cannot be a vector(1536) goes to the archive, and comes back on the way to
-    bytes if the row has none by then. Indexes on the column are built on the new one first; one of pgvector's
-    does not survive the way to bytes. Whenever it is interrupted, running it again goes on from there.
+    bytes if the row has none by then, unless it is the characters of a vector: bytes that were a vector get a check
+    that refuses these, which goes away with them. Indexes on the column are built on the new one first; one of
+    pgvector's does not survive the way to bytes. Whenever it is interrupted, running it again goes on from there.
 
     Written as SQL to be run later, it only replaces a column without values or indexes, since the database
     cannot convert them: towards a vector any other column stays as it is, towards bytes the script stops.
@@ -94,11 +95,21 @@ def _to_bytes_later(table: str) -> str:
         "vector",
         "'bytea'",
         "RAISE EXCEPTION USING MESSAGE = 'there are embeddings; only diwa-schema downgrade converts them'",
+        characters.refusal(table),
     )
 
 
-def _later(table: str, kind: str, target: str, otherwise: str) -> str:
-    """Return a block that replaces a column without values or indexes, and else does something else."""
+def _later(table: str, kind: str, target: str, otherwise: str, refusal: str | None = None) -> str:
+    """Return a block that replaces a column without values or indexes, and else does something else.
+
+    Args:
+        table: The table.
+        kind: The type that is replaced.
+        target: The type that replaces it, as an expression.
+        otherwise: What is done where there are values or indexes.
+        refusal: What the table gets once it is replaced.
+    """
+    last = "" if refusal is None else f"\n    ALTER TABLE {quoted(table)} {refusal};"
     return f"""DO $do$
 DECLARE
   target text := {target};
@@ -118,7 +129,7 @@ BEGIN
     {otherwise};
   ELSE
     ALTER TABLE {quoted(table)} DROP COLUMN {COLUMN};
-    EXECUTE 'ALTER TABLE {quoted(table)} ADD COLUMN {COLUMN} ' || target;
+    EXECUTE 'ALTER TABLE {quoted(table)} ADD COLUMN {COLUMN} ' || target;{last}
   END IF;
 END
 $do$"""

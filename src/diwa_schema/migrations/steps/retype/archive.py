@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from alembic.operations import Operations
 
+from diwa_schema.migrations import characters
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.dialects import drop_table_if_there
 from diwa_schema.migrations.steps.pace import ground, offline, operations
@@ -96,9 +97,13 @@ def put(connection: sa.Connection, table: str, kept: Sequence[Kept]) -> None:
 
 
 def newest(row: str) -> str:
-    """Return SQL for the value kept last of a row of table ``:table`` whose id is given as SQL."""
+    """Return SQL for the value kept last of a row of table ``:table`` whose id is given as SQL.
+
+    Characters yield NULL: they stay here, since the check on a column of bytes would refuse every UPDATE of their row.
+    """
     return (
-        f"(SELECT a.value FROM {TABLE} a WHERE a.table_name = :table AND a.row_id = {row}"
+        f"(SELECT CASE WHEN {characters.are_in('a.value')} THEN NULL ELSE a.value END FROM {TABLE} a"
+        f" WHERE a.table_name = :table AND a.row_id = {row}"
         " ORDER BY a.archived_at DESC, a.digest LIMIT 1)"
     )
 
