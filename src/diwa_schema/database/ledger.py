@@ -35,8 +35,8 @@ _COLUMNS = {
     "lock_waits": "integer NOT NULL DEFAULT 0",
     "forced": "boolean NOT NULL DEFAULT false",
 }
-# A sequence gives writers at once numbers of their own. Citus gives a tenant with an identity column never back;
-# databases of development versions have one, so nothing may name the id in an INSERT.
+# A sequence gives concurrent writers numbers of their own. Citus distributes a tenant with an identity column, and never
+# turns it back into a plain schema. Databases of development versions have one, so no INSERT names the id.
 _KEY = {"postgresql": "bigserial PRIMARY KEY", "sqlite": "INTEGER PRIMARY KEY"}
 # What these record stands beside the history: they tell nothing of where a run through it stopped.
 _BESIDE = ("roles", "protect", "unprotect")
