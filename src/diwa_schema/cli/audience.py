@@ -1,4 +1,4 @@
-"""Who uses which command, with an example of each: `--help` lists and shows them by this table."""
+"""The users of each command, with examples: the source of the lists in `--help`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger: what was applied to this database, by whom, when, how long it took, and from which package."""
+"""The ledger: each applied change with its author, time, duration and package version."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Whether what a database says of itself can be believed: its tables are there, and its version row can be seen.
+"""The check that a database's recorded version is credible: its tables exist, and its version row is visible.
 
-The version row alone does not tell. A dump of one schema, restored where pgvector is absent, lacks every table with a
-vector and has the version row all the same; and row security on the version table hides the row from an
-application, for which the database then looks like another tool's.
+The version row alone is not sufficient. A dump of one schema, restored without pgvector, lacks every table with a
+vector but has the version row. And row security on the version table hides the row from an application, so that the
+database looks like another tool's.
 """
 
 from __future__ import annotations

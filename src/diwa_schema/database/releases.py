@@ -1,4 +1,4 @@
-"""Which releases of this package the applications that are connected come from, as their connections say."""
+"""The releases of connected applications, as stated by their connections."""
 
 from __future__ import annotations
 

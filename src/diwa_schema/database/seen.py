@@ -1,7 +1,7 @@
-"""Which release of this package has started when on a database: the note of each, and the reading of them.
+"""The notes of release starts on a database: writing and reading them.
 
-A connection says its release while it is open. An application that is stopped just then, or whose pool is empty, is in
-no list of connections; so `ensure_current` leaves a note at each start.
+A connection states its release while it is open. A stopped application, or one with an empty pool, has no connection;
+`ensure_current` therefore writes a note at each start.
 """
 
 from __future__ import annotations

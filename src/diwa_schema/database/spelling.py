@@ -1,4 +1,4 @@
-"""A database URL that has been understood, and how its parts are written, read and shown without a password."""
+"""A parsed database URL: writing, reading and displaying its parts without a password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database that a caller named, as a URL, an Engine or a Connection, and the connections made to it."""
+"""The database that a caller named by URL, Engine or Connection, and its connections."""
 
 from __future__ import annotations
 

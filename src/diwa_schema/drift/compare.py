@@ -1,6 +1,6 @@
-"""Where two catalogs differ: the bare facts, without words and without remedies.
+"""The differences of two catalogs as plain data, without messages and fixes.
 
-What counts as the same although it is written differently stands here too:
+These spellings and variants count as equal:
 
 * `uuid_generate_v4()` and `gen_random_uuid()`, in whatever schema, both yield a random uuid.
 * An embedding column is `vector(1536)` where the database has pgvector and has been converted, else `bytea`; below the

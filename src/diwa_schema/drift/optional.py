@@ -1,7 +1,7 @@
-"""What a database may have or not.
+"""Optional parts of a database.
 
-These are indexes that are built only when somebody asks, a column of Ecto's code, and the check on embeddings that are
-bytes after they have been vectors.
+These are indexes that are built only on request, a column of Ecto's code, and the check on embeddings that are bytes
+after they have been vectors.
 """
 
 from __future__ import annotations

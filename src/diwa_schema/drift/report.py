@@ -1,7 +1,7 @@
-"""What `check` says: a difference in words, and what would take it away.
+"""The report of `check`: each difference as text, with its fix.
 
-A statement that loses values is never what somebody is told to run next: it stands apart, as what it is, with how
-many values would be gone.
+A statement that loses values is never the suggested next step: it is listed separately, with the number of values that
+it would lose.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The dictionary: one page of Markdown a tier, each table with its columns, its indexes and its history."""
+"""The dictionary: a Markdown page for each tier, with the columns, indexes and history of each table."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ def _type(column: Column) -> str:
 
 
 def sentence(column: Column, writer: str = "") -> str:
-    """Return all that is known of a column beyond its type, as text.
+    """Return the description of a column beyond its type, as text.
 
     Args:
         column: The column.
-        writer: Who fills the table; a column that somebody else fills says so.
+        writer: The writer of the table; a column with another writer says so.
     """
     parts = [column.meaning]
     if column.unit:

@@ -151,8 +151,8 @@ def drop(
     Raises:
         Blocked: The repository is not the owner, even with the bypass; no connection was opened.
         UsageError: `confirm` is not the schema's name; nothing was changed.
-        DatabaseRefused: The database is protected, the schema is not a tenant, or it contains or supports objects
-            outside this package.
+        DatabaseRefused: The database is protected, the schema is not a tenant, or objects outside this package are in
+            it or depend on it.
         DiwaSchemaError: As for `diwa_schema.migrate`.
     """
     from diwa_schema.run.verbs import tenant

@@ -1,10 +1,10 @@
-"""pgvector as a capability of one database: how it is found there, where it may live, and how it is created.
+"""pgvector as a capability of one database: its detection, its permitted schemas, and its creation.
 
-A database has the extension once, and it belongs to one schema. Whoever drops that schema drops the extension, and with
-it the embeddings of every other schema. So it is never created where our tables are, unless that is `public` and the
-only such schema: it goes to a schema for extensions where there is one, else to `public`, else nowhere.
+A database has the extension once, in one schema. Dropping that schema drops the extension, and with it the embeddings
+of every other schema. The extension is therefore never created next to this package's tables, unless their schema is
+`public` and the only one. It goes to a schema for extensions if there is one, else to `public`, else it is not created.
 
-The history runs these statements as well as the runner, so they stand below both, without SQLAlchemy or Alembic.
+The history and the runner share these statements, so this module uses neither SQLAlchemy nor Alembic.
 """
 
 from __future__ import annotations

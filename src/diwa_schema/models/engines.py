@@ -6,11 +6,12 @@ drivers send it again for ever. An engine that has used one of this package's ty
 through this module:
 
 * A statement that fails in such a way **before anything else was sent in its transaction** is rolled back, the
-connection discards its prepared statements, and the statement is sent once more. The application does not notice. If
-  it fails again, the cause is in the caller's code, and the caller gets that error. No connection is dropped.
+  connection discards its prepared statements, and the statement is sent once more. The application does not notice.
+  If it fails again, the cause is in the caller's code, and the caller gets that error. No connection is dropped.
 * In the middle of a transaction nothing can be sent again: the caller gets the error, and the connection discards its
-prepared statements, so that the next attempt succeeds. * A successful second attempt proves a change of types. The
-other connections of the engine then discard their prepared statements before their next statement.
+  prepared statements, so that the next attempt succeeds.
+* A successful second attempt proves a change of types. The other connections of the engine then discard their prepared
+  statements before their next statement.
 
 The module does not check which tables have changed, and it does not read the texts of errors, because they are
 translated.

@@ -1,4 +1,4 @@
-"""The three roles of a database: what each may do, and the SQL between that and what stands now."""
+"""The expected rights of the three roles, and the SQL that creates them from the current ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where migrations live in a repository: by convention, by its own word, and by the settings of its Alembic."""
+"""The migration directories of a repository: by convention, by its own settings, and by its Alembic settings."""
 
 from __future__ import annotations
 

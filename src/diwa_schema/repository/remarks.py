@@ -1,4 +1,4 @@
-"""What a check of a repository found, and the forms in which it is shown."""
+"""The findings of a repository check, and their output formats."""
 
 from __future__ import annotations
 

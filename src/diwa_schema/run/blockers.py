@@ -1,4 +1,4 @@
-"""Who is in the way of a revision, and in whose way it is: seen from a second connection."""
+"""The sessions that block a revision and those that it blocks, seen from a second connection."""
 
 from __future__ import annotations
 

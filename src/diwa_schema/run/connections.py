@@ -1,9 +1,9 @@
-"""What a change does to connections that are already open: said before and after it, and put right where asked.
+"""The effect of a change on open connections: reported before and after it, and fixed on request.
 
-A statement that a connection has prepared dies when the type of its result changes (SQLSTATE 0A000), and may die when
-the type of a parameter does. A driver forgets what it has prepared after a rollback, or never. So connections that
-work outside transactions fail until somebody opens them anew, long after the change, and nothing in the database shows
-why. Only the run knows which types it has changed, and it can see who was connected.
+A prepared statement fails after the type of its result changes (SQLSTATE 0A000), and may fail after the type of a
+parameter changes. A driver discards its prepared statements after a rollback, or never. Connections that work outside
+transactions therefore fail until they are reopened, long after the change, and nothing in the database shows the
+reason. Only the run knows which types it has changed, and it can see which applications were connected.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a run gets at the tables of a live database: short tries, never a long wait, nothing half done."""
+"""The access of a run to the tables of a live database: short attempts, no long waits, no partial changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run would do to a database in a given state, and which states it refuses."""
+"""The plan of a run for a database in a given state, and the states that it refuses."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""The one way in which a database is changed. A verb says what is to be done and does it; everything else is here.
+"""The common sequence of every change of a database; a verb adds only its decision and its work.
 
     rehearse → connect → look → decide → lock → look → decide → Alembic's lock → work → ledger → prove → report
 
-*Rehearse*: where SQLite has no file yet, an empty database in memory stands for it, so that a refusal leaves no file
-behind.
-*Look and decide twice*: the first decision spares those who have nothing to do the lock, and refuses early; only the
-second counts, because until the lock is held another run may change what the first one saw.
-*Work* happens in short pieces (`run/pace.py`). What changes where the database stands, the version row and the
-ledger's entry are one transaction, so a killed run leaves either all of them or none.
-*Prove*: a connection of its own reads back what was written. A transaction that somebody else owns, a proxy or a
-pooler can lose a commit without an error.
+*Rehearse*: if the SQLite file does not exist yet, an empty database in memory takes its place, so that a refusal leaves
+no file behind.
+*Look and decide twice*: the first decision avoids the lock if there is nothing to do, and refuses early. Only the
+second decision counts, because another run may change the state until the lock is held.
+*Work* happens in short pieces (`run/pace.py`). A change of the state, the version row and the ledger's entry are one
+transaction, so a killed run leaves either all of them or none.
+*Prove*: a separate connection reads back what was written. A foreign transaction, a proxy or a pooler can lose a commit
+without an error.
 
-Most runs find nothing to do. What only a change needs is loaded when there is one.
+Most runs have nothing to do. Modules that only a change needs are loaded only for a change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The schema at head as one script: how an empty database gets it, and how the script is made."""
+"""The schema at head as one script: its execution in an empty database, and its generation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What Citus refuses, or does otherwise, on the tables of a tenant: looked for where a history is to run there.
+"""The statements that Citus refuses or executes differently on a tenant's tables, for histories that run there.
 
-Each was seen on Citus 13.2. It matters whatever sends the statement, so what the steps of this package write is read as
-well, and the way back too.
+Each was observed on Citus 13.2. The origin of a statement does not matter, so the rules also read the output of this
+package's steps, and the downgrade.
 """
 
 from __future__ import annotations

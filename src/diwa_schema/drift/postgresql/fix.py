@@ -1,7 +1,7 @@
-"""What makes a PostgreSQL schema what it should be: for every kind of finding, statements.
+"""The fixes of a PostgreSQL schema: statements for every kind of finding.
 
-None of them loses a value. A change of a type is written so that it fails, and changes nothing, where a value would not
-be the same afterwards; what drops values stands apart, with a query that counts them.
+No fix loses a value. A type change fails and changes nothing if a value would not stay the same. Statements that drop
+values are separate, with a query that counts the values.
 """
 
 from __future__ import annotations

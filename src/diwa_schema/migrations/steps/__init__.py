@@ -1,10 +1,9 @@
-"""What a revision may call beside Alembic's own operations.
+"""The functions that a revision may call in addition to Alembic's operations.
 
-The safe steps change a table that is in use without making its users wait, and can be run again to finish
-what an interrupted run left. A revision that is not transactional consists of exactly one of them. Where no
-runner paces them (in a shadow, under another Alembic environment, as SQL to be run later) they do the same
-at once, inside the open transaction. The other functions say where PostgreSQL and SQLite differ in something
-that no type can hide.
+The safe steps change a table in use without making its users wait, and a second run finishes an interrupted step. A
+revision that is not transactional consists of exactly one of them. Without a runner that paces them (in a shadow, under
+another Alembic environment, or as printed SQL) they do the same immediately, inside the open transaction. The other
+functions handle differences between PostgreSQL and SQLite that no type can hide.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Going through the rows of a table in the order of their key, a few at a time, and filling a column that way.
+"""Processing the rows of a table in batches in the order of their key, to fill a column.
 
-How far a step has come is kept in the database, so that a killed run is taken up where it stopped. The table for it
-exists only while such a step is under way.
+The progress of a step is stored in the database, so that the next run resumes a killed one. Its table exists only
+during such a step.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The buffer of tool operations, which an agent of its own may have made before this history gets to it.
+"""The buffer of tool operations, which an agent may have created before this history.
 
-The agent's table is never taken away, because the agent uses it while the schema changes. It gets the shape of this
-history where it stands: on PostgreSQL by taking rules off it, which touches no row; on SQLite, which cannot take a rule
-off, by a copy that has the name before the transaction ends. Its ids stay uuids, as the agent binds them, and what it
-has besides stays as well.
+The agent's table is never removed, because the agent uses it during the schema change. It is converted in place to this
+history's shape: PostgreSQL drops constraints, which touches no row; SQLite cannot drop a constraint, so a copy takes
+the name within the transaction. The ids stay uuids, as the agent binds them, and additional columns stay as well.
 """
 
 from __future__ import annotations

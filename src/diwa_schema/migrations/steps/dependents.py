@@ -1,6 +1,6 @@
-"""What hangs on a column whose type is to change, and would be lost with it, stop the change, or hide rows from it.
+"""The dependents of a column before its type changes: objects that would be lost, stop the change, or hide rows.
 
-The server would tell it too, but one thing at a time and in the middle of a run. So it is looked for beforehand.
+The server would also report them, but one at a time and in the middle of a run. They are therefore checked beforehand.
 """
 
 from __future__ import annotations

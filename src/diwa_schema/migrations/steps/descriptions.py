@@ -1,4 +1,4 @@
-"""What columns hold, said in the database itself, where psql and other tools show it. SQLite keeps no such texts."""
+"""Column descriptions in the database itself, where psql and other tools show them; SQLite stores none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where databases differ in what a revision does and no type hides it: PostgreSQL, SQLite, with pgvector or not."""
+"""Differences between databases that no type hides: PostgreSQL, SQLite, with pgvector or without."""
 
 from __future__ import annotations
 

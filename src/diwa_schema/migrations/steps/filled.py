@@ -1,4 +1,4 @@
-"""Columns that the database fills for writers that do not know them."""
+"""Columns that the database fills for writers that omit them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building and dropping indexes without standing in the way of writes."""
+"""Building and dropping indexes without blocking writes."""
 
 from __future__ import annotations
 

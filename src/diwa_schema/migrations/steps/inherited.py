@@ -1,11 +1,11 @@
-"""Giving a table the organization of its rows' contexts, kept right by the database while the table is in use.
+"""Adding the organization of its rows' contexts to a table in use; the database keeps it correct.
 
-Nothing is done that a row could be written past: column, trigger and key come in one transaction, the key not yet
-validated. From then on a writer that leaves the column out has it filled, and a context that moves takes its rows
-along. Then the others are filled in batches, each of which keeps the contexts of its rows where they are.
+No written row can miss the change: column, trigger and foreign key come in one transaction, the key not yet validated.
+From then on the database fills the column for writers that omit it, and a moved context takes its rows along. Existing
+rows are then filled in batches, each of which locks the contexts of its rows.
 
-A database may have the column already: Ecto's newest code reads one of `memories` that no migration makes. It is taken
-over as it is. A value that contradicts its context is kept beside the table, and comes back on the way down.
+A database may already have the column: Ecto's newest code reads one of `memories` that no migration creates. The step
+keeps it. A value that contradicts its context goes to the table of kept values, and the downgrade restores it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of values that a column had and cannot hold any more, or that a revision has put others in the place of."""
+"""The table of values that a column can no longer hold, or that a revision has replaced."""
 
 from __future__ import annotations
 

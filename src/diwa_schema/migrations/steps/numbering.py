@@ -1,4 +1,4 @@
-"""Numbering the versions of each memory in the order of their times, while versions are being written."""
+"""Numbering the versions of each memory by time, during concurrent writes."""
 
 from __future__ import annotations
 

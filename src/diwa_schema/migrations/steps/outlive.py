@@ -1,4 +1,4 @@
-"""Rows that outlive the row they refer to: their reference becomes NULL, where it forbade to delete that row."""
+"""Rows that outlive their referenced row: the reference becomes NULL instead of blocking the deletion."""
 
 from __future__ import annotations
 

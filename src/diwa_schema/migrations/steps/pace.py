@@ -1,4 +1,4 @@
-"""How a step gets at a database: paced by a runner on a live one, or plainly in an open transaction."""
+"""The access of a step to a database: paced by a runner on a live one, or directly in an open transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changing a SQLite table in ways that ALTER TABLE does not know there: by copying it, types as declared."""
+"""Changing an SQLite table beyond its ALTER TABLE: the table is copied, with its declared types."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Letting the database keep a rule about rows: where no row breaks it, while the table is in use.
+"""Adding a rule about rows to the database if no row breaks it, while the table is in use.
 
-A check that is not validated is still enforced on every row that is written, also where a row broke it before and
-another of its columns is written. So nothing is added while a row breaks the rule: the rule waits, the revision is
-applied, and `diwa-schema validate` adds it later. SQLite keeps none: it would have to copy each table.
+PostgreSQL enforces an unvalidated check on every written row, even if the row already broke the rule and the write
+changes another column. The check is therefore not added while a row breaks the rule: the rule waits, the revision is
+applied, and `diwa-schema validate` adds it later. SQLite enforces none: it would have to copy each table.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What Ecto has on record in the database that a step works on.
+"""Ecto's records in the database of a step.
 
-A step knows from the list itself whether Ecto made the database, and whether diwa-agent's own migration ran there. In a
-shadow, and in a new database, there is no such list, so the step does what it does everywhere.
+Ecto's list of versions shows whether Ecto created the database, and whether diwa-agent's own migration ran there. A
+shadow or a new database has no such list, so the step takes its default path.
 """
 
 from __future__ import annotations

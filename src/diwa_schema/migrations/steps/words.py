@@ -1,4 +1,4 @@
-"""Keeping the words of memories where SQLite can search them; PostgreSQL has its own way, which is there already."""
+"""Building the word index of memories on SQLite; PostgreSQL already has its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which shape Ecto left a database in, told from the versions it recorded and from what its tables look like."""
+"""The variant of a database that Ecto migrated, recognised by its recorded versions and its tables."""
 
 from __future__ import annotations
 

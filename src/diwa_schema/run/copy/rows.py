@@ -1,4 +1,4 @@
-"""Writing the rows of a copy, and showing that those which are there are those which were read."""
+"""Writing the rows of a copy, and verifying that they equal the rows of the source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done to a database when somebody asks for it, apart from its revisions: vectors and optional indexes."""
+"""Changes on request, apart from revisions: vectors and optional indexes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Copying one tenant to another place: its schema is made there, with all rows in it, in one transaction.
+"""Copying one tenant to another place: one transaction creates its schema there with all rows.
 
-What is there at the end is all of it or nothing, so a copy that was killed is begun anew by the same command. To go on
-in the middle would save time and prove less: what was read before the kill and after it would be of two moments.
+The result is complete or absent, so the same command restarts a killed copy from the beginning. Resuming in the middle
+would save time but prove less: the parts before and after the kill would come from different moments.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Dropping the tables of the models, and what this package keeps beside them."""
+"""Dropping the tables of the models and the package's additional tables."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A tenant's schema: born at head in one transaction, and dropped in pieces that each hold few locks.
+"""A tenant's schema: created at head in one transaction, and dropped in pieces with few locks each.
 
-A whole tenant has some 700 locks to take, of some 6,400 that a usual server has for all its transactions together. So
-its tables go one at a time, each in its own transaction, and the version row goes last, with the schema: a drop that
-was killed is finished by the same command, and until then the schema says of itself that tables are missing.
+Dropping a whole tenant at once takes some 700 locks, out of some 6,400 that a usual server has for all its transactions
+together. Its tables are therefore dropped one at a time, each in its own transaction, and the version row last, with
+the schema. The same command finishes a killed drop; until then the schema reports missing tables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Changing the kind of an embedding column, without losing a value or stopping who uses the table."""
+"""Changing the type of an embedding column without losing a value or blocking the table's users."""
 
 from __future__ import annotations
 

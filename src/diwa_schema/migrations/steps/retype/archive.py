@@ -1,4 +1,4 @@
-"""The table that keeps embeddings which their column cannot hold."""
+"""The archive of embeddings that their column cannot hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work of giving an embedding column another kind: batches, the rows written meanwhile, the swap."""
+"""The work of changing an embedding column's type: batches, concurrently written rows, and the swap."""
 
 from __future__ import annotations
 
