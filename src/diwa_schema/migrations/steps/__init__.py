@@ -9,7 +9,7 @@ functions handle differences between PostgreSQL and SQLite that no type can hide
 from __future__ import annotations
 
 from diwa_schema.migrations.steps.aside import release
-from diwa_schema.migrations.steps.batches import backfill
+from diwa_schema.migrations.steps.batches import backfill, copy_rows
 from diwa_schema.migrations.steps.buffer import (
     add_column_if_absent,
     create_buffer,
@@ -87,6 +87,7 @@ __all__ = [
     "add_reference",
     "backfill",
     "be_outlived",
+    "copy_rows",
     "create_buffer",
     "create_embedding_archive",
     "create_index_concurrently",
