@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import judged
+
 # What would decide a test's outcome from outside of it.
 VARIABLES = (
     "DIWA_REPO",
@@ -89,9 +91,15 @@ def run(
 
 @pytest.fixture(scope="session")
 def cli() -> Cli:
-    """Runs `python -m diwa_schema ARGS...` in a process of its own; takes the keyword arguments of `run`."""
+    """Runs `python -m diwa_schema ARGS...` in a process of its own; takes the keyword arguments of `run`.
+
+    What is printed with `--json` is compared with the reference.
+    """
 
     def call(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
-        return run([sys.executable, "-m", "diwa_schema", *args], **options)  # type: ignore[arg-type]
+        done = run([sys.executable, "-m", "diwa_schema", *args], **options)  # type: ignore[arg-type]
+        if "--json" in args:
+            judged(args, done.stdout)
+        return done
 
     return call

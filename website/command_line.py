@@ -29,7 +29,7 @@ def _parts() -> Iterator[str]:
     yield "# Command line"
     yield "`diwa-schema` and `python -m diwa_schema` are the same program."
     yield _fenced(parser)
-    for name, command in _commands(parser):
+    for name, command in commands(parser):
         yield f"## {name}"
         yield _fenced(command)
     yield "## Exit codes"
@@ -37,7 +37,7 @@ def _parts() -> Iterator[str]:
     yield _exit_codes()
 
 
-def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+def commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Yield each command with its parser, an alias as its command."""
     (choices,) = (dict(action.choices) for action in parser._actions if action.choices)  # noqa: SLF001
     seen: set[int] = set()

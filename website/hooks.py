@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from website import command_line, messages, python, settings
+from website import command_line, documents, messages, python, settings
 
 _TO_REPOSITORY = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:examples|benchmarks|src|CONTRIBUTING)[^)]*)\)")
 _FROM_README = re.compile(r"\]\(docs/([^)]+)\)")
@@ -34,6 +35,8 @@ def on_files(files: Files, config: Any) -> Files:
         "index.md": _home((ROOT / "README.md").read_text()),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
         "reference/command-line.md": command_line.page(),
+        "reference/documents.md": documents.page(),
+        **{f"reference/json/{name}": json.dumps(each, indent=2) for name, each in documents.files().items()},
         "reference/messages.md": messages.page(),
         "reference/python.md": python.page(),
         "reference/settings.md": settings.page(),

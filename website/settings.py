@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
-import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from datetime import timedelta
@@ -15,6 +13,7 @@ from diwa_schema.database.seen import SETTING
 from diwa_schema.database.url import MIGRATION_VARIABLE, VARIABLE
 from diwa_schema.guard.verdict import BYPASS_VARIABLE, REASON_VARIABLE
 from diwa_schema.run.settings import Settings, bounds
+from website.docstrings import documented
 
 TEST_VARIABLE = (
     "DIWA_TEST_DATABASE_URL"  # the package names it beside fixtures, and the site is built without pytest
@@ -191,7 +190,7 @@ def _option(name: str) -> str:
 
 def _settings() -> Iterator[tuple[str, ...]]:
     units = {bound.name: bound.unit for bound in bounds()}
-    meanings = _documented(Settings)
+    meanings = documented(Settings)
     for one in fields(Settings):
         yield f"`{one.name}`", _option(one.name), _default(one, units.get(one.name, "")), meanings[one.name]
 
@@ -203,13 +202,6 @@ def _default(one: Any, unit: str) -> str:
     if isinstance(value, bool):
         return "no"
     return f"{value:g} {unit}"
-
-
-def _documented(described: type) -> dict[str, str]:
-    """Return what the docstring of a class says of each argument."""
-    arguments = inspect.cleandoc(described.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
-    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", arguments, flags=re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
 
 
 def _table(head: tuple[str, ...], rows: Any) -> str:

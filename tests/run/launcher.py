@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.documents import judged
 from tests.fixtures_checkout import VARIABLES, checkout
 
 KILLED = -9
@@ -184,8 +185,11 @@ class Launcher:
         return child
 
     def run(self, *args: str, **options: Any) -> Outcome:
-        """Run a command to its end; takes the arguments of `start`."""
-        return self.start(*args, **options).wait()
+        """Run a command to its end; takes the arguments of `start`. A document is compared with the reference."""
+        done = self.start(*args, **options).wait()
+        if "--json" in args:
+            judged(args, done.out)
+        return done
 
     def close(self) -> None:
         """End the program and what it started."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -221,4 +221,8 @@ class Report(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as a document for ``--json``."""
-        return {**self._asdict(), "applied": tuple(step._asdict() for step in self.applied)}
+        return {
+            **self._asdict(),
+            "applied": tuple(step._asdict() for step in self.applied),
+            "connections": asdict(self.connections) if self.connections else None,
+        }
