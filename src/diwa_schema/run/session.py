@@ -306,7 +306,7 @@ class Session(NamedTuple):
                 kept.settle(pooled=True)
 
     def _close_unfinished(self, look: Look) -> None:
-        """Say how the last run ended, and record it where that run could not: under the lock, nobody else is running."""
+        """Say how the last run ended, and record it where that run could not: under the lock, nobody else runs."""
         if LEDGER not in look.state.tables:
             return
         ledger = look.books.ledger
