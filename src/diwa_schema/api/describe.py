@@ -45,6 +45,9 @@ def check(
 ) -> list[Difference]:
     """Return the differences between a database and its revision; nothing is written.
 
+    Through an Engine it runs on a connection that is idle in its pool, where that one is as the Engine opens them; else
+    on a new one, which is closed.
+
     Args:
         database: As for `migrate`.
         embedded: As for `downgrade`.

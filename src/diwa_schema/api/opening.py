@@ -78,9 +78,7 @@ def session_for(
 def reading(database: Database | None, embedded: Embedded, schema: str | None = None) -> Iterator[Link]:
     """Yield a connection for reading; a file that does not exist is not created."""
     target = target_of(database, embedded, schema)
-    with (
-        target.work(filtered=True) if target.borrowed else target.connect(create=False, filtered=True) as link
-    ):
+    with target.read() as link:
         try:
             with nullcontext() if link.direct else link.settled():
                 yield link

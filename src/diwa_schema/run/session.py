@@ -435,6 +435,14 @@ class Change:
         """Our own tables."""
         return self.look.books
 
+    def tell_lodging(self) -> None:
+        """Say where the extension that embeddings need would be dropped with a tenant, and what moves it."""
+        from diwa_schema.migrations import pgvector
+
+        said = None if self.link.dialect == "sqlite" else pgvector.warning(self.link)
+        if said:
+            self.session.progress.say(said)
+
     def new_pace(self) -> Pace:
         """Run the next pieces of work with their own count of lock waits, and return what runs them."""
         from diwa_schema.run.pace import Pace

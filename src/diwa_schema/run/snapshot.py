@@ -93,6 +93,7 @@ def apply(
     milliseconds = change.at_once(
         create, after=plan.after, entries=entries, timeout=timeout, unseen=True, first=first
     )
+    change.tell_lodging()
     applied = tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
     return Written(plan.after, len(entries), applied)
 

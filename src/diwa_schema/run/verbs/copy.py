@@ -102,6 +102,7 @@ def copy(session: Session, source: Source, names: RoleNames | None) -> Copied:
             unseen=True,
             first=first,
         )
+        change.tell_lodging()
         applied = tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
         return Written(plan.after, len(entries), applied)
 

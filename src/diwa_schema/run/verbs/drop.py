@@ -52,6 +52,7 @@ def drop(session: Session, confirm: str | None) -> Report:
             keeper.release()
 
         change.at_once(drop_all, after=None)
+        change.tell_lodging()
         return Written(None, 1)
 
     return session.change(Verb("drop", "downgrade"), decide, work)
