@@ -1,8 +1,8 @@
-"""A connection that lies idle in the pool of an Engine, lent for reading.
+"""An idle connection from the pool of an Engine, borrowed for reading.
 
-To open one costs as much as a check. One of the pool is used where it is as the Engine opens them; what an
-application has set on it and not taken back would lead the look elsewhere. Nobody is waited for, and the pool is left
-as it was: processes that are forked later would share a connection that was put there.
+Opening a connection costs as much as a check. A pooled connection is used only if its settings are those of a new one:
+a setting that an application has left on it could redirect the check. The function never waits and leaves the pool
+unchanged, because processes that are forked later would share a new connection in it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.pool import PoolProxiedConnection
 
-# What the session has set otherwise than it began; its name changes with what it does, and decides nothing.
+# The settings that the session has changed since its start; its name changes during work and does not count.
 _STATE = (
     "SELECT current_user::text, session_user::text, ARRAY(SELECT name || '=' || setting FROM pg_settings"
     " WHERE source = 'session' AND setting IS DISTINCT FROM reset_val AND name <> 'application_name' ORDER BY name)"
 )
 
-# How the connections of an Engine are born that sets something on each; asked for when one was met.
+# The initial settings of connections, for an Engine that sets some on each; read when the first such Engine is met.
 _BORN: WeakKeyDictionary[Engine, tuple[Any, ...]] = WeakKeyDictionary()
 
 
 @contextmanager
 def lent(engine: Engine) -> Iterator[Any]:
-    """Give the driver's connection of one that is idle, in no transaction; None where there is none to be had."""
+    """Yield the driver's connection of an idle one without a transaction; None if no such connection is available."""
     proxied = _idle(engine)
     if proxied is None:
         yield None
@@ -42,7 +42,7 @@ def lent(engine: Engine) -> Iterator[Any]:
 
 
 def as_born(engine: Engine, raw: Any) -> bool:
-    """Tell whether a connection that was lent is as the Engine opens them; a dead one is not."""
+    """Return whether a borrowed connection has the settings of a new one; a dead one does not."""
     try:
         state = _state(raw)
     except Exception as error:
@@ -54,7 +54,7 @@ def as_born(engine: Engine, raw: Any) -> bool:
 
 
 def note_born(engine: Engine, raw: Any) -> None:
-    """Remember how a connection is that the Engine has just opened."""
+    """Remember the settings of a connection that the Engine has just opened."""
     _BORN[engine] = _state(raw)
 
 
@@ -77,7 +77,7 @@ def _idle(engine: Engine) -> PoolProxiedConnection | None:
     try:
         proxied = engine.raw_connection()
     except Exception as error:
-        # Another thread was faster, or the server is gone, which a new connection tells in its own words.
+        # Another thread was faster, or the server is gone, which a new connection will report.
         if not is_driver_error(error) and not isinstance(error, PoolTimeoutError):
             raise
         return None

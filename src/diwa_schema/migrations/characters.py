@@ -1,10 +1,10 @@
-"""The characters of a vector in a column of bytes: how they are known, and the check that refuses them.
+"""The characters of a vector in a column of bytes: their detection, and the check that refuses them.
 
 A client that sends an embedding as untyped text works as long as the column is a vector. Once the column is bytes, the
-same statement goes on without an error and stores the characters, which no code reads as an embedding. Only what is
-surely such a text is refused: `[` first and `]` last. Erlang's external term format begins with the byte 131.
+same statement still succeeds and stores the characters, which no code reads as an embedding. Only an unmistakable text
+is refused: `[` first and `]` last. Erlang's external term format begins with the byte 131.
 
-Comparing catalogs needs it as well as the history, so it stands below both, without SQLAlchemy or Alembic.
+The history and the comparison of catalogs share this module, so it uses neither SQLAlchemy nor Alembic.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ TABLES = ("memories", "embedding_cache")
 
 
 def are_in(value: str) -> str:
-    """Return SQL that tells whether bytes, given as SQL, are surely the text of a vector.
+    """Return SQL that checks whether an SQL expression of bytes is unmistakably the text of a vector.
 
-    No bytes raise an error. Of a value that stands outside of its row only the first piece is read, unless that begins
-    like a text: every UPDATE of a row asks the check, also one of other columns.
+    No bytes raise an error. For a value stored outside its row only the first piece is read, unless it begins like a
+    text: every UPDATE of a row runs the check, even an UPDATE of other columns.
     """
     last = f"substr({value}, octet_length({value}), 1)"
     return f"encode(substr({value}, 1, 1), 'escape') = '[' AND encode({last}, 'escape') = ']'"
@@ -31,11 +31,11 @@ def check_on(table: str) -> str:
 
 
 def refusal(table: str) -> str:
-    """Return what follows ``ALTER TABLE name`` to have a table refuse such texts from now on; no row is read."""
+    """Return the clause after ``ALTER TABLE name`` that makes a table refuse such texts from now on; no row is read."""
     return f"ADD CONSTRAINT {check_on(table)} CHECK (NOT ({are_in(COLUMN)})) NOT VALID"
 
 
-# As the server writes it; somebody may have validated it.
+# In the server's spelling; somebody may have validated it.
 _DEFINITION = (
     f"CHECK ((NOT ((encode(substr({COLUMN}, 1, 1), 'escape'::text) = '['::text)"
     f" AND (encode(substr({COLUMN}, octet_length({COLUMN}), 1), 'escape'::text) = ']'::text))))"

@@ -1,4 +1,4 @@
-"""What the end of a run says about embeddings that have changed their kind: which are kept apart, who is refused."""
+"""The report on embeddings with a changed type at the end of a run: archived values and refused clients."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _REFUSING = (
 
 
 def refused(link: Link, schema: str, tables: Iterable[str]) -> tuple[str, ...]:
-    """Return who is refused by those of the tables whose embeddings are bytes after they have been vectors.
+    """Return a note on the clients that tables refuse because their embeddings changed from vectors to bytes.
 
     Args:
         link: A connection to the database.
         schema: The schema of the tables.
-        tables: The tables that were changed.
+        tables: The changed tables.
     """
     if link.dialect == "sqlite":
         return ()
@@ -42,7 +42,7 @@ def refused(link: Link, schema: str, tables: Iterable[str]) -> tuple[str, ...]:
 
 
 def kept_apart(link: Link, schema: str) -> tuple[str, ...]:
-    """Return how many values are in the archive because no vector can hold them, and why."""
+    """Return the number of archived values that no vector can hold, with the reason."""
     from diwa_schema.migrations.steps.retype.conversion import NO_LIST
 
     held = "SELECT count(*) FILTER (WHERE reason = %s), count(*) FROM {archive}"
@@ -54,14 +54,14 @@ def kept_apart(link: Link, schema: str) -> tuple[str, ...]:
 
 
 def kept_characters(link: Link, schema: str) -> tuple[str, ...]:
-    """Return how many values are in the archive because bytes refuse them."""
+    """Return the number of archived values that the bytes column refuses."""
     held = "SELECT count(*) FROM {archive} WHERE " + characters.are_in("value")
     (total,) = _counts(link, schema, held) or (0,)
     return _said(total, "the characters of a list")
 
 
 def _counts(link: Link, schema: str, question: str, values: tuple[str, ...] = ()) -> tuple[int, ...]:
-    """Return what the archive answers; nothing where somebody has dropped it."""
+    """Return the counts from the archive; nothing if somebody has dropped it."""
     from diwa_schema.migrations.steps.retype.archive import TABLE
 
     archive = qualified(schema, TABLE)

@@ -20,15 +20,15 @@ POSITION = "diwa_schema_position"
 
 @step
 def backfill(table: str, assignment: str, where: str = "true", *, key: str = "id") -> None:
-    """Update rows batch by batch in the order of a key, going on where an interrupted run stopped.
+    """Update rows batch by batch in the order of a key, resuming where an interrupted run stopped.
 
-    Rows that are written behind the batch, by code that does not fill the column yet, are not seen: a default
-    or a trigger has to be there first. On SQLite and in the plain form it is one UPDATE.
+    The step does not see rows that are written behind the batch by code that does not fill the column yet: create a
+    default or a trigger first. On SQLite and in the plain form it is one UPDATE.
 
     Args:
         table: The table.
         assignment: SQL for SET, such as ``slug = lower(name)``.
-        where: SQL that tells the rows to update; it should be false for rows that were updated already.
+        where: The SQL condition for the rows to update; it should be false for updated rows.
         key: The column whose order is followed: the primary key, of any type that can be cast from text.
     """
     if offline() or dialect() == "sqlite" or not ground().live:
@@ -46,18 +46,18 @@ def backfill(table: str, assignment: str, where: str = "true", *, key: str = "id
 def copy_rows(
     source: str, target: str, values: Mapping[str, str], where: str = "true", *, key: str = "id"
 ) -> None:
-    """Copy rows into another table batch by batch, in the order of a key, going on where an interrupted run stopped.
+    """Copy rows into another table batch by batch in the order of a key, resuming where an interrupted run stopped.
 
-    A row of the target that has the key already gets the values of the source. The rows that are copied are locked
-    until their batch ends, so that no value comes back that a writer of both tables has changed meanwhile. Rows that
-    are written behind the batch are not seen: whoever writes the one table writes the other too by then. On SQLite
-    and in the plain form it is one INSERT.
+    An existing row of the target with the same key gets the values of the source. Copied rows are locked until their
+    batch ends, so that no old value overwrites a change by a writer of both tables. The step does not see rows that are
+    written behind the batch: by then every writer must write both tables. On SQLite and in the plain form it is one
+    INSERT.
 
     Args:
         source: The table whose rows are copied.
-        target: The table that gets them.
-        values: What its columns get, as SQL over the columns of the source; the first is its primary key.
-        where: SQL that tells the rows to copy.
+        target: The table that receives them.
+        values: The values of its columns, as SQL over the columns of the source; the first is its primary key.
+        where: The SQL condition for the rows to copy.
         key: The primary key of the source, of any type that can be cast from text.
     """
     first, *others = map(lookup.quoted, values)

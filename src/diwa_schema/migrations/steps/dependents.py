@@ -26,13 +26,13 @@ NOTE, NOTE_UPDATE = "diwa_schema_note", "diwa_schema_note_update"
 
 @dataclass(frozen=True, slots=True)
 class Retyped:
-    """A column that a revision gives another type, on one database.
+    """A column whose type a revision changes, on one database.
 
     Args:
         revision: The revision's id.
         column: The column, as table.column.
-        before: Its type now.
-        after: Its type then.
+        before: Its current type.
+        after: Its new type.
     """
 
     revision: str
@@ -43,12 +43,12 @@ class Retyped:
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """Something that is in the way of a change of type.
+    """An object that blocks a change of type.
 
     Args:
-        revision: The revision's id; None where the column is converted because somebody asks for it.
-        column: The column that is to get another type, as table.column.
-        what: What hangs on it, as the server describes it.
+        revision: The revision's id; None for a conversion on request.
+        column: The column whose type changes, as table.column.
+        what: The dependent object, in the server's description.
     """
 
     revision: str | None
@@ -57,7 +57,7 @@ class Dependent:
 
 
 def dependents(link: Link, revisions: Iterable[Revision], *, back: bool = False) -> tuple[Dependent, ...]:
-    """Return what would stop revisions that give columns another type; nothing is changed.
+    """Return the obstacles for revisions that change column types; nothing is changed.
 
     Args:
         link: A connection to the database; its current schema is looked at.
@@ -72,12 +72,12 @@ def dependents(link: Link, revisions: Iterable[Revision], *, back: bool = False)
 
 
 def dependents_of(link: Link, column: str, revision: str | None) -> tuple[Dependent, ...]:
-    """Return what would stop one column, as table.column, from getting another type; nothing is changed."""
+    """Return the obstacles for a type change of one column, given as table.column; nothing is changed."""
     return tuple(Dependent(revision, column, what) for (what,) in link.rows(hanging(*column.split("."))))
 
 
 def retyped(link: Link, revisions: Iterable[Revision], *, back: bool = False) -> tuple[Retyped, ...]:
-    """Return which columns revisions would give another type than they have on this database.
+    """Return the columns whose type revisions would change on this database.
 
     Args:
         link: A connection to the database; its current schema is looked at.
@@ -98,7 +98,7 @@ def retyped(link: Link, revisions: Iterable[Revision], *, back: bool = False) ->
 
 
 def kind_of(link: Link, table: str, column: str) -> str | None:
-    """Return the type that a column has, without the schema of the type; None where there is no such column."""
+    """Return the type of a column, without the type's schema; None if the column is absent."""
     kind: str | None = link.value(
         f"SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = {oid(table)}"
         f" AND attname = {literal(column)}"

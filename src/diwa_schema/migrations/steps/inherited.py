@@ -36,16 +36,17 @@ _NOBODY = UUID(int=0)
 
 @step
 def add_organization(table: str) -> None:
-    """Give a table the organization of its rows' contexts: a column that the database fills and keeps right.
+    """Add the organization of its rows' contexts to a table, as a column that the database fills and keeps correct.
 
-    PostgreSQL keeps it by the foreign key to contexts, which covers both columns from now on, and SQLite by triggers.
+    PostgreSQL enforces it with the foreign key to contexts, which covers both columns from now on, and SQLite with
+    triggers.
 
     Args:
-        table: The table, which has a column ``context_id`` with a foreign key named as Ecto names it.
+        table: The table, which has a column ``context_id`` with a foreign key named in Ecto's way.
 
     Raises:
-        MigrationFailed: There is something else of that name, or a context without an organization. Nothing was done.
-        sqlalchemy.exc.IntegrityError: A row's context is not there.
+        MigrationFailed: Another object has that name, or a context has no organization. Nothing was done.
+        sqlalchemy.exc.IntegrityError: A row's context is absent.
     """
     names = _Names(table)
     if offline():
@@ -69,7 +70,7 @@ def add_organization(table: str) -> None:
 
 @step
 def drop_organization(table: str) -> None:
-    """Take the organization of its rows' contexts from a table; one that was there before stays, with its values.
+    """Remove the organization of its rows' contexts from a table; an older column stays, with its values.
 
     Args:
         table: The table.

@@ -24,9 +24,9 @@ from diwa_schema.names import code
 
 @step
 def keep_rules(*names: str) -> None:
-    """Let PostgreSQL keep rules of `models/rules.py`, each only where no row breaks it; the others wait.
+    """Let PostgreSQL enforce rules of `models/rules.py`, each only if no row breaks it; the others wait.
 
-    A rule that is kept already stays as it is. No row is changed.
+    An enforced rule stays as it is. No row is changed.
 
     Args:
         names: The rules.
@@ -36,7 +36,7 @@ def keep_rules(*names: str) -> None:
 
 @step
 def release_rules(*names: str) -> None:
-    """Drop what keeps rules; where it is absent, nothing happens.
+    """Stop enforcing rules: drop their constraints and indexes, if they exist.
 
     Args:
         names: The rules.
@@ -47,7 +47,7 @@ def release_rules(*names: str) -> None:
 
 
 def keep(rules: Iterable[Rule]) -> None:
-    """Let PostgreSQL keep rules, as `keep_rules` does."""
+    """Let PostgreSQL enforce rules, as `keep_rules` does."""
     if dialect() != "postgresql":
         return
     for rule in rules:

@@ -1,7 +1,7 @@
 """Drop defaults that claim facts, so that new rows say only what a writer knows; SQLite keeps the defaults.
 
-No writer of Ecto's names these columns. The default of `phi_flag` claimed that a call carries no health data. The
-default of `sync_origin` claimed that a row came from the cloud, also for the rows of an agent. From now on NULL means
+No Ecto writer sets these columns. The default of `phi_flag` claimed that a call carries no health data. The
+default of `sync_origin` claimed that a row came from the cloud, even for an agent's rows. From now on NULL means
 that nobody knows. Existing rows stay unchanged: nobody can tell which of them are right. SQLite would have to copy
 each table; there the models write NULL themselves.
 """

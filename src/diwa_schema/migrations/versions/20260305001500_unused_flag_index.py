@@ -1,7 +1,7 @@
 """Drop the index on the flag for health data of buffered operations.
 
 A flag has two values, and nearly every row has the same one, so PostgreSQL reads the table instead. The agent asks for
-operations by session and by context and names the flag in no query; the buffer is emptied at the end of each session.
+operations by session and by context and uses the flag in no query; the buffer is emptied at the end of each session.
 """
 
 from diwa_schema.migrations import steps

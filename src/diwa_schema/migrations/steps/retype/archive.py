@@ -23,12 +23,12 @@ TABLE = "diwa_schema_embedding_archive"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An embedding that is taken out of its column.
+    """An embedding that was removed from its column.
 
     Args:
         row: The id of its row.
-        kind: The type its column had, such as ``vector(384)``.
-        value: Its bytes; the numbers of a vector are in the format that a bytes column has them in.
+        kind: The earlier type of its column, such as ``vector(384)``.
+        value: Its bytes; the numbers of a vector have the format of a bytes column.
         reason: Why the column cannot hold it.
     """
 
@@ -39,7 +39,7 @@ class Kept:
 
 
 def create_embedding_archive() -> None:
-    """Create the archive where it is absent, in one short transaction."""
+    """Create the archive if it is absent, in one short transaction."""
     from alembic import op
 
     if offline():
@@ -49,7 +49,7 @@ def create_embedding_archive() -> None:
 
 
 def drop_embedding_archive() -> None:
-    """Drop the archive, whatever is in it, where it is there."""
+    """Drop the archive with its contents, if it exists."""
     drop_table_if_there(TABLE)
 
 
