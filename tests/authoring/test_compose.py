@@ -199,7 +199,7 @@ def test_a_table_comes_whole(edited):
     assert 'drops = ("moods",)' in table
     create, *indexes = calls(table, "upgrade")
     made = 'server_default=ServerDefault(postgresql="gen_random_uuid()"), nullable=False'
-    assert create.startswith(f'op.create_table("moods", sa.Column("id", UniqueId(), {made}), ')
+    assert create.startswith(f'op.create_table("moods", sa.Column("id", UniqueId(), {made}, comment="The key')
     assert (
         'sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name="moods_task_id_fkey", ondelete="CASCADE")'
         in create
@@ -216,7 +216,8 @@ def test_a_column_that_could_have_a_new_name_goes_only_where_that_is_said(edited
     assert "--drop names no column that went: tasks.status" in revise("--drop", "tasks.status", check=2)
     _, files = revise("--drop", "tasks.title", "--fill", "tasks.headline='x'", "--contract")
     made = [call for file in files for call in calls(file, "upgrade")]
-    assert made[0] == 'op.add_column("tasks", sa.Column("headline", ShortText()))'
+    said = "What is to be done, in a few words."
+    assert made[0] == f'op.add_column("tasks", sa.Column("headline", ShortText(), comment="{said}"))'
     assert made[-1] == 'op.drop_column("tasks", "title")'
 
 
