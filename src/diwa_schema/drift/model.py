@@ -221,12 +221,14 @@ class Origin:
         owner: The owner of the version table; None without one.
         vector: Whether pgvector is installed.
         words: Whether SQLite has FTS5.
+        citus: Whether the database has Citus, which refuses some statements.
     """
 
     schema: str = "public"
     owner: str | None = None
     vector: bool = False
     words: bool = False
+    citus: bool = False
 
 
 @_record

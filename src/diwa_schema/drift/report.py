@@ -17,6 +17,7 @@ from diwa_schema.drift.rules import Waiting
 Severity = Literal["drift", "note"]
 
 _LONGEST = 160  # characters of a definition that a line shows
+_LONGEST_COMMENT = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +176,24 @@ def _changed(finding: Finding, subject: str) -> str:
     if finding.fields == ("enabled",):
         state = f"{finding.found.enabled} on {finding.table}, should be {finding.expected.enabled}"
         return f"{finding.kind} {finding.name} is {state}"
-    found, expected = (
-        text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-        for text in map(_worded, (finding.found, finding.expected))
+    if finding.fields == ("comment",):
+        return f"{subject} {_commented(finding)}"
+    found, expected = (_cut(_worded(one), _LONGEST) for one in (finding.found, finding.expected))
+    beside = f"; it {_commented(finding)}" if "comment" in finding.fields else ""
+    return f"{subject} is {found}, should be {expected}{beside}"
+
+
+def _commented(finding: Finding) -> str:
+    """Return what differs in the comments of a column."""
+    held, wanted = (
+        f"'{_cut(one.comment, _LONGEST_COMMENT)}'" if one.comment else ""
+        for one in (finding.found, finding.expected)
     )
-    return f"{subject} is {found}, should be {expected}"
+    return f"has {f'the comment {held}' if held else 'no comment'}, should have {wanted or 'none'}"
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 _TRAITS = {

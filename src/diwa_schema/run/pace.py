@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from diwa_schema.database import citus
@@ -22,7 +23,7 @@ from diwa_schema.errors import (
 )
 from diwa_schema.names import quoted
 from diwa_schema.run import rhythm
-from diwa_schema.run.blockers import Bystanders, Watch, blocking
+from diwa_schema.run.blockers import Bystanders, Watch, blocking, blocking_anywhere
 from diwa_schema.run.building import building
 from diwa_schema.run.settings import Progress, Settings
 
@@ -42,6 +43,7 @@ _LONGEST_PAUSE = 5.0
 _SHORTEST_WAIT = 10  # milliseconds
 _LOOK_AGAIN = 0.5
 _ATTEND = 1.0
+_SELDOM = 10  # looks, of which one asks all nodes of Citus
 
 
 class Pace:
@@ -319,11 +321,14 @@ class Pace:
             return
         try:
             with link:
-                while not over.is_set():
+                for looks in count():
+                    if over.is_set():
+                        break
                     self._lock.prove()
                     if (build := building(link, pid)) is not None:
                         self._progress.step(*build)
-                    names = "; ".join(str(blocker) for blocker in blocking(link, pid))
+                    seldom = blocking_anywhere if looks % _SELDOM == 0 else blocking
+                    names = "; ".join(str(blocker) for blocker in seldom(link, pid))
                     if names and names != told:
                         self._progress.say(f"waiting for {names} to end")
                         told = names

@@ -179,7 +179,7 @@ def read(link: Link, schema: str | None, tables: Collection[str] | None) -> Cata
             Follower(table, parse.foreign_key(key, text, validated=validated, enforced=True))
             for table, key, text, validated in sorted(rows.get("followers", ()))
         ),
-        origin=Origin(name, owner, vector),
+        origin=Origin(name, owner, vector, citus=link.citus),
     )
 
 
