@@ -141,7 +141,7 @@ def observe(
     Raises:
         PermissionMissing: The role may not make temporary tables.
         TransactionPooler: The connection does not keep its server process.
-        DatabaseUnreachable: There is no connection.
+        DatabaseUnreachable: The database did not accept a connection.
         DiwaSchemaError: A revision fails in the shadow, or reaches for tables outside it.
     """
     if plan.snapshot or not plan.revisions:

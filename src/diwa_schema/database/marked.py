@@ -44,7 +44,7 @@ def opened(url: str) -> AbstractContextManager[object]:
         url: The database.
 
     Raises:
-        DatabaseUnreachable: There is no connection.
+        DatabaseUnreachable: The database did not accept a connection.
     """
     target = Target.of(url)
     if target.dialect != "postgresql":
@@ -65,7 +65,7 @@ def drop(url: str, *, force: bool = False) -> bool:
         force: Whether who is connected to it is disconnected.
 
     Raises:
-        DatabaseUnreachable: There is no connection.
+        DatabaseUnreachable: The database did not accept a connection.
         LockNotObtained: Somebody is connected to it.
         PermissionMissing: The role may not drop it.
     """

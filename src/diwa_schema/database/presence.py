@@ -115,7 +115,7 @@ def meant(schemas: tuple[str, ...]) -> str:
 
 
 def hidden(link: Link, schema: str, table: str = VERSION) -> PermissionMissing | None:
-    """Describe row security that keeps one of our own tables from the connection's role; None where there is none.
+    """Describe row security that keeps one of our own tables from the connection's role; None if there is none.
 
     Args:
         link: A connection to a database.

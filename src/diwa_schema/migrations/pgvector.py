@@ -30,7 +30,7 @@ _OURS = (
     " AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.relnamespace"
 )
 
-# The schema that the extension may be created in; NULL where there is none. The current schema has our tables or is
+# The schema that the extension may be created in; NULL if there is none. The current schema has our tables or is
 # about to get them.
 PLACE = (
     "SELECT n.nspname::text FROM pg_namespace n WHERE has_schema_privilege(n.oid, 'USAGE') AND ("

@@ -89,7 +89,7 @@ def configured(pyproject: bytes | None, source: str = "pyproject.toml") -> tuple
     """Return the `migration-paths` of the table `[tool.diwa-schema]`.
 
     Args:
-        pyproject: The content of a pyproject.toml; None where there is none.
+        pyproject: The content of a pyproject.toml; None if there is none.
         source: What to call it in an error.
 
     Raises:

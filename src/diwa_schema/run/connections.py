@@ -179,7 +179,7 @@ class TypeWatch:
 
     Args:
         look: What was seen under the lock.
-        progress: Who is told.
+        progress: The receiver of progress reports.
         back: Whether revisions are reversed.
     """
 

@@ -55,8 +55,8 @@ class Pace:
         connection: SQLAlchemy's view of the same connection; None where the work needs none.
         lock: The migration lock, proved before every piece of work.
         schema: The schema of the version table.
-        settings: How patient the run is.
-        progress: Who is told.
+        settings: The timeouts and safety limits of the run.
+        progress: The receiver of progress reports.
     """
 
     def __init__(

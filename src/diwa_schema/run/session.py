@@ -120,8 +120,8 @@ class Session(NamedTuple):
     Args:
         target: The database, and the schema in it.
         verdict: The guard's permission, recorded in the ledger.
-        settings: How patient the run is.
-        progress: Who is told.
+        settings: The timeouts and safety limits of the run.
+        progress: The receiver of progress reports.
         renew: The role whose idle sessions are ended after a change; None for nobody's.
     """
 

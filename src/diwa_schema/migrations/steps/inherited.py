@@ -288,7 +288,7 @@ class _Names:
         return connection.scalar(sa.text(there)) is not None
 
     def _columns(self, connection: sa.Connection, key: str) -> int:
-        """Return how many columns a foreign key covers; 0 where there is none of that name."""
+        """Return how many columns a foreign key covers; 0 if there is none of that name."""
         found = connection.scalar(
             sa.text(
                 f"SELECT cardinality(conkey) FROM pg_constraint WHERE conrelid = {lookup.oid(self.table)}"

@@ -55,7 +55,7 @@ def literal(value: str) -> str:
 
 
 def oid(name: str) -> str:
-    """Return SQL for the oid of a relation of the current schema, as a regclass; NULL where there is none.
+    """Return SQL for the oid of a relation of the current schema, as a regclass; NULL if there is none.
 
     It has neither parameters nor percent signs, so that it can stand in a block that is run later.
     """
@@ -111,7 +111,7 @@ def estimated_rows(connection: sa.Connection, table: str) -> int | None:
 
 
 def index_state(connection: sa.Connection, name: str) -> IndexState | None:
-    """Return what is known of an index, or None where there is none of that name."""
+    """Return what is known of an index, or None if no such one exists."""
     found = connection.execute(
         sa.text(
             "SELECT t.relname, ARRAY(SELECT coalesce(a.attname::text, '')"

@@ -1,4 +1,4 @@
-"""Drop defaults that claim facts, so that new rows say only what a writer knows; SQLite keeps the defaults.
+"""Drop defaults that state unproven facts, so that NULL means unknown in new rows; SQLite keeps them.
 
 No Ecto writer sets these columns. The default of `phi_flag` claimed that a call carries no health data. The
 default of `sync_origin` claimed that a row came from the cloud, even for an agent's rows. From now on NULL means
