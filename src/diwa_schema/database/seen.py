@@ -53,13 +53,13 @@ UNREAD = f"This role may not read {RELEASES}: which releases have started lately
 
 
 class Seen(NamedTuple):
-    """The last start of a release that a database knows of, by one role on one host.
+    """The last recorded start of a release by one role on one host.
 
     Args:
-        release: The release, as "0.4.1".
-        user: The database role; on SQLite, which has none, the user of the operating system.
+        release: The release, such as "0.4.1".
+        user: The database role; on SQLite the user of the operating system.
         host: The host's own name.
-        seen_at: When it was, in UTC, as "2026-03-05T12:00:00Z".
+        seen_at: The time of the start in UTC, such as "2026-03-05T12:00:00Z".
     """
 
     release: str

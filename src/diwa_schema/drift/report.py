@@ -16,23 +16,23 @@ from diwa_schema.drift.rules import Waiting
 
 Severity = Literal["drift", "note"]
 
-_LONGEST = 160  # characters of a definition that a line shows
+_LONGEST = 160  # displayed characters of a definition
 _LONGEST_COMMENT = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What makes one difference go away.
+    """The fix of one difference.
 
     Args:
-        statements: SQL that loses nothing, each statement to be run on its own, outside a transaction. What cannot be
-            had without a loss fails and changes nothing.
-        safe: Whether a live table can take them: nothing that somebody put there is taken away, and nobody waits
-            for longer than a moment.
-        caution: Why they are not safe, or what to look at before.
-        losing: SQL that takes the difference away and values with it; never to be run without having looked.
+        statements: SQL that loses nothing; run each statement separately, outside a transaction. A statement that could
+            not avoid a loss fails and changes nothing.
+        safe: Whether they are safe on a live table: they remove nothing that somebody has added, and nobody waits for
+            longer than a moment.
+        caution: The reason why they are not safe, or a check to make beforehand.
+        losing: SQL that removes the difference together with values; check the values before running it.
         counting: A query for the number of values that would be lost.
-        lost: What that query says; None where it was not run or could not be.
+        lost: The result of that query; None if it was not run or failed.
     """
 
     statements: tuple[str, ...] = ()
@@ -45,16 +45,16 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing about a live schema that is not as expected.
+    """One difference between a live schema and the expected one.
 
     Args:
         kind: The kind of object: ``index``, ``foreign key``, ``row security``.
         object: Its name.
-        table: The table it belongs to, or is.
+        table: Its table, or the object itself if it is a table.
         problem: ``missing``, ``extra``, ``changed`` or ``renamed``.
-        text: The difference in one line of words.
-        severity: ``drift``, or ``note`` for what works all the same.
-        fix: What would take it away.
+        text: The difference in one line of text.
+        severity: ``drift``, or ``note`` for a harmless difference.
+        fix: Its fix.
     """
 
     kind: str
@@ -67,12 +67,12 @@ class Difference:
 
     @property
     def statement(self) -> str:
-        """The SQL that would take it away without losing a value, runnable as printed; empty where there is none."""
+        """The SQL that removes it without losing a value, runnable as printed; empty if there is none."""
         return "\n".join(f"{statement};" for statement in self.fix.statements)
 
     @property
     def losing(self) -> str:
-        """The SQL that would take it away and values with it; empty where none is needed for that."""
+        """The SQL that removes it together with values; empty if no such SQL is needed."""
         return "\n".join(f"{statement};" for statement in self.fix.losing)
 
     @property
