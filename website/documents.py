@@ -302,6 +302,13 @@ _BYPASSED = {
     name: _LEDGER[name]
     for name in ("run_id", "started_at", "kind", "repository", "os_user", "host", "bypass", "bypass_reason")
 }
+_ENDED = {
+    name: _LEDGER[name]
+    for name in (
+        *("run_id", "revision", "direction", "kind", "outcome", "started_at", "finished_at"),
+        *("os_user", "host", "error_class", "sqlstate"),
+    )
+}
 _OBSERVED: dict[str, Schema] = {
     "observed": maybe(many(whole(Observed), "What each revision does; null where nothing was observed.")),
     "unobserved": _described(
@@ -316,6 +323,7 @@ _STATUS = Document(
         Status,
         bypassed=many(record({**_BYPASSED, "revisions": many(maybe(text()))})),
         unfinished=many(record({**_RUNNING, "running": flag("Whether a run is at work.")})),
+        ended=maybe(record(_ENDED)),
         waiting=many(WAITING),
         releases=maybe(many(whole(Connected))),
         seen=maybe(many(whole(Seen))),

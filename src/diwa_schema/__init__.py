@@ -1,15 +1,15 @@
-"""The shared schema of diwa-agent and diwa-cloud: models, one migration history, and the guard before it.
+"""The shared schema of diwa-agent and diwa-cloud: models, one migration history, and its guard.
 
     >>> import diwa_schema
     >>> diwa_schema.ensure_current("postgresql://app@db/diwa")   # at an application's start-up
     >>> diwa_schema.migrate("postgresql://owner@db/diwa")        # in the owner's deployment
 
-Everything is loaded when it is first used: importing the package imports no database library.
+Each name is loaded on first use: importing the package imports no database library.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # as in typing, which alone would cost more than all the rest of this import
+TYPE_CHECKING = False  # as in typing; importing typing alone would cost more than the rest of this import
 if TYPE_CHECKING:
     from typing import Any
 

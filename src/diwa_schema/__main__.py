@@ -1,4 +1,4 @@
-"""``python -m diwa_schema``, and ``diwa-schema``: one command in a process of its own."""
+"""``python -m diwa_schema`` and ``diwa-schema``: one command in its own process."""
 
 import gc
 import sys

@@ -1,7 +1,7 @@
-"""For the `env.py` of an application's own Alembic: the shared tables are none that it may create, change or drop.
+"""Filters for the `env.py` of an application's own Alembic: they exclude the shared tables from its migrations.
 
-An application may keep a history of its own, for its own tables in the same database. `alembic revision --autogenerate`
-sees every table there and would write a `drop_table` for each one that the application's models do not name:
+An application may have its own history for its own tables in the same database. `alembic revision --autogenerate` sees
+every table there and would write a `drop_table` for each table outside the application's models:
 
     from diwa_schema.autogenerate import include_name, include_object
 

@@ -1,13 +1,13 @@
-"""Every exception of diwa-schema, with the exit code the command line ends with.
+"""Every exception of diwa-schema, with its exit code on the command line.
 
 DiwaSchemaError
 ├── CheckFailed              1   a check found something
 │   ├── SchemaOutOfDate          the database is behind the installed package
-│   │   └── SchemaEmpty          nothing of the schema is there yet
-│   └── DriftFound               a live schema differs from what it should be
+│   │   └── SchemaEmpty          the database contains no part of the schema yet
+│   └── DriftFound               a live schema differs from the expected one
 ├── UsageError               2   wrong usage or configuration
 │   ├── NoDatabase               no database was named
-│   ├── InvalidDatabase          what was named cannot be a database
+│   ├── InvalidDatabase          this package does not support the given database
 │   ├── UnknownRevision          the history has no such revision
 │   └── ConnectionInUse          a caller's connection is already in a transaction
 ├── Blocked                  3   the guard refused
@@ -19,7 +19,7 @@ DiwaSchemaError
 ├── MigrationFailed          6   a revision failed and was rolled back
 │   ├── MigrationLockLost        the migration lock was lost during the run
 │   └── NotPersisted             the database does not hold what the run wrote
-└── DatabaseRefused          7   the database is not one to work on
+└── DatabaseRefused          7   the database is not in a state that allows the operation
     ├── SchemaTampered           an applied revision is no longer the one that was applied
     ├── SchemaForeign            tables of another tool, or an unknown revision
     ├── SchemaTooNew             the installed package is older than the database allows
@@ -42,24 +42,24 @@ if TYPE_CHECKING:
 NOTHING_CHANGED = "Nothing was changed."
 ROLLED_BACK = "The run rolled back the step it had not finished."
 
-# Says how the command line was told which database to work on, passwords masked: a command that is offered as the next
-# step must not silently go to the one that the environment names.
+# The arguments that named the database on the command line, with passwords masked. A suggested next command must not
+# silently go to the database that the environment names.
 NAMED: ContextVar[Callable[[], str]] = ContextVar("diwa_schema_named", default=str)
 
 
 def command(words: str) -> str:
-    """Return a command of this package to run next, on the database that was named to the one that failed."""
+    """Return a command of this package to run next, on the same database as the command that failed."""
     return " ".join(part for part in ("diwa-schema", words, NAMED.get()()) if part)
 
 
 class DiwaSchemaError(Exception):
-    """Base of all errors. Says what happened, what was left untouched and what to do next.
+    """The base of all errors: it states the problem, the untouched state and the next step.
 
     Args:
         what: What happened, in one or more sentences.
         next_step: What to do next, usually a command to run.
-        untouched: What the failed operation left as it was.
-        facts: Further facts for machines, shown by ``--json``.
+        untouched: The parts that the failed operation did not change.
+        facts: Further facts for machines, printed with ``--json``.
     """
 
     exit_code: ClassVar[int] = 6
@@ -104,11 +104,11 @@ class SchemaOutOfDate(CheckFailed):
 
 
 class SchemaEmpty(SchemaOutOfDate):
-    """The database holds nothing of the schema yet."""
+    """The database contains no part of the schema yet."""
 
 
 class DriftFound(CheckFailed):
-    """A live schema differs from the one expected at its revision."""
+    """A live schema differs from the expected one at its revision."""
 
 
 class UsageError(DiwaSchemaError):
@@ -122,7 +122,7 @@ class NoDatabase(UsageError):
 
 
 class InvalidDatabase(UsageError):
-    """What was named cannot be a database of this package."""
+    """This package does not support the given database."""
 
 
 class UnknownRevision(UsageError):
@@ -178,7 +178,7 @@ class NotPersisted(MigrationFailed):
 
 
 class DatabaseRefused(DiwaSchemaError):
-    """The database is not one that this operation may work on."""
+    """The database is not in a state that allows the operation."""
 
     exit_code = 7
 
@@ -208,7 +208,7 @@ class DatabaseReadOnly(DatabaseRefused):
 
 
 class ReleaseConnected(DatabaseRefused):
-    """An application of a release is connected that a revision of the run would break."""
+    """A connected application uses a release that a revision of the run would break."""
 
 
 class PermissionMissing(DatabaseRefused):

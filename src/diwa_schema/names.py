@@ -1,7 +1,7 @@
-"""How names and texts are written in SQL: the only quoting in the package.
+"""The spelling of names and texts in SQL: the only quoting code in the package.
 
-PostgreSQL keeps 63 bytes of a name and drops the rest without an error, so that two long names can become one. A name
-that this package makes from another one is cut here instead, and ends in a digest of the whole where it was cut.
+PostgreSQL keeps 63 bytes of a name and drops the rest without an error, so two long names can become equal. This module
+therefore cuts derived names itself, and a cut name ends in a digest of the whole name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The release of this package: what a connection says of it, and which of two is the older one.
+"""The release of this package in `application_name`, and the order of releases.
 
-A change that breaks old code has to know whether old code is still at work. So each connection says in its
-`application_name` which release its code comes from, where everybody can read it.
+A change that breaks old code must know whether old code is still running. Each connection therefore states the release
+of its code in its `application_name`, which everybody can read.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-# The execution option of a statement before which an engine's connection does not say its release.
+# The execution option of a statement before which an engine's connection does not state its release.
 UNNAMED = "diwa_schema_unnamed"
 
-# How long it is known that a release has started. Containers get a new host name at each start, so notes that nobody
-# asks for any more have to go.
+# How long the note of a release's start is kept. Containers get a new host name at each start, so old notes must be
+# removed.
 NOTES_KEPT = timedelta(days=90)
 
 _LONGEST = 63  # bytes of an application_name, NAMEDATALEN - 1
@@ -26,16 +26,16 @@ Order = tuple[tuple[int, ...], tuple[int, int], int, float]
 
 
 def application_name(own: str | None = None) -> str:
-    """Return the name for PostgreSQL's `application_name` that tells the release of this package, as "diwa/0.4.1".
+    """Return a value for PostgreSQL's `application_name` that states the release of this package: "diwa/0.4.1".
 
-    Engines that execute statements with the models, or were given to `ensure_current`, say it by themselves; this is
-    for connections that an application makes otherwise::
+    Engines that execute statements with the models, or that were passed to `ensure_current`, set it themselves. This
+    function is for all other connections of an application::
 
         psycopg.connect(url, application_name=diwa_schema.application_name("tell"))
 
     Args:
-        own: The application's own name, which comes first. It is cut where both are longer than the 63 bytes that
-            PostgreSQL keeps. A name that tells this release already is returned as it is.
+        own: The application's own name, which comes first. It is cut if both together exceed the 63 bytes that
+            PostgreSQL keeps. A name that already states this release is returned unchanged.
     """
     from diwa_schema import __version__
 
@@ -49,13 +49,13 @@ def application_name(own: str | None = None) -> str:
 
 
 def said(name: str) -> str | None:
-    """Return the release that an application_name tells; None where it tells none."""
+    """Return the release that an application_name states; None if it states none."""
     told = [release for release in re.findall(_SAID, name) if order(release) is not None]
     return told[-1] if told else None
 
 
 def order(release: str) -> Order | None:
-    """Return what releases are compared by, as PEP 440 orders them; None where it is no release."""
+    """Return the sort key of a release, in the order of PEP 440; None if the text is not a release."""
     found = re.fullmatch(_VERSION, release, re.ASCII)
     if found is None:
         return None
@@ -70,5 +70,5 @@ def order(release: str) -> Order | None:
 
 
 def _width(name: str) -> int:
-    """Return how many bytes a name takes on the server, which spells out each byte that is no printable ASCII."""
+    """Return the bytes that a name takes on the server, which escapes each byte outside printable ASCII."""
     return sum(1 if " " <= one <= "~" else 4 * len(one.encode()) for one in name)

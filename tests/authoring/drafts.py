@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -25,6 +28,19 @@ revision = "{ID}"
 down_revision = "{AFTER}"
 '''
 PHASE = '\nphase = "expand"\nfloor = None\n'
+# What `generate` does first; snapshots take longer, and few tests need them.
+LIST = """
+from diwa_schema import generate
+from diwa_schema.migrations import manifest
+
+manifest.PATH.write_text(generate.render(generate.document()))
+"""
+
+
+def list_anew(root: Path) -> None:
+    """List the revisions of a checkout in its manifest as they are now."""
+    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
+    subprocess.run([sys.executable, "-c", LIST], cwd=root, env=environment, check=True)
 
 
 def write(folder: Path, code: str, *, name: str = f"{ID}_draft.py", phase: str = PHASE) -> Path:

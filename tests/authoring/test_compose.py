@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import textwrap
+from functools import partial
 
 import pytest
 
 from diwa_schema.migrations.manifest import load
-from tests.repository.test_ci_files import ROOT
 from tests.sampling import sampled
 
-MODELS = "src/diwa_schema/models"
+from .drafts import list_anew
+from .recipes import blocks, edit_models, recipes, replace, write_body
+
 TITLE = '    title: Mapped[str] = mapped_column(**described("What is to be done, in a few words.", privacy="content"))\n'
 DESCRIPTION = """    description: Mapped[Prose | None] = mapped_column(
         **described("What is to be done, in detail.", privacy="content")
@@ -42,14 +47,9 @@ def edited(own, server):
         pytest.skip("this server has no pgvector")
     root, call = own
 
-    def edit(old: str, new: str, file: str = "team.py") -> None:
-        path = root / MODELS / file
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-
     def revise(*words: str, check: int = 0, generate: bool = False):
-        command = ["revision", "-m", "Let a task have a mood", "--autogenerate", "--json", *words]
+        asked = words if "-m" in words else ("-m", "Let a task have a mood", "--autogenerate", *words)
+        command = ["revision", "--json", *asked]
         # The generated files take most of the time of a draft, and are the same work for all of them.
         done = call(*command, *([] if generate else ["--no-generate"]), check=check)
         if check:
@@ -64,7 +64,7 @@ def edited(own, server):
         assert again == {"revisions": [], "generated": []}
         return made, files
 
-    return edit, revise
+    return partial(replace, root), revise
 
 
 def calls(text: str, function: str) -> list[str]:
@@ -81,41 +81,82 @@ def _on_one_line(code: str) -> str:
     return re.sub(r",(?=\))", "", re.sub(r"(?<=\() | (?=\))", "", " ".join(code.split())))
 
 
-def recipes() -> dict[str, str]:
-    """Return the recipes of the page about migrations, each with its text."""
-    page = (ROOT / "docs" / "writing-a-migration.md").read_text(encoding="utf-8")
-    found = page.partition("## Recipes")[2].partition("\n## ")[0].split("\n### ")[1:]
-    return dict(one.split("\n", 1) for one in found)
+@pytest.fixture
+def followed(edited, own):
+    """What follows a recipe of the page: it returns the revisions, and what each draft should and does say."""
+    _, revise = edited
+    root, call = own
+
+    def by_hand(command: list[str], body: str, after: str | None) -> dict[str, str]:
+        made: dict[str, str]
+        (made,) = json.loads(call(*command, "--no-generate", "--json").stdout)["revisions"]
+        write_body(root / made["file"], body, after)
+        list_anew(root)
+        assert call("lint", str(root / made["file"])).returncode == 0
+        return made
+
+    def follow(name: str, *, generate: bool = False):
+        command: list[str] = []
+        revisions: list[dict[str, str]] = []
+        drafts = []
+        for where, language, content in blocks(recipes()[name]):
+            if language == "console":
+                command = shlex.split(content)[2:]
+                if where.endswith("nothing:\n\n"):
+                    edit_models(root, where, "")
+            elif not command:
+                edit_models(root, where, content)
+            elif "--autogenerate" in command:
+                made, files = revise(*command[1:], generate=generate)
+                drafts.append((command, made, files, content))
+                revisions += made["revisions"]
+                command = []
+            else:
+                after = revisions[-1]["revision"] if revisions else None
+                revisions.append(by_hand(command, content, after))
+                command = []
+        return revisions, drafts
+
+    return follow
 
 
 # Of the others each part is drafted below as well.
-ALWAYS = ("A column that always has a value, and no default",)
+ALWAYS = ("A column that always has a value, and no default", "A column that holds one of some words")
 
 
 @pytest.mark.parametrize("name", sampled(recipes(), next(iter(recipes())), *ALWAYS))
-def test_a_recipe_of_the_page_does_what_it_says(edited, name):
-    edit, revise = edited
-    text = recipes()[name]
-    *model, expected = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (command,) = re.findall(r"```console\n\$ diwa-schema revision -m .+? --autogenerate(.*)\n```", text)
-    line = "".join(f"    {one}" for one in model)
-    replaced = re.search(r"In place of `(\w+)`", text)
-    edit(
-        {None: TITLE, "title": TITLE, "description": DESCRIPTION}[replaced and replaced[1]],
-        line if replaced else TITLE + line,
-    )
+def test_a_recipe_of_the_page_does_what_it_says(followed, name):
     generates = name == next(iter(recipes()))
-    made, files = revise(*shlex.split(command), generate=generates)
-    assert [call for file in files for call in calls(file, "upgrade")] == _apart(textwrap.indent(expected.strip(), "    "))
-    ids = [one["revision"] for one in made["revisions"]]
-    assert [load().head, *ids[:-1]] == [one["down_revision"] for one in made["revisions"]]
-    assert all(("transactional = False" in file) == ("    steps." in file) for file in files)
-    assert ('phase = "contract"' in files[-1]) == ("--contract" in command)
-    assert {"catalog_postgresql.json", "snapshot_sqlite.sql"} <= set(made["generated"]) or not generates
-    if replaced is None:
-        column = model[0].partition(":")[0]
-        assert f'drops = ("tasks.{column}",)' in files[0]
-        assert calls(files[0], "downgrade") == [f'op.drop_column("tasks", "{column}")']
+    revisions, drafts = followed(name, generate=generates)
+    assert len({one["revision"] for one in revisions}) == len(revisions) > 0
+    for command, made, files, expected in drafts:
+        wanted = _apart(textwrap.indent(expected.strip(), "    "))
+        assert [call for file in files for call in calls(file, "upgrade")] == wanted
+        ids = [one["revision"] for one in made["revisions"]]
+        assert [load().head, *ids[:-1]] == [one["down_revision"] for one in made["revisions"]]
+        assert all(("transactional = False" in file) == ("    steps." in file) for file in files)
+        assert ('phase = "contract"' in files[-1]) == ("--contract" in command)
+        assert {"catalog_postgresql.json", "snapshot_sqlite.sql"} <= set(made["generated"]) or not generates
+        if added := re.match(r'op.add_column\("(\w+)", sa.Column\("(\w+)"', wanted[0]):
+            assert f'drops = ("{added[1]}.{added[2]}",)' in files[0]
+            assert calls(files[0], "downgrade") == [f'op.drop_column("{added[1]}", "{added[2]}")']
+
+
+@pytest.mark.parametrize("name", sampled(recipes(), "Another value in rows that are there"))
+def test_a_recipe_of_the_page_is_planned_and_proven(followed, own, name, new_database, head_template):
+    root, call = own
+    revisions, drafts = followed(name)
+    ids = [one["revision"] for one in revisions]
+    if drafts:
+        # The rows of a proof have values that the models name, and the catalogs have to know those.
+        words = [sys.executable, "-m", "diwa_schema.generate"]
+        subprocess.run(words, cwd=root, env={**os.environ, "PYTHONPATH": str(root / "src")}, check=True)
+    url = new_database(head_template)
+    planned = json.loads(call("plan", "--observe", "--json", "--url", url).stdout)
+    assert [one["revision"] for one in planned["revisions"]] == ids
+    assert {one["revision"] for one in planned["observed"]} == set(ids)
+    document = json.loads(call("prove", *ids, "--json").stdout)
+    assert document == {"revisions": ids, "dialects": ["sqlite", "postgresql"], "failures": []}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +199,7 @@ def test_a_table_comes_whole(edited):
     assert 'drops = ("moods",)' in table
     create, *indexes = calls(table, "upgrade")
     made = 'server_default=ServerDefault(postgresql="gen_random_uuid()"), nullable=False'
-    assert create.startswith(f'op.create_table("moods", sa.Column("id", UniqueId(), {made}), ')
+    assert create.startswith(f'op.create_table("moods", sa.Column("id", UniqueId(), {made}, comment="The key')
     assert (
         'sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name="moods_task_id_fkey", ondelete="CASCADE")'
         in create
@@ -175,7 +216,8 @@ def test_a_column_that_could_have_a_new_name_goes_only_where_that_is_said(edited
     assert "--drop names no column that went: tasks.status" in revise("--drop", "tasks.status", check=2)
     _, files = revise("--drop", "tasks.title", "--fill", "tasks.headline='x'", "--contract")
     made = [call for file in files for call in calls(file, "upgrade")]
-    assert made[0] == 'op.add_column("tasks", sa.Column("headline", ShortText()))'
+    said = "What is to be done, in a few words."
+    assert made[0] == f'op.add_column("tasks", sa.Column("headline", ShortText(), comment="{said}"))'
     assert made[-1] == 'op.drop_column("tasks", "title")'
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from sqlalchemy import make_url
@@ -16,17 +13,10 @@ from diwa_schema.errors import DatabaseUnreachable
 from diwa_schema.migrations.manifest import load
 from tests.forwarder import Forwarder
 
-from .drafts import ID, up, write
+from .drafts import ID, list_anew, up, write
 
 IMPORTS = """
 from diwa_schema.models.types import ShortText
-"""
-# What `generate` does first; the snapshots are no part of a proof.
-LIST = """
-from diwa_schema import generate
-from diwa_schema.migrations import manifest
-
-manifest.PATH.write_text(generate.render(generate.document()))
 """
 
 
@@ -36,8 +26,7 @@ def draft(root, call, code: str) -> str:
     (made,) = json.loads(drafted)["revisions"]
     path = root / made["file"]
     path.write_text(path.read_text().partition("def upgrade")[0] + IMPORTS + code)
-    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
-    subprocess.run([sys.executable, "-c", LIST], cwd=root, env=environment, check=True)
+    list_anew(root)
     return str(made["revision"])
 
 

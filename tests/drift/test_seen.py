@@ -11,12 +11,14 @@ import pytest
 import diwa_schema
 from diwa_schema.database.target import Target
 from diwa_schema.drift.check import compare
+from diwa_schema.drift.compare import Finding
 from diwa_schema.drift.model import Catalog, Column, Index, Key, Origin, Table
 from diwa_schema.drift.read import read
-from diwa_schema.drift.report import Difference
+from diwa_schema.drift.report import Difference, Fix, difference
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import LONGEST, quoted
 from diwa_schema.run.script import render
+from tests.run.asking import execute
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
@@ -200,3 +202,27 @@ def test_sql_is_printed_while_another_thread_migrates(tmp_path: Path) -> None:
         thread.join()
     assert printed
     assert all(printed)
+
+
+def test_a_comment_that_is_gone_is_what_the_line_tells(postgres: str) -> None:
+    diwa_schema.migrate(postgres)
+    execute(
+        postgres,
+        "COMMENT ON COLUMN plans.status IS NULL",
+        "COMMENT ON COLUMN plans.completion_pct IS NULL",
+        "ALTER TABLE plans ALTER completion_pct TYPE bigint",
+    )
+    told = {one.object: one.text for one in diwa_schema.check(postgres)}
+    assert told["status"] == "column status on plans has no comment, should have 'The stage of the work.'"
+    assert told["completion_pct"].startswith("column completion_pct on plans is bigint")
+    assert told["completion_pct"].endswith(
+        "; it has no comment, should have 'How much of the work is done; PostgreSQL keeps the range whe…'"
+    )
+
+
+@pytest.mark.parametrize(("wanted", "said"), [("that", "'that'"), (None, "none")])
+def test_a_comment_that_differs_is_told_with_both(wanted: str | None, said: str) -> None:
+    """`check` leaves somebody's own comment alone; whoever compares two catalogs is told of it."""
+    held, other = Column("a", "text", comment="this"), Column("a", "text", comment=wanted)
+    line = difference(Finding("column", "changed", "t", held, other, ("comment",)), Fix()).text
+    assert line == f"column a on t has the comment 'this', should have {said}"

@@ -92,7 +92,7 @@ def test_schema_to_schema_keeps_every_value(filled, new_database, capsys, owner_
         # Nobody fills in what was left out there.
         "ALTER TABLE usage_records DISABLE TRIGGER USER",
         "UPDATE usage_records SET organization_id = NULL",
-        "ALTER TABLE usage_records ENABLE TRIGGER USER",
+        "ALTER TABLE usage_records ENABLE ALWAYS TRIGGER usage_records_organization_id_filled",
         "ALTER TABLE tasks DROP CONSTRAINT tasks_status_check",
         "UPDATE tasks SET status = 'someday'",
         "DROP INDEX plans_context_id_key",

@@ -1,12 +1,16 @@
-"""A column of many rows is filled in the order of the key, and a killed run is taken up where it stopped."""
+"""Many rows are filled or copied in the order of the key, and a killed run is taken up where it stopped."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
 import pytest
 import sqlalchemy as sa
 
 from diwa_schema.migrations import steps
 from tests.migrations.replaying import Stopped, bound, kill_everywhere, paced, shape, transaction
+from tests.run.asking import until
 
 
 def create(connection: sa.Connection, key: str = "integer") -> None:
@@ -78,3 +82,76 @@ def test_two_backfills_do_not_share_their_place(pg: sa.Connection):
     paced(pg, lambda: steps.backfill("things", "writes = 9"), size=20)
     paced(pg, fill, size=20)
     assert pg.exec_driver_sql("SELECT count(*) FROM things WHERE slug IS NULL").scalar() == 1
+
+
+def create_both(connection: sa.Connection) -> None:
+    """Make the table, and one that has a part of its rows already, one of them with an older value."""
+    create(connection)
+    connection.exec_driver_sql("DROP TABLE IF EXISTS parts")
+    connection.exec_driver_sql(
+        "CREATE TABLE parts (thing integer PRIMARY KEY, name text, own text DEFAULT 'own')"
+    )
+    connection.exec_driver_sql("INSERT INTO parts SELECT id, 'older', 'kept' FROM things WHERE id <= 10")
+
+
+def copy() -> None:
+    steps.copy_rows("things", "parts", {"thing": "id", "name": "lower(name)"}, where="name <> 'N5'")
+
+
+COPIED = """SELECT count(*) FROM things t LEFT JOIN parts p ON p.thing = t.id
+    WHERE (p.name = lower(t.name) AND p.own = CASE WHEN t.id <= 10 THEN 'kept' ELSE 'own' END) = (t.name <> 'N5')"""
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_copies_rows_and_brings_those_that_are_there_up_to_date(connection: sa.Connection, whole: bool):
+    create_both(connection)
+    if whole or connection.dialect.name == "sqlite":
+        with bound(connection), transaction(connection):
+            copy()
+    else:
+        assert paced(connection, copy, size=7).told.count("parts") == 15
+    assert connection.exec_driver_sql("SELECT count(*) FROM parts").scalar() == 99
+    assert connection.exec_driver_sql(COPIED).scalar() == 99
+
+
+def test_a_copy_that_is_killed_anywhere_goes_on_where_it_stopped(pg: sa.Connection):
+    def attempt(piece: int, late: bool) -> bool:
+        create_both(pg)
+        stopped = False
+        try:
+            paced(pg, copy, size=20, stop_at=piece, late=late)
+        except Stopped:
+            stopped = True
+            paced(pg, copy, size=20)
+        assert pg.exec_driver_sql(COPIED).scalar() == 99
+        assert "diwa_schema" not in str(shape(pg))
+        return stopped
+
+    assert kill_everywhere(attempt) > 14
+
+
+def test_a_copy_does_not_bring_back_what_a_writer_of_both_tables_changes_meanwhile(
+    pg: sa.Connection, postgres: str
+):
+    create_both(pg)
+    waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
+    with psycopg.connect(postgres) as writer:
+        writer.execute("UPDATE things SET name = 'NEW' WHERE id = 3")
+        writer.execute("UPDATE parts SET name = 'new' WHERE thing = 3")
+        with ThreadPoolExecutor(1) as pool:
+            copied = pool.submit(paced, pg, copy)
+            until(postgres, waits)
+            writer.commit()
+            copied.result()
+    assert pg.exec_driver_sql("SELECT name FROM parts WHERE thing = 3").scalar() == "new"
+    assert pg.exec_driver_sql(COPIED).scalar() == 99
+
+
+def test_a_table_of_keys_alone_is_filled_with_what_it_lacks(connection: sa.Connection):
+    create_both(connection)
+    connection.exec_driver_sql("DROP TABLE IF EXISTS keys")
+    connection.exec_driver_sql("CREATE TABLE keys (thing integer PRIMARY KEY)")
+    with bound(connection), transaction(connection):
+        steps.copy_rows("parts", "keys", {"thing": "thing"}, key="thing")
+        steps.copy_rows("things", "keys", {"thing": "id"})
+    assert connection.exec_driver_sql("SELECT count(*) FROM keys").scalar() == 100

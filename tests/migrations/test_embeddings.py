@@ -155,17 +155,29 @@ def test_bytes_become_vectors_and_bytes_again(before: sa.Connection, run: Callab
     run(before, to_bytes)
     assert kind(before) == "bytea"
     assert embeddings(before) == _as_rewritten(given)
-    assert archive(before) == {}
-    check_clean(before, archived=False)
+    assert archive(before) == {row: ("bytea", value) for row, value in given.items() if value == CHARACTERS}
+    check_clean(before, archived=True)
+    assert refuses_characters(before)
+
+
+CHARACTERS = b"[0.1,0.2]"
 
 
 def _as_rewritten(given: dict[UUID, bytes | None]) -> dict[UUID, bytes | None]:
-    """Return the bytes that come back: a list that Erlang had packed like a string comes back as floats."""
+    """Return the bytes that come back: what Erlang had packed like a string as floats, and no characters."""
     packed = bytes([131, 107])
     return {
         row: encode_floats(decode_floats(value) or []) if value and value[:2] == packed else value
         for row, value in given.items()
-    }
+        if value != CHARACTERS
+    } | {row: None for row, value in given.items() if value == CHARACTERS}
+
+
+def refuses_characters(connection: sa.Connection) -> bool:
+    """Return whether the column has the check that refuses characters, which waits for no old row."""
+    checks = [line for line in shape(connection)["constraints"] if "memories_embedding_not_text" in line]
+    assert all(line.endswith("NOT VALID False") for line in checks)
+    return bool(checks)
 
 
 def test_short_vectors_come_back_as_bytes_and_their_index_is_kept(
@@ -284,10 +296,30 @@ def test_killed_anywhere_on_the_way_back_it_is_finished_by_the_next_run(january:
         found = embeddings(connection)
         assert {row: value for row, value in found.items() if value is not None} == kept
         check_clean(connection, archived=False)
+        assert refuses_characters(connection)
         connection.close()
         return stopped
 
     assert kill_everywhere(attempt) > 16
+
+
+def test_killed_anywhere_bytes_refuse_characters_and_vectors_have_no_check(january: sa.Connection, copies):
+    paced(january, to_vector)
+    copy = copies(january)
+
+    def attempt(piece: int, late: bool) -> bool:
+        connection = copy()
+        stopped = False
+        for work, wanted in ((to_bytes, "bytea"), (to_vector, "vector(1536)")):
+            stopped |= killed(connection, work, 2000, piece, late)
+            assert refuses_characters(connection) == (kind(connection) == "bytea")
+            paced(connection, work, size=2000)
+            assert kind(connection) == wanted
+            assert refuses_characters(connection) == (wanted == "bytea")
+        connection.close()
+        return stopped
+
+    assert kill_everywhere(attempt) > 10
 
 
 @pytest.mark.matrix

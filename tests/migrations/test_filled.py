@@ -130,3 +130,24 @@ def test_the_models_leave_it_to_the_database():
     column = Memory.__table__.c.arrived_at
     assert column.default is None
     assert column.server_default is not None
+
+
+def test_a_session_that_applies_the_changes_of_a_replica_fills_as_others_do(pg: sa.Connection):
+    up(pg)
+    pg.exec_driver_sql("SET session_replication_role = replica")
+    ground(pg)
+    write(pg, str(memory(1)))
+    times = "'2026-01-01 00:00:00', '2026-01-01 00:00:00'"
+    pg.exec_driver_sql(
+        "INSERT INTO memory_versions (memory_id, content, operation, inserted_at, updated_at)"
+        f" VALUES ('{memory(1)}', 'c', 'create', {times})"
+    )
+    pg.exec_driver_sql(
+        "INSERT INTO usage_records (context_id, provider, model, operation, inserted_at, updated_at)"
+        f" VALUES ('{CONTEXT}', 'p', 'm', 'o', {times})"
+    )
+    filled = (
+        "SELECT (SELECT slug FROM organizations), (SELECT organization_id::text FROM memories),"
+        " (SELECT version_number FROM memory_versions), (SELECT organization_id::text FROM usage_records)"
+    )
+    assert tuple(pg.exec_driver_sql(filled).one()) == ("o", str(CONTEXT), 1, str(CONTEXT))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from diwa_schema.migrations.manifest import load
 from tests.migrations.replaying import (
     HISTORY,
     IDS,
@@ -153,11 +154,29 @@ def test_a_revision_of_steps_leads_to_the_same_schema_paced_and_plain(
     up(connection, revision, before(revision))
     reached = shape(connection)
     down(connection, before(revision), revision)
-    assert shape(connection) == begun
+    assert without_refusal(connection, revision) == begun
     paced(connection, module(revision).upgrade)
     assert shape(connection) == reached
     paced(connection, module(revision).downgrade)
-    assert shape(connection) == begun
+    assert without_refusal(connection, revision) == begun
+
+
+def without_refusal(connection: sa.Connection, revision: str) -> dict[str, list[str]]:
+    """Return the schema below a revision without the check that bytes get which have been vectors."""
+    found = shape(connection)
+    checks = [line for line in found.get("constraints", ()) if "memories_embedding_not_text" in line]
+    assert len(checks) == (connection.dialect.name == "postgresql" and _makes_bytes(connection, revision))
+    for line in checks:
+        found["constraints"].remove(line)
+    return found
+
+
+def _makes_bytes(connection: sa.Connection, revision: str) -> bool:
+    """Return whether the way back from a revision makes bytes of the vectors that this server has."""
+    available = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
+    return "memories.embedding" in load().get(revision).retypes_back and bool(
+        connection.exec_driver_sql(available).scalar()
+    )
 
 
 @pytest.mark.parametrize("revision", tried())

@@ -234,7 +234,7 @@ def test_numbers_flags_bytes_and_ids_have_their_python_types(engine, storage):
 
 def test_defaults_are_the_same_from_the_client_and_from_the_server(engine, storage):
     row = stored(engine, Context)
-    names = "health_score, conflict_domain, conflict_safety_level, conflict_base_threshold, sync_origin"
+    names = "health_score, conflict_domain, conflict_safety_level, conflict_base_threshold"
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -246,6 +246,23 @@ def test_defaults_are_the_same_from_the_client_and_from_the_server(engine, stora
         rows = connection.execute(text(f"SELECT {names}, conflict_auto_calibrate FROM contexts")).all()
     assert rows[0] == rows[1]
     assert row.health_score == 100
+
+
+def test_what_no_writer_says_is_not_claimed(engine, storage):
+    """SQLite's tables keep a default that says it; the models say that nobody knows."""
+    assert stored(engine, Context).sync_origin is None
+    assert stored(engine, Memory).sync_origin is None
+    assert stored(engine, TalaOperation).phi_flag is None
+    assert read(engine, stored(engine, TalaOperation, phi_flag=False)).phi_flag is False
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE tala_operations SET phi_flag = NULL"))
+        copy = (
+            "INSERT INTO tala_operations (id, inserted_at) SELECT :id, max(inserted_at) FROM tala_operations"
+        )
+        connection.execute(text(copy), {"id": str(UUID(int=9)) if storage == "sqlite" else UUID(int=9)})
+        found = connection.execute(text("SELECT phi_flag FROM tala_operations")).scalars().all()
+    claimed = [0] if storage == "sqlite" else []
+    assert [one for one in found if one is not None] == claimed
 
 
 def test_text_that_only_looks_like_json_stays_text(engine):

@@ -109,6 +109,7 @@ def memory(number: int, contexts: list[uuid.UUID]) -> dict[str, Any]:
         "id": uuid.UUID(int=number),
         "context_id": contexts[0 if number < 3000 else number % 30],
         "content": f"Lesson {number} about tides",
+        "parent_id": uuid.UUID(int=7) if number == 8 else None,
         "metadata_": {"type": "decision" if number % 7 == 0 else "note", "number": number},
         "tags": ["rare"] if number % 500 == 0 else ["common"],
         "memory_class": "user_rule" if number % 300 == 0 else "observation",

@@ -17,7 +17,7 @@ from diwa_schema import Settings
 from diwa_schema.authoring.rules.citus import refused
 from diwa_schema.cli import main
 from diwa_schema.database.script import statements
-from diwa_schema.errors import DatabaseRefused
+from diwa_schema.errors import DatabaseRefused, TableLockBusy
 from diwa_schema.fleet import Member, copy, create, drop
 from tests.fleet.tenants import execute
 
@@ -128,3 +128,65 @@ def test_a_tenant_lives_on_citus(coordinator, owner_directory):
     diwa_schema.migrate(url, schema=name)
     copy(Member(url, name), Member(url, f"{name}_copy"))
     assert diwa_schema.status(url, schema=f"{name}_copy").current
+
+
+def test_what_check_offers_there_is_taken_there(node, monkeypatch, owner_directory):
+    """A key of another name gets its own by a second one, since Citus renames none; what cannot be had is said."""
+    url = node(0)
+    execute(url, "CREATE SCHEMA one")
+    diwa_schema.migrate(url, schema="one")
+    execute(
+        url,
+        "ALTER TABLE one.tasks RENAME CONSTRAINT tasks_context_id_fkey TO drifted",
+        "ALTER TABLE one.plans RENAME CONSTRAINT plans_pkey TO mine",
+        "ALTER TABLE one.sessions DROP CONSTRAINT sessions_context_id_fkey,"
+        " ADD CONSTRAINT sessions_context_id_fkey FOREIGN KEY (context_id) REFERENCES one.contexts (id)",
+    )
+    found = {one.object: one for one in diwa_schema.check(url, schema="one")}
+    assert set(found) == {"tasks_context_id_fkey", "plans_pkey", "sessions_context_id_fkey"}
+    Strict(monkeypatch)
+    for one in found.values():
+        execute(url, *one.fix.statements)
+    (left,) = diwa_schema.check(url, schema="one")
+    assert (left.object, left.statement, left.safe) == ("plans_pkey", "", False)
+    assert "Citus" in left.fix.caution
+
+
+# What a coordinator tells of its nodes: each session of the database waits for one on the worker with the number 3.
+NODE = 10000000000
+LOCK_WAITS = f"""
+CREATE TABLE pg_catalog.pg_dist_node (nodeid int, groupid int, nodename text, nodeport int);
+INSERT INTO pg_catalog.pg_dist_node VALUES (1, 0, 'coordinator', 5432), (3, 2, 'worker-3', 5433);
+CREATE FUNCTION pg_catalog.citus_backend_gpid() RETURNS bigint LANGUAGE sql AS 'SELECT {NODE} + pg_backend_pid()';
+CREATE FUNCTION pg_catalog.citus_pid_for_gpid(bigint) RETURNS int LANGUAGE sql AS 'SELECT ($1 % {NODE})::int';
+CREATE FUNCTION pg_catalog.citus_nodeid_for_gpid(bigint) RETURNS int LANGUAGE sql AS 'SELECT ($1 / {NODE})::int';
+CREATE VIEW pg_catalog.citus_lock_waits AS
+  SELECT {NODE} + pid AS waiting_gpid, 3 * {NODE} + 4711 AS blocking_gpid, 1 AS waiting_nodeid, 3 AS blocking_nodeid
+  FROM pg_stat_activity WHERE datname = current_database();
+CREATE VIEW pg_catalog.citus_stat_activity AS
+  SELECT 3 * {NODE} + 4711 AS global_pid, false AS is_worker_query, 'reporter'::name AS usename,
+    'nightly report' AS application_name, 'active' AS state, clock_timestamp() - interval '90 s' AS xact_start
+"""
+# On a worker a lock is not obtained, after as long as it is waited for; nothing of it is seen on the coordinator.
+LOCKED = """
+CREATE FUNCTION public.locked() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1);
+  RAISE EXCEPTION 'canceling statement due to lock timeout' USING ERRCODE = '55P03'; END $$;
+CREATE TRIGGER locked BEFORE UPDATE ON one.diwa_schema_version EXECUTE FUNCTION public.locked();
+ALTER TABLE one.diwa_schema_version ENABLE ALWAYS TRIGGER locked
+"""
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["named", "on a Citus that cannot tell"])
+def test_who_holds_a_lock_on_a_worker_is_named(node, known, owner_directory):
+    url = node(0)
+    execute(url, "CREATE SCHEMA one")
+    diwa_schema.migrate(url, schema="one")
+    execute(url, "SET allow_system_table_mods = on", *([LOCK_WAITS] if known else []), LOCKED)
+    with pytest.raises(TableLockBusy) as refused:
+        diwa_schema.downgrade(url, "-1", schema="one", settings=Settings(lock_budget=2))
+    execute(url, "DROP TRIGGER locked ON one.diwa_schema_version")
+    named = (
+        "pid 4711 on worker-3:5433, user reporter, application 'nightly report', active, transaction open for"
+    )
+    assert (named in refused.value.what) is known
+    diwa_schema.downgrade(url, "-1", schema="one")

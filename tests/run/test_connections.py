@@ -137,7 +137,8 @@ def test_vectors_on_request_are_told_as_well(postgres, server, owner_directory):
         "memories.embedding",
         "embedding_cache.embedding",
     }
-    assert back.told[-1] == "Renewed postgres: 1 idle session ended."
+    assert back.told[-2] == "Renewed postgres: 1 idle session ended."
+    assert back.told[-1].endswith("The server refuses them: SQLSTATE 23514.")
 
 
 def test_a_run_that_fails_later_says_what_it_has_changed(launcher, before):

@@ -77,6 +77,123 @@ def test_vectors_become_bytes_again_without_a_loss(bytes_first, cli):
     assert api.check(bytes_first) == []
 
 
+REFUSED = "The server refuses them: SQLSTATE 23514."
+
+
+def characters_refused(url: str) -> set[str]:
+    """Return the tables that have the check which refuses characters."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT conrelid::regclass::text FROM pg_constraint WHERE conname LIKE '%embedding_not_text'"
+        ).fetchall()
+    return {table for (table,) in found}
+
+
+def cached(connection: psycopg.Connection, value: object) -> None:
+    connection.execute(
+        "INSERT INTO embedding_cache (hash, model, expires_at, embedding, inserted_at, updated_at)"
+        " VALUES (gen_random_uuid()::text, 'm', now(), %s, now(), now())",
+        (value,),
+    )
+
+
+def test_after_the_way_back_the_server_refuses_characters_and_nothing_else(bytes_first, cli):
+    api.enable_vector(bytes_first)
+    text = f"[{','.join(['0.5'] * 1536)}]"
+    with psycopg.connect(bytes_first, autocommit=True) as connection:
+        # A client that sends untyped text, as it does all the time.
+        connection.execute("UPDATE memories SET embedding = %s", (text,))
+        cached(connection, text)
+        ended = cli("disable-vector", "--url", bytes_first, check=0).stdout
+        assert ended.rstrip().endswith(REFUSED)
+        assert "would now write characters into embedding_cache and memories." in ended
+        with pytest.raises(psycopg.errors.CheckViolation, match="memories_embedding_not_text"):
+            connection.execute("UPDATE memories SET embedding = %s", (text,))
+        with pytest.raises(psycopg.errors.CheckViolation, match="embedding_cache_embedding_not_text"):
+            cached(connection, "[1,2,3]")
+        erlang = encode_floats([0.25] * 1536)
+        for value in (erlang, None, b"", b"[", b"]", b"[1,2", b"1,2]", b"[" + bytes(20), bytes(20) + b"]"):
+            connection.execute("UPDATE memories SET embedding = %s", (value,))
+            cached(connection, value)
+        assert api.check(bytes_first) == []
+        for table in ("memories", "embedding_cache"):
+            connection.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {table}_embedding_not_text")
+        assert api.check(bytes_first) == []
+        cli("disable-vector", "--url", bytes_first, check=0)
+        assert characters_refused(bytes_first) == {"memories", "embedding_cache"}
+    cli("enable-vector", "--url", bytes_first, check=0)
+    assert characters_refused(bytes_first) == set()
+    assert api.check(bytes_first) == []
+
+
+def test_bytes_that_never_were_vectors_get_no_check(bytes_first, cli):
+    assert REFUSED not in cli("disable-vector", "--url", bytes_first, check=0).stdout
+    assert characters_refused(bytes_first) == set()
+
+
+def test_another_check_of_that_name_is_drift(bytes_first):
+    with psycopg.connect(bytes_first, autocommit=True) as connection:
+        connection.execute(
+            "ALTER TABLE memories ADD CONSTRAINT memories_embedding_not_text CHECK (octet_length(embedding) > 0)"
+        )
+    (found,) = api.check(bytes_first)
+    assert found.object == "memories_embedding_not_text"
+
+
+def test_characters_that_are_there_go_to_the_archive_and_stay_there(bytes_first, cli):
+    """Were they brought back, no other column of their row could be changed any more."""
+    with psycopg.connect(bytes_first, autocommit=True) as connection:
+        connection.execute("UPDATE memories SET embedding = '[1,2,3]' WHERE content = 'whole'")
+        ended = cli("enable-vector", "--url", bytes_first, check=0).stdout
+        assert "1 value in diwa_schema_embedding_archive is no list of numbers." in ended
+        assert (
+            "1 value in diwa_schema_embedding_archive is no list of 1536 numbers that a vector can hold."
+            in ended
+        )
+        ended = cli("disable-vector", "--url", bytes_first, check=0).stdout
+        assert "1 value in diwa_schema_embedding_archive is the characters of a list." in ended
+        connection.execute("UPDATE memories SET content = upper(content)")
+        rows = connection.execute("SELECT content, embedding FROM memories ORDER BY 1").fetchall()
+        kept = connection.execute("SELECT value FROM diwa_schema_embedding_archive").fetchall()
+    assert rows == [("SHORT", encode_floats([1.0, 2.0])), ("WHOLE", None)]
+    assert kept == [(b"[1,2,3]",)]
+    again = api.enable_vector(bytes_first)
+    assert "1 value in diwa_schema_embedding_archive is no list of numbers." in again.notes
+
+
+def test_a_downgrade_to_bytes_says_it_and_an_upgrade_takes_the_check_away(with_vector, cli):
+    below = "20260228000500"
+    api.migrate(with_vector)
+    assert api.downgrade(with_vector, "20260228010000").notes == ()
+    ended = cli("downgrade", below, "--url", with_vector, check=0).stdout
+    assert ended.rstrip().endswith(REFUSED)
+    assert "would now write characters into memories." in ended
+    assert characters_refused(with_vector) == {"memories"}
+    assert api.check(with_vector) == []
+    api.migrate(with_vector)
+    assert characters_refused(with_vector) == set()
+    assert api.check(with_vector) == []
+    api.downgrade(with_vector, below)
+    assert api.downgrade(with_vector, "base").notes == ()
+
+
+def test_the_printed_way_back_refuses_characters_too(with_vector, cli):
+    below, above = "20260228000500", "20260228010000"
+    api.migrate(with_vector, above)
+
+    def run_printed(direction: str, span: str) -> None:
+        printed = cli(direction, span, "--sql", "--url", with_vector, check=0).stdout
+        with psycopg.connect(with_vector, autocommit=True) as connection:
+            connection.execute(printed.encode())
+
+    run_printed("downgrade", f"{above}:{below}")
+    assert characters_refused(with_vector) == {"memories"}
+    assert api.check(with_vector) == []
+    run_printed("upgrade", f"{below}:{above}")
+    assert characters_refused(with_vector) == set()
+    assert api.check(with_vector) == []
+
+
 def test_what_stands_in_the_way_is_said_before_the_first_table(bytes_first, cli, dump):
     view = "CREATE VIEW mine AS SELECT id, embedding FROM embedding_cache"
     with psycopg.connect(bytes_first, autocommit=True) as connection:

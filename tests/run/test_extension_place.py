@@ -189,3 +189,62 @@ def test_the_sql_of_the_history_keeps_to_the_same_place(url, cli):
     with psycopg.connect(f"{url}?options=-csearch_path%3Done,public", autocommit=True) as connection:
         connection.execute(script.encode())
     assert (value(url, PLACE), value(url, KIND.format("one"))) == ("public", "vector")
+
+
+@pytest.fixture
+def lodged(url):
+    """A database whose extension is in the tenant t9, as the first releases left it."""
+    execute(url, "CREATE SCHEMA t9", "CREATE EXTENSION vector SCHEMA t9")
+    tenants(url, "t9")
+    return url
+
+
+WAY = "ALTER EXTENSION vector SET SCHEMA public;"
+
+
+def test_a_tenant_whose_embeddings_would_hang_on_another_is_told_at_its_birth(lodged, cli):
+    made = cli("fleet", "create", "t10", "--url", lodged, "--no-roles", check=0)
+    assert "extension vector is in schema t9" in made.stderr
+    assert WAY in made.stderr
+    copied = cli(
+        *("fleet", "copy", lodged, lodged, "--source-schema", "t10", "--target-schema", "t11", "--no-roles"),
+        check=0,
+    )
+    assert WAY in copied.stderr
+    execute(lodged, "CREATE SCHEMA t12")
+    assert WAY in cli("upgrade", "--url", lodged, "--schema", "t12", check=0).stderr
+    execute(lodged, WAY)
+    assert "extension" not in cli("fleet", "create", "t13", "--url", lodged, "--no-roles", check=0).stderr
+
+
+def test_no_drop_of_the_tenant_offers_to_take_the_embeddings_of_others(lodged, cli):
+    tenants(lodged, "t10")
+    execute(lodged, ROW.format("t10", f"{NUMBERS}::t9.vector"))
+    whole = ("fleet", "drop", "t9", "--url", lodged, "--confirm", "t9")
+    refused = cli(*whole, check=7).stderr
+    assert "embeddings of t10" in refused
+    assert WAY in refused
+    assert "CASCADE" not in refused
+    emptied = cli("drop", "--url", lodged, "--schema", "t9", "--confirm", "t9", check=0)
+    assert "t10" in emptied.stderr
+    assert WAY in emptied.stderr
+    refused = cli(*whole, check=1).stderr
+    assert "CASCADE" not in refused
+    # What is said is what can be run, and it takes nothing of another one.
+    said = refused.partition("as its owner: ")[2].strip()
+    assert said.startswith(WAY)
+    execute(lodged, *said.rstrip(";").split(";"))
+    assert value(lodged, "SELECT to_regnamespace('t9') IS NULL")
+    assert value(lodged, "SELECT count(embedding) FROM t10.embedding_cache") == 1
+    assert api.check(lodged, schema="t10") == []
+
+
+def test_a_tenant_that_has_the_extension_for_itself_alone_is_told_the_way_as_well(lodged):
+    from diwa_schema.fleet import drop
+
+    with pytest.raises(DatabaseRefused, match="extension vector") as refused:
+        drop(lodged, "t9", confirm="t9")
+    assert "embeddings of" not in refused.value.what
+    execute(lodged, *refused.value.next_step.partition(": ")[2].partition(";")[:1])
+    drop(lodged, "t9", confirm="t9")
+    assert value(lodged, PLACE) == "public"

@@ -469,8 +469,11 @@ def test_a_table_that_is_missing_at_head_is_not_nothing_to_do(launcher, database
     assert "memory_checksums" in refused.err
 
 
-@pytest.mark.parametrize(("name", "code"), [("TERM", 143), ("HUP", 129), ("INT", 130)])
-def test_a_signal_ends_a_run_in_order(launcher, postgres, name, code):
+@pytest.mark.parametrize(
+    ("name", "code", "how"),
+    [("TERM", 143, "Terminated"), ("HUP", 129, "Terminated"), ("INT", 130, "KeyboardInterrupt")],
+)
+def test_a_signal_ends_a_run_in_order(launcher, postgres, name, code, how):
     run = launcher.start(
         "upgrade", "--url", postgres, "--replay", how="pause", match="TABLE plans", at=1
     ).pauses()
@@ -480,7 +483,38 @@ def test_a_signal_ends_a_run_in_order(launcher, postgres, name, code):
     assert "rolled back" in ended.err
     last = "SELECT outcome FROM diwa_schema_ledger ORDER BY id DESC LIMIT 1"
     assert value(postgres, last) == "interrupted"
-    assert launcher.run("upgrade", "--url", postgres).code == 0
+
+    # A run that ends beside the history does not take the word away.
+    diwa_schema.protect(postgres, repo="diwa-cloud")
+    found = diwa_schema.status(postgres)
+    assert found.unfinished == ()
+    assert (found.ended or {})["revision"] == IDS[2]
+    for asked in (("status",), ("history", "--applied")):
+        told = launcher.run(*asked, "--url", postgres).out
+        assert [
+            line for line in told.splitlines() if "interrupted" in line and how in line and IDS[2] in line
+        ]
+    again = launcher.run("upgrade", "--url", postgres)
+    assert again.code == 0, again.err
+    assert f"was interrupted ({how}) inside revision {IDS[2]}" in again.err
+    assert diwa_schema.status(postgres).ended is None
+    assert "interrupted" not in launcher.run("status", "--url", postgres).out
+    assert "interrupted" not in launcher.run("downgrade", "--url", postgres).err
+
+
+def test_a_revision_that_failed_is_told_of_by_status_and_the_next_run(launcher, database):
+    diwa_schema.migrate(database, IDS[1], repo="diwa-cloud", settings=diwa_schema.Settings(replay=True))
+    execute(database, "CREATE TABLE plans (id int)")
+    assert launcher.run("upgrade", "--url", database).code == 6
+    told = launcher.run("status", "--url", database).out
+    assert [line for line in told.splitlines() if line.startswith("stopped") and "failed (" in line], told
+    assert "was interrupted" not in told
+    execute(database, "DROP TABLE plans")
+    again = launcher.run("upgrade", "--url", database)
+    assert again.code == 0, again.err
+    assert f"inside revision {IDS[2]}" in again.err
+    assert " failed (" in again.err
+    assert "stopped" not in launcher.run("status", "--url", database).out
 
 
 # The agent's own migration is recorded as well, once its tables are there.

@@ -1,6 +1,7 @@
-"""The functions that change or describe a database, whoever calls them: an application, the command line, Alembic.
+"""The functions that change or describe a database, for applications, the command line and Alembic.
 
-Each is loaded when it is first used: a process calls one of them, and the others would take a tenth of its start.
+Each function is loaded on first use: a process calls only one of them, and loading the others would add a tenth to its
+start-up time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The functions that change where a database stands. Each asks the guard first."""
+"""The functions that change the revision of a database. Each asks the guard first."""
 
 from __future__ import annotations
 
@@ -26,32 +26,33 @@ def migrate(
 ) -> Report:
     """Bring a database up to a revision.
 
-    An empty database gets the snapshot in one transaction; any other gets the pending revisions, each in its own.
+    An empty database gets the snapshot in one transaction; any other gets the pending revisions, each in its own
+    transaction.
 
     Args:
-        database: A URL, an Engine or a Connection that is in no transaction; by default what
-            ``DIWA_MIGRATION_DATABASE_URL`` or ``DATABASE_URL`` names.
+        database: A URL, an Engine or a Connection without an open transaction; by default the value of
+            ``DIWA_MIGRATION_DATABASE_URL`` or ``DATABASE_URL``.
         revision: ``head``, a revision id or its beginning, or ``+N``.
-        embedded: The private SQLite database of this installation: True for its default place, or its path.
-            It is not guarded, because nobody else can see it.
+        embedded: The private SQLite database of this installation: True for its default path, or another path. The
+            guard does not apply to it, because nobody else can see it.
         schema: The schema of the tables on PostgreSQL; by default the one in which the connection creates tables.
-        repo: The name of the repository that asks, one piece of evidence for the guard.
+        repo: The name of the calling repository, one piece of evidence for the guard.
         allow_core_migration: True to use the bypass, as ``ALLOW_CORE_MIGRATION=true`` does.
-        renew: The role of the application: after the change its idle sessions are ended, one by one, so that it
-            connects anew. Sessions that are at work or in a transaction are left alone.
-        settings: How patient and careful the run is.
-        progress: Who is told what happens.
+        renew: The role of the application. After the change, its idle sessions are ended one by one, so that the
+            application reconnects. Sessions that are active or in a transaction continue.
+        settings: The timeouts and safety limits of the run.
+        progress: The receiver of progress reports.
 
     Returns:
-        What was done; its kind is "nothing" when the database was there already.
+        A report of the run; its kind is "nothing" if the database was already at the revision.
 
     Raises:
-        Blocked: The guard refused; nothing was connected to.
-        UsageError: The revision or the database cannot be understood.
-        DatabaseUnreachable: There is no connection.
-        LockNotObtained: Another runner or the application kept a lock.
-        MigrationFailed: A revision failed; it was rolled back, those before it stay applied.
-        DatabaseRefused: The database is not one to work on; nothing was changed.
+        Blocked: The guard refused; no connection was opened.
+        UsageError: The revision or the database argument is invalid.
+        DatabaseUnreachable: The database did not accept a connection.
+        LockNotObtained: Another runner or the application held a lock for too long.
+        MigrationFailed: A revision failed and was rolled back; the revisions before it stay applied.
+        DatabaseRefused: The database is not in a state that allows the run; nothing was changed.
     """
     from diwa_schema.run.verbs import migrate as verb
 
@@ -87,8 +88,8 @@ def downgrade(  # noqa: PLR0913 - all by name
     Args:
         database: As for `migrate`.
         revision: The revision to end at: an id or its beginning, ``-N``, or ``base``.
-        confirm: The name of the database, or of the schema where one is given; needed when rows would be lost.
-        embedded: As for `migrate`; it only names the database here.
+        confirm: The name of the database, or of the schema if `schema` is given; required if rows would be lost.
+        embedded: As for `migrate`, but the guard applies to it.
         schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
@@ -97,10 +98,10 @@ def downgrade(  # noqa: PLR0913 - all by name
         progress: As for `migrate`.
 
     Returns:
-        What was done.
+        A report of the run.
 
     Raises:
-        UsageError: Rows would be lost and `confirm` is not that name; nothing was changed.
+        UsageError: Rows would be lost and `confirm` does not match; nothing was changed.
         MigrationFailed: A revision cannot be reversed (nothing was changed), or failed (it was rolled back).
         DiwaSchemaError: As for `migrate`.
     """
@@ -132,12 +133,12 @@ def stamp(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Record that a database is at a revision, after looking whether it can be.
+    """Record that a database is at a revision, after a check that its tables allow it.
 
     Args:
         database: As for `migrate`.
         revision: The revision to record.
-        force: Record it even when tables or columns of it are missing; the ledger shows that.
+        force: Record the revision even if its tables or columns are missing; the ledger notes this.
         embedded: As for `downgrade`.
         schema: As for `migrate`.
         repo: As for `migrate`.
@@ -146,7 +147,7 @@ def stamp(
         progress: As for `migrate`.
 
     Returns:
-        What was recorded.
+        A report of the run.
 
     Raises:
         DatabaseRefused: The database is empty, or lacks tables or columns of the revision; nothing was changed.
@@ -179,11 +180,12 @@ def adopt(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Take over a database that Ecto migrated: verify it, then record the revision it stands at.
+    """Take over a database that Ecto migrated: verify it, then record its revision.
 
     Args:
         database: As for `migrate`.
-        fix: Whether to apply first what is safe on a live table, where it differs from the shape it should have.
+        fix: Whether to first apply the fixes that are safe on a live table, if the database differs from the expected
+            shape.
         embedded: As for `migrate`.
         schema: As for `migrate`.
         repo: As for `migrate`.
@@ -193,12 +195,12 @@ def adopt(
         progress: As for `migrate`.
 
     Returns:
-        What was recorded. Rows of tables that were of another shape are kept beside it.
+        A report of the takeover. Rows of tables with another shape are kept in separate tables.
 
     Raises:
-        DatabaseRefused: The database is not of a shape that Ecto left; the differences are listed and nothing was
-            changed but, with `fix`, what was fixed.
-        SchemaEmpty: There is nothing to take over.
+        DatabaseRefused: No state of Ecto's history matches the database. The message lists the differences; nothing was
+            changed except, with `fix`, the fixes.
+        SchemaEmpty: The database contains nothing to take over.
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.run.adopt import takeover
@@ -227,13 +229,13 @@ def drop(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Drop the tables of the models and what is kept beside them. The bypass does not reach this.
+    """Drop the tables of the models and the tables of kept values; the guard accepts no bypass here.
 
-    The ledger stays and records it.
+    The ledger stays and records the operation.
 
     Args:
         database: As for `migrate`.
-        confirm: The name of the database, or of the schema where one is given; needed when the tables have rows.
+        confirm: The name of the database, or of the schema if `schema` is given; required if the tables have rows.
         embedded: As for `downgrade`.
         schema: As for `migrate`.
         repo: As for `migrate`.
@@ -241,11 +243,11 @@ def drop(
         progress: As for `migrate`.
 
     Returns:
-        What was done.
+        A report of the run.
 
     Raises:
-        Blocked: The repository is not the owner, bypass or not.
-        UsageError: The tables have rows and `confirm` is not that name; nothing was changed.
+        Blocked: The repository is not the owner, even with the bypass.
+        UsageError: The tables have rows and `confirm` does not match; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.run.verbs import drop as verb

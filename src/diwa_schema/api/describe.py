@@ -1,4 +1,4 @@
-"""The functions that describe a database; nothing is written, and nobody is asked."""
+"""The functions that describe a database; they write nothing and do not ask the guard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def status(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
 ) -> Status:
-    """Return where a database stands; nothing is written.
+    """Return the state of a database; nothing is written.
 
     Args:
         database: As for `migrate`.
@@ -31,8 +31,8 @@ def status(
         schema: As for `migrate`.
 
     Raises:
-        UsageError: The database cannot be understood.
-        DatabaseUnreachable: There is no connection.
+        UsageError: The database argument is invalid.
+        DatabaseUnreachable: The database did not accept a connection.
     """
     from diwa_schema.health import status as standing
 
@@ -43,7 +43,10 @@ def status(
 def check(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
 ) -> list[Difference]:
-    """Return where a database differs from what is expected at its revision; nothing is written.
+    """Return the differences between a database and its revision; nothing is written.
+
+    Through an Engine it runs on a connection that is idle in its pool, where that one is as the Engine opens them; else
+    on a new one, which is closed.
 
     Args:
         database: As for `migrate`.
@@ -51,12 +54,12 @@ def check(
         schema: As for `migrate`.
 
     Returns:
-        The differences, in the order in which they can be fixed; empty where there are none.
+        The differences, in the order in which they can be fixed; empty if there are none.
 
     Raises:
         DatabaseRefused: The database is not at a revision of the installed history.
-        PermissionMissing: It is below head, and the role may not create the schema to compare with.
-        DatabaseUnreachable: There is no connection.
+        PermissionMissing: The database is below head, and the role may not create the schema for the comparison.
+        DatabaseUnreachable: The database did not accept a connection.
     """
     from diwa_schema.drift.check import check as run
 
@@ -72,25 +75,25 @@ def violations(
     embedded: Embedded = None,
     schema: str | None = None,
 ) -> list[BrokenRule]:
-    """Return the rules that rows break, with the rows; those that the database is to keep come first.
+    """Return the rules that rows break, with these rows; rules that the database should enforce come first.
 
-    Nothing is written. Each rule reads its table once. Of two rows that are alike the later one is returned.
+    Nothing is written. Each rule reads its table once. If two rows break a rule together, the later one is returned.
 
     Args:
         database: As for `migrate`.
-        rules: The names of the rules to look at; all by default.
-        limit: How many rows of each rule to return at most; the total is told all the same.
+        rules: The names of the rules to check; all by default.
+        limit: The maximum number of rows for each rule; the total counts all of them.
         embedded: As for `downgrade`.
         schema: As for `migrate`.
 
     Returns:
-        The rules that are broken; empty where there are none.
+        The broken rules; empty if there are none.
 
     Raises:
-        UsageError: There is no rule of that name, or the limit is below 1.
-        DatabaseRefused: It is not at a revision of the installed history.
-        PermissionMissing: The role may not read the rows, or row security hides some from it.
-        DatabaseUnreachable: There is no connection.
+        UsageError: No rule has that name, or the limit is below 1.
+        DatabaseRefused: The database is not at a revision of the installed history.
+        PermissionMissing: The role may not read the rows, or row security hides some of them.
+        DatabaseUnreachable: The database did not accept a connection.
     """
     from diwa_schema.database import bookkeeping
     from diwa_schema.database.state import refuse_unknown
@@ -144,7 +147,7 @@ def plan(
 def history(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return the ledger of a database, oldest entry first, each entry with its schema; empty where it has none.
+    """Return the ledger of a database, oldest entry first, each entry with its schema; empty without one.
 
     Args:
         database: As for `migrate`.
@@ -152,10 +155,10 @@ def history(
         schema: As for `migrate`.
 
     Raises:
-        UsageError: The database cannot be understood.
-        PermissionMissing: The schema is not there, or the role may not use it.
-        SchemaForeign: No schema was said, and another one on the search path has the version table.
-        DatabaseUnreachable: There is no connection.
+        UsageError: The database argument is invalid.
+        PermissionMissing: The schema does not exist, or the role may not use it.
+        SchemaForeign: No schema was given, and another one on the search path has the version table.
+        DatabaseUnreachable: The database did not accept a connection.
     """
     from diwa_schema.database import bookkeeping
     from diwa_schema.database.state import refuse_elsewhere
@@ -169,7 +172,7 @@ def history(
 def examine(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
 ) -> Adoption:
-    """Return what `adopt` would find in a database and do to it; nothing is changed.
+    """Preview `adopt`: return its findings and its steps; nothing is changed.
 
     Args:
         database: As for `migrate`.
@@ -177,9 +180,9 @@ def examine(
         schema: As for `migrate`.
 
     Raises:
-        DatabaseRefused: The database is not one that Ecto's migrations can have made.
-        SchemaEmpty: There is nothing to take over.
-        DatabaseUnreachable: There is no connection.
+        DatabaseRefused: Ecto's migrations cannot have created this database.
+        SchemaEmpty: The database contains nothing to take over.
+        DatabaseUnreachable: The database did not accept a connection.
     """
     from diwa_schema.database import bookkeeping
     from diwa_schema.run.adopt.takeover import examine as run
@@ -196,22 +199,22 @@ def doctor(
     schema: str | None = None,
     repo: str | None = None,
 ) -> list[Finding]:
-    """Check a database as the application that connects to it sees it; whatever is tried is rolled back.
+    """Check a database from the application's point of view; every attempt is rolled back.
 
     Args:
-        database: As for `migrate`; name it as the application does. An Engine connects as the application's own
-            connections do.
+        database: As for `migrate`; pass the application's own URL or Engine. An Engine connects in the same way as the
+            application.
         embedded: As for `downgrade`.
         schema: As for `migrate`.
         repo: As for `migrate`; a consumer that can change the schema is a finding.
 
     Returns:
-        What was found; a database is fit when there is nothing but notes.
+        The findings; a database is fit if all of them are notes.
 
     Raises:
-        UsageError: The database cannot be understood.
-        DatabaseUnreachable: There is no connection.
-        DatabaseRefused: What is there cannot be read at all.
+        UsageError: The database argument is invalid.
+        DatabaseUnreachable: The database did not accept a connection.
+        DatabaseRefused: The database cannot be read at all.
     """
     from diwa_schema.health.checks import examine
 

@@ -1,4 +1,4 @@
-"""From what a caller names and asks for to the target, the guard's permission and the session that serve it."""
+"""The way from a caller's arguments to the target, the guard's verdict and the session."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Embedded = bool | str | PathLike[str] | None
 
 
 def target_of(database: Database | None, embedded: Embedded, schema: str | None = None) -> Target:
-    """Return the database that the first two arguments name together, and the schema in it.
+    """Return the target that the arguments name together.
 
     Raises:
-        UsageError: Both are given, or what is given cannot be understood.
+        UsageError: Both are given, or the given one is invalid.
     """
     if embedded is None or embedded is False:
         return Target.of(database).in_schema(schema)
@@ -51,11 +51,11 @@ def session_for(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Session:
-    """Ask the guard, and return what runs the operation; nothing is connected to.
+    """Ask the guard, and return the session for the operation; no connection is opened.
 
     Raises:
         Blocked: The guard refused.
-        UsageError: The database cannot be understood.
+        UsageError: The database argument is invalid.
     """
     from diwa_schema.run.log import Logged
     from diwa_schema.run.session import Session
@@ -76,11 +76,9 @@ def session_for(
 
 @contextmanager
 def reading(database: Database | None, embedded: Embedded, schema: str | None = None) -> Iterator[Link]:
-    """Give a connection for reading; a file that does not exist is not made."""
+    """Yield a connection for reading; a file that does not exist is not created."""
     target = target_of(database, embedded, schema)
-    with (
-        target.work(filtered=True) if target.borrowed else target.connect(create=False, filtered=True) as link
-    ):
+    with target.read() as link:
         try:
             with nullcontext() if link.direct else link.settled():
                 yield link

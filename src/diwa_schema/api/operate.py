@@ -1,4 +1,4 @@
-"""The functions that operate a database beside its revisions. Each asks the guard first."""
+"""The functions that operate a database apart from its revisions. Each asks the guard first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def enable_vector(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Turn the embeddings of a PostgreSQL database into vectors, once it has pgvector; no value is lost.
+    """Turn the embeddings of a PostgreSQL database with pgvector into vectors; no value is lost.
 
     Args:
         database: As for `migrate`.
@@ -38,10 +38,10 @@ def enable_vector(
         progress: As for `migrate`.
 
     Returns:
-        What was done.
+        A report of the run.
 
     Raises:
-        DatabaseRefused: It has no pgvector and cannot get it, or is not at head; nothing was changed.
+        DatabaseRefused: The database has no pgvector and cannot install it, or is not at head; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.run.verbs import convert
@@ -69,7 +69,7 @@ def disable_vector(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Turn the embeddings of a PostgreSQL database into bytes again, for code that binds bytes; no value is lost.
+    """Turn the embeddings of a PostgreSQL database back into bytes, for code that binds bytes; no value is lost.
 
     Args:
         database: As for `migrate`.
@@ -81,10 +81,10 @@ def disable_vector(
         progress: As for `migrate`.
 
     Returns:
-        What was done.
+        A report of the run.
 
     Raises:
-        DatabaseRefused: It is not at head; nothing was changed.
+        DatabaseRefused: The database is not at head; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.run.verbs import convert
@@ -115,7 +115,7 @@ def enable_index(
     """Build an optional index while its table is in use.
 
     Args:
-        name: The index; `diwa-schema index list` shows them.
+        name: The name of the index; `diwa-schema index list` shows all of them.
         database: As for `migrate`.
         schema: As for `migrate`.
         repo: As for `migrate`.
@@ -124,11 +124,11 @@ def enable_index(
         progress: As for `migrate`.
 
     Returns:
-        What was done.
+        A report of the run.
 
     Raises:
-        UsageError: There is no optional index of that name.
-        PermissionMissing: Its extension is absent, and the role cannot create it; nothing was changed.
+        UsageError: No optional index has that name.
+        PermissionMissing: The extension of the index is absent, and the role cannot create it; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.run.verbs import convert
@@ -158,7 +158,7 @@ def disable_index(
     """Drop an optional index while its table is in use.
 
     Args:
-        name: The index.
+        name: The name of the index.
         database: As for `migrate`.
         schema: As for `migrate`.
         repo: As for `migrate`.
@@ -167,10 +167,10 @@ def disable_index(
         progress: As for `migrate`.
 
     Returns:
-        What was done.
+        A report of the run.
 
     Raises:
-        UsageError: There is no optional index of that name.
+        UsageError: No optional index has that name.
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.run.verbs import convert
@@ -197,13 +197,13 @@ def validate(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Validation:
-    """Let a PostgreSQL database keep the rules about rows that wait, each where no row breaks it any more.
+    """Let a PostgreSQL database enforce each waiting rule about rows that no row breaks any more.
 
-    The tables stay in use. No row is changed: what breaks a rule is for a person to fix (`violations`).
+    The tables stay in use, and no row is changed. A person fixes the rows that break a rule (`violations`).
 
     Args:
         database: As for `migrate`.
-        rules: The names of the rules; all that the database is to keep by default.
+        rules: The names of the rules; by default all that the database should enforce.
         schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
@@ -211,11 +211,11 @@ def validate(
         progress: As for `migrate`.
 
     Returns:
-        What was done, the rules that are kept from now on, and those that still wait.
+        A report of the run, the rules that are enforced from now on, and the rules that still wait.
 
     Raises:
-        UsageError: There is no such rule, or the database is SQLite, which keeps none.
-        DatabaseRefused: It is not at head; nothing was changed.
+        UsageError: No rule has that name, or the database is SQLite, which enforces none.
+        DatabaseRefused: The database is not at head; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.run.verbs import rules as verb
@@ -242,11 +242,11 @@ def protect(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Mark a database as protected: the bypass of the guard does not work on it from then on.
+    """Mark a database as protected: from then on the guard accepts no bypass for it.
 
     Args:
         database: As for `migrate`.
-        reason: Why, for whoever finds the mark.
+        reason: The reason, shown to everybody who meets the mark.
         embedded: As for `downgrade`.
         schema: As for `migrate`.
         repo: As for `migrate`.
@@ -254,7 +254,7 @@ def protect(
         progress: As for `migrate`.
 
     Returns:
-        What was done.
+        A report of the run.
 
     Raises:
         SchemaEmpty: The database has no revision of this schema.
@@ -284,7 +284,7 @@ def unprotect(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Take the mark of `protect` away; nothing happens where there is none.
+    """Remove the mark of `protect`; without a mark nothing happens.
 
     Args:
         database: As for `migrate`.
@@ -295,7 +295,7 @@ def unprotect(
         progress: As for `migrate`.
 
     Returns:
-        What was done.
+        A report of the run.
 
     Raises:
         SchemaEmpty: The database has no revision of this schema.
@@ -331,20 +331,20 @@ def roles(  # noqa: PLR0913 - all by name
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Roles:
-    """Compare a PostgreSQL database's roles with the ones it should have, and with `apply` make them so.
+    """Compare the roles of a PostgreSQL database with the expected ones, and fix them with `apply`.
 
-    The owner role changes the schema, the application's reads and writes rows, the reader's reads them. They
-    are created without login: grant them to the logins that connect. Other roles are left as they are.
+    The owner role changes the schema, the application's reads and writes rows, the reader's reads them. They are
+    created without login: grant them to the logins that connect. Other roles stay as they are.
 
     Args:
         database: As for `migrate`.
-        apply: Whether to run the statements, in one transaction; without, nothing is written.
+        apply: Whether to run the statements, in one transaction; otherwise nothing is written.
         owner: The name of the owner role.
         app: The name of the application's role.
         reader: The name of the reader's role.
-        event_trigger: Whether an event trigger is to refuse changes of the schema by others than members of
-            the owner role; only a superuser can create one.
-        take_ownership: Whether tables that belong to other roles are handed over to the owner role.
+        event_trigger: Whether an event trigger should refuse schema changes by roles outside the owner role; only a
+            superuser can create one.
+        take_ownership: Whether to transfer tables of other roles to the owner role.
         schema: As for `migrate`.
         repo: As for `migrate`.
         allow_core_migration: As for `migrate`.
@@ -352,12 +352,12 @@ def roles(  # noqa: PLR0913 - all by name
         progress: As for `migrate`.
 
     Returns:
-        The statements, each with its reason; those left to a person are never run.
+        The statements, each with its reason; statements that are left to a person are never run.
 
     Raises:
-        Blocked: The guard refused `apply`; nothing was connected to.
-        UsageError: The names cannot be those of three roles, or the database is SQLite.
-        PermissionMissing: The connection may not do all of it; nothing was changed.
+        Blocked: The guard refused `apply`; no connection was opened.
+        UsageError: The three names are invalid or not distinct, or the database is SQLite.
+        PermissionMissing: The connection lacks a right for one of the statements; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
     from diwa_schema.privileges.existing import RoleNames

@@ -1,5 +1,5 @@
-"""Writing revisions: what a draft of one does is read and judged here, before any database meets it.
+"""Writing revisions: drafts are analysed and judged here before they reach a database.
 
-The room stands beside the API and not in `migrations`, because it asks git and, as it grows, a server: a run of
-revisions needs none of it, and the import contract keeps the way down free of what only an author needs.
+The package stands beside the API and not inside `migrations`, because it uses git and a server. A run of revisions
+needs neither, and the import contract keeps the runner free of authoring code.
 """

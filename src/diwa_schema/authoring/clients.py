@@ -1,7 +1,7 @@
 """Clients that stay connected while a revision runs, and send the same statements before and after it.
 
-Each has prepared what it sends, as the applications' drivers do. psycopg is in autocommit, where it forgets nothing by
-itself; the two others are in a transaction for each statement, which is committed, or undone where that is asked for.
+Each client has prepared its statements, as the applications' drivers do. psycopg uses autocommit, where it keeps its
+prepared statements; the two others use a transaction for each statement, which is committed, or rolled back on request.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The revisions that lead from the history to the models, each in the form that is safe on a table in use.
+"""The revisions that lead from the history to the models, each in a form that is safe on a table in use.
 
-The models are built in one empty database and the history in another; what differs between their catalogs is what the
-revisions have to do. It is the comparison that `check` uses, so it sees conditions, directions and operator classes.
-One change can take several revisions: what reads or writes rows, or waits for others, is one of its own.
+The models are built in one empty database and the history in another; the revisions must remove the differences of
+their catalogs. The comparison is that of `check`, so it includes conditions, directions and operator classes. One
+change can take several revisions: a step that reads or writes rows, or waits for others, is a separate revision.
 
-What only a person can know is never guessed: whether a column that went and one that came are one column with a new
-name, and what the rows that are there get in a column that takes no NULL. It is an answer, or an error that asks.
+Decisions that only a person can make are never guessed: whether a removed and an added column are a renamed one, and
+which value existing rows get in a new NOT NULL column. Without an answer, the command fails with a question.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from diwa_schema.database.target import Target
 from diwa_schema.drift.compare import Finding, findings, with_names
 from diwa_schema.drift.model import Catalog, Column, Index, Table
 from diwa_schema.drift.read import read
+from diwa_schema.drift.rules import expected_in
 from diwa_schema.errors import UsageError
 from diwa_schema.generate import ours
 from diwa_schema.migrations import manifest, pgvector
@@ -133,6 +134,7 @@ class _Composition:
         pieces = [
             *renamed,
             *(piece for one in ordered for piece in self._made(one)),
+            *self._rules(),
             *_described_anew(ordered),
             *dropped,
         ]
@@ -328,7 +330,8 @@ class _Composition:
             self.options.append(f'--fill "{name}=SQL"')
             return
         yield _backfill(one.table, one.name, fill)
-        yield _set_not_null(one.table, one.name, contract=one.expected.default is None)
+        # A default does not help: code that knows the column may send NULL in it.
+        yield _set_not_null(one.table, one.name, contract=True)
 
     def _set_default(self, table: str, column: str, before: str) -> Piece:
         after = written.default(self.tables[table].columns[column]) or "None"
@@ -363,6 +366,20 @@ class _Composition:
         words = [text(one.name), text(one.table), text(written.condition(cast("sa.CheckConstraint", check)))]
         back = f'steps.drop_constraint({text(one.name)}, {text(one.table)}, "check")'
         return Piece(f"check {one.name}", (f"steps.add_check({', '.join(words)})",), (back,), step=True)
+
+    def _rules(self) -> Iterator[Piece]:
+        """Yield what lets the database keep the rules that are new: one that is absent may wait, and is no finding."""
+        known = {one.name for one in expected_in(self.history)}
+        new = [
+            one.name
+            for one in expected_in(self.models)
+            if one.name not in known and self.history.table(one.table)
+        ]
+        if new:
+            keep, release = (
+                f"steps.{verb}_rules({', '.join(map(text, new))})" for verb in ("keep", "release")
+            )
+            yield Piece(f"rule {' and '.join(new)}", (keep,), (release,), step=True)
 
 
 def _described_anew(found: Collection[Finding]) -> Iterator[Piece]:

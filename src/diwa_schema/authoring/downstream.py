@@ -1,8 +1,8 @@
-"""Whether statements of an application survive the upgrade of the schema from one release to the installed one.
+"""The check that an application's statements survive the upgrade from a release to the installed one.
 
-What a piece of the application sends is recorded on a database at head. Then it is sent on connections to a database as
-the other release made it, before and after that is upgraded. What the other release's schema did not take yet is new
-code, which waits for the upgrade, and is not held against it.
+The statements of a piece of the application are recorded on a database at head. They are then sent to a database of the
+other release, before and after its upgrade. Statements that the other release's schema does not accept yet belong to
+new code, which waits for the upgrade; they do not count as failures.
 """
 
 from __future__ import annotations

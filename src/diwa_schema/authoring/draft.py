@@ -1,4 +1,4 @@
-"""The file of a new revision, in the checkout of this package that is worked on."""
+"""The file of a new revision in the current checkout of this package."""
 
 from __future__ import annotations
 

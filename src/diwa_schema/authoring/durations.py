@@ -1,8 +1,8 @@
-"""How long the pieces of a revision will take, from how long they took in a shadow: without rows, and with a portion.
+"""The expected duration of a revision's pieces, from their durations in a shadow without rows and with some rows.
 
-What a piece takes without rows comes once, whatever the table holds; the rest grows with the rows. Tables of a shadow
-are temporary: they are read from memory, and what is written to them is not logged. So what the table itself costs to
-read is measured on it, and what logging adds is known from runs that were measured (benchmarks/plan_durations.py).
+The duration without rows is a fixed cost; the rest grows with the rows. Tables of a shadow are temporary: they are read
+from memory, and writes to them are not logged. The cost of reading the table is therefore measured on the table itself,
+and the cost of logging comes from measured runs (benchmarks/plan_durations.py).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from diwa_schema.authoring.marks import Trace
     from diwa_schema.authoring.portion import Measured, Portion
 
-# Seconds that a piece takes on a live database at most where no large table is touched.
+# The longest duration of a piece on a live database without large tables, in seconds.
 LITTLE = 1.0
-# How many times as long it takes to write a table that is logged, and to build an index concurrently.
+# The factors for writing a logged table and for building an index concurrently.
 _LOGGED, _CONCURRENT = 1.3, 1.2
 _SPREAD = 2.0
 _COMMIT = 0.002
@@ -32,12 +32,12 @@ _COMMIT = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """How long something is expected to take, in seconds.
+    """An expected duration, in seconds.
 
     Args:
-        expected: The likely time.
-        least: Less than this is not likely.
-        most: More than this is not likely.
+        expected: The likely duration.
+        least: The lower bound of the likely range.
+        most: The upper bound of the likely range.
     """
 
     expected: float
@@ -46,12 +46,12 @@ class Duration:
 
 
 def expected(bare: Trace, filled: Sequence[Trace], portion: Portion) -> tuple[Duration | None, str | None]:
-    """Return how long a revision is expected to take, or None and why that is not known.
+    """Return the expected duration of a revision, or None and the reason why it is unknown.
 
     Args:
-        bare: What it did in a shadow with a few rows.
-        filled: What it did each time in one with a portion of the rows, none where no table is large.
-        portion: What that portion was.
+        bare: Its observation in a shadow with a few rows.
+        filled: Its observations in shadows with a portion of the rows, none if no table is large.
+        portion: That portion.
     """
     large = bare.busy.union(*(trace.busy for trace in filled)) & set(portion.large)
     if not large:
@@ -73,7 +73,7 @@ def expected(bare: Trace, filled: Sequence[Trace], portion: Portion) -> tuple[Du
 
 
 def _piece(without: Piece | None, piece: Piece, measured: Mapping[str, Measured]) -> float:
-    # A few rows are read otherwise than many: what is seen of either counts.
+    # A few rows are read in another way than many, so both observations count.
     tables = piece.tables | (without.tables if without else set())
     large = [measured[name] for name in tables if name in measured]
     once = without.seconds if without else 0.0
@@ -81,7 +81,7 @@ def _piece(without: Piece | None, piece: Piece, measured: Mapping[str, Measured]
         return piece.seconds
     table = max(large, key=lambda one: one.rows)
     if piece.kind == BATCHES and piece.batches:
-        # Without rows there is one batch with a few, and one that finds none.
+        # Without rows there is one batch with a few rows, and one that finds none.
         beside = once / 2
         return rhythm.expected(
             table.rows,
@@ -95,7 +95,7 @@ def _piece(without: Piece | None, piece: Piece, measured: Mapping[str, Measured]
     work *= table.rows / table.taken
     reading = table.rows * (table.read - table.own)
     if piece.kind == CONCURRENT:
-        # The longer a sort, the more of it comes to each row; and such a build reads the table twice.
+        # A longer sort costs more for each row, and such a build reads the table twice.
         work *= log(table.rows + 1) / log(table.taken + 1) * _CONCURRENT
         return once + work + max(2 * reading, 0.0)
     if piece.writes:

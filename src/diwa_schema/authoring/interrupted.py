@@ -1,9 +1,9 @@
-"""Runs an upgrade in a process that is killed before one of its statements.
+"""Run an upgrade in a process that is killed before one of its statements.
 
     python -m diwa_schema.authoring.interrupted URL REVISION AT
 
-Nothing of this is known to the run: statements are counted where the drivers are handed them. With 0 for AT it lives,
-and writes how many there were.
+The run does not know about this: statements are counted where the drivers receive them. With 0 for AT the process
+survives and prints the number of statements.
 """
 
 from __future__ import annotations

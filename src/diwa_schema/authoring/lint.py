@@ -1,4 +1,4 @@
-"""Judging revisions one by one, never the whole history at once: in that, every table is new and nothing is found."""
+"""Judging revisions one by one: in the whole history at once every table is new, so nothing would be found."""
 
 from __future__ import annotations
 

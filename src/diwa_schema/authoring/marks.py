@@ -1,4 +1,4 @@
-"""What was seen of a revision that ran in a shadow: its statements, its pieces, and what it did to tables."""
+"""The observations of a revision in a shadow: its statements, its pieces, and its effects on tables."""
 
 from __future__ import annotations
 

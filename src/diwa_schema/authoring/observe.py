@@ -1,4 +1,4 @@
-"""What each revision of a plan does to the tables of a database, seen in a shadow; the database stays as it is."""
+"""The effects of a plan's revisions on a database's tables, observed in a shadow; the database does not change."""
 
 from __future__ import annotations
 
@@ -50,28 +50,28 @@ if TYPE_CHECKING:
     from diwa_schema.run.plan import Plan
 
 EVERYBODY, WRITERS, NOBODY = "reads and writes", "writes", "nobody"
-# From this one on a lock keeps writes out; the last keeps out everybody.
+# From this lock on, writes are blocked; the last lock blocks everybody.
 _STOPS_WRITES = LOCKS.index("ShareLock")
 
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """A table that a revision does something to, and that is there before it.
+    """An existing table that a revision affects.
 
     Args:
         table: Its name.
-        rows: Its rows in the database itself: the statistics of PostgreSQL, counted on SQLite; None where nobody knows.
-        size: Its bytes there with its indexes; None on SQLite.
-        lock: The strongest lock that is taken on it, as pg_locks names it; None on SQLite, which has one for the file.
-        waits: Who waits while that lock is held: reads and writes, writes, or nobody.
-        known: What is known from the kind of step, because a shadow cannot show it.
+        rows: The number of its rows in the database: from PostgreSQL's statistics, counted on SQLite; None if unknown.
+        size: Its size in bytes with its indexes; None on SQLite.
+        lock: The strongest lock on it, as named in pg_locks; None on SQLite, which locks the whole file.
+        waits: The operations that wait for that lock: reads and writes, writes, or none.
+        known: Facts from the kind of step that a shadow cannot show.
         rewritten: Whether it gets a new file.
-        scanned: Whether its rows are read as a whole; None where that was not seen.
-        scan_waits: Who waits meanwhile; None where it is not.
-        written: How many writes the rows of the shadow get; None where they were not counted.
-        sample: How many rows the shadow had.
-        dropped: Whether it is gone afterwards.
-        unvalidated: The constraints that do not hold for old rows yet.
+        scanned: Whether all its rows are read; None if that was not observed.
+        scan_waits: The operations that wait meanwhile; None if it is not scanned.
+        written: The number of writes to the rows of the shadow; None if they were not counted.
+        sample: The number of rows in the shadow.
+        dropped: Whether the revision drops it.
+        unvalidated: The constraints that are not validated for old rows yet.
     """
 
     table: str
@@ -91,7 +91,7 @@ class Touched:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What one revision does.
+    """The observed effects of one revision.
 
     Args:
         revision: Its id.
@@ -99,13 +99,13 @@ class Observed:
         phase: expand or contract.
         transactional: Whether all of it runs in one transaction.
         sql: Its statements, in order.
-        creates: The tables that it makes.
-        tables: What it does to those that are there.
-        retypes: Whose prepared statements fail on connections that are open: the columns that get another type.
-        longest_wait: How long a request has to wait for it at most, in milliseconds, where a run is not told otherwise;
-            0 where none has to, None where that is as long as it takes.
-        duration: How long it is expected to take; None where that could not be measured.
-        unmeasured: Why it could not be.
+        creates: The tables that it creates.
+        tables: Its effects on existing tables.
+        retypes: The columns whose type changes; prepared statements with them fail on open connections.
+        longest_wait: The longest wait of a request, in milliseconds, with the default settings; 0 if no request waits,
+            None if there is no limit.
+        duration: The expected duration; None if it could not be measured.
+        unmeasured: The reason why it could not be measured.
     """
 
     revision: str
@@ -141,7 +141,7 @@ def observe(
     Raises:
         PermissionMissing: The role may not make temporary tables.
         TransactionPooler: The connection does not keep its server process.
-        DatabaseUnreachable: There is no connection.
+        DatabaseUnreachable: The database did not accept a connection.
         DiwaSchemaError: A revision fails in the shadow, or reaches for tables outside it.
     """
     if plan.snapshot or not plan.revisions:

@@ -1,7 +1,7 @@
 """Some of a database's own rows, in the temporary tables of a shadow, to measure revisions with.
 
-They are read where they stand, in a few stretches of each large table, and what they refer to by its key. Nothing is
-written but temporary tables; each statement is short and holds no lock that anybody waits for.
+They are read in place, in a few ranges of each large table, and referenced rows are read by their keys. Only temporary
+tables are written; each statement is short and holds no lock that blocks others.
 """
 
 from __future__ import annotations

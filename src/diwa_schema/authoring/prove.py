@@ -1,14 +1,14 @@
-"""Proving revisions: up, down and up again with rows in every table, once killed, and under code that was there before.
+"""Proving revisions: up, down and up again with rows in every table, with a killed run, and under older code.
 
-What is proven of each revision, on a database of either kind that stands just below it:
+Each revision is proven on a database of either kind at the revision before it:
 
-* up, down: the catalog and every value are those of before; up again: those of the first time.
-* killed: a run that dies in the middle is finished by the next one, and ends like one that was not killed.
-* old code: statements that connections have prepared before the change go on working after it, where the revision says
-  ``expand``. They name every column that was there, as an ORM does.
-* new code: the start-up check of code that needs the revision refuses before it, and names it; after it, it starts.
-* released code: so do the statements that the models of the last release send (`statements`), and its start-up check
-  lets it in; after a ``contract`` that it does not survive, the check refuses.
+* up, down: the catalog and every value are the same as before; up again: the same as the first time.
+* killed: the next run finishes a run that was killed in the middle, with the same result as an uninterrupted run.
+* old code: statements that connections prepared before an ``expand`` revision keep working after it. They name every
+  existing column, as an ORM does.
+* new code: the start-up check of code that needs the revision refuses before it and names it, and passes after it.
+* released code: statements from the models of the last release (`statements`) keep working, and its start-up check
+  passes; after a ``contract`` that the release does not survive, the check refuses.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Two people began revisions after the same one: those of one branch move behind the end of the other.
+"""Rebasing revisions: if two branches extend the same revision, one branch moves behind the other.
 
-Only what no release contains can move: the ids of a release stand in databases.
+Only unreleased revisions can move: databases contain the ids of released ones.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a revision does, as the list of Alembic's operations that its functions make: no database is asked.
+"""The effect of a revision as a list of Alembic's operations; no database is asked.
 
-The function runs as for ``--sql``. Each operation is taken down before Alembic writes its SQL, with the line of the
-revision that made it, and with the step or helper of this package through which it was made: what a step writes plainly
-in a script, it does another way on a live database, so it is judged as the step that it is.
+The function runs as for ``--sql``. Each operation is recorded before Alembic writes its SQL, with its line in the
+revision, and with the step of this package that issued it. A step writes plain SQL into a script but works differently
+on a live database, so it is judged as a step.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A release: the revisions that no release contains are frozen, and version, date and what its code sends are kept.
+"""A release: it freezes unreleased revisions, and records the version, the date and the statements of its code.
 
-All that could speak against it is looked at first. Then five files change together, or none does.
+All obstacles are checked first. Then five files change together, or none does.
 """
 
 from __future__ import annotations

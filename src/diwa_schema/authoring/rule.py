@@ -1,4 +1,4 @@
-"""What a rule is, what a finding is, and all rules by their ids."""
+"""The types of rules and findings, and all rules by their ids."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from diwa_schema.authoring.source import Source
 
 RULES: dict[str, Rule] = {}
 
-# What stands between two revisions where the safe form takes more than one.
+# The separator of revisions if the safe form takes more than one.
 NEXT = "\n\n# the next revision\n"
 
 
@@ -23,8 +23,8 @@ class Finding:
         revision: The revision's id.
         file: Its file.
         line: The line, from 1.
-        table: The table that it is about; None where it is about none.
-        column: The column; None where it is about none.
+        table: The table; None if the finding concerns none.
+        column: The column; None if the finding concerns none.
         why: Why it matters, in one sentence.
         instead: The safe form, as code.
     """
@@ -45,10 +45,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Something that a revision must not do to a table that is in use, or must say about itself.
+    """A rule for revisions: something not to do to a table in use, or something to declare.
 
     Args:
-        id: Its name, in words.
+        id: Its name.
         why: Why it matters, in one sentence.
         instead: The safe form, as code with the names in braces.
     """
@@ -65,16 +65,16 @@ class Rule:
         Args:
             source: The revision.
             line: The line.
-            table: The table that it is about.
-            column: The column that it is about.
-            names: What else the safe form names.
+            table: The table, if any.
+            column: The column, if any.
+            names: Further names for the safe form.
         """
         told = {"table": table, "column": column, "revision": source.revision, **names}
         instead = self.instead.format_map(_Names(_UNTOLD | {key: text for key, text in told.items() if text}))
         return Finding(self.id, source.revision, source.shown, line, table, column, self.why, instead)
 
 
-# What the safe form says where nobody told; other words are in capitals, to be replaced by hand.
+# The defaults of the safe form; other words are in capitals, to be replaced by hand.
 _UNTOLD = {
     "columns": '["COLUMN"]',
     "unique": "",
@@ -109,15 +109,15 @@ def step(call: str) -> str:
 
 
 def plain(*calls: str) -> str:
-    """Return the code of a revision that makes these calls in one transaction."""
+    """Return the code of a revision with these calls in one transaction."""
     return "\n    ".join(["def upgrade() -> None:", *calls])
 
 
 def contract(*calls: str) -> str:
-    """Return the code of a revision that breaks older code, and says so."""
+    """Return the code of a revision that breaks older code and declares it."""
     return f'phase = "contract"\nfloor = "{{revision}}"\n\n\n{plain(*calls)}'
 
 
 def listed(names: Sequence[Any]) -> str:
-    """Return names as Python writes a list of them."""
+    """Return names as a list in Python's notation."""
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"

@@ -1,8 +1,8 @@
-"""Rows for every table of a database, made from its catalog alone, to carry through a revision.
+"""Sample rows for every table of a database, generated from its catalog to test a revision.
 
-Each table gets one row of plain values, one of NULLs wherever NULL gets in, and rows of what breaks careless code:
-quotes and percent signs, the longest text, other scripts, empty and full arrays, all bytes, the ends of the calendar.
-What refers to a row refers to one that is there. Where a word set is known, its words take turns.
+Each table gets one row of plain values, one of NULLs in all nullable columns, and rows with values that break careless
+code: quotes and percent signs, the longest text, other scripts, empty and full arrays, all bytes, the ends of the
+calendar. Every reference points to an existing row. If a word set is known, its words take turns.
 """
 
 from __future__ import annotations

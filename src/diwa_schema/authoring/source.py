@@ -1,4 +1,4 @@
-"""The file of a revision, also outside of this package: imported, with what it declares and where."""
+"""The file of a revision, inside or outside this package: imported, with its declarations and their lines."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""squawk, which reads SQL with PostgreSQL's own grammar, on what a revision writes by itself.
+"""squawk, which parses SQL with PostgreSQL's own grammar, applied to a revision's own SQL.
 
-Each of its rules that matters here has a name of ours, so that nothing is reported twice and a reason in a revision
-holds whether squawk or the operation told.
+Each relevant rule of squawk has a name in this package. Nothing is therefore reported twice, and a revision's reason
+applies to findings from squawk and from the operation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the models of a release send, recorded when it is made and shipped: nobody keeps an old version by hand.
+"""The statements of a release's models, recorded at the release and shipped with the package.
 
-Each model lives a row's life on a throw-away database (it is inserted, read, changed and deleted), and each builder of
-`diwa_schema.queries` is executed once. What reaches the driver is kept: the statements, and values that fit them.
+On a temporary database, a row of each model is inserted, read, changed and deleted, and each builder of
+`diwa_schema.queries` is executed once. The statements that reach the driver are recorded, with matching values.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""What revisions do to tables, seen while they run in a shadow of a PostgreSQL database.
+"""The effects of revisions on tables, observed in a shadow of a PostgreSQL database.
 
-The shadow is made of temporary tables of one session. No other session sees them, and the server drops them when this
-one ends, however it ends. What is temporary can be committed: a table that the open transaction has made is locked by
-making it, and the lock that a revision takes would not be told from that one.
+The shadow consists of temporary tables of one session. No other session sees them, and the server drops them at the end
+of the session, however it ends. The temporary tables are committed: a table created by the open transaction is already
+locked, and a revision's own lock could not be distinguished from that.
 
 A revision works in the same pieces as on a live database. Each piece is a transaction whose locks and counts are read
-before it is committed. PostgreSQL cannot build an index of a temporary table concurrently, so what such a build locks
-is known from its kind.
+before its commit. PostgreSQL cannot build an index on a temporary table concurrently, so the locks of such a build are
+derived from its kind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The command line: what was typed, handed to the API, and its result printed. No rule lives here.
+"""The command line: it passes arguments to the API and prints the results; it contains no rules.
 
-Printing comes after the work and apart from it: a full disk or a closed pipe says nothing about the database, so it is
-never reported as a failure of the run.
+Printing follows the work and is separate from it: a full disk or a closed pipe is never reported as a failure of the
+run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who uses which command, with an example of each: `--help` lists and shows them by this table."""
+"""The users of each command, with examples: the source of the lists in `--help`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _VERBS = {
 
 
 def example(command: str) -> str:
-    """Return the words of an example of a command, the program's name left out; empty where there is none."""
+    """Return the words of an example of a command, the program's name left out; empty if there is none."""
     if command in _VERBS:
         return _VERBS[command]
     return next((named[command] for named in AUDIENCES.values() if command in named), "")

@@ -1,6 +1,6 @@
-"""The commands of whoever writes a revision.
+"""The commands for authors of revisions.
 
-`revision` begins one, `lint` tells what it does to a database in use, `prove` carries rows through it, `release`
+`revision` begins one, `lint` reports its effects on a database in use, `prove` tests it with rows, and `release`
 freezes it.
 """
 

@@ -1,4 +1,4 @@
-"""The command `check`: say where a live database differs from what it should be."""
+"""The command `check`: report the differences of a live database from the expected schema."""
 
 from __future__ import annotations
 

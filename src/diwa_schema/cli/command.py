@@ -1,4 +1,4 @@
-"""What every command is made of: how it is added to the parser, and what it returns."""
+"""The type of a command: its parser entry and its result."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Completion in bash, zsh and fish: the command that prints what a shell needs, and the answer to a shell that asks.
+"""Completion in bash, zsh and fish: the command that prints the setup, and the answers to a shell.
 
-The shell asks the program that is typed, so the answer is that of its version and never ages. It comes from the parser
-and from files of the package; no database is asked. The library argcomplete is loaded for nothing else.
+The shell asks the program itself, so the answer always matches the installed version. It comes from the parser and from
+files of the package; no database is asked. The library argcomplete is loaded only for this.
 """
 
 from __future__ import annotations

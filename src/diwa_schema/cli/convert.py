@@ -1,4 +1,4 @@
-"""The commands for what a database gets only when somebody asks: vectors, and the optional indexes."""
+"""The commands for optional parts of a database: vectors and the optional indexes."""
 
 from __future__ import annotations
 

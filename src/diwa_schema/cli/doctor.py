@@ -1,4 +1,4 @@
-"""The command `doctor`: is the database fit for the application that connects to it?"""
+"""The command `doctor`: check whether a database is fit for its application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `export`: the schema at head in another language, on the screen or in a folder."""
+"""The command `export`: print the schema at head in another format, or write it to a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a fleet is shown: while it runs, and in a table at its end."""
+"""The display of a fleet: its progress, and the table at its end."""
 
 from __future__ import annotations
 

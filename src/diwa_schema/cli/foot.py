@@ -1,4 +1,4 @@
-"""The last lines of a terminal, drawn anew while a command works. rich is loaded when the first of them is drawn."""
+"""The last lines of a terminal, redrawn while a command works. rich is loaded when the first line is drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `guard`: who is asking, how that was told, and whether the guard would let it pass."""
+"""The command `guard`: show the calling repository, the evidence, and the guard's verdict."""
 
 from __future__ import annotations
 

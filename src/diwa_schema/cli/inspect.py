@@ -64,9 +64,11 @@ def _status_lines(found: Status) -> list[str]:
         )
     lines += [f"bypassed  {_bypassed(run)}" for run in found.bypassed]
     lines += [f"{'running ' if one['running'] else 'stopped '}  {_begun(one)}" for one in found.unfinished]
-    for how, versions in found.ecto.items():
+    if found.ended:
+        lines.append(f"stopped   {_ended(found.ended)}")
+    for done, versions in found.ecto.items():
         if versions:
-            lines.append(f"ecto      {how} from outside: {', '.join(map(str, versions[:5]))}")
+            lines.append(f"ecto      {done} from outside: {', '.join(map(str, versions[:5]))}")
     lines += _release_lines(found)
     lines += _waiting_lines(found)
     lines.append(_next_step(found))
@@ -92,6 +94,14 @@ def _release_lines(found: Status) -> list[str]:
     elif noted[_SHOWN:]:
         lines.append(f"          and {len(noted) - _SHOWN} more, which --json lists")
     return lines
+
+
+def _ended(last: dict[str, Any]) -> str:
+    from diwa_schema.database.ledger import how
+
+    by = f"by {last['os_user']}@{last['host']}"
+    where = f"revision {last['revision']}" if last["revision"] else last["kind"]
+    return f"{where}, begun {last['started_at']} {by}: {how(last)}; the next run resumes there"
 
 
 def _begun(one: dict[str, Any]) -> str:

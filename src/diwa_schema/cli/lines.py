@@ -1,4 +1,4 @@
-"""`--log-format json`: what is otherwise said in words on stderr, as one JSON document a line."""
+"""`--log-format json`: the output for people on stderr, as one JSON document per line."""
 
 from __future__ import annotations
 

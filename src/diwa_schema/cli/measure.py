@@ -1,4 +1,4 @@
-"""How far a step is, in words: pieces, pieces a second, and the time that is left, each only where it is known."""
+"""The progress of a step as text: pieces, rate and remaining time, each only if it is known."""
 
 from __future__ import annotations
 

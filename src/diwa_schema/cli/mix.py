@@ -1,4 +1,4 @@
-"""The command `mix`: a task of Ecto, called by the aliases of a `mix.exs`, done by this package."""
+"""The command `mix`: run an Ecto task for the aliases of a `mix.exs`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How what was observed of revisions is shown: tables on a terminal, or Markdown for a pull request."""
+"""The display of observed revisions: tables on a terminal, or Markdown for a pull request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parser of the command line: nothing that was typed is guessed, and nothing that is unknown is passed over."""
+"""The parser of the command line: it never guesses abbreviations and never ignores unknown arguments."""
 
 from __future__ import annotations
 

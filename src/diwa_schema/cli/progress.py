@@ -1,6 +1,6 @@
-"""How a run's progress is shown: lines that are drawn anew on a terminal, plain lines otherwise, always on stderr.
+"""The display of a run's progress: redrawn lines on a terminal, plain lines otherwise, always on stderr.
 
-A run goes on where nobody can read about it: a closed pipe, a full disk or a terminal that is gone never ends one.
+A run continues if nobody can read its output: a closed pipe, a full disk or a lost terminal never ends it.
 """
 
 from __future__ import annotations

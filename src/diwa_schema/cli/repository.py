@@ -1,4 +1,4 @@
-"""The commands of a repository: `repo-check` tells what it must not hold, `init` makes what it needs."""
+"""The commands for a repository: `repo-check` reports forbidden files, `init` creates the needed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands about rules for rows: `violations` lists what breaks them, `validate` lets the database keep them."""
+"""The commands about rules for rows: `violations` lists rows that break them, `validate` adds the rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ending a command when the system asks for it, like Ctrl-C: a run rolls back, and the ledger says how it ended."""
+"""Ending a command on a signal of the system as on Ctrl-C: a run rolls back, and the ledger records the end."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One database: how it is named and reached, what it can do, its lock, its version row and its ledger."""
+"""One database: its name and connection, its capabilities, its lock, its version row and its ledger."""

@@ -1,7 +1,7 @@
-"""The package's own tables in one schema: version and protection; ledger, notes and Ecto's list stand beside them.
+"""The package's own tables in one schema: version and protection, next to ledger, notes and Ecto's list.
 
-Every statement names the schema. A search path is the session's, and a caller may change it between two statements;
-what a run reads, writes and proves has to be the same table each time.
+Every statement names the schema. The search path belongs to the session, and a caller may change it between two
+statements; a run must read, write and verify the same table each time.
 """
 
 from __future__ import annotations

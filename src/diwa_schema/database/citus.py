@@ -1,7 +1,7 @@
-"""Citus with a schema per tenant: an extension that places each schema on one node, seen without being told of.
+"""Citus with a schema per tenant: the detection of an extension that places each schema on one node.
 
-Its nodes hear of what a transaction sets only when it is set by a statement of its own: what a function sets, as
-everywhere else here, stays with the coordinator.
+Its nodes receive a transaction's settings only from a separate SET statement: a setting made by a function call, as
+elsewhere in this package, stays on the coordinator.
 """
 
 from __future__ import annotations

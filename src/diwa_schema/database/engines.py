@@ -1,10 +1,9 @@
-"""What an Engine of SQLAlchemy asks its driver for, as a database of this package.
+"""The connection parameters of an SQLAlchemy Engine, as a database of this package.
 
-An Engine of psycopg or sqlite3 connects for itself, so nothing of it is lost. One whose driver is asynchronous
-cannot be used here, because this package waits for its statements. It is asked what it would hand to its driver:
-SQLAlchemy's event `do_connect` is called with that, after every other listener has had its say, and before anything
-is sent. libpq or sqlite3 is then given the same under its own names; what it has no name for is refused, never left
-out.
+An Engine with psycopg or sqlite3 opens the connection itself, so all its settings apply. An Engine with an asynchronous
+driver cannot be used here, because this package uses synchronous connections. Its parameters are read instead:
+SQLAlchemy's event `do_connect` receives them after all other listeners and before anything is sent. libpq or sqlite3
+then gets the same parameters under its own names; a parameter without such a name is refused, never omitted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a driver's error means, as an error of this package."""
+"""The translation of a driver's errors into errors of this package."""
 
 from __future__ import annotations
 

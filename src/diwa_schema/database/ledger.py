@@ -1,9 +1,9 @@
-"""The ledger: what was applied to this database, by whom, when, how long it took, and from which package."""
+"""The ledger: each applied change with its author, time, duration and package version."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -35,7 +35,11 @@ _COLUMNS = {
     "lock_waits": "integer NOT NULL DEFAULT 0",
     "forced": "boolean NOT NULL DEFAULT false",
 }
-_KEY = {"postgresql": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "sqlite": "INTEGER PRIMARY KEY"}
+# A sequence gives concurrent writers numbers of their own. Citus distributes a tenant with an identity column, but
+# never turns it back into a plain schema. Databases of development versions have one, so no INSERT names the id.
+_KEY = {"postgresql": "bigserial PRIMARY KEY", "sqlite": "INTEGER PRIMARY KEY"}
+# What these record stands beside the history: they tell nothing of where a run through it stopped.
+_BESIDE = ("roles", "protect", "unprotect")
 _NUMBERS = ("bigint", "integer", "boolean")
 
 # A list of pairs as rows: where they come from, the two of a pair, and their order.
@@ -143,6 +147,23 @@ class Ledger(NamedTuple):
     def close_unfinished(self) -> None:
         """Record of every entry without an end that its run was interrupted. Only who holds the lock can know."""
         self.link.execute(f"UPDATE {self.table} SET outcome = 'interrupted' WHERE outcome = 'started'")
+
+    def ended(self) -> dict[str, Any] | None:
+        """Return how the last run ended where it did not come to its end and said so itself; else None.
+
+        One that could not say so is `unfinished`, until the next run has closed it.
+        """
+        names = (
+            *("run_id", "revision", "direction", "kind", "outcome", "started_at", "finished_at"),
+            *("os_user", "host", "error_class", "sqlstate"),
+        )
+        rows = self.link.rows(
+            f"SELECT {', '.join(names)} FROM {self.table} WHERE kind NOT IN ({', '.join(['%s'] * len(_BESIDE))})"
+            " ORDER BY id DESC LIMIT 1",
+            _BESIDE,
+        )
+        last = [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in rows]
+        return last[0] if last and last[0]["outcome"] in ("failed", "interrupted") else None
 
     def record(self, run: Run, entries: Sequence[Entry], began: str, ms: int) -> None:
         """Record what was applied together, one entry each.
@@ -266,6 +287,13 @@ def script_statement(dialect: str, table: str, revision: str, checksum: str, dir
         f" {literal(direction)}, 'migrate', 'applied',"
         f" {moment}, {moment}, {role}, {literal(__version__)}, {literal(checksum)})"
     )
+
+
+def how(ended: Mapping[str, Any]) -> str:
+    """Return in words how an entry that is no success has ended, with the error where it is known."""
+    error = " ".join(str(ended[name]) for name in ("error_class", "sqlstate") if ended[name])
+    said = "was interrupted" if ended["outcome"] == "interrupted" else "failed"
+    return f"{said} ({error})" if error else said
 
 
 def now() -> str:

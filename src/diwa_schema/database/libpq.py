@@ -1,10 +1,9 @@
-"""URLs of PostgreSQL, read as libpq reads them, with what SQLAlchemy, asyncpg and Ecto write in addition.
+"""PostgreSQL URLs, parsed like libpq, with the additions of SQLAlchemy, asyncpg and Ecto.
 
-libpq's rules differ from those of web addresses. A user and a password are what stands before the first ``@`` that
-comes before any ``/``; a ``#`` is a letter like others; there can be several hosts, each with a port; and a
-parameter behind the ``?`` wins over the same one in front of it, so that ``?dbname=`` names the database whatever
-the path says. SQLAlchemy adds ``host=HOST:PORT``, also more than once. Where the two would read a text in different
-ways it is refused.
+libpq's rules differ from those of web addresses. User and password stand before the first ``@`` that precedes any
+``/``; a ``#`` is an ordinary character; there can be several hosts, each with a port; and a parameter after the ``?``
+overrides the same one before it, so that ``?dbname=`` names the database regardless of the path. SQLAlchemy adds
+``host=HOST:PORT``, also repeatedly. A text that the two would parse differently is refused.
 """
 
 from __future__ import annotations

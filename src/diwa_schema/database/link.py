@@ -1,7 +1,7 @@
-"""One driver connection, spoken to in the same way for PostgreSQL and SQLite.
+"""One driver connection with the same interface for PostgreSQL and SQLite.
 
-Everything but the replay of revisions works on this level, so that a check or a run with nothing to do
-never loads SQLAlchemy.
+All code except the replay of revisions works on this level, so that a check, or a run without pending work, never loads
+SQLAlchemy.
 """
 
 from __future__ import annotations

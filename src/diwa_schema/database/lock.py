@@ -1,4 +1,4 @@
-"""The migration lock: one runner at a time on one database, and proof that it still is the one."""
+"""The migration lock: one runner at a time on one database, and the check that the runner still holds it."""
 
 from __future__ import annotations
 

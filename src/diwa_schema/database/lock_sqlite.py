@@ -1,6 +1,6 @@
 """The migration lock of an SQLite file: a file beside it, locked by the operating system.
 
-The lock ends with its process, however that ends. It is not taken on the database file itself: closing any
+The lock ends with its process, however the process ends. It is not taken on the database file itself: closing any
 descriptor of that file would drop SQLite's own locks of this process.
 """
 

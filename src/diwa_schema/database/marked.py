@@ -1,8 +1,9 @@
-"""A test database that stays from one run of the tests to the next, as mix keeps one, in either repository.
+"""A permanent test database, as mix uses it, in either repository.
 
-The guard opens for a database that this process made. One that stays was made by an earlier process, so it carries a
-mark: a comment on the database, put there while nothing was in it. An empty database has nothing to protect, and a
-shared one is not empty. Whoever is told that the tests run and finds neither leaves the decision to the guard.
+The guard allows changes to a database that this process created. An earlier process created a permanent one, so it
+carries a mark: a comment on the database, written while the database was empty. An empty database has nothing to
+protect, and a shared one is not empty. If the database in a test run is neither empty nor marked, the guard decides as
+usual.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def opened(url: str) -> AbstractContextManager[object]:
         url: The database.
 
     Raises:
-        DatabaseUnreachable: There is no connection.
+        DatabaseUnreachable: The database did not accept a connection.
     """
     target = Target.of(url)
     if target.dialect != "postgresql":
@@ -64,7 +65,7 @@ def drop(url: str, *, force: bool = False) -> bool:
         force: Whether who is connected to it is disconnected.
 
     Raises:
-        DatabaseUnreachable: There is no connection.
+        DatabaseUnreachable: The database did not accept a connection.
         LockNotObtained: Somebody is connected to it.
         PermissionMissing: The role may not drop it.
     """

@@ -1,8 +1,8 @@
-"""Whether what a database says of itself can be believed: its tables are there, and its version row can be seen.
+"""The check that a database's recorded version is credible: its tables exist, and its version row is visible.
 
-The version row alone does not tell. A dump of one schema, restored where pgvector is absent, lacks every table with a
-vector and has the version row all the same; and row security on the version table hides the row from an
-application, for which the database then looks like another tool's.
+The version row alone is not sufficient. A dump of one schema, restored without pgvector, lacks every table with a
+vector but has the version row. And row security on the version table hides the row from an application, so that the
+database looks like another tool's.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def meant(schemas: tuple[str, ...]) -> str:
 
 
 def hidden(link: Link, schema: str, table: str = VERSION) -> PermissionMissing | None:
-    """Describe row security that keeps one of our own tables from the connection's role; None where there is none.
+    """Describe row security that keeps one of our own tables from the connection's role; None if there is none.
 
     Args:
         link: A connection to a database.

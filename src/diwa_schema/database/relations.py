@@ -1,7 +1,7 @@
-"""Which relations a schema has, found without reading those of all other schemas of the database.
+"""The relations of a schema, found without reading those of all other schemas of the database.
 
-The system's list of relations has an index on names and none on schemas. Whoever knows the names asks by them. Whoever
-does not, finds the relations through what they depend on: each depends on its schema, and that list has an index.
+The system's list of relations has an index on names and none on schemas. Known names are searched directly. Unknown
+relations are found through their dependencies: each depends on its schema, and the list of dependencies has an index.
 """
 
 from __future__ import annotations

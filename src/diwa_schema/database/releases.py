@@ -1,4 +1,4 @@
-"""Which releases of this package the applications that are connected come from, as their connections say."""
+"""The releases of connected applications, as stated by their connections."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ class Connected:
     """Sessions of one release, application, role and host.
 
     Args:
-        release: The release that they say, as "0.4.1".
+        release: The release that they state, such as "0.4.1".
         application: Their whole application_name.
         user: The role.
-        host: Where they come from; "local" for a socket of the server's own machine, None where this role may not see.
-        count: How many there are.
+        host: The address of the client; "local" for a socket on the server's own machine, None if this role may not see
+            it.
+        count: The number of sessions.
     """
 
     release: str

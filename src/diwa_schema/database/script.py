@@ -1,4 +1,4 @@
-"""A script of PostgreSQL as its statements, for servers that take one at a time."""
+"""A PostgreSQL script split into statements, for servers that accept one at a time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The search path of a connection to PostgreSQL: which schema its unqualified names are meant for.
+"""The search path of a PostgreSQL connection, and the schema intended for its unqualified names.
 
-The server passes over what is not there. A connection whose path is `tenant, public` works in public until somebody
-creates the schema `tenant`, and all that is asked of it is answered by another tenant's tables. So the first schema
-that the path names is the one that is meant, and where the server would take a later one, that is said.
+The server skips absent schemas. A connection with the path `tenant, public` works in public until somebody creates the
+schema `tenant`, and until then it reads another tenant's tables. The first schema of the path is therefore the intended
+one, and the package reports if the server would use a later one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which release of this package has started when on a database: the note of each, and the reading of them.
+"""The notes of release starts on a database: writing and reading them.
 
-A connection says its release while it is open. An application that is stopped just then, or whose pool is empty, is in
-no list of connections; so `ensure_current` leaves a note at each start.
+A connection states its release while it is open. A stopped application, or one with an empty pool, has no connection;
+`ensure_current` therefore writes a note at each start.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ UNREAD = f"This role may not read {RELEASES}: which releases have started lately
 
 
 class Seen(NamedTuple):
-    """The last start of a release that a database knows of, by one role on one host.
+    """The last recorded start of a release by one role on one host.
 
     Args:
-        release: The release, as "0.4.1".
-        user: The database role; on SQLite, which has none, the user of the operating system.
+        release: The release, such as "0.4.1".
+        user: The database role; on SQLite the user of the operating system.
         host: The host's own name.
-        seen_at: When it was, in UTC, as "2026-03-05T12:00:00Z".
+        seen_at: The time of the start in UTC, such as "2026-03-05T12:00:00Z".
     """
 
     release: str

@@ -1,4 +1,4 @@
-"""A database URL that has been understood, and how its parts are written, read and shown without a password."""
+"""A parsed database URL: writing, reading and displaying its parts without a password."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class DatabaseURL(NamedTuple):
         driver: The database in one spelling: a libpq URI, or what SQLite opens (":memory:" for no file).
         shown: The URL as people see it, without its password.
         parameters: What the driver's connect function is given: libpq's keywords, or options of sqlite3.
-        file: The SQLite file, absolute, with links followed; None where there is none.
+        file: The SQLite file, absolute, with links followed; None if there is none.
         uri: Whether SQLite is to read `driver` as a ``file:`` URI.
     """
 

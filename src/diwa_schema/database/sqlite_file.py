@@ -1,8 +1,8 @@
-"""URLs of SQLite, read as SQLAlchemy reads them: which file one means, or that there is none.
+"""SQLite URLs, parsed like SQLAlchemy: the file they name, or a database in memory.
 
-Whether a database is in memory decides over the guard, so it is told from the parts that SQLite itself looks at,
-never from a word somewhere in the text. A ``file:`` URI is taken apart by SQLite's rules and written anew from what
-was understood: what was decided about is what SQLite opens.
+The guard's verdict depends on whether a database is in memory. This is decided by the parts that SQLite itself reads,
+never by a word somewhere in the text. A ``file:`` URI is parsed by SQLite's rules and rebuilt from the result, so that
+SQLite opens exactly the database of the verdict.
 """
 
 from __future__ import annotations

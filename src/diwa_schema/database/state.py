@@ -1,4 +1,4 @@
-"""Where a database stands: what one look at it tells, and which standings no change may begin from."""
+"""The state of a database from one read, and the states that refuse a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database that a caller named, as a URL, an Engine or a Connection, and the connections made to it."""
+"""The database that a caller named by URL, Engine or Connection, and its connections."""
 
 from __future__ import annotations
 
@@ -194,7 +194,45 @@ class Target:
                 yield link
             return
         proxied = self.connection.connection if self.connection is not None else self._engine.raw_connection()
-        raw: Any = proxied.driver_connection
+        with self._on(proxied.driver_connection, filtered=filtered) as link:
+            yield link
+        if self.connection is None:
+            proxied.close()
+
+    @contextmanager
+    def read(self) -> Iterator[Link]:
+        """Open a connection for reading: the caller's, one that is idle in its Engine's pool, or a new one.
+
+        Rows may be read as row security shows them. An SQLite file that does not exist is not made.
+        """
+        if self.borrowed:
+            with self.work(filtered=True) as link:
+                yield link
+        elif self.engine is None or self.dialect == "sqlite":
+            with self.connect(create=False, filtered=True) as link:
+                yield link
+        else:
+            with self._read_pooled(self.engine) as link:
+                yield link
+
+    @contextmanager
+    def _read_pooled(self, engine: Engine) -> Iterator[Link]:
+        from diwa_schema.database import pooled
+
+        with pooled.lent(engine) as raw:
+            if raw is not None and pooled.as_born(engine, raw):
+                with self._on(raw, filtered=True) as link:
+                    yield link
+                return
+        with self.connect(settle=False, filtered=True) as link:
+            if raw is not None:
+                pooled.note_born(engine, link.raw)
+            link.settle()
+            yield link
+
+    @contextmanager
+    def _on(self, raw: Any, *, filtered: bool) -> Iterator[Link]:
+        """Use a connection of the caller's, and hand it back in the mode it came in."""
         with _autocommit(raw, self.dialect):
             link = Link(raw, self.dialect, self.url.shown, lambda: None, self.schema, filtered)
             before = link.settle()
@@ -204,8 +242,6 @@ class Target:
                 if before and not raw.closed:
                     link.abandon()
                     link.set(before)
-        if self.connection is None:
-            proxied.close()
 
     @property
     def _engine(self) -> Engine:

@@ -1,8 +1,8 @@
-"""Database URLs: which database one means, in the form its driver takes, and how it is shown to people.
+"""Database URLs: the database they name, the parameters of its driver, and the form for display.
 
-A URL is read once, part by part, into the parameters that the driver is given. Everything else is written from these
-parameters: the one spelling that tells databases apart, and the one that people see, which has no place for a password.
-What could not be read is shown as its scheme alone, because nobody knows where a password is in it.
+A URL is parsed once, part by part, into the parameters of the driver. All other forms are written from these
+parameters: the spelling that distinguishes databases, and the spelling for display, which never contains a password. A
+URL that cannot be parsed is displayed as its scheme alone, because the place of its password is unknown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VARIABLE = "DATABASE_URL"
 
 
 def parse(text: str) -> DatabaseURL:
-    """Understand a database URL.
+    """Parse a database URL.
 
     Args:
         text: ``postgresql://``, ``postgres://``, ``ecto://`` or ``postgresql+psycopg://`` as libpq reads it,
@@ -45,10 +45,10 @@ def parse(text: str) -> DatabaseURL:
 
 
 def of_parts(url: URL) -> DatabaseURL:
-    """Understand a URL object of SQLAlchemy by its parts, which are decoded already.
+    """Parse a URL object of SQLAlchemy by its parts, which are already decoded.
 
     Raises:
-        InvalidDatabase: It does not name a database of PostgreSQL or SQLite.
+        InvalidDatabase: The URL does not name a database of PostgreSQL or SQLite.
     """
     query = [
         (name, value)
@@ -73,7 +73,7 @@ def of_parts(url: URL) -> DatabaseURL:
 
 
 def from_environment() -> str:
-    """Return the URL that the environment names.
+    """Return the URL from the environment.
 
     Raises:
         NoDatabase: Neither variable is set.
@@ -93,10 +93,10 @@ def from_environment() -> str:
 def embedded_url(place: bool | str | os.PathLike[str] = True) -> str:
     """Return the URL of the private SQLite database of this installation, for `sqlalchemy.create_engine`.
 
-    Nothing is opened or made. An asynchronous engine takes the same with ``sqlite+aiosqlite`` in front.
+    Nothing is opened or created. An asynchronous engine accepts the same URL with ``sqlite+aiosqlite`` in front.
 
     Args:
-        place: Its path; True for the default place, ``$XDG_DATA_HOME/diwa/diwa.db``.
+        place: Its path; True for the default path, ``$XDG_DATA_HOME/diwa/diwa.db``.
 
     Raises:
         InvalidDatabase: The path names no file, or the user has no home directory.
@@ -105,27 +105,27 @@ def embedded_url(place: bool | str | os.PathLike[str] = True) -> str:
 
 
 def default_embedded_path() -> Path:
-    """Return the documented place of the embedded database: ``$XDG_DATA_HOME/diwa/diwa.db``.
+    """Return the default path of the embedded database: ``$XDG_DATA_HOME/diwa/diwa.db``.
 
     Raises:
         InvalidDatabase: The user has no home directory.
     """
     base = os.environ.get("XDG_DATA_HOME", "")
-    # The XDG specification has a relative path ignored.
+    # The XDG specification says to ignore a relative path.
     return absolute(Path(base if Path(base).is_absolute() else "~/.local/share") / "diwa" / "diwa.db")
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """Return the absolute form of a path that a person named, with ``~`` as the home directory.
+    """Return the absolute form of a path, with ``~`` as the home directory.
 
     Raises:
-        InvalidDatabase: There is no such home directory, or the path has no file name.
+        InvalidDatabase: The home directory does not exist, or the path has no file name.
     """
     if not os.fspath(path):
         raise InvalidDatabase("The path of the database is empty.", next_step="Name a file.")
     try:
         return Path(path).expanduser().absolute()
-    except (RuntimeError, ValueError) as error:  # nobody is called so, or nobody can be
+    except (RuntimeError, ValueError) as error:  # no such user exists, or none can exist
         raise InvalidDatabase(
             f"{os.fspath(path)!r} names no file, because this user has no home directory.",
             next_step="Name the whole path.",
@@ -133,7 +133,7 @@ def absolute(path: str | os.PathLike[str]) -> Path:
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the URL of an SQLite file; a sign that has a meaning in URLs is percent-encoded."""
+    """Return the URL of an SQLite file; characters with a meaning in URLs are percent-encoded."""
     return f"sqlite:///{spelled(str(path), '%?#')}"
 
 

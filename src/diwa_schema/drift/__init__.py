@@ -1,1 +1,1 @@
-"""What a database looks like: reading its catalog, comparing it with what is expected, taking it over."""
+"""The shape of a database: reading its catalog, comparing it with the expected one, and fixing it."""

@@ -1,4 +1,4 @@
-"""Comparing a live database with what is expected at its revision, and taking the differences away."""
+"""Comparing a live database with the expected schema at its revision, and removing the differences."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where two catalogs differ: the bare facts, without words and without remedies.
+"""The differences of two catalogs as plain data, without messages and fixes.
 
-What counts as the same although it is written differently stands here too:
+These spellings and variants count as equal:
 
 * `uuid_generate_v4()` and `gen_random_uuid()`, in whatever schema, both yield a random uuid.
 * An embedding column is `vector(1536)` where the database has pgvector and has been converted, else `bytea`; below the
@@ -11,6 +11,7 @@ What counts as the same although it is written differently stands here too:
 * SQLite knows `true` and `false` as other spellings of 1 and 0.
 * On SQLite the name of a constraint does nothing.
 * An optional index may be there or not, in whatever form; only a broken one is a finding.
+* Embeddings that are bytes may have the check that refuses the characters of a vector.
 * A rule about rows may wait until no row breaks it, or for its validation; `drift/rules.py` tells of it.
 """
 
@@ -23,7 +24,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Key, Other, Table
-from diwa_schema.drift.optional import is_optional
+from diwa_schema.drift.optional import is_optional, refuses_characters
 from diwa_schema.drift.rules import follows, tolerated
 from diwa_schema.models import searched
 
@@ -172,7 +173,7 @@ def _paired(
         return
     for problem, found, expected, differing in _problems(kind, table, here, there, dialect):
         one = found or expected
-        if tolerated(kind, found, expected):
+        if tolerated(kind, found, expected) or (expected is None and refuses_characters(table, found)):
             continue
         if not (kind == "index" and is_optional(table, one.name) and one.valid):
             # What has no collection of its own says itself what it is.

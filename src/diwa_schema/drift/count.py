@@ -1,4 +1,4 @@
-"""Counting rows for a number that a person reads: never long, never in somebody's way, all rows or none."""
+"""Counting rows for display: in short time, without blocking others, all rows or none."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The catalog: what one reading of a live schema yields, as values that can be compared, and its JSON form.
+"""The catalog of a live schema as comparable values, and its JSON form.
 
-The order of columns is no part of it. A field that is marked `of` holds values of that class.
+The catalog does not contain the order of columns. A field that is marked `of` holds values of that class.
 
-Tables, columns, keys, indexes and triggers are told apart field by field, because the schema has them. What it has
-none of (checks, policies, rules and the like) is an `Other`: a kind, a name and the database's own words for it.
+Tables, columns, keys, indexes and triggers have separate fields, because the schema contains them. All other objects
+(checks, policies, rules and the like) are an `Other`: a kind, a name and the database's own definition.
 """
 
 from __future__ import annotations
@@ -221,12 +221,14 @@ class Origin:
         owner: The owner of the version table; None without one.
         vector: Whether pgvector is installed.
         words: Whether SQLite has FTS5.
+        citus: Whether the database has Citus, which refuses some statements.
     """
 
     schema: str = "public"
     owner: str | None = None
     vector: bool = False
     words: bool = False
+    citus: bool = False
 
 
 @_record

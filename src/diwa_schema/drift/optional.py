@@ -1,11 +1,16 @@
-"""What a database may have or not: indexes that are built only when somebody asks, and a column of Ecto's code."""
+"""Optional parts of a database.
+
+These are indexes that are built only on request, a column of Ecto's code, and the check on embeddings that are bytes
+after they have been vectors.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from diwa_schema.drift.model import Catalog, Index, Table
+from diwa_schema.drift.model import Catalog, Index, Other, Table
+from diwa_schema.migrations import characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,11 @@ OPTIONAL = (
 def is_optional(table: str, index: str) -> bool:
     """Return whether the index of that name on that table is an optional one."""
     return any((one.table, one.index.name) == (table, index) for one in OPTIONAL)
+
+
+def refuses_characters(table: str, found: object) -> bool:
+    """Return whether something on a table is the check that its embeddings may have: a vector cannot have it."""
+    return isinstance(found, Other) and characters.is_check(table, found.name, found.definition)
 
 
 # The newest Ecto code reads no memory without this column, which no migration of Ecto's makes: whoever runs that code

@@ -1,7 +1,7 @@
-"""What `check` says: a difference in words, and what would take it away.
+"""The report of `check`: each difference as text, with its fix.
 
-A statement that loses values is never what somebody is told to run next: it stands apart, as what it is, with how
-many values would be gone.
+A statement that loses values is never the suggested next step: it is listed separately, with the number of values that
+it would lose.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from diwa_schema.drift.rules import Waiting
 
 Severity = Literal["drift", "note"]
 
-_LONGEST = 160  # characters of a definition that a line shows
+_LONGEST = 160  # displayed characters of a definition
+_LONGEST_COMMENT = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What makes one difference go away.
+    """The fix of one difference.
 
     Args:
-        statements: SQL that loses nothing, each statement to be run on its own, outside a transaction. What cannot be
-            had without a loss fails and changes nothing.
-        safe: Whether a live table can take them: nothing that somebody put there is taken away, and nobody waits
-            for longer than a moment.
-        caution: Why they are not safe, or what to look at before.
-        losing: SQL that takes the difference away and values with it; never to be run without having looked.
+        statements: SQL that loses nothing; run each statement separately, outside a transaction. A statement that could
+            not avoid a loss fails and changes nothing.
+        safe: Whether they are safe on a live table: they remove nothing that somebody has added, and nobody waits for
+            longer than a moment.
+        caution: The reason why they are not safe, or a check to make beforehand.
+        losing: SQL that removes the difference together with values; check the values before running it.
         counting: A query for the number of values that would be lost.
-        lost: What that query says; None where it was not run or could not be.
+        lost: The result of that query; None if it was not run or failed.
     """
 
     statements: tuple[str, ...] = ()
@@ -44,16 +45,16 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing about a live schema that is not as expected.
+    """One difference between a live schema and the expected one.
 
     Args:
         kind: The kind of object: ``index``, ``foreign key``, ``row security``.
         object: Its name.
-        table: The table it belongs to, or is.
+        table: Its table, or the object itself if it is a table.
         problem: ``missing``, ``extra``, ``changed`` or ``renamed``.
-        text: The difference in one line of words.
-        severity: ``drift``, or ``note`` for what works all the same.
-        fix: What would take it away.
+        text: The difference in one line of text.
+        severity: ``drift``, or ``note`` for a harmless difference.
+        fix: Its fix.
     """
 
     kind: str
@@ -66,12 +67,12 @@ class Difference:
 
     @property
     def statement(self) -> str:
-        """The SQL that would take it away without losing a value, runnable as printed; empty where there is none."""
+        """The SQL that removes it without losing a value, runnable as printed; empty if there is none."""
         return "\n".join(f"{statement};" for statement in self.fix.statements)
 
     @property
     def losing(self) -> str:
-        """The SQL that would take it away and values with it; empty where none is needed for that."""
+        """The SQL that removes it together with values; empty if no such SQL is needed."""
         return "\n".join(f"{statement};" for statement in self.fix.losing)
 
     @property
@@ -175,11 +176,24 @@ def _changed(finding: Finding, subject: str) -> str:
     if finding.fields == ("enabled",):
         state = f"{finding.found.enabled} on {finding.table}, should be {finding.expected.enabled}"
         return f"{finding.kind} {finding.name} is {state}"
-    found, expected = (
-        text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-        for text in map(_worded, (finding.found, finding.expected))
+    if finding.fields == ("comment",):
+        return f"{subject} {_commented(finding)}"
+    found, expected = (_cut(_worded(one), _LONGEST) for one in (finding.found, finding.expected))
+    beside = f"; it {_commented(finding)}" if "comment" in finding.fields else ""
+    return f"{subject} is {found}, should be {expected}{beside}"
+
+
+def _commented(finding: Finding) -> str:
+    """Return what differs in the comments of a column."""
+    held, wanted = (
+        f"'{_cut(one.comment, _LONGEST_COMMENT)}'" if one.comment else ""
+        for one in (finding.found, finding.expected)
     )
-    return f"{subject} is {found}, should be {expected}"
+    return f"has {f'the comment {held}' if held else 'no comment'}, should have {wanted or 'none'}"
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 _TRAITS = {

@@ -1,4 +1,4 @@
-"""Which rules about rows a live database keeps, which wait, and which rows break one."""
+"""The rules about rows: enforced ones, waiting ones, and the rows that break one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from diwa_schema.drift.model import Catalog, Index, Other
 
 _NOT_VALID = " NOT VALID"
-_LONGEST = 200  # characters of a value that is shown
+_LONGEST = 200  # displayed characters of a value
 
-# Known before the names are looked for: every other schema has them too, and the indexes lead to both together.
+# Resolved before the lookup by name: other schemas have the same names, and the indexes serve both columns together.
 _SCHEMA = "(SELECT oid FROM pg_namespace WHERE nspname = %s)"
 _STANDING = (
     "SELECT t.relname::text, k.conname::text, k.convalidated FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid"
@@ -48,13 +48,13 @@ _PGVECTOR = (
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A rule that the database should keep and does not, or not for all rows.
+    """A rule that the database should enforce but does not, or not for all rows.
 
     Args:
         rule: Its name.
         table: Its table.
-        state: ``absent``, or ``not validated`` where only rows that are written are held to it.
-        rows: How many rows break it; None where they could not be counted.
+        state: ``absent``, or ``not validated`` if the database enforces it only for newly written rows.
+        rows: The number of rows that break it; None if they could not be counted.
     """
 
     rule: str
@@ -64,7 +64,7 @@ class Waiting:
 
     @property
     def text(self) -> str:
-        """The state in one line of words."""
+        """The state in one line of text."""
         verb = "waits" if self.state == "absent" else "is not validated"
         return f"rule {self.rule} on {self.table} {verb}: {self._rows}"
 
@@ -76,7 +76,7 @@ class Waiting:
 
     @property
     def next_step(self) -> str:
-        """What to run next."""
+        """The command to run next."""
         return command(f"violations {self.rule}" if self.rows else f"validate {self.rule}")
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,8 +90,8 @@ class BrokenRow:
 
     Args:
         key: Its primary key.
-        values: The columns that the rule is about; a longer text is cut after 200 characters.
-        look: The statement that shows the row, with the one that it is like where the rule is about two.
+        values: The columns that the rule concerns; a longer text is cut after 200 characters.
+        look: The statement that shows the row, together with the second row if the rule concerns two.
     """
 
     key: str
@@ -106,10 +106,10 @@ class BrokenRule:
     Args:
         rule: Its name.
         table: Its table.
-        why: What it says and where it comes from.
-        kept: Whether it is one that the database is to keep; the others are looked at only.
-        total: How many rows break it.
-        rows: The first of them, by their keys.
+        why: The content and the source of the rule.
+        kept: Whether the database should enforce it; other rules are only checked.
+        total: The number of rows that break it.
+        rows: The first of these rows, in the order of their keys.
     """
 
     rule: str
@@ -125,7 +125,7 @@ class BrokenRule:
 
 
 def tolerated(kind: str, found: Any, expected: Any) -> bool:
-    """Return whether a difference is only that a rule waits, or is not validated yet: `waiting` tells of it."""
+    """Return whether a difference is only a rule that waits or is not validated yet; `waiting` reports it."""
     if kind not in ("other", "index") or expected is None or not any(r.name == expected.name for r in KEPT):
         return False
     one: Other | Index | None = found
@@ -133,22 +133,22 @@ def tolerated(kind: str, found: Any, expected: Any) -> bool:
 
 
 def follows(table: str, name: str, columns: Collection[tuple[str, str]]) -> bool:
-    """Return whether a rule's check reads otherwise only because one of its columns, named with its table, does."""
+    """Return whether a rule's check differs only because one of its columns, named with its table, differs."""
     rule = next((rule for rule in KEPT if rule.name == name), None)
     return rule is not None and any((table, column) in columns for column in rule.columns)
 
 
 def expected_in(catalog: Catalog) -> tuple[Rule, ...]:
-    """Return the rules that a database of that catalog is to keep."""
+    """Return the rules that a database with this catalog should enforce."""
     names = {one.name for table in catalog.tables for one in table.others}
     names |= {one.name for table in catalog.tables for one in table.indexes}
     return tuple(rule for rule in KEPT if rule.name in names)
 
 
 def waiting(link: Link, schema: str, rules: Sequence[Rule] = KEPT) -> tuple[Waiting, ...]:
-    """Return the rules that a PostgreSQL database does not keep for all rows, and how many rows break each.
+    """Return the rules that a PostgreSQL database does not enforce for all rows, with their row counts.
 
-    Only their tables are read. On SQLite, which keeps none, no rule waits.
+    Only the tables of these rules are read. SQLite enforces none, so no rule waits there.
     """
     if link.dialect == "sqlite" or not rules:
         return ()
@@ -169,15 +169,15 @@ def waiting(link: Link, schema: str, rules: Sequence[Rule] = KEPT) -> tuple[Wait
 
 
 def violations(link: Link, schema: str, rules: Sequence[Rule], limit: int) -> tuple[BrokenRule, ...]:
-    """Return which of the rules are broken and by which rows; nothing is written.
+    """Return the broken rules and the rows that break them; nothing is written.
 
-    A rule about columns that the database does not have, or has with another type, is passed over.
+    Rules about columns that are absent or have another type are skipped.
 
     Args:
         link: The connection.
         schema: The schema of the tables.
-        rules: What to look at.
-        limit: How many rows of each rule to return at most.
+        rules: The rules to check.
+        limit: The maximum number of rows for each rule.
     """
     lite = link.dialect == "sqlite"
     types: dict[str, dict[str, str]] = {}
@@ -200,10 +200,10 @@ def violations(link: Link, schema: str, rules: Sequence[Rule], limit: int) -> tu
 
 
 def named(names: Iterable[str], among: Sequence[Rule] = RULES) -> tuple[Rule, ...]:
-    """Return the rules of these names; all where none is named.
+    """Return the rules with these names; all rules if no name is given.
 
     Raises:
-        UsageError: There is no such rule among them.
+        UsageError: No rule has one of the names.
     """
     known = {rule.name: rule for rule in among}
     for name in names:

@@ -1,4 +1,4 @@
-"""SQL text taken apart at its commas, brackets and names, and expressions brought to one way of writing.
+"""Splitting SQL text at commas, brackets and names, and normalising expressions.
 
 PostgreSQL stores ``status IN ('a', 'b')`` over a varchar with the cast around the whole list, and after
 `pg_dump | psql` with a cast around every member: the two mean the same and must read the same.

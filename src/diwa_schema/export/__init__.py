@@ -1,7 +1,7 @@
-"""The schema at head in other languages: words, pictures, types. No database is needed.
+"""The schema at head in other formats: text, diagrams and types; no database is needed.
 
-Every exporter is one module with a function `export`, which returns the text of its files by name. All of them write
-down what `description` and `history` say.
+Every exporter is one module with a function `export`, which returns the text of its files by name. All exporters use
+the data of `description` and `history`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ FORMATS: Final = {
 
 
 def export(form: str, **options: Any) -> dict[str, str]:
-    """Return the files of a format: their text, by their name below the folder they belong in.
+    """Return the files of a format: their texts by relative path.
 
     Args:
         form: One of `FORMATS`.
-        options: What the format can be told; only ``ecto`` can: ``embedding`` and ``namespace``.
+        options: The options of the format; only ``ecto`` has any: ``embedding`` and ``namespace``.
     """
     return cast("dict[str, str]", import_module(f"{__name__}.{FORMATS[form]}").export(**options))

@@ -1,4 +1,4 @@
-"""The schema in DBML, the language of dbdiagram.io and its relatives."""
+"""The schema in DBML, the language of dbdiagram.io and similar tools."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _table(table: Table) -> str:
             settings = [f"name: {quoted(index.name)}"]
             if index.unique:
                 settings.append("unique")
-            # DBML knows btree and hash only.
+            # DBML supports only btree and hash.
             lines.append(f"    ({', '.join(index.columns)}) [{', '.join(settings)}]")
         lines.append("  }")
     lines += [f"  Note: {quoted(table.meaning)}", "}"]
@@ -59,6 +59,6 @@ def _arrow(column: Column) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text as DBML writes it."""
+    """Return a text in DBML's notation."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

@@ -1,6 +1,7 @@
-"""The schema at head, described once: what every exporter writes down in its own language.
+"""The description of the schema at head, shared by all exporters.
 
-Meanings come from the models, types and defaults from the catalog that ships with the package. No database is needed.
+Meanings come from the models; types and defaults come from the catalog that ships with the package. No database is
+needed.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ _PRIVACY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The row that a column refers to, and what the database does when it is deleted."""
+    """The target of a reference, and the database's action on its deletion."""
 
     table: str
     column: str
@@ -77,25 +78,25 @@ class Column:
     Args:
         name: Its name in the database.
         attribute: Its name in the models.
-        kind: What its values are, the same on both databases.
+        kind: The kind of its values, the same on both databases.
         type: Its type on PostgreSQL at head.
-        meaning: What it means, in one or two sentences.
-        nullable: Whether NULL gets in.
+        meaning: Its meaning, in one or two sentences.
+        nullable: Whether it accepts NULL.
         primary_key: Whether it is the key of the row.
         unique: Whether it alone has a unique index.
         default: The default of PostgreSQL, as an expression.
-        value: What the models write where nothing is given: a text, number, flag, list or dict.
-        made: Whether the models or the database make a value where nothing is given.
-        length: The greatest number of characters.
-        many: Whether its document is a list by use.
-        invented: Whether its default is a fact that nobody told of the rows which were there before the column.
+        value: The default of the models: a text, number, flag, list or dict.
+        made: Whether the models or the database generate an omitted value.
+        length: The maximum number of characters.
+        many: Whether its document is a list by convention.
+        invented: Whether its default gave older rows a value that nobody stated.
         time: Its type in Ecto, for a time: ``utc_datetime`` and the like.
-        unit: What its number counts.
-        values: The words that are known to stand in it.
-        closed: Whether an application writes no others.
-        writer: Who fills it, in words.
-        privacy: What it says about people, in words; empty for nothing.
-        refers: The row that it refers to.
+        unit: The unit of its number.
+        values: Its known words.
+        closed: Whether applications write no other words.
+        writer: Its writer, as text.
+        privacy: Its personal data, as text; empty if it has none.
+        refers: The target of its reference.
     """
 
     name: str
@@ -122,7 +123,7 @@ class Column:
 
     @property
     def required(self) -> bool:
-        """Whether a new row has to bring it."""
+        """Whether a new row must provide a value."""
         return not (self.nullable or self.made)
 
 
@@ -134,7 +135,7 @@ class Association:
         name: Its name.
         kind: ``belongs_to``, ``has_one`` or ``has_many``.
         target: The table on the other side.
-        column: The column that refers, on whichever side it is.
+        column: The referring column, on either side.
     """
 
     name: str
@@ -248,7 +249,7 @@ def _unit_of_time(column: sa.Column[Any], kind: Kind) -> str:
 
 
 def _value(column: sa.Column[Any], kind: Kind) -> Any:
-    """Return the default of the models where it is a value; keys and times are made anew for each row."""
+    """Return the models' default if it is a constant; keys and times are generated for each row."""
     default: Any = column.default
     if default is None:
         return None
@@ -271,7 +272,7 @@ def _closed(mapper: Mapper[Any], key: str) -> tuple[str, ...]:
 def _reference(column: sa.Column[Any]) -> Reference | None:
     for key in column.foreign_keys:
         if key.constraint is not None and key.constraint.elements[0] is not key:
-            continue  # What goes along in a key over several columns refers to nothing by itself.
+            continue  # The additional column of a key over several columns is not a reference by itself.
         table, _, name = key.target_fullname.rpartition(".")
         return Reference(table, name, key.ondelete or "NO ACTION")
     return None

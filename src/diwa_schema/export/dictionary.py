@@ -1,9 +1,10 @@
-"""The dictionary: one page of Markdown a tier, each table with its columns, its indexes and its history."""
+"""The dictionary: a Markdown page for each tier, with the columns, indexes and history of each table."""
 
 from __future__ import annotations
 
 from diwa_schema.export.description import TIERS, Column, Table, Tier, describe, of_tier
 from diwa_schema.export.history import history, since
+from diwa_schema.models.dossier import INVENTED
 from diwa_schema.models.rules import KEPT
 
 _TITLES: dict[Tier, str] = {"core": "Core tier", "team": "Team tier", "enterprise": "Enterprise tier"}
@@ -96,11 +97,11 @@ def _type(column: Column) -> str:
 
 
 def sentence(column: Column, writer: str = "") -> str:
-    """Return all that is known of a column beyond its type, as text.
+    """Return the description of a column beyond its type, as text.
 
     Args:
         column: The column.
-        writer: Who fills the table; a column that somebody else fills says so.
+        writer: The writer of the table; a column with another writer says so.
     """
     parts = [column.meaning]
     if column.unit:
@@ -108,7 +109,7 @@ def sentence(column: Column, writer: str = "") -> str:
     if column.values:
         parts.append(f"Words{'' if column.closed else ' (open)'}: {', '.join(column.values)}.")
     if column.invented:
-        parts.append("Rows older than the column have its default, which nobody said of them.")
+        parts.append(INVENTED)
     if column.writer != writer:
         parts.append(f"Written by {column.writer}.")
     return " ".join(parts)

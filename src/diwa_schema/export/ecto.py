@@ -1,7 +1,7 @@
-"""Ecto schemas: one module a table, with types, defaults and associations, for both Elixir repositories.
+"""Ecto schemas: a module for each table, with types, defaults and associations, for both Elixir repositories.
 
-Names are those of the shared library upstream: `DiwaSchema.Core.Context`. Defaults are those that the Python models
-write, so that a row is the same whoever makes it.
+Names follow the shared library upstream: `DiwaSchema.Core.Context`. Defaults equal those of the Python models, so that
+both sides create the same rows.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def export(*, embedding: Embedding = "vector", namespace: str = "DiwaSchema") ->
     """Return one file for each table, as `core/context.ex`, and `check.ex` for the start of the application.
 
     Args:
-        embedding: What an embedding column is in that database: ``vector`` needs the package pgvector of Elixir,
-            ``binary`` is what SQLite and a PostgreSQL without pgvector have.
-        namespace: What the modules' names begin with.
+        embedding: The type of embedding columns in the database: ``vector`` needs Elixir's package pgvector; ``binary``
+            is the type in SQLite and in PostgreSQL without pgvector.
+        namespace: The prefix of the modules' names.
     """
     tables = describe()
     modules = {table.name: f"{namespace}.{table.tier.capitalize()}.{table.model}" for table in tables}
@@ -46,7 +46,7 @@ def export(*, embedding: Embedding = "vector", namespace: str = "DiwaSchema") ->
 
 
 def _check(namespace: str) -> str:
-    """Return the module by which an application starts only on a schema that these modules fit."""
+    """Return the module that lets an application start only on a matching schema."""
     return f"""\
 defmodule {namespace}.Check do
   @moduledoc \"""
@@ -123,9 +123,9 @@ def _documentation(table: Table) -> list[str]:
 def _keys(table: Table) -> list[str]:
     (key,) = (column for column in table.columns if column.primary_key)
     if key.refers:
-        # The key is a foreign key at once, and declared by its association.
+        # The key is also a foreign key, and its association declares it.
         return ["@primary_key false", "@foreign_key_type :binary_id"]
-    # Ecto makes ids of its own kind; where a key is text, the client names it.
+    # Ecto generates ids of its own type; the client provides text keys.
     automatic = "true" if key.kind == "uuid" else "false"
     return [
         f"@primary_key {{:{key.name}, {_TYPES[key.kind]}, autogenerate: {automatic}}}",
@@ -178,7 +178,7 @@ def _belongs_to(column: Column, association: Association, modules: dict[str, str
 
 
 def _stamps(columns: list[Column]) -> str:
-    """Return the options of the times that Ecto keeps by itself."""
+    """Return the options of the timestamps that Ecto maintains."""
     options = [f"type: :{columns[0].time}"]
     if columns[0].name != _MADE[0]:
         options.append(f"inserted_at: :{columns[0].name}")
@@ -192,7 +192,7 @@ def ecto_type(column: Column, embedding: Embedding) -> str:
 
     Args:
         column: The column.
-        embedding: What an embedding column is.
+        embedding: The type of embedding columns.
     """
     if column.kind == "embedding":
         return "Pgvector.Ecto.Vector" if embedding == "vector" else ":binary"
@@ -204,7 +204,7 @@ def ecto_type(column: Column, embedding: Embedding) -> str:
 
 
 def elixir(value: Any) -> str:
-    """Return a value as Elixir writes it: a text, number, flag, empty object or list of texts."""
+    """Return a value in Elixir's notation: a text, number, flag, empty object or list of texts."""
     if value == {}:
         return "%{}"
     return json.dumps(value, ensure_ascii=False)

@@ -1,7 +1,7 @@
-"""What each revision did to which table, read from the history itself: it is run in memory, and looked at step by step.
+"""The effect of each revision on each table, read from a run of the history in memory.
 
-SQLite in memory is read after each revision. What only PostgreSQL has is looked for by its name in the statements that
-a revision sends there. Nothing about revisions is typed by hand.
+SQLite in memory is read after each revision. Objects that only PostgreSQL has are found by name in the statements of
+the revision. Nothing about revisions is written by hand.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _SECTION = re.compile(r"^-- upgrade (\d{14}) .*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that a revision did to a table.
+    """A change of a table by a revision.
 
     Args:
         table: The table.
-        text: What was done, as the part of a sentence: ``adds slug``. Empty for what comes with a new table.
-        column: The column that came with it.
+        text: The change as part of a sentence: ``adds slug``. Empty for parts of a new table.
+        column: The added column.
     """
 
     table: str
@@ -45,12 +45,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A revision, and what it did.
+    """A revision and its changes.
 
     Args:
         revision: Its entry in the manifest.
         purpose: The first sentence of its file.
-        changes: What it did, table by table.
+        changes: Its changes, table by table.
     """
 
     revision: Revision
@@ -60,7 +60,7 @@ class Step:
 
 @cache
 def history() -> tuple[Step, ...]:
-    """Return all revisions, oldest first. No database is needed: one in memory is built up."""
+    """Return all revisions, oldest first; the function builds a database in memory."""
     statements = _statements()
     return tuple(
         Step(
@@ -74,7 +74,7 @@ def history() -> tuple[Step, ...]:
 
 @cache
 def since() -> dict[str, str]:
-    """Return the revision in which each column came, by ``table.column``."""
+    """Return the revision that added each column, by ``table.column``."""
     found: dict[str, str] = {}
     for step in history():
         for change in step.changes:
@@ -107,7 +107,7 @@ def _purpose(documentation: str | None) -> str:
 def _between(before: Catalog, after: Catalog) -> Iterator[Change]:
     for table in after.tables:
         old = before.table(table.name)
-        # Where a table is replaced by one of the same shape, nothing has changed for those who use it.
+        # A replacement by a table of the same shape is no change for its users.
         if old is None:
             yield Change(table.name, "creates the table")
             yield from (Change(table.name, "", column.name) for column in table.columns)
@@ -139,7 +139,7 @@ def _within(old: Table, new: Table) -> Iterator[Change]:
 
 
 def _statements() -> dict[str, str]:
-    """Return what each revision sends to PostgreSQL."""
+    """Return the statements that each revision sends to PostgreSQL."""
     parts = _SECTION.split(render("postgresql", "head", "upgrade"))
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 

@@ -1,8 +1,8 @@
-"""Rows as JSON Schema (2020-12): for each model one of a row as it is read, and one of a row that is to be written.
+"""Rows as JSON Schema (2020-12): for each model one schema for reading a row and one for writing it.
 
-A row that is read may hold any text, because it may be older than what keeps a column to its words; one to be written
-may not. It goes through the models, which make its key and its times where they are left out. A time is a text of ISO
-8601, an amount is a text, bytes are base64, an embedding is a list of numbers.
+A row that is read may contain any text, because it may be older than the restriction of its column; a row to write may
+not. Rows to write go through the models, which generate omitted keys and times. A time is an ISO 8601 text, an amount
+is a text, bytes are base64, and an embedding is a list of numbers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TYPES: dict[Kind, dict[str, Any]] = {
 
 
 def export() -> dict[str, str]:
-    """Return one document that defines each model and each row to be written: `Memory`, `NewMemory`."""
+    """Return one document that defines each model and each row to write: `Memory`, `NewMemory`."""
     definitions: dict[str, Any] = {}
     for table in describe():
         definitions[table.model] = _read(table)
@@ -46,7 +46,7 @@ def export() -> dict[str, str]:
 
 
 def _read(table: Table) -> dict[str, Any]:
-    # The search words are there on PostgreSQL only, and read only when somebody asks.
+    # The search words exist only on PostgreSQL, and are read only on request.
     always = [column.name for column in table.columns if column.kind != "search"]
     properties = {column.name: _property(column, table, new=False) for column in table.columns}
     return _object(table, properties, always)

@@ -1,4 +1,4 @@
-"""The diagram of the entities in Mermaid: one for each tier, with the tables of other tiers that it refers to."""
+"""The entity diagrams in Mermaid: one for each tier, with the referenced tables of other tiers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Rows as models of Pydantic 2: for each model one of a row as it is read, and one of a row that is to be written.
+"""Rows as models of Pydantic 2: for each model one class for reading a row and one for writing it.
 
-The package itself does not need Pydantic. A row that is read comes from the models, a dict or JSON, and may hold any
-text; one to be written may not. In JSON a time is a text of ISO 8601, an amount is a text, and bytes are base64, as in
-the JSON Schema.
+The package itself does not need Pydantic. A row that is read comes from the models, a dict or JSON, and may contain any
+text; a row to write may not. In JSON a time is an ISO 8601 text, an amount is a text, and bytes are base64, as in the
+JSON Schema.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class NewRow(BaseModel):
 
 
 def export() -> dict[str, str]:
-    """Return one module with a class for each model and one for each row to be written: `Memory`, `NewMemory`."""
+    """Return one module with a class for each model and one for each row to write: `Memory`, `NewMemory`."""
     return {"schema.py": "\n".join(_parts())}
 
 
@@ -200,7 +200,7 @@ def _value(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text as Ruff writes it: in double quotes unless only single ones spare a backslash."""
+    """Return a text in Ruff's notation: in double quotes unless only single ones avoid a backslash."""
     quote = "'" if text.count('"') > text.count("'") else '"'
     inner = text.replace("\\", "\\\\").replace(quote, f"\\{quote}").replace("\n", "\\n")
     return f"{quote}{inner}{quote}"

@@ -1,4 +1,4 @@
-"""Rows as TypeScript: for each model the type of a row as it is read, and of a row that is to be written.
+"""Rows as TypeScript: for each model one type for reading a row and one for writing it.
 
 The values are those of the JSON Schema: a time, an amount and bytes are texts.
 """
@@ -33,7 +33,7 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 
 
 def export() -> dict[str, str]:
-    """Return one module with an interface for each model and one for each row to be written."""
+    """Return one module with an interface for each model and one for each row to write."""
     parts = [_HEAD]
     for table in describe():
         parts.append(_interface(table, new=False))
@@ -62,7 +62,7 @@ def _type(column: Column, *, new: bool) -> str:
     found = _TYPES[column.kind]
     if column.closed:
         words = [f'"{word}"' for word in column.values]
-        # A row that is read may hold any text; written this way, editors still offer the words.
+        # A row that is read may contain any text; with this notation editors still suggest the words.
         found = " | ".join(words if new else [*words, "(string & {})"])
     return f"{found} | null" if column.nullable and column.kind != "document" else found
 

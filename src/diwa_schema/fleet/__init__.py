@@ -1,4 +1,4 @@
-"""Many databases and schemas at once: where each stands, and one way to bring all of them to head.
+"""Many databases and schemas at once: the status of each, and one way to upgrade all of them.
 
     >>> from diwa_schema.fleet import Fleet, Schemas
     >>> fleet = Fleet(Schemas("postgresql://owner@db/diwa", "tenant_*"))
@@ -6,8 +6,8 @@
     0
     >>> fleet.upgrade(schedule=Schedule(waves=(1, 10)))
 
-What decides about one target is decided by the same code as for a single command: the fleet finds targets, says who has
-something to do, hands these to processes, and tells what became of each.
+The fleet finds the targets, selects those with pending work, gives them to processes and reports the result of each.
+The decisions about one target come from the same code as a single command.
 """
 
 from __future__ import annotations

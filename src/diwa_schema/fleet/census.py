@@ -1,8 +1,8 @@
-"""Where every target of a fleet stands, without opening each: one query for 250 schemas of a database.
+"""The state of every target of a fleet without a connection to each: one query for 250 schemas of a database.
 
-It reads what `bookkeeping.look` reads of one schema, and yields the same `State`, so that whatever decides on a look
-decides on this. What such a query cannot tell, because a right is missing or something was dropped under it, is
-looked at alone.
+The query reads the same facts as `bookkeeping.look` for one schema and yields the same `State`, so that the same code
+decides in both cases. A schema that the query cannot read, because a right is missing or an object was dropped
+meanwhile, is read separately.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 CHUNK = 250  # tables that one statement reads
 _AT_ONCE = 16  # connections that read side by side
 _EACH = (
-    4  # of these in one database: to open so many tables takes one of its processes longer than to connect
+    4  # maximum of these in one database: a server process takes longer to open so many tables than to start
 )
 
-# Two names of one server lead to the same number. A role that may not ask for it is known by its name for the server.
+# Two names of one server lead to the same number. A role without the right to read it identifies the server by its
+# name.
 _WHERE = """
 SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
     THEN (SELECT system_identifier::text FROM pg_control_system()) END,
@@ -40,8 +41,8 @@ SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
   NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
     AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')
 """
-# Grouped first: the index on names leads to the few relations of ours, in all these schemas at once. They are only
-# counted, because a schema that has as many as it should has those that it should.
+# Grouped first: the index on names finds the few relations of this package in all these schemas at once. They are only
+# counted: a schema with the expected number has the expected relations.
 _AMONG = "relnamespace = ANY(ARRAY(SELECT oid FROM pg_namespace WHERE nspname = ANY(%s::name[])))"
 _THERE = f"""
 SELECT n.nspname::text, has_schema_privilege(n.oid, 'USAGE'), coalesce(t.ours, 0), b.names, coalesce(b.plain, true)
@@ -68,13 +69,13 @@ T = TypeVar("T")
 
 
 class Place(NamedTuple):
-    """A database that members of a fleet are in, as one connection saw it.
+    """A database with members of a fleet, as one connection saw it.
 
     Args:
-        host: What names its server, for the bound per server.
-        identity: What tells it from other databases, whatever it is called.
-        schema: The schema that unqualified names are created in.
-        extension_due: Whether the first change makes an extension there, which nobody else may at the same moment.
+        host: The identity of its server, for the limit per server.
+        identity: The identity of the database, independent of its name.
+        schema: The schema for unqualified new names.
+        extension_due: Whether the first change creates an extension there, which no other run may do at the same time.
     """
 
     host: str
@@ -84,13 +85,13 @@ class Place(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a census tells of one member.
+    """The census of one member.
 
     Args:
         member: The member.
-        place: Its database; None where it was not reached.
-        state: Where it stands; None where that could not be read.
-        error: Why not.
+        place: Its database; None if it was not reached.
+        state: Its state; None if it could not be read.
+        error: The reason for a missing state.
     """
 
     member: Member
@@ -100,7 +101,7 @@ class Found(NamedTuple):
 
     @property
     def identity(self) -> Identity:
-        """What tells this target from others, whatever it was called."""
+        """The identity of this target, independent of its name."""
         if self.place is None:
             return (self.member.target.url.driver, self.member.schema or "")
         schema = self.state.schema if self.state else self.member.schema or self.place.schema or ""
@@ -108,9 +109,9 @@ class Found(NamedTuple):
 
 
 def take(members: Sequence[Member]) -> list[Found]:
-    """Return where members stand, in their order; nothing is written.
+    """Return the state of members, in their order; nothing is written.
 
-    A member that cannot be reached or read is told with its error and keeps nobody else from being told.
+    A member that cannot be reached or read is reported with its error and does not affect the others.
     """
     seen = {id(member): Found(member, None, error=member.error) for member in members if member.error}
     groups: dict[str, list[Member]] = defaultdict(list)
@@ -128,7 +129,7 @@ def take(members: Sequence[Member]) -> list[Found]:
 
 
 def _parts(group: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield what is read on one connection of what is in one database."""
+    """Yield the members of one database, grouped by connection."""
     connections = max(1, min(_EACH, len(group) // CHUNK))
     size = -(-len(group) // connections)
     return (group[at : at + size] for at in range(0, len(group), size))
@@ -163,7 +164,7 @@ def _place(link: Link, member: Member) -> Place:
 
 
 def _alone(member: Member, place: Place | None) -> Found:
-    """Look at one member as a single command does, whose words say what is the matter with it."""
+    """Read one member as a single command does, whose error describes the problem."""
     with naming(member):
         try:
             with reading(member.url, None, member.schema) as link:
@@ -173,7 +174,7 @@ def _alone(member: Member, place: Place | None) -> Found:
 
 
 def _states(link: Link, schemas: Sequence[str]) -> Iterator[tuple[str, State]]:
-    """Yield the state of each schema that can be read together with the others."""
+    """Yield the state of each schema that the shared query can read."""
     history = load()
     whole = frozenset(history.tables)
     beside = sorted(BOOKKEEPING | history.leftovers - whole)
@@ -197,10 +198,10 @@ def _states(link: Link, schemas: Sequence[str]) -> Iterator[tuple[str, State]]:
     except Exception as error:
         if not is_driver_error(error):
             raise
-        return  # one was dropped or fenced meanwhile: each is looked at alone
+        return  # one was dropped or fenced meanwhile: each is read separately
     for name, tables in there.items():
         if not whole <= tables and history.head in (row[0] for row in versions[name]):
-            continue  # a run may have ended since the tables were listed; a look lists them again
+            continue  # a run may have ended since the tables were listed; a separate read lists them again
         yield (
             name,
             State(
@@ -216,7 +217,7 @@ def _states(link: Link, schemas: Sequence[str]) -> Iterator[tuple[str, State]]:
 def _gathered(
     link: Link, there: dict[str, frozenset[str]], table: str, columns: str, order: str = ""
 ) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of one table of all schemas that have it, by schema: a UNION ALL over so many at a time."""
+    """Return the rows of one table in all schemas that have it, by schema, with UNION ALL over many at a time."""
     having = [name for name, tables in there.items() if table in tables]
     found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for first in range(0, len(having), CHUNK):
@@ -230,9 +231,9 @@ def _gathered(
 
 
 def tampered(found: Iterable[Found], checksums: dict[str, str]) -> set[Identity]:
-    """Return those of one database whose ledger holds another checksum of a revision than the installed one.
+    """Return the schemas of one database whose ledger has a different checksum for an installed revision.
 
-    It may name one too many, never one too few: whoever is named is looked at alone, by what knows the rule.
+    The result may contain too many schemas, never too few: each of them is then checked separately by the exact rule.
 
     Raises:
         DiwaSchemaError: The ledgers cannot be read together.

@@ -1,4 +1,4 @@
-"""One run of a fleet under way: which targets are open, what became of the others, and who is next."""
+"""A run of a fleet in progress: open targets, outcomes of the others, and the next target."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _CTRL_C = 130
 
 
 class Course:
-    """One run. Left by an interruption, it tells every process to end like a single run, and raises `Interrupted`.
+    """A run of a fleet. An interruption ends every process like a single run, and raises `Interrupted`.
 
     Args:
-        fleet: The fleet, which is told of each target that has ended.
-        verb: What is done, for the report.
-        schedule: How it is worked through.
-        notes: What is to be said at the end already.
+        fleet: The fleet, which receives the outcome of each target.
+        verb: The operation, for the report.
+        schedule: The order and the limits of the run.
+        notes: Notes for the report that are already known.
     """
 
     def __init__(self, fleet: Fleet, verb: str, schedule: Schedule, notes: Iterable[str] = ()) -> None:
@@ -68,7 +68,7 @@ class Course:
             raise Interrupted(self.report(), getattr(error, "exit_code", _CTRL_C)) from error
 
     def count(self, found: Collection[Found]) -> None:
-        """Take in targets; those of a later call are worked on after those of an earlier one."""
+        """Add targets; targets of a later call follow those of an earlier one."""
         first = len(self.found)
         self.found += found
         if not self._waves:
@@ -82,13 +82,13 @@ class Course:
         return [number for number in range(len(self.found)) if number not in self.outcomes]
 
     def settle(self, settled: Callable[[Found], bool]) -> None:
-        """Give those that have nothing to do their outcome."""
+        """Record the outcome of targets without pending work."""
         for number in self.open:
             if settled(self.found[number]):
                 self.end(number, known(self.found[number])._replace(result=Result.NOTHING))
 
     def end(self, number: int, outcome: Outcome) -> None:
-        """Note what became of a target, and tell it."""
+        """Record the outcome of a target and report it."""
         if (earlier := self.partial.pop(number, None)) is not None:
             both = earlier.revisions + outcome.revisions
             result = Result.DONE if outcome.result is Result.NOTHING else outcome.result
@@ -103,12 +103,12 @@ class Course:
         *,
         more: bool = False,
     ) -> None:
-        """Do one thing with the open targets, wave by wave.
+        """Run an operation on the open targets, wave by wave.
 
         Args:
-            orders: What is to be done.
-            wanted: Which of the open targets are to have it done.
-            more: Whether there is more to do with each that is done, so that it stays open.
+            orders: The operation.
+            wanted: The open targets to work on.
+            more: Whether finished targets stay open for further work.
         """
         for number, wave in enumerate(self._waves):
             if self.stopped:
@@ -119,7 +119,7 @@ class Course:
             self.stopped = failed > 0 and self._schedule.stops(number, self._planned, failed)
 
     def _failed(self, wave: int) -> int:
-        """Return how many targets of the waves up to this one have failed."""
+        """Return the number of failed targets in the waves up to this one."""
         begun = (at for one in self._waves[: wave + 1] for at in one)
         return sum(at in self.outcomes and self.outcomes[at].result is Result.FAILED for at in begun)
 
@@ -132,7 +132,7 @@ class Course:
                 queue.remove(at)
                 self._begin(at, wave, orders)
             if not self._crew.busy:
-                break  # all are done, or nobody else is to be begun
+                break  # all targets are finished, or no further one may begin
             for task, outcome in self._crew.ended():
                 place = self.found[task.number].place
                 if place is not None and outcome.result.settled:
@@ -146,7 +146,7 @@ class Course:
         found = self.found[number]
         base = known(found)._replace(wave=wave + 1 if self._planned > 1 else None)
         if found.error is not None:
-            self.end(number, base.broken(found.error))  # to try it once more would only take its time
+            self.end(number, base.broken(found.error))  # a second attempt would only cost time
         else:
             self._crew.hand_out(Task(number, found.member, orders, base))
 
@@ -158,12 +158,13 @@ class Course:
         hosts = [one.host for one in busy if one is not None]
         if self._schedule.per_host is not None and hosts.count(place.host) >= self._schedule.per_host:
             return False
-        # The first change of a database makes its extension: the others wait for that one, and not for a lock in it.
+        # The first change of a database creates its extension: the other targets wait for that change, not for a lock
+        # inside the database.
         due = place.extension_due and place.identity not in self._prepared
         return not (due and any(one is not None and one.identity == place.identity for one in busy))
 
     def report(self) -> FleetReport:
-        """Return what became of all; whoever has no outcome was not begun, or not gone on with."""
+        """Return the outcomes of all targets; a target without an outcome was not begun or not continued."""
         waiting = [
             (self.partial.get(number) or known(one))._replace(
                 result=Result.WAITING, exit_code=MigrationFailed.exit_code

@@ -1,6 +1,6 @@
-"""The processes of a fleet: started once, handed one target after the other, and told to end like a single run.
+"""The processes of a fleet: each starts once, works on one target after the other, and ends like a single run.
 
-Processes, because Alembic's `op` belongs to the whole of one, and because two of them use two processors.
+The fleet uses processes because Alembic's `op` is global to a process, and because two processes use two processors.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
     from multiprocessing.process import BaseProcess
 
-_PATIENCE = 60.0  # seconds in which a run that was told to end rolls back
-_LOOK = 0.5  # seconds after which whoever waits looks whether it is to stop
+_PATIENCE = 60.0  # seconds for an interrupted run to roll back
+_LOOK = 0.5  # seconds between two checks for a stop during a wait
 
 Said = Callable[[Task, str], None]
 
 
 class Hand(NamedTuple):
-    """One process, and the task that it is at work on."""
+    """One process and its current task."""
 
     process: BaseProcess
     link: Connection
@@ -38,11 +38,11 @@ class Hand(NamedTuple):
 
 
 class Crew:
-    """The processes of one run. Entered, it starts nobody: a process is started for the first task that needs it.
+    """The processes of one run. Entering starts none: each process starts with the first task that needs it.
 
     Args:
-        size: How many there are at most.
-        said: Told what a run says while it works.
+        size: The maximum number of processes.
+        said: The receiver of a run's messages.
     """
 
     def __init__(self, size: int, said: Said) -> None:
@@ -54,9 +54,9 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let the processes go that have nothing to do, and stop the others."""
+        """Release idle processes and stop the others."""
         for hand in self._hands.values():
-            hand.link.close()  # who waits for a task ends with it
+            hand.link.close()  # a process that waits for a task ends with the connection
         for hand in self._hands.values():
             hand.process.join(_PATIENCE if hand.task is None else 0.1)
             if hand.process.is_alive():
@@ -66,33 +66,33 @@ class Crew:
 
     @property
     def room(self) -> bool:
-        """Whether a task could be handed out at once."""
+        """Whether a process is free for a task."""
         return len(self.busy) < self._size
 
     @property
     def busy(self) -> list[Task]:
-        """The tasks that are at work."""
+        """The running tasks."""
         return [hand.task for hand in self._hands.values() if hand.task is not None]
 
     def hand_out(self, task: Task) -> None:
-        """Let a process begin a task; there has to be room."""
+        """Let a free process begin a task; `room` must be true."""
         link = next((link for link, hand in self._hands.items() if hand.task is None), None)
         if link is None:
             link = self._started()
         try:
             link.send(task)
-        except OSError:  # it has ended while it had nothing to do
+        except OSError:  # it ended while it was idle
             self._forget(link)
             link = self._started()
             link.send(task)
         self._hands[link] = self._hands[link]._replace(task=task)
 
     def ended(self) -> list[tuple[Task, Outcome]]:
-        """Wait until at least one task has ended, and return those that have; after a moment, none."""
+        """Wait until at least one task has ended, and return the ended tasks; after a short time, return none."""
         found = []
         for link in wait([link for link, hand in self._hands.items() if hand.task is not None], _LOOK):
-            hand = self._hands[link]  # type: ignore[index]  # only connections were waited for
-            assert hand.task is not None  # noqa: S101 - only those at work were waited for
+            hand = self._hands[link]  # type: ignore[index]  # only connections are in the list
+            assert hand.task is not None  # noqa: S101 - only busy processes are in the list
             try:
                 message: tuple[Any, ...] = hand.link.recv()
             except (EOFError, OSError):
@@ -107,7 +107,7 @@ class Crew:
         return found
 
     def stop(self) -> list[tuple[Task, Outcome]]:
-        """Tell every process to end its task as an interrupted single run ends; return what became of them."""
+        """Interrupt the task of every process as in a single run, and return the outcomes."""
         for hand in self._hands.values():
             if hand.task is not None and hand.process.pid is not None and hand.process.is_alive():
                 _interrupt(hand.process)
@@ -132,9 +132,9 @@ class Crew:
         hand.process.join(_PATIENCE)
 
     def _lost(self, hand: Hand) -> Outcome:
-        """Describe a process that ended without a word, as one that the system has killed does."""
+        """Describe a process that ended without a report, for example because the system killed it."""
         hand.process.join(_PATIENCE)
-        assert hand.task is not None  # noqa: S101 - it was at work
+        assert hand.task is not None  # noqa: S101 - it was busy
         code = hand.process.exitcode
         with naming(hand.task.member):
             return hand.task.known.broken(
@@ -156,7 +156,7 @@ def _interrupt(process: BaseProcess) -> None:
 
 
 def _context() -> BaseContext:
-    """Return how processes are started: from one that has loaded everything, where the system can do that."""
+    """Return the start method of processes: from a process that has loaded everything, if the system supports it."""
     if "forkserver" not in mp.get_all_start_methods():
         return mp.get_context("spawn")
     context = mp.get_context("forkserver")

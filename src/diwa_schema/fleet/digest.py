@@ -1,4 +1,4 @@
-"""The fingerprint of what a schema looks like: equal for two targets that have the same tables in every detail."""
+"""The fingerprint of a schema's shape: equal for two targets whose tables are the same in every detail."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
     from diwa_schema.fleet.schedule import Schedule
 
 _DIGITS = 16
-_CHUNK = 50  # schemas that are looked at on one connection
+_CHUNK = 50  # schemas that are read on one connection
 
 
 def fingerprint(link: Link, schema: str | None = None) -> str:
     """Return 16 characters that change with any column, key, index, trigger or constraint of the schema's tables.
 
-    Neither the schema's name nor its owner is part of it, nor the order of columns, which tells how a database came to
-    its shape. Whether embeddings are vectors or bytes is.
+    The fingerprint does not depend on the schema's name, its owner or the order of columns, which depends on the
+    database's past. It does depend on the type of embeddings, vectors or bytes.
 
     Args:
         link: A connection to the database.
-        schema: The schema; by default the one that the connection is in.
+        schema: The schema; by default the connection's current one.
     """
     catalog = read(link, schema or link.schema, like=at_head(link.dialect))
     return sha256(repr(_compared(catalog)).encode()).hexdigest()[:_DIGITS]
 
 
 def together(found: Iterable[Found], schedule: Schedule) -> dict[Identity, str]:
-    """Return the fingerprints of the schemas of PostgreSQL that can be read many at once.
+    """Return the fingerprints of the PostgreSQL schemas that can be read together.
 
-    Whoever is missing is read alone: what hardly any schema has is asked of one at a time, and so is what has failed.
+    Missing schemas are read separately: those with rare objects, and those whose read failed.
 
     Args:
-        found: Where the targets stand.
-        schedule: How many connections there may be at once.
+        found: The census of the targets.
+        schedule: The limit of simultaneous connections.
     """
     databases: dict[Identity, list[Found]] = defaultdict(list)
     for one in found:
@@ -76,7 +76,7 @@ def _fingerprints(link: Link, schemas: Sequence[str], seen: dict[str, str]) -> I
     Args:
         link: A connection to their database, in a transaction.
         schemas: The schemas.
-        seen: The fingerprint of each mark that is known already, of any database; it is added to.
+        seen: The known fingerprints by mark, from any database; new ones are added.
     """
     from diwa_schema.drift.postgresql.shapes import marks
 
@@ -84,7 +84,7 @@ def _fingerprints(link: Link, schemas: Sequence[str], seen: dict[str, str]) -> I
     for schema, mark in marks(link, schemas, tables).items():
         if mark not in seen:
             read_ = fingerprint(link, schema)
-            # A run may have changed it in between: then it tells for nobody.
+            # A run may have changed the schema meanwhile: its fingerprint is then not used for others.
             if marks(link, [schema], tables).get(schema) != mark:
                 continue
             seen[mark] = read_
@@ -92,7 +92,7 @@ def _fingerprints(link: Link, schemas: Sequence[str], seen: dict[str, str]) -> I
 
 
 def _compared(value: Any) -> Any:
-    """Return as tuples what of a catalog is compared."""
+    """Return the compared parts of a catalog as tuples."""
     if isinstance(value, tuple):
         return tuple(map(_compared, value))
     kind: Any = type(value)

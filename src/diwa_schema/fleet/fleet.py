@@ -1,4 +1,4 @@
-"""A fleet, and what can be asked of it or done to it."""
+"""A fleet and its operations."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ Ended = Callable[[Outcome, int, int], None]
 
 
 class Fleet:
-    """Many targets. Nothing is connected to before one of its methods is called.
+    """A set of targets; no connection is opened before a method is called.
 
-    What changes targets is done in processes of its own, which Python starts anew: a script that calls it needs
-    ``if __name__ == "__main__":`` around the call, as with `multiprocessing`.
+    Methods that change targets work in separate, newly started Python processes: a script needs ``if __name__ ==
+    "__main__":`` around the call, as with `multiprocessing`.
 
     Args:
-        targets: Where they come from: `Schemas`, `Databases`, `listed(...)`, `Member`s or URLs, in the order in which
-            they are worked on. The same target named twice is one target.
-        only: Patterns with ``*`` and ``?``: only targets whose name, schema or masked URL matches one of them.
-        among: Only these, by masked URL and schema, as `report.unsettled` has read them from an earlier report.
-        ended: Called in this process with each outcome, how many targets have one now, and how many there are.
-        said: Called with what a run says while it works, its target's name in front.
+        targets: The sources of targets: `Schemas`, `Databases`, `listed(...)`, `Member`s or URLs, in the order of the
+            work. A target that is named twice counts once.
+        only: Patterns with ``*`` and ``?``: a target is included only if its name, schema or masked URL matches one of
+            them.
+        among: A selection by masked URL and schema, as `report.unsettled` reads it from an earlier report.
+        ended: A callback in this process for each outcome, with the number of finished targets and the number of all
+            targets.
+        said: A callback for the messages of a run, prefixed with the name of the target.
     """
 
     def __init__(
@@ -53,11 +55,11 @@ class Fleet:
         self.said = said or (lambda _: None)
 
     def members(self) -> list[Member]:
-        """Return all targets of the sources, each once where it is named twice in the same words.
+        """Return all targets of the sources; a target that is named twice in the same words appears once.
 
         Raises:
             UsageError: A pattern matches nothing.
-            DatabaseUnreachable: The only server that was to be asked cannot be reached.
+            DatabaseUnreachable: The only server to search cannot be reached.
         """
         found: dict[tuple[str, str | None], Member] = {}
         for source in self._sources:
@@ -74,10 +76,10 @@ class Fleet:
         return list(found.values())
 
     def census(self) -> tuple[list[Found], list[str]]:
-        """Return where all targets stand, and what is to be said of those that are another one by a second name.
+        """Return the state of all targets, and notes on targets with a second name.
 
         Raises:
-            DiwaSchemaError: As for `members`. What is the matter with one target is told with it.
+            DiwaSchemaError: As for `members`. A problem with one target is part of its result.
         """
         notes: list[str] = []
         kept: dict[census.Identity, Found] = {}
@@ -90,10 +92,10 @@ class Fleet:
         return list(kept.values()), notes
 
     def chosen(self, found: Iterable[Found]) -> list[Found]:
-        """Return those that `only` and `among` leave.
+        """Return the targets that `only` and `among` select.
 
         Raises:
-            UsageError: `only` leaves none.
+            UsageError: `only` selects none.
         """
         found = list(found)
         kept = [one for one in found if not self._only or _matches(one.member, self._only)]
@@ -107,10 +109,10 @@ class Fleet:
         return [one for one in kept if (one.member.shown, one.member.schema) in self._among]
 
     def status(self) -> FleetReport:
-        """Say where every target stands, with a few queries a database; nothing is written.
+        """Report the state of every target, with a few queries for each database; nothing is written.
 
         Raises:
-            DiwaSchemaError: As for `members`. What is the matter with one target is in its outcome.
+            DiwaSchemaError: As for `members`. A problem with one target is part of its outcome.
         """
         clock = time.monotonic()
         everywhere, notes = self.census()
@@ -122,11 +124,11 @@ class Fleet:
         return FleetReport("status", tuple(outcomes), tuple(notes), time.monotonic() - clock)
 
     def plan(self, revision: str = "head", *, schedule: Schedule | None = None) -> FleetReport:
-        """Say what an upgrade would do to every target, and what stands in its way; nothing is written.
+        """Report the effects of an upgrade on every target, and any obstacles; nothing is written.
 
         Args:
             revision: As for `upgrade`.
-            schedule: How many are looked at at once.
+            schedule: The number of simultaneous targets.
         """
         from diwa_schema.run.verbs.migrate import wanted
 
@@ -134,23 +136,23 @@ class Fleet:
             try:
                 return one.state is not None and not wanted(one.state, revision, one.member.shown).revisions
             except DiwaSchemaError:
-                return False  # the plan says it
+                return False  # the plan reports it
 
         return self._all("plan", schedule, revision=revision, settled=settled)
 
     def check(self, *, schedule: Schedule | None = None) -> FleetReport:
-        """Say which targets differ from what is expected at their revision; nothing is written.
+        """Report the targets that differ from the expected schema at their revision; nothing is written.
 
         Args:
-            schedule: How many are looked at at once.
+            schedule: The number of simultaneous targets.
         """
         return self._all("check", schedule)
 
     def digest(self, *, schedule: Schedule | None = None) -> FleetReport:
-        """Say the fingerprint of what every target looks like, and which have another one than most.
+        """Report the schema fingerprint of every target, and the targets that differ from the majority.
 
         Args:
-            schedule: How many are looked at at once.
+            schedule: The number of simultaneous targets.
         """
         from diwa_schema.fleet.course import Course
         from diwa_schema.fleet.digest import together
@@ -179,27 +181,28 @@ class Fleet:
         renew: str | None = None,
         settings: Settings | None = None,
     ) -> FleetReport:
-        """Bring every target up to a revision. Each is changed as `diwa_schema.migrate` changes one.
+        """Upgrade every target to a revision; each is changed as by `diwa_schema.migrate`.
 
-        Where a target stands is told by a few queries a database: what has nothing to do costs no connection. A
-        contract revision is begun when every target of the fleet has what comes before it, `only` or not, and nobody
-        is connected that it would break. Targets that were made meanwhile are counted, and brought up too.
+        A few queries for each database read the state of its targets, so a target without pending work costs no
+        connection. A contract revision begins only when every target of the fleet, regardless of `only`, has all
+        earlier revisions, and no connected application would break. Targets that are created meanwhile are also counted
+        and upgraded.
 
         Args:
             revision: ``head``, or a revision id or its beginning.
-            schedule: The order, how many at once, and when to stop.
-            repo: As for `diwa_schema.migrate`; the guard is asked once, before anything is connected to.
+            schedule: The order, the number of simultaneous targets, and the stop condition.
+            repo: As for `diwa_schema.migrate`; the guard is asked once, before any connection.
             allow_core_migration: As for `diwa_schema.migrate`.
             renew: As for `diwa_schema.migrate`.
-            settings: How patient and careful each run is.
+            settings: The timeouts and safety limits of each run.
 
         Returns:
-            What became of every target. A failed one has kept no other from being done.
+            The outcome of every target. A failure does not prevent the work on other targets.
 
         Raises:
-            Blocked: The guard refused; nothing was connected to.
-            UsageError: A pattern matches nothing, or the revision is not one that all can be brought to.
-            Interrupted: Somebody ended the fleet; what was done is in its report.
+            Blocked: The guard refused; no connection was opened.
+            UsageError: A pattern matches nothing, or the revision cannot be reached by all targets.
+            Interrupted: Somebody interrupted the fleet; its report contains the finished work.
         """
         from diwa_schema.fleet.upgrade import Upgrade
 
@@ -223,7 +226,7 @@ class Fleet:
         renew: str | None = None,
         settings: Settings | None = None,
     ) -> FleetReport:
-        """Take over every target that Ecto migrated, as `diwa_schema.adopt` does one; the others have nothing to do.
+        """Take over every target that Ecto migrated, as `diwa_schema.adopt` does; other targets need no work.
 
         Args:
             fix: As for `diwa_schema.adopt`.
@@ -255,7 +258,7 @@ class Fleet:
         orders: Orders | None = None,
         settled: Callable[[Found], bool] = lambda _: False,
     ) -> FleetReport:
-        """Do one thing with every target that is not settled already."""
+        """Run an operation on every target that is not yet settled."""
         from diwa_schema.fleet.course import Course
 
         everywhere, notes = self.census()

@@ -1,4 +1,4 @@
-"""What became of each target of a fleet, and of all of them together."""
+"""The outcome of each target of a fleet, and the summary of all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN = 5
 
 
 class Result(StrEnum):
-    """What became of a target; the value is what people read."""
+    """The result of a target; the value is the text for people."""
 
     DONE = "done"
     NOTHING = "nothing to do"
@@ -36,27 +36,27 @@ class Result(StrEnum):
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to do for such a target."""
+        """Whether a target with this result needs no further work."""
         return self in (Result.DONE, Result.NOTHING, Result.CURRENT, Result.PLANNED)
 
 
 class Outcome(NamedTuple):
-    """What became of one target.
+    """The outcome of one target.
 
     Args:
-        name: What it is called.
+        name: The name of the target.
         database: The masked URL.
-        schema: The schema in it that was said.
-        result: What became of it.
-        exit_code: What a single command on it would have ended with.
-        before: The revision it was at; None for base, or where nobody could look.
-        after: The revision it is at now.
-        wave: The number of its wave, from 1 on; None where there were none.
-        revisions: Those that were applied; for status and plan those that are pending.
-        milliseconds: How long the work took.
-        digest: The fingerprint of its catalog, where it was read.
-        detail: More about it, in one line.
-        error: What went wrong, as `DiwaSchemaError.as_dict` has it; its next step names this target.
+        schema: The given schema in the database.
+        result: Its result.
+        exit_code: The exit code of a single command for this target.
+        before: The revision before the run; None for base or if it is unknown.
+        after: The revision after the run.
+        wave: The number of its wave, starting at 1; None without waves.
+        revisions: The applied revisions; for status and plan the pending ones.
+        milliseconds: The duration of the work.
+        digest: The fingerprint of its catalog, if it was read.
+        detail: Further information, in one line.
+        error: The error, as from `DiwaSchemaError.as_dict`; its next step names this target.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Outcome(NamedTuple):
         return {**self._asdict(), "result": str(self.result), "revisions": list(self.revisions)}
 
     def broken(self, error: DiwaSchemaError | dict[str, Any]) -> Outcome:
-        """Return it as failed, with what went wrong."""
+        """Return the outcome as failed, with the error."""
         told = error if isinstance(error, dict) else error.as_dict()
         return self._replace(
             result=Result.FAILED, exit_code=int(told["exit_code"]), error=told, detail=str(told["what"])
@@ -86,13 +86,13 @@ class Outcome(NamedTuple):
 
 
 class FleetReport(NamedTuple):
-    """What became of a fleet.
+    """The outcome of a fleet.
 
     Args:
         verb: status, plan, upgrade, check, adopt or digest.
-        outcomes: What became of each target, in the order of the targets.
-        notes: What else is to be known, a sentence each.
-        seconds: How long all of it took.
+        outcomes: The outcome of each target, in the order of the targets.
+        notes: Further notes, each a sentence.
+        seconds: The total duration.
     """
 
     verb: str
@@ -102,7 +102,7 @@ class FleetReport(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """0 when all are done, 1 when some are behind or differ, 6 when some failed or were not begun."""
+        """0 if all are finished, 1 if some are behind or differ, 6 if some failed or were not begun."""
         open_ = {one.result for one in self.outcomes if not one.result.settled}
         if open_ - {Result.BEHIND, Result.DIFFERS}:
             return MigrationFailed.exit_code
@@ -110,12 +110,12 @@ class FleetReport(NamedTuple):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many targets there are of each result."""
+        """The number of targets with each result."""
         found = Counter(one.result for one in self.outcomes)
         return {str(result): found[result] for result in Result if found[result]}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the summary as a document, without the targets, which have each told their own."""
+        """Return the summary as a document, without the targets, which report separately."""
         return {
             "fleet": self.verb,
             "targets": len(self.outcomes),
@@ -127,10 +127,10 @@ class FleetReport(NamedTuple):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody ended a fleet: what ran was rolled back to a boundary, and the rest was not begun.
+    """A fleet was interrupted: running work was rolled back to a boundary, and the rest was not begun.
 
     Args:
-        report: What was done until then.
+        report: The report of the finished work.
         exit_code: 130 for Ctrl-C, 143 for SIGTERM.
     """
 
@@ -141,14 +141,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 def known(found: Found) -> Outcome:
-    """Return an outcome with what a census knows, for whoever has more to say."""
+    """Return an outcome with the facts of a census, for completion by the caller."""
     member = found.member
     revision = found.state.revision if found.state else None
     return Outcome(member.label, member.shown, member.schema, Result.CURRENT, before=revision, after=revision)
 
 
 def standing(found: Found) -> Outcome:
-    """Return what a status tells of a target."""
+    """Return the outcome of a target for a status report."""
     history, member = load(), found.member
     outcome = known(found)
     with naming(member):
@@ -167,14 +167,14 @@ def standing(found: Found) -> Outcome:
 
 
 def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
-    """Return the targets, by database and schema, that the report of an earlier run has as not settled.
+    """Return the unsettled targets of an earlier run's report, by database and schema.
 
     Args:
-        lines: The report, as ``--json`` printed it: one document a line.
-        where: What it comes from, for the error.
+        lines: The report as printed by ``--json``: one document per line.
+        where: The source of the report, for the error message.
 
     Raises:
-        UsageError: It is no such report.
+        UsageError: The text is not such a report.
     """
     import json
 
@@ -204,7 +204,7 @@ def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
 
 
 def compared(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[str]]:
-    """Return outcomes in which those with another catalog than most differ, and what is to be said of it.
+    """Return the outcomes, marking targets that differ from the majority's catalog, and notes on them.
 
     PostgreSQL is compared with PostgreSQL, and SQLite with SQLite.
     """
@@ -212,7 +212,7 @@ def compared(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[str]]:
     notes = []
     for lite in (False, True):
         digests = Counter(one.digest for one in outcomes if one.digest and _lite(one) is lite)
-        if len(digests) < 2:  # noqa: PLR2004 - nothing to tell apart
+        if len(digests) < 2:  # noqa: PLR2004 - nothing to compare
             continue
         ((usual[lite], count),) = digests.most_common(1)
         others = [

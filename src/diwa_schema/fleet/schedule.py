@@ -1,4 +1,4 @@
-"""In which order the targets of a fleet are worked on, how many at once, and when no further one is begun."""
+"""The schedule of a fleet: the order of targets, their number at a time, and the stop condition."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _MOST = 64  # processes
 
 
 class Schedule(NamedTuple):
-    """How a fleet is worked through.
+    """The order and the limits of a fleet's work.
 
     Args:
-        jobs: How many targets are worked on at once, each in a process; None for as many as there are processors.
-        per_host: How many of these may be of one server.
-        waves: How many targets go first, then how many, and so on; what is left goes at the end. A wave begins when
-            the one before has ended. Targets that say their wave come before all of these.
-        stop_after: No further target is begun once so many have failed. By default a failure in the first of several
-            waves stops the run at its end, and later ones do not.
+        jobs: The number of simultaneous targets, each in its own process; None for the number of processors.
+        per_host: The maximum number of these on one server.
+        waves: The sizes of the waves; remaining targets form the last wave. A wave begins after the previous one has
+            ended. Targets with their own wave number come before all of these.
+        stop_after: The number of failures after which no further target begins. By default a failure in the first of
+            several waves stops the run at the end of that wave, and later failures do not stop it.
     """
 
     jobs: int | None = None
@@ -34,14 +34,14 @@ class Schedule(NamedTuple):
 
     @property
     def processes(self) -> int:
-        """How many targets are worked on at once."""
+        """The number of simultaneous targets."""
         return self.jobs or min(os.cpu_count() or 1, _MOST)
 
     def refuse_impossible(self) -> None:
-        """Raise unless each number is one that can be worked with.
+        """Raise if one of the numbers is not usable.
 
         Raises:
-            UsageError: One is below 1, or there are more jobs than a machine takes.
+            UsageError: A number is below 1, or the number of jobs exceeds the limit.
         """
         for name, number in (
             ("jobs", self.jobs),
@@ -66,19 +66,19 @@ class Schedule(NamedTuple):
         return [wave for wave in (*waves, rest) if wave]
 
     def stops(self, wave: int, waves: int, failed: int) -> bool:
-        """Whether no further target is begun.
+        """Return whether no further target may begin.
 
         Args:
-            wave: The number of the wave that runs or has ended, from 0 on.
-            waves: How many there are.
-            failed: How many targets have failed.
+            wave: The number of the running or ended wave, starting at 0.
+            waves: The number of waves.
+            failed: The number of failed targets.
         """
         if self.stop_after is not None:
             return failed >= self.stop_after
         return wave == 0 and waves > 1 and failed > 0
 
     def at_once(self, failed: int) -> bool:
-        """Whether no further target is begun within a wave either."""
+        """Whether the stop also applies within a wave."""
         return self.stop_after is not None and failed >= self.stop_after
 
 
@@ -86,7 +86,7 @@ def waves_of(text: str) -> tuple[int, ...]:
     """Return the sizes of the waves in a text such as ``1,10,rest``.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The text is not such a list.
     """
     words = [word.strip() for word in text.split(",")]
     if words[-1] == REST:

@@ -35,13 +35,13 @@ class Member:
 
     Args:
         url: The database.
-        schema: The schema of the tables; None for the one in which its connections create tables.
-        name: What reports call it; by default the schema, or the database.
-        wave: With which wave it goes; those without one come after all that have one.
-        error: Why nobody knows which targets there are, where this stands for a server that could not be asked.
+        schema: The schema of the tables; None for the schema in which its connections create tables.
+        name: Its name in reports; by default the schema or the database.
+        wave: The number of its wave; targets without a number come after all others.
+        error: The error of the search, if this member stands for a server that could not be searched.
     """
 
-    url: str = field(repr=False)  # it may hold a password
+    url: str = field(repr=False)  # it may contain a password
     schema: str | None = None
     name: str | None = None
     wave: int | None = None
@@ -49,7 +49,7 @@ class Member:
 
     @cached_property
     def target(self) -> Target:
-        """The target, checked; nothing is connected to."""
+        """The validated target; no connection is opened."""
         return Target(_parsed(self.url)).in_schema(self.schema)
 
     @property
@@ -59,7 +59,7 @@ class Member:
 
     @property
     def label(self) -> str:
-        """What reports call it."""
+        """Its name in reports."""
         return self.name or self.schema or self.target.shown
 
     @property
@@ -69,14 +69,14 @@ class Member:
 
     @property
     def named(self) -> str:
-        """The options of the command line that name it."""
+        """The command-line options that name it."""
         import shlex
 
         return shlex.join(["--url", self.shown, *(["--schema", self.schema] if self.schema else [])])
 
 
 class naming:  # noqa: N801 - a context manager, used like a function
-    """Lets the commands that errors of the block offer name one member."""
+    """Let the commands in errors of the block name one member."""
 
     def __init__(self, member: Member) -> None:
         self._member = member
@@ -89,18 +89,18 @@ class naming:  # noqa: N801 - a context manager, used like a function
 
 
 class Source(Protocol):
-    """Where targets come from; it is asked again after a run, for those that were made meanwhile."""
+    """A source of targets; it is searched again after a run for targets that were created meanwhile."""
 
     @property
     def url(self) -> str:
-        """The database that is asked."""
+        """The database to search."""
 
     def find(self) -> list[Member]:
-        """Return the targets, in an order that stays the same.
+        """Return the targets in a stable order.
 
         Raises:
-            UsageError: There is none.
-            DatabaseUnreachable: There is no connection to look.
+            UsageError: The search finds no target.
+            DatabaseUnreachable: The database did not accept a connection.
         """
 
 
@@ -110,8 +110,9 @@ class Schemas:
 
     Args:
         url: The database.
-        pattern: Which schemas, with ``*`` and ``?`` as in a shell; None for those that have a version table. A pattern
-            never means `public` unless that has one, or is the pattern: it is empty in most databases.
+        pattern: A pattern for the schemas, with ``*`` and ``?`` as in a shell; None for schemas with a version table. A
+            pattern matches `public`, which is empty in most databases, only if it has a version table or equals the
+            pattern.
     """
 
     url: str = field(repr=False)
@@ -144,9 +145,10 @@ class Databases:
     """The databases of one server.
 
     Args:
-        url: Any database on it.
-        pattern: Which databases, with ``*`` and ``?`` as in a shell.
-        schemas: Which schemas in each, as for `Schemas`; None for the one that its connections are in.
+        url: Any database on the server.
+        pattern: A pattern for the databases, with ``*`` and ``?`` as in a shell.
+        schemas: A pattern for the schemas in each database, as for `Schemas`; None for the current schema of its
+            connections.
     """
 
     url: str = field(repr=False)
@@ -174,7 +176,7 @@ class Databases:
             try:
                 schemas = Schemas(address, self.schemas).find()
             except UsageError:
-                continue  # the pattern has to match in one of them
+                continue  # the pattern must match in one of them
             except DiwaSchemaError as error:
                 members.append(Member(address, name=name, error=error))
                 continue
@@ -189,32 +191,32 @@ class Databases:
 
 @dataclass(frozen=True)
 class Listed:
-    """Targets that are named one by one."""
+    """Individually named targets."""
 
     members: tuple[Member, ...]
 
     @property
     def url(self) -> str:
-        """The database of the first of them; nobody is asked."""
+        """The database of the first target; nothing is searched."""
         return self.members[0].url
 
     def find(self) -> list[Member]:
-        """Return them; see `Source`."""
+        """Return the targets; see `Source`."""
         return list(self.members)
 
 
 def listed(lines: Iterable[str], where: str = "the list of targets") -> Listed:
-    """Read targets, one a line: a URL; or name, URL, schema and wave as a JSON array or object, or with commas between.
+    """Read targets, one per line: a URL; or name, URL, schema and wave as JSON array, object or comma-separated.
 
-    Of a row only the URL is needed: ``,postgresql://db/diwa,tenant_1,`` has neither name nor wave. Empty lines, and
-    those that begin with ``#``, are passed over.
+    A row needs only the URL: ``,postgresql://db/diwa,tenant_1,`` has neither name nor wave. Empty lines and lines that
+    begin with ``#`` are ignored.
 
     Args:
         lines: The lines.
-        where: What they come from, for the error.
+        where: The source of the lines, for the error message.
 
     Raises:
-        UsageError: A line is none of these; it is named, without what stands in it.
+        UsageError: A line has another format; the message gives its number, not its content.
     """
     members = []
     for number, line in enumerate(lines, 1):
@@ -222,7 +224,7 @@ def listed(lines: Iterable[str], where: str = "the list of targets") -> Listed:
             continue
         try:
             member = _member(line.strip())
-            member.target  # noqa: B018 - is checked
+            member.target  # noqa: B018 - checks the URL
         except (UsageError, InvalidDatabase) as error:
             raise UsageError(
                 f"{where}, line {number}: {error.what}",
@@ -246,7 +248,7 @@ def _member(line: str) -> Member:
         )
     parts = [part.strip() for part in line.split(",")]
     if len(parts) == 1 or "://" in parts[0]:
-        # Several hosts of one URL have commas between them.
+        # Commas separate several hosts of one URL.
         return Member(line)
     if len(parts) > len(_FIELDS):
         name, *middle, schema, wave = parts
@@ -273,7 +275,7 @@ def _of_row(row: dict[str, Any], count: int) -> Member:
     return Member(url, texts["schema"] or None, texts["name"] or None, number)
 
 
-# Many members are schemas of one database, and have its URL in the same words.
+# Many members are schemas of one database with the same text as URL.
 _parsed = lru_cache(maxsize=1024)(urls.parse)
 
 
@@ -293,7 +295,7 @@ def _some(names: list[str]) -> str:
 
 
 def sources_of(given: Iterable[Source | Member | str]) -> Iterator[Source]:
-    """Yield where targets come from, whatever way each was named."""
+    """Yield a source for each way of naming targets."""
     for one in given:
         if isinstance(one, str):
             yield Listed((Member(one),))

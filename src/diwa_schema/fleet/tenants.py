@@ -1,4 +1,4 @@
-"""Making, copying and dropping one tenant of a fleet: a schema in a database that others share."""
+"""Creating, copying and dropping one tenant of a fleet: a schema in a shared database."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def create(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Make a tenant: a schema at head, from the snapshot, with the rights of the roles, in one transaction.
+    """Create a tenant in one transaction: a schema at head, from the snapshot, with the roles' rights.
 
     Args:
         url: The database.
-        name: The schema; it must not be there.
-        roles: How owner, application and reader are called. They are made where they are absent, the tables are handed
-            over to the owner, and each gets its rights in the schema. None leaves roles and rights alone.
+        name: The schema; it must not exist.
+        roles: The names of the owner, application and reader roles. Absent roles are created, the owner receives the
+            tables, and each role receives its rights in the schema. None leaves roles and rights unchanged.
         repo: As for `diwa_schema.migrate`.
         allow_core_migration: As for `diwa_schema.migrate`.
         settings: As for `diwa_schema.migrate`.
         progress: As for `diwa_schema.migrate`.
 
     Returns:
-        What was done.
+        A report of the run.
 
     Raises:
-        Blocked: The guard refused; nothing was connected to.
-        UsageError: The schema is there already; nothing was changed.
-        DiwaSchemaError: As for `diwa_schema.migrate`; nothing was made.
+        Blocked: The guard refused; no connection was opened.
+        UsageError: The schema already exists; nothing was changed.
+        DiwaSchemaError: As for `diwa_schema.migrate`; nothing was created.
     """
     from diwa_schema.run.verbs import tenant
 
@@ -72,29 +72,29 @@ def copy(
 ) -> Copied:
     """Copy a tenant to another schema, database or server, in one transaction; a SQLite file becomes a schema.
 
-    Rows are read as they were at one moment, through the types of the models. At the end the copy has as many rows in
-    each table, with the same digest, or nothing is there. What the source's database has filled in keeps its value.
-    Neither rows nor tables of the source are changed. Its ledger, its notes of releases and its protection stay there,
-    and so do tables that are not this schema's: `Copied.left` names them.
+    Rows are read in one consistent snapshot, through the types of the models. Either each table of the copy has the
+    same number of rows with the same digest, or no copy exists. Values that the source's database filled in stay the
+    same. Rows and tables of the source are not changed. The copy does not include the source's ledger, release notes
+    and protection, or tables outside this package's schema: `Copied.left` names these.
 
     Args:
-        source: What to copy: a URL, or with a schema `Member(url, "tenant_1")`.
-        target: Where to, in PostgreSQL. The schema is absent, or has nothing of this schema in it.
+        source: The source: a URL, or `Member(url, "tenant_1")` to name a schema.
+        target: The target in PostgreSQL. Its schema must be absent or contain none of this package's tables.
         roles: As for `create`.
-        repo: As for `diwa_schema.migrate`; the guard is asked for the target, before anything is connected to.
+        repo: As for `diwa_schema.migrate`; the guard is asked for the target, before any connection.
         allow_core_migration: As for `diwa_schema.migrate`.
-        settings: As for `diwa_schema.migrate`; `build_timeout` is how long the rows of one table may take.
+        settings: As for `diwa_schema.migrate`; `build_timeout` limits the time for the rows of one table.
         progress: As for `diwa_schema.migrate`.
 
     Returns:
-        What was copied, with the digest of each table.
+        The copied rows, with the digest of each table.
 
     Raises:
-        Blocked: The guard refused; nothing was connected to.
-        UsageError: The target is SQLite or the source itself, or has something of this schema in it.
-        SchemaOutOfDate: The source is behind; one that is ahead is `SchemaTooNew`.
-        DriftFound: The source differs from what is at head.
-        MigrationFailed: A row of the source cannot be in PostgreSQL; it is named.
+        Blocked: The guard refused; no connection was opened.
+        UsageError: The target is SQLite or the source itself, or already contains tables of this package.
+        SchemaOutOfDate: The source is behind; a source that is ahead raises `SchemaTooNew`.
+        DriftFound: The source differs from the schema at head.
+        MigrationFailed: PostgreSQL cannot hold a row of the source; the message names the row.
         DiwaSchemaError: As for `diwa_schema.migrate`; nothing was copied.
     """
     from diwa_schema.run.copy.source import opened
@@ -133,25 +133,26 @@ def drop(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Drop a tenant with all its rows, in pieces that each hold the locks of one table. No bypass reaches this.
+    """Drop a tenant with all its rows, one table at a time; the guard accepts no bypass here.
 
-    A drop that was killed is finished by the same call.
+    The same call finishes a drop that was killed.
 
     Args:
         url: The database.
         name: The schema.
-        confirm: The schema's name once more; always needed.
+        confirm: The schema's name again; always required.
         repo: As for `diwa_schema.migrate`.
         settings: As for `diwa_schema.migrate`.
         progress: As for `diwa_schema.migrate`.
 
     Returns:
-        What was done.
+        A report of the run.
 
     Raises:
-        Blocked: The repository is not the owner, bypass or not; nothing was connected to.
+        Blocked: The repository is not the owner, even with the bypass; no connection was opened.
         UsageError: `confirm` is not the schema's name; nothing was changed.
-        DatabaseRefused: It is protected, or is no tenant, or something in it or on it is not this package's.
+        DatabaseRefused: The database is protected, the schema is not a tenant, or objects outside this package are in
+            it or depend on it.
         DiwaSchemaError: As for `diwa_schema.migrate`.
     """
     from diwa_schema.run.verbs import tenant

@@ -1,8 +1,8 @@
-"""Bringing a fleet to a revision: what is due, in which stages, and whether any target is left at the end.
+"""Upgrading a fleet to a revision: the pending work, its stages, and a check for remaining targets.
 
-A contract revision breaks code that works on what comes before it. So the way to the goal is cut in front of each: all
-targets are brought up to it first, and it is begun when the whole fleet is there and nobody is connected whom it
-would break.
+A contract revision breaks code that works with the schema before it. The upgrade therefore has a stage before each
+contract revision: all targets reach that stage first. The contract revision begins only when the whole fleet is there
+and no connected application would break.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from diwa_schema.fleet.schedule import Schedule
     from diwa_schema.fleet.work import Orders
 
-_ROUNDS = 20  # of tenants that are made while the last ones are brought up
+_ROUNDS = 20  # for tenants that are created during the last upgrades
 _SHOWN = 5
 
 
@@ -35,9 +35,9 @@ class Upgrade:
 
     Args:
         fleet: The fleet.
-        orders: What is to be done with each, but for the revision.
-        goal: The revision that all are to be at.
-        schedule: How it is worked through.
+        orders: The operation for each target, without the revision.
+        goal: The target revision.
+        schedule: The order and the limits of the work.
     """
 
     def __init__(self, fleet: Fleet, orders: Orders, goal: str, schedule: Schedule) -> None:
@@ -48,7 +48,7 @@ class Upgrade:
         self._history = load()
 
     def run(self) -> FleetReport:
-        """Bring all up, those too that are made meanwhile, and compare what they look like."""
+        """Upgrade all targets, including those created meanwhile, and compare their shapes."""
         everywhere, notes = self._fleet.census()
         course = Course(self._fleet, "upgrade", self._schedule, notes)
         with course:
@@ -91,7 +91,7 @@ class Upgrade:
 
             def due(at: int, stage: str = stage, *, last: bool = last) -> bool:
                 state = course.found[at].state
-                # An empty one gets the goal at once: nobody works with it yet.
+                # An empty target gets the goal directly: nobody works with it yet.
                 return last or state is None or not (state.untouched or self._there(course, at, stage))
 
             course.work(self._orders._replace(revision=stage), due, more=not last)
@@ -99,7 +99,7 @@ class Upgrade:
                 return
 
     def _cuts(self, course: Course) -> Iterator[str]:
-        """Yield what all are brought to, one after the other: what lies before each contract revision, and the goal."""
+        """Yield the stages in order: the revision before each contract revision, and the goal."""
         states = [course.found[number].state for number in course.open]
         known_ = [
             self._history.position(state.revision)
@@ -116,12 +116,12 @@ class Upgrade:
         yield self._goal
 
     def _there(self, course: Course, number: int, stage: str) -> bool:
-        """Whether a target is at a revision, or further."""
+        """Return whether a target is at a revision or beyond it."""
         outcome = course.outcomes.get(number) or course.partial.get(number) or known(course.found[number])
         return _position(outcome.after) >= self._history.position(stage)
 
     def _held(self, course: Course, everywhere: list[Found], before: str, after: str) -> str:
-        """Say why a contract revision cannot be begun; empty where it can."""
+        """Return the reason why a contract revision cannot begin; empty if it can."""
         worked = {one.identity: number for number, one in enumerate(course.found)}
         behind = [
             one.member.label
@@ -152,7 +152,7 @@ class Upgrade:
         for one in {one.place.identity: one for one in everywhere if one.place is not None}.values():
             try:
                 with reading(one.member.url, None) as link:
-                    # Starts are noted in each schema, and its own run looks at them.
+                    # Starts are noted in each schema, and the schema's own run checks them.
                     found = outdated(plan, link, "", timedelta(0))
             except DiwaSchemaError as error:
                 return f"Who is connected to {one.member.shown} cannot be seen: {error.what}"
@@ -164,9 +164,9 @@ class Upgrade:
 
 
 class _Settled:
-    """Tells whether a target has nothing to do, by the rules of a single run.
+    """The check whether a target needs no work, by the rules of a single run.
 
-    Where one of these would refuse it, it is left to a run, whose words are the right ones.
+    If one of these rules would refuse the target, a run handles it and raises the exact error.
     """
 
     def __init__(self, found: list[Found], goal: str, *, bypassed: bool) -> None:
@@ -199,5 +199,5 @@ class _Settled:
 
 def _position(revision: str | None) -> int:
     history = load()
-    # A revision that is not known here is ahead of all that are, or another tool's, which nobody waits for.
+    # An unknown revision is ahead of all known ones, or belongs to another tool; no stage waits for it.
     return history.position(revision) if revision is None or revision in history else len(history.ids)

@@ -1,4 +1,4 @@
-"""What a process of a fleet does: it takes one target after the other and does with each what a single command does."""
+"""The work of a fleet's process: one target after the other, each as by a single command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from diwa_schema.guard import Verdict
     from diwa_schema.run.settings import Settings
 
-# What each of them needs, loaded once for all.
+# The modules that each process needs, loaded once for all.
 MODULES = (
     "diwa_schema.fleet.work",
     "diwa_schema.run.verbs.migrate",
@@ -47,13 +47,13 @@ _SHOWN = 3
 
 
 class Orders(NamedTuple):
-    """What is to be done with every target of a run.
+    """The operation for every target of a run.
 
     Args:
         verb: One of `VERBS`.
-        revision: Where an upgrade or a plan goes.
-        verdict: The guard's permission; None for what needs none.
-        settings: How patient and careful the runs are.
+        revision: The target of an upgrade or a plan.
+        verdict: The guard's permission; None for operations that need none.
+        settings: The timeouts and safety limits of the runs.
         renew: As for `diwa_schema.migrate`.
         fix: As for `diwa_schema.adopt`.
     """
@@ -67,7 +67,7 @@ class Orders(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One target, with what is to be done and what is known of it already."""
+    """One target, with its operation and the known facts."""
 
     number: int
     member: Member
@@ -76,14 +76,14 @@ class Task(NamedTuple):
 
 
 class Telling:
-    """The progress of one run, of which only what it says goes on to whoever follows the fleet."""
+    """The progress of one run; only its messages are forwarded to the fleet."""
 
     def __init__(self, send: Callable[[tuple[Any, ...]], None], number: int) -> None:
         self._send = send
         self._number = number
 
     def say(self, line: str) -> None:
-        """Hand the line on."""
+        """Forward the line."""
         self._send(("said", self._number, line))
 
     def revision(self, name: str, number: int, total: int) -> None:
@@ -97,7 +97,7 @@ class Telling:
 
 
 def upgrade(task: Task, told: Telling) -> Outcome:
-    """Bring the target to a revision, then read what it looks like now."""
+    """Upgrade the target to a revision, then read its new shape."""
     from diwa_schema.run.verbs import migrate
 
     session = _session(task, told)
@@ -126,7 +126,7 @@ def adopt(task: Task, told: Telling) -> Outcome:
 
 
 def plan(task: Task, _: Telling) -> Outcome:
-    """Say what an upgrade would do, and what stands in its way."""
+    """Report the effects of an upgrade, and any obstacles."""
     from diwa_schema.api import plan as planned
 
     found = planned(task.member.url, task.orders.revision, schema=task.member.schema)
@@ -144,7 +144,7 @@ def plan(task: Task, _: Telling) -> Outcome:
 
 
 def check(task: Task, _: Telling) -> Outcome:
-    """Say where the target differs from what it should be."""
+    """Report the target's differences from the expected schema."""
     from diwa_schema.drift import check as drift
 
     with reading(task.member.url, None, task.member.schema) as link:
@@ -160,17 +160,17 @@ def check(task: Task, _: Telling) -> Outcome:
 
 
 def digest(task: Task, _: Telling) -> Outcome:
-    """Say what the target looks like, as a fingerprint."""
+    """Report the fingerprint of the target."""
     found = _READER.fingerprint(task.member)
     result = Result.DONE if task.orders.verb == "digest" else task.known.result
     return task.known._replace(result=result, digest=found)
 
 
 class _Reader:
-    """The connection on which this process reads catalogs, one schema of a database after the other.
+    """The connection for reading catalogs, one schema of a database after the other.
 
-    A new connection would first read much of the system's catalog anew. Between two targets it is in no transaction,
-    so that nobody waits for it.
+    A new connection would first have to load much of the system's catalog again. Between two targets the connection has
+    no open transaction, so that nobody waits for it.
     """
 
     def __init__(self) -> None:
@@ -178,15 +178,15 @@ class _Reader:
         self._link: Link | None = None
 
     def fingerprint(self, member: Member) -> str:
-        """Return the fingerprint of what a member looks like.
+        """Return the fingerprint of a member.
 
         Raises:
-            DiwaSchemaError: It cannot be reached or read.
+            DiwaSchemaError: The member cannot be reached or read.
         """
         from diwa_schema.fleet.digest import fingerprint
 
         target = target_of(member.url, None)
-        # Without a schema that was said, the connection's own search path decides.
+        # Without a given schema, the connection's own search path decides.
         of = (target.url.driver, None if member.schema is None else "")
         if self._link is None or self._of != of:
             self.close()
@@ -202,7 +202,7 @@ class _Reader:
             raise explain(error, target.shown, "reading") from error
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -221,7 +221,7 @@ VERBS: dict[str, Callable[[Task, Telling], Outcome]] = {
 
 
 def run(task: Task, told: Telling) -> Outcome:
-    """Do what a task says; whatever goes wrong is the target's outcome and nobody else's."""
+    """Run a task; any error becomes the outcome of its target and affects no other target."""
     clock = time.monotonic()
     with naming(task.member):
         try:
@@ -244,12 +244,12 @@ def run(task: Task, told: Telling) -> Outcome:
 def serve(connection: Connection) -> None:
     """Take tasks from a connection until it is closed.
 
-    A signal ends the task that runs, as it ends a single command: once, because its end has something to do as well.
+    A signal ends the running task like a single command. A second signal has no effect, because the task must clean up.
     """
     stop = _Stop()
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    # Whoever has begun this process may be gone; what it was in the middle of is at its end by then.
+    # The parent process may be gone; the current task has ended by then.
     with suppress(EOFError, OSError):
         connection.send(("ready",))
         while not stop.asked:
@@ -262,14 +262,14 @@ def serve(connection: Connection) -> None:
 
 
 class _Stop:
-    """A signal's handler: it interrupts the task that runs, or ends the process before the next one."""
+    """A signal handler: it interrupts the running task, or ends the process before the next one."""
 
     def __init__(self) -> None:
         self.asked = False
         self._at_work = False
 
     def run(self, task: Task, told: Telling) -> Outcome:
-        """Run a task, which a signal interrupts."""
+        """Run a task that a signal can interrupt."""
         interrupted = task.known._replace(result=Result.INTERRUPTED, exit_code=130)
         try:
             self._at_work = True
@@ -290,7 +290,7 @@ def _session(task: Task, told: Telling) -> Session:
     from diwa_schema.run.settings import Settings
 
     orders = task.orders
-    assert orders.verdict is not None  # noqa: S101 - the guard was asked before anything was begun
+    assert orders.verdict is not None  # noqa: S101 - the guard was asked before the run began
     target = target_of(task.member.url, None, task.member.schema)
     return Session(target, orders.verdict, orders.settings or Settings(), told, orders.renew)
 

@@ -1,4 +1,4 @@
-"""Who may change a schema: the evidence, the verdict, and what a refused says."""
+"""The guard of the schema: evidence, verdict and refusal."""
 
 from __future__ import annotations
 

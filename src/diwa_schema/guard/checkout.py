@@ -1,4 +1,4 @@
-"""The remote of the git checkout at a directory, read from git's own files: asking git would cost too much."""
+"""The remote of the git checkout at a directory, read from git's own files: a git process would take too long."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 ESCAPES = {"\\n": "\n", "\\t": "\t", "\\b": "\b", '\\"': '"', "\\\\": "\\", "\\\n": ""}
 ORIGIN = ("remote", "origin")
 
-# What git takes for one piece of its configuration. A backslash at the end of a line goes on with a value and never
-# with a comment, and only these four characters are blank: a reader that saw more would miss lines that git follows.
+# One token of git's configuration. A backslash at the end of a line continues a value but never a comment, and only
+# these four characters are blank: a reader with more blanks would miss lines that git reads.
 BLANK = re.compile(r"[ \t\r\n]+|[#;][^\n]*")
 SECTION = re.compile(r"\[([\w.-]*)(?:[ \t\r]*\"((?:[^\"\\\n]|\\[^\n])*+)\")?[ \t]*\]")
 ENTRY = re.compile(
@@ -22,14 +22,14 @@ ENTRY = re.compile(
 
 
 def origin_urls(place: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the URLs of the remote `origin` of the checkout at a directory, each with the file that says so.
+    """Yield the URLs of the remote `origin` of the checkout at a directory, each with its source file.
 
     Args:
         place: A directory that may be the root of a checkout, a worktree or a submodule.
 
     Raises:
         OSError: There is no checkout, or a file cannot be read.
-        ValueError: A file is not what git writes, or git is needed and cannot answer.
+        ValueError: A file is not in git's format, or git is needed and cannot answer.
     """
     for config in _config_files(place / ".git"):
         found = list(_entries(config.read_text(encoding="utf-8", errors="replace")))
@@ -80,10 +80,10 @@ def _value(raw: str) -> str:
 
 
 def _ask_git(place: Path) -> list[str]:
-    """Ask git itself, which alone knows how to follow an include."""
+    """Ask git itself, the only program that can follow an include."""
     import subprocess
 
-    # Inside a hook git exports GIT_DIR, which may be another checkout than the one at hand.
+    # Inside a hook git exports GIT_DIR, which may name another checkout.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "config", "-z", "--get-all", "remote.origin.url"]
     try:

@@ -1,4 +1,4 @@
-"""Which repository is asking: every observation that tells, collected, and what it weighs."""
+"""The evidence about the calling repository, and its weight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN_LENGTH = 80
 
 
 class Role(StrEnum):
-    """What a repository may do with the schema."""
+    """The rights of a repository over the schema."""
 
     OWNER = "owner"
     CONSUMER = "consumer"
@@ -25,13 +25,13 @@ RESTRICTIVENESS = (Role.OWNER, Role.UNKNOWN, Role.CONSUMER)
 
 
 class Evidence(NamedTuple):
-    """One observation that tells which repository is asking.
+    """One observation that identifies the calling repository.
 
     Args:
-        name: The repository's name, normalised; empty when the place could not be read.
-        source: Where it was read.
-        role: What the name means. None for a name that is none of ours, which is neutral;
-            `Role.UNKNOWN` for a place that could not be read and might name a consumer.
+        name: The repository's name, normalised; empty if the source could not be read.
+        source: The source of the name.
+        role: The role of the name. None for an unrelated name, which is neutral; `Role.UNKNOWN` for a source that could
+            not be read and might name a consumer.
     """
 
     name: str
@@ -40,20 +40,20 @@ class Evidence(NamedTuple):
 
 
 def weigh(evidence: Iterable[Evidence]) -> Role:
-    """Return the most restrictive role that speaks, `Role.UNKNOWN` where none does."""
+    """Return the most restrictive role in the evidence, `Role.UNKNOWN` without any."""
     return max((one.role for one in evidence if one.role), key=RESTRICTIVENESS.index, default=Role.UNKNOWN)
 
 
 def collect(repo: str | None = None, directory: Path | None = None) -> tuple[Evidence, ...]:
-    """Collect everything that tells which repository is asking. Reads files only, changes nothing.
+    """Collect all evidence about the calling repository; only files are read, nothing is changed.
 
     Args:
-        repo: What the caller says it is: the argument of a shim, or ``--repo``.
-        directory: Where the caller stands; the working directory by default.
+        repo: The name that the caller gives: the argument of a shim, or ``--repo``.
+        directory: The caller's directory; the working directory by default.
 
     Returns:
-        The evidence in the order in which it was looked for. Installed distributions are asked only
-        when nothing else said anything.
+        The evidence in the order of the search. Installed distributions are searched only if there is no other
+        evidence.
     """
     told = [] if repo is None else [_observed(repo, "repo= argument or --repo")]
     if exported := os.environ.get("DIWA_REPO"):
@@ -72,17 +72,17 @@ def name_of(text: str) -> str:
 
 
 def shown(path: str) -> str:
-    """Return a text with a path in it that can be printed on one line, whatever the path holds."""
+    """Return a text with a path in a form that always prints on one line."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path
     )
 
 
 def app_in(mix: str) -> str | None:
-    """Return the app's name in the text of a mix.exs: empty if it is computed, None if there is none.
+    """Return the app's name from the text of a mix.exs: empty if it is computed, None if it is absent.
 
-    The first app of the project speaks. Another one in the same file can only restrict, like all that lies
-    beyond the nearest place.
+    The first app of the project counts. Another app in the same file can only restrict, like all evidence beyond the
+    nearest directory.
     """
     text = re.sub(r"(?m)(?<![\w\"?])#(?!\{).*$", "", mix)
     project = text[max(text.find("def project"), 0) :]
@@ -130,7 +130,7 @@ def _surroundings(directory: Path | None) -> Iterator[Evidence]:
 def _upward(
     places: Sequence[Path], boundary: int, file: str, read: Callable[[Path], Iterable[Evidence]]
 ) -> Iterator[Evidence]:
-    """Yield what the nearest place says. What lies beyond it, or beyond the checkout, can only restrict."""
+    """Yield the evidence of the nearest directory; evidence beyond it or beyond the checkout can only restrict."""
     spoken = False
     for level, place in enumerate(places):
         try:
@@ -150,7 +150,7 @@ def _upward(
 
 def _pyproject(path: Path) -> Iterator[Evidence]:
     text = path.read_text(encoding="utf-8")
-    import tomllib  # only once there is something to read
+    import tomllib  # only if there is something to read
 
     document = tomllib.loads(text)
     said = _table(document, "tool", "diwa-schema").get("repo")
@@ -159,7 +159,7 @@ def _pyproject(path: Path) -> Iterator[Evidence]:
         yield _observed(said, f"[tool.diwa-schema] repo in {path}")
     if name is not None:
         project = _observed(name, f"[project] name in {path}")
-        # What the table says goes before the project's name, which can then only restrict.
+        # The table takes precedence over the project's name, which can then only restrict.
         if said is None or project.role is Role.CONSUMER:
             yield project
 
@@ -181,7 +181,7 @@ def _mix(path: Path) -> Iterator[Evidence]:
 
 
 def _origin(marker: Path) -> Iterator[Evidence]:
-    marker.lstat()  # where there is no checkout, nothing is loaded that reads one
+    marker.lstat()  # without a checkout, the module that reads one is not loaded
     from diwa_schema.guard.checkout import origin_urls
 
     yield from (_observed(url, f"remote 'origin' in {config}") for url, config in origin_urls(marker.parent))

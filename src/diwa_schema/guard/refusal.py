@@ -1,4 +1,4 @@
-"""The question that everything asks before it changes a schema, and the refusal that may be the answer."""
+"""The guard's question before every change of a schema, and its refusal."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ COMMANDS = {Operation.CREATE_ALL: "upgrade", Operation.DROP_ALL: "drop"}
 
 
 class OwnDatabase:
-    """A database that this process made and will drop, open to every operation while the token is entered.
+    """A database that this process created and will drop; every operation on it is allowed inside the block.
 
-    There is no way to name one in an argument or in the environment: only code that runs here can.
+    No argument and no environment variable can name such a database: only code in this process can.
 
     Args:
-        identity: What names the database, equal to what is handed to `ask` as `database`.
+        identity: The identity of the database, equal to the argument `database` of `ask`.
     """
 
     def __init__(self, identity: Hashable) -> None:
         self.identity = identity
 
     def __enter__(self) -> Self:
-        """Open the guard for this database."""
+        """Allow every operation on this database."""
         _own.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it again."""
+        """End the permission."""
         _own.remove(self)
 
 
@@ -59,19 +59,19 @@ def ask(
     directory: Path | None = None,
     database: Hashable | None = None,
 ) -> Verdict:
-    """Ask whether an operation may run, and say on stderr when a bypass lets it.
+    """Ask whether an operation may run, and report the use of a bypass on stderr.
 
     Args:
-        operation: What is to be done.
-        repo: The repository that the caller says it is.
-        allow_core_migration: True opens for a consumer, False ignores the environment, None reads
-            ``ALLOW_CORE_MIGRATION``, which opens when it is exactly ``true`` or ``1``.
-        private: Why nobody else can see the database; creating or upgrading it then needs no evidence.
-        directory: Where the caller stands; the working directory by default.
-        database: What names the database, to be recognised when it is this process's own.
+        operation: The operation.
+        repo: The repository that the caller names as its own.
+        allow_core_migration: True allows a consumer, False ignores the environment, None reads
+            ``ALLOW_CORE_MIGRATION``, which allows a consumer if it is exactly ``true`` or ``1``.
+        private: The reason why nobody else can see the database; creating or upgrading it then needs no evidence.
+        directory: The caller's directory; the working directory by default.
+        database: The identity of the database, used to recognise a database of this process.
 
     Raises:
-        Blocked: The operation may not run. Nothing was connected to, nothing was changed.
+        Blocked: The operation may not run. No connection was opened, and nothing was changed.
     """
     verdict = judge(
         operation,
@@ -97,7 +97,7 @@ def judge(
     directory: Path | None = None,
     database: Hashable | None = None,
 ) -> Verdict:
-    """Collect and decide like `ask`, and return the verdict also when it blocks. Says nothing."""
+    """Collect and decide like `ask`, but return a blocking verdict as well, and print nothing."""
     if private == OWN_DATABASE or _is_own(database):
         private = OWN_DATABASE if _is_own(database) else None
     if private is not None and decide(operation, (), private=private).allowed:
@@ -111,7 +111,7 @@ def _is_own(database: Hashable | None) -> bool:
 
 
 def refused(verdict: Verdict) -> Blocked:
-    """Return the error for a verdict that blocks; it names the evidence, the right way and the bypass."""
+    """Return the error for a blocking verdict; it names the evidence, the right way and the bypass."""
     return Blocked(
         "\n".join((_headline(verdict), *evidence_lines(verdict))),
         untouched="The command connected to nothing and changed nothing.",

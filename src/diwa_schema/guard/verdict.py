@@ -1,4 +1,4 @@
-"""The rule: from role, operation and bypass to allowed or blocked. Pure: it reads and changes nothing."""
+"""The rule that maps role, operation and bypass to a verdict; it reads and changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OWN_DATABASE = "database created by this process"
 
 
 class Operation(StrEnum):
-    """What is to be done to a schema; the value is the command."""
+    """An operation on a schema; the value is the command."""
 
     UPGRADE = "upgrade"
     DOWNGRADE = "downgrade"
@@ -33,19 +33,19 @@ class Operation(StrEnum):
     VALIDATE = "validate"
 
 
-# Lifting a protection would let a bypass reach what the protection keeps from it.
+# A bypass that could lift a protection would defeat it.
 NEVER_BYPASSED = frozenset({Operation.DROP, Operation.DROP_ALL, Operation.UNPROTECT})
-# The embedded database is one installation's own, yet its rows are somebody's.
+# The embedded database belongs to one installation, but its rows belong to somebody.
 PRIVATE_EVERYWHERE = frozenset({IN_MEMORY, OWN_DATABASE})
 PRIVATE_OPERATIONS = frozenset({Operation.UPGRADE, Operation.ADOPT, Operation.CREATE_ALL, Operation.CONVERT})
 
 
 class Bypass(NamedTuple):
-    """A decision to let a repository through that is not the owner.
+    """A decision to allow a repository that is not the owner.
 
     Args:
-        source: Where the bypass was given.
-        reason: Why, for the ledger; None when nobody said.
+        source: The source of the bypass.
+        reason: The reason, for the ledger; None if none was given.
     """
 
     source: str
@@ -53,17 +53,17 @@ class Bypass(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What the guard decided, and on what grounds.
+    """The guard's decision and its grounds.
 
     Args:
-        operation: What was asked for.
-        role: The most restrictive role that speaks.
-        repository: The name that gave the role; None when nothing was named.
-        evidence: Everything that was observed.
-        bypass: The bypass that opened the guard; None where none was needed, given or accepted.
-        notes: What else the caller should know, such as a value that was ignored.
+        operation: The requested operation.
+        role: The most restrictive role in the evidence.
+        repository: The name behind the role; None if no repository was named.
+        evidence: All evidence.
+        bypass: The effective bypass; None if none was needed, given or accepted.
+        notes: Further notes for the caller, such as an ignored value.
         allowed: Whether the operation may run.
-        private: Why nobody else can see the database; None where others can.
+        private: The reason why nobody else can see the database; None if others can.
     """
 
     operation: Operation
@@ -101,14 +101,14 @@ def decide(
     private: str | None = None,
     notes: tuple[str, ...] = (),
 ) -> Verdict:
-    """Decide whether an operation may run. Pure: reads and changes nothing.
+    """Decide whether an operation may run; nothing is read or changed.
 
     Args:
-        operation: What is to be done.
-        evidence: What was observed; the most restrictive role wins.
-        bypass: A bypass that was given, if any. It never covers a drop.
-        private: Why nobody else can see the database.
-        notes: What was noticed before, handed on in the verdict.
+        operation: The operation.
+        evidence: The evidence; the most restrictive role wins.
+        bypass: The given bypass, if any. It never covers a drop.
+        private: The reason why nobody else can see the database.
+        notes: Earlier notes, which the verdict passes on.
     """
     evidence = tuple(evidence)
     role = weigh(evidence)

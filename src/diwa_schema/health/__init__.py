@@ -1,1 +1,1 @@
-"""Is a database fit for the application that connects to it? It is looked at as that application sees it."""
+"""Checks whether a database is fit for its application, from the application's point of view."""

@@ -1,4 +1,4 @@
-"""Who the connection is, and what it may do to the schema and to its rows."""
+"""The role of the connection, and its rights on the schema and the rows."""
 
 from __future__ import annotations
 

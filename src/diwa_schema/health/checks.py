@@ -59,8 +59,8 @@ def examine(target: Target, role: Role, repository: str | None) -> list[Finding]
         repository: Its name.
 
     Raises:
-        DatabaseUnreachable: There is no connection.
-        DatabaseRefused: What is there cannot be read at all.
+        DatabaseUnreachable: The database did not accept a connection.
+        DatabaseRefused: The database cannot be read at all.
     """
     with _connected(target) as link:
         try:

@@ -1,4 +1,4 @@
-"""How the connection reaches the server: who can read it on the way, and where its unqualified names lead."""
+"""The path of the connection to the server, its encryption, and the targets of its unqualified names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the database holds: where the schema stands, what differs from it, pgvector, and what was left half done."""
+"""The contents of the database: its revision, differences from it, pgvector, and unfinished work."""
 
 from __future__ import annotations
 

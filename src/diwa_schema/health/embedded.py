@@ -1,4 +1,4 @@
-"""Whether an SQLite file is sound, and whether the application's connections treat it well."""
+"""Checks of an SQLite file's integrity and of the settings of the application's connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check found, and what it is given to look at."""
+"""The findings of a check, and its inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Severity(StrEnum):
-    """How much a finding weighs."""
+    """The weight of a finding."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -23,13 +23,13 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check found.
+    """A finding of a check.
 
     Args:
-        code: Its name for machines, always the same for the same thing.
+        code: Its stable name for machines.
         severity: A note is worth knowing; anything else is worth fixing.
-        reason: What was found, and why it matters.
-        command: What to run, in a shell or in the database.
+        reason: The finding and its consequences.
+        command: The command to run, in a shell or in the database.
     """
 
     code: str
@@ -44,15 +44,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What the checks look at.
+    """The input of the checks.
 
     Args:
         target: The database, for a second connection.
-        link: A connection of the checks' own, made as the application makes its.
-        role: What the repository that asks may do with the schema.
-        repository: Its name; None where it is not known.
-        schema: The schema that holds the version table, else the one that new tables would go to.
-        tables: Which of the schema's tables are there.
+        link: A separate connection for the checks, opened in the same way as the application's.
+        role: The rights of the calling repository over the schema.
+        repository: Its name; None if it is unknown.
+        schema: The schema of the version table, or else the schema for new tables.
+        tables: The existing tables of the schema.
     """
 
     target: Target

@@ -1,4 +1,4 @@
-"""The start-up check of an application: one query when the schema is current, and plain words when it is not."""
+"""The start-up check of an application: one query if the schema is current, a clear message if not."""
 
 from __future__ import annotations
 
@@ -46,32 +46,32 @@ def ensure_current(
     schema: str | None = None,
     note: bool | None = None,
 ) -> None:
-    """Return when the database can be worked with by this version of the package, else raise.
+    """Return if this version of the package works with the database; raise otherwise.
 
-    One query when the schema is current. Then it is noted in the database that this release has started, unless that
-    has to wait, the role may not write it, or the caller has a transaction open on the Connection, which stays as it
-    is. Nothing else is written, and where this raises nothing is. A connection that was opened for the check is closed
-    and not left in the Engine's pool: worker processes that are forked afterwards would share it. In an async
-    application call `aensure_current`. An engine that was checked recovers by itself from later changes
-    (`diwa_schema.models.heal`).
+    If the schema is current, the check takes one query. It then notes in the database that this release has started. It
+    omits the note if writing would have to wait, if the role may not write it, or if the caller has an open transaction
+    on the Connection, which stays untouched. Nothing else is written, and a check that raises writes nothing. A
+    connection that was opened for the check is closed and does not stay in the Engine's pool, because worker processes
+    that are forked later would share it. Async applications call `aensure_current`. A checked engine recovers from
+    later schema changes automatically (`diwa_schema.models.heal`).
 
     Args:
-        database: A URL, an Engine or a Connection; by default what the environment names.
-        embedded: The private SQLite database of this installation: True for its default place, or its path.
+        database: A URL, an Engine or a Connection; by default the URL from the environment.
+        embedded: The private SQLite database of this installation: True for its default path, or another path.
         schema: The schema of the tables; by default the first of the connection's search path.
-        note: Whether to note the start. By default it is, unless ``DIWA_NOTE_RELEASE`` is ``false``.
+        note: Whether to note the start; by default yes, unless ``DIWA_NOTE_RELEASE`` is ``false``.
 
     Raises:
         SchemaOutOfDate: The database is behind; the message names the pending revisions and the command.
-        SchemaEmpty: Nothing of the schema is there yet.
-        DriftFound: It says that it is current and lacks tables, as after a restore that left some out.
-        SchemaTooNew: The database no longer works with this version; the message names what to install.
-        NotAdopted: Ecto made the database, and it has not been taken over.
-        SchemaForeign: The tables are another tool's, or the revision is unknown.
-        PermissionMissing: The role may not read where the schema stands, or row security hides it.
-        DatabaseUnreachable: There is no connection.
-        UsageError: An AsyncEngine or an AsyncConnection was given, two databases, a schema of SQLite, or an engine
-            whose driver cannot carry the types of the schema.
+        SchemaEmpty: The database contains no part of the schema yet.
+        DriftFound: The database is recorded as current but lacks tables, for example after an incomplete restore.
+        SchemaTooNew: The database no longer works with this version; the message names the version to install.
+        NotAdopted: Ecto created the database, and it has not been taken over yet.
+        SchemaForeign: The tables belong to another tool, or the revision is unknown.
+        PermissionMissing: The role may not read the schema's revision, or row security hides it.
+        DatabaseUnreachable: The database did not accept a connection.
+        UsageError: The argument is an AsyncEngine or an AsyncConnection, names two databases or a schema of SQLite, or
+            is an engine whose driver does not support the types of the schema.
     """
     if hasattr(database, "sync_engine"):
         raise UsageError(
@@ -101,16 +101,16 @@ def ensure_current(
 async def aensure_current(
     database: AsyncEngine | AsyncConnection, *, schema: str | None = None, note: bool | None = None
 ) -> None:
-    """Return when the database can be worked with by this version of the package, else raise.
+    """Return if this version of the package works with the database; raise otherwise.
 
     Args:
-        database: An AsyncEngine or an AsyncConnection of any driver that SQLAlchemy has for the two databases.
+        database: An AsyncEngine or an AsyncConnection with any of SQLAlchemy's drivers for the two databases.
         schema: As for `ensure_current`.
         note: As for `ensure_current`.
 
     Raises:
         DiwaSchemaError: As for `ensure_current`; nothing was written.
-        UsageError: What was given is not SQLAlchemy's for async.
+        UsageError: The argument is neither an AsyncEngine nor an AsyncConnection.
     """
     if hasattr(database, "run_sync"):
         await database.run_sync(ensure_current, schema=schema, note=note)
@@ -122,7 +122,7 @@ async def aensure_current(
         )
     from sqlalchemy.util import greenlet_spawn
 
-    # The Engine behind it waits for its driver wherever it runs in a greenlet, as it does for SQLAlchemy itself.
+    # The sync Engine waits for its async driver inside a greenlet, as it does for SQLAlchemy itself.
     await greenlet_spawn(ensure_current, database.sync_engine, schema=schema, note=note)
 
 
@@ -131,7 +131,7 @@ def judge(link: Link, history: Manifest | None = None) -> None:
 
     Args:
         link: The connection.
-        history: The history of the release that asks; the installed one by default.
+        history: The history of the calling release; by default the installed one.
     """
     history = history or load()
     rows = _versions(link)
@@ -158,7 +158,7 @@ def _versions(link: Link) -> list[tuple[Any, ...]]:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether a driver says that the database refused a statement; asyncpg's errors tell it by their SQLSTATE alone."""
+    """Return whether the database refused a statement; asyncpg's errors show this only by their SQLSTATE."""
     return is_driver_error(error) or sqlstate(error) is not None
 
 
@@ -202,7 +202,7 @@ def _judge_newer(link: Link, state: State, history: Manifest) -> None:
 
 
 def _note(link: Link) -> None:
-    """Note the start on the driver's connection behind a link, unless its caller has a transaction open."""
+    """Note the start on the driver's connection behind a link, unless its caller has an open transaction."""
     if not isinstance(link, AlchemyLink):
         seen.note(link.raw, link.dialect, link.schema, commit=False)
     elif link.autocommit or not link.raw.in_transaction():
@@ -212,7 +212,7 @@ def _note(link: Link) -> None:
 
 @contextmanager
 def _reading(database: Any) -> Iterator[Link]:
-    """Give a link for reading: of our own for a URL, SQLAlchemy's for an Engine or a Connection."""
+    """Yield a link for reading: a new one for a URL, SQLAlchemy's for an Engine or a Connection."""
     if hasattr(database, "exec_driver_sql"):
         yield AlchemyLink(database)
     elif hasattr(database, "pool"):
@@ -225,10 +225,10 @@ def _reading(database: Any) -> Iterator[Link]:
 
 @contextmanager
 def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Connect as the engine does, and leave its pool no connection that was not there before.
+    """Connect as the engine does, without adding a connection to its pool.
 
-    A process that checks at its start and then forks its workers, as gunicorn does with an application that is loaded
-    before, would hand the same connection to all of them, and their answers would be mixed up.
+    A process that runs the check and then forks its workers, such as gunicorn with a preloaded application, would pass
+    the same connection to all of them, and their answers would be mixed up.
     """
     from sqlalchemy import event
     from sqlalchemy.pool import QueuePool
@@ -246,7 +246,7 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
         try:
             yield connection
         finally:
-            # Other pools keep nothing, or the one connection that all their users have, such as a database in memory.
+            # Other pools keep no connection, or one that all their users share, such as a database in memory.
             if isinstance(engine.pool, QueuePool) and connection.info.get(_OPENED, 0) >= began:
                 connection.invalidate()
 
@@ -258,8 +258,8 @@ def _note_when_opened(_: object, record: ConnectionPoolEntry) -> None:
 class AlchemyLink(Link):
     """A link through the caller's SQLAlchemy Connection, for reading.
 
-    Each statement runs in a savepoint where the caller has a transaction open, so that a missing table does not
-    abort it, and in a transaction that is ended at once where not.
+    If the caller has an open transaction, each statement runs in a savepoint, so that a missing table does not abort
+    it. Otherwise each statement runs in a transaction that ends immediately.
     """
 
     def __init__(self, connection: sa.Connection) -> None:
@@ -268,7 +268,7 @@ class AlchemyLink(Link):
 
     @property
     def database(self) -> str:
-        """The masked URL; nobody asks for it where the schema is current."""
+        """The masked URL; it is not needed if the schema is current."""
         return mask(str(self.raw.engine.url))
 
     @database.setter
@@ -276,17 +276,17 @@ class AlchemyLink(Link):
 
     @property
     def autocommit(self) -> bool:
-        """Whether the driver is in no transaction, whatever SQLAlchemy says of its own."""
+        """Whether the driver has no open transaction, whatever state SQLAlchemy reports."""
         connection: sa.Connection = self.raw
         dbapi_connection: Any = connection.connection.dbapi_connection
         return bool(connection.dialect.detect_autocommit_setting(dbapi_connection))
 
     def _run(self, sql: str, params: Any) -> Any:
         connection: sa.Connection = self.raw
-        # The connection of a check may be closed after it, and says nothing of itself.
+        # The connection may be closed after the check, so it does not state its release.
         text, options = sql, {UNNAMED: True}
         if not params:
-            # Without it, a percent sign in a schema's name would be read as the beginning of a placeholder.
+            # Otherwise a percent sign in a schema's name would begin a placeholder.
             options["no_parameters"] = True
         elif connection.dialect.paramstyle == "numeric_dollar":
             numbers = count(1)
@@ -295,7 +295,7 @@ class AlchemyLink(Link):
             text = sql.replace("%s", "?")
 
         def send() -> Any:
-            # All rows now: the savepoint or the transaction that they are read in ends before they are looked at.
+            # Fetch all rows now: their savepoint or transaction ends before the caller reads them.
             return connection.exec_driver_sql(text, tuple(params) or None, options).freeze()()
 
         if self.autocommit:

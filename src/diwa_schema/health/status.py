@@ -1,4 +1,4 @@
-"""Where a database stands, for people and machines."""
+"""The state of a database, for people and machines."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ class Status:
 
     Args:
         database: The masked URL.
-        schema: The schema that was looked at; None on SQLite, which has one.
-        kind: empty, versioned, made by Ecto, or foreign.
-        revision: The revision it is at; None at base.
+        schema: The examined schema; None on SQLite, which has only one.
+        kind: empty, versioned, created by Ecto, or foreign.
+        revision: The revision of the database; None at base.
         head: The last revision of the installed package.
-        floor: The oldest head whose code still works with it.
+        floor: The oldest head whose code still works with the database.
         pending: The revisions that an upgrade would apply.
-        missing: The tables that it lacks although it says that it is at head.
-        known: Whether its revision is in the installed history.
-        protected: Whether the bypass is kept from it.
-        bypassed: The runs that came through the bypass since the last regular run, oldest first.
-        unfinished: The revisions that a run has begun and not ended: since when, who began it, on which host, and
-            whether that run is still at work.
-        ecto: What was done to Ecto's list of versions past this package: those that are gone, and those that were
-            added.
-        refused: Why no run would begin here; empty where one would.
-        elsewhere: Other schemas of the database that have a version table, where this one has none.
-        next_step: What to do about either; empty otherwise.
-        releases: The releases of this package that applications are connected with; None where this role may not look.
-        seen: The last start of each release by each role on each host, the last one first; None where this role may
-            not read the notes.
-        waiting: The rules about rows that the database does not keep for all rows, with how many rows break each.
+        missing: The tables that are absent although the database is recorded at head.
+        known: Whether the installed history contains its revision.
+        protected: Whether the guard refuses the bypass for it.
+        bypassed: The runs with the bypass since the last regular run, oldest first.
+        unfinished: The revisions that a run has begun and not finished, each with its start time, user and host, and
+            whether the run is still active.
+        ended: The end of the last run if it was interrupted or failed, as recorded in the ledger; None otherwise.
+        ecto: The changes of Ecto's list of versions outside this package: removed and added versions.
+        refused: The reason why no run could begin; empty if a run could begin.
+        elsewhere: Other schemas of the database with a version table, if this schema has none.
+        next_step: The next step for either; empty otherwise.
+        releases: The releases of this package in connected applications; None if this role may not read them.
+        seen: The last start of each release by each role on each host, latest first; None if this role may not read the
+            notes.
+        waiting: The rules about rows that the database does not enforce for all rows, with the number of rows that
+            break each.
     """
 
     database: str
@@ -57,6 +58,7 @@ class Status:
     protected: bool
     bypassed: tuple[dict[str, Any], ...]
     unfinished: tuple[dict[str, Any], ...] = ()
+    ended: dict[str, Any] | None = None
     ecto: dict[str, tuple[int, ...]] = field(default_factory=dict)
     refused: str = ""
     elsewhere: tuple[str, ...] = ()
@@ -67,7 +69,7 @@ class Status:
 
     @property
     def current(self) -> bool:
-        """Whether there is nothing to apply, no table missing, and Ecto's list as this package left it."""
+        """Whether nothing is pending, no table is missing, and Ecto's list is unchanged."""
         return self.known and not (self.pending or self.missing or self.ecto or self.refused)
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,10 +78,10 @@ class Status:
 
 
 def read(link: Link) -> Status:
-    """Read where a database stands; nothing is written.
+    """Read the state of a database; nothing is written.
 
     Raises:
-        PermissionMissing: Row security hides it from the connection's role.
+        PermissionMissing: Row security hides the state from the connection's role.
     """
     history = load()
     state = bookkeeping.look(link)
@@ -103,6 +105,7 @@ def read(link: Link) -> Status:
         protected=state.protected,
         bypassed=_bypassed(entries),
         unfinished=_unfinished(link, state, entries),
+        ended=bookkeeping.Bookkeeping(link, state.schema).ledger.ended() if entries else None,
         ecto=_changed_list(state),
         refused=refusal.what if refusal else "",
         elsewhere=elsewhere,
@@ -114,7 +117,7 @@ def read(link: Link) -> Status:
 
 
 def _refusal(state: State, shown: str) -> DatabaseRefused | None:
-    """Return what a run would be refused with, before anything but the look is known."""
+    """Return the refusal of a run, as far as reading the state can tell."""
     try:
         refuse_unknown(state, load(), shown)
     except DatabaseRefused as error:
@@ -123,12 +126,12 @@ def _refusal(state: State, shown: str) -> DatabaseRefused | None:
 
 
 def bypassed(link: Link) -> tuple[dict[str, Any], ...]:
-    """Return the runs that came through the bypass since the last regular run, oldest first."""
+    """Return the runs with the bypass since the last regular run, oldest first."""
     return _bypassed(bookkeeping.entries(link, bookkeeping.look(link)))
 
 
 def waiting_rules(link: Link, state: State) -> tuple[Waiting, ...]:
-    """Return the rules about rows that a database at head does not keep for all rows; none below head."""
+    """Return the rules about rows that a database at head does not enforce for all rows; none below head."""
     from diwa_schema.drift.rules import waiting
     from diwa_schema.models.rules import KEPT
 
@@ -155,7 +158,7 @@ def _bypassed(entries: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     runs: dict[str, dict[str, Any]] = {}
     for entry in entries:
         if not entry["bypass"]:
-            if entry["outcome"] == "applied":  # one that failed has set nothing right
+            if entry["outcome"] == "applied":  # a failed run has corrected nothing
                 runs.clear()
             continue
         kept = ("run_id", "started_at", "kind", "repository", "os_user", "host", "bypass", "bypass_reason")

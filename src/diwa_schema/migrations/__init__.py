@@ -1,1 +1,1 @@
-"""The history: the revisions, the steps they are made of, and what is generated from them."""
+"""The history: the revisions, their steps, and the files generated from them."""

@@ -1,4 +1,4 @@
-"""By what Citus is known in a database: both the history and the runner ask, so it stands below both."""
+"""The detection of Citus in a database, shared by the history and the runner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which versions Ecto has on record in its databases, and what they mean. No Alembic is needed to know it."""
+"""The versions that Ecto records in its databases, and their meaning; this module needs no Alembic."""
 
 from __future__ import annotations
 

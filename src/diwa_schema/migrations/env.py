@@ -1,9 +1,9 @@
-"""What a plain `alembic` command runs.
+"""The environment of a plain `alembic` command.
 
-Whatever changes the schema is handed to the runner, so that guard, lock and ledger are the same on every way in.
-`current`, `check`, `history` and ``--sql`` are free: they write nothing, not even the version table that Alembic would
-make on an empty database. It would be one without a floor, which nobody could use afterwards. `revision` and `merge`
-need not come by here: the template that they fill (`script.py.mako`) asks for itself.
+Every schema change goes to the runner, so that guard, lock and ledger are the same for all commands. `current`,
+`check`, `history` and ``--sql`` need no permission: they write nothing, not even the version table that Alembic would
+create in an empty database. That table would have no floor, and nobody could use it afterwards. `revision` and `merge`
+do not run this file: their template (`script.py.mako`) asks the guard itself.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""pgvector as a capability of one database: how it is found there, where it may live, and how it is created.
+"""pgvector as a capability of one database: its detection, its permitted schemas, and its creation.
 
-A database has the extension once, and it belongs to one schema. Whoever drops that schema drops the extension, and with
-it the embeddings of every other schema. So it is never created where our tables are, unless that is `public` and the
-only such schema: it goes to a schema for extensions where there is one, else to `public`, else nowhere.
+A database has the extension once, in one schema. Dropping that schema drops the extension, and with it the embeddings
+of every other schema. The extension is therefore never created next to this package's tables, unless their schema is
+`public` and the only one. It goes to a schema for extensions if there is one, else to `public`, else it is not created.
 
-The history runs these statements as well as the runner, so they stand below both, without SQLAlchemy or Alembic.
+The history and the runner share these statements, so this module uses neither SQLAlchemy nor Alembic.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OURS = (
     " AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.relnamespace"
 )
 
-# The schema that the extension may be created in; NULL where there is none. The current schema has our tables or is
+# The schema that the extension may be created in; NULL if there is none. The current schema has our tables or is
 # about to get them.
 PLACE = (
     "SELECT n.nspname::text FROM pg_namespace n WHERE has_schema_privilege(n.oid, 'USAGE') AND ("
@@ -90,13 +90,14 @@ _LODGES = (
     f" WHERE e.extname = 'vector' AND EXISTS ({_OURS} = n.oid)"
     f" AND (n.nspname <> 'public' OR EXISTS ({_OURS} <> n.oid))"
 )
-# Whether a column outside of the extension's own schema is of one of its types, or of an array of them.
-_USED = (
-    "SELECT EXISTS (SELECT FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass"
+# The other schemas in which a column is of one of its types, or of an array of them.
+_USERS = (
+    "SELECT DISTINCT c.relnamespace::regnamespace::text FROM pg_extension e"
+    " JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass"
     " AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_type'::regclass"
     " JOIN pg_type t ON t.oid = d.objid JOIN pg_attribute a ON a.atttypid IN (t.oid, t.typarray)"
     " JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'm')"
-    " WHERE e.extname = 'vector' AND NOT a.attisdropped AND c.relnamespace <> e.extnamespace)"
+    " WHERE e.extname = 'vector' AND NOT a.attisdropped AND c.relnamespace <> e.extnamespace ORDER BY 1"
 )
 
 
@@ -132,11 +133,35 @@ def lodged(schema: str) -> str:
     )
 
 
+def warning(link: Link) -> str | None:
+    """Return the same in one line, with the schemas whose embeddings are concerned; None where nothing is."""
+    found = lodging(link)
+    if found is None:
+        return None
+    schema, way = found
+    users = in_use(link)
+    named = f" ({', '.join(users)})" if users else ""
+    return f"{lodged(schema)}{named}. As the owner of the extension, move it: {way}"
+
+
+def in_use(link: Link) -> tuple[str, ...]:
+    """Return the schemas beside the extension's own whose columns are of its types."""
+    return tuple(str(row[0]) for row in link.rows(_USERS))
+
+
+def out_of(link: Link, schema: str) -> str | None:
+    """Return what moves the extension out of a schema that is to be dropped; None where it lives elsewhere.
+
+    The columns of other schemas, their values and their indexes stay as they are.
+    """
+    mine = "SELECT 1 FROM pg_extension WHERE extname = 'vector' AND extnamespace = to_regnamespace(%s)"
+    return _move(link) if link.value(mine, (quoted(schema),)) else None
+
+
 def move_out(link: Link, schema: str) -> None:
     """Move the extension out of a schema that is about to be dropped, where columns of another one use it.
 
-    The columns, their values and their indexes stay as they are. Where it lives elsewhere, or nobody else uses it,
-    nothing happens.
+    Where it lives elsewhere, or nobody else uses it, nothing happens.
 
     Args:
         link: A connection to a PostgreSQL database, as the owner of the extension.
@@ -145,9 +170,9 @@ def move_out(link: Link, schema: str) -> None:
     Raises:
         The driver's error where the role may not move it; nothing was changed.
     """
-    mine = "SELECT 1 FROM pg_extension WHERE extname = 'vector' AND extnamespace = to_regnamespace(%s)"
-    if link.value(mine, (quoted(schema),)) and link.value(_USED):
-        link.script(_move(link))
+    way = out_of(link, schema)
+    if way and in_use(link):
+        link.script(way)
 
 
 def _move(link: Link) -> str:

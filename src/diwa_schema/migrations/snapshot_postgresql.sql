@@ -348,7 +348,7 @@ CREATE TABLE contexts (
     conflict_safety_level character varying(255) DEFAULT 'standard'::character varying,
     conflict_base_threshold double precision DEFAULT 0.85,
     conflict_auto_calibrate boolean DEFAULT true,
-    sync_origin character varying(255) DEFAULT 'cloud'::character varying,
+    sync_origin character varying(255),
     remote_id uuid
 );
 
@@ -374,7 +374,7 @@ COMMENT ON COLUMN contexts.conflict_base_threshold IS 'The similarity from which
 
 COMMENT ON COLUMN contexts.conflict_auto_calibrate IS 'Whether outcomes of conflicts may adjust the threshold.';
 
-COMMENT ON COLUMN contexts.sync_origin IS 'The side on which the row was made.';
+COMMENT ON COLUMN contexts.sync_origin IS 'The side on which the row was made. Older rows may hold a default that no writer gave.';
 
 COMMENT ON COLUMN contexts.remote_id IS 'The id of the same context on the other side of a synchronisation; it has no foreign key.';
 
@@ -574,7 +574,7 @@ CREATE TABLE memories (
     occurrence_count integer DEFAULT 1,
     last_accessed_at timestamp without time zone,
     expires_at timestamp without time zone,
-    sync_origin character varying(255) DEFAULT 'cloud'::character varying,
+    sync_origin character varying(255),
     remote_id uuid,
     embedding {embedding},
     arrived_at timestamp without time zone DEFAULT (clock_timestamp() AT TIME ZONE 'UTC'::text),
@@ -619,13 +619,13 @@ COMMENT ON COLUMN memories.confidence IS 'How certain the classification of the 
 
 COMMENT ON COLUMN memories.source IS 'Where the memory came from: a tool, an import or a file.';
 
-COMMENT ON COLUMN memories.occurrence_count IS 'How often the same thing was remembered. Unit: occurrences.';
+COMMENT ON COLUMN memories.occurrence_count IS 'How often the same thing was remembered. Unit: occurrences. Older rows may hold a default that no writer gave.';
 
 COMMENT ON COLUMN memories.last_accessed_at IS 'When the memory was last used.';
 
 COMMENT ON COLUMN memories.expires_at IS 'When the memory loses its validity; the row is not deleted at that time.';
 
-COMMENT ON COLUMN memories.sync_origin IS 'The side on which the row was made.';
+COMMENT ON COLUMN memories.sync_origin IS 'The side on which the row was made. Older rows may hold a default that no writer gave.';
 
 COMMENT ON COLUMN memories.remote_id IS 'The id of the same memory on the other side of a synchronisation; it has no foreign key.';
 
@@ -935,7 +935,7 @@ CREATE TABLE tala_operations (
     status character varying(255) DEFAULT 'pending'::character varying,
     inserted_at timestamp(0) without time zone NOT NULL,
     capability_token text,
-    phi_flag boolean DEFAULT false,
+    phi_flag boolean,
     merkle_root character varying(255),
     audit_hash character varying(255),
     degradation_tier character varying(255) DEFAULT 'online'::character varying
@@ -959,13 +959,13 @@ COMMENT ON COLUMN tala_operations.inserted_at IS 'When the row was made.';
 
 COMMENT ON COLUMN tala_operations.capability_token IS 'The token that permits the call.';
 
-COMMENT ON COLUMN tala_operations.phi_flag IS 'Whether the call carries protected health data.';
+COMMENT ON COLUMN tala_operations.phi_flag IS 'Whether the call carries protected health data. Older rows may hold a default that no writer gave.';
 
 COMMENT ON COLUMN tala_operations.merkle_root IS 'The root of the hash tree that the operation is part of.';
 
 COMMENT ON COLUMN tala_operations.audit_hash IS 'The hash of the operation for the audit; the database does not tie it to the row.';
 
-COMMENT ON COLUMN tala_operations.degradation_tier IS 'How much of the system was available at the call.';
+COMMENT ON COLUMN tala_operations.degradation_tier IS 'How much of the system was available at the call. Older rows may hold a default that no writer gave.';
 
 CREATE TABLE tasks (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1293,8 +1293,6 @@ CREATE INDEX tala_operations_audit_hash_index ON tala_operations USING btree (au
 
 CREATE INDEX tala_operations_context_id_index ON tala_operations USING btree (context_id);
 
-CREATE INDEX tala_operations_phi_flag_index ON tala_operations USING btree (phi_flag);
-
 CREATE INDEX tala_operations_session_id_index ON tala_operations USING btree (session_id);
 
 CREATE INDEX tala_operations_status_index ON tala_operations USING btree (status);
@@ -1323,11 +1321,17 @@ ALTER TABLE memories ENABLE ALWAYS TRIGGER memories_organization_id_moved;
 
 CREATE TRIGGER memory_versions_version_number_filled BEFORE INSERT ON memory_versions FOR EACH ROW EXECUTE FUNCTION diwa_schema_memory_versions_version_number();
 
+ALTER TABLE memory_versions ENABLE ALWAYS TRIGGER memory_versions_version_number_filled;
+
 CREATE TRIGGER organizations_slug_filled BEFORE INSERT OR UPDATE OF slug ON organizations FOR EACH ROW EXECUTE FUNCTION diwa_schema_organizations_slug();
+
+ALTER TABLE organizations ENABLE ALWAYS TRIGGER organizations_slug_filled;
 
 CREATE TRIGGER tsvectorupdate BEFORE INSERT OR UPDATE OF content ON memories FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger('tsv_content', 'pg_catalog.english', 'content');
 
 CREATE TRIGGER usage_records_organization_id_filled BEFORE INSERT ON usage_records FOR EACH ROW WHEN (((new.organization_id IS NULL) AND (new.context_id IS NOT NULL))) EXECUTE FUNCTION diwa_schema_usage_records_organization_id();
+
+ALTER TABLE usage_records ENABLE ALWAYS TRIGGER usage_records_organization_id_filled;
 
 ALTER TABLE ONLY agents
     ADD CONSTRAINT agents_context_id_fkey FOREIGN KEY (context_id) REFERENCES contexts(id) ON DELETE CASCADE;

@@ -392,7 +392,6 @@ CREATE INDEX orphan_review_logs_action_index ON orphan_review_logs (action);
 CREATE INDEX orphan_review_logs_context_id_index ON orphan_review_logs (context_id);
 CREATE INDEX orphan_review_logs_session_id_index ON orphan_review_logs (session_id);
 CREATE INDEX tala_operations_audit_hash_index ON tala_operations (audit_hash);
-CREATE INDEX tala_operations_phi_flag_index ON tala_operations (phi_flag);
 CREATE UNIQUE INDEX organizations_custom_domain_index ON organizations (custom_domain);
 CREATE UNIQUE INDEX organizations_slug_index ON organizations (slug);
 CREATE TABLE idempotency_log (

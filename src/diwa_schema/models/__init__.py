@@ -1,7 +1,7 @@
-"""What a row is: one class per table, in three tiers, the same on PostgreSQL and on SQLite.
+"""The models: one class per table, in three tiers, the same on PostgreSQL and on SQLite.
 
-The classes are loaded when the first of them is asked for: a revision needs nothing but the types of columns.
-Their modules do without `from __future__ import annotations`: SQLAlchemy would evaluate each of 300 texts by itself.
+The classes are loaded when the first of them is used: a revision needs only the types of columns. Their modules omit
+`from __future__ import annotations`, because SQLAlchemy would have to evaluate each of 300 texts.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ _HOMES = ("base", "engines", "types", "core", "enterprise", "queues", "team", "s
 
 
 def load() -> None:
-    """Load all classes: they refer to one another by name. Nothing happens when they are there."""
+    """Load all classes, because they refer to one another by name; loaded classes stay as they are."""
     for home in _HOMES:
         found = vars(import_module(f"{__name__}.{home}"))
         globals().update({name: value for name, value in found.items() if name in __all__})

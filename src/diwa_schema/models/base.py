@@ -1,4 +1,4 @@
-"""What all models share: the declarative base, metadata that asks the guard, and the usual columns."""
+"""The common parts of all models: the declarative base, metadata that asks the guard, and the usual columns."""
 
 from __future__ import annotations
 
@@ -56,26 +56,26 @@ _NOT_THE_COLUMN = "The column 'metadata' is the attribute 'metadata_'; 'metadata
 
 
 class SharedMetaData(MetaData):
-    """The tables of the schema. Creating or dropping them asks the guard before anything is sent."""
+    """The tables of the schema; creating or dropping them asks the guard before anything is sent."""
 
     keeps_foreign_keys = True
     """Whether SQLite has to keep foreign keys where rows of these tables are written."""
 
     def __get__(self, row: Any, model: type[Any]) -> SharedMetaData:
-        """Return the tables to a class that has them as `metadata`; a row has none, only the column of that name."""
+        """Return the tables on a class, as its `metadata`; on a row, that name belongs to the column."""
         if row is None:
             return self
         raise AttributeError(_NOT_THE_COLUMN)
 
     def create_all(self, bind: Any, tables: Sequence[Table] | None = None, checkfirst: Any = True) -> None:
-        """Create the tables, in the shape that the history leaves in a database of that kind.
+        """Create the tables, in the same shape as the history does in a database of that kind.
 
-        Writes no version table: a database made this way is for tests and prototypes, not for `upgrade`.
+        No version table is written: such a database serves tests and prototypes, not `upgrade`.
 
         Args:
             bind: An Engine or a Connection.
             tables: Only these; all by default.
-            checkfirst: Leave tables alone that are there already.
+            checkfirst: Whether to skip existing tables.
 
         Raises:
             Blocked: The guard refuses. Nothing was sent.
@@ -87,12 +87,12 @@ class SharedMetaData(MetaData):
             MetaData.create_all(shape, connection, _named(shape, names), checkfirst)
 
     def drop_all(self, bind: Any, tables: Sequence[Table] | None = None, checkfirst: Any = True) -> None:
-        """Drop the tables with all their rows; tables of others stay.
+        """Drop the tables with all their rows; other tables stay.
 
         Args:
             bind: An Engine or a Connection.
             tables: Only these; all by default.
-            checkfirst: Pass over tables that are not there.
+            checkfirst: Whether to skip absent tables.
 
         Raises:
             Blocked: The guard refuses. Nothing was sent.
@@ -105,7 +105,7 @@ class SharedMetaData(MetaData):
 
 
 def _load_all() -> None:
-    """Load the classes that are not there yet: whoever imports one of their modules has some of them only."""
+    """Load the missing classes: an import of one of their modules loads only some of them."""
     from diwa_schema import models
 
     models.load()
@@ -121,7 +121,7 @@ def _ask(operation: str, bind: Any) -> None:
 
 
 def _in_memory(bind: Any) -> bool:
-    """Whether nobody else can see the database. SQLite itself says it: an Engine connects as it likes."""
+    """Return whether nobody else can see the database; SQLite is asked, because an Engine can connect in any way."""
     if not isinstance(bind, Engine | Connection) or bind.dialect.name != "sqlite":
         return False
     url = bind.engine.url
@@ -149,7 +149,7 @@ def _named(shape: MetaData, names: list[str] | None) -> list[Table] | None:
 
 
 class Base(DeclarativeBase):
-    """Base of all models."""
+    """The base class of all models."""
 
     metadata = SharedMetaData(naming_convention=NAMING)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
@@ -165,16 +165,16 @@ class Base(DeclarativeBase):
     }
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; `metadata` is refused: it would stay on the object and never be written."""
+        """Set an attribute, but refuse `metadata`: the value would stay on the object and never be written."""
         if name == "metadata":
             raise AttributeError(_NOT_THE_COLUMN)
         super().__setattr__(name, value)
 
     @property
     def awaitable_attrs(self) -> Any:
-        """The attributes to be awaited, relationships above all: ``await memory.awaitable_attrs.context``.
+        """The attributes in awaitable form, mainly relationships: ``await memory.awaitable_attrs.context``.
 
-        It is that of `sqlalchemy.ext.asyncio.AsyncAttrs`, which is loaded only where it is asked for.
+        It is the attribute of `sqlalchemy.ext.asyncio.AsyncAttrs`, which is loaded on first use.
         """
         from sqlalchemy.ext.asyncio import AsyncAttrs
 
@@ -185,7 +185,7 @@ event.listen(Base, "mapper_configured", notice_changes, propagate=True)
 
 
 class PostgresColumn(Column[Any]):
-    """A column that PostgreSQL alone has; a query that names it on SQLite gets NULL."""
+    """A column that only PostgreSQL has; a query that selects it on SQLite gets NULL."""
 
     inherit_cache = True
 
@@ -201,14 +201,14 @@ def utc_now() -> datetime:
 
 
 def stamped(column: Timestamp, *, on_change: bool = False, doc: str) -> Any:
-    """Return a column of the time at which a row is written, on the clock of the client.
+    """Return a column for the time of a row's writing, from the client's clock.
 
-    A new row shows what is stored: the fraction that a column of whole seconds drops is dropped in Python already.
+    A new row shows the stored value: if a column of whole seconds drops the fraction, Python drops it first.
 
     Args:
         column: Its type.
-        on_change: Whether every UPDATE writes it anew.
-        doc: What the column means.
+        on_change: Whether every UPDATE writes the time again.
+        doc: The meaning of the column.
     """
 
     def now(context: Any) -> datetime:
@@ -218,10 +218,10 @@ def stamped(column: Timestamp, *, on_change: bool = False, doc: str) -> Any:
 
 
 def defaulted(value: Any) -> dict[str, Any]:
-    """Return the options of a column whose default is the same on the client and on the server.
+    """Return the options of a column with the same default on the client and on the server.
 
     Args:
-        value: A text, number or flag; a list of texts or a dict is copied for each row.
+        value: A text, number or flag, or a list of texts or a dict, which is copied for each row.
     """
     if isinstance(value, dict):
         return {"default": lambda: dict(value), "server_default": text("'{}'")}
@@ -229,6 +229,18 @@ def defaulted(value: Any) -> dict[str, Any]:
         return {"default": lambda: list(value), "server_default": _list_default(value)}
     spelled = f"'{value}'" if isinstance(value, str) else str(value).lower()
     return {"default": value, "server_default": text(spelled)}
+
+
+def left_open(sqlite: str) -> dict[str, Any]:
+    """Return the options of a column that is NULL where no writer gives a value, because any value would claim a fact.
+
+    PostgreSQL has no default. SQLite's table keeps the one that it was created with: to drop it takes a copy of the
+    table.
+
+    Args:
+        sqlite: That default, as SQL.
+    """
+    return {"default": lambda: None, "server_default": ServerDefault(sqlite=sqlite)}
 
 
 def _list_default(texts: list[str]) -> ServerDefault:
@@ -240,7 +252,7 @@ def _list_default(texts: list[str]) -> ServerDefault:
 
 
 def kept_rules(table: str) -> tuple[CheckConstraint | Index, ...]:
-    """Return the constraints of the rules that PostgreSQL keeps for a table."""
+    """Return the constraints of the rules that PostgreSQL enforces for a table."""
     return tuple(
         Index(rule.name, *rule.unique, unique=True)
         if rule.unique
@@ -258,25 +270,25 @@ def belongs_to(
     unique: bool | None = None,
     **options: Any,
 ) -> Any:
-    """Return a column that refers to the row this one goes with.
+    """Return a column that refers to the parent row, which owns this one.
 
     Args:
-        key: ``table.column`` that is referred to.
-        ondelete: What the database does when that row is deleted.
+        key: The referenced ``table.column``.
+        ondelete: The action of the database when the parent row is deleted.
         index: Whether the column has an index of its own.
-        unique: Whether at most one row refers to the same.
+        unique: Whether at most one row refers to the same parent.
         options: Further options of `mapped_column`.
     """
     return mapped_column(ForeignKey(key, ondelete=ondelete), index=index or None, unique=unique, **options)
 
 
 def refers_to(key: str, **options: Any) -> Any:
-    """Return a column that refers to a row this one outlives: it is NULL then."""
+    """Return a column that refers to another row and becomes NULL when that row is deleted."""
     return belongs_to(key, ondelete="SET NULL", **options)
 
 
 def referred_by(attribute: str, **options: Any) -> Any:
-    """Return the rows that refer to this one; when it is deleted, they are the database's affair.
+    """Return the relationship to the rows that refer to this one; on a delete, the database handles them.
 
     Args:
         attribute: The attribute on the other side.
@@ -344,10 +356,10 @@ ChangedMoment = Annotated[datetime, stamped(Timestamp(6), on_change=True, doc=_C
 
 
 def enforce_foreign_keys(engine: Engine) -> None:
-    """Make SQLite keep foreign keys on every new connection of an engine; without it, it does not.
+    """Make SQLite enforce foreign keys on every new connection of an engine; by default it does not.
 
     Args:
-        engine: A SQLite engine, or the `sync_engine` of an async one. On another database nothing happens.
+        engine: An SQLite engine, or the `sync_engine` of an async one. For other databases nothing happens.
     """
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _enforce)

@@ -1,8 +1,8 @@
-"""Documents and lists that notice a change in place: ``memory.tags.append("x")`` is saved.
+"""Change tracking inside documents and lists: ``memory.tags.append("x")`` is saved.
 
-SQLAlchemy notices that an attribute is set, not that what it holds has changed. So where a column holds a document or
-a list, its dicts and lists are replaced, at every depth, by kinds that tell the row. `sqlalchemy.ext.mutable` does the
-same for one kind at one depth; a document is any JSON. A row that was pickled notices nothing until it is read again.
+SQLAlchemy notices a newly set attribute, but not a change inside its value. The dicts and lists of a document or list
+column are therefore replaced, at every depth, by subclasses that notify the row. `sqlalchemy.ext.mutable` does the same
+for one type at one depth, but a document is any JSON. An unpickled row tracks no changes until it is read again.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from diwa_schema.models.types import Document, TextArray
 
 
 class _Noticing:
-    """What the kinds of dict and list have in common."""
+    """The common base of the tracking dict and list."""
 
     notice: Callable[[], None]
 
     def __reduce_ex__(self, _: Any) -> Any:
-        """Copy and pickle it as what it stands for: the copy belongs to no row."""
+        """Copy and pickle the plain dict or list: the copy belongs to no row."""
         kind: Any = type(self).__bases__[1]
         return kind, (kind(self),)
 
 
 def _telling(kind: type[Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return methods of a kind that tell what they have done."""
+    """Return the changing methods of a type, each with a notification."""
 
     def telling(method: Callable[..., Any]) -> Callable[..., Any]:
         def change(self: Any, *arguments: Any, **options: Any) -> Any:
@@ -51,7 +51,7 @@ _List: Any = type("_List", (_Noticing, list), _telling(list, _OF_LIST))
 
 
 def _noticing(value: Any, notice: Callable[[], None]) -> Any:
-    """Return a copy of a dict or list that tells of its changes; anything else as it is."""
+    """Return a tracking copy of a dict or list; other values are returned unchanged."""
     if not isinstance(value, dict | list):
         return value
     copy: Any = _Dict(value) if isinstance(value, dict) else _List(value)
@@ -61,7 +61,7 @@ def _noticing(value: Any, notice: Callable[[], None]) -> Any:
 
 
 def _grow(container: Any) -> None:
-    """Make what a container holds tell of its changes as well."""
+    """Replace the dicts and lists inside a container by tracking ones."""
     kind: Any = dict if isinstance(container, dict) else list
     for key, held in list(container.items() if kind is dict else enumerate(container)):
         if isinstance(held, dict | list) and getattr(held, "notice", None) is not container.notice:
@@ -71,7 +71,7 @@ def _grow(container: Any) -> None:
 def _of_row(value: Any, state: InstanceState[Any], key: str) -> Any:
     def notice() -> None:
         row = state.obj()
-        # What was replaced meanwhile, or will be read anew, belongs to nobody.
+        # A value that has been replaced, or that will be loaded again, belongs to no row.
         if row is not None and state.dict.get(key) is root:
             flag_modified(row, key)
 
@@ -80,7 +80,7 @@ def _of_row(value: Any, state: InstanceState[Any], key: str) -> Any:
 
 
 def notice_changes(mapper: Mapper[Any], model: type[Any]) -> None:
-    """Notice changes in place of all documents and lists of a model."""
+    """Track changes inside all documents and lists of a model."""
     keys = [
         each.key for each in mapper.column_attrs if isinstance(each.columns[0].type, Document | TextArray)
     ]

@@ -1,4 +1,4 @@
-"""Core tier: contexts, what is remembered in them, and how they belong together."""
+"""Core tier: contexts, their memories, and the links between contexts."""
 
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from diwa_schema.models.base import (
     belongs_to,
     defaulted,
     kept_rules,
+    left_open,
     referred_by,
     refers_to,
 )
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from diwa_schema.models.team import Agent, Delegation, HitlEscalation, IngestJob, Plan, Session, Task
 
 
-# The key of a memory to its context covers the organization as well, which the database fills in: not SQLAlchemy.
+# A memory's foreign key to its context also covers the organization, which the database fills in, not SQLAlchemy.
 _OF_CONTEXT = "foreign(Memory.context_id) == Context.id"
 _OF_ORGANIZATION = "foreign(Memory.organization_id) == Organization.id"
 
@@ -58,7 +59,7 @@ class Context(Base):
     """A project or topic that memories, plans and sessions belong to. Its name is not unique."""
 
     __tablename__ = "contexts"
-    # What a memory's foreign key refers to.
+    # The target of a memory's foreign key.
     __table_args__ = (Index(None, "id", "organization_id", unique=True), written_by("agent"))
 
     id: Mapped[ServerId]
@@ -111,7 +112,7 @@ class Context(Base):
     )
     sync_origin: Mapped[SyncOrigin | None] = mapped_column(
         index=True,
-        **defaulted("cloud"),
+        **left_open("'cloud'"),
         **described(
             "The side on which the row was made.",
             writer="unknown",
@@ -165,7 +166,7 @@ class Memory(Base):
         ),
         written_by("agent"),
     )
-    # The search words are PostgreSQL's own affair: nothing asks for them after a write.
+    # PostgreSQL manages the search words: no write reads them back.
     __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it
 
     id: Mapped[ServerId]
@@ -263,7 +264,7 @@ class Memory(Base):
         **described("When the memory loses its validity; the row is not deleted at that time.")
     )
     sync_origin: Mapped[SyncOrigin | None] = mapped_column(
-        **defaulted("cloud"),
+        **left_open("'cloud'"),
         **described(
             "The side on which the row was made.",
             writer="unknown",
@@ -312,7 +313,7 @@ class Memory(Base):
 
 @event.listens_for(Memory, "after_update")
 def _read_organization_again(_: Any, __: Any, memory: Memory) -> None:
-    """Forget the organization of a memory that was moved: the database has changed it with the context."""
+    """Expire the organization of a moved memory: the database has changed it together with the context."""
     session = object_session(memory)
     if session is not None and inspect(memory).attrs.context_id.history.has_changes():
         session.expire(memory, ["organization_id"])
@@ -326,7 +327,7 @@ class MemoryVersion(Base):
         Index("memory_versions_memory_id_version_number_index", "memory_id", "version_number", unique=True),
         written_by("agent"),
     )
-    # SQLite numbers a version after it has returned the row: the number is read when it is asked for.
+    # SQLite numbers a version after it has returned the row, so the number is loaded on access.
     __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it
 
     id: Mapped[ServerId]

@@ -1,8 +1,8 @@
-"""What is known about a column beyond its type, as options of its declaration.
+"""The description of a column beyond its type, as options of its declaration.
 
-The text goes into `doc` of the column, and into its comment, which PostgreSQL keeps: `steps.describe` writes it there.
-What does not fit into a sentence goes into `info`, where the exports find it.
-What can be derived is not said here: the words of a value set from the annotation, the revision from the history.
+The text becomes the `doc` and the comment of the column; `steps.describe` writes the comment into PostgreSQL.
+Structured facts go into `info`, where the exports read them. Facts that can be derived are not repeated here: the
+annotation has the words of a value set, and the history has the revision.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ Privacy = Literal["none", "person", "content", "secret"]
 personal or health data. ``secret``: it lets its holder in, and belongs in no log.
 """
 
+INVENTED: Final = "Older rows may hold a default that no writer gave."
+"""What the comment of a column says whose default claims a fact."""
+
 KEY: Final = "diwa_schema"
 """Where in `info` the facts are."""
 
@@ -40,14 +43,13 @@ def described(
 
     Args:
         doc: Its meaning, in one or two sentences.
-        unit: What its number counts, with the range where there is one.
-        values: Words that are known to stand in a column of plain text. The list is open; a closed one is the
-            column's annotation.
-        writer: Who fills it; by default who fills the table.
-        privacy: What it says about people.
-        many: Whether its document is a list by use; an object otherwise.
-        invented: Whether its default is a fact that nobody told of the rows which were there before the column. They
-            stay as they are: which of them are right, nobody knows.
+        unit: The unit of its number, with the range if there is one.
+        values: Known values of a plain text column. The list is open; a closed list is the column's annotation.
+        writer: The writer of the column; by default the writer of the table.
+        privacy: The kind of personal data in the column.
+        many: Whether its document is a list by convention, otherwise an object.
+        invented: Whether the default gave rows that are older than the column a value that nobody stated. These rows
+            stay as they are, because nobody knows which of them are right.
     """
     facts = {
         "unit": unit,
@@ -57,19 +59,21 @@ def described(
         "many": many,
         "invented": invented,
     }
-    return {**documented(doc, unit), "info": {KEY: facts}}
+    return {**documented(doc, unit, invented=invented), "info": {KEY: facts}}
 
 
-def documented(doc: str, unit: str | None = None) -> dict[str, Any]:
-    """Return the options of a column that has nothing to say but its meaning.
+def documented(doc: str, unit: str | None = None, *, invented: bool = False) -> dict[str, Any]:
+    """Return the options of a column that needs no description beyond its meaning.
 
     Args:
         doc: Its meaning.
-        unit: What its number counts.
+        unit: The unit of its number.
+        invented: Whether its values may be such a default.
     """
-    return {"doc": doc, "comment": f"{doc} Unit: {unit}." if unit else doc}
+    parts = [doc, *([f"Unit: {unit}."] if unit else []), *([INVENTED] if invented else [])]
+    return {"doc": doc, "comment": " ".join(parts)}
 
 
 def written_by(writer: Writer) -> dict[str, Any]:
-    """Return the options of a table that say who fills it."""
+    """Return the options of a table that name its writer."""
     return {"info": {KEY: {"writer": writer}}}

@@ -1,22 +1,23 @@
-"""What every statement of an application's engine passes that meets the schema.
+"""The recovery of an application's engine after a migration has changed types.
 
-A migration changes types under open connections. A statement that a connection has prepared before keeps the old
-ones: the server refuses it (SQLSTATE 0A000 where its result changed, 42804 or 42883 where a parameter no longer
-fits), and some drivers send it again for ever. So an engine that has met one of our types executes its statements
-here:
+A migration changes types under open connections. A statement that a connection prepared earlier keeps the old types.
+The server refuses it (SQLSTATE 0A000 if its result changed, 42804 or 42883 if a parameter no longer fits), and some
+drivers send it again for ever. An engine that has used one of this package's types therefore executes its statements
+through this module:
 
 * A statement that fails in such a way **before anything else was sent in its transaction** is rolled back, the
-  connection forgets its prepared statements, and the statement is sent once more. The application notices nothing.
-  When it fails again, the mistake is the caller's own, and the caller gets that error. No connection is dropped.
-* In the middle of a transaction nothing can be sent again: the caller gets the error, and the connection forgets its
-  prepared statements, so that the next attempt is right.
-* Once a second attempt has succeeded, something has changed. The other connections of the engine then forget their
-  prepared statements before the next statement that they send.
+  connection discards its prepared statements, and the statement is sent once more. The application does not notice.
+  If it fails again, the cause is in the caller's code, and the caller gets that error. No connection is dropped.
+* In the middle of a transaction nothing can be sent again: the caller gets the error, and the connection discards its
+  prepared statements, so that the next attempt succeeds.
+* A successful second attempt proves a change of types. The other connections of the engine then discard their prepared
+  statements before their next statement.
 
-Nothing here asks which tables were changed, and the texts of errors are not read: they are translated.
+The module does not check which tables have changed, and it does not read the texts of errors, because they are
+translated.
 
-Before its first statement each connection says in its `application_name` which release the models are of: a change
-that breaks old code waits until nobody runs that any more (`diwa_schema.release`).
+Before its first statement each connection states the release of the models in its `application_name`: a change that
+breaks old code waits until no process runs that code any more (`diwa_schema.release`).
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ STALE = frozenset({
     "0A000",  # the result of a prepared statement changed
     "26000",  # the prepared statement is gone
     "42804", "42883",  # a parameter has a type that no longer fits its column
-    "22000", "22021", "22P02", "22P03",  # a parameter is spelled for the type that the column had
-    "XX000",  # a type that a prepared statement names was dropped
+    "22000", "22021", "22P02", "22P03",  # a parameter is spelled for the column's earlier type
+    "XX000",  # a type in a prepared statement was dropped
 })  # fmt: skip
 """What the server says to a statement that was prepared before a change, and to some mistakes of a caller."""
 
-# A procedure may have committed a part of its work before it failed.
+# A procedure may have committed part of its work before it failed.
 _COMMITS = re.compile(r"\s*(call|do)\b", re.IGNORECASE)
 
 _IDLE = 0  # PQTRANS_IDLE of libpq
@@ -56,22 +57,22 @@ _ENFORCED = "diwa_schema.foreign_keys"
 
 
 def heal(engine: Engine | AsyncEngine) -> None:
-    """Make an engine recover by itself when a migration changes types under its open connections.
+    """Let an engine recover automatically when a migration changes types under its open connections.
 
-    Engines that execute a statement with the models do so already, and `ensure_current` does it for the engine that it
-    gets; this is for an engine that sends nothing but text. On SQLite nothing happens but what the models need there.
+    Engines that execute a statement with the models already recover, and so do engines passed to `ensure_current`. This
+    function is for an engine that sends only text. On SQLite it only sets up foreign keys, as the models need them.
 
     Args:
         engine: An Engine or an AsyncEngine.
 
     Raises:
-        UsageError: The driver cannot carry the types of the schema. Nothing was sent.
+        UsageError: The driver does not support the types of the schema. Nothing was sent.
     """
     watch(getattr(engine, "sync_engine", engine).dialect)
 
 
 def renewed(connection: Any, error: BaseException) -> bool:
-    """Make a connection of psycopg forget its prepared statements, if an error may come from a change of types.
+    """Make a psycopg connection discard its prepared statements if a change of types may have caused an error.
 
     For applications that use psycopg without SQLAlchemy::
 
@@ -80,14 +81,14 @@ def renewed(connection: Any, error: BaseException) -> bool:
                 raise
             rows = connection.execute(query, values).fetchall()
 
-    A transaction that the error has ended is rolled back: what is sent again is all of it.
+    The function rolls back a transaction that the error has aborted, so the caller must repeat the whole transaction.
 
     Args:
         connection: A `psycopg.Connection`.
-        error: What the statement raised.
+        error: The error of the statement.
 
     Returns:
-        Whether it makes sense to send the statement again. Send it once: what fails again is a mistake.
+        Whether the statement is worth sending again. Send it once: a second failure has another cause.
     """
     if _state(error) not in STALE:
         return False
@@ -96,12 +97,12 @@ def renewed(connection: Any, error: BaseException) -> bool:
 
 
 def watch(dialect: Dialect) -> None:
-    """Execute the statements of all engines of a dialect here, from now on.
+    """Execute the statements of all engines of a dialect through this module from now on.
 
     Raises:
-        UsageError: The driver cannot carry the types of the schema.
+        UsageError: The driver does not support the types of the schema.
     """
-    # A run's own connection heals nothing: its transactions are none of SQLAlchemy's, and it sends nothing twice.
+    # A run's own connection does not recover: SQLAlchemy does not manage its transactions, and it sends nothing twice.
     if dialect in _watched or dialect.name not in _WATCHERS or getattr(dialect, "diwa_schema_own", False):
         return
     with _starting:
@@ -113,7 +114,7 @@ def watch(dialect: Dialect) -> None:
 
 
 class _Postgresql:
-    """Executes the statements of one engine on PostgreSQL."""
+    """The executor of one engine's statements on PostgreSQL."""
 
     def __init__(self, dialect: Dialect) -> None:
         # A dialect without a driver only renders statements.
@@ -153,7 +154,7 @@ class _Postgresql:
         return True
 
     def execute_bare(self, cursor: Any, statement: str, context: Any) -> bool:
-        """Send a statement as it stands."""
+        """Send a statement without parameters."""
         self.kinds.notice(statement, context)
         self._send(lambda: context.dialect.do_execute_no_params(cursor, statement, context), cursor, context)
         return True
@@ -176,7 +177,7 @@ class _Postgresql:
                 self.driver.renew(link.dbapi_connection, cursor)
             else:
                 self.driver.suspect(link, cursor)
-            # In AUTOCOMMIT some of many rows may have been committed before one failed.
+            # In AUTOCOMMIT some of the rows may have been committed before one failed.
             once_more = unsent or (first and not (many and link.dbapi_connection.autocommit))
             if context.isddl or _COMMITS.match(context.statement) or not once_more:
                 raise
@@ -184,9 +185,9 @@ class _Postgresql:
         self.changed = time.time()
 
     def _say_release(self, link: Any) -> None:
-        """Add the release to the name that a connection in no transaction has; once, whatever becomes of it."""
+        """Add the release to the name of a connection without a transaction; try this only once."""
         self.named.add(link.driver_connection)
-        # The server reports the name by itself, so this asks nothing.
+        # The server reports the name unasked, so this sends no query.
         now = self.driver.name_of(link.driver_connection)
         name = application_name(now)
         if name == now:
@@ -196,14 +197,14 @@ class _Postgresql:
             cursor.execute(f"SET application_name = {literal(name)}")
             link.dbapi_connection.commit()
         except self.dbapi.Error:
-            # A pooler may keep this from its clients. What the caller sends tells whether the connection is well.
+            # A pooler may refuse this. The caller's own statement shows whether the connection works.
             link.dbapi_connection.rollback()
         finally:
             cursor.close()
 
 
 class _Psycopg:
-    """How connections of psycopg forget what they have prepared: each does so itself after a ROLLBACK."""
+    """The reset for psycopg: a connection discards its prepared statements itself after a ROLLBACK."""
 
     def __init__(self) -> None:
         self.fresh_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
@@ -215,7 +216,7 @@ class _Psycopg:
         return driver.info.parameter_status("application_name") or ""
 
     def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
-        """Forget before a transaction what was prepared before a change."""
+        """Before a transaction, discard statements that were prepared before a change."""
         driver = link.driver_connection
         if first and self.fresh_since.setdefault(driver, time.time()) < changed:
             self.renew(link.dbapi_connection, cursor)
@@ -223,18 +224,18 @@ class _Psycopg:
 
     def renew(self, connection: Any, _: Any) -> None:
         if connection.info.transaction_status == _IDLE:
-            # After AUTOCOMMIT there is nothing to roll back, and psycopg would send nothing.
+            # After AUTOCOMMIT there is nothing to roll back, and psycopg would send no ROLLBACK.
             cursor = connection.cursor()
             cursor.execute("BEGIN")
             cursor.close()
         connection.rollback()
 
     def suspect(self, link: Any, cursor: Any) -> None:
-        """Do nothing: the caller has to roll back, and that suffices."""
+        """Do nothing: the caller must roll back, which is enough."""
 
 
 class _Asyncpg:
-    """How connections of asyncpg do: SQLAlchemy prepares anew what is older than the time that a cursor names."""
+    """The reset for asyncpg: SQLAlchemy prepares statements again that are older than a cursor's time stamp."""
 
     def __init__(self) -> None:
         self.fresh_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
@@ -262,13 +263,13 @@ def _prepare_anew(cursor: Any, moment: float) -> None:
 
 
 class _Sqlite:
-    """Makes SQLite keep foreign keys before the first write of the models on each connection.
+    """The executor on SQLite: it enables foreign keys before the models' first write on each connection.
 
-    Rows that refer to a deleted one are the database's to delete, and SQLite does not keep foreign keys unasked.
+    The database deletes the rows that refer to a deleted one, and SQLite enforces foreign keys only on request.
     """
 
     def __init__(self, dialect: Dialect) -> None:
-        """Take the dialect, of which nothing is needed."""
+        """Accept the dialect, which is not needed."""
 
     def execute(self, _cursor: Any, _statement: str, _parameters: Any, context: Any) -> bool:
         """Look at a statement before SQLAlchemy sends it."""
@@ -290,7 +291,7 @@ class _Sqlite:
             return
         cursor = link.cursor()
         try:
-            # Without effect inside a transaction, hence the question after it.
+            # It has no effect inside a transaction, so the code checks the result.
             cursor.execute("PRAGMA foreign_keys=ON")
             cursor.execute("PRAGMA foreign_keys")
             link.info[_ENFORCED] = bool(cursor.fetchone()[0])
@@ -305,15 +306,15 @@ class _Sqlite:
 
 
 def _state(error: BaseException) -> str | None:
-    """Return the SQLSTATE of an error; SQLAlchemy's own class for a stale statement of asyncpg has it in its cause."""
+    """Return the SQLSTATE of an error; SQLAlchemy's class for a stale asyncpg statement has it in its cause."""
     found = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
     return None if found is None else str(found)
 
 
 def _refused_by_asyncpg(error: BaseException) -> bool:
-    """Tell whether asyncpg refused a parameter for the type that it took the column to have. Nothing was sent then.
+    """Return whether asyncpg itself refused a parameter because of the expected column type; then nothing was sent.
 
-    It raises the class that stands for a data error of the server, without what a server says of an error.
+    It raises the class for data errors of the server, but without the fields of a server error.
     """
     cause = error.__cause__
     by_asyncpg = type(cause).__module__.startswith("asyncpg.")

@@ -37,7 +37,7 @@ class Organization(Base):
 
     __tablename__ = "organizations"
     __table_args__ = (*kept_rules("organizations"), written_by("agent"))
-    # SQLite makes the slug after it has returned the row: it is read when it is asked for.
+    # SQLite creates the slug after it has returned the row, so the slug is loaded on access.
     __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it
 
     id: Mapped[ServerId]
@@ -116,7 +116,7 @@ class ApiKey(Base):
 
 
 class ConflictPerformance(Base):
-    """The quality of conflict detection in one context, by which the threshold is adjusted."""
+    """The quality of conflict detection in one context, used to adjust the threshold."""
 
     __tablename__ = "conflict_performance"
     __table_args__ = written_by("cloud")
@@ -183,7 +183,7 @@ class ConflictResolutionOutcome(Base):
 
 
 class MemoryChecksum(Base):
-    """Hashes of one memory, to find others that say the same."""
+    """Hashes of one memory, used to find memories with the same content."""
 
     __tablename__ = "memory_checksums"
     __table_args__ = written_by("cloud")
@@ -202,7 +202,7 @@ class MemoryChecksum(Base):
 
 
 class EmbeddingCache(Base):
-    """The embedding that a model made of one text, so that it need not be made again."""
+    """The embedding of one text by one model, kept so that it is not computed again."""
 
     __tablename__ = "embedding_cache"
     __table_args__ = (
@@ -229,13 +229,13 @@ class EmbeddingCache(Base):
 
 
 def _sum_of_tokens(context: Any) -> int:
-    """Return what the changeset of Ecto's model puts there as well."""
+    """Return the same value as the changeset of Ecto's model."""
     given = context.get_current_parameters()
     return (given.get("tokens_input") or 0) + (given.get("tokens_output") or 0)
 
 
 class UsageRecord(Base):
-    """One paid call of a model. It stays when its context or its organization is deleted: it is billed all the same."""
+    """One paid call of a model. The record outlives its context and organization, because the call is still billed."""
 
     __tablename__ = "usage_records"
     __table_args__ = (
@@ -243,7 +243,7 @@ class UsageRecord(Base):
         *kept_rules("usage_records"),
         written_by("cloud"),
     )
-    # SQLite fills the organization after it has returned the row: it is read when it is asked for.
+    # SQLite fills the organization after it has returned the row, so it is loaded on access.
     __mapper_args__ = {"eager_defaults": False}  # noqa: RUF012 - SQLAlchemy names and reads it
 
     id: Mapped[ClientId]

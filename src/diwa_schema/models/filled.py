@@ -1,4 +1,4 @@
-"""What the database fills in for writers that leave it out, as SQL."""
+"""The values that the database fills in for writers that omit them, as SQL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from diwa_schema.names import OURS, literal, quoted
 
 RANDOM_ID = "gen_random_uuid()"
 
-# The time of the row, not of its transaction: rows of one transaction have an order as well.
+# The time of the row, not of its transaction, so that rows of one transaction also have an order.
 NOW = "(clock_timestamp() AT TIME ZONE 'UTC'::text)"
 
 
@@ -18,12 +18,12 @@ def trigger_name(table: str, column: str) -> str:
 
 
 def filling_trigger(table: str, column: str, source: str) -> str:
-    """Return what creates the trigger that fills a column on SQLite from another one of its row.
+    """Return the SQL of an SQLite trigger that fills a column from another column of its row.
 
     Args:
         table: The table.
-        column: The column; a value that a writer gives stays.
-        source: The column that it is filled from.
+        column: The column; a value from the writer stays.
+        source: The source column of the value.
     """
     return (
         f"CREATE TRIGGER {quoted(trigger_name(table, column))} AFTER INSERT ON {quoted(table)}"
@@ -32,29 +32,29 @@ def filling_trigger(table: str, column: str, source: str) -> str:
     )
 
 
-# The schema that the function itself stands in. A name alone would mean what the writer's search path finds, and the
-# table's schema what somebody has made there who lets a table of his own fire this function.
+# The function's own schema. An unqualified name would depend on the writer's search path. The table's schema would let
+# anybody run other code by attaching this function to a table of theirs.
 _OWN_SCHEMA = """SELECT quote_ident(n.nspname) INTO own FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
     JOIN pg_namespace n ON n.oid = p.pronamespace WHERE t.tgrelid = TG_RELID AND t.tgname = TG_NAME;"""
 
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What fills a column from other rows: a trigger, and on PostgreSQL the function that it calls.
+    """A trigger that fills a column from other rows, with its function on PostgreSQL.
 
-    The function runs with its owner's rights, so that a role which may only insert is not hindered, and names no
-    schema. A database keeps the code that a revision has put there: to change it takes a revision of its own.
+    The function runs with its owner's rights, so that a role with only INSERT can write, and it names no schema. A
+    database keeps the code from the revision that created it: a change of the code needs its own revision.
 
     Args:
         table: The table.
         column: The column.
-        fires: When the trigger fires on PostgreSQL.
-        code: What the function does, in PL/pgSQL; `own` holds the schema, and `taken` is a boolean for
-            its use. It has no percent signs, so that it can be written as SQL that is run later.
-        lite: On SQLite, after which statements it fires, each with the ending of the trigger's name.
-        lite_when: On SQLite, for which rows.
+        fires: The events that fire the trigger on PostgreSQL.
+        code: The body of the function in PL/pgSQL; `own` holds the schema, and `taken` is a boolean variable for it. It
+            contains no percent signs, so that it can be printed as SQL.
+        lite: On SQLite, the statements that fire it, each with the ending of the trigger's name.
+        lite_when: On SQLite, the condition for a row.
         lite_value: On SQLite, the value as an expression.
-        when: On PostgreSQL, for which rows; for all by default.
+        when: On PostgreSQL, the condition for a row; all rows by default.
     """
 
     table: str
@@ -73,7 +73,7 @@ class Filling:
 
     @property
     def function(self) -> str:
-        """The name of its function, by which roles hand it over and a schema's drop takes it along."""
+        """The name of its function, needed to transfer or drop the function."""
         return f"{OURS}{self.table}_{self.column}"
 
     @property
@@ -82,10 +82,10 @@ class Filling:
         return tuple(f"{self.name}{ending}" for ending, _ in self.lite)
 
     def create(self, place: str = "") -> tuple[str, ...]:
-        """Return what creates the function and the trigger on PostgreSQL, or puts them in the place of older ones.
+        """Return the SQL that creates or replaces the function and the trigger on PostgreSQL.
 
         Args:
-            place: The quoted schema with its dot; by default names are those of the search path.
+            place: The quoted schema with its dot; by default the search path applies.
         """
         taken = "\n  taken boolean;" if "taken" in self.code else ""
         code = f"\nDECLARE\n  own text;{taken}\nBEGIN\n  {_OWN_SCHEMA}\n  {self.code}\n  RETURN NEW;\nEND\n"
@@ -99,21 +99,23 @@ class Filling:
             f"CREATE OR REPLACE TRIGGER {quoted(self.name)} {self.fires} ON {place}{quoted(self.table)} FOR EACH ROW"
             f"{when} EXECUTE FUNCTION {function}"
         )
-        return made, fired
+        # A session that applies the changes of a replica, or says that it does, fires no other trigger.
+        always = f"ALTER TABLE {place}{quoted(self.table)} ENABLE ALWAYS TRIGGER {quoted(self.name)}"
+        return made, fired, always
 
     def drop(self, place: str = "") -> tuple[str, ...]:
-        """Return what drops trigger and function on PostgreSQL; what is absent is passed over."""
+        """Return the SQL that drops trigger and function on PostgreSQL, if they exist."""
         return (
             f"DROP TRIGGER IF EXISTS {quoted(self.name)} ON {place}{quoted(self.table)}",
             self.drop_function(place),
         )
 
     def drop_function(self, place: str = "") -> str:
-        """Return what drops the function, which stays behind where its table was dropped."""
+        """Return the SQL that drops the function, which survives the drop of its table."""
         return f"DROP FUNCTION IF EXISTS {place}{quoted(self.function)}()"
 
     def create_on_sqlite(self) -> tuple[str, ...]:
-        """Return what creates the triggers on SQLite, where they are absent."""
+        """Return the SQL that creates absent triggers on SQLite."""
         table, column = quoted(self.table), quoted(self.column)
         return tuple(
             f"CREATE TRIGGER IF NOT EXISTS {quoted(f'{self.name}{ending}')} AFTER {moment} ON {table}"
@@ -122,12 +124,12 @@ class Filling:
         )
 
     def drop_on_sqlite(self) -> tuple[str, ...]:
-        """Return what drops the triggers on SQLite; what is absent is passed over."""
+        """Return the SQL that drops the triggers on SQLite, if they exist."""
         return tuple(f"DROP TRIGGER IF EXISTS {quoted(name)}" for name in self.lite_names)
 
 
-# Who holds the lock of a memory numbers its versions. What the statement after the lock reads includes what the holder
-# before committed; one statement for both would read what was there when the wait began.
+# The holder of a memory's lock numbers its versions. A separate statement after the lock also reads the commits of the
+# previous holder; a single statement would read the state from the beginning of the wait.
 VERSION_NUMBER = Filling(
     "memory_versions",
     "version_number",
@@ -152,7 +154,7 @@ VERSION_NUMBER = Filling(
     ),
 )
 
-# Whom a call was made for stays known when its context, or the organization itself, is deleted.
+# The organization of a call stays known after the deletion of its context or of the organization itself.
 USAGE_ORGANIZATION = Filling(
     "usage_records",
     "organization_id",
@@ -165,9 +167,10 @@ USAGE_ORGANIZATION = Filling(
     lite_value="(SELECT organization_id FROM contexts WHERE id = NEW.context_id)",
 )
 
-# Two that would get one name take one lock, whatever numbers they end in. It is of the name, not of the table, so that
-# hardly anybody waits who writes another one; names share 256 locks, because the server has room for some thousand and
-# one transaction may write more organizations. After a hundred of one name comes the id: it is not taken.
+# Two organizations with the same name take the same lock, whatever their numbers. The lock belongs to the name, not to
+# the table, so that writers of other names rarely wait. All names share 256 locks, because the server has room for some
+# thousand, and one transaction may write more organizations than that. After a hundred slugs of one name, the id serves
+# as the slug: it is never taken.
 SLUG = Filling(
     "organizations",
     "slug",

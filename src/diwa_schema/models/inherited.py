@@ -1,7 +1,7 @@
-"""The organization that a row has from its context, as SQL: who leaves it out gets it, who contradicts is refused.
+"""The organization of a row from its context, as SQL: an omitted value is filled, a contradicting one refused.
 
-PostgreSQL keeps the two equal by a foreign key over both columns, and fills in what a writer leaves out by a trigger.
-SQLite gets a key only with a new table, so triggers refuse there what the key refuses here.
+PostgreSQL keeps the two equal with a foreign key over both columns, and a trigger fills in omitted values. SQLite
+accepts a foreign key only with a new table, so triggers do the work of the key there.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ COLUMN, CONTEXT, CONTEXTS = "organization_id", "context_id", "contexts"
 
 FUNCTION = f"{OURS}organization"
 
-# Whose path it is called with is not known, so each name says its schema, which costs nothing: `SET search_path` costs
-# an eighth of the inserts. A schema that was renamed since is no reason to refuse a row. Who writes may have no right
-# on contexts. The lock keeps the context where it is until the key has looked at the row.
+# The caller's search path is unknown, so each name is qualified, which costs nothing: `SET search_path` makes inserts
+# an eighth slower. A schema that has been renamed is no reason to refuse a row. The writer may have no right on
+# contexts. The lock keeps the context in its organization until the foreign key has checked the row.
 BODY = f"""
 BEGIN
   IF TG_TABLE_SCHEMA OPERATOR(pg_catalog.=) {{name}} THEN
@@ -30,7 +30,7 @@ BEGIN
 END
 """
 
-# The schema that statements make things in, where they are run.
+# The schema in which statements create objects when they run.
 _SCHEMA = """'"' || replace(current_schema(), '"', '""') || '"'"""
 _FITTED = (
     f"replace(replace({literal(BODY)}, '{{schema}}', {_SCHEMA}), '{{name}}', quote_literal(current_schema()))"
@@ -38,23 +38,23 @@ _FITTED = (
 
 
 def with_schema(code: str, schema: str) -> str:
-    """Return the code of a function in a schema, named where the code has marks for it."""
+    """Return the code of a function with a schema in the place of its marks."""
     return code.replace("{schema}", quoted(schema)).replace("{name}", literal(schema).strip())
 
 
 def without_schema(code: str, schema: str) -> str:
-    """Return SQL that yields a function's code with marks where it names its schema: the opposite of `with_schema`.
+    """Return SQL that yields a function's code with marks in place of its schema: the inverse of `with_schema`.
 
     Args:
-        code: What yields the code, as SQL.
-        schema: What yields the schema's name.
+        code: An SQL expression for the code.
+        schema: An SQL expression for the schema's name.
     """
     named = f"""'"' || replace({schema}, '"', '""') || '".'"""
     return f"replace(replace({code}, {named}, '{{schema}}.'), quote_literal({schema}), '{{name}}')"
 
 
 def function() -> str:
-    """Return what creates the function in the current schema of PostgreSQL, wherever it is run."""
+    """Return the SQL that creates the function in PostgreSQL's current schema."""
     named = f"{_SCHEMA} || '.{FUNCTION}()"
     return f"""DO $do$
 BEGIN
@@ -66,7 +66,7 @@ $do$"""
 
 
 def no_function() -> str:
-    """Return what drops the function from the current schema, where it is there."""
+    """Return the SQL that drops the function from the current schema, if it exists."""
     return f"""DO $do$
 BEGIN
   EXECUTE 'DROP FUNCTION IF EXISTS ' || {_SCHEMA} || '.{FUNCTION}()';
@@ -75,14 +75,14 @@ $do$"""
 
 
 def names(table: str) -> tuple[str, str]:
-    """Return the names of PostgreSQL's triggers on a table, which SQLite has as well."""
+    """Return the names of PostgreSQL's triggers on a table; SQLite has the same."""
     return trigger_name(table, COLUMN), f"{table}_{COLUMN}_moved"
 
 
 def triggers(table: str) -> str:
-    """Return what lets the function fill the column of a table, whoever writes, in PostgreSQL's current schema.
+    """Return the SQL of the triggers that fill a table's column for every writer, in PostgreSQL's current schema.
 
-    The second is for code that moves a row to a context of another organization and does not know the column.
+    The second trigger serves code that moves a row to a context of another organization without knowing the column.
     """
     filled, moved = names(table)
     left = f"OLD.{CONTEXT} IS DISTINCT FROM NEW.{CONTEXT} AND OLD.{COLUMN} IS NOT DISTINCT FROM NEW.{COLUMN}"
@@ -99,9 +99,9 @@ $do$"""
 
 
 def wrong(table: str) -> str:
-    """Return the condition under which a row's organization is missing or not that of its context.
+    """Return the condition for a row whose organization is missing or differs from that of its context.
 
-    A row whose context is not there is no such row: nobody knows its organization.
+    A row with an absent context does not match: its organization is unknown.
     """
     row = quoted(table)
     return (
@@ -111,20 +111,20 @@ def wrong(table: str) -> str:
 
 
 def right(table: str, *, locked: bool) -> str:
-    """Return what sets the organization of a row to that of its context.
+    """Return the SQL that sets the organization of a row to that of its context.
 
-    It is half the work of letting the trigger do it.
+    It takes half the work of the trigger.
 
     Args:
         table: The table.
-        locked: Whether the context is kept where it is meanwhile, on PostgreSQL.
+        locked: Whether to lock the context meanwhile, on PostgreSQL.
     """
     lock = " FOR KEY SHARE" if locked else ""
     return f"{COLUMN} = (SELECT {COLUMN} FROM {CONTEXTS} WHERE id = {quoted(table)}.{CONTEXT}{lock})"
 
 
 def on_sqlite(table: str) -> dict[str, str]:
-    """Return what creates the triggers of SQLite, by their names."""
+    """Return the SQL that creates the triggers of SQLite, by their names."""
     filled, moved = names(table)
     refused, kept, followed = (f"{table}_{COLUMN}_{what}" for what in ("refused", "kept", "followed"))
     name = quoted(table)
@@ -132,8 +132,8 @@ def on_sqlite(table: str) -> dict[str, str]:
         f"UPDATE {name} SET {COLUMN} = (SELECT {COLUMN} FROM {CONTEXTS} WHERE id = NEW.{CONTEXT})"
         " WHERE rowid = NEW.rowid"
     )
-    # Where the context is not there the value stays NULL, and the trigger would call itself on a connection that lets
-    # triggers do so (PRAGMA recursive_triggers).
+    # If the context is absent, the value stays NULL, and the trigger would call itself on a connection with PRAGMA
+    # recursive_triggers.
     known = f"EXISTS (SELECT 1 FROM {CONTEXTS} WHERE id = NEW.{CONTEXT} AND {COLUMN} IS NOT NULL)"
     left = f"OLD.{CONTEXT} IS NOT NEW.{CONTEXT} AND OLD.{COLUMN} IS NEW.{COLUMN}"
     contradicts = (

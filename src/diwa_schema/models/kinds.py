@@ -1,11 +1,10 @@
-"""Which kind an embedding column of a PostgreSQL database is, and sending a value in the form of that kind.
+"""The type of an embedding column in a PostgreSQL database, and values in the form of that type.
 
-An untyped text is accepted by both kinds, and bytea silently keeps its characters, so a writer must
-know which kind it has. The kind belongs to the column of one table in one schema: a database can have both,
-and tenants can differ. Where the row goes is decided by the statement (`schema_translate_map`) or by the
-search path, and the path is the connection's own affair: a pool may set it at each checkout. So the kind is
-asked on the connection that is about to write, once in a transaction, and what was learned ends with the
-transaction: the next one may be another tenant's, or come after a conversion.
+Both types accept an untyped text, and bytea silently stores its characters, so a writer must know the type of the
+column. The type belongs to the column of one table in one schema: a database can have both, and tenants can differ. The
+statement (`schema_translate_map`) or the search path decides the target schema, and the path belongs to the connection:
+a pool may set it at each checkout. The writing connection is therefore asked once in each transaction, and the answer
+expires with the transaction: the next one may belong to another tenant or follow a conversion.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from sqlalchemy import Connection, text
 
 Kind = Literal["vector", "bytea"]
 
-# A table is named as the search path finds it, or in a schema; both are literals of one list.
+# A table is named by the search path or with a schema; both are literals of one list.
 _KINDS = (
     "SELECT c.name, t.typname, t.oid FROM (VALUES {columns}) AS c(name, relation, attribute)"
     " JOIN pg_catalog.pg_attribute a ON a.attrelid = to_regclass(c.relation)"
@@ -29,7 +28,7 @@ _KINDS = (
     " JOIN pg_catalog.pg_type t ON t.oid = a.atttypid"
 )
 
-# What can move the search path within a transaction, or put back what a transaction did before.
+# The statements that can change the search path within a transaction, or revert earlier parts of it.
 _MOVES = re.compile(
     r"search_path|set_config|\bset\b.*\bschema\b|\breset\b|\bdiscard\b|\brollback\b|\balter\b", re.IGNORECASE
 )
@@ -39,19 +38,19 @@ class Forms(Protocol):
     """A value that can be sent as bytes or as a vector."""
 
     def as_bytes(self) -> bytes:
-        """Return it as a bytea column keeps it."""
+        """Return the value in the form of a bytea column."""
 
     def as_vector(self) -> list[float]:
         """Return its numbers.
 
         Raises:
-            ValueError: It has none.
+            ValueError: The value has no numbers.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """A value on its way into a column whose kind is not known yet."""
+    """A value for a column whose type is not known yet."""
 
     column: str
     forms: Forms
@@ -67,12 +66,12 @@ _columns: set[str] = set()
 
 
 def declare(column: str) -> None:
-    """Name a column that the catalog is to be asked about, as ``table.column``."""
+    """Register a column for the question to the catalog, as ``table.column``."""
     _columns.add(column)
 
 
 def kind_in(connection: Connection, column: str) -> Kind:
-    """Return the kind that a column is in a PostgreSQL database, or would be: bytea without pgvector."""
+    """Return the type that a column has in a PostgreSQL database, or would have: bytea without pgvector."""
     found = connection.execute(text(_question([column], schema=None))).first()
     if found is not None:
         return "bytea" if found.typname == "bytea" else "vector"
@@ -91,22 +90,22 @@ def _question(columns: Sequence[str], schema: str | None) -> str:
 
 
 class Kinds:
-    """What the open transactions of one engine know about the columns that they write to."""
+    """The column types that the open transactions of one engine have learned."""
 
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[Any, dict[str | None, dict[str, _Column]]] = WeakKeyDictionary()
 
     def forget(self, context: Any) -> None:
-        """Forget what the transaction of a statement knew."""
+        """Forget the column types of a statement's transaction."""
         self._known.pop(context.root_connection.get_transaction(), None)
 
     def notice(self, statement: str, context: Any) -> None:
-        """Forget it where a statement may have led the transaction into another schema."""
+        """Forget the column types if a statement may have moved the transaction to another schema."""
         if self._known and _MOVES.search(statement):
             self.forget(context)
 
     def decided(self, parameters: Any, context: Any) -> Any:
-        """Return the parameters of one row with each embedding in the form that its column takes."""
+        """Return the parameters of one row with each embedding in the form of its column."""
         if isinstance(parameters, Mapping):
             if not any(type(each) is Undecided for each in parameters.values()):
                 return parameters
@@ -119,13 +118,13 @@ class Kinds:
         if type(value) is not Undecided:
             return value
         column = self._columns(context).get(value.column)
-        # Where there is no such column, the statement fails as it would without this.
+        # If the column is absent, the statement fails in the usual way.
         if column is None or column.kind == "bytea":
             return value.forms.as_bytes()
         return _vector(value.forms.as_vector(), column.oid, context)
 
     def _columns(self, context: Any) -> dict[str, _Column]:
-        """Return what is known, or ask the catalog in the caller's transaction; an absent column is no error there."""
+        """Return the known types, or ask the catalog in the caller's transaction; an absent column is no error."""
         by_schema = self._known.setdefault(context.root_connection.get_transaction(), {})
         schema = _schema(context)
         if schema not in by_schema:
@@ -139,7 +138,7 @@ class Kinds:
 
 
 def _schema(context: Any) -> str | None:
-    """Return the schema that a statement names for its table; None leaves it to the search path."""
+    """Return the schema that a statement names for its table; None means the search path."""
     table = getattr(getattr(context.compiled, "statement", None), "table", None)
     named = getattr(table, "schema", None)
     translated = (context.execution_options.get("schema_translate_map") or {}).get(named, named)
@@ -147,16 +146,16 @@ def _schema(context: Any) -> str | None:
 
 
 def _vector(numbers: list[float], oid: int, context: Any) -> Any:
-    """Return a vector as the driver takes it.
+    """Return a vector in the form that the driver accepts.
 
-    asyncpg asks the server what a parameter is, so text can only become a vector there. psycopg says itself what it
-    sends, and must say the type: of mere text, bytea would keep the characters.
+    asyncpg asks the server for the type of a parameter, so a text can only become a vector. psycopg states the type
+    itself and must do so: a bytea column would store the characters of an untyped text.
     """
     if context.dialect.driver == "asyncpg":
         return _text_of_vector()(f"[{','.join(map(repr, numbers))}]")
     from pgvector import Vector
 
-    # SQLAlchemy puts its own cursor around that of an asynchronous driver.
+    # SQLAlchemy wraps its own cursor around that of an asynchronous driver.
     cursor = getattr(context.cursor, "_cursor", context.cursor)
     cursor.adapters.register_dumper(Vector, _dumper(oid))
     return Vector(numbers)
@@ -171,12 +170,12 @@ def _dumper(oid: int) -> type[Any]:
 
 @lru_cache
 def _text_of_vector() -> type[str]:
-    """Return a kind of text that pgvector's codec for asyncpg takes as well, where an application has registered it."""
+    """Return a subclass of str that pgvector's codec for asyncpg also accepts, if an application has registered it."""
     from pgvector import Vector
 
     class Text(str, Vector):  # noqa: SLOT000 - Vector has a dictionary
         def __init__(self, text: str) -> None:
-            """Leave the numbers in the text."""
+            """Keep the numbers in the text."""
 
         def to_binary(self) -> bytes:
             return Vector([float(number) for number in self[1:-1].split(",")]).to_binary()

@@ -1,4 +1,4 @@
-"""Core tier: work that waits, and the memory of work that was done."""
+"""Core tier: waiting work, and the log of completed work."""
 
 import uuid
 
@@ -17,6 +17,7 @@ from diwa_schema.models.base import (
     ServerId,
     belongs_to,
     defaulted,
+    left_open,
 )
 from diwa_schema.models.core import Context
 from diwa_schema.models.dossier import described, written_by
@@ -98,8 +99,7 @@ class TalaOperation(Base):
         **described("The token that permits the call.", writer="unknown", privacy="secret")
     )
     phi_flag: Mapped[bool | None] = mapped_column(
-        index=True,
-        **defaulted(False),
+        **left_open("false"),
         **described(
             "Whether the call carries protected health data.",
             writer="unknown",
@@ -128,7 +128,7 @@ class TalaOperation(Base):
 
 
 class IdempotencyLog(Base):
-    """A call that was answered already; the same call again gets the same answer."""
+    """A call that has been answered; a repeated call gets the same answer."""
 
     __tablename__ = "idempotency_log"
     __table_args__ = (Index(None, "context_id", "client_id", unique=True), written_by("unknown"))

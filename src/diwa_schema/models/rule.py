@@ -1,4 +1,4 @@
-"""A rule about the rows of a table: what it is called, what it says, and which rows break it.
+"""A rule about the rows of a table: its name, its content, and the queries for rows that break it.
 
 Constraints, the messages about them and the queries for rows all come from here. A rule needs no database library.
 """
@@ -10,17 +10,17 @@ from typing import Literal, get_args
 
 from diwa_schema.names import literal, quoted
 
-KEY = "id"  # of every table that has a rule
+KEY = "id"  # of every table with a rule
 _TABLES = "{tables}."
 _VECTOR = "{vector}."
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a rule's tables and functions are.
+    """The place of a rule's tables and functions.
 
     Args:
-        tables: The schema of the tables; None where there is only one, as on SQLite.
+        tables: The schema of the tables; None if there is only one, as on SQLite.
         vector: The schema of pgvector; None without it.
         lite: Whether the database is SQLite.
     """
@@ -30,30 +30,30 @@ class Places:
     lite: bool = False
 
     def name(self, table: str) -> str:
-        """Return the name of a table, good from any search path."""
+        """Return the name of a table, valid for any search path."""
         return _prefix(self.tables) + quoted(table)
 
     def placed(self, sql: str) -> str:
-        """Return SQL with the schemas in it."""
+        """Return SQL with the schemas inserted."""
         return sql.replace(_TABLES, _prefix(self.tables)).replace(_VECTOR, _prefix(self.vector))
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What must hold for the rows of a table.
+    """A condition for the rows of a table.
 
     Args:
         name: Its name, and that of its constraint or unique index.
         table: The table.
-        columns: What it is about, and what is shown of a row that breaks it.
-        why: What it says and where it comes from, in one sentence.
-        condition: SQL that is not false for a row that keeps it; of a unique rule, which rows count at all.
-        on_sqlite: The same in the words of SQLite, where these are others.
-        unique: The columns or expressions in which no two rows are alike; empty for a rule about one row.
-        kept: Whether the database keeps it, as a constraint or unique index of PostgreSQL. One that is not kept is
-            looked at and reported only.
+        columns: The columns that it concerns; they are shown for a row that breaks it.
+        why: Its content and its source, in one sentence.
+        condition: SQL that is not false for a valid row; for a unique rule, the condition that selects its rows.
+        on_sqlite: The condition for SQLite, if it differs.
+        unique: The columns or expressions that must be unique together; empty for a rule about one row.
+        kept: Whether the database enforces it, as a constraint or unique index of PostgreSQL. Other rules are only
+            checked and reported.
         type: The type that its first column must have on PostgreSQL for the condition to make sense.
-        postgresql_only: Whether it says nothing about SQLite.
+        postgresql_only: Whether it does not apply to SQLite.
     """
 
     name: str
@@ -69,13 +69,13 @@ class Rule:
 
     @property
     def kind(self) -> Literal["check", "unique"]:
-        """What keeps it."""
+        """The kind of object that enforces it."""
         return "unique" if self.unique else "check"
 
     def rows(self, places: Places) -> str:
-        """Return a query for the rows that break it: key, the row that came before it, and the columns.
+        """Return a query for the rows that break it: key, the earlier row, and the columns.
 
-        Of rows that are alike the first one, by time and key, breaks nothing; it is the row that came before.
+        Among equal rows, the first one by time and key breaks nothing; it is the earlier row.
         """
         table, columns = places.name(self.table), ", ".join(map(quoted, self.columns))
         condition = places.placed(self.on_sqlite if places.lite and self.on_sqlite else self.condition)
@@ -93,18 +93,18 @@ class Rule:
         return f"SELECT count(*) FROM ({self.rows(places)}) AS broken"
 
     def look(self, places: Places, key: str, first: str | None) -> str:
-        """Return the statement that shows one row that breaks it, and the row that came before it."""
+        """Return the statement that shows one row that breaks it, and the earlier row."""
         keys = ", ".join(literal(one).strip() for one in (first, key) if one is not None)
         return f"SELECT * FROM {places.name(self.table)} WHERE {KEY} IN ({keys});"
 
 
 def broken_by(rows: int) -> str:
-    """Return in words how many rows break a rule."""
+    """Return a text with the number of rows that break a rule."""
     return f"{rows:,} row{' breaks' if rows == 1 else 's break'} it"
 
 
 def one_of(column: str, words: object) -> str:
-    """Return the condition that a column holds one of the words of a value set, or nothing."""
+    """Return the condition that a column holds a word of a value set or NULL."""
     listed = words if isinstance(words, tuple) else get_args(words)
     return f"{column} IN ({', '.join(map(literal, listed))})"
 

@@ -1,8 +1,8 @@
-"""The rules about rows that the applications keep, or should: the one table of them.
+"""The table of all rules about rows that the applications follow or should follow.
 
-The database keeps those that no code of today can break in the course of its work, so that a constraint never fails
-traffic. All others are only looked at: code may write what breaks them, or nobody knows whether it does.
-`docs/decisions.md` says of each kind which it is and why.
+The database enforces the rules that no current code can break in normal operation, so that a constraint never fails
+traffic. All other rules are only checked: code may break them, or nobody knows whether it does. `docs/decisions.md`
+explains the choice for each kind of rule.
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ RULES = (*KEPT, *WATCHED)
 
 
 def kept(name: str) -> Rule:
-    """Return the rule of that name that the database keeps.
+    """Return the enforced rule with that name.
 
     Raises:
         KeyError: There is none.

@@ -1,11 +1,11 @@
-"""What SQLite keeps to find words in memories, as SQL: PostgreSQL has a column for it.
+"""The word index of memories on SQLite, as SQL; PostgreSQL has a column instead.
 
-FTS5 knows a row by a number. The number that SQLite gives a memory by itself is another one after VACUUM and in a copy
-of the table, so a table of keys holds one that stays. FTS5 has a copy of the text: without one, the row that `INSERT OR
-REPLACE` puts in the place of another would leave words behind that nobody can take out any more.
+FTS5 identifies a row by a number. SQLite's own number of a memory changes with VACUUM and in a copy of the table, so a
+table of keys holds a permanent number. FTS5 stores a copy of the text: without the copy, a row replaced by `INSERT OR
+REPLACE` would leave words in the index that cannot be removed any more.
 
-A build of SQLite without FTS5 gets two plain tables of these names, which stay empty. A query reads the same names
-either way, and where there are no keys it looks into the memories themselves.
+A build of SQLite without FTS5 gets two plain tables with these names, which stay empty. A query reads the same names in
+both cases, and without keys it searches the memories themselves.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ TABLES = (WORDS, KEYS)
 
 MODULE = "fts5"
 
-# A connection that does not trust its schema (PRAGMA trusted_schema, or how SQLite was built) lets no trigger write
-# into a virtual table: with one, no memory could be written there any more.
+# A connection that does not trust its schema (PRAGMA trusted_schema, or a build option) does not let triggers write to
+# a virtual table: such a trigger would block every write of a memory there.
 _POSSIBLE = (
     f"SELECT EXISTS (SELECT 1 FROM pragma_module_list WHERE name = '{MODULE}')"
     " AND (SELECT trusted_schema FROM pragma_trusted_schema)"
 )
 
 _KEYS = f"CREATE TABLE {KEYS} (n INTEGER PRIMARY KEY, memory_id TEXT NOT NULL UNIQUE)"
-# What is said with English endings is found without them, as on PostgreSQL.
+# English endings are stripped for the search, as on PostgreSQL.
 _WORDS = f"CREATE VIRTUAL TABLE {WORDS} USING {MODULE}(content, tokenize='porter unicode61')"
-# Named like the columns that FTS5 adds: the whole row, and how well it fits.
+# Named like the columns that FTS5 adds: the whole row, and its rank.
 _PLAIN = f"CREATE TABLE {WORDS} (content TEXT, {WORDS} TEXT, rank REAL)"
 
 
 def is_possible() -> str:
-    """Return a query that tells whether this SQLite has FTS5, and lets triggers write into it."""
+    """Return a query that checks whether this SQLite has FTS5 and lets triggers write to it."""
     return _POSSIBLE
 
 
@@ -49,7 +49,7 @@ def _trigger(what: str, moment: str, body: str) -> str:
     return f"CREATE TRIGGER {name} AFTER {moment} ON {quoted(TABLE)} BEGIN {body} END"
 
 
-# A memory without an id is none that anybody could load.
+# Nobody could load a memory without an id.
 _LEARN = (
     f"INSERT INTO {KEYS} (memory_id) SELECT NEW.id WHERE NEW.id IS NOT NULL;"
     f" INSERT INTO {WORDS} (rowid, content) SELECT n, NEW.content FROM {KEYS} WHERE memory_id = NEW.id;"
@@ -67,16 +67,16 @@ TRIGGERS = {
 
 
 def create(*, possible: bool) -> tuple[str, ...]:
-    """Return what creates the tables, and the triggers that fill them.
+    """Return the SQL that creates the tables and the triggers that fill them.
 
     Args:
-        possible: Whether this build of SQLite has FTS5; else the tables are plain and nothing fills them.
+        possible: Whether this build of SQLite has FTS5; otherwise the tables are plain and stay empty.
     """
     return (_KEYS, _WORDS, *TRIGGERS.values()) if possible else (_KEYS, _PLAIN)
 
 
 def fill() -> tuple[str, ...]:
-    """Return what puts the words of all memories there, in the place of what is there."""
+    """Return the SQL that rebuilds the index from the words of all memories."""
     kept = f"SELECT k.n, m.content FROM {KEYS} k JOIN {TABLE} m ON m.id = k.memory_id ORDER BY k.n"
     return (
         f"DELETE FROM {WORDS}",
@@ -87,7 +87,7 @@ def fill() -> tuple[str, ...]:
 
 
 def drop() -> tuple[str, ...]:
-    """Return what drops all of it; what is absent is passed over."""
+    """Return the SQL that drops all of these objects, if they exist."""
     return (
         *(f"DROP TRIGGER IF EXISTS {quoted(name)}" for name in TRIGGERS),
         *(f"DROP TABLE IF EXISTS {name}" for name in TABLES),
@@ -95,12 +95,12 @@ def drop() -> tuple[str, ...]:
 
 
 def without(script: str) -> str:
-    """Return a script that makes a schema as a build of SQLite without FTS5 can run it."""
+    """Return a schema script in a form for a build of SQLite without FTS5."""
     for statement in TRIGGERS.values():
         script = script.replace(f"{statement};\n", "")
     return script.replace(_WORDS, _PLAIN)
 
 
 def is_shadow(name: str) -> bool:
-    """Tell whether a table is one that FTS5 has made for its own use."""
+    """Return whether FTS5 created a table for its own use."""
     return name.startswith(f"{WORDS}_")

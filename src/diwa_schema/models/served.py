@@ -1,8 +1,8 @@
-"""What the indexes serve: the conditions and orders that indexes and queries have in common, and the indexes.
+"""The indexes, and the conditions and orders that they share with the queries.
 
-An index serves a query only where both say the same thing, word for word where it is an expression. So each
-of these is said once, here: `diwa_schema.queries` builds its statements from it. Values stand in them as
-literals: PostgreSQL cannot prove of a parameter that it is one of the values that a partial index has.
+An index serves a query only if both contain the same condition, and the same text for an expression. Each condition is
+therefore defined once, here, and `diwa_schema.queries` builds its statements from it. Values are literals: PostgreSQL
+cannot prove that a parameter equals a value of a partial index.
 """
 
 from typing import Any, get_args
@@ -35,7 +35,7 @@ MOST_ATTEMPTS = 10
 """How often the transfer of a row is tried."""
 
 
-_LONGEST = 255  # of the characters of an entry, those that an index has
+_LONGEST = 255  # number of an entry's first characters that an index holds
 
 
 class _Rank(FunctionElement[int]):
@@ -55,14 +55,14 @@ def _rank(element: _Rank, compiler: Any, **options: Any) -> str:
 
 
 class _Entry(FunctionElement[str]):
-    """The text of an entry of a document; NULL on SQLite where the text of the document is no JSON."""
+    """The text of an entry of a document; NULL on SQLite if the document is not JSON."""
 
     type = String()
     inherit_cache = True
 
 
 class _Alone(FunctionElement[Any]):
-    """A value as a list of it alone, which PostgreSQL's inverted indexes take without an extension."""
+    """A value as a list of one, which PostgreSQL's inverted indexes accept without an extension."""
 
     inherit_cache = True
 
@@ -74,9 +74,9 @@ def _alone(element: _Alone, compiler: Any, **options: Any) -> str:
 
 
 class _Within(FunctionElement[bool]):
-    """Whether a column has a value, as an inverted index is asked; SQLite has none and compares.
+    """A comparison in the form that an inverted index serves; SQLite has no such index and compares directly.
 
-    It has no type: of one that is a truth, SQLAlchemy asks SQLite whether it equals 1, which no index serves.
+    It has no type: SQLAlchemy would compare a boolean expression with 1 on SQLite, and no index serves that.
     """
 
     inherit_cache = True
@@ -97,7 +97,7 @@ def _within_compared(element: _Within, compiler: Any, **options: Any) -> str:
 
 @compiles(_Rank, "postgresql")
 def _rank_in_one_line(element: _Rank, compiler: Any, **options: Any) -> str:
-    """Return it as PostgreSQL says it of the index, in one line: Alembic compares the texts."""
+    """Return the expression as PostgreSQL prints it for the index, in one line: Alembic compares the texts."""
     (column,) = (compiler.process(each, **options) for each in element.clauses)
     words = ", ".join(f"{literal(word)}::character varying" for word in get_args(TaskPriority))
     return f"COALESCE(array_position(ARRAY[{words}], {column}), {len(get_args(TaskPriority)) + 1})"
@@ -116,7 +116,7 @@ def _entry_of_a_text(element: _Entry, compiler: Any, **options: Any) -> str:
 
 
 class _Beginning(FunctionElement[str]):
-    """The first characters of an entry's text: no row is refused because its text is longer than an index takes."""
+    """The first characters of an entry's text, so that an index never refuses a row with a long text."""
 
     type = String()
     inherit_cache = True
@@ -139,7 +139,7 @@ def entry(document: Any, key: str) -> ColumnElement[str]:
 
     Args:
         document: The column, such as `Memory.metadata_`.
-        key: The key, which the program says: it becomes a part of the statement.
+        key: The key, a constant of the program: it becomes part of the statement.
     """
     return _Entry(document, _word(key))
 
@@ -166,10 +166,10 @@ _type_begins: ColumnElement[str] = _Beginning(Memory.metadata_, _word("type"))
 
 
 def of_type(kind: str) -> ColumnElement[bool]:
-    """Return the condition that the metadata of a memory name a type, as the index of types is asked.
+    """Return the condition that a memory's metadata names a type, in the form that the index serves.
 
     Args:
-        kind: The type. The index has the first 255 characters of each.
+        kind: The type. The index holds the first 255 characters of each type.
     """
     begins = _type_begins == kind[:_LONGEST]
     return begins if len(kind) < _LONGEST else and_(begins, entry(Memory.metadata_, "type") == kind)
@@ -183,7 +183,7 @@ urgency: ColumnElement[int] = _Rank(Task.priority)
 
 
 def urgency_of(priority: str | None) -> int:
-    """Return the place of a priority in the order of tasks, as the database computes it."""
+    """Return the rank of a priority in the order of tasks, as the database computes it."""
     words = get_args(TaskPriority)
     return words.index(priority) + 1 if priority in words else len(words) + 1
 
@@ -196,9 +196,9 @@ READY = or_(
 
 
 def searched_in(context: UUID) -> ColumnElement[bool]:
-    """Return the condition that a memory is one of a context, for a query that looks for tags or words.
+    """Return the condition that a memory belongs to a context, for a query on tags or words.
 
-    Said as an equation, PostgreSQL would read all of a large context in another index.
+    With a plain comparison, PostgreSQL would read a large context completely in another index.
 
     Args:
         context: The context.

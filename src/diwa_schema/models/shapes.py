@@ -1,4 +1,4 @@
-"""The tables as one database has them: models are the same everywhere, tables are not quite."""
+"""The tables in the shape of one database: the models are the same everywhere, the tables differ slightly."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ _SQLITE_TRIGGERS = (
 
 POSTGRES_ONLY_INDEXES = {rule.name for rule in KEPT if rule.unique} | {
     "contexts_id_organization_id_index",
-    # SQLite has no hash indexes, no inverted ones, no distances, an error in each row whose text an expression cannot
-    # read, and few rows to sort.
+    # SQLite has no hash indexes, no inverted indexes, no distances and few rows to sort, and an index on an expression
+    # refuses each row that the expression cannot read.
     "contexts_organization_id_lower_name_index",
     "memories_content_index",
     "memories_context_type_index",
     "memories_embedded_index",
     "memories_search_index",
-    # A trigger numbers there as well, and one writer at a time needs no index to be held to it.
+    # A trigger numbers versions there as well, and with one writer at a time no unique index is needed.
     "memory_versions_memory_id_version_number_index",
     "sync_queue_ready_index",
     "tasks_pending_index",
@@ -65,10 +65,10 @@ SQLITE_ONLY_INDEXES = frozenset(
     }
 )
 
-# Said here, because saying it where a model is declared loads the whole dialect.
+# Set here, because setting it in a model's declaration would load the whole dialect.
 METHODS = {"memories_content_index": "hash", "memories_search_index": "gin"}
 
-# PostgreSQL cuts a name after 63 bytes, and Ecto left it to PostgreSQL.
+# PostgreSQL cuts a name after 63 bytes, and Ecto relied on that.
 FULL_NAMES = {
     "context_relationships_source_context_id_target_context_id_relat": (
         "context_relationships_source_context_id_target_context_id_relationship_type_index"
@@ -77,14 +77,14 @@ FULL_NAMES = {
 
 
 def tables_for(metadata: MetaData, connection: Connection) -> MetaData:
-    """Return a copy of the tables as the database behind a connection should have them.
+    """Return a copy of the tables in the shape for a connection's database.
 
-    It is what to create there and what to compare with it: with the kinds of embedding columns that it
-    has, and on SQLite without what only PostgreSQL knows.
+    The copy serves to create the tables there or to compare them: it has the database's types of embedding columns, and
+    on SQLite it omits everything that only PostgreSQL supports.
 
     Args:
         metadata: `Base.metadata`.
-        connection: Only read from. On PostgreSQL one query tells about pgvector.
+        connection: The connection, used for reading only. On PostgreSQL one query checks for pgvector.
     """
     from diwa_schema.models.served import PARTIAL
 
@@ -93,6 +93,7 @@ def tables_for(metadata: MetaData, connection: Connection) -> MetaData:
         for index in table.to_metadata(copy).indexes:
             if index.name in PARTIAL:
                 index.dialect_options[connection.dialect.name]["where"] = PARTIAL[str(index.name)]
+    _fit_defaults(copy, connection.dialect.name)
     _fill(copy, connection.dialect.name)
     if connection.dialect.name == "sqlite":
         _fit_sqlite(copy)
@@ -104,10 +105,10 @@ def tables_for(metadata: MetaData, connection: Connection) -> MetaData:
 
 
 def drop_rest(connection: Connection, tables: Collection[str]) -> None:
-    """Drop what is left of tables which are gone: the functions that filled columns, on SQLite the words of memories.
+    """Drop the remains of dropped tables: functions that filled columns, and on SQLite the words of memories.
 
     Args:
-        connection: Its current schema is the one that the tables were in.
+        connection: A connection whose current schema contained the tables.
         tables: The tables.
     """
     if connection.dialect.name == "postgresql":
@@ -121,8 +122,17 @@ def drop_rest(connection: Connection, tables: Collection[str]) -> None:
             connection.exec_driver_sql(statement)
 
 
+def _fit_defaults(metadata: MetaData, dialect: str) -> None:
+    """Leave out the defaults that only the other database has."""
+    for table in metadata.tables.values():
+        for column in table.columns:
+            default = getattr(column.server_default, "arg", None)
+            if isinstance(default, ServerDefault) and dialect not in default.spellings:
+                column.server_default = None
+
+
 def _fill(metadata: MetaData, dialect: str) -> None:
-    """Let the triggers that fill columns be created with their tables."""
+    """Create the triggers that fill columns together with their tables."""
     for filling in FILLINGS:
         if filling.table in metadata.tables:
             made = filling.create_on_sqlite() if dialect == "sqlite" else filling.create()
@@ -132,7 +142,7 @@ def _fill(metadata: MetaData, dialect: str) -> None:
 
 
 def _search(metadata: MetaData, connection: Connection) -> None:
-    """Let the words of memories be kept where they are created, as far as this SQLite can."""
+    """Create the word index together with the memories, if this SQLite supports it."""
     if searched.TABLE in metadata.tables:
         possible = bool(connection.scalar(text(searched.is_possible())))
         for statement in searched.create(possible=possible):
@@ -141,7 +151,7 @@ def _search(metadata: MetaData, connection: Connection) -> None:
 
 
 def _fit_postgresql(metadata: MetaData, connection: Connection) -> None:
-    # So that reflection knows what it meets there.
+    # Reflection needs to know these types.
     connection.dialect.ischema_names.setdefault("vector", Vector)  # type: ignore[attr-defined]
     if "memories" in metadata.tables:
         for statement in (_SEARCH_TRIGGER, *_ORGANIZATION_TRIGGERS):
@@ -160,26 +170,22 @@ def _fit_postgresql(metadata: MetaData, connection: Connection) -> None:
 def _fit_sqlite(metadata: MetaData) -> None:
     for table in metadata.tables.values():
         for column in table.primary_key.columns:
-            # A key of text may be NULL there: SQLite never had that put right, and Ecto does not ask for it.
+            # A text key may be NULL there: SQLite has kept this old bug, and Ecto does not demand NOT NULL.
             column.nullable = True
-        for column in table.columns:
-            default = getattr(column.server_default, "arg", None)
-            if isinstance(default, ServerDefault) and "sqlite" not in default.spellings:
-                column.server_default = None
-        # SQLite keeps no rules about rows: it would have to copy a table to get a check.
+        # SQLite enforces no rules about rows: adding a check would require a copy of the table.
         checks = {one for one in table.constraints if isinstance(one, CheckConstraint)}
         table.constraints.difference_update(checks)
         _fit_keys(table)
         _fit_indexes(table)
     if "memories" in metadata.tables:
-        # What the database itself provides, or here: lacks, is no part of creating or comparing a table.
+        # Columns that the database itself provides or lacks are not created or compared.
         metadata.tables["memories"].columns["tsv_content"].system = True
         for statement in _SQLITE_TRIGGERS:
             event.listen(metadata.tables["memories"], "after_create", statement)
 
 
 def _fit_keys(table: Table) -> None:
-    """Let a foreign key over several columns cover its first one, as it was made: SQLite cannot change it."""
+    """Reduce a foreign key over several columns to its first column: SQLite cannot change the original key."""
     for key in [one for one in table.foreign_key_constraints if len(one.elements) > 1]:
         first = key.elements[0]
         table.constraints.discard(key)
@@ -202,7 +208,7 @@ def _fit_indexes(table: Table) -> None:
 
 
 def _fit_foreign_keys(metadata: MetaData, connection: Connection) -> None:
-    """SQLAlchemy does not read ON DELETE of a key that is declared within its column, as Ecto's are."""
+    """Work around SQLAlchemy, which does not read ON DELETE of a key declared within its column, as Ecto does."""
     inspector = inspect(connection)
     for name in set(inspector.get_table_names()) & set(metadata.tables):
         listed = connection.execute(text(f"PRAGMA foreign_key_list({quoted(name)})"))

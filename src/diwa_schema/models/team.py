@@ -1,4 +1,4 @@
-"""Team tier: plans and sessions, agents that share work, and the workspaces people sit at."""
+"""Team tier: plans and sessions, agents that share work, and people's workspaces."""
 
 import uuid
 
@@ -40,7 +40,7 @@ from diwa_schema.models.values import (
 
 
 class Plan(Base):
-    """The progress of the work on a context, one per context; PostgreSQL keeps that where no context had two."""
+    """The progress of the work on a context, one per context; PostgreSQL enforces this unless a context had two."""
 
     __tablename__ = "plans"
     __table_args__ = (*kept_rules("plans"), written_by("agent"))
@@ -67,7 +67,7 @@ class Plan(Base):
 
 
 class Task(Base):
-    """Something to be done in a context."""
+    """A piece of work to do in a context."""
 
     __tablename__ = "tasks"
     __table_args__ = (*kept_rules("tasks"), written_by("agent"))

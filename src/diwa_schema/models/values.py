@@ -1,8 +1,7 @@
-"""The words that the applications keep in some text columns.
+"""The words that the applications write into some text columns.
 
-They say what is written, and a row may hold anything else: the database keeps few columns to them (`rules.py`), and
-only where no row that was there before breaks the rule.
-Columns whose lists contradict each other upstream are plain text and say so where they are declared.
+A row may hold other words: the database enforces the lists for few columns (`rules.py`), and only if no older row
+breaks the rule. Columns whose lists contradict each other upstream are plain text, and their declarations say so.
 """
 
 from __future__ import annotations

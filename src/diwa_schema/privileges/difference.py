@@ -1,4 +1,4 @@
-"""The three roles of a database: what each may do, and the SQL between that and what stands now."""
+"""The expected rights of the three roles, and the SQL that creates them from the current ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _APP: dict[Kind, frozenset[str]] = {
 _READER: dict[Kind, frozenset[str]] = _APP | dict.fromkeys(
     ("table", "sequence", "future tables", "future sequences"), _LOOK
 )
-# What does not reach the schema's tables is left as it is.
+# Rights that do not concern the schema's tables stay as they are.
 _TOLERATED: dict[Kind, frozenset[str]] = {
     "database": frozenset({"CONNECT", "TEMPORARY"}),
     "schema": frozenset({"USAGE"}),
@@ -41,12 +41,12 @@ _KEPT = ("kept table", "kept function")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of the way from what stands to what should.
+    """One statement on the way from the current to the expected rights.
 
     Args:
-        kind: Whether something is missing, too much, or to be decided by a person.
-        what: What is different.
-        sql: The statement that changes it, without a semicolon at its end.
+        kind: Whether a right is missing, excessive, or to be decided by a person.
+        what: The difference.
+        sql: The statement that changes it, without a final semicolon.
     """
 
     kind: Literal["missing", "too much", "by hand"]
@@ -56,14 +56,14 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The difference between a database's roles and the ones that should be.
+    """The difference between a database's roles and the expected ones.
 
     Args:
         database: The masked URL.
         schema: The schema of the tables.
-        names: How the roles are called.
-        changes: What `apply` runs, in its order.
-        by_hand: What is left to a person, each with its statement.
+        names: The names of the roles.
+        changes: The statements of `apply`, in order.
+        by_hand: The statements that are left to a person.
         applied: Whether the changes were run.
     """
 
@@ -82,14 +82,14 @@ class Roles:
 def compare(
     existing: Existing, shown: str, schema: str, names: RoleNames, *, take_ownership: bool = False
 ) -> Roles:
-    """Return the statements between what stands and what should. Pure: reads and changes nothing.
+    """Return the statements from the current to the expected rights; nothing is read or changed.
 
     Args:
-        existing: What stands.
+        existing: The current rights.
         shown: The database's masked URL.
         schema: The schema of the tables.
-        names: How the roles are called.
-        take_ownership: Whether handing tables over to the owner role is one of the changes.
+        names: The names of the roles.
+        take_ownership: Whether the changes include the transfer of tables to the owner role.
     """
     owned = tuple(_ownership(existing, schema, names))
     then = _handed_over(existing, names) if take_ownership else existing

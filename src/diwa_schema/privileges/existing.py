@@ -1,4 +1,4 @@
-"""What the three roles of a PostgreSQL database are called, and what they may do to the schema now."""
+"""The names of a PostgreSQL database's three roles, and their current rights on the schema."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Event triggers that let only the migrator change a schema, also where an application owns tables.
+"""Event triggers that let only the migrator change a schema, even if an application owns tables.
 
-A database has them once, in a schema of their own that belongs to a superuser, and a list of the schemas that asked for
-them: each with the role whose members may change it. One for each schema would slow down every change of every other
-one, and in a tenant's schema they would be dropped with it.
+A database has them once, in a separate schema of a superuser, with a list of the protected schemas and, for each, the
+role whose members may change it. Separate triggers for each schema would slow down every change of every other schema,
+and inside a tenant's schema they would be dropped with it.
 """
 
 from __future__ import annotations

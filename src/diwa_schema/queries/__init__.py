@@ -1,12 +1,12 @@
-"""The statements that the indexes serve: what both applications ask for, in the one form that is fast.
+"""The queries of both applications, each in the form that the indexes serve.
 
     >>> from diwa_schema import queries
     >>> page = session.scalars(queries.newest_memories(context, limit=100)).all()
     >>> more = session.scalars(queries.newest_memories(context, limit=100, before=page[-1])).all()
 
-Each function returns a `Select` of the models and sends nothing, so that it is executed by a `Session`, an
-`AsyncSession` or a connection, on PostgreSQL and on SQLite, and can be narrowed further. A page goes on from the last
-row of the one before it and is as fast as the first: OFFSET would read all rows before it.
+Each function returns a `Select` of the models and sends nothing. A `Session`, an `AsyncSession` or a connection
+executes it, on PostgreSQL and on SQLite, and callers can add conditions. A page continues after the last row of the
+page before and is as fast as the first: OFFSET would read all rows before it.
 """
 
 from __future__ import annotations

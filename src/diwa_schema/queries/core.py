@@ -29,12 +29,12 @@ _NEWEST_FIRST = tuple(key.desc() for key in ARRIVAL)
 def newest_memories(
     context: UUID | None = None, *, limit: int = 100, before: Memory | None = None
 ) -> Select[Memory]:
-    """Return the live memories of a context, or of all, from the newest on.
+    """Return the live memories of a context, or of all contexts, newest first.
 
     Args:
         context: The context; all contexts by default.
-        limit: How many rows at most.
-        before: The last row of the page before; the newest rows by default.
+        limit: The maximum number of rows.
+        before: The last row of the page before; by default the first page is returned.
     """
     found = select(Memory).where(LIVE)
     if context is not None:
@@ -50,14 +50,14 @@ def count_memories(context: UUID) -> Select[int]:
 def memories_of_type(
     context: UUID, of: str, *, limit: int = 50, before: Memory | None = None
 ) -> Select[Memory]:
-    """Return the live memories of a context whose metadata name a type, from the newest on.
+    """Return the live memories of a context whose metadata name a type, newest first.
 
-    On SQLite the memories of the context are read, and metadata that are no JSON name no type.
+    SQLite reads the memories of the context; metadata that is not JSON names no type.
 
     Args:
         context: The context.
-        of: The type, as the metadata name it.
-        limit: How many rows at most.
+        of: The type, as in the metadata.
+        limit: The maximum number of rows.
         before: The last row of the page before.
     """
     return _page(select(Memory).where(Memory.context_id == context, LIVE, of_type(of)), limit, before)
@@ -66,14 +66,14 @@ def memories_of_type(
 def memories_tagged(
     context: UUID, *tags: str, limit: int = 50, before: Memory | None = None
 ) -> Select[Memory]:
-    """Return the live memories of a context that have all of the tags, from the newest on.
+    """Return the live memories of a context that have all of the tags, newest first.
 
-    On SQLite the memories of the context are read.
+    SQLite reads the memories of the context.
 
     Args:
         context: The context.
         tags: The tags.
-        limit: How many rows at most.
+        limit: The maximum number of rows.
         before: The last row of the page before.
     """
     tagged = select(Memory).where(searched_in(context), LIVE, Memory.tags.contains(list(tags)))
@@ -83,18 +83,18 @@ def memories_tagged(
 def memories_containing(
     context: UUID, metadata: Mapping[str, Any], *, limit: int = 50, before: Memory | None = None
 ) -> Select[Memory]:
-    """Return the live memories of a context whose metadata hold all of a document, at every depth, from the newest on.
+    """Return the live memories of a context whose metadata contains a document, at every depth, newest first.
 
-    PostgreSQL only, where the memories of the context are read.
+    PostgreSQL only; it reads the memories of the context.
 
     Args:
         context: The context.
         metadata: The document.
-        limit: How many rows at most.
+        limit: The maximum number of rows.
         before: The last row of the page before.
 
     Raises:
-        CompileError: When the statement is sent to SQLite. Nothing was sent.
+        CompileError: The statement is compiled for SQLite; nothing is sent.
     """
     holding = select(Memory).where(Memory.context_id == context, LIVE)
     return _page(holding.where(Memory.metadata_.contains(dict(metadata))), limit, before)
@@ -111,29 +111,29 @@ def rules_of(context: UUID) -> Select[Memory]:
 
 
 def expired_memories(moment: datetime | None = None, *, limit: int = 500) -> Select[Memory]:
-    """Return the live memories that have lost their validity, from the one that lost it first.
+    """Return the expired live memories, in the order of their expiry.
 
-    A sweep deletes what it gets and asks again.
+    A sweep deletes the returned memories and asks again.
 
     Args:
-        moment: The time that counts, with a zone; now by default.
-        limit: How many rows at most.
+        moment: The time to compare with, with a time zone; now by default.
+        limit: The maximum number of rows.
     """
     past = Memory.expires_at < (moment or datetime.now(UTC))
     return select(Memory).where(EXPIRING, past).order_by(Memory.expires_at).limit(limit)
 
 
 def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Memory]:
-    """Return the live memories of a context in which all of the words occur, the best first.
+    """Return the live memories of a context that contain all of the words, best match first.
 
-    Both databases find a word in its English forms. PostgreSQL passes over words such as "the", and reads quotes, `or`
-    and a minus as a search engine does; on SQLite each word is to occur. A build of SQLite without FTS5 looks for each
-    word as it stands anywhere in the contents of the context, and gives the newest first.
+    Both databases find a word in its English forms. PostgreSQL ignores words such as "the", and interprets quotes, `or`
+    and a minus as a search engine does; SQLite requires each word. A build of SQLite without FTS5 searches the contents
+    of the context for each word exactly as written, and returns the newest memories first.
 
     Args:
         context: The context.
-        words: The words; what a person types is never an error, and no words find nothing.
-        limit: How many rows at most.
+        words: The words. No input is an error, and an empty input finds nothing.
+        limit: The maximum number of rows.
     """
     found = hits(context, words)
     said = select(Memory).join(found, found.c.id == Memory.id).where(searched_in(context), LIVE)
@@ -143,19 +143,19 @@ def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Mem
 def nearest_memories(
     embedding: Sequence[float], context: UUID | None = None, *, limit: int = 10
 ) -> Select[Memory]:
-    """Return the live memories that are nearest to an embedding by cosine distance, from the nearest on.
+    """Return the live memories nearest to an embedding by cosine distance, nearest first.
 
-    PostgreSQL with pgvector only; where embeddings are bytes the server refuses the operator. Within a context its
-    memories are compared one by one, which is exact; over all contexts only an HNSW index is fast:
-    `diwa_schema.enable_index` makes it.
+    PostgreSQL with pgvector only; the server refuses the operator if embeddings are bytes. Within a context the query
+    compares the memories one by one, which is exact. Over all contexts it is fast only with an HNSW index, which
+    `diwa_schema.enable_index` creates.
 
     Args:
-        embedding: The place to look from, 1536 numbers.
+        embedding: The embedding to compare with, 1536 numbers.
         context: The context; all contexts by default.
-        limit: How many rows at most.
+        limit: The maximum number of rows.
 
     Raises:
-        CompileError: When the statement is sent to SQLite. Nothing was sent.
+        CompileError: The statement is compiled for SQLite; nothing is sent.
     """
     near = select(Memory).where(EMBEDDED)
     if context is not None:
@@ -165,12 +165,12 @@ def nearest_memories(
 
 
 def versions_of(memory: UUID) -> Select[MemoryVersion]:
-    """Return the history of a memory: the state after each change, from the last one on.
+    """Return the history of a memory: the state after each change, latest first.
 
     Args:
         memory: The memory, deleted or not.
     """
-    # All of them: with a limit, PostgreSQL may walk the index of all versions by time instead.
+    # Without a limit: with one, PostgreSQL may scan the index of all versions by time instead.
     last_first = (
         MemoryVersion.inserted_at.desc(),
         func.coalesce(MemoryVersion.version_number, 0).desc(),
@@ -180,7 +180,7 @@ def versions_of(memory: UUID) -> Select[MemoryVersion]:
 
 
 def bound_context(kind: str, value: str) -> Select[Context]:
-    """Return the context that a path, a git remote or a variable is bound to; of several the newest binding counts.
+    """Return the context that a path, a git remote or a variable is bound to; the newest binding counts.
 
     Args:
         kind: ``path``, ``git_remote`` or ``env_var``.
@@ -193,7 +193,7 @@ def bound_context(kind: str, value: str) -> Select[Context]:
 
 
 def context_named(organization: UUID, name: str) -> Select[Context]:
-    """Return the contexts of an organization that have a name, whatever its case; nothing keeps them to one."""
+    """Return the contexts of an organization with a name, regardless of case; there may be several."""
     return select(Context).where(Context.organization_id == organization, context_name == func.lower(name))
 
 

@@ -1,4 +1,4 @@
-"""Where a page goes on: at the last row of the page before, which an index finds at once."""
+"""The start of a page: the last row of the page before, which an index finds at once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from diwa_schema.errors import UsageError
 
 
 def rows_before(keys: Iterable[InstrumentedAttribute[Any]], row: object) -> ColumnElement[bool]:
-    """Return the condition that a row comes before another one.
+    """Return the condition that selects the rows before another row.
 
     Args:
-        keys: The columns of the order; together they are unique, and none is NULL.
-        row: The other row, or anything that has attributes of their names.
+        keys: The columns of the order; together they are unique and never NULL.
+        row: The other row, or any object with attributes of these names.
 
     Raises:
-        UsageError: The row is one of an asynchronous session, and a key of it was not read yet.
+        UsageError: The row belongs to an asynchronous session, and one of its keys has not been loaded.
     """
     keys = tuple(keys)
     there = (literal(_read(row, key.key), key.type) for key in keys)

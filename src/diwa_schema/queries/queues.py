@@ -1,4 +1,4 @@
-"""Core tier: work that waits."""
+"""Core tier: the outgoing queue."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from diwa_schema.models.served import READY
 
 
 def ready_to_sync(moment: datetime | None = None, *, limit: int = 10) -> Select[SyncQueue]:
-    """Return the rows that are to be sent next, the greatest priority first and the oldest of each first.
+    """Return the next rows to send: greatest priority first, then oldest first.
 
-    On PostgreSQL the rows are locked until the end of the transaction, and rows that another worker has locked are
-    passed over, so that several workers share the queue: send the rows and change their status in that transaction.
-    SQLite has one writer and locks nothing here.
+    On PostgreSQL the query locks the rows until the end of the transaction and skips rows that another worker has
+    locked, so that several workers can share the queue. Send the rows and change their status in that transaction.
+    SQLite has one writer, and the query locks nothing there.
 
     Args:
-        moment: The time that counts, with a zone; now by default.
-        limit: How many rows at most.
+        moment: The time to compare with, with a time zone; now by default.
+        limit: The maximum number of rows.
     """
     due = SyncQueue.scheduled_at <= (moment or datetime.now(UTC))
     in_turn = (SyncQueue.priority.desc(), SyncQueue.inserted_at, SyncQueue.id)

@@ -12,12 +12,12 @@ from diwa_schema.queries.pages import rows_before
 
 
 def pending_tasks(context: UUID, *, limit: int = 50, after: Task | None = None) -> Select[Task]:
-    """Return the tasks of a context that are not done: High before Medium before Low, and the newest of each first.
+    """Return the unfinished tasks of a context: High before Medium before Low, then newest first.
 
     Args:
         context: The context.
-        limit: How many rows at most.
-        after: The last row of the page before; the most urgent rows by default.
+        limit: The maximum number of rows.
+        after: The last row of the page before; by default the first page is returned.
     """
     found = select(Task).where(Task.context_id == context, PENDING)
     if after is not None:

@@ -1,1 +1,1 @@
-"""Which repository is this, and may it hold what it holds? One checkout, read from its files and its git."""
+"""The checks of a repository: its identity and its contents, read from one checkout and its git."""

@@ -1,9 +1,9 @@
-"""Whether a migration leaves the shared schema alone, told from its text: an application may have tables of its own.
+"""The check, by its text, that a migration does not touch the shared schema: applications may have own tables.
 
-Only what is understood as a whole passes. A list of what is forbidden would be a riddle for whoever wants to get past
-it: a name can be put together at run time, spelled with escapes, or stand in SQL that runs SQL. So nothing is
-searched for. Every call, word and sign has to be one of those that make or change tables by names that stand there as
-they are, and none of the names may be one of ours.
+Only a completely understood text passes. A list of forbidden texts could be evaded: a name can be assembled at run
+time, spelled with escapes, or appear in SQL that runs SQL. The check therefore uses a list of permitted elements. Every
+call, word and character must belong to a statement that creates or changes tables with literal names, and no name may
+belong to this package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a checkout adds or changes since its base, the merge base of the branch that it is to be merged into.
+"""The changes of a checkout since its merge base with the target branch.
 
 Committed, staged and not yet staged work all count.
 """

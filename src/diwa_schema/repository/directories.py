@@ -1,4 +1,4 @@
-"""Where migrations live in a repository: by convention, by its own word, and by the settings of its Alembic."""
+"""The migration directories of a repository: by convention, by its own settings, and by its Alembic settings."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def configured(pyproject: bytes | None, source: str = "pyproject.toml") -> tuple
     """Return the `migration-paths` of the table `[tool.diwa-schema]`.
 
     Args:
-        pyproject: The content of a pyproject.toml; None where there is none.
+        pyproject: The content of a pyproject.toml; None if there is none.
         source: What to call it in an error.
 
     Raises:

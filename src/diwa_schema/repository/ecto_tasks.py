@@ -1,7 +1,7 @@
-"""What Ecto's tasks and their options mean here, for the aliases of a `mix.exs`.
+"""The meaning of Ecto's tasks and options in this package, for the aliases of a `mix.exs`.
 
-An option either says something that this package does, or is about mix itself and passed over, or it is refused by its
-name: one that was silently dropped would let somebody believe that it worked.
+An option either has a meaning in this package, or concerns only mix and is ignored, or is refused by name: a silently
+dropped option would seem to work.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One checkout: which repository it is, and what its git answers. Nothing here changes the checkout."""
+"""One checkout: its repository and the answers of its git; nothing here changes the checkout."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a repository needs to use this package: files that are made, and lines that a person adds to their own files.
+"""The setup of a repository for this package: created files, and lines for a person to add.
 
-A file that is not there is made. A file that is there is somebody's work in a form that only its owner knows, so it is
-read and never written: what belongs into it is printed, with the place where it goes.
+Absent files are created. An existing file belongs to its owner, so it is read but never written: the lines to add are
+printed, with their place.
 """
 
 from __future__ import annotations

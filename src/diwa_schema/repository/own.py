@@ -1,4 +1,4 @@
-"""The history in this package's own repository: what was released stays as it is, what is new comes last."""
+"""The history in this package's own repository: released revisions never change, new ones come last."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Po
     """Return the ported migrations by file, and what is wrong with the list.
 
     Args:
-        content: The content of ported.toml; None where there is none.
+        content: The content of ported.toml; None if there is none.
         today: The day it is; no review can have happened after it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a check of a repository found, and the forms in which it is shown."""
+"""The findings of a repository check, and their output formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from diwa_schema.guard import Role, shown
 
 
 class Level(StrEnum):
-    """How much a finding weighs."""
+    """The weight of a finding."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -19,13 +19,13 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """One thing that a check found.
+    """A finding of a check.
 
     Args:
         level: An error fails the check, a warning does not.
         path: The file, from the root of the repository.
-        what: What is wrong with it.
-        fix: What to do about it.
+        what: The problem.
+        fix: The fix.
         line: The line in the file, from 1.
         changed: Whether the file was changed since the base.
     """
@@ -40,14 +40,14 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What a check of a repository found.
+    """The result of a repository check.
 
     Args:
         role: The repository's role.
         repository: Its name.
-        base: What it was compared with; empty where nothing was.
-        findings: What was found, errors first.
-        notes: What else is worth knowing.
+        base: The base of the comparison; empty without one.
+        findings: The findings, errors first.
+        notes: Further notes.
     """
 
     role: Role

@@ -1,7 +1,7 @@
-"""May this repository hold what it holds? A consumer of the schema has no migrations of it.
+"""The check of a repository's contents: a consumer of the schema must not contain migrations of it.
 
-Its migration files fail the check, but those that are known to make tables of its own and no more. Statements elsewhere
-that change a schema are worth a look: they are warnings.
+Its migration files fail the check, unless they are known to change only the consumer's own tables. Statements elsewhere
+that change a schema are warnings.
 """
 
 from __future__ import annotations

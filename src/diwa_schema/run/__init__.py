@@ -1,1 +1,1 @@
-"""Changing a database: what a run would do, and doing it so that nothing is lost and nobody waits."""
+"""Changing a database: planning a run, and executing it without loss of data or waiting users."""

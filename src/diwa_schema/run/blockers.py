@@ -1,4 +1,4 @@
-"""Who is in the way of a revision, and in whose way it is: seen from a second connection."""
+"""The sessions that block a revision and those that it blocks, seen from a second connection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from diwa_schema.database.failures import is_driver_error
+from diwa_schema.database.failures import connection_lost, is_driver_error
 from diwa_schema.database.lock import session
 
 if TYPE_CHECKING:
@@ -17,6 +17,18 @@ _QUERY = """
 SELECT b.pid, a.usename::text, a.application_name, a.state, extract(epoch FROM now() - a.xact_start)::float,
        EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.pid = b.pid)
 FROM unnest(pg_blocking_pids(%s)) AS b(pid) LEFT JOIN pg_stat_activity a ON a.pid = b.pid
+"""
+
+
+# A wait on a worker is seen by Citus alone, in a question to all nodes. A process is known by its node and number.
+_ON_CITUS = """
+SELECT citus_pid_for_gpid(w.blocking_gpid), a.usename::text, a.application_name, a.state,
+       extract(epoch FROM now() - a.xact_start)::float, false, n.nodename::text || ':' || n.nodeport
+FROM citus_lock_waits w
+LEFT JOIN citus_stat_activity a ON a.global_pid = w.blocking_gpid AND a.is_worker_query IS NOT TRUE
+LEFT JOIN pg_dist_node n ON n.nodeid = w.blocking_nodeid AND n.groupid <> 0
+WHERE citus_pid_for_gpid(w.waiting_gpid) = %s
+  AND citus_nodeid_for_gpid(w.waiting_gpid) = citus_nodeid_for_gpid(citus_backend_gpid())
 """
 
 
@@ -30,6 +42,7 @@ class Blocker(NamedTuple):
         state: What it is doing.
         age: How long its transaction is open, in seconds.
         vacuum: Whether it is vacuuming.
+        node: The worker of Citus that it is connected to; None where that is the server of the run itself.
     """
 
     pid: int
@@ -38,6 +51,7 @@ class Blocker(NamedTuple):
     state: str | None
     age: float | None
     vacuum: bool
+    node: str | None = None
 
     @property
     def autovacuum(self) -> bool:
@@ -46,7 +60,7 @@ class Blocker(NamedTuple):
 
     def __str__(self) -> str:
         who = "autovacuum" if self.autovacuum else f"user {self.user or 'unknown'}"
-        parts = [f"pid {self.pid}", who]
+        parts = [f"pid {self.pid}{f' on {self.node}' if self.node else ''}", who]
         if self.application:
             parts.append(f"application '{self.application}'")
         if self.state:
@@ -59,6 +73,19 @@ class Blocker(NamedTuple):
 def blocking(link: Link, pid: int) -> tuple[Blocker, ...]:
     """Return who blocks a backend now."""
     return tuple(Blocker(*row) for row in link.rows(_QUERY, (pid,)))
+
+
+def blocking_anywhere(link: Link, pid: int) -> tuple[Blocker, ...]:
+    """Return who blocks a backend now, on any node of Citus as well; that question takes about a tenth of a second."""
+    found = blocking(link, pid)
+    if found or not link.citus:
+        return found
+    try:
+        return tuple(Blocker(*row) for row in link.rows(_ON_CITUS, (pid,)))
+    except Exception as error:
+        if not is_driver_error(error) or connection_lost(error):
+            raise
+        return ()  # a Citus before 11 knows no process by its node
 
 
 class Watch:
@@ -74,7 +101,7 @@ class Watch:
         self._link = link
         self._pid = pid
         self._interval = interval
-        self._seen: dict[int, Blocker] = {}
+        self._seen: dict[tuple[str | None, int], Blocker] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="diwa-schema-watch", daemon=True)
 
@@ -95,7 +122,8 @@ class Watch:
     def _look(self) -> None:
         while not self._over.wait(self._interval):
             try:
-                self._seen |= {blocker.pid: blocker for blocker in blocking(self._link, self._pid)}
+                found = blocking_anywhere(self._link, self._pid)
+                self._seen |= {(blocker.node, blocker.pid): blocker for blocker in found}
             except Exception as error:
                 if not is_driver_error(error):
                     raise

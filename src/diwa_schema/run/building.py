@@ -1,4 +1,4 @@
-"""How far an index build is, as the server tells it to another connection."""
+"""The progress of an index build, as the server reports it to another connection."""
 
 from __future__ import annotations
 

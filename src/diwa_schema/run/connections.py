@@ -1,9 +1,9 @@
-"""What a change does to connections that are already open: said before and after it, and put right where asked.
+"""The effect of a change on open connections: reported before and after it, and fixed on request.
 
-A statement that a connection has prepared dies when the type of its result changes (SQLSTATE 0A000), and may die when
-the type of a parameter does. A driver forgets what it has prepared after a rollback, or never. So connections that
-work outside transactions fail until somebody opens them anew, long after the change, and nothing in the database shows
-why. Only the run knows which types it has changed, and it can see who was connected.
+A prepared statement fails after the type of its result changes (SQLSTATE 0A000), and may fail after the type of a
+parameter changes. A driver discards its prepared statements after a rollback, or never. Connections that work outside
+transactions therefore fail until they are reopened, long after the change, and nothing in the database shows the
+reason. Only the run knows which types it has changed, and it can see which applications were connected.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SELECT c.relname || '.' || a.attname, a.atttypid::bigint, a.atttypmod, format_ty
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
 """
-# A role that may not see another one's sessions still sees that they are there, of whom, and of which application:
-# their state and their kind are NULL then.
+# A role without the right to see another role's sessions still sees their existence, their role and their application;
+# their state and kind are NULL then.
 _OTHERS = f"""
 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
 AND coalesce(backend_type, 'client backend') = 'client backend'
@@ -44,7 +44,7 @@ SELECT coalesce(application_name, ''), usename::text, count(*) {_OTHERS}
 AND coalesce(backend_start, '-infinity') <= %s::timestamptz GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """
 _OF_ROLE = f"SELECT pid, state {_OTHERS} AND usename = %s AND coalesce(backend_start, '-infinity') <= %s::timestamptz"
-# Looking and ending are one statement: what happens between two would be a request that was cut off.
+# Checking and ending are one statement: with two, a request that began in between would be cut off.
 _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND usename = %s AND state = 'idle'"
 
 _FAILING = (
@@ -55,13 +55,13 @@ _FAILING = (
 
 @dataclass(frozen=True, slots=True)
 class Retype:
-    """A column whose values come back as another type.
+    """A column whose values have another type after the change.
 
     Args:
-        revision: The revision that changes it; None where no revision does.
+        revision: The revision that changes it; None if no revision does.
         column: The column, as table.column.
         before: Its type before.
-        after: Its type afterwards.
+        after: Its type after the change.
     """
 
     revision: str | None
@@ -75,9 +75,9 @@ class Client:
     """Sessions of one application and one role.
 
     Args:
-        application: Its application_name; empty where it sets none.
+        application: Its application_name; empty if it sets none.
         user: The role.
-        count: How many sessions there are.
+        count: The number of sessions.
     """
 
     application: str
@@ -91,13 +91,13 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What became of the sessions of a role that was to be renewed.
+    """The result of ending a role's idle sessions.
 
     Args:
         role: The role.
-        ended: How many idle sessions were ended.
-        busy: How many were left, because they were in a transaction or at work.
-        refused: How many this role may not see or end.
+        ended: The number of ended idle sessions.
+        busy: The number of remaining sessions, because they were active or in a transaction.
+        refused: The number of sessions that this role may not see or end.
     """
 
     role: str
@@ -123,12 +123,12 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """Which results change their type, and who is connected meanwhile.
+    """The results with a changed type, and the connected applications.
 
     Args:
         retypes: The columns whose type changes, or has changed.
-        clients: Who is connected, our own connections apart.
-        renewal: What was ended; None where nobody asked.
+        clients: The connected applications, without this package's own connections.
+        renewal: The ended sessions; None without a request.
     """
 
     retypes: tuple[Retype, ...] = ()
@@ -136,11 +136,11 @@ class Connections:
     renewal: Renewal | None = None
 
     def lines(self, after: str | None, *, planned: bool = False) -> tuple[str, ...]:
-        """Say it to people, a sentence each; nothing where nobody is concerned.
+        """Return sentences for people; none if nobody is affected.
 
         Args:
-            after: The revision that the database is at; None for base.
-            planned: Whether the change is still to come.
+            after: The revision of the database; None for base.
+            planned: Whether the change has not happened yet.
         """
         renewed = self.renewal.lines if self.renewal else ()
         if not (self.retypes and self.clients):
@@ -179,7 +179,7 @@ class TypeWatch:
 
     Args:
         look: What was seen under the lock.
-        progress: Who is told.
+        progress: The receiver of progress reports.
         back: Whether revisions are reversed.
     """
 

@@ -1,4 +1,4 @@
-"""Whether the applied revisions are still the ones that were applied."""
+"""The check that applied revisions are unchanged since they were applied."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a run writes into the log of the program around it, and into its trace.
+"""The log records and trace spans of a run for the surrounding program.
 
-The logger is ``diwa_schema``. Each record has an attribute ``diwa`` with the facts as a document, the same that
-``--log-format json`` prints. Without a handler of the program's own nothing is printed anywhere. Spans are made only in
-a process that has loaded OpenTelemetry by itself: this package neither needs nor loads it.
+The logger is ``diwa_schema``. Each record has an attribute ``diwa`` with the same facts that ``--log-format json``
+prints. Without a handler in the program nothing is printed. Spans are created only in a process that has already loaded
+OpenTelemetry: this package neither needs nor loads it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a downgrade or a drop would destroy, counted before anything is touched."""
+"""The losses of a downgrade or a drop, counted before any change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run gets at the tables of a live database: short tries, never a long wait, nothing half done."""
+"""The access of a run to the tables of a live database: short attempts, no long waits, no partial changes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from diwa_schema.database import citus
@@ -22,7 +23,7 @@ from diwa_schema.errors import (
 )
 from diwa_schema.names import quoted
 from diwa_schema.run import rhythm
-from diwa_schema.run.blockers import Bystanders, Watch, blocking
+from diwa_schema.run.blockers import Bystanders, Watch, blocking, blocking_anywhere
 from diwa_schema.run.building import building
 from diwa_schema.run.settings import Progress, Settings
 
@@ -42,6 +43,7 @@ _LONGEST_PAUSE = 5.0
 _SHORTEST_WAIT = 10  # milliseconds
 _LOOK_AGAIN = 0.5
 _ATTEND = 1.0
+_SELDOM = 10  # looks, of which one asks all nodes of Citus
 
 
 class Pace:
@@ -53,8 +55,8 @@ class Pace:
         connection: SQLAlchemy's view of the same connection; None where the work needs none.
         lock: The migration lock, proved before every piece of work.
         schema: The schema of the version table.
-        settings: How patient the run is.
-        progress: Who is told.
+        settings: The timeouts and safety limits of the run.
+        progress: The receiver of progress reports.
     """
 
     def __init__(
@@ -319,11 +321,14 @@ class Pace:
             return
         try:
             with link:
-                while not over.is_set():
+                for looks in count():
+                    if over.is_set():
+                        break
                     self._lock.prove()
                     if (build := building(link, pid)) is not None:
                         self._progress.step(*build)
-                    names = "; ".join(str(blocker) for blocker in blocking(link, pid))
+                    seldom = blocking_anywhere if looks % _SELDOM == 0 else blocking
+                    names = "; ".join(str(blocker) for blocker in seldom(link, pid))
                     if names and names != told:
                         self._progress.say(f"waiting for {names} to end")
                         told = names

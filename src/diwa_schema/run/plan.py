@@ -1,4 +1,4 @@
-"""What a run would do to a database in a given state, and which states it refuses."""
+"""The plan of a run for a database in a given state, and the states that it refuses."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Direction = Literal["upgrade", "downgrade"]
 
 
 class Obstacle(NamedTuple):
-    """What would make a revision fail, found before the first one runs.
+    """An obstacle for a revision, found before the first one runs.
 
     Args:
-        what: What stands in the way.
-        statement: What takes it out of the way, without a semicolon at its end; empty where another role is needed.
+        what: A description of the obstacle.
+        statement: The SQL that removes it, without a final semicolon; empty if another role is needed.
     """
 
     what: str
@@ -33,12 +33,12 @@ class Obstacle(NamedTuple):
 
 
 class Outdated(NamedTuple):
-    """A release that a revision breaks, and where it is at work or was lately.
+    """A release that a revision breaks, and its current or recent use.
 
     Args:
         revision: The revision.
-        needs: The first release that goes on working.
-        sessions: Who is connected, or the last start.
+        needs: The first release that keeps working.
+        sessions: The connected sessions, or the last start.
     """
 
     revision: str
@@ -50,11 +50,11 @@ class Outdated(NamedTuple):
 
 
 class Size(NamedTuple):
-    """How large a table is in the database that a plan is for.
+    """The size of a table in the database of a plan.
 
     Args:
-        rows: Its rows as the server's statistics have them; None where nobody has analysed it yet.
-        size: Its bytes, with its indexes and what is stored beside it.
+        rows: The number of its rows in the server's statistics; None if it has not been analysed yet.
+        size: Its size in bytes, with its indexes and external values.
     """
 
     rows: int | None
@@ -62,24 +62,23 @@ class Size(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a run would do.
+    """The plan of a run.
 
     Args:
-        direction: Which way it goes.
-        before: The revision it starts from; None for base.
-        after: The revision it ends at; None for base.
-        revisions: The revisions in the order they run.
-        snapshot: Whether all of them come at once, as the snapshot.
-        stalls: Why revisions would make the application wait for longer than it may, by their ids.
-        obstacles: What would make a revision fail: rights that are missing.
-        dependents: What hangs on columns that are to get another type, and would stop that.
-        connections: Which results would change their type, and who is connected; None before anybody looked.
-        archived: How many values of a column go to the archive, because its new type cannot hold them, by the column
-            as table.column; counted for who reads the plan only.
-        outdated: The releases that the plan would break and that are connected or have started lately; None where this
-            role may not look at connections.
-        sizes: How large the tables are that revisions rewrite or retype, where they are there; read for who reads the
-            plan only.
+        direction: The direction of the run.
+        before: The starting revision; None for base.
+        after: The target revision; None for base.
+        revisions: The revisions in the order of the run.
+        snapshot: Whether the run uses the snapshot for all of them.
+        stalls: The reasons why revisions would make the application wait for longer than allowed, by their ids.
+        obstacles: Missing rights that would make a revision fail.
+        dependents: Objects that depend on columns with a type change and would stop it.
+        connections: The results whose type would change, and the connected applications; None before the check.
+        archived: The number of values that go to the archive because the new type of their column cannot hold them, by
+            table.column; counted only for a displayed plan.
+        outdated: The releases that the plan would break and that are connected or have started recently; None if this
+            role may not read connections.
+        sizes: The sizes of existing tables that revisions rewrite or retype; read only for a displayed plan.
     """
 
     direction: Direction
@@ -130,11 +129,11 @@ class Plan(NamedTuple):
 
 
 def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: bool = False) -> Plan:
-    """Decide what an upgrade to a revision would do.
+    """Return the plan of an upgrade to a revision.
 
     Raises:
         UnknownRevision: The history has no such revision.
-        DatabaseRefused: The database is not one to upgrade.
+        DatabaseRefused: The database is not in a state that allows an upgrade.
     """
     refuse_unknown(state, manifest, shown)
     after = manifest.resolve(name, state.revision)
@@ -146,11 +145,12 @@ def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: 
 
 
 def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
-    """Decide what a downgrade to a revision would do.
+    """Return the plan of a downgrade to a revision.
 
     Raises:
         UnknownRevision: The history has no such revision.
-        DatabaseRefused: One of the revisions cannot be reversed, or the database is not one to downgrade.
+        DatabaseRefused: One of the revisions cannot be reversed, or the state of the database does not allow a
+            downgrade.
     """
     from diwa_schema.run.adopt.variants import V1_REVISION
 

@@ -1,4 +1,4 @@
-"""Recognising a pooler that changes the server process between transactions, where no lock can be held."""
+"""Detecting a pooler that changes the server process between transactions, which makes locks impossible."""
 
 from __future__ import annotations
 

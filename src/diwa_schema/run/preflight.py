@@ -1,7 +1,7 @@
-"""What a run looks for before its first revision, so that it does not stop in the middle.
+"""The checks of a run before its first revision, so that it does not stop in the middle.
 
-These are rights, what hangs on columns that are to get another type, applications of a release that a revision breaks,
-and long stalls; `plan` shows the same.
+They cover rights, dependents of columns whose type changes, applications of a release that a revision breaks, and long
+stalls; `plan` shows the same.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What released revisions print is recorded at their release, and compared from then on.
+"""The printed SQL of released revisions: recorded at the release, and compared from then on.
 
-The checksum of a revision covers its file alone. What the file calls, steps and models, goes on changing, and could let
-a released revision do something else in the next database under the same id. Only a checkout of this package asks, so
-the record is not part of the wheel.
+The checksum of a revision covers only its file. The steps and models that the file uses keep changing, so a released
+revision could do something different in the next database under the same id. Only a checkout of this package makes the
+comparison, so the record is not part of the wheel.
 """
 
 from __future__ import annotations

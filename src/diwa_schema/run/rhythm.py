@@ -1,4 +1,4 @@
-"""How many rows the next batch takes, how long a run rests after one, and how long all of them will take."""
+"""The size of the next batch, the pause after a batch, and the estimated total time."""
 
 from __future__ import annotations
 

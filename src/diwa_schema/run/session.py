@@ -1,17 +1,17 @@
-"""The one way in which a database is changed. A verb says what is to be done and does it; everything else is here.
+"""The common sequence of every change of a database; a verb adds only its decision and its work.
 
     rehearse → connect → look → decide → lock → look → decide → Alembic's lock → work → ledger → prove → report
 
-*Rehearse*: where SQLite has no file yet, an empty database in memory stands for it, so that a refusal leaves no file
-behind.
-*Look and decide twice*: the first decision spares those who have nothing to do the lock, and refuses early; only the
-second counts, because until the lock is held another run may change what the first one saw.
-*Work* happens in short pieces (`run/pace.py`). What changes where the database stands, the version row and the
-ledger's entry are one transaction, so a killed run leaves either all of them or none.
-*Prove*: a connection of its own reads back what was written. A transaction that somebody else owns, a proxy or a
-pooler can lose a commit without an error.
+*Rehearse*: if the SQLite file does not exist yet, an empty database in memory takes its place, so that a refusal leaves
+no file behind.
+*Look and decide twice*: the first decision avoids the lock if there is nothing to do, and refuses early. Only the
+second decision counts, because another run may change the state until the lock is held.
+*Work* happens in short pieces (`run/pace.py`). A change of the state, the version row and the ledger's entry are one
+transaction, so a killed run leaves either all of them or none.
+*Prove*: a separate connection reads back what was written. A foreign transaction, a proxy or a pooler can lose a commit
+without an error.
 
-Most runs find nothing to do. What only a change needs is loaded when there is one.
+Most runs have nothing to do. Modules that only a change needs are loaded only for a change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.bookkeeping import Bookkeeping
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
-from diwa_schema.database.ledger import Run, now
+from diwa_schema.database.ledger import Run, how, now
 from diwa_schema.database.spelling import mask
 from diwa_schema.database.state import LEDGER, State, refuse_elsewhere
 from diwa_schema.errors import (
@@ -102,11 +102,13 @@ class Written(NamedTuple):
         after: The revision that the version row shows now; None for base.
         entries: How many entries of this run the ledger has.
         applied: The revisions, for the report.
+        notes: What the end of the run is to say, for the report.
     """
 
     after: str | None
     entries: int
     applied: tuple[Applied, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 D = TypeVar("D")
@@ -118,8 +120,8 @@ class Session(NamedTuple):
     Args:
         target: The database, and the schema in it.
         verdict: The guard's permission, recorded in the ledger.
-        settings: How patient the run is.
-        progress: Who is told.
+        settings: The timeouts and safety limits of the run.
+        progress: The receiver of progress reports.
         renew: The role whose idle sessions are ended after a change; None for nobody's.
     """
 
@@ -189,6 +191,7 @@ class Session(NamedTuple):
                 run.bypass,
                 run.run_id,
                 schema=self.target.schema,
+                notes=written.notes,
             )
             return connections.told(report, link, self.renew, watch.seen(written.after))
 
@@ -306,17 +309,25 @@ class Session(NamedTuple):
                 kept.settle(pooled=True)
 
     def _close_unfinished(self, look: Look) -> None:
-        """Say how the last run ended where it could not say so itself: under the lock, nobody else is running."""
+        """Say how the last run ended, and record it if that run could not: under the lock, nobody else is running."""
         if LEDGER not in look.state.tables:
             return
-        unfinished = look.books.ledger.unfinished()
+        ledger = look.books.ledger
+        unfinished = ledger.unfinished()
         for revision, since, user, host in unfinished:
-            self.progress.say(
-                f"the run that {user} started on {host} at {since} ended inside revision {revision};"
-                " the server rolled the revision back, or this run finishes it"
-            )
+            self._tell_end(revision, since, user, host, "ended")
         if unfinished:
-            look.books.ledger.close_unfinished()
+            ledger.close_unfinished()
+        elif last := ledger.ended():
+            self._tell_end(
+                last["revision"], str(last["started_at"])[:19], last["os_user"], last["host"], how(last)
+            )
+
+    def _tell_end(self, revision: str, since: str, user: str, host: str, ended: str) -> None:
+        self.progress.say(
+            f"the run that {user} started on {host} at {since} {ended} inside revision {revision};"
+            " the server rolled the revision back, or this run finishes it"
+        )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -423,6 +434,14 @@ class Change:
     def books(self) -> Bookkeeping:
         """Our own tables."""
         return self.look.books
+
+    def tell_lodging(self) -> None:
+        """Say where the extension that embeddings need would be dropped with a tenant, and what moves it."""
+        from diwa_schema.migrations import pgvector
+
+        said = None if self.link.dialect == "sqlite" else pgvector.warning(self.link)
+        if said:
+            self.session.progress.say(said)
 
     def new_pace(self) -> Pace:
         """Run the next pieces of work with their own count of lock waits, and return what runs them."""

@@ -1,4 +1,4 @@
-"""What a caller may set about a run, what a run tells while it works, and what it reports at the end."""
+"""The settings of a run, its progress reports, and its final report."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 SECONDS, MILLISECONDS = "s", "ms"
 ROWS = "rows"
 _PER_UNIT = {SECONDS: 1000, MILLISECONDS: 1}
-# The most milliseconds that PostgreSQL takes for a timeout.
+# The greatest timeout that PostgreSQL accepts, in milliseconds.
 _LONGEST = 2**31 - 1
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Bound(NamedTuple):
-    """How long something may last, as `Settings`, the command line and its help know it.
+    """A time limit, shared by `Settings`, the command line and its help.
 
     Args:
         name: The name of the setting.
-        unit: What its number counts: s or ms.
-        default: What holds where nothing is said.
+        unit: The unit of its number: s or ms.
+        default: The value that applies by default.
         zero: Whether 0 is allowed, and means "not at all".
-        help: What it bounds.
+        help: A description of the limit.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Bound(NamedTuple):
     help: str
 
     def checked(self, value: object) -> float:
-        """Return a number as this bound takes it, rounded up to a whole millisecond.
+        """Return a number as a value of this bound, rounded up to a whole millisecond.
 
-        PostgreSQL counts in whole milliseconds and takes 0 for "no bound at all", so that nothing may be rounded down.
+        PostgreSQL counts in whole milliseconds, and 0 means "no limit" to it, so a number is never rounded down.
 
         Raises:
-            UsageError: It is no number, negative, without end, or 0 where something has to be waited for.
+            UsageError: The value is not a number, is negative or infinite, or is 0 although this bound requires a wait.
         """
         try:
             number = float("nan" if isinstance(value, bool) else value)  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ class Bound(NamedTuple):
                 f"{self.name} is {value!r:.40}. It has to be {least} and at most {longest:.0f} {self.unit}.",
                 next_step=f"Leave it out for {self.default:g} {self.unit}, or name another number.",
             )
-        # What a computer's fractions leave behind is not a reason for one millisecond more.
+        # A floating-point remainder must not add a millisecond.
         return math.ceil(round(number * per, 6) or number) / per
 
 
@@ -70,7 +70,7 @@ def _bound(default: float, unit: str, text: str, *, zero: bool = False) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How patient and how careful a run is. Each number is rounded up to a whole millisecond.
+    """The timeouts and safety limits of a run. Each number is rounded up to a whole millisecond.
 
     Args:
         lock_wait: How long to wait for another runner, in seconds; 0 does not wait.
@@ -80,11 +80,11 @@ class Settings:
         build_timeout: The longest an index build or a validation may run, in seconds.
         allow_stall: Whether a revision may hold a strong lock for longer than `max_stall`.
         replay: Whether an empty database gets every revision instead of the snapshot.
-        seen_within: How long ago a release that a revision breaks may have started for the run to be refused; at most
-            90 days, and 0 asks for connections alone.
+        seen_within: The run is refused if a release that a revision breaks has started within this time; at most 90
+            days. With 0 only open connections count.
 
     Raises:
-        UsageError: A number is none that a run can work with.
+        UsageError: A run cannot work with one of the numbers.
     """
 
     lock_wait: float = _bound(60.0, SECONDS, "longest wait for another run, 0 for none", zero=True)
@@ -108,10 +108,10 @@ class Settings:
 
 
 def duration(text: str) -> timedelta:
-    """Return the time that was typed: a whole number with s, m, h or d behind it, or 0.
+    """Return the time that a text names: a whole number followed by s, m, h or d, or 0.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The text does not name a time.
     """
     found = re.fullmatch(r"(\d{1,6})([smhd]?)", text, re.ASCII)
     if found is None or not (found[2] or found[1] == "0"):
@@ -122,36 +122,36 @@ def duration(text: str) -> timedelta:
 
 
 def bounds() -> tuple[Bound, ...]:
-    """Return the bounds that `Settings` has, in their order."""
+    """Return the bounds of `Settings`, in their order."""
     return tuple(Bound(name=one.name, **one.metadata) for one in fields(Settings) if "unit" in one.metadata)
 
 
 class Progress(Protocol):
-    """What a run tells while it works."""
+    """The receiver of a run's progress reports."""
 
     def say(self, line: str) -> None:
-        """Take a line for people."""
+        """Receive a line of text for people."""
 
     def revision(self, name: str, number: int, total: int) -> None:
-        """Hear that a revision begins."""
+        """Receive the start of a revision."""
 
     def done(self, name: str, milliseconds: int) -> None:
-        """Hear that a revision is applied."""
+        """Receive the end of a revision."""
 
     def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
-        """Hear how far a step of many pieces is; it may be told by another thread of the run.
+        """Receive the progress of a step of many pieces; another thread of the run may call this.
 
         Args:
-            label: What the step does; another one begins another step.
-            done: How many pieces are done.
-            total: How many there are, None where nobody knows. The number of rows is about right: it comes from the
-                server's statistics, or was counted before others wrote more.
-            unit: What the pieces are.
+            label: The name of the step; a new label begins a new step.
+            done: The number of finished pieces.
+            total: The number of all pieces, None if it is unknown. A number of rows is approximate: it comes from the
+                server's statistics, or it was counted before others wrote more rows.
+            unit: The kind of the pieces.
         """
 
 
 class Silence:
-    """A progress that nobody listens to."""
+    """A receiver that ignores all progress reports."""
 
     def say(self, line: str) -> None:
         """Ignore the line."""
@@ -167,13 +167,13 @@ class Silence:
 
 
 class Applied(NamedTuple):
-    """One revision that a run applied or reversed.
+    """A revision that a run applied or reversed.
 
     Args:
         revision: Its id.
         slug: Its short name.
-        milliseconds: How long it took; in a snapshot, how long all of them took together.
-        lock_waits: How often a table lock had to be tried for again.
+        milliseconds: Its duration; in a snapshot, the duration of all revisions together.
+        lock_waits: The number of repeated attempts to lock a table.
     """
 
     revision: str
@@ -183,18 +183,19 @@ class Applied(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a run did.
+    """The report of a run.
 
     Args:
         database: The masked URL.
-        before: The revision the database was at; None for base.
-        after: The revision it is at now; None for base.
-        kind: What kind of run it was, as the ledger names it; "nothing" when there was nothing to do.
-        applied: The revisions in the order they ran.
-        bypass: Where the bypass of the guard came from; None without one.
-        run_id: The run's id in the ledger; None when nothing was done.
-        connections: Which results have changed their type and who has to reconnect; None where nobody has.
-        schema: The schema that was said; None where the search path decided.
+        before: The revision of the database before the run; None for base.
+        after: The revision of the database after the run; None for base.
+        kind: The kind of the run, as in the ledger; "nothing" if there was nothing to do.
+        applied: The revisions in the order of the run.
+        bypass: The source of the guard's bypass; None without one.
+        run_id: The run's id in the ledger; None if nothing was done.
+        connections: The results with a changed type and the applications that must reconnect; None if there are none.
+        schema: The given schema; None if the search path decided.
+        notes: The consequences of the change for values and their writers, a sentence each.
     """
 
     database: str
@@ -206,16 +207,17 @@ class Report(NamedTuple):
     run_id: str | None = None
     connections: Connections | None = None
     schema: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
-        """The database as messages name it, and the schema where one was said."""
+        """The database as messages name it, with the schema if one was given."""
         return placed(self.database, self.schema)
 
     @property
     def told(self) -> tuple[str, ...]:
-        """What its end says to people about open connections, a sentence each."""
-        return self.connections.lines(self.after) if self.connections else ()
+        """The sentences about open connections and embeddings at the end of the run."""
+        return (*(self.connections.lines(self.after) if self.connections else ()), *self.notes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as a document for ``--json``."""

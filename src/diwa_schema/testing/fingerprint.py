@@ -1,4 +1,4 @@
-"""What a template is named after: everything that decides what is in it."""
+"""The name of a template, derived from everything that determines its content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def fingerprint(*circumstances: str) -> str:
     """Return 16 characters that change with the history, the snapshots or the circumstances.
 
     Args:
-        circumstances: What else makes a difference, such as the role that owns the tables.
+        circumstances: Further influences on the content, such as the role that owns the tables.
     """
     digest = sha256("\0".join(circumstances).encode())
     for path in (manifest.PATH, snapshot.path("postgresql"), snapshot.path("sqlite")):

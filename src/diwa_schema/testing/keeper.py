@@ -2,8 +2,8 @@
 
     python keeper.py FOLDER PROGRAMS USER
 
-Every run holds a shared lock on the folder's lease, which the operating system takes back however a run ends.
-When nobody holds one any more, the server is stopped; its data stay for the next run.
+Every run holds a shared lock on the folder's lease, and the operating system releases it however the run ends. When no
+run holds a lock any more, the server is stopped; its data stays for the next run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SOCKETS = "sockets"
 PORT = 5432
 
 SETTINGS = {
-    "listen_addresses": "",  # who may open the folder may connect, nobody else on the machine
+    "listen_addresses": "",  # users who may open the folder may connect, nobody else on the machine
     "port": str(PORT),
     "max_connections": "300",
     "fsync": "off",
@@ -36,14 +36,14 @@ SETTINGS = {
     "autovacuum": "off",
     "log_checkpoints": "off",
 }
-LOOK = 0.2  # seconds between two looks whether anybody is left
+LOOK = 0.2  # seconds between two checks for remaining users
 
 
 def main(folder: str, programs: str, user: str) -> None:
-    """Start the server, and return in the caller's process while another one stays with it.
+    """Start the server; the caller's process returns while another process stays with the server.
 
     Args:
-        folder: Where data, sockets, locks and log are.
+        folder: The folder of data, sockets, locks and log.
         programs: The folder of the server's programs.
         user: The system user that the server runs as; empty for this one.
     """
@@ -54,7 +54,7 @@ def main(folder: str, programs: str, user: str) -> None:
     sockets.mkdir(mode=0o700, exist_ok=True)
     if os.fork():
         return
-    # What interrupts or kills the tests' process group must not take the server from the other runs.
+    # A signal to the tests' process group must not end the server of the other runs.
     os.setsid()
     os.chdir("/")
     lease = os.open(here / LEASE, os.O_RDWR | os.O_CREAT, 0o600)
@@ -82,21 +82,19 @@ def _serve(here: Path, programs: Path, user: str, running: int) -> subprocess.Po
             user=user or None,
             group=user or None,
             extra_groups=[] if user else None,
-            pass_fds=[
-                running
-            ],  # it counts as running as long as the server does, should this process be killed
+            pass_fds=[running],  # if this process is killed, the lock stays held as long as the server runs
         )
 
 
 def stop(server: subprocess.Popen[bytes], lease: int) -> None:
-    """Wait until nobody needs the server or it has ended, and stop it."""
+    """Wait until nobody needs the server or it has ended; then stop it."""
     while server.poll() is None:
         try:
             fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(LOOK)
             continue
-        # Who comes now waits for the lease, and starts the server again.
+        # A new run now waits for the lease and starts the server again.
         for wish in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             server.send_signal(wish)
             try:

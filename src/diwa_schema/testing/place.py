@@ -1,4 +1,4 @@
-"""The folder that outlives a test run: in memory where it can be, and locks on what is in it."""
+"""The folder that outlives a test run, in memory if possible, and the locks on its files."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 from diwa_schema.errors import UsageError
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - the folder made in it is proved to be this user's
-ROOM = 1 << 30  # bytes that a run may need
+ROOM = 1 << 30  # bytes that a run can need
 
-# The server of a root user runs as another one and has to come through.
+# The server of a root user runs as another user, who must be able to enter the folder.
 MODE = 0o711 if os.geteuid() == 0 else 0o700
 
 
 def folder() -> Path:
-    """Return this user's folder for test databases, made if it is not there.
+    """Return this user's folder for test databases; create it if absent.
 
     Raises:
-        UsageError: No place for it can be written to.
+        UsageError: No suitable place is writable.
     """
     name = f"diwa-schema-{os.geteuid()}"
     for parent, room in ((MEMORY, ROOM), (Path(tempfile.gettempdir()), 0)):
@@ -41,7 +41,7 @@ def _usable(found: Path, room: int) -> bool:
     try:
         found.mkdir(exist_ok=True)
         about = found.lstat()
-        # Both parents are everybody's: a folder of that name can be somebody else's trap.
+        # Everybody can write to both parents: another user may have created a folder of that name as a trap.
         if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
             return False
         found.chmod(MODE)
@@ -52,15 +52,15 @@ def _usable(found: Path, room: int) -> bool:
 
 
 def lock(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
-    """Lock a file, made if it is not there; the lock ends with the descriptor, or with the process.
+    """Lock a file; create it if absent. The lock ends with the descriptor or with the process.
 
     Args:
         path: The file.
-        shared: Whether others may have the lock as well, if they want it shared too.
-        wait: Whether to wait for those who have it.
+        shared: Whether others may hold the lock at the same time, if they also request it as shared.
+        wait: Whether to wait for other holders.
 
     Returns:
-        The descriptor; None when somebody has the lock and it was not to be waited for.
+        The descriptor; None if the lock is taken and `wait` is false.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -76,7 +76,7 @@ def lock(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file for the block."""
     descriptor = lock(path)
-    assert descriptor is not None  # noqa: S101 - it was waited for
+    assert descriptor is not None  # noqa: S101 - it waits
     try:
         yield
     finally:

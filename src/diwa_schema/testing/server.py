@@ -1,4 +1,4 @@
-"""A PostgreSQL server that tests use: what this run may do and holds there, and what dead runs have left."""
+"""The PostgreSQL server of the tests: the rights and objects of this run, and the leftovers of dead runs."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from diwa_schema.errors import MigrationLockBusy
 from diwa_schema.testing.address import Address
 
 PREFIX = "diwa_copy_"
-LEFT_OVER = 3600.0  # seconds after which what a dead run has left is dropped
-BUILDING = 120.0  # seconds that another run is given to build a template
+LEFT_OVER = 3600.0  # seconds until the leftovers of a dead run are dropped
+BUILDING = 120.0  # seconds to wait while another run builds a template
 
 _NAME = re.compile(rf"{PREFIX}(?P<began>[0-9a-f]+)_(?P<run>[0-9a-f]{{8}})_\d+")
 
 
 class Lease(Protocol):
-    """What keeps a server of our own running."""
+    """A lease that keeps an embedded server running."""
 
     def close(self) -> None:
-        """Let it stop when nobody else needs it."""
+        """Allow the server to stop if nobody else needs it."""
 
 
 class Server:
-    """A connection to the server's maintenance database, and the names this run uses there.
+    """A connection to the server's maintenance database, and the names that this run uses there.
 
     Args:
         dsn: The URL of the maintenance database.
-        lease: What keeps the server running, where it is our own.
+        lease: The lease on the server, if it is the embedded one.
 
     Raises:
-        DatabaseUnreachable: There is no connection.
+        DatabaseUnreachable: The server did not accept a connection.
     """
 
     def __init__(self, dsn: str, lease: Lease | None = None) -> None:
@@ -50,17 +50,17 @@ class Server:
         self.role = str(self.link.value("SELECT current_user"))
         self._run = f"{int(time.time()):x}_{secrets.token_hex(4)}"
         self._count = 0
-        # Held as long as this process lives, so that others can tell its databases from those of a dead run.
+        # Held while this process lives, so that others can distinguish its databases from those of a dead run.
         self.link.value("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (self._run,))
 
     def close(self) -> None:
-        """Let go of everything this run holds there."""
+        """Release everything that this run holds on the server."""
         self.link.close()
         if self._lease:
             self._lease.close()
 
     def new_name(self) -> str:
-        """Return a name that no other test and no other run uses."""
+        """Return a name that is unique across tests and runs."""
         self._count += 1
         return f"{PREFIX}{self._run}_{self._count}"
 
@@ -71,19 +71,19 @@ class Server:
         )
 
     def use(self, name: str) -> None:
-        """Keep others from dropping something as unused for as long as this process lives."""
+        """Prevent others from dropping an object as unused while this process lives."""
         self.link.value("SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))", (name,))
 
     @contextmanager
     def unused(self, name: str) -> Iterator[bool]:
-        """Tell whether nobody uses something, and keep it so for the block."""
+        """Yield whether an object is unused, and keep it unused during the block."""
         free = bool(self.link.value("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)))
         yield free
         if free:
             self.link.value("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
 
     def left_over(self, names: Iterator[str]) -> Iterator[str]:
-        """Yield those names that a run has used which is dead, and not only since a moment ago."""
+        """Yield the names that a dead run has used, except recent ones."""
         for name in names:
             found = _NAME.fullmatch(name)
             if not found or time.time() - int(found["began"], 16) < LEFT_OVER:
@@ -94,10 +94,10 @@ class Server:
 
     @contextmanager
     def building(self, name: str) -> Iterator[None]:
-        """Be the only one who builds something, for the block.
+        """Hold the exclusive right to build an object during the block.
 
         Raises:
-            MigrationLockBusy: Another run has been building it for too long.
+            MigrationLockBusy: Another run has been building the object for too long.
         """
         lock = AdvisoryLock(self._target.connect(holder_name()), name)
         deadline = time.monotonic() + BUILDING

@@ -1,4 +1,4 @@
-"""Sessions whose commits are undone after the test, on a database that all tests of a worker share."""
+"""Sessions whose commits are undone after the test, on a database shared by all tests of a worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from diwa_schema.models.base import enforce_foreign_keys
 
 
 class Savepoints:
-    """One connection, in whose transaction the sessions of the tests run one after the other.
+    """A connection whose transaction contains the sessions of the tests, one after the other.
 
     Args:
         url: The database that the tests share.
@@ -27,8 +27,8 @@ class Savepoints:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Give a session; what it has committed is rolled back at the end."""
-        if self._connection.invalidated or self._connection.closed:  # a test has ended it
+        """Yield a session; its commits are rolled back at the end."""
+        if self._connection.invalidated or self._connection.closed:  # a test has ended the transaction
             self._connection.close()
             self._connection = self._engine.connect()
         with self._connection.begin() as outer:
@@ -51,7 +51,7 @@ def engine(url: str) -> sa.Engine:
 
 
 def explicit_begin(made: sa.Engine) -> None:
-    """Make SQLite's driver begin transactions when it is told to, or savepoints would be outside of any."""
+    """Let SQLite's driver begin transactions explicitly; otherwise savepoints would be outside any transaction."""
     if made.dialect.name == "sqlite":
         sa.event.listen(made, "connect", _leave_transactions_alone)
         sa.event.listen(made, "begin", _begin)

@@ -1,4 +1,4 @@
-"""The database that test databases are copied from: built once for a state of the history and kept."""
+"""The database that test databases are copied from: built once for each state of the history and kept."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from diwa_schema.testing.server import Server
 
 PREFIX = "diwa_template_"
-UNUSED = timedelta(days=7)  # after which a template is dropped
-_NOTED = timedelta(days=1)  # how exactly its last use is known
+UNUSED = timedelta(days=7)  # a template is dropped after this time without use
+_NOTED = timedelta(days=1)  # the precision of its last use
 
 _HAS_VECTOR = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
 _OTHERS = """
@@ -29,12 +29,12 @@ _ABOUT = "SELECT datistemplate, shobj_description(oid, 'pg_database') FROM pg_da
 
 
 def prepare(server: Server) -> str:
-    """Return the name of the template for the installed history, built if it is not there.
+    """Return the name of the template for the installed history; build it if absent.
 
     Raises:
-        DiwaSchemaError: It cannot be built.
+        DiwaSchemaError: The template cannot be built.
     """
-    # Tables belong to the role that builds them, and embeddings are vectors where the server has pgvector.
+    # Tables belong to the role that builds them, and embeddings are vectors if the server has pgvector.
     name = PREFIX + fingerprint(server.role, str(server.link.value(_HAS_VECTOR)))
     server.use(name)
     if not _finished(server, name):
@@ -62,7 +62,7 @@ def _build(server: Server, name: str) -> None:
 def _note_use(server: Server, name: str) -> None:
     if _idle(_about(server, name)[1]) < _NOTED:
         return
-    with suppress(driver("postgresql").Error):  # another worker notes it at this moment
+    with suppress(driver("postgresql").Error):  # another worker is writing the note
         server.link.execute(
             f"COMMENT ON DATABASE {name} IS 'last used {datetime.now(UTC):%Y-%m-%d %H:%M:%S}'"
         )
@@ -80,10 +80,10 @@ def _drop_unused(server: Server, name: str) -> None:
         if not _is_old(*_about(server, other)):
             continue
         with server.unused(other) as free, suppress(driver("postgresql").Error):
-            # Another run can have used it, or finished it, since it was looked at.
+            # Another run may have used or finished it since the last check.
             finished, comment = _about(server, other)
             if free and _is_old(finished, comment):
-                # The server ends a session that alters what an interrupted DROP DATABASE has left.
+                # The server ends a session that alters the remains of an interrupted DROP DATABASE.
                 if finished:
                     server.link.execute(f"ALTER DATABASE {other} WITH IS_TEMPLATE false")
                 server.link.execute(f"DROP DATABASE IF EXISTS {other}")
@@ -94,9 +94,9 @@ def _is_old(finished: bool, comment: str | None) -> bool:
 
 
 def _about(server: Server, name: str) -> tuple[bool, str | None]:
-    """Return whether a template is finished and what is noted on its last use.
+    """Return whether a template is finished, and the note of its last use.
 
-    It becomes a template in the last statement that builds it: one that is none was left half-built.
+    The last statement of the build marks the database as a template: a database without the mark is incomplete.
     """
     finished, comment = server.link.row(_ABOUT, (name,)) or (False, None)
     return finished, comment

@@ -1,7 +1,7 @@
-"""What Citus refuses, or does otherwise, on the tables of a tenant: looked for where a history is to run there.
+"""The statements that Citus refuses or executes differently on a tenant's tables, for histories that run there.
 
-Each was seen on Citus 13.2. It matters whatever sends the statement, so what the steps of this package write is read as
-well, and the way back too.
+Each was observed on Citus 13.2. The origin of a statement does not matter, so the rules also read the output of this
+package's steps, and the downgrade.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ STORED = rule(
     "def upgrade() -> None:\n    pass  # outside of the history, on the node that has the table",
 )
 IDENTITY = rule(
+    "citus-identity",
+    "Citus moves a tenant whose table has an identity column, and never takes it back into a plain schema.",
+    plain('op.execute("CREATE TABLE COLUMN_numbers (id bigserial PRIMARY KEY)")'),
+)
+KEPT = rule(
     "citus-drops-identity",
     "Citus refuses DROP IDENTITY (0A000): a column that counts stays one.",
     plain('op.add_column("{table}", sa.Column("COLUMN_plain", sa.BigInteger()))'),
@@ -94,12 +99,14 @@ _NOW = re.compile(
 _TRIGGER = re.compile(
     r"CREATE\s+(?:OR\s+REPLACE\s+)?FUNCTION\b.*\bRETURNS\s+trigger\b", re.IGNORECASE | re.DOTALL
 )
+_IDENTITY = r"\bGENERATED\s+(?:ALWAYS|BY\s+DEFAULT)\s+AS\s+IDENTITY\b"
 _TABLE_NAME = re.compile(r"\bTG_(?:TABLE_NAME|RELNAME)\b", re.IGNORECASE)
 # Each alone decides, wherever it stands in a change of a table.
 _CHANGES = (
     (re.compile(r"(?:RENAME|ALTER)\s+CONSTRAINT\b", re.IGNORECASE), ALTERED),
     (re.compile(r"ALTER\s+.*\bSET\s+(?:STATISTICS|STORAGE)\b", re.IGNORECASE | re.DOTALL), STORED),
-    (re.compile(r"ALTER\s+.*\bDROP\s+IDENTITY\b", re.IGNORECASE | re.DOTALL), IDENTITY),
+    (re.compile(r"ALTER\s+.*\bDROP\s+IDENTITY\b", re.IGNORECASE | re.DOTALL), KEPT),
+    (re.compile(rf"(?:ADD|ALTER)\s.*{_IDENTITY}", re.IGNORECASE | re.DOTALL), IDENTITY),
     (re.compile(r"SET\s+SCHEMA\b", re.IGNORECASE), MOVED),
     (_UNNAMED, UNNAMED),
 )
@@ -125,6 +132,8 @@ def refused(statement: str) -> Iterator[Rule]:
         yield from _of_table(_separate(altered["changes"]))
     elif re.match(r"ALTER\b.*\bSET\s+SCHEMA\b", text, re.IGNORECASE | re.DOTALL):
         yield MOVED
+    elif re.match(rf"CREATE\b.*\bTABLE\b.*{_IDENTITY}", text, re.IGNORECASE | re.DOTALL):
+        yield IDENTITY
     elif re.match(r"DROP\s+INDEX\b[^;]*,", text, re.IGNORECASE):
         yield INDEXES
     elif _INSERT_SELECT.match(text) and _NOW.search(text):

@@ -1,4 +1,4 @@
-"""Columns: what a new one costs, and what a change of one does to rows, to locks and to code that runs."""
+"""Columns: the cost of a new one, and the effect of a change on rows, locks and running code."""
 
 from __future__ import annotations
 

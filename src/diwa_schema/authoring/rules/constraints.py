@@ -1,4 +1,4 @@
-"""Constraints on a table that has rows: all of them are read, and how long others wait for that is what matters."""
+"""Constraints on a table with rows: all rows are read, and the rules limit how long others wait for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a revision says about itself: its id, its phase, and that it is one step or one transaction."""
+"""The declarations of a revision: its id, its phase, and whether it is one step or one transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Indexes: how they are built and dropped, and which are better not."""
+"""Indexes: safe ways to build and drop them, and indexes to avoid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQL that a revision writes as text: the kind of each statement is judged here, its content by squawk."""
+"""SQL text in a revision: these rules judge the kind of each statement, squawk judges its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables and names: what is taken away, renamed, locked together, or named so that the server changes the name."""
+"""Tables and names: removals, renames, combined locks, and names that the server would change."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How PostgreSQL's catalog is read, written as SQL, and brought to what is expected."""
+"""Reading PostgreSQL's catalog, writing it as SQL, and fixing it."""

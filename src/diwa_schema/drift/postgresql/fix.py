@@ -1,17 +1,17 @@
-"""What makes a PostgreSQL schema what it should be: for every kind of finding, statements.
+"""The fixes of a PostgreSQL schema: statements for every kind of finding.
 
-None of them loses a value. A change of a type is written so that it fails, and changes nothing, where a value would not
-be the same afterwards; what drops values stands apart, with a query that counts them.
+No fix loses a value. A type change fails and changes nothing if a value would not stay the same. Statements that drop
+values are separate, with a query that counts the values.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from diwa_schema.drift.compare import Finding
-from diwa_schema.drift.model import Catalog, Column, Index, Key
+from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Key
 from diwa_schema.drift.postgresql import write as ddl
 from diwa_schema.drift.postgresql.write import Writer
 from diwa_schema.drift.report import Fix
@@ -33,6 +33,9 @@ _REWRITE = "The table is rewritten while nobody can read or write it."
 _STAYS = "It fails and changes nothing if a value would change."
 _UNFILLED = "It fails while the table has rows: add the column without NOT NULL, fill it, then demand it."
 _FILLED_FIRST = "It fails and changes nothing if the column holds NULL: fill these rows first."
+_NOT_RENAMED = (
+    "Citus renames no constraint, and others may refer to this one. It works under its present name."
+)
 _LOST = "Dropping it loses its values: find out its purpose first."
 
 # What has to be there before other things can be fixed comes first.
@@ -141,8 +144,16 @@ class Fixer:
             caution = f"If {finding.found.name} is a column of its own, add {finding.expected.name} instead."
             return Fix((f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}",), safe=False, caution=caution)
         if finding.kind in ("primary key", "foreign key"):
-            return Fix((f"ALTER TABLE {table} RENAME CONSTRAINT {old} TO {new}",))
+            return self._rename_constraint(finding)
         return Fix(safe=False, caution=_UNKNOWN)
+
+    def _rename_constraint(self, finding: Finding) -> Fix:
+        alter, old = f"ALTER TABLE {self._write.name(finding.table)}", quoted(finding.found.name)
+        if not self._live.origin.citus:
+            return Fix((f"{alter} RENAME CONSTRAINT {old} TO {quoted(finding.expected.name)}",))
+        if finding.kind == "primary key":
+            return Fix(safe=False, caution=_NOT_RENAMED)
+        return Fix((*self._added(finding.table, (), finding.expected), f"{alter} DROP CONSTRAINT {old}"))
 
     def _table(self, finding: Finding) -> Fix:
         create = tuple(self._write.table(finding.expected))
@@ -164,7 +175,7 @@ class Fixer:
             cut(one.name, suffix="_new") if drop else one.name, one.columns, unique=True, include=one.include
         )
         using = f"ADD CONSTRAINT {name} PRIMARY KEY USING INDEX {quoted(built.name)} {one.deferrable or ''}".strip()
-        statements = (self._write.index(finding.table, built), self._write.alter(finding.table, *drop, using))
+        statements = (self._write.index(finding.table, built), *self._together(finding.table, *drop, using))
         return Fix(statements, caution=_NO_DUPLICATES)
 
     def _foreign_key(self, finding: Finding) -> Fix:
@@ -175,16 +186,30 @@ class Fixer:
         if finding.fields == ("validated",) and one.validated:
             return Fix((validate,), caution="It fails and changes nothing if a row breaks the rule.")
         drop = [f"DROP CONSTRAINT {name}"] if finding.problem == "changed" else []
-        add = f"ADD CONSTRAINT {name} {self._write.foreign_key(one)} NOT VALID"
-        added = self._write.alter(finding.table, *drop, add)
-        return Fix((added, validate) if one.validated else (added,))
+        return Fix(self._added(finding.table, drop, one))
+
+    def _added(self, table: str, drop: Iterable[str], one: ForeignKey) -> tuple[str, ...]:
+        """Return what adds a foreign key so that nobody waits while the rows are looked at."""
+        name = quoted(one.name)
+        added = self._together(
+            table, *drop, f"ADD CONSTRAINT {name} {self._write.foreign_key(one)} NOT VALID"
+        )
+        return (*added, self._write.alter(table, f"VALIDATE CONSTRAINT {name}")) if one.validated else added
+
+    def _together(self, table: str, *actions: str) -> tuple[str, ...]:
+        """Return changes of a table as one statement; Citus adds no constraint beside another change."""
+        if self._live.origin.citus:
+            return tuple(self._write.alter(table, action) for action in actions)
+        return (self._write.alter(table, *actions),)
 
     def _follower(self, finding: Finding) -> Fix:
         name = quoted(finding.found.name)
         key = replace(finding.found, references=finding.found.references.removeprefix(KEPT))
         add = f"ADD CONSTRAINT {name} {self._write.foreign_key(key)} NOT VALID"
         alter = f"ALTER TABLE {finding.table}"
-        statements = (f"{alter} DROP CONSTRAINT {name}, {add}", f"{alter} VALIDATE CONSTRAINT {name}")
+        drop = f"{alter} DROP CONSTRAINT {name}"
+        added = (drop, f"{alter} {add}") if self._live.origin.citus else (f"{drop}, {add}",)
+        statements = (*added, f"{alter} VALIDATE CONSTRAINT {name}")
         return Fix(statements, safe=False, caution=_NOT_OURS)
 
     def _index(self, finding: Finding) -> Fix:

@@ -1,4 +1,4 @@
-"""What PostgreSQL's own definitions say: its texts for indexes, constraints and triggers, taken apart."""
+"""Parsing PostgreSQL's own definitions of indexes, constraints and triggers."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Reading the catalog of a PostgreSQL schema: seven queries, sent in one round trip, that see one state.
+"""Reading the catalog of a PostgreSQL schema: seven queries in one round trip, with one snapshot.
 
-The first sets the schema, each other reads all its tables. Those with `{ours}` in them are completed by one of
-`_WHOLE_SCHEMA` and `_NAMED`. What hardly any database has is asked for in a second round trip, where the first query
-says that there may be some: to plan these queries alone takes a quarter of the time of a check. No row has a number of
-the system in it, so that two schemas of one shape yield the same rows (`drift/postgresql/shapes.py`).
+The first query sets the schema, and each other query reads all its tables. Queries with `{ours}` are completed by
+`_WHOLE_SCHEMA` or `_NAMED`. Rare objects are read in a second round trip, and only if the first query shows that there
+may be some: planning these queries would take a quarter of the time of a check. No row contains an internal number of
+the server, so that two schemas of one shape yield the same rows (`drift/postgresql/shapes.py`).
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def read(link: Link, schema: str | None, tables: Collection[str] | None) -> Cata
             Follower(table, parse.foreign_key(key, text, validated=validated, enforced=True))
             for table, key, text, validated in sorted(rows.get("followers", ()))
         ),
-        origin=Origin(name, owner, vector),
+        origin=Origin(name, owner, vector, citus=link.citus),
     )
 
 

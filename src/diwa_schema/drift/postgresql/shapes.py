@@ -1,11 +1,12 @@
-"""What many schemas of one database look like, as one mark each: schemas with the same mark have equal catalogs.
+"""The shapes of many schemas of one database as marks: schemas with the same mark have equal catalogs.
 
-The server reads all of them with the queries of `drift/postgresql/read.py`, and hands out a checksum of the rows of
-each schema instead of the rows. One schema of each mark is then read as any other, and tells for all that have it.
+The server runs the queries of `drift/postgresql/read.py` for all schemas and returns a checksum of each schema's rows
+instead of the rows. One schema of each mark is then read completely, and its result holds for all others with that
+mark.
 
-The search path has none of the schemas on it, so that the server writes each name in one of them with its schema in
-front: `tenant_7.contexts`. That is replaced by the same sign everywhere. So two marks are equal where two schemas say
-the same of themselves and of the others.
+The search path contains none of the schemas, so that the server qualifies each name: `tenant_7.contexts`. The schema's
+name is then replaced by the same placeholder everywhere. Two marks are therefore equal if two schemas have the same
+definitions of themselves and of other schemas.
 """
 
 from __future__ import annotations

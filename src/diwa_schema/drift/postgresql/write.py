@@ -1,4 +1,4 @@
-"""The objects of a catalog as PostgreSQL creates them."""
+"""The objects of a catalog as PostgreSQL's CREATE statements."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How SQLite's schema is read, written as SQL, and brought to what is expected."""
+"""Reading SQLite's schema, writing it as SQL, and fixing it."""

@@ -1,7 +1,7 @@
-"""What makes a SQLite schema what it should be; what ALTER TABLE cannot do there is done by copying.
+"""The fixes of an SQLite schema; changes beyond SQLite's ALTER TABLE copy the table.
 
-The copy is written so that a shell which goes on after an error loses nothing: the old table is set aside first, rows
-that do not fit and values that would not stay the same roll everything back, and what follows then finds nothing to do.
+The copy is safe in a shell that continues after an error: the old table is set aside first, rows that do not fit and
+values that would change roll everything back, and the statements after that have no effect.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What SQLite keeps only in the text of a table: names of constraints, checks, collations, expressions."""
+"""Parsing the facts that SQLite keeps only in a table's text: constraint names, checks, collations, expressions."""
 
 from __future__ import annotations
 

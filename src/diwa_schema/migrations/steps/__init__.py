@@ -1,16 +1,15 @@
-"""What a revision may call beside Alembic's own operations.
+"""The functions that a revision may call in addition to Alembic's operations.
 
-The safe steps change a table that is in use without making its users wait, and can be run again to finish
-what an interrupted run left. A revision that is not transactional consists of exactly one of them. Where no
-runner paces them (in a shadow, under another Alembic environment, as SQL to be run later) they do the same
-at once, inside the open transaction. The other functions say where PostgreSQL and SQLite differ in something
-that no type can hide.
+The safe steps change a table in use without making its users wait, and a second run finishes an interrupted step. A
+revision that is not transactional consists of exactly one of them. Without a runner that paces them (in a shadow, under
+another Alembic environment, or as printed SQL) they do the same immediately, inside the open transaction. The other
+functions handle differences between PostgreSQL and SQLite that no type can hide.
 """
 
 from __future__ import annotations
 
 from diwa_schema.migrations.steps.aside import release
-from diwa_schema.migrations.steps.batches import backfill
+from diwa_schema.migrations.steps.batches import backfill, copy_rows
 from diwa_schema.migrations.steps.buffer import (
     add_column_if_absent,
     create_buffer,
@@ -45,6 +44,7 @@ from diwa_schema.migrations.steps.filled import (
     drop_id_defaults,
     empty_again,
     fill_by_trigger,
+    set_defaults_on_postgresql,
     set_id_defaults,
 )
 from diwa_schema.migrations.steps.indexes import (
@@ -87,6 +87,7 @@ __all__ = [
     "add_reference",
     "backfill",
     "be_outlived",
+    "copy_rows",
     "create_buffer",
     "create_embedding_archive",
     "create_index_concurrently",
@@ -125,6 +126,7 @@ __all__ = [
     "release_rules",
     "retype_embedding",
     "set_default",
+    "set_defaults_on_postgresql",
     "set_id_defaults",
     "set_not_null",
     "step",

@@ -1,8 +1,8 @@
-"""Keeping a table of another shape aside under another name, with its rows.
+"""Setting a table of another shape aside under another name, with its rows.
 
-A new table takes the name. What refers to a table by its name goes on with the new one by itself; what PostgreSQL, or
-SQLite, ties to the table itself goes with the old one when that is renamed: foreign keys, views, rights. The
-application still means the name, so such ties are moved to the successor, or the run is refused while all is as it was.
+A new table takes the name. References by name automatically use the new table, but foreign keys, views and rights
+belong to the old table and follow its rename, in PostgreSQL and in SQLite. The application expects them under the name,
+so they are moved to the new table, or the run is refused before any change.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""Going through the rows of a table in the order of their key, a few at a time, and filling a column that way.
+"""Processing the rows of a table in batches in the order of their key, to fill a column or another table.
 
-How far a step has come is kept in the database, so that a killed run is taken up where it stopped. The table for it
-exists only while such a step is under way.
+The progress of a step is stored in the database, so that the next run resumes a killed one. Its table exists only
+during such a step.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,21 +20,80 @@ POSITION = "diwa_schema_position"
 
 @step
 def backfill(table: str, assignment: str, where: str = "true", *, key: str = "id") -> None:
-    """Update rows batch by batch in the order of a key, going on where an interrupted run stopped.
+    """Update rows batch by batch in the order of a key, resuming where an interrupted run stopped.
 
-    Rows that are written behind the batch, by code that does not fill the column yet, are not seen: a default
-    or a trigger has to be there first. On SQLite and in the plain form it is one UPDATE.
+    The step does not see rows that are written behind the batch by code that does not fill the column yet: create a
+    default or a trigger first. On SQLite and in the plain form it is one UPDATE.
 
     Args:
         table: The table.
         assignment: SQL for SET, such as ``slug = lower(name)``.
-        where: SQL that tells the rows to update; it should be false for rows that were updated already.
+        where: The SQL condition for the rows to update; it should be false for updated rows.
         key: The column whose order is followed: the primary key, of any type that can be cast from text.
     """
     if offline() or dialect() == "sqlite" or not ground().live:
         op.execute(f"UPDATE {lookup.quoted(table)} SET {assignment} WHERE {where}")
         return
-    pace, name = ground().pace, f"backfill {table} {assignment}"
+
+    def update(connection: sa.Connection, within: str) -> str:
+        return f"UPDATE {lookup.qualified(connection, table)} SET {assignment} WHERE {within} AND ({where})"
+
+    filled = assignment.partition("=")[0].strip(' "')
+    _in_batches(table, key, f"backfill {table} {assignment}", f"{table}.{filled}", update)
+
+
+@step
+def copy_rows(
+    source: str, target: str, values: Mapping[str, str], where: str = "true", *, key: str = "id"
+) -> None:
+    """Copy rows into another table batch by batch in the order of a key, resuming where an interrupted run stopped.
+
+    An existing row of the target with the same key gets the values of the source. Copied rows are locked until their
+    batch ends, so that no old value overwrites a change by a writer of both tables. The step does not see rows that are
+    written behind the batch: by then every writer must write both tables. On SQLite and in the plain form it is one
+    INSERT.
+
+    Args:
+        source: The table whose rows are copied.
+        target: The table that receives them.
+        values: The values of its columns, as SQL over the columns of the source; the first is its primary key.
+        where: The SQL condition for the rows to copy.
+        key: The primary key of the source, of any type that can be cast from text.
+    """
+    first, *others = map(lookup.quoted, values)
+    kept = f"UPDATE SET {', '.join(f'{one} = excluded.{one}' for one in others)}" if others else "NOTHING"
+    locked = " FOR NO KEY UPDATE" if dialect() == "postgresql" else ""
+
+    def insert(into: str, rows: str, condition: str) -> str:
+        return (
+            f"INSERT INTO {into} ({', '.join((first, *others))}) SELECT {', '.join(values.values())} FROM {rows}"
+            f" WHERE {condition} ORDER BY {lookup.quoted(key)}{locked} ON CONFLICT ({first}) DO {kept}"
+        )
+
+    if offline() or dialect() == "sqlite" or not ground().live:
+        op.execute(insert(lookup.quoted(target), lookup.quoted(source), f"({where})"))
+        return
+
+    def copy(connection: sa.Connection, within: str) -> str:
+        into, rows = (lookup.qualified(connection, one) for one in (target, source))
+        return insert(into, rows, f"{within} AND ({where})")
+
+    _in_batches(source, key, f"copy {source} {target}", target, copy)
+
+
+def _in_batches(
+    table: str, key: str, name: str, label: str, statement: Callable[[sa.Connection, str], str]
+) -> None:
+    """Run a statement for the rows of a table, a few at a time.
+
+    Args:
+        table: The table.
+        key: The column whose order is followed.
+        name: What the place that was reached is kept under.
+        label: What people are told that it is about.
+        statement: Returns the statement for the rows that a condition tells.
+    """
+    pace = ground().pace
 
     def batch(connection: sa.Connection, size: int) -> int:
         reached = read(connection, name)
@@ -40,19 +101,13 @@ def backfill(table: str, assignment: str, where: str = "true", *, key: str = "id
         if not taken:
             return 0
         within = between(connection, table, key, reached)
-        connection.execute(
-            sa.text(
-                f"UPDATE {lookup.qualified(connection, table)} SET {assignment} WHERE {within} AND ({where})"
-            ),
-            {"reached": reached, "last": last},
-        )
+        connection.execute(sa.text(statement(connection, within)), {"reached": reached, "last": last})
         move(connection, name, last)
         return taken
 
     pace.short(lambda connection: begin(connection, name))
     before, total = extent(pace, table, name, key)
-    filled = assignment.partition("=")[0].strip(' "')
-    pace.batches(batch, total, f"{table}.{filled}", before=before)
+    pace.batches(batch, total, label, before=before)
     pace.short(lambda connection: end(connection, name))
 
 

@@ -1,9 +1,8 @@
-"""The buffer of tool operations, which an agent of its own may have made before this history gets to it.
+"""The buffer of tool operations, which an agent may have created before this history.
 
-The agent's table is never taken away, because the agent uses it while the schema changes. It gets the shape of this
-history where it stands: on PostgreSQL by taking rules off it, which touches no row; on SQLite, which cannot take a rule
-off, by a copy that has the name before the transaction ends. Its ids stay uuids, as the agent binds them, and what it
-has besides stays as well.
+The agent's table is never removed, because the agent uses it during the schema change. It is converted in place to this
+history's shape: PostgreSQL drops constraints, which touches no row; SQLite cannot drop a constraint, so a copy takes
+the name within the transaction. The ids stay uuids, as the agent binds them, and additional columns stay as well.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ _LOOSENED = (
 
 
 def create_buffer(*items: SchemaItem) -> None:
-    """Create the buffer, or bring the agent's own to the same shape with its rows in it.
+    """Create the buffer, or convert the agent's own table to the same shape, with its rows.
 
     Args:
-        items: Its columns and its key.
+        items: The columns and the key of the buffer.
     """
     if dialect() == "postgresql":
         op.create_table(BUFFER, *items, if_not_exists=True)
@@ -47,7 +46,7 @@ def create_buffer(*items: SchemaItem) -> None:
 
 
 def add_column_if_absent(table: str, column: sa.Column[object]) -> None:
-    """Add a column to a table; where it has one of that name, that one stays."""
+    """Add a column to a table; an existing column of that name stays."""
     if dialect() == "postgresql":
         op.add_column(table, column, if_not_exists=True)
     elif offline() or column.name not in column_types(op.get_bind(), table):
@@ -55,10 +54,10 @@ def add_column_if_absent(table: str, column: sa.Column[object]) -> None:
 
 
 def make_ids_uuids() -> None:
-    """Turn the ids of the buffer into uuids where they are texts; a text that is no uuid is kept as a value.
+    """Turn text ids of the buffer into uuids; a text that is not a uuid goes to the kept values.
 
-    SQLite holds both as text. The buffer holds what waits for the end of a session, so it is small and is rewritten at
-    once; a revision that does so declares it in `rewrites`.
+    SQLite stores both as text. The buffer holds operations until the end of their session, so it is small and is
+    rewritten at once; such a revision declares it in `rewrites`.
     """
     if dialect() == "sqlite":
         return
@@ -82,10 +81,10 @@ $do$""")
 
 
 def make_ids_texts() -> None:
-    """Turn the ids of the buffer into texts again where texts were kept that are no uuids; otherwise they stay uuids.
+    """Turn the ids of the buffer back into texts if texts were kept; otherwise they stay uuids.
 
-    A kept value comes back only where the column still is what `make_ids_uuids` left: the uuid that the text was
-    another spelling of, or else NULL. Where the application has written since, the later value stands.
+    A kept value returns only if the column still has the value from `make_ids_uuids`: the uuid that the text was
+    another spelling of, or else NULL. If the application has written since, its value stays.
     """
     if dialect() == "sqlite":
         return

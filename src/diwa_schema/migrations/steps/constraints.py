@@ -22,17 +22,17 @@ Add = Callable[[Operations, bool], None]
 def add_foreign_key(
     name: str, table: str, columns: Sequence[str], referent: str, *, ondelete: str | None = None
 ) -> None:
-    """Add a foreign key to the column `id` of another table; where the constraint is there, only validate it.
+    """Add a foreign key to the column `id` of another table; only validate it if it already exists.
 
     Args:
         name: The constraint.
         table: The table that gets it.
         columns: The referencing column.
         referent: The referenced table.
-        ondelete: What happens to the rows when the referenced one is deleted.
+        ondelete: The action on the rows when the referenced one is deleted.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: Rows break it; the constraint is not there afterwards.
+        sqlalchemy.exc.IntegrityError: Rows break it; the constraint is dropped again.
         MigrationFailed: The same on SQLite.
         DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
     """
@@ -52,7 +52,7 @@ def add_foreign_key(
 
 @step
 def add_check(name: str, table: str, condition: str) -> None:
-    """Add a check; where the constraint is there, only validate it.
+    """Add a check; only validate it if it already exists.
 
     Args:
         name: The constraint.
@@ -60,7 +60,7 @@ def add_check(name: str, table: str, condition: str) -> None:
         condition: SQL that must not be false for any row.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: Rows break it; the constraint is not there afterwards.
+        sqlalchemy.exc.IntegrityError: Rows break it; the constraint is dropped again.
         DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
     """
     if dialect() == "sqlite" and not offline():
@@ -71,17 +71,16 @@ def add_check(name: str, table: str, condition: str) -> None:
 
 @step
 def set_not_null(table: str, column: str) -> None:
-    """Make a column refuse NULL; where it does already, nothing happens.
+    """Make a column refuse NULL; if it already does, nothing happens.
 
-    A validated check goes before it, so that no strong lock is held while the rows are read, and goes away
-    again.
+    A validated check comes first, so that no strong lock is held while the rows are read; it is dropped again.
 
     Args:
         table: The table.
         column: Its column.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: Rows have NULL there; the column is as it was.
+        sqlalchemy.exc.IntegrityError: Rows have NULL there; the column stays unchanged.
         DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
     """
     if offline():
@@ -94,7 +93,7 @@ def set_not_null(table: str, column: str) -> None:
 
 @step
 def drop_not_null(table: str, column: str) -> None:
-    """Let a column have NULL; where it may already, nothing changes.
+    """Let a column accept NULL; if it already does, nothing changes.
 
     Args:
         table: The table.
@@ -112,12 +111,12 @@ def drop_not_null(table: str, column: str) -> None:
 
 @step
 def set_default(table: str, column: str, default: sa.TextClause | None) -> None:
-    """Give a column another default, or none; rows that are there stay as they are.
+    """Give a column another default, or none; existing rows stay as they are.
 
     Args:
         table: The table.
         column: Its column.
-        default: What rows get from now on that leave the column out; None for NULL.
+        default: The value for new rows that omit the column; None for NULL.
 
     Raises:
         DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
@@ -131,12 +130,12 @@ def set_default(table: str, column: str, default: sa.TextClause | None) -> None:
 
 @step
 def drop_constraint(name: str, table: str, kind: Literal["check", "foreignkey"]) -> None:
-    """Drop a check or a foreign key; where it is absent, nothing happens.
+    """Drop a check or a foreign key; if it is absent, nothing happens.
 
     Args:
         name: The constraint.
         table: Its table.
-        kind: What it is, as Alembic names it.
+        kind: Its kind, in Alembic's terms.
 
     Raises:
         DatabaseRefused: On SQLite, the connection enforces foreign keys, so that the table cannot be rebuilt.
@@ -161,7 +160,7 @@ def _names(connection: sa.Connection, table: str) -> set[str | None]:
 def _alter(
     table: str, plainly: Callable[[Operations], None], in_copy: Callable[[BatchOperations], None]
 ) -> None:
-    """Change a table in a way that is only the catalog's on PostgreSQL, and takes a copy of it on SQLite."""
+    """Change a table: on PostgreSQL only in the catalog, on SQLite by a copy of the table."""
     if offline():
         plainly(op)  # type: ignore[arg-type]  # the module offers what the class does
     elif dialect() == "sqlite":
@@ -195,7 +194,7 @@ def _set_not_null(on: Ground, table: str, column: str) -> None:
 
 
 def _add(name: str, table: str, add: Add) -> None:
-    """Add a constraint without looking at the rows, then validate it; one that does not hold goes again."""
+    """Add a constraint without checking the rows, then validate it; drop it again if rows break it."""
     if offline():
         add(op, False)  # type: ignore[arg-type]  # the module offers what the class does
         return

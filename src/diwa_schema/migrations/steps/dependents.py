@@ -1,6 +1,6 @@
-"""What hangs on a column whose type is to change, and would be lost with it, stop the change, or hide rows from it.
+"""The dependents of a column before its type changes: objects that would be lost, stop the change, or hide rows.
 
-The server would tell it too, but one thing at a time and in the middle of a run. So it is looked for beforehand.
+The server would also report them, but one at a time and in the middle of a run. They are therefore checked beforehand.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from diwa_schema.migrations import pgvector
+from diwa_schema.migrations import characters, pgvector
 from diwa_schema.migrations.ecto import LIST
 from diwa_schema.migrations.steps.buffer import BUFFER
 from diwa_schema.migrations.steps.kept_values import KEPT
@@ -26,13 +26,13 @@ NOTE, NOTE_UPDATE = "diwa_schema_note", "diwa_schema_note_update"
 
 @dataclass(frozen=True, slots=True)
 class Retyped:
-    """A column that a revision gives another type, on one database.
+    """A column whose type a revision changes, on one database.
 
     Args:
         revision: The revision's id.
         column: The column, as table.column.
-        before: Its type now.
-        after: Its type then.
+        before: Its current type.
+        after: Its new type.
     """
 
     revision: str
@@ -43,12 +43,12 @@ class Retyped:
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """Something that is in the way of a change of type.
+    """An object that blocks a change of type.
 
     Args:
-        revision: The revision's id; None where the column is converted because somebody asks for it.
-        column: The column that is to get another type, as table.column.
-        what: What hangs on it, as the server describes it.
+        revision: The revision's id; None for a conversion on request.
+        column: The column whose type changes, as table.column.
+        what: The dependent object, in the server's description.
     """
 
     revision: str | None
@@ -57,7 +57,7 @@ class Dependent:
 
 
 def dependents(link: Link, revisions: Iterable[Revision], *, back: bool = False) -> tuple[Dependent, ...]:
-    """Return what would stop revisions that give columns another type; nothing is changed.
+    """Return the obstacles for revisions that change column types; nothing is changed.
 
     Args:
         link: A connection to the database; its current schema is looked at.
@@ -72,12 +72,12 @@ def dependents(link: Link, revisions: Iterable[Revision], *, back: bool = False)
 
 
 def dependents_of(link: Link, column: str, revision: str | None) -> tuple[Dependent, ...]:
-    """Return what would stop one column, as table.column, from getting another type; nothing is changed."""
+    """Return the obstacles for a type change of one column, given as table.column; nothing is changed."""
     return tuple(Dependent(revision, column, what) for (what,) in link.rows(hanging(*column.split("."))))
 
 
 def retyped(link: Link, revisions: Iterable[Revision], *, back: bool = False) -> tuple[Retyped, ...]:
-    """Return which columns revisions would give another type than they have on this database.
+    """Return the columns whose type revisions would change on this database.
 
     Args:
         link: A connection to the database; its current schema is looked at.
@@ -98,7 +98,7 @@ def retyped(link: Link, revisions: Iterable[Revision], *, back: bool = False) ->
 
 
 def kind_of(link: Link, table: str, column: str) -> str | None:
-    """Return the type that a column has, without the schema of the type; None where there is no such column."""
+    """Return the type of a column, without the type's schema; None if the column is absent."""
     kind: str | None = link.value(
         f"SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = {oid(table)}"
         f" AND attname = {literal(column)}"
@@ -126,6 +126,7 @@ def hanging(table: str, column: str) -> str:
 
     Carried over, and so not among it: indexes that are no constraint's, rights, comments, storage, statistics targets.
     Harmless: publications of the whole table, triggers that name no column, types and functions made of its rows.
+    Meant to go: the check that refuses characters, which a column of bytes has.
     """
     place, name = oid(table), literal(column)
     here = f"a.attrelid = {place} AND a.attname = {name}"
@@ -134,8 +135,10 @@ SELECT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d
   JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
   LEFT JOIN pg_index i ON d.classid = CAST('pg_class' AS regclass) AND i.indexrelid = d.objid
   LEFT JOIN pg_trigger t ON d.classid = CAST('pg_trigger' AS regclass) AND t.oid = d.objid
+  LEFT JOIN pg_constraint k ON d.classid = CAST('pg_constraint' AS regclass) AND k.oid = d.objid AND k.contype = 'c'
   WHERE d.refclassid = CAST('pg_class' AS regclass) AND {here} AND i.indexrelid IS NULL
   AND (t.tgname IS NULL OR t.tgname NOT IN ('{NOTE}', '{NOTE_UPDATE}'))
+  AND k.conname IS DISTINCT FROM {literal(characters.check_on(table))}
 UNION SELECT 'the NOT NULL of column ' || a.attname || ' of table ' || CAST(a.attrelid AS regclass)
   FROM pg_attribute a WHERE {here} AND a.attnotnull
 UNION SELECT 'replica identity of table ' || CAST(i.indrelid AS regclass) || ' by an index on column ' || a.attname

@@ -1,4 +1,4 @@
-"""What columns hold, said in the database itself, where psql and other tools show it. SQLite keeps no such texts."""
+"""Column descriptions in the database itself, where psql and other tools show them; SQLite stores none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from diwa_schema.names import code, literal
 Texts = Mapping[str, Mapping[str, str | None]]
 """By table and column; None is no text."""
 
-# COMMENT takes no parameters and one column a statement. No percent sign is in it: a driver may take one for its own.
+# COMMENT accepts no parameters and only one column for each statement. The SQL contains no percent sign, because a
+# driver may interpret it.
 _CODE = """
 DECLARE one record;
 BEGIN
@@ -36,14 +37,14 @@ END
 
 @step
 def describe(texts: Texts, *, instead_of: Texts | None = None) -> None:
-    """Write what columns hold as their comments; a comment that somebody else wrote stays.
+    """Write descriptions of columns as their comments; a comment that somebody else wrote stays.
 
-    No row is read, and nobody who reads or writes rows waits: only VACUUM and changes of the same tables do.
+    No row is read, and no reader or writer of rows waits: only VACUUM and changes of the same tables do.
 
     Args:
-        texts: What the columns hold.
-        instead_of: The texts that were written before. A column that has any other, or that is not named here and has
-            one at all, is left as it is.
+        texts: The descriptions by table and column.
+        instead_of: The earlier texts. A column with any other text stays as it is, and so does an unnamed column that
+            has a text.
     """
     if dialect() == "sqlite":
         return
@@ -60,6 +61,6 @@ def describe(texts: Texts, *, instead_of: Texts | None = None) -> None:
 
 
 def _block(rows: list[tuple[str, str, str | None, str | None]]) -> str:
-    """Return the statement that writes texts. It decides when it runs, so that it can be printed as well."""
+    """Return the statement that writes texts. Its conditions are evaluated when it runs, so it can also be printed."""
     values = ",\n".join(f"    ({', '.join(map(literal, row))})" for row in rows)
     return f"DO {lookup.verbatim(code(_CODE.format(values=values)))}"

@@ -1,4 +1,4 @@
-"""Where databases differ in what a revision does and no type hides it: PostgreSQL, SQLite, with pgvector or not."""
+"""Differences between databases that no type hides: PostgreSQL, SQLite, with pgvector or without."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHADOW = "shadow"
 
 
 def only_on_postgresql(function: Callable[[], None]) -> Callable[[], None]:
-    """Declare an `upgrade` or `downgrade` that leaves SQLite as it is."""
+    """Declare an `upgrade` or `downgrade` that does nothing on SQLite."""
 
     def here() -> None:
         if dialect() == "postgresql":
@@ -29,9 +29,9 @@ def only_on_postgresql(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def index_name(name: str) -> str:
-    """Return the name that an index of this full name has: PostgreSQL keeps 63 bytes of it, SQLite all.
+    """Return the actual name of an index with this full name: PostgreSQL keeps 63 bytes, SQLite all.
 
-    Ecto's long names are there as the server cut them, so this is the server's cut and not that of `names`.
+    Ecto's long names exist in the server's cut, so this function cuts like the server and not like `names`.
     """
     if dialect() != "postgresql":
         return name
@@ -39,9 +39,9 @@ def index_name(name: str) -> str:
 
 
 def add_reference(table: str, column: str, kind: TypeEngine[Any], referent: str, *, ondelete: str) -> None:
-    """Add a column that refers to another table's `id`, its key named as Ecto names it.
+    """Add a column that refers to another table's `id`, with a foreign key named in Ecto's way.
 
-    SQLite takes a named key only inside ADD COLUMN, in a form that PostgreSQL takes as well.
+    SQLite accepts a named key only inside ADD COLUMN, in a form that PostgreSQL also accepts.
     """
     op.execute(
         f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(column)} {kind.compile(dialect=op.get_context().dialect)}"
@@ -51,16 +51,16 @@ def add_reference(table: str, column: str, kind: TypeEngine[Any], referent: str,
 
 
 def create_index_on_postgresql(name: str, table: str, columns: list[str], *, using: str) -> None:
-    """Create an index of a kind that SQLite does not have; there nothing happens."""
+    """Create an index of a kind that SQLite does not have; on SQLite nothing happens."""
     if dialect() == "postgresql":
         op.create_index(name, table, columns, postgresql_using=using)
 
 
 def add_column_with_first_value(table: str, column: sa.Column[Any], value: str) -> None:
-    """Add a column without a default in which all rows that are there have a value.
+    """Add a column without a default and give all existing rows a value.
 
-    Nothing is written row by row on PostgreSQL, which remembers the first default of a column; SQLite cannot
-    take a default back and updates the rows.
+    PostgreSQL writes no rows, because it remembers the first default of a column; SQLite cannot remove a default and
+    updates the rows.
 
     Args:
         table: The table.
@@ -77,10 +77,10 @@ def add_column_with_first_value(table: str, column: sa.Column[Any], value: str) 
 
 
 def create_vector_extension() -> None:
-    """Install pgvector in this database where the server has it and the role may; otherwise nothing happens.
+    """Install pgvector in this database if the server offers it and the role may; otherwise nothing happens.
 
-    On SQLite, in a shadow, which must leave nothing behind, and in a database that Ecto made, whose code may bind
-    embeddings as bytes, nothing happens either.
+    Nothing happens on SQLite, in a shadow, which must leave nothing behind, or in a database that Ecto created, whose
+    code may bind embeddings as bytes.
     """
     if dialect() == "sqlite" or op.get_context().opts.get(SHADOW):
         return
@@ -97,9 +97,9 @@ $guard$""")
 
 
 def add_embedding(table: str) -> None:
-    """Add the column `embedding` to a table that has no rows: a vector where pgvector is there, else bytes.
+    """Add the column `embedding` to a table without rows: a vector if pgvector is installed, else bytes.
 
-    The database itself decides when the statement runs, so SQL that is written to be run later is right too.
+    The database itself decides when the statement runs, so printed SQL is also correct.
     """
     if dialect() == "sqlite":
         op.add_column(table, sa.Column("embedding", sa.LargeBinary()))
@@ -113,7 +113,7 @@ $do$""")
 
 
 def drop_table_if_there(*tables: str) -> None:
-    """Drop tables of the current schema, which may refer to each other; those that are elsewhere on the path stay.
+    """Drop tables of the current schema, which may refer to each other; tables elsewhere on the path stay.
 
     Args:
         tables: The tables; on SQLite each is dropped before the ones it refers to.
@@ -136,9 +136,9 @@ $do$""")
 
 
 def drop_table_unless_filled(table: str) -> None:
-    """Drop a table that has no rows; one that has some, or is absent, is left as it is.
+    """Drop a table if it is empty; a table with rows stays.
 
-    On SQLite, SQL that is written to be run later leaves the table.
+    On SQLite, printed SQL keeps the table.
     """
     if dialect() == "postgresql":
         op.execute(f"""DO $do$

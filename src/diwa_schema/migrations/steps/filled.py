@@ -1,7 +1,8 @@
-"""Columns that the database fills for writers that do not know them."""
+"""Columns that the database fills for writers that omit them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -17,16 +18,16 @@ from diwa_schema.models.filled import NOW, RANDOM_ID, filling_trigger, trigger_n
 
 @step
 def add_filled_column(table: str, column: sa.Column[Any], *, first: str) -> None:
-    """Add a column that holds the time at which a row came in, whoever writes the row.
+    """Add a column with the arrival time of a row, for every writer.
 
-    PostgreSQL has a default for it, added after the column, so that no row is written at once; SQLite, where a new
-    column cannot have such a default, has a trigger that copies another column. The rows that are there get the value
-    of that column, batch by batch. What is there already stays as it is.
+    PostgreSQL gets a default, added after the column, so that no existing row is rewritten. SQLite does not accept such
+    a default for a new column and gets a trigger that copies another column. Existing rows get the value of that
+    column, batch by batch. Existing parts of the column stay as they are.
 
     Args:
         table: The table.
         column: The new column, a nullable time without a default.
-        first: The column whose value the rows get that are there already.
+        first: The column whose value existing rows get.
     """
     if offline():
         op.add_column(table, column)
@@ -55,7 +56,7 @@ def _fill_new_rows(execute: Any, table: str, column: str, first: str) -> None:
 
 @step
 def drop_filled_column(table: str, column: str) -> None:
-    """Drop a column that the database fills, and what fills it.
+    """Drop a column that the database fills, and its default or trigger.
 
     Args:
         table: The table.
@@ -80,14 +81,14 @@ def drop_filled_column(table: str, column: str) -> None:
 
 @step
 def add_derived_column(table: str, column: sa.Column[Any], value: str) -> None:
-    """Add a column that a trigger of `models/filled.py` fills from other rows, and fill it for the rows that are there.
+    """Add a column that a trigger of `models/filled.py` fills from other rows, and fill it for existing rows.
 
-    What is there already stays as it is.
+    Existing parts of the column stay as they are.
 
     Args:
         table: The table.
         column: The new column, nullable and without a default.
-        value: The value for a row that is there, as SQL.
+        value: The value for an existing row, as SQL.
     """
 
     def add(connection: sa.Connection) -> None:
@@ -105,7 +106,7 @@ def add_derived_column(table: str, column: sa.Column[Any], value: str) -> None:
 
 @step
 def drop_derived_column(table: str, column: str) -> None:
-    """Drop a column that a trigger of `models/filled.py` fills, and what fills it.
+    """Drop a column that a trigger of `models/filled.py` fills, and the trigger.
 
     Args:
         table: The table.
@@ -126,19 +127,19 @@ def drop_derived_column(table: str, column: str) -> None:
 
 @step
 def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None:
-    """Let a trigger of `models/filled.py` fill a column, also of the rows that have no value.
+    """Let a trigger of `models/filled.py` fill a column, including existing rows without a value.
 
-    The trigger fills what is set to NULL, so there is one rule for both. What it has filled is kept as a value, so that
-    `empty_again` knows it.
+    The trigger fills NULLs, so one rule serves new and existing rows. The filled values are recorded, so that
+    `empty_again` recognises them.
 
     Args:
         table: The table, whose key is the uuid `id`. A row without one, which SQLite allows, stays as it is.
         column: The column.
-        order: The columns whose order decides which of two rows is filled first.
-        reason: Why the values are kept.
+        order: The columns that determine the order of filling.
+        reason: The reason for the record of the values.
 
     Raises:
-        MigrationFailed: Something in the database keeps rows from taking a value; those before them have theirs.
+        MigrationFailed: An object in the database prevents a write of rows; earlier rows have their values.
     """
     filling.place(filling.of(table, column))
     name, rows = lookup.quoted(column), lookup.quoted(table)
@@ -177,24 +178,24 @@ def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None
 
 @step
 def empty_again(table: str, column: str) -> None:
-    """Leave a column to its writers, and take back what `fill_by_trigger` has filled where nobody has changed it."""
+    """Stop filling a column, and remove the values of `fill_by_trigger` that nobody has changed."""
     filling.take_away(filling.of(table, column))
     kept_values.give_back(table, column, "NULL", f"{lookup.quoted(column)} = kept")
 
 
 @step
 def set_id_defaults(*tables: str) -> None:
-    """Let PostgreSQL make the ids that a client leaves out; an older default gives way. SQLite stays as it is.
+    """Let PostgreSQL generate the ids that a client omits, replacing older defaults; SQLite does not change.
 
     Args:
-        tables: The tables, whose key is the uuid ``id``. Each is locked for a moment, in a transaction of its own.
+        tables: The tables, whose key is the uuid ``id``. Each is locked for a moment, in a separate transaction.
     """
     _alter_ids(tables, f"SET DEFAULT {RANDOM_ID}")
 
 
 @step
 def drop_id_defaults(*tables: str) -> None:
-    """Leave making ids to the clients.
+    """Stop generating ids that clients omit.
 
     Args:
         tables: The tables, as for `set_id_defaults`.
@@ -202,15 +203,35 @@ def drop_id_defaults(*tables: str) -> None:
     _alter_ids(tables, "DROP DEFAULT")
 
 
+@step
+def set_defaults_on_postgresql(defaults: Mapping[tuple[str, str], str | None]) -> None:
+    """Give columns other defaults, or none, on PostgreSQL; existing rows stay as they are.
+
+    SQLite does not change: a new default would require a copy of each table.
+
+    Args:
+        defaults: The new default by table and column, as SQL, or None for NULL. Each table is locked for a moment, in a
+            separate transaction.
+    """
+    if dialect() == "sqlite":
+        return
+    for (table, column), default in defaults.items():
+        _alter_column(table, column, f"SET DEFAULT {lookup.verbatim(default)}" if default else "DROP DEFAULT")
+
+
 def _alter_ids(tables: tuple[str, ...], action: str) -> None:
     if dialect() == "sqlite":
         return
     for table in tables:
-        statement = f"ALTER TABLE {lookup.quoted(table)} ALTER COLUMN id {action}"
-        if offline():
-            op.execute(statement)
-        else:
-            ground().pace.short(partial(_send, statement))
+        _alter_column(table, "id", action)
+
+
+def _alter_column(table: str, column: str, action: str) -> None:
+    statement = f"ALTER TABLE {lookup.quoted(table)} ALTER COLUMN {lookup.quoted(column)} {action}"
+    if offline():
+        op.execute(statement)
+    else:
+        ground().pace.short(partial(_send, statement))
 
 
 def _send(statement: str, connection: sa.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Putting triggers that fill columns on their tables, and taking them away."""
+"""Creating and dropping the triggers that fill columns."""
 
 from __future__ import annotations
 

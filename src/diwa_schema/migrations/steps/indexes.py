@@ -1,4 +1,4 @@
-"""Building and dropping indexes without standing in the way of writes."""
+"""Building and dropping indexes without blocking writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NewIndex:
         where: The condition of a partial index, as SQL that both databases understand.
         using: The access method on PostgreSQL.
         unique: Whether it is unique.
-        only: The one dialect that has it; both by default.
+        only: The only dialect that has it; both by default.
     """
 
     name: str
@@ -42,7 +42,7 @@ class NewIndex:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `alembic.op.create_index` is told beside name, table and keys."""
+        """The options of `alembic.op.create_index` besides name, table and keys."""
         using = {"postgresql_using": self.using} if self.using else {}
         if self.where is None:
             return using
@@ -53,10 +53,10 @@ class NewIndex:
 def create_index_concurrently(
     name: str, table: str, columns: Keys, *, unique: bool = False, **options: Any
 ) -> None:
-    """Create an index while the table is being written to; afterwards it is valid.
+    """Create an index while the table is in use; afterwards it is valid.
 
-    One that is there already is left as it is. An invalid one that a broken run left is dropped and built
-    anew, unless a server process is still building it: that is waited for. When a build fails, nothing stays.
+    An existing index stays as it is. An invalid one from an interrupted run is dropped and rebuilt, unless a server
+    process is still building it; the step waits for that. A failed build leaves nothing behind.
 
     Args:
         name: The index.
@@ -73,7 +73,7 @@ def create_index_concurrently(
 
 @step
 def drop_index_concurrently(name: str, table: str) -> None:
-    """Drop an index while the table is being used; where it is absent, nothing happens.
+    """Drop an index while the table is in use; if it is absent, nothing happens.
 
     Args:
         name: The index.
@@ -84,13 +84,13 @@ def drop_index_concurrently(name: str, table: str) -> None:
 
 @step
 def exchange_indexes(new: Sequence[NewIndex], old: Sequence[NewIndex]) -> None:
-    """Create indexes and then drop those that they make superfluous, while the tables are in use.
+    """Create indexes and then drop the ones that they replace, while the tables are in use.
 
     Nothing is dropped before all new ones are valid. The downgrade of a revision is the same with both swapped.
 
     Args:
-        new: The indexes to create; as with `create_index_concurrently`, one that is there stays.
-        old: The indexes to drop; one that is absent is passed over.
+        new: The indexes to create; as with `create_index_concurrently`, an existing one stays.
+        old: The indexes to drop; absent ones are skipped.
 
     Raises:
         MigrationFailed: The name of a new one belongs to another index. No old one was dropped.
@@ -107,7 +107,7 @@ def exchange_indexes(new: Sequence[NewIndex], old: Sequence[NewIndex]) -> None:
 def add_indexed_columns(
     columns: Mapping[str, Sequence[sa.Column[Any]]], indexes: Sequence[tuple[str, str, Sequence[str]]]
 ) -> None:
-    """Add columns and then the indexes on them; what is there already stays as it is.
+    """Add columns and then the indexes on them; existing ones stay as they are.
 
     Args:
         columns: The new columns of each table: nullable ones, whose default, if any, is a constant.
@@ -121,7 +121,7 @@ def add_indexed_columns(
 
 @step
 def drop_indexed_columns(columns: Mapping[str, Sequence[str]], indexes: Sequence[tuple[str, str]]) -> None:
-    """Drop indexes and then columns; what is absent already is passed over.
+    """Drop indexes and then columns; absent ones are skipped.
 
     Args:
         columns: The columns to drop from each table.

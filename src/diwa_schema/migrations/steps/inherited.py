@@ -1,11 +1,11 @@
-"""Giving a table the organization of its rows' contexts, kept right by the database while the table is in use.
+"""Adding the organization of its rows' contexts to a table in use; the database keeps it correct.
 
-Nothing is done that a row could be written past: column, trigger and key come in one transaction, the key not yet
-validated. From then on a writer that leaves the column out has it filled, and a context that moves takes its rows
-along. Then the others are filled in batches, each of which keeps the contexts of its rows where they are.
+No written row can miss the change: column, trigger and foreign key come in one transaction, the key not yet validated.
+From then on the database fills the column for writers that omit it, and a moved context takes its rows along. Existing
+rows are then filled in batches, each of which locks the contexts of its rows.
 
-A database may have the column already: Ecto's newest code reads one of `memories` that no migration makes. It is taken
-over as it is. A value that contradicts its context is kept beside the table, and comes back on the way down.
+A database may already have the column: Ecto's newest code reads one of `memories` that no migration creates. The step
+keeps it. A value that contradicts its context goes to the table of kept values, and the downgrade restores it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ _NOBODY = UUID(int=0)
 
 @step
 def add_organization(table: str) -> None:
-    """Give a table the organization of its rows' contexts: a column that the database fills and keeps right.
+    """Add the organization of its rows' contexts to a table, as a column that the database fills and keeps correct.
 
-    PostgreSQL keeps it by the foreign key to contexts, which covers both columns from now on, and SQLite by triggers.
+    PostgreSQL enforces it with the foreign key to contexts, which covers both columns from now on, and SQLite with
+    triggers.
 
     Args:
-        table: The table, which has a column ``context_id`` with a foreign key named as Ecto names it.
+        table: The table, which has a column ``context_id`` with a foreign key named in Ecto's way.
 
     Raises:
-        MigrationFailed: There is something else of that name, or a context without an organization. Nothing was done.
-        sqlalchemy.exc.IntegrityError: A row's context is not there.
+        MigrationFailed: Another object has that name, or a context has no organization. Nothing was done.
+        sqlalchemy.exc.IntegrityError: A row's context is absent.
     """
     names = _Names(table)
     if offline():
@@ -69,7 +70,7 @@ def add_organization(table: str) -> None:
 
 @step
 def drop_organization(table: str) -> None:
-    """Take the organization of its rows' contexts from a table; one that was there before stays, with its values.
+    """Remove the organization of its rows' contexts from a table; an older column stays, with its values.
 
     Args:
         table: The table.
@@ -287,7 +288,7 @@ class _Names:
         return connection.scalar(sa.text(there)) is not None
 
     def _columns(self, connection: sa.Connection, key: str) -> int:
-        """Return how many columns a foreign key covers; 0 where there is none of that name."""
+        """Return how many columns a foreign key covers; 0 if there is none of that name."""
         found = connection.scalar(
             sa.text(
                 f"SELECT cardinality(conkey) FROM pg_constraint WHERE conrelid = {lookup.oid(self.table)}"

@@ -1,4 +1,4 @@
-"""The table of values that a column had and cannot hold any more, or that a revision has put others in the place of."""
+"""The table of values that a column can no longer hold, or that a revision has replaced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEPT = "diwa_schema_kept_values"
 
 
 def create_kept_values() -> None:
-    """Create the table of values that a column of another type cannot hold, where it is absent."""
+    """Create the table of values that a column of another type cannot hold, if it is absent."""
     key = sa.PrimaryKeyConstraint("table_name", "row_id", "column_name", name=f"{KEPT}_pkey")
     op.create_table(KEPT, *columns(), key, if_not_exists=True)
 
@@ -35,7 +35,7 @@ def columns() -> list[sa.Column[Any]]:
 
 
 def drop_kept_values() -> None:
-    """Drop the table of kept values while there is nothing in it; on SQLite all has been given back by then."""
+    """Drop the table of kept values if it is empty; on SQLite all values have been restored by then."""
     if dialect() == "sqlite":
         op.drop_table(KEPT)
     else:
@@ -53,7 +53,7 @@ _ALL = 1_000_000_000
 
 
 def keep(kept: str, dialect: str, table: str, column: str, reason: str, *, found: str) -> str:
-    """Return a statement that keeps the values ``old`` of the rows ``row_id``; what is kept already stays.
+    """Return a statement that records the values ``old`` of the rows ``row_id``; earlier records stay.
 
     A row without an id, which SQLite allows, could never get its value back, so nothing is kept of it.
 
@@ -76,13 +76,13 @@ def keep(kept: str, dialect: str, table: str, column: str, reason: str, *, found
 
 
 def give_back(table: str, column: str, value: str, still: str = "true") -> None:
-    """Put the kept values of a column back, a few at a time, and forget them.
+    """Restore the kept values of a column in batches, and delete their records.
 
     Args:
         table: The table.
         column: The column.
         value: The value to put there, as SQL, in which ``kept`` is the text that was kept.
-        still: SQL that tells the rows that get theirs back; others have been changed since, and stay.
+        still: The SQL condition for the rows to restore; other rows have been changed since and stay.
     """
     if offline():
         for statement in _giving_back(table, table, KEPT, column, value, still, _ALL):

@@ -1,10 +1,10 @@
-"""What steps have to know about the relations of a database before they change them, and how they write names.
+"""Lookups of a database's relations before a step changes them, and the spelling of names.
 
-Names mean objects of the current schema, never ones of the same name elsewhere on the search path: SQLAlchemy's
-inspector, and a name alone, would also find those, such as the live table beside a shadow.
+Names refer to objects of the current schema, never to objects of the same name elsewhere on the search path.
+SQLAlchemy's inspector and unqualified names would also find those, such as the live table beside a shadow.
 
-Alembic and SQLAlchemy read a colon in SQL as the beginning of a parameter. What comes from a name, or from the server's
-description of an object, goes through this module, so that it arrives as it is whatever characters are in it.
+Alembic and SQLAlchemy interpret a colon in SQL as the beginning of a parameter. Names and the server's descriptions of
+objects therefore go through this module, which preserves all their characters.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def literal(value: str) -> str:
 
 
 def oid(name: str) -> str:
-    """Return SQL for the oid of a relation of the current schema, as a regclass; NULL where there is none.
+    """Return SQL for the oid of a relation of the current schema, as a regclass; NULL if there is none.
 
     It has neither parameters nor percent signs, so that it can stand in a block that is run later.
     """
@@ -111,7 +111,7 @@ def estimated_rows(connection: sa.Connection, table: str) -> int | None:
 
 
 def index_state(connection: sa.Connection, name: str) -> IndexState | None:
-    """Return what is known of an index, or None where there is none of that name."""
+    """Return what is known of an index, or None if no such one exists."""
     found = connection.execute(
         sa.text(
             "SELECT t.relname, ARRAY(SELECT coalesce(a.attname::text, '')"

@@ -1,4 +1,4 @@
-"""Numbering the versions of each memory in the order of their times, while versions are being written."""
+"""Numbering the versions of each memory by time, during concurrent writes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ _ORDER = {"postgresql": "inserted_at, id", "sqlite": "strftime('%Y-%m-%d %H:%M:%
 
 @step
 def number_versions() -> None:
-    """Number the versions of each memory from 1 on, and let the database number those that come.
+    """Number the versions of each memory from 1, and let the database number new ones.
 
-    First there is the trigger, which numbers new versions after all others of their memory. Then memory by memory the
-    old ones get their numbers, where they have others; what they had is kept as a value. A memory whose versions are
-    numbered is locked meanwhile as the trigger locks it. On PostgreSQL a unique index comes last, and takes the place
-    of the one on the memory alone.
+    The trigger comes first; it numbers new versions after all others of their memory. The old versions then get their
+    numbers, memory by memory, and differing old numbers are kept as values. During its numbering a memory is locked in
+    the same way as by the trigger. On PostgreSQL a unique index comes last and replaces the index on the memory alone.
     """
     filling.place(VERSION_NUMBER)
     if offline():
@@ -54,9 +53,9 @@ def number_versions() -> None:
 
 @step
 def forget_numbers() -> None:
-    """Give the versions the numbers back that they had, and leave numbering to the writers.
+    """Restore the old numbers of the versions, and leave the numbering to the writers.
 
-    Versions that were written since keep the numbers that they got.
+    Newer versions keep their numbers.
     """
     exchange_indexes((PLAIN,), (NUMBERED,))
     filling.take_away(VERSION_NUMBER)

@@ -1,4 +1,4 @@
-"""Rows that outlive the row they refer to: their reference becomes NULL, where it forbade to delete that row."""
+"""Rows that outlive their referenced row: the reference becomes NULL instead of blocking the deletion."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ _ACTIONS = {"SET NULL": "n", "NO ACTION": "a"}
 
 @dataclass(frozen=True, slots=True)
 class Outliving:
-    """A reference that becomes NULL when the row referred to is deleted.
+    """A reference that becomes NULL when the referenced row is deleted.
 
     Args:
         table: The table whose rows stay.
-        column: The column that refers.
-        referent: The table that it refers to, by the id.
-        items: On SQLite, all columns and keys of the table, told whether the reference may be NULL.
-        beside: On SQLite, what creates its indexes and triggers.
+        column: The referring column.
+        referent: The referenced table; the column refers to its id.
+        items: On SQLite, a function that returns all columns and keys of the table; its argument says whether the
+            reference may be NULL.
+        beside: On SQLite, a function that returns the SQL of its indexes and triggers.
     """
 
     table: str
@@ -38,15 +39,15 @@ class Outliving:
 
     @property
     def key(self) -> str:
-        """The foreign key, named as Ecto names it."""
+        """The foreign key, named in Ecto's way."""
         return f"{self.table}_{self.column}_fkey"
 
 
 @step
 def outlive(one: Outliving) -> None:
-    """Let rows outlive the row they refer to: no row is written, and the old rows are checked afterwards.
+    """Let rows outlive their referenced row: no row is written, and existing rows are checked afterwards.
 
-    Rows that `be_outlived` has set aside come back.
+    Rows that `be_outlived` has set aside are restored.
     """
     if dialect() == "sqlite":
         rebuild.replace(one.table, one.items(True), one.beside())
@@ -57,9 +58,9 @@ def outlive(one: Outliving) -> None:
 
 @step
 def be_outlived(one: Outliving) -> None:
-    """Forbid again to delete a row that rows refer to.
+    """Forbid the deletion of referenced rows again.
 
-    Rows whose reference is NULL, which the table could not have, are set aside in a table of their own.
+    Rows with a NULL reference, which the older table cannot hold, are set aside in a separate table.
     """
     if dialect() == "postgresql":
         _exchange_key(one, "NO ACTION")

@@ -1,4 +1,4 @@
-"""How a step gets at a database: paced by a runner on a live one, or plainly in an open transaction."""
+"""The access of a step to a database: paced by a runner on a live one, or directly in an open transaction."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _inside: ContextVar[bool] = ContextVar("diwa_schema_inside_a_step", default=Fals
 
 
 class Pace(Protocol):
-    """Runs the pieces of a step so that nobody else has to wait for them."""
+    """The pace of a step: it runs the pieces so that nobody else has to wait for them."""
 
     def short(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run work in one short transaction under a lock_timeout, all of it again if that was too short."""
+        """Run work in one short transaction under a lock_timeout; repeat all of it after a timeout."""
         ...
 
     def long(self, work: Callable[[sa.Connection], T]) -> T:
@@ -36,30 +36,30 @@ class Pace(Protocol):
         ...
 
     def look(self, work: Callable[[sa.Connection], T]) -> T:
-        """Read what a step has to know before it changes anything."""
+        """Read facts that a step needs before it changes anything."""
         ...
 
     def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
-        """Look again and again until there is no reason to wait any more, no longer than an index may be built."""
+        """Repeat a check until there is no reason to wait, within the time limit of an index build."""
         ...
 
     def batches(
         self, work: Callable[[sa.Connection, int], int], total: int | None, label: str, *, before: int = 0
     ) -> int:
-        """Run work in short transactions of so many rows until it takes none; return the rows taken."""
+        """Run work in short transactions of limited size until no rows are left; return the number of rows."""
         ...
 
     def progress(self, label: str, done: int, total: int | None) -> None:
-        """Tell how far a step is."""
+        """Report the progress of a step."""
         ...
 
     def say(self, line: str) -> None:
-        """Tell people something that they should know."""
+        """Report a message to people."""
         ...
 
 
 class Plain:
-    """The pace where there is none to keep: everything at once, in the transaction that is already open.
+    """The pace without a runner: everything at once, in the open transaction.
 
     Args:
         connection: The connection whose transaction it is.
@@ -106,12 +106,12 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a step stands on.
+    """The environment of a step.
 
     Args:
-        pace: How it gets at the database.
-        live: Whether others may use the tables between two pieces of the step, so that an index has to be
-            built concurrently; in the plain form the open transaction keeps them out.
+        pace: Its access to the database.
+        live: Whether others may use the tables between two pieces of the step, so that an index must be built
+            concurrently; in the plain form the open transaction excludes them.
     """
 
     pace: Pace
@@ -119,17 +119,17 @@ class Ground:
 
 
 def offline() -> bool:
-    """Tell whether SQL is written to be run later, so that nothing can be looked up now."""
+    """Return whether SQL is printed instead of run, so that nothing can be looked up."""
     return op.get_context().as_sql
 
 
 def dialect() -> str:
-    """Return the name of the dialect that revisions are run on."""
+    """Return the name of the dialect for the revisions."""
     return op.get_context().dialect.name
 
 
 def ground() -> Ground:
-    """Return what the current step stands on; not for SQL that is written to be run later."""
+    """Return the environment of the current step; not for printed SQL."""
     pace: Pace | None = op.get_context().opts.get(PACE)
     if pace is None:
         return Ground(Plain(op.get_bind()), live=False)
@@ -142,10 +142,10 @@ def operations(connection: sa.Connection) -> Operations:
 
 
 def step(function: Callable[P, T]) -> Callable[P, T]:
-    """Declare a safe step: a piece of work that can be run again to finish what an interrupted run left.
+    """Declare a safe step: a piece of work that a second run can finish after an interruption.
 
-    A runner that hands a list as the option `steps` finds the names of the steps that ran in it: it lets a
-    revision that is not transactional have exactly one. Steps that a step is made of are not counted.
+    A runner that passes a list as the option `steps` receives the names of the executed steps: it allows exactly one in
+    a revision that is not transactional. Steps inside a step do not count.
     """
 
     @wraps(function)

@@ -1,4 +1,4 @@
-"""Changing a SQLite table in ways that ALTER TABLE does not know there: by copying it, types as declared."""
+"""Changing an SQLite table beyond its ALTER TABLE: the table is copied, with its declared types."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from diwa_schema.names import cut
 
 
 class Declared(UserDefinedType[Any]):
-    """A type under the very name that the table was created with."""
+    """A type with the exact name from the table's declaration."""
 
     cache_ok = True
 
@@ -33,11 +33,11 @@ class Declared(UserDefinedType[Any]):
 
 
 def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
-    """Copy a SQLite table to one that has a change in it, in one transaction, its indexes and triggers included.
+    """Change an SQLite table by a copy in one transaction, including its indexes and triggers.
 
     Args:
         table: The table.
-        change: Makes the change on Alembic's batch operations.
+        change: A function that makes the change on Alembic's batch operations.
 
     Raises:
         DatabaseRefused: The connection enforces foreign keys: dropping the old table would delete the rows
@@ -71,14 +71,14 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
 
 
 def replace(table: str, items: Sequence[SchemaItem], beside: Sequence[str]) -> None:
-    """Put a table of another shape in the place of one that no table refers to, with all of its rows and columns.
+    """Replace a table without references to it by one of another shape, with all its rows and columns.
 
-    Nothing is deleted on a connection that enforces foreign keys either.
+    No row is deleted, even on a connection that enforces foreign keys.
 
     Args:
         table: The table.
-        items: Its columns and keys; columns that it has besides stay.
-        beside: What creates its indexes and triggers, for SQL that is run later; otherwise those that it has stay.
+        items: Its columns and keys; additional columns of the table stay.
+        beside: The SQL of its indexes and triggers, for printed SQL; otherwise the existing ones stay.
 
     Raises:
         DatabaseRefused: A table refers to it, and the connection enforces foreign keys.

@@ -1,8 +1,8 @@
-"""Letting the database keep a rule about rows: where no row breaks it, while the table is in use.
+"""Adding a rule about rows to the database if no row breaks it, while the table is in use.
 
-A check that is not validated is still enforced on every row that is written, also where a row broke it before and
-another of its columns is written. So nothing is added while a row breaks the rule: the rule waits, the revision is
-applied, and `diwa-schema validate` adds it later. SQLite keeps none: it would have to copy each table.
+PostgreSQL enforces an unvalidated check on every written row, even if the row already broke the rule and the write
+changes another column. The check is therefore not added while a row breaks the rule: the rule waits, the revision is
+applied, and `diwa-schema validate` adds it later. SQLite enforces none: it would have to copy each table.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from diwa_schema.names import code
 
 @step
 def keep_rules(*names: str) -> None:
-    """Let PostgreSQL keep rules of `models/rules.py`, each only where no row breaks it; the others wait.
+    """Let PostgreSQL enforce rules of `models/rules.py`, each only if no row breaks it; the others wait.
 
-    A rule that is kept already stays as it is. No row is changed.
+    An enforced rule stays as it is. No row is changed.
 
     Args:
         names: The rules.
@@ -36,7 +36,7 @@ def keep_rules(*names: str) -> None:
 
 @step
 def release_rules(*names: str) -> None:
-    """Drop what keeps rules; where it is absent, nothing happens.
+    """Stop enforcing rules: drop their constraints and indexes, if they exist.
 
     Args:
         names: The rules.
@@ -47,7 +47,7 @@ def release_rules(*names: str) -> None:
 
 
 def keep(rules: Iterable[Rule]) -> None:
-    """Let PostgreSQL keep rules, as `keep_rules` does."""
+    """Let PostgreSQL enforce rules, as `keep_rules` does."""
     if dialect() != "postgresql":
         return
     for rule in rules:

@@ -1,7 +1,7 @@
-"""What Ecto has on record in the database that a step works on.
+"""Ecto's records in the database of a step.
 
-A step knows from the list itself whether Ecto made the database, and whether diwa-agent's own migration ran there. In a
-shadow, and in a new database, there is no such list, so the step does what it does everywhere.
+Ecto's list of versions shows whether Ecto created the database, and whether diwa-agent's own migration ran there. A
+shadow or a new database has no such list, so the step takes its default path.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from diwa_schema.migrations.steps.pace import dialect, offline
 
 
 def made_by_ecto() -> bool:
-    """Tell whether the database is one that Ecto made; not for SQL that is written to be run later."""
+    """Return whether Ecto created the database; not for printed SQL."""
     return _recorded(_all())
 
 
 def ran_agents_migration() -> bool:
-    """Tell whether the agent's own migration is on record; not for SQL that is written to be run later."""
+    """Return whether the agent's own migration is on record; not for printed SQL."""
     return _recorded([AGENT])
 
 
 def of_ecto(versions: list[int] | None = None) -> str:
-    """Return a condition that holds where versions are on record, by default any of Ecto's; it needs the list."""
+    """Return a condition that is true if versions are on record, by default any of Ecto's; it needs the list."""
     listed = ", ".join(map(str, versions or _all()))
     return f"EXISTS (SELECT 1 FROM {LIST} WHERE version IN ({listed}))"
 
 
 def unless_made_by_ecto(statements: str) -> str:
-    """Return a body for a block of PL/pgSQL that does something only where Ecto did not make the database."""
+    """Return the body of a PL/pgSQL block that acts only if Ecto did not create the database."""
     return _unless(_all(), statements)
 
 
 def drop_table_unless_agents(table: str, *, filled: bool = True) -> None:
-    """Drop a table, unless the agent's own migration is on record: the table is the agent's then, and stays.
+    """Drop a table unless the agent's own migration is on record: then the agent owns the table.
 
-    On SQLite, SQL that is written to be run later leaves the table.
+    On SQLite, printed SQL keeps the table.
 
     Args:
-        table: The table; where it is absent, nothing happens.
-        filled: Whether to drop it although there are rows in it.
+        table: The table; if it is absent, nothing happens.
+        filled: Whether to drop it even if it has rows.
     """
     there = "" if filled else f" AND NOT EXISTS (SELECT FROM {quoted(table)})"
     if dialect() == "postgresql":

@@ -1,4 +1,4 @@
-"""Keeping the words of memories where SQLite can search them; PostgreSQL has its own way, which is there already."""
+"""Building the word index of memories on SQLite; PostgreSQL already has its own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from diwa_schema.models import searched
 
 @step
 def keep_words() -> None:
-    """Let SQLite keep the words of all memories in FTS5, in one transaction; PostgreSQL stays as it is.
+    """Index the words of all memories in SQLite's FTS5, in one transaction; PostgreSQL does not change.
 
-    A build of SQLite without FTS5 gets plain tables in its place, and is told so; SQL that is written to be run later
-    is for one that has it.
+    A build of SQLite without FTS5 gets plain tables instead, with a message; printed SQL is for a build with FTS5.
     """
     if dialect() != "sqlite":
         return
@@ -44,7 +43,7 @@ def keep_words() -> None:
 
 @step
 def forget_words() -> None:
-    """Drop what SQLite keeps of the words of memories, which are all in the memories."""
+    """Drop SQLite's word index; the memories still contain all words."""
     if dialect() != "sqlite":
         return
     if offline():

@@ -1,7 +1,8 @@
 """Turn memory embeddings into vectors of 1536 numbers if pgvector is installed; otherwise keep bytes.
 
-An embedding that is not such a vector goes to the archive, and the downgrade brings it back. In a database that Ecto
-created, vectors of another length are converted and bytes stay bytes, as in Ecto's own migration.
+An embedding that is not such a vector goes to the archive, and the downgrade brings it back, but not mere characters,
+which the bytes refuse from then on. In a database that Ecto created, vectors of another length are converted and bytes
+stay bytes, as in Ecto's own migration.
 """
 
 from diwa_schema.migrations import steps

@@ -7,7 +7,7 @@ check once they are fixed. SQLite enforces none of these rules.
 from diwa_schema.migrations import steps
 
 revision = "20260304000000"
-down_revision = "20260303000200"
+down_revision = "20260303000300"
 branch_labels = None
 depends_on = None
 

@@ -10,7 +10,7 @@ old numbers are kept, and the downgrade restores them. SQLite has one writer at 
 from diwa_schema.migrations import steps
 
 revision = "20260306000000"
-down_revision = "20260305001400"
+down_revision = "20260305001500"
 branch_labels = None
 depends_on = None
 

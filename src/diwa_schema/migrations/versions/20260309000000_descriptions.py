@@ -137,7 +137,9 @@ TEXTS = {
             "The similarity from which two memories are compared for a conflict. Unit: similarity, 0 to 1."
         ),
         "conflict_auto_calibrate": "Whether outcomes of conflicts may adjust the threshold.",
-        "sync_origin": "The side on which the row was made.",
+        "sync_origin": (
+            "The side on which the row was made. Older rows may hold a default that no writer gave."
+        ),
         "remote_id": (
             "The id of the same context on the other side of a synchronisation; it has no foreign key."
         ),
@@ -250,10 +252,15 @@ TEXTS = {
         ),
         "confidence": "How certain the classification of the memory is. Unit: share, 0 to 1.",
         "source": "Where the memory came from: a tool, an import or a file.",
-        "occurrence_count": "How often the same thing was remembered. Unit: occurrences.",
+        "occurrence_count": (
+            "How often the same thing was remembered. Unit: occurrences. Older rows may hold a default "
+            "that no writer gave."
+        ),
         "last_accessed_at": "When the memory was last used.",
         "expires_at": "When the memory loses its validity; the row is not deleted at that time.",
-        "sync_origin": "The side on which the row was made.",
+        "sync_origin": (
+            "The side on which the row was made. Older rows may hold a default that no writer gave."
+        ),
         "remote_id": (
             "The id of the same memory on the other side of a synchronisation; it has no foreign key."
         ),
@@ -309,8 +316,8 @@ TEXTS = {
         "inserted_at": "When the row was made.",
         "updated_at": "When an application last changed the row; a plain UPDATE leaves it as it was.",
         "slug": (
-            "The name in addresses: lower-case letters, digits and hyphens. The database derives it from"
-            " the name if a writer gives none, and appends a number if it is taken."
+            "The name in addresses: lower-case letters, digits and hyphens. The database derives it "
+            "from the name if a writer gives none, and appends a number if it is taken."
         ),
         "custom_domain": "The organization's own internet domain.",
     },
@@ -407,10 +414,16 @@ TEXTS = {
         "status": "What became of the operation; the agent deletes discarded rows instead of marking them.",
         "inserted_at": "When the row was made.",
         "capability_token": "The token that permits the call.",
-        "phi_flag": "Whether the call carries protected health data.",
+        "phi_flag": (
+            "Whether the call carries protected health data. Older rows may hold a default that no "
+            "writer gave."
+        ),
         "merkle_root": "The root of the hash tree that the operation is part of.",
         "audit_hash": "The hash of the operation for the audit; the database does not tie it to the row.",
-        "degradation_tier": "How much of the system was available at the call.",
+        "degradation_tier": (
+            "How much of the system was available at the call. Older rows may hold a default that no "
+            "writer gave."
+        ),
     },
     "tasks": {
         "id": "The key of the row. The client makes it, and PostgreSQL where a client sends none.",

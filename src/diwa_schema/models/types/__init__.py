@@ -1,7 +1,7 @@
-"""Column types that hold on PostgreSQL and on SQLite alike, and read what Ecto wrote on either.
+"""Column types that work on PostgreSQL and on SQLite, and read what Ecto wrote on either.
 
-Every difference between the two databases that concerns one value lives in this room, so that neither
-models nor revisions ask which database they are on.
+Every difference between the two databases that concerns a single value is handled in this package, so that models and
+revisions do not depend on the database.
 """
 
 from __future__ import annotations

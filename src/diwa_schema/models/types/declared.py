@@ -1,4 +1,4 @@
-"""A type that SQLite takes as it is spelled."""
+"""An SQLite type with a given declaration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy.types import UserDefinedType
 
 
 class Declared(UserDefinedType[Any]):
-    """A column type of SQLite by the very words of its declaration, which SQLite keeps and shows.
+    """A column type of SQLite with the exact words of its declaration, which SQLite stores and shows.
 
     Args:
         words: The declaration, such as ``JSONB``.

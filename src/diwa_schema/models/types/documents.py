@@ -1,4 +1,4 @@
-"""JSON documents and lists of texts: types of their own on PostgreSQL, JSON kept as text on SQLite."""
+"""JSON documents and lists of texts: native types on PostgreSQL, JSON stored as text on SQLite."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ LENGTH = 255
 
 
 class _HasAll(FunctionElement[bool]):
-    """Whether a column holds all of a value: ``@>`` on PostgreSQL, where an index serves it."""
+    """The comparison whether a column contains a value: ``@>`` on PostgreSQL, where an index serves it."""
 
     type = Boolean()
     inherit_cache = True
 
 
 class _HasAllTexts(_HasAll):
-    """The same of a list of texts, which SQLite can be asked for as well."""
+    """The same comparison for a list of texts, which SQLite also supports."""
 
     inherit_cache = True
 
@@ -48,7 +48,7 @@ def _refuse_to_contain(*_: Any, **__: Any) -> str:
 @compiles(_HasAllTexts, "sqlite")
 def _contains_texts(element: _HasAll, compiler: Any, **options: Any) -> str:
     column, value = (compiler.process(each, **options) for each in element.clauses)
-    # What is no JSON is a spelling of early agents, and a list that cannot be searched there.
+    # A text that is not JSON comes from early agents; such a list cannot be searched there.
     return (
         f"(CASE WHEN json_valid({column}) THEN NOT EXISTS (SELECT 1 FROM json_each({value}) AS wanted"
         f" WHERE wanted.value NOT IN (SELECT held.value FROM json_each({column}) AS held)) ELSE 0 END)"
@@ -58,9 +58,9 @@ def _contains_texts(element: _HasAll, compiler: Any, **options: Any) -> str:
 class Document(TypeDecorator[Any]):
     """A JSON document: jsonb on PostgreSQL, JSON as text on SQLite.
 
-    Gives whatever JSON holds: nothing in the database keeps a document to one kind. Text on SQLite that is
-    no JSON is given as it stands. None is SQL NULL; ``sqlalchemy.JSON.NULL`` writes the JSON value null.
-    A row of the models notices a document that is changed in place, at any depth.
+    A value can be any JSON, because the database does not restrict a document to one type. SQLite text that is not JSON
+    is returned unchanged. None is SQL NULL; ``sqlalchemy.JSON.NULL`` writes the JSON value null. The models track
+    changes inside a document, at any depth.
 
     Args:
         sqlite: The declared type on SQLite.
@@ -70,13 +70,13 @@ class Document(TypeDecorator[Any]):
     cache_ok = True
 
     class Comparator(TypeDecorator.Comparator[Any], JSON.Comparator[Any]):
-        """What a document can be asked for."""
+        """The comparisons of a document."""
 
         def contains(self, other: Any, **_: Any) -> ColumnElement[bool]:
-            """Tell whether a document holds all of another one, at every depth; PostgreSQL only.
+            """Return whether a document contains another one, at every depth; PostgreSQL only.
 
             Raises:
-                CompileError: When the statement is sent to SQLite, which would find nothing.
+                CompileError: The statement is compiled for SQLite, which would find nothing.
             """
             return _HasAll(self.expr, literal(other, self.type))
 
@@ -112,7 +112,7 @@ def _write_json(value: Any) -> str:
 
 
 def _read_json(value: Any) -> Any:
-    # A column of NUMERIC affinity gives a document that is a mere number as a number.
+    # A column with NUMERIC affinity returns a document that is only a number as a number.
     if not isinstance(value, str | bytes):
         return value
     try:
@@ -124,11 +124,11 @@ def _read_json(value: Any) -> Any:
 class TextArray(TypeDecorator[list[str]]):
     """A list of short texts: varchar(255)[] on PostgreSQL, a JSON list as text on SQLite.
 
-    Text on SQLite that is no JSON list is read as names between commas, a spelling of early agent releases.
+    SQLite text that is not a JSON list is read as comma-separated names, the format of early agent releases.
 
     Raises:
         TypeError: One text is given instead of a list.
-        ValueError: A text is longer than 255 characters and meant for PostgreSQL. SQLAlchemy wraps both as
+        ValueError: A text for PostgreSQL is longer than 255 characters. SQLAlchemy wraps both errors as
             ``StatementError``.
     """
 
@@ -136,10 +136,10 @@ class TextArray(TypeDecorator[list[str]]):
     cache_ok = True
 
     class Comparator(TypeDecorator.Comparator[list[str]], ARRAY.Comparator[list[str]]):
-        """What a list can be asked for."""
+        """The comparisons of a list."""
 
         def contains(self, other: Any, **_: Any) -> ColumnElement[bool]:
-            """Tell whether a list holds all texts of another one, on both databases."""
+            """Return whether a list contains all texts of another one, on both databases."""
             return _HasAllTexts(self.expr, literal(other, self.type))
 
     comparator_factory = Comparator
@@ -164,7 +164,7 @@ class TextArray(TypeDecorator[list[str]]):
 
 
 def _checked(texts: list[str]) -> list[str]:
-    # The statement casts to varchar(255)[], and an explicit cast cuts without a word.
+    # The statement casts to varchar(255)[], and an explicit cast truncates silently.
     if any(item is not None and len(item) > LENGTH for item in texts):
         raise ValueError(f"A text of the list is too long: a text array takes {LENGTH} characters each.")
     return texts

@@ -1,4 +1,4 @@
-"""The type of embedding columns: numbers in Python, whatever the column is in the database."""
+"""The type of embedding columns: numbers in Python for every column type in the database."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ DIMENSIONS = 1536
 
 @dataclass(frozen=True, slots=True)
 class RawEmbedding:
-    """Bytes in an embedding column that are no list of numbers in Erlang's external term format.
+    """Bytes in an embedding column that are not a list of numbers in Erlang's external term format.
 
-    Written back, it leaves the same bytes.
+    Writing the value back stores the same bytes.
     """
 
     data: bytes
 
     def __repr__(self) -> str:
-        """Show the size and the first bytes only: an embedding has thousands."""
+        """Return the size and the first bytes only: an embedding has thousands."""
         return f"RawEmbedding({len(self.data)} bytes: {self.data[:8]!r}…)"
 
 
@@ -40,7 +40,7 @@ EmbeddingValue = list[float] | RawEmbedding
 
 
 class _Distance(FunctionElement[float]):
-    """How far two embeddings are from each other."""
+    """The distance between two embeddings."""
 
     type = Float()
     inherit_cache = True
@@ -49,14 +49,14 @@ class _Distance(FunctionElement[float]):
 
 
 class _Euclidean(_Distance):
-    """Along the straight line."""
+    """The Euclidean distance."""
 
     inherit_cache = True
     operator = "<->"
 
 
 class _Cosine(_Distance):
-    """By the angle between them, 0 to 2."""
+    """The cosine distance, 0 to 2."""
 
     inherit_cache = True
     operator = "<=>"
@@ -80,7 +80,7 @@ class Vector(UserDefinedType[Any]):
     """The column type of pgvector.
 
     Args:
-        dimensions: How many numbers a vector has; None leaves it open.
+        dimensions: The number of dimensions; None allows any.
     """
 
     cache_ok = True
@@ -95,17 +95,17 @@ class Vector(UserDefinedType[Any]):
 class Embedding(TypeDecorator[EmbeddingValue]):
     """A list of numbers: vector(1536) or bytea on PostgreSQL, BLOB on SQLite.
 
-    Takes any sequence of finite numbers, arrays of numpy included, or a `RawEmbedding`. Gives a list of
-    floats, or a `RawEmbedding` where the bytes are none. The column keeps how many numbers there are: a
-    vector column refuses any other size, bytes take any.
+    The column accepts any sequence of finite numbers, including numpy arrays, or a `RawEmbedding`. It returns a list of
+    floats, or a `RawEmbedding` if the bytes are not one. A vector column refuses any other number of dimensions; bytes
+    accept any number.
 
     Args:
-        column: ``table.column`` that the type belongs to. On PostgreSQL nothing can be written without it:
-            the kind of the column is asked from the database at the first write of a transaction.
-        kind: What DDL on PostgreSQL says, ``vector`` or ``bytea``.
+        column: The ``table.column`` of the type. PostgreSQL cannot be written to without it: the first write of a
+            transaction asks the database for the type of the column.
+        kind: The type in PostgreSQL's DDL, ``vector`` or ``bytea``.
 
     Raises:
-        TypeError: A value is no sequence of numbers. SQLAlchemy wraps it as ``StatementError``.
+        TypeError: A value is not a sequence of numbers. SQLAlchemy wraps the error as ``StatementError``.
         ValueError: A number is not finite (wrapped as well), or bytes are written into a vector column.
     """
 
@@ -113,7 +113,7 @@ class Embedding(TypeDecorator[EmbeddingValue]):
     cache_ok = True
 
     class Comparator(TypeDecorator.Comparator[EmbeddingValue]):
-        """What a vector column can be asked for; bytes know no distance, and SQLite refuses it (CompileError)."""
+        """The comparisons of a vector column; bytes have no distance, and SQLite refuses it (CompileError)."""
 
         def l2_distance(self, other: Any) -> ColumnElement[float]:
             """Return the Euclidean distance to another embedding."""
@@ -133,7 +133,7 @@ class Embedding(TypeDecorator[EmbeddingValue]):
             kinds.declare(column)
 
     def stored_as(self, kind: kinds.Kind) -> Self:
-        """Return the type of the same column, with other DDL."""
+        """Return the type of the same column with other DDL."""
         return type(self)(self.column, kind=kind)
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
@@ -159,7 +159,7 @@ class Embedding(TypeDecorator[EmbeddingValue]):
             return _read_bytes(bytes(value))
         if not isinstance(value, str):
             return _numbers(value)
-        # Text is how PostgreSQL gives a vector; in a BLOB of SQLite it is none.
+        # PostgreSQL returns a vector as text; text in a BLOB column of SQLite is not a vector.
         return _read_vector(value) if dialect.name == "postgresql" else RawEmbedding(value.encode())
 
     def compare_values(self, x: Any, y: Any) -> bool:
@@ -192,7 +192,7 @@ class _Raw:
 
 
 def _place(value: Any, column: TypeEngine[Any]) -> Any:
-    """Return what a distance is measured to: an expression as it is, numbers as a parameter of the column's type."""
+    """Return the other side of a distance: an expression unchanged, numbers as a parameter of the column's type."""
     return (
         value
         if hasattr(value, "__clause_element__") or isinstance(value, ClauseElement)
@@ -223,6 +223,6 @@ def _read_vector(text: str) -> list[float]:
 
 
 def _comparable(value: Any) -> Any:
-    # An Enum is SQLAlchemy's way to say that there is nothing to compare with, as after `flag_modified`.
+    # SQLAlchemy passes an Enum if there is no value to compare with, for example after `flag_modified`.
     known = value is None or isinstance(value, RawEmbedding | Enum)
     return value if known else _numbers(value)

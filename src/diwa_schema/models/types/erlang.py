@@ -1,7 +1,7 @@
 """Embeddings as bytes: a list of floats in Erlang's external term format.
 
-The Elixir applications store an embedding this way wherever the column is bytea or BLOB, so this is what
-is read there and what is written for them.
+The Elixir applications store embeddings in this format if the column is bytea or BLOB, so this package reads and writes
+the same format there.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def decode_floats(data: bytes) -> list[float] | None:
     """Read the bytes of a list of numbers; integers become floats.
 
     Returns:
-        The numbers, or None where the bytes are anything but exactly one list of finite numbers.
+        The numbers, or None if the bytes are not exactly one list of finite numbers.
     """
     if data == _EMPTY:
         return []
@@ -60,14 +60,14 @@ def decode_floats(data: bytes) -> list[float] | None:
 
 
 def _decode_string(data: bytes) -> list[float] | None:
-    """Erlang packs a list that holds nothing but integers from 0 to 255 like a string."""
+    """Decode a list of integers from 0 to 255, which Erlang packs like a string."""
     if len(data) < 4 or len(data) != 4 + int.from_bytes(data[2:4]):
         return None
     return [float(byte) for byte in data[4:]]
 
 
 def _decode_plain(body: memoryview, count: int) -> list[float] | None:
-    """Decode the usual case in one go: nothing but floats."""
+    """Decode the usual case in one step: only floats."""
     if len(body) != _FLOAT_SIZE * count or bytes(body[::_FLOAT_SIZE]) != bytes((_FLOAT,)) * count:
         return None
     return list(struct.unpack(">" + "xd" * count, body))

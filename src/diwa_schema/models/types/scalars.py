@@ -1,4 +1,4 @@
-"""Ids, texts, numbers, flags and bytes, and defaults that both databases know."""
+"""Ids, texts, numbers, flags and bytes, and defaults for both databases."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ from diwa_schema.models.types.declared import Declared
 
 
 class ServerDefault(ColumnElement[Any]):
-    """A column default that is spelled differently per database.
+    """A column default with a different spelling for each database.
 
     Args:
-        postgresql: The SQL expression on PostgreSQL.
-        sqlite: The SQL expression on SQLite; None where tables there have no default.
+        postgresql: The SQL expression on PostgreSQL; None if tables there have no default.
+        sqlite: The same on SQLite.
     """
 
     inherit_cache = False
 
-    def __init__(self, *, postgresql: str, sqlite: str | None = None) -> None:
+    def __init__(self, *, postgresql: str | None = None, sqlite: str | None = None) -> None:
         super().__init__()
-        self.spellings: Final = {"postgresql": postgresql, **({"sqlite": sqlite} if sqlite else {})}
+        spellings = {"postgresql": postgresql, "sqlite": sqlite}
+        self.spellings: Final = {name: words for name, words in spellings.items() if words}
 
 
 @compiles(ServerDefault)
 def _spell_default(element: ServerDefault, compiler: Any, **_options: Any) -> str:
-    return element.spellings.get(compiler.dialect.name, element.spellings["postgresql"])
+    return element.spellings.get(compiler.dialect.name, "NULL")
 
 
 def _is_sqlite(dialect: Dialect) -> bool:
@@ -54,7 +55,7 @@ def _is_sqlite(dialect: Dialect) -> bool:
 class UniqueId(TypeDecorator[uuid.UUID]):
     """A UUID: uuid on PostgreSQL, on SQLite the 36 lower-case characters that Ecto writes.
 
-    Takes a ``uuid.UUID`` or any spelling of one, gives a ``uuid.UUID``.
+    The column accepts a ``uuid.UUID`` or any spelling of one, and returns a ``uuid.UUID``.
     """
 
     impl = Uuid
@@ -73,14 +74,14 @@ class UniqueId(TypeDecorator[uuid.UUID]):
     def process_result_value(self, value: Any, dialect: Dialect) -> uuid.UUID | None:
         if value is None or isinstance(value, uuid.UUID):
             return value
-        # The Ecto adapter can be told to store ids as 16 bytes.
+        # The Ecto adapter can be configured to store ids as 16 bytes.
         return uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(value)
 
 
 class LooseId(TypeDecorator[str]):
-    """An id as text whose column may be either: uuid on PostgreSQL at head, text in databases before that.
+    """An id as text in a column of either type: uuid on PostgreSQL at head, text in databases below head.
 
-    Values are sent without a type, which both kinds of column accept.
+    Values are sent without a type, which both types of column accept.
     """
 
     impl = Uuid
@@ -110,7 +111,7 @@ class ShortText(TypeDecorator[str]):
     """Text of limited length: varchar on PostgreSQL, TEXT without a limit on SQLite.
 
     Args:
-        length: The greatest number of characters.
+        length: The maximum number of characters.
     """
 
     impl = String
@@ -132,7 +133,7 @@ class LongText(TypeDecorator[str]):
 
 
 class Bytes(TypeDecorator[bytes]):
-    """Bytes as they are: bytea on PostgreSQL, BLOB on SQLite."""
+    """Raw bytes: bytea on PostgreSQL, BLOB on SQLite."""
 
     impl = LargeBinary
     cache_ok = True
@@ -171,7 +172,7 @@ class Real(TypeDecorator[float]):
 class Cost(TypeDecorator[Decimal]):
     """An amount with six decimal places: numeric(10,6) on PostgreSQL, DECIMAL(10,6) on SQLite.
 
-    SQLite keeps it as a floating-point number; ten digits survive that.
+    SQLite stores it as a floating-point number, which preserves ten digits.
     """
 
     impl = Numeric

@@ -1,4 +1,4 @@
-"""Points in time: aware on the Python side, without a zone in every database column."""
+"""Points in time: timezone-aware in Python, without a time zone in the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TimestampKind = Literal["utc_datetime_usec", "utc_datetime", "naive_datetime"]
 
 
 class _Now(functions.FunctionElement[datetime]):
-    """The server's time as a column keeps it: in UTC, without a zone."""
+    """The server's time in the form of a column: in UTC, without a time zone."""
 
     inherit_cache = True
 
@@ -40,29 +40,29 @@ def _utc_on_sqlite(element: _Now, compiler: Any, **options: Any) -> str:
 
 
 class Timestamp(TypeDecorator[datetime]):
-    """A point in time, aware and in UTC on the Python side; no database column has a zone.
+    """A point in time, timezone-aware and in UTC in Python; no database column has a time zone.
 
-    Anything aware is converted to UTC. A PostgreSQL column of whole seconds would round up to half a
-    second into the future, so the fraction is cut off before. On SQLite the text is spelled the way the
-    Ecto model of the column spells it, and every spelling in use is read.
+    Any timezone-aware value is converted to UTC. A PostgreSQL column of whole seconds would round up to half a second
+    into the future, so the fraction is cut off first. SQLite stores the text in the spelling of the column's Ecto
+    model, and every spelling in use is read.
 
     Args:
         precision: Digits of the second on PostgreSQL, 0 or 6.
-        kind: The type of the field in Ecto, which decides the spelling on SQLite: ``utc_datetime_usec``
-            (microseconds and Z), ``utc_datetime`` (seconds and Z) or ``naive_datetime`` (seconds).
-            Left out: ``utc_datetime_usec`` for precision 6, ``naive_datetime`` for precision 0.
+        kind: The type of the field in Ecto, which decides the spelling on SQLite: ``utc_datetime_usec`` (microseconds
+            and Z), ``utc_datetime`` (seconds and Z) or ``naive_datetime`` (seconds). By default ``utc_datetime_usec``
+            for precision 6 and ``naive_datetime`` for precision 0.
 
     Raises:
-        ValueError: The time has no zone (SQLAlchemy wraps it as ``StatementError``).
+        ValueError: The time has no time zone (SQLAlchemy wraps the error as ``StatementError``).
     """
 
     impl = DateTime
     cache_ok = True
 
     class Comparator(TypeDecorator.Comparator[datetime]):
-        """Comparisons of a column; `func.now()` in them is the time in UTC, as the column keeps it.
+        """The comparisons of a column; `func.now()` in them is the time in UTC, as in the column.
 
-        On PostgreSQL it would be the session's local time otherwise, and on SQLite a text of another spelling. A time
+        Otherwise it would be the session's local time on PostgreSQL, and a text with another spelling on SQLite. A time
         that is computed from it is refused: SQLite cannot compute with times.
         """
 
@@ -88,11 +88,11 @@ class Timestamp(TypeDecorator[datetime]):
             return dialect.type_descriptor(DateTime())
         from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-        # Not adapted to the driver: its own type for a time forgets the precision.
+        # Not adapted to the driver, whose own time type loses the precision.
         return TIMESTAMP(precision=0 if self.precision == 0 and not self.exact else None)
 
     def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
-        """Compare with the time as it was given: cutting it would leave out rows of the same second."""
+        """Compare with the exact time: cutting the fraction would omit rows of the same second."""
         if isinstance(value, timedelta):
             return self.impl_instance.coerce_compared_value(op, value)
         return Timestamp(self.precision, self.kind, exact=True)
@@ -106,7 +106,7 @@ class Timestamp(TypeDecorator[datetime]):
         return moment.replace(tzinfo=None) if self.precision or self.exact else _whole(moment)
 
     def as_kept(self, moment: datetime, dialect: Dialect) -> datetime:
-        """Return what is read after a time was written."""
+        """Return the value that a read returns after a time was written."""
         return cast(datetime, self.process_result_value(self.process_bind_param(moment, dialect), dialect))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -117,17 +117,17 @@ class Timestamp(TypeDecorator[datetime]):
 
 
 def spell(moment: datetime, kind: TimestampKind) -> str:
-    """Write a UTC time as the text that Ecto writes into SQLite for a field of that kind."""
+    """Return a UTC time as the text that Ecto writes into SQLite for a field of that type."""
     fraction = "microseconds" if kind == "utc_datetime_usec" else "seconds"
     text = moment.replace(tzinfo=None).isoformat(timespec=fraction)
     return text if kind == "naive_datetime" else text + "Z"
 
 
 def spell_exactly(moment: datetime, kind: TimestampKind) -> str:
-    """Write a UTC time so that it is in its place among texts of that kind, whatever its fraction.
+    """Return a UTC time as a text that sorts correctly among texts of that type, even with a fraction.
 
-    SQLite compares texts, and those of whole seconds have no place for a fraction. It follows the whole text, its Z
-    included: what is after ``…:15Z`` and before ``…:16Z`` is ``…:15Z.5``.
+    SQLite compares texts, and texts of whole seconds have no place for a fraction. The fraction therefore follows the
+    whole text, including its Z: ``…:15Z.5`` sorts after ``…:15Z`` and before ``…:16Z``.
     """
     whole = spell(moment, kind)
     return f"{whole}.{moment.microsecond:06}" if moment.microsecond and kind != "utc_datetime_usec" else whole

@@ -1,9 +1,9 @@
-"""Living beside Ecto, while an adopted database still has its list of versions.
+"""Coexistence with Ecto, while an adopted database still has its list of versions.
 
-Ecto's own tasks keep working after a takeover, and both of them would do harm: `mix ecto.rollback` takes a revision's
-columns away with what is in them, and `mix ecto.migrate` does the same work again. So the list says at every revision
-what Ecto would have written, Ecto's migrator and a run keep each other out, and the database itself lets nobody else
-change the list.
+Ecto's own tasks keep working after a takeover, and both would do harm: `mix ecto.rollback` drops a revision's columns
+with their contents, and `mix ecto.migrate` repeats the same work. At every revision the list therefore contains what
+Ecto would have written, Ecto's migrator and a run exclude each other, and the database lets nobody else change the
+list.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Whether Ecto's list of versions is still what the runs of this package have written into it.
+"""The check that Ecto's list of versions still equals what the runs of this package wrote.
 
-It stands apart from what keeps the list: every look at a database asks this, and few runs come to change anything.
+The module is separate from the maintenance of the list: every read of a database needs the check, and few runs change
+anything.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Building a database of the agent's first lineage anew, so that it stands at a revision of this history.
+"""Rebuilding a database of the agent's first lineage, so that it is at a revision of this history.
 
-Its tables are kept aside as they were. Their rows are copied into tables of today's shape; a value that the new column
-cannot hold stays in the kept table, and is listed.
+Its tables are set aside unchanged. Their rows are copied into tables of today's shape; a value that the new column
+cannot hold stays in the old table and is listed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Taking over a database that Ecto migrated: recognise it, verify it, record where it stands."""
+"""Taking over a database that Ecto migrated: recognise it, verify it, record its revision."""
 
 from __future__ import annotations
 

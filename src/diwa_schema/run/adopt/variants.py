@@ -1,4 +1,4 @@
-"""Which shape Ecto left a database in, told from the versions it recorded and from what its tables look like."""
+"""The variant of a database that Ecto migrated, recognised by its recorded versions and its tables."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from diwa_schema.migrations.ecto import AGENT, AGENT_V1
 
 # Published in both lineages with the same content.
 COMMON = 20251231080526
-# Where a database of the agent's first lineage stands once it is reshaped: all of its tables exist by then.
+# The revision of a database of the agent's first lineage after its rebuild: all of its tables exist there.
 V1_REVISION = "20260107000000"
-# The revision that makes tala_operations.
+# The revision that creates tala_operations.
 BUFFER = "20260117075000"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A shape that Ecto left behind.
+    """A shape of a database that Ecto migrated.
 
     Args:
-        name: What it is called.
-        revision: The revision it stands at; None for base.
-        buffer: Whether tala_operations is of the agent's own making; it gets this history's shape where it stands.
-        reshape: Whether its tables are of the first lineage and are built anew.
-        strange: Recorded versions that are no revisions of this history.
+        name: The name of the variant.
+        revision: The matching revision; None for base.
+        buffer: Whether the agent created tala_operations itself; the table is converted in place to this history's
+            shape.
+        reshape: Whether its tables belong to the first lineage and are rebuilt.
+        strange: Recorded versions that are not revisions of this history.
     """
 
     name: str
@@ -36,16 +37,16 @@ class Variant:
 
 
 def recognise(versions: Collection[int], ids: tuple[str, ...], shown: str, *, agents_buffer: bool) -> Variant:
-    """Return the variant that a database is.
+    """Return the variant of a database.
 
     Args:
-        versions: What Ecto has recorded.
+        versions: The versions that Ecto has recorded.
         ids: The revisions that Ecto knows, in history order.
         shown: The masked URL, for the refusal.
         agents_buffer: Whether tala_operations has the shape of the agent's own migration.
 
     Raises:
-        DatabaseRefused: The versions are not those of any way that Ecto could have gone.
+        DatabaseRefused: The versions do not match any possible history of Ecto.
     """
     recorded = frozenset(versions)
     shared = [int(name) for name in ids]
@@ -60,7 +61,7 @@ def recognise(versions: Collection[int], ids: tuple[str, ...], shown: str, *, ag
     if AGENT not in recorded and not agents_buffer:
         return Variant(f"{len(applied)} shared versions", revision, strange=strange)
     if revision is None:
-        # Only the agent's two tables are there; their foreign keys lead to a table that is not.
+        # Only the agent's two tables exist; their foreign keys refer to an absent table.
         name = "agent release on its own"
     else:
         name = "agent, shared versions marked" if revision >= BUFFER else "agent"

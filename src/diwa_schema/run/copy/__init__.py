@@ -1,1 +1,1 @@
-"""Copying the rows of one tenant: how a value travels, where rows come from, and proof that all of them came."""
+"""Copying the rows of one tenant: the transfer of values, the source of rows, and the proof of completeness."""

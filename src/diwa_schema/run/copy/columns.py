@@ -1,9 +1,9 @@
-"""How the values of one column travel: read from either database, written to PostgreSQL, and compared afterwards.
+"""The transfer of one column's values: read from either database, written to PostgreSQL, and compared.
 
-A value travels as the text in which PostgreSQL shows it, so that between two servers nothing is read and written anew
-that Python has no room for: infinite times, numbers of thirty digits in a document. From SQLite it goes through the
-type of its model, which knows every spelling that is in use there. What is compared is one form for all texts that
-mean the same: a document's keys are in order, its numbers without idle zeros.
+A value is transferred as PostgreSQL's text output, so that values beyond Python's types survive between two servers:
+infinite times, numbers of thirty digits in a document. From SQLite a value goes through the type of its model, which
+knows every spelling in use there. Values are compared in a normal form: a document's keys are sorted, and its numbers
+have no redundant zeros.
 """
 
 from __future__ import annotations

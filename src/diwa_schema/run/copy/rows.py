@@ -1,4 +1,4 @@
-"""Writing the rows of a copy, and showing that those which are there are those which were read."""
+"""Writing the rows of a copy, and verifying that they equal the rows of the source."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _NAMES_A_KEY = (
 
 
 class Moved(NamedTuple):
-    """What was copied of a table.
+    """The copied part of a table.
 
     Args:
         table: Its name.
-        rows: How many rows.
-        digest: 16 characters that change with any value of any row; the order of the rows is no part of it.
+        rows: The number of copied rows.
+        digest: 16 characters that change with any value of any row; they do not depend on the order of the rows.
     """
 
     table: str

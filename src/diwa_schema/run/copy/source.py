@@ -1,4 +1,4 @@
-"""Where the rows of a copy come from: one look at a database, which no write and no change of a table gets into."""
+"""The source of a copy's rows: one snapshot of a database, unaffected by writes and table changes."""
 
 from __future__ import annotations
 

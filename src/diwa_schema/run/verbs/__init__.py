@@ -1,1 +1,1 @@
-"""The kinds of change beside upgrade and downgrade: each decides what is to be done, and does it."""
+"""All kinds of change: each module decides what to do, and does it."""

@@ -1,4 +1,4 @@
-"""What is done to a database when somebody asks for it, apart from its revisions: vectors and optional indexes."""
+"""Changes on request, apart from revisions: vectors and optional indexes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from diwa_schema.database.state import refuse_unknown
 from diwa_schema.drift.optional import OPTIONAL, OptionalIndex
 from diwa_schema.drift.postgresql.write import Writer
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
-from diwa_schema.migrations import pgvector, steps
+from diwa_schema.migrations import characters, pgvector, steps
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.steps.indexes import build_index
 from diwa_schema.migrations.steps.pace import ground
-from diwa_schema.run import preflight
+from diwa_schema.run import embeddings, preflight
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from diwa_schema.database.link import Link
-
-_EMBEDDINGS = ("memories", "embedding_cache")
 
 
 def enable_vector(session: Session) -> Report:
@@ -39,15 +37,18 @@ def enable_vector(session: Session) -> Report:
         link.execute(pgvector.CREATE)
         if pgvector.embedding_type(link) == "bytea":
             raise _without_vector(link)
-        for table in _EMBEDDINGS:
+        for table in characters.TABLES:
             steps.retype_embedding(table, to="vector")
+
+    def notes(change: Change) -> tuple[str, ...]:
+        return embeddings.kept_apart(change.link, change.state.schema)
 
     def stands(look: Look) -> Plan:
         if not look.link.value(pgvector.POSSIBLE):
             raise _without_vector(look.link)
-        return preflight.conversion(look, _EMBEDDINGS, f"vector({pgvector.DIMENSIONS})")
+        return preflight.conversion(look, characters.TABLES, f"vector({pgvector.DIMENSIONS})")
 
-    return _convert(session, stands, work)
+    return _convert(session, stands, work, notes)
 
 
 def _without_vector(link: Link) -> DatabaseRefused:
@@ -61,17 +62,26 @@ def _without_vector(link: Link) -> DatabaseRefused:
 def disable_vector(session: Session) -> Report:
     """Turn the embeddings of a database into bytes again, with those that the archive has; none is lost.
 
+    What is but the characters of a vector stays in the archive, and the bytes refuse such from now on.
+
     Raises:
         DatabaseRefused: It is not at head.
     """
 
     def work(_: Change) -> None:
-        for table in _EMBEDDINGS:
+        for table in characters.TABLES:
             steps.retype_embedding(table, to="bytes")
         # The way to bytes drops an archive that is empty by then, and at head there is one.
         steps.create_embedding_archive()
 
-    return _convert(session, lambda look: preflight.conversion(look, _EMBEDDINGS, "bytea"), work)
+    def notes(change: Change) -> tuple[str, ...]:
+        link, schema = change.link, change.state.schema
+        return (
+            *embeddings.kept_characters(link, schema),
+            *embeddings.refused(link, schema, characters.TABLES),
+        )
+
+    return _convert(session, lambda look: preflight.conversion(look, characters.TABLES, "bytea"), work, notes)
 
 
 def enable_index(session: Session, name: str) -> Report:
@@ -152,7 +162,12 @@ def refuse_other_than_head(look: Look) -> None:
         )
 
 
-def _convert(session: Session, stands: Callable[[Look], Plan], work: Callable[[Change], None]) -> Report:
+def _convert(
+    session: Session,
+    stands: Callable[[Look], Plan],
+    work: Callable[[Change], None],
+    notes: Callable[[Change], tuple[str, ...]] = lambda _: (),
+) -> Report:
     """Do the work in pieces on a database at head where nothing stands in its way, and record it."""
 
     def decide(look: Look) -> bool:
@@ -166,6 +181,6 @@ def _convert(session: Session, stands: Callable[[Look], Plan], work: Callable[[C
         with change.op(), change.steps():
             work(change)
         change.at_once(lambda: None, after=change.state.revision)
-        return Written(change.state.revision, 1)
+        return Written(change.state.revision, 1, notes=notes(change))
 
     return session.change(Verb("convert"), decide, convert)

@@ -1,7 +1,7 @@
-"""Copying one tenant to another place: its schema is made there, with all rows in it, in one transaction.
+"""Copying one tenant to another place: one transaction creates its schema there with all rows.
 
-What is there at the end is all of it or nothing, so a copy that was killed is begun anew by the same command. To go on
-in the middle would save time and prove less: what was read before the kill and after it would be of two moments.
+The result is complete or absent, so the same command restarts a killed copy from the beginning. Resuming in the middle
+would save time but prove less: the parts before and after the kill would come from different moments.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 
 class Copied(NamedTuple):
-    """What a copy did.
+    """The result of a copy.
 
     Args:
         report: The run on the target.
-        source: The masked URL that was copied from, and the schema.
-        tables: What was copied, table by table.
+        source: The masked URL and the schema of the source.
+        tables: The copied rows, table by table.
         left: Tables and views of the source's schema that were not copied.
-        waits: The rules about rows that the copy does not keep, because rows break them, with how many do.
-        archived: How many embeddings went to the archive, since a vector cannot be what they are.
+        waits: The rules about rows that the copy does not enforce because rows break them, with their numbers.
+        archived: The number of embeddings that went to the archive because a vector cannot hold them.
     """
 
     report: Report
@@ -48,7 +48,7 @@ class Copied(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many rows were copied."""
+        """The number of copied rows."""
         return sum(one.rows for one in self.tables)
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,17 +65,17 @@ class Copied(NamedTuple):
 
 
 def copy(session: Session, source: Source, names: RoleNames | None) -> Copied:
-    """Make the schema that the session's target names, with the rows of a source in it.
+    """Create the schema of the session's target, with the rows of a source.
 
     Args:
-        session: What the run works with.
-        source: Where the rows come from.
-        names: How the roles are called, as for `tenant.create`.
+        session: The session of the run.
+        source: The source of the rows.
+        names: The names of the roles, as for `tenant.create`.
 
     Raises:
-        UsageError: The target is SQLite, or has something of this schema in it.
-        MigrationFailed: A row cannot be in PostgreSQL; nothing was copied.
-        NotPersisted: A table would not hold what was read; nothing was copied.
+        UsageError: The target is SQLite, or contains tables of this package.
+        MigrationFailed: PostgreSQL cannot hold a row; nothing was copied.
+        NotPersisted: A table would differ from the source; nothing was copied.
     """
     if names is not None:
         names.refuse_impossible()
@@ -102,6 +102,7 @@ def copy(session: Session, source: Source, names: RoleNames | None) -> Copied:
             unseen=True,
             first=first,
         )
+        change.tell_lodging()
         applied = tuple(Applied(step.revision, step.slug, milliseconds) for step in plan.revisions)
         return Written(plan.after, len(entries), applied)
 

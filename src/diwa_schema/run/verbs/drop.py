@@ -1,4 +1,4 @@
-"""Dropping the tables of the models, and what this package keeps beside them."""
+"""Dropping the tables of the models and the package's additional tables."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def drop(session: Session, confirm: str | None) -> Report:
             keeper.release()
 
         change.at_once(drop_all, after=None)
+        change.tell_lodging()
         return Written(None, 1)
 
     return session.change(Verb("drop", "downgrade"), decide, work)

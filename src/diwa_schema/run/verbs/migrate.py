@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from diwa_schema.database import presence
 from diwa_schema.database.state import State
-from diwa_schema.migrations import manifest
-from diwa_schema.run import integrity, plan
+from diwa_schema.migrations import characters, manifest
+from diwa_schema.run import embeddings, integrity, plan
 from diwa_schema.run.adopt.ecto_list import refuse_changed_list
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
@@ -51,7 +51,13 @@ def downgrade(session: Session, revision: str, confirm: str | None = None) -> Re
         losses.confirm(look, losses.of(look, decided.revisions), confirm)
         return allowed
 
-    return session.change(Verb("migrate", "downgrade"), decide, _work)
+    def work(change: Change, decided: Plan) -> Written:
+        back = [column for one in decided.revisions for column in one.retypes_back]
+        tables = {column.partition(".")[0] for column in back if column.endswith(f".{characters.COLUMN}")}
+        written = _work(change, decided)
+        return written._replace(notes=embeddings.refused(change.link, change.state.schema, tables))
+
+    return session.change(Verb("migrate", "downgrade"), decide, work)
 
 
 def _allowed(session: Session, look: Look, decided: Plan) -> Plan | None:

@@ -1,4 +1,4 @@
-"""Marking a database as protected, and taking the mark away."""
+"""Marking a database as protected, and removing the mark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bringing the roles of a database to what they should be, in one transaction."""
+"""Fixing the roles of a database in one transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Letting a database keep the rules about rows that waited until no row breaks them."""
+"""Adding the waiting rules about rows that no row breaks any more."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from diwa_schema.run.verbs.convert import refuse_other_than_head
 
 
 class Validation(NamedTuple):
-    """What `validate` did.
+    """The result of `validate`.
 
     Args:
-        report: The run; its kind is "nothing" where no rule could be added.
-        added: The names of the rules that the database keeps from now on.
-        waiting: Those that still wait, with how many rows break each.
+        report: The report of the run; its kind is "nothing" if no rule could be added.
+        added: The names of the rules that the database enforces from now on.
+        waiting: The rules that still wait, with the number of rows that break each.
     """
 
     report: Report
@@ -41,12 +41,12 @@ def validate(session: Session, names: Sequence[str]) -> Validation:
     """Add and validate the rules that no row breaks any more.
 
     Args:
-        session: What the run works with.
-        names: The rules; all that are to be kept where none is named.
+        session: The session of the run.
+        names: The rules; by default all that the database should enforce.
 
     Raises:
-        UsageError: There is no such rule, or the database is SQLite.
-        DatabaseRefused: It is not at head.
+        UsageError: A rule does not exist, or the database is SQLite.
+        DatabaseRefused: The database is not at head.
     """
     wanted = named(names, KEPT)
     seen: list[tuple[Waiting, ...]] = []
@@ -62,7 +62,7 @@ def validate(session: Session, names: Sequence[str]) -> Validation:
                 next_step="The command violations lists the rows that break one.",
             )
         refuse_other_than_head(look)
-        # One that could not be counted in a moment is counted by the step, which takes its time.
+        # The step counts the rows that could not be counted quickly; this may take longer.
         free = {one.rule for one in look_at(look) if not one.rows}
         return tuple(rule for rule in wanted if rule.name in free) or None
 

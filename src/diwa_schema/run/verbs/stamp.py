@@ -1,4 +1,4 @@
-"""Recording a revision without running it, after looking whether the database can be there."""
+"""Recording a revision without running it, after a check of the database."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A tenant's schema: born at head in one transaction, and dropped in pieces that each hold few locks.
+"""A tenant's schema: created at head in one transaction, and dropped in pieces with few locks each.
 
-A whole tenant has some 700 locks to take, of some 6,400 that a usual server has for all its transactions together. So
-its tables go one at a time, each in its own transaction, and the version row goes last, with the schema: a drop that
-was killed is finished by the same command, and until then the schema says of itself that tables are missing.
+Dropping a whole tenant at once takes some 700 locks, out of some 6,400 that a usual server has for all its transactions
+together. Its tables are therefore dropped one at a time, each in its own transaction, and the version row last, with
+the schema. The same command finishes a killed drop; until then the schema reports missing tables.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from diwa_schema.errors import (
     UsageError,
     command,
 )
+from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import KEPT, load
 from diwa_schema.names import OURS, qualified, quoted
 from diwa_schema.run import losses, preflight, snapshot
@@ -212,7 +213,7 @@ def _parts(look: Look, confirm: str | None) -> Parts:
     if state.revision is None:
         raise SchemaEmpty(
             f"Schema '{schema}' of {look.shown} has no revision of this schema, so it is not a tenant.",
-            next_step=f"To drop it all the same, as its owner: DROP SCHEMA {quoted(schema)};",
+            next_step=f"To drop it all the same, as its owner: {_emptied(look)}",
         )
     if state.protected:
         raise DatabaseProtected(
@@ -234,10 +235,35 @@ def _parts(look: Look, confirm: str | None) -> Parts:
             next_step=f"To accept the loss, add --confirm {schema}",
             confirm=schema,
         )
+    _refuse_extension(look)
     _refuse_foreign(look, sorted(ours), [*tables, *books])
     refuse_references(look, tuple(tables))
     keys = look.link.rows(_KEYS, (schema, tables))
     return Parts(tuple((str(table), str(name)) for table, name in keys), tuple(tables), books)
+
+
+def _emptied(look: Look) -> str:
+    """Return what drops a schema in which nothing of ours is left but our own tables, and nothing beside it."""
+    schema = look.state.schema
+    moved = pgvector.out_of(look.link, schema)
+    books = sorted(name for name in losses.tables(look) if name in BOOKKEEPING or name.startswith(OURS))
+    statements = [f"DROP TABLE {qualified(schema, name)};" for name in books]
+    return " ".join([*([moved] if moved else []), *statements, f"DROP SCHEMA {quoted(schema)};"])
+
+
+def _refuse_extension(look: Look) -> None:
+    """Raise where the extension that embeddings need would go with the schema."""
+    schema = look.state.schema
+    way = pgvector.out_of(look.link, schema)
+    if way is None:
+        return
+    users = pgvector.in_use(look.link)
+    theirs = f", and the embeddings of {', '.join(users)} would go with it" if users else ""
+    raise SchemaForeign(
+        f"Schema '{schema}' of {look.shown} cannot be dropped: extension vector is in it{theirs}.",
+        next_step=f"As the owner of the extension: {way} Then run the command again.",
+        foreign=["extension vector"],
+    )
 
 
 def _refuse_foreign(look: Look, ours: list[str], there: list[str]) -> None:

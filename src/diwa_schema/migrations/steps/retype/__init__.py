@@ -1,11 +1,11 @@
-"""Changing the kind of an embedding column, without losing a value or stopping who uses the table."""
+"""Changing the type of an embedding column without losing a value or blocking the table's users."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-from diwa_schema.migrations import pgvector
+from diwa_schema.migrations import characters, pgvector
 from diwa_schema.migrations.steps.dialects import create_vector_extension
 from diwa_schema.migrations.steps.lookup import column_types, literal, oid, quoted, verbatim
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
@@ -16,25 +16,26 @@ from diwa_schema.migrations.steps.upstream import made_by_ecto, unless_made_by_e
 
 @step
 def retype_embedding(table: str, to: Kind, *, unasked: bool = False) -> None:
-    """Turn the column `embedding` of a table into a vector(1536), or into bytes; a column of that kind stays.
+    """Turn the column `embedding` of a table into a vector(1536), or into bytes; a column of that type stays.
 
-    On SQLite, and towards a vector in a database without pgvector, nothing happens. Values are converted in
-    the order of the table's key while the table is used; then the new column takes the old one's place in one
-    short transaction. A value that cannot be a vector(1536) goes to the archive, and comes back on the way to
-    bytes if the row has none by then. Indexes on the column are built on the new one first; one of pgvector's
-    does not survive the way to bytes. Whenever it is interrupted, running it again goes on from there.
+    Nothing happens on SQLite, or for a vector in a database without pgvector. Values are converted in the order of the
+    table's key while the table is in use; then the new column replaces the old one in one short transaction. A value
+    that cannot be a vector(1536) goes to the archive. The conversion to bytes restores it if the row has no value by
+    then, unless it consists of the characters of a vector: a bytes column that was a vector gets a check that refuses
+    these, and the check disappears with the column. Indexes on the column are first built on the new one; an index of
+    pgvector does not survive the conversion to bytes. After an interruption, a second run resumes the work.
 
-    Written as SQL to be run later, it only replaces a column without values or indexes, since the database
-    cannot convert them: towards a vector any other column stays as it is, towards bytes the script stops.
+    Printed SQL only replaces a column without values or indexes, because the database cannot convert them. For any
+    other column, a conversion to a vector changes nothing, and a conversion to bytes stops the script.
 
     Args:
         table: A table with a uuid key named id and a column named embedding.
-        to: What the column is to be.
-        unasked: Whether nobody asked for it: in a database that Ecto made, bytes stay bytes then, because the
-            application's code may bind them.
+        to: The new type of the column.
+        unasked: Whether the conversion happens without a request: then bytes stay bytes in a database that Ecto
+            created, because the application's code may bind them.
 
     Raises:
-        MigrationFailed: The column is absent or of a third kind, or views or constraints hang on it.
+        MigrationFailed: The column is absent or has a third type, or views or constraints depend on it.
     """
     if dialect() == "sqlite":
         return
@@ -53,7 +54,7 @@ def retype_embedding(table: str, to: Kind, *, unasked: bool = False) -> None:
 
 
 def abandon_retype(table: str) -> None:
-    """Take away what an interrupted retype left beside a table's embeddings, which stay as they are."""
+    """Remove the remains of an interrupted retype; the table's embeddings stay as they are."""
     if dialect() == "sqlite" or offline():
         return
     ground().pace.short(lambda connection: abandon(connection, table))
@@ -94,11 +95,21 @@ def _to_bytes_later(table: str) -> str:
         "vector",
         "'bytea'",
         "RAISE EXCEPTION USING MESSAGE = 'there are embeddings; only diwa-schema downgrade converts them'",
+        characters.refusal(table),
     )
 
 
-def _later(table: str, kind: str, target: str, otherwise: str) -> str:
-    """Return a block that replaces a column without values or indexes, and else does something else."""
+def _later(table: str, kind: str, target: str, otherwise: str, refusal: str | None = None) -> str:
+    """Return a block that replaces a column without values or indexes, and else does something else.
+
+    Args:
+        table: The table.
+        kind: The type that is replaced.
+        target: The type that replaces it, as an expression.
+        otherwise: What is done where there are values or indexes.
+        refusal: What the table gets once it is replaced.
+    """
+    last = "" if refusal is None else f"\n    ALTER TABLE {quoted(table)} {refusal};"
     return f"""DO $do$
 DECLARE
   target text := {target};
@@ -118,7 +129,7 @@ BEGIN
     {otherwise};
   ELSE
     ALTER TABLE {quoted(table)} DROP COLUMN {COLUMN};
-    EXECUTE 'ALTER TABLE {quoted(table)} ADD COLUMN {COLUMN} ' || target;
+    EXECUTE 'ALTER TABLE {quoted(table)} ADD COLUMN {COLUMN} ' || target;{last}
   END IF;
 END
 $do$"""

@@ -1,4 +1,4 @@
-"""The table that keeps embeddings which their column cannot hold."""
+"""The archive of embeddings that their column cannot hold."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from alembic.operations import Operations
 
+from diwa_schema.migrations import characters
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.dialects import drop_table_if_there
 from diwa_schema.migrations.steps.pace import ground, offline, operations
@@ -22,12 +23,12 @@ TABLE = "diwa_schema_embedding_archive"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An embedding that is taken out of its column.
+    """An embedding that was removed from its column.
 
     Args:
         row: The id of its row.
-        kind: The type its column had, such as ``vector(384)``.
-        value: Its bytes; the numbers of a vector are in the format that a bytes column has them in.
+        kind: The earlier type of its column, such as ``vector(384)``.
+        value: Its bytes; the numbers of a vector have the format of a bytes column.
         reason: Why the column cannot hold it.
     """
 
@@ -38,7 +39,7 @@ class Kept:
 
 
 def create_embedding_archive() -> None:
-    """Create the archive where it is absent, in one short transaction."""
+    """Create the archive if it is absent, in one short transaction."""
     from alembic import op
 
     if offline():
@@ -48,7 +49,7 @@ def create_embedding_archive() -> None:
 
 
 def drop_embedding_archive() -> None:
-    """Drop the archive, whatever is in it, where it is there."""
+    """Drop the archive with its contents, if it exists."""
     drop_table_if_there(TABLE)
 
 
@@ -96,9 +97,13 @@ def put(connection: sa.Connection, table: str, kept: Sequence[Kept]) -> None:
 
 
 def newest(row: str) -> str:
-    """Return SQL for the value kept last of a row of table ``:table`` whose id is given as SQL."""
+    """Return SQL for the value kept last of a row of table ``:table`` whose id is given as SQL.
+
+    Characters yield NULL: they stay here, since the check on a column of bytes would refuse every UPDATE of their row.
+    """
     return (
-        f"(SELECT a.value FROM {TABLE} a WHERE a.table_name = :table AND a.row_id = {row}"
+        f"(SELECT CASE WHEN {characters.are_in('a.value')} THEN NULL ELSE a.value END FROM {TABLE} a"
+        f" WHERE a.table_name = :table AND a.row_id = {row}"
         " ORDER BY a.archived_at DESC, a.digest LIMIT 1)"
     )
 

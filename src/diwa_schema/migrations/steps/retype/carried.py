@@ -1,4 +1,4 @@
-"""What a column has beside its values, and its successor gets as well: indexes, rights, comment, storage."""
+"""The attributes of a column that its successor also gets: indexes, rights, comment, storage."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Putting a column of another type in the place of one, while the table is in use.
+"""Replacing a column by one of another type, while the table is in use.
 
-A new column stands beside the old one until it is filled; then, in one short transaction, it takes the name.
-What is written to the old column meanwhile is noted by triggers and taken over before that. Nothing is left.
+A new column exists beside the old one until it is filled; then it takes the name in one short transaction. Triggers
+note writes to the old column meanwhile, and these writes are transferred before the swap. No auxiliary object remains.
 
-Three things make sure that no write is missed. The triggers fire for everybody, also for a session that replicates:
-they are ENABLE ALWAYS. They compare what is stored, so that a value is noted that another trigger has set. And the
-swap reads the notes after it has locked everybody out, in a transaction that sees what was committed while it waited.
+Three measures ensure that no write is missed. The triggers are ENABLE ALWAYS and fire for every session, even for
+replication. They compare the stored values, so they also note a value that another trigger has set. And the swap reads
+the notes after it has locked the table, in a transaction that sees the commits made while it waited.
 """
 
 from __future__ import annotations

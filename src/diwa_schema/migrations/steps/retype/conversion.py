@@ -7,6 +7,8 @@ import struct
 from diwa_schema.models.types.embeddings import DIMENSIONS
 from diwa_schema.models.types.erlang import decode_floats, encode_floats
 
+NO_LIST = "not a list of numbers in Erlang's external term format"
+
 
 def as_bytes(value: str | bytes) -> bytes:
     """Return the bytes that a bytes column holds for an embedding; a vector is given as its text."""
@@ -22,7 +24,7 @@ def as_vector(value: str | bytes | None) -> tuple[str | None, str]:
         return None, ""
     numbers = _numbers(value) if isinstance(value, str) else decode_floats(value)
     if numbers is None:
-        return None, "not a list of numbers in Erlang's external term format"
+        return None, NO_LIST
     if len(numbers) != DIMENSIONS:
         return None, f"{len(numbers)} numbers where a vector has {DIMENSIONS}"
     if not _fits_single_precision(numbers):

@@ -1,4 +1,4 @@
-"""The work of giving an embedding column another kind: batches, the rows written meanwhile, the swap."""
+"""The work of changing an embedding column's type: batches, concurrently written rows, and the swap."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from diwa_schema.errors import MigrationFailed, command
+from diwa_schema.migrations import characters
 from diwa_schema.migrations.steps import batches, lookup
 from diwa_schema.migrations.steps.indexes import build_index
 from diwa_schema.migrations.steps.lookup import qualified, quoted
@@ -22,7 +23,7 @@ from diwa_schema.migrations.steps.retype.conversion import as_bytes, as_vector
 
 Kind = Literal["vector", "bytes"]
 
-COLUMN = "embedding"
+COLUMN = characters.COLUMN
 
 # A value is some forty times the work of a row without one: reading, converting, storing in the new column.
 _WEIGHT = 40
@@ -275,8 +276,15 @@ class Retyping:
         self.replacement.refuse_dependents(connection)
         self._catch_up(connection, _IN_SWAP)
         self.replacement.swap(connection, built)
+        if self.to == "bytes":
+            # In the same transaction: whatever was written before was a vector, and no bytes stand unguarded.
+            self._refuse_characters(connection)
         batches.end(connection, self._name)
         return True
+
+    def _refuse_characters(self, connection: sa.Connection) -> None:
+        table = self.replacement.table
+        connection.execute(sa.text(f"ALTER TABLE {qualified(connection, table)} {characters.refusal(table)}"))
 
     def _tidy_archive(self) -> None:
         """Delete from the archive what the column holds again, and the archive once it is empty."""
