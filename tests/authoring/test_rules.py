@@ -12,6 +12,12 @@ from .drafts import AFTER, ID, judged, rules, up
 NOT_TRANSACTIONAL = "transactional = False"
 INDEX = 'steps.create_index_concurrently("memories_kind_index", "memories", ["kind"])'
 ADD = 'op.add_column("memories", sa.Column("mood", LongText()))'
+SLUG = 'op.alter_column("organizations", "slug", type_=LongText())'
+NUMBERED = 'op.create_table("moods", sa.Column("id", sa.BigInteger()), sa.PrimaryKeyConstraint("id"))'
+OF_MOODS = (
+    'op.create_table("feelings", sa.Column("id", UniqueId()), sa.PrimaryKeyConstraint("id"),'
+    ' sa.Column("mood_id", {}, index={}), sa.ForeignKeyConstraint(["mood_id"], ["moods.id"]))'
+)
 KEY = 'op.create_foreign_key("{0}", "memories", "contexts", ["{0}"], ["id"]{1})'
 NEW = 'op.create_table("moods", sa.Column("id", UniqueId()), sa.Column("kind", {}), sa.PrimaryKeyConstraint("id"))'
 
@@ -52,7 +58,10 @@ BREAKING = [
     ("hash-index", up('op.create_index("i", "memories", ["kind"], postgresql_using="hash")')),
     ("wide-index", up('op.create_index("i", "memories", ["a", "b", "c", "d"])')),
     ("foreign-key-checks-rows", up(KEY.format("a_id", ""))),
-    ("foreign-key-checks-rows", add('UniqueId(), sa.ForeignKey("contexts.id")')),
+    (
+        "foreign-key-checks-rows",
+        up('op.add_column("memories", sa.Column("parent_id", UniqueId(), sa.ForeignKey("contexts.id")))'),
+    ),
     (
         "foreign-key-checks-rows",
         sql("ALTER TABLE memories ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES contexts (id)"),
@@ -66,7 +75,7 @@ BREAKING = [
         up(
             *(
                 f'steps.add_reference("memories", "{name}", UniqueId(), "contexts", ondelete="CASCADE")'
-                for name in "ab"
+                for name in ("parent_id", "context_id")
             )
         ),
     ),
@@ -152,6 +161,32 @@ BREAKING = [
     ("rewrites-table", sql("ALTER TABLE memories SET TABLESPACE slow")),
     ("rewrites-table", sql("VACUUM FULL memories")),
     ("detach-blocks", sql("ALTER TABLE memories DETACH PARTITION memories_2025")),
+    ("retype-checks-rows", breaking(up(SLUG))),
+    ("retype-builds-index", breaking(up('op.alter_column("sync_queue", "status", type_=LongText())'))),
+    ("drops-primary-key", up('op.drop_constraint("memories_pkey", "memories", type_="primary")')),
+    ("drops-primary-key", sql("ALTER TABLE memories DROP CONSTRAINT memories_pkey")),
+    (
+        "foreign-key-without-index",
+        up('steps.add_reference("memories", "mood_id", UniqueId(), "contexts", ondelete="CASCADE")'),
+    ),
+    ("foreign-key-without-index", up(KEY.format("remote_id", ", postgresql_not_valid=True"))),
+    (
+        "foreign-key-without-index",
+        sql(
+            "ALTER TABLE memories ADD CONSTRAINT f FOREIGN KEY (remote_id) REFERENCES contexts (id) NOT VALID"
+        ),
+    ),
+    ("foreign-key-without-index", up(NUMBERED, OF_MOODS.format("sa.BigInteger()", "False"))),
+    ("foreign-key-of-another-type", up(NUMBERED, OF_MOODS.format("sa.Integer()", "True"))),
+    (
+        "foreign-key-of-another-type",
+        sql(
+            "ALTER TABLE tasks ADD CONSTRAINT f FOREIGN KEY (context_id) REFERENCES contexts (name) NOT VALID"
+        ),
+    ),
+    ("changes-replica-identity", sql("ALTER TABLE memories REPLICA IDENTITY FULL")),
+    ("changes-replica-identity", sql("ALTER TABLE memories REPLICA IDENTITY NOTHING")),
+    ("changes-replica-identity", sql("ALTER TABLE memories REPLICA  IDENTITY USING INDEX memories_pkey")),
     ("domain-with-constraint", sql("CREATE DOMAIN mood AS text CHECK (VALUE <> '')")),
     ("enum-value-order", sql("ALTER TYPE mood ADD VALUE 'calm'")),
     ("syntax-error", sql("ALTER TABEL memories ADD mood text")),
@@ -213,7 +248,9 @@ def test_each_statement_of_a_loop_is_judged(tmp_path):
 
 
 def test_every_rule_has_a_revision_that_breaks_it():
-    assert {rule for rule, _ in BREAKING} | {"two-heads"} == set(RULES) - ENGINES["citus"]
+    assert {rule for rule, _ in BREAKING} | {"two-heads", "drops-replica-identity"} == set(RULES) - ENGINES[
+        "citus"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -227,8 +264,11 @@ def test_every_rule_has_a_revision_that_breaks_it():
         add('Flag(), server_default=sa.text("false"), nullable=False'),
         add('ShortText(), server_default="it\'s", nullable=False'),
         add('Timestamp(0), server_default=sa.text("now()"), nullable=False'),
-        up('steps.add_reference("memories", "mood_id", UniqueId(), "contexts", ondelete="CASCADE")'),
+        up('steps.add_reference("memories", "parent_id", UniqueId(), "contexts", ondelete="CASCADE")'),
         up(KEY.format("a_id", ", postgresql_not_valid=True")),
+        up(NUMBERED, OF_MOODS.format("sa.BigInteger()", "True")),
+        breaking(up('op.alter_column("organizations", "name", type_=LongText())')),
+        sql("ALTER TABLE memories REPLICA IDENTITY DEFAULT"),
         breaking(up('op.drop_table("memories")')),
         breaking(up('op.drop_column("memories", "mood")')),
         breaking(alter('new_column_name="feeling"')),

@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from diwa_schema.authoring import squawk
-from diwa_schema.authoring.record import follow
+from diwa_schema.authoring.known import Surroundings
+from diwa_schema.authoring.record import Trace, follow
 from diwa_schema.authoring.rule import RULES, Finding, rule
-from diwa_schema.authoring.rules import citus, columns, constraints, declarations, indexes, statements, tables
+from diwa_schema.authoring.rules import (
+    citus,
+    columns,
+    constraints,
+    declarations,
+    indexes,
+    statements,
+    surroundings,
+    tables,
+)
 from diwa_schema.authoring.source import Source, is_revision, read
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations import manifest
@@ -73,6 +83,9 @@ def lint(
 ) -> Review:
     """Judge revisions. They are imported and run as for ``--sql``; no database is connected to.
 
+    What a revision meets is known from the catalog at head, where it goes on from this package's history, and from
+    those that are judged together with it.
+
     Args:
         files: Their files, of any history; by default, and without `since`, those of this package.
         since: A branch or commit: the revisions that were added or changed since then.
@@ -92,7 +105,9 @@ def lint(
     else:
         chosen = list(files) or sorted(manifest.VERSIONS.glob("[0-9]*.py"))
     program = squawk.program()
-    findings = [finding for path in dict.fromkeys(chosen) for finding in _one(read(path), program, engine)]
+    revisions = [(source, follow(source, "upgrade")) for source in map(read, dict.fromkeys(chosen))]
+    around = Surroundings(revisions)
+    findings = [finding for source, up in revisions for finding in _one(source, up, around, program, engine)]
     missing = () if program else tuple(squawk.only_its_own())
     return Review(len(chosen), tuple(sorted(findings, key=lambda one: (one.file, one.line))), missing)
 
@@ -112,13 +127,21 @@ def _changed(since: str, directory: Path | None) -> list[Path]:
     return [path for path in paths if is_revision(path)]
 
 
-def _one(source: Source, program: str | None, engine: str | None) -> Iterator[Finding]:
-    up, down = follow(source, "upgrade"), follow(source, "downgrade")
+def _one(
+    source: Source, up: Trace, around: Surroundings, program: str | None, engine: str | None
+) -> Iterator[Finding]:
+    down = follow(source, "downgrade")
     found = list(declarations.check(source, [up, down]))
-    for subject in (indexes, constraints, columns, tables, statements):
+    for subject in (indexes, constraints, tables, statements):
         found += subject.check(source, up)
+    kept = surroundings.keeping(source, around)
+    found += columns.check(source, up, kept)
     if program and up.failure is None:
-        found += squawk.check(source, up, program, found)
+        settled = (
+            {(line, table) for line, table, _ in kept} if source.declared("phase") == "contract" else set()
+        )
+        found += squawk.check(source, up, program, found, settled)
+    found += surroundings.check(source, up, around, found)
     unlooked = {name for other, names in ENGINES.items() if other != engine for name in names}
     if engine == "citus":
         found += [*citus.check(source, up), *citus.check(source, down)]

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
@@ -92,7 +93,13 @@ def only_its_own() -> list[str]:
     return sorted(one.id for one in own)
 
 
-def check(source: Source, trace: Trace, squawk: str, found: list[Finding]) -> list[Finding]:
+def check(
+    source: Source,
+    trace: Trace,
+    squawk: str,
+    found: list[Finding],
+    settled: Collection[tuple[int, str]] = (),
+) -> list[Finding]:
     """Return what squawk finds in the SQL that a revision writes by itself.
 
     Args:
@@ -100,11 +107,12 @@ def check(source: Source, trace: Trace, squawk: str, found: list[Finding]) -> li
         trace: What it does.
         squawk: The program.
         found: What the operations told already: about a line that they told of, squawk is not heard.
+        settled: The lines and tables of which it is known that nothing is to be told.
 
     Raises:
         UsageError: The program does not do what squawk does.
     """
-    known = {(one.line, one.table) for one in found}
+    known = {*((one.line, one.table) for one in found), *settled}
     records = [record for record in trace.records if record.plain and record.sql]
     # The first statement makes the tables that are new, so that squawk knows them as such.
     lines = [record for record in records for _ in record.sql.split("\n")[:-1] or [""]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -114,8 +114,14 @@ CONSTANT = re.compile(
 )
 
 
-def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what is wrong with the columns of a revision."""
+def check(source: Source, trace: Trace, kept: Collection[tuple[int, str, str]] = ()) -> Iterator[Finding]:
+    """Yield what is wrong with the columns of a revision.
+
+    Args:
+        source: The revision.
+        trace: What it does.
+        kept: The line, table and column of each change of type that leaves the rows as they are.
+    """
     # A type is as bad in a new table, where it is still cheap to choose another.
     for record in trace.records:
         operation = record.operation
@@ -134,7 +140,7 @@ def check(source: Source, trace: Trace) -> Iterator[Finding]:
         if isinstance(record.operation, ops.AddColumnOp):
             yield from _added(source, record, record.operation.column)
         elif isinstance(record.operation, ops.AlterColumnOp):
-            yield from _altered(source, record, record.operation)
+            yield from _altered(source, record, record.operation, kept)
         elif isinstance(record.operation, ops.DropColumnOp) and source.declared("phase") != "contract":
             yield DROP.found(source, record.line, record.table, record.operation.column_name)
     yield from _retyped(source, trace)
@@ -167,7 +173,9 @@ def _added(source: Source, record: Record, column: sa.Column[Any]) -> Iterator[F
     yield from _types(source, record, column, key=False)
 
 
-def _altered(source: Source, record: Record, operation: ops.AlterColumnOp) -> Iterator[Finding]:
+def _altered(
+    source: Source, record: Record, operation: ops.AlterColumnOp, kept: Collection[tuple[int, str, str]]
+) -> Iterator[Finding]:
     where = (source, record.line, record.table, operation.column_name)
     expand = source.declared("phase") != "contract"
     if operation.modify_name is not None and expand:
@@ -177,7 +185,10 @@ def _altered(source: Source, record: Record, operation: ops.AlterColumnOp) -> It
     if operation.modify_type is not None:
         kind = sa.types.to_instance(operation.modify_type)
         names: dict[str, Any] = {"kind": type(kind).__name__.lower(), "type": _shown(kind)}
-        yield (RESULT if expand else RETYPE).found(*where, **names)
+        if expand:
+            yield RESULT.found(*where, **names)
+        elif (record.line, record.table, operation.column_name) not in kept:
+            yield RETYPE.found(*where, **names)
     if operation.modify_nullable is False:
         yield NOT_NULL.found(*where)
     elif operation.modify_nullable is True and expand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import sqlalchemy as sa
@@ -46,6 +47,12 @@ EXTENSION = rule(
     "Another version of an extension changes functions under the statements that use them, and needs rights that"
     " the owner of the tables may lack.",
     plain("steps.create_vector_extension()"),
+)
+IDENTITY = rule(
+    "changes-replica-identity",
+    "By its replica identity a subscriber is told which row was meant: FULL writes every old row to the log and lets"
+    " the subscriber search without a key, and with NOTHING a published table refuses every UPDATE and DELETE (55000).",
+    plain('op.execute("ALTER TABLE {table} REPLICA IDENTITY DEFAULT")'),
 )
 
 # Rules that only squawk finds, in text that Alembic has no operation for.
@@ -119,6 +126,8 @@ def _of_text(source: Source, record: Record, statement: str) -> Iterator[Finding
         yield indexes.CONCURRENTLY.found(*where)
     elif first in ("VACUUM", "CLUSTER") or (first == "ALTER" and "TABLESPACE" in words):
         yield REWRITE.found(*where)
+    elif re.search(r"\bREPLICA IDENTITY (?!DEFAULT\b)", " ".join(words)):
+        yield IDENTITY.found(*where)
     elif first in ("GRANT", "REVOKE") or (first in _CHANGES and second in ("ROLE", "USER", "GROUP")):
         yield RIGHTS.found(*where)
     elif first in _CHANGES and second == "EXTENSION":
