@@ -192,6 +192,48 @@ def test_what_a_person_has_to_decide_is_asked_and_nothing_is_written(edited, old
     assert all(words in answer for words in said)
 
 
+def test_models_that_are_ahead_of_what_is_generated_are_told_the_command(
+    edited, own, new_database, head_template
+):
+    edit, revise = edited
+    _, call = own
+    edit(TITLE, TITLE + MOOD.format("str | None", ""))
+    made, _ = revise()
+    (one,) = made["revisions"]
+    for words in (
+        ("prove", one["revision"]),
+        ("plan", "--observe", "--url", new_database(head_template)),
+        ("export", "json-schema"),
+    ):
+        done = call(*words, check=2)
+        # A plan that cannot be observed is shown all the same, and what stops it behind it.
+        said = done.stdout + done.stderr
+        assert "The models have what the catalog of head has not: tasks.mood.\n" in said, words
+        assert "python -m diwa_schema.generate\n" in said
+
+
+def test_what_a_kept_rule_is_about_stays_and_so_does_the_rule(edited, own):
+    edit, revise = edited
+    root, _ = own
+    column = re.search(
+        r"    completion_pct: .*\n(?:        .*\n|    \)\n)*",
+        (root / "src/diwa_schema/models/team.py").read_text(),
+    )
+    assert column
+    edit(column[0], "")
+    before = sorted((root / "src/diwa_schema/migrations/versions").iterdir())
+    answer = revise("--contract", check=2)
+    assert "plans.completion_pct is gone from the models, and the rule plans_completion_pct_check" in answer
+    assert "Bring the column back into the models." in answer
+    rules = (root / "src/diwa_schema/models/rules.py").read_text()
+    rule = re.search(r'    Rule\(\n        "plans_completion_pct_check".*?\n    \),\n', rules, re.DOTALL)
+    assert rule
+    edit(rule[0], "", "rules.py")
+    answer = revise("--contract", check=2)
+    assert "A revision names the rule plans_completion_pct_check, and models/rules.py has none" in answer
+    assert sorted((root / "src/diwa_schema/migrations/versions").iterdir()) == before
+
+
 def test_a_table_comes_whole(edited):
     edit, revise = edited
     edit("\n\nclass HitlEscalation(Base)", TABLE + "\n\nclass HitlEscalation(Base)")

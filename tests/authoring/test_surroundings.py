@@ -67,6 +67,7 @@ def test_tables_of_another_history_are_not_those_of_this_one(tmp_path):
     )
     assert rules(judged(tmp_path, key)) == ["foreign-key-without-index"]
     assert together(tmp_path, key, after="20250601000000") == []
+    assert together(tmp_path, SLUG, after="20250601000000") == ["retype-rewrites"]
     made = 'op.create_table("{}", sa.Column("id", UniqueId()), sa.Column("of", UniqueId()), sa.PrimaryKeyConstraint("id"))'
     tables = up(made.format("memories"), made.format("contexts"))
     key = key.replace("remote_id", "of")
@@ -108,6 +109,8 @@ def test_the_index_of_a_replica_identity_stays(tmp_path, drop):
     back = sql("ALTER TABLE plans REPLICA IDENTITY DEFAULT")
     assert together(tmp_path, reason + use, drop) == ["drops-replica-identity"]
     assert together(tmp_path, reason + use, back, drop) == []
+    at_once = "ALTER TABLE plans REPLICA IDENTITY DEFAULT; DROP INDEX plans_goal_index"
+    assert together(tmp_path, reason + use, sql(at_once)) == ["index-drop-blocks"]
     assert together(tmp_path, drop) == []
 
 

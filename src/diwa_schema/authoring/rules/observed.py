@@ -1,0 +1,62 @@
+"""Rules over what a revision was seen to do on a server, where its text does not show it.
+
+A function that SQL calls, a block of code, a default that is a function of your own: what they do to a table is decided
+when they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from diwa_schema.authoring.marks import CONCURRENT, LOCKS, Trace
+from diwa_schema.authoring.rule import Finding, plain, rule, step
+from diwa_schema.authoring.source import Source
+
+REWRITES = rule(
+    "seen-to-rewrite",
+    "On a server the table got a new file: all its rows and indexes were written anew under an ACCESS EXCLUSIVE lock.",
+    plain('op.add_column("{table}", sa.Column("{column}", LongText()))'),
+    step("""backfill("{table}", "{column} = 'VALUE'", where="{column} IS NULL")"""),
+)
+SCANS = rule(
+    "seen-to-scan",
+    "On a server all rows of the table were read under a lock that lets nobody write, and the longer the table, the"
+    " longer writes wait.",
+    step("""add_check("{table}_{column}_check", "{table}", "{column} <> ''")"""),
+)
+RETYPES = rule(
+    "seen-to-retype",
+    "On a server a column got another type, so that statements that are prepared on open connections die with SQLSTATE"
+    " 0A000.",
+    plain('op.add_column("{table}", sa.Column("{column}_anew", LongText()))'),
+)
+
+# What is asked only where revisions are run on a server.
+IDS = (RETYPES.id, REWRITES.id, SCANS.id)
+
+_STOPS_WRITES = LOCKS.index("ShareLock")
+
+
+def check(source: Source, seen: Trace, found: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield what a revision was seen to do that neither its text nor its declarations say.
+
+    Args:
+        source: The revision.
+        seen: What it did.
+        found: What its text was found to do: of a table that is named there, nothing is repeated.
+    """
+    said = {one.table for one in found} | set(source.declared("rewrites", ()))
+    line = source.line("upgrade")
+    for table, mark in sorted(seen.marks.items()):
+        if table in said:
+            continue
+        if mark.rewritten:
+            yield REWRITES.found(source, line, table)
+        elif mark.scanned and LOCKS.index(mark.scanned) >= _STOPS_WRITES and CONCURRENT not in mark.known:
+            yield SCANS.found(source, line, table)
+    if source.declared("phase") == "contract":
+        return
+    declared = set(source.declared("retypes", ()))
+    for table, column in seen.retyped:
+        if table not in said and f"{table}.{column}" not in declared:
+            yield RETYPES.found(source, line, table, column)
