@@ -120,6 +120,22 @@ def test_another_primary_key_in_the_same_statement_keeps_the_identity(tmp_path):
     assert together(tmp_path, sql(swap.partition(",")[0])) == ["drops-primary-key"]
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        'op.create_table("moods", sa.Column("id", UniqueId()), sa.ForeignKeyConstraint(["no"], ["contexts.id"]))',
+        'op.create_table("moods", sa.Column("id", UniqueId()), sa.Column("id", UniqueId()), sa.ForeignKey("x"))',
+        'op.alter_column("tasks", "title", type_="text")',
+        'op.create_foreign_key("f", "tasks", "contexts", None, None)',
+        'op.create_index("i", "tasks", [None])',
+        'op.add_column("tasks", sa.Column("mood_id", UniqueId(), sa.ForeignKey("contexts")))',
+        'op.drop_constraint(None, "tasks", type_="primary")',
+    ],
+)
+def test_an_operation_that_means_nothing_is_a_finding_and_no_bug(tmp_path, call):
+    assert "cannot-be-printed" in together(tmp_path, up(call), KEY)
+
+
 TYPES = [
     ("varchar(20)", "varchar(30)", True),
     ("varchar(20)", "varchar(10)", False),

@@ -306,7 +306,10 @@ class Surroundings:
     """
 
     def __init__(self, revisions: Sequence[tuple[Source, Trace]]) -> None:
-        self._traces = {source.revision: trace for source, trace in revisions}
+        # What could not be followed to its end may have ended in an operation that means nothing.
+        self._records = {
+            source.revision: trace.records if trace.failure is None else [] for source, trace in revisions
+        }
         self._down = {source.revision: _down(source) for source, _ in revisions}
         self._ours: dict[str, bool] = {}
         self._before: dict[str, Known] = {}
@@ -316,7 +319,7 @@ class Surroundings:
     def moments(self, revision: str) -> Iterator[tuple[Record, Known]]:
         """Yield each operation of a revision with what is known before it, which changes as it goes on."""
         known = self._before[revision].copy()
-        for record in self._traces[revision].records:
+        for record in self._records[revision]:
             yield record, known
             known.take(record)
 
@@ -337,7 +340,7 @@ class Surroundings:
             for other in met[1:]:
                 known.add(other)
             self._ours[one], self._before[one] = ours, known.copy()
-            for record in self._traces[one].records:
+            for record in self._records[one]:
                 known.take(record)
                 self._ends[ours].take(record)
             after[one] = known
@@ -346,12 +349,12 @@ class Surroundings:
         """Return the revisions, each after those that it goes on from."""
         order: dict[str, None] = {}
         met: set[str] = set()
-        waiting = [(one, False) for one in reversed(self._traces)]
+        waiting = [(one, False) for one in reversed(self._records)]
         while waiting:
             one, earlier = waiting.pop()
             if earlier:
                 order[one] = None
-            elif one in self._traces and one not in met:
+            elif one in self._records and one not in met:
                 met.add(one)
                 waiting += [(one, True), *((other, False) for other in self._down[one])]
         return list(order)

@@ -128,7 +128,7 @@ def check(source: Source, trace: Trace, around: Surroundings, found: Sequence[Fi
             continue
         for one in retypings(record, known):
             yield from _retyped(source, record, one, known)
-    given = [(record, one) for record in trace.records for one in references(record)]
+    given = [(record, one) for record, _ in around.moments(source.revision) for one in references(record)]
     end = around.end(source.revision) if given else Known()
     for record, key in given:
         yield from _reference(source, record, key, end)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.exc import IntegrityError
 
+from diwa_schema.errors import UsageError
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.constraints import add_check
 from diwa_schema.migrations.steps.indexes import create_index_concurrently, drop_index_concurrently
@@ -31,7 +32,7 @@ def keep_rules(*names: str) -> None:
     Args:
         names: The rules.
     """
-    keep(map(kept, names))
+    keep(map(_named, names))
 
 
 @step
@@ -42,8 +43,23 @@ def release_rules(*names: str) -> None:
         names: The rules.
     """
     if dialect() == "postgresql":
-        for rule in map(kept, names):
+        for rule in map(_named, names):
             _release(rule)
+
+
+def _named(name: str) -> Rule:
+    """Return a rule that a revision names.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    try:
+        return kept(name)
+    except KeyError:
+        raise UsageError(
+            f"A revision names the rule {name}, and models/rules.py has none of that name.",
+            next_step="Bring the rule back: the history adds it by its name, and every run of the history needs it.",
+        ) from None
 
 
 def keep(rules: Iterable[Rule]) -> None:
