@@ -60,6 +60,7 @@ def released(own, monkeypatch):
     return root, call, generate
 
 
+@pytest.mark.matrix
 def test_a_released_revision_that_was_edited_is_never_listed_anew(released):
     root, call, generate = released
     path = root / MIGRATIONS / "versions" / PLAIN.file

@@ -87,6 +87,7 @@ def test_dies(diwa_session):
     wait_until_stopped(folder(checkout))
 
 
+@pytest.mark.matrix
 def test_data_that_do_not_start_are_made_again(checkout):
     checkout.write(USES_ONE)
     checkout.passes(1)
@@ -96,6 +97,7 @@ def test_data_that_do_not_start_are_made_again(checkout):
     checkout.passes(1)
 
 
+@pytest.mark.matrix
 def test_a_memory_that_cannot_be_written_to_is_passed_over(checkout, monkeypatch):
     place = folder(checkout)
     monkeypatch.setenv("TMPDIR", str(checkout.memory))
