@@ -124,6 +124,7 @@ CHAIN = {
 BACK = ('op.drop_column("tasks", "mood")', "pass", 'steps.drop_not_null("tasks", "mood")')
 
 
+@pytest.mark.matrix
 def test_revisions_that_belong_together_and_what_they_forget(own, monkeypatch):
     # On SQLite alone it is the same, and takes less.
     root, call = own
