@@ -172,3 +172,8 @@ def test_a_server_that_goes_away_is_said(server, monkeypatch):
 def test_an_unknown_revision_is_refused(own):
     _, call = own
     assert "There is no revision 'nonsense'" in call("prove", "nonsense", check=2).stderr
+
+
+@pytest.mark.matrix
+def test_values_that_a_run_keeps_again_are_the_same_but_for_the_moment():
+    assert prove(["20260306000400"]).failures == ()

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 # How many revisions below the one before it rows are made at most: a column comes, is filled, and then takes no NULL.
 _BELOW = 2
 
+# What a run keeps for the way back carries the moment of that run, which no other run repeats.
+_MOMENTS = frozenset({"kept_at", "archived_at"})
+
 Rows = dict[str, list[dict[str, str]]]
 
 
@@ -260,14 +263,10 @@ class _Trial:
         with Target.of(url).connect() as link:
             catalog = ours(link)
             rows = samples.rows(link, catalog)
-        for table in catalog.tables:
-            if table.name in rows and table.name not in manifest.load().tables:
-                # What a run keeps for the way back carries the moment of that run.
-                clocks = {one.name for one in table.columns if one.type.startswith("timestamp")}
-                rows[table.name] = [
-                    {name: value for name, value in row.items() if name not in clocks}
-                    for row in rows[table.name]
-                ]
+        for table in rows.keys() - set(manifest.load().tables):
+            rows[table] = [
+                {name: value for name, value in row.items() if name not in _MOMENTS} for row in rows[table]
+            ]
         return catalog, rows
 
 
