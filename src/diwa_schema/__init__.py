@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from diwa_schema.run.settings import Report as Report, Settings as Settings
     from diwa_schema.run.verbs.rules import Validation as Validation
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _HOMES = {
     "BrokenRow": "drift.rules",
