@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError
 
 import pytest
@@ -16,6 +17,7 @@ from diwa_schema.authoring.lint import lint
 from diwa_schema.authoring.rule import RULES
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.manifest import load
+from tests.fixtures_checkout import run
 from tests.repository.test_ci_files import HOOKS, ROOT
 
 from .drafts import ID, judged, rules, up, write
@@ -179,3 +181,13 @@ def test_the_hook_is_given_revisions_and_finds_what_is_wrong_with_them(tmp_path,
     assert not re.search(hook["files"], "history/versions/__init__.py")
     words = hook["entry"].removeprefix("python3 -m diwa_schema ").split()
     assert "index-blocks-writes" in cli(*words, str(path.relative_to(tmp_path)), cwd=tmp_path, check=1).stdout
+
+
+def test_it_needs_no_requirements_of_the_tests(tmp_path):
+    """An installed wheel has no pytest; only the rules of a server need it, and these are named."""
+    blocked = "import sys; sys.modules['pytest'] = None; from diwa_schema.cli import main; sys.exit(main(sys.argv[1:]))"
+    file = str(ROOT / "src/diwa_schema/migrations/versions" / load().get(load().head).file)
+    done = run([sys.executable, "-c", blocked, "lint", file, "--json"], cwd=tmp_path, check=0)
+    assert "seen-to-rewrite" in json.loads(done.stdout)["not_looked_at"]
+    asked = run([sys.executable, "-c", blocked, "lint", file, "--observe"], cwd=tmp_path, check=2)
+    assert "pytest is not installed" in asked.stderr
