@@ -132,7 +132,9 @@ def with_own_comments(expected: Catalog, live: Catalog) -> Catalog:
 
     def commented(table: Table) -> Table:
         found = live.table(table.name)
-        own = {one.name: one.comment for one in found.columns if one.comment} if found else {}
+        if found is None or found == table:
+            return table
+        own = {one.name: one.comment for one in found.columns if one.comment}
         columns = (replace(one, comment=own.get(one.name, one.comment)) for one in table.columns)
         return replace(table, columns=tuple(columns)) if own else table
 
