@@ -192,6 +192,7 @@ def test_what_a_person_has_to_decide_is_asked_and_nothing_is_written(edited, old
     assert all(words in answer for words in said)
 
 
+@pytest.mark.matrix
 def test_models_that_are_ahead_of_what_is_generated_are_told_the_command(
     edited, own, new_database, head_template
 ):
@@ -234,6 +235,7 @@ def test_what_a_kept_rule_is_about_stays_and_so_does_the_rule(edited, own):
     assert sorted((root / "src/diwa_schema/migrations/versions").iterdir()) == before
 
 
+@pytest.mark.matrix
 def test_a_table_comes_whole(edited):
     edit, revise = edited
     edit("\n\nclass HitlEscalation(Base)", TABLE + "\n\nclass HitlEscalation(Base)")

@@ -144,6 +144,7 @@ def git(root, *words, check=True):
     return subprocess.run(command, cwd=root, check=check, capture_output=True, text=True)
 
 
+@pytest.mark.matrix
 def test_revisions_of_two_branches_come_one_after_the_other(own):
     root, call = own
     path = root / "src/diwa_schema/migrations/manifest.json"

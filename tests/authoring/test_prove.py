@@ -108,6 +108,7 @@ def test_what_is_left_behind_is_seen(proven):
     assert "mood" in found["sqlite", "down"]
 
 
+@pytest.mark.matrix
 def test_a_revision_that_fails_is_told(proven):
     found, _ = proven(
         'def upgrade():\n    op.execute("SELECT no_such_thing")\n\n\ndef downgrade():\n    pass\n'
