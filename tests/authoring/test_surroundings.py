@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from diwa_schema.authoring.lint import lint
-from diwa_schema.authoring.types import keeps_rows, same
+from diwa_schema.drift.postgresql.types import keeps_rows, same
 from tests.run.asking import execute, value
 
 from .drafts import AFTER, ID, judged, rules, up, write

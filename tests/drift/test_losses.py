@@ -159,6 +159,30 @@ def retyped(found: str, expected: str) -> Difference:
     return difference
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("character varying(10)", "character varying(255)"),
+        ("character varying(10)", "text"),
+        ("timestamp(0) without time zone", "timestamp without time zone"),
+        ("numeric(10,2)", "numeric(12,2)"),
+        ("character varying(10)[]", "character varying(255)[]"),
+        ("character varying(10)[]", "text[]"),
+        ("integer", "bigint"),
+    ],
+)
+def test_a_change_of_a_type_is_safe_where_the_server_rewrites_nothing(
+    scratch: psycopg.Connection, found: str, expected: str
+) -> None:
+    files = []
+    scratch.execute("DROP TABLE IF EXISTS t")
+    scratch.execute(f"CREATE TABLE t (id integer, v {found})".encode())
+    for statement in ("SELECT 1", f"ALTER TABLE t ALTER COLUMN v TYPE {expected}"):
+        scratch.execute(statement.encode())
+        files += scratch.execute("SELECT relfilenode FROM pg_class WHERE oid = 't'::regclass").fetchall()
+    assert retyped(found, expected).safe == (files[0] == files[1])
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_change_of_a_type_that_is_offered_changes_what_a_value_says(

@@ -1,8 +1,9 @@
 """An idle connection from the pool of an Engine, borrowed for reading.
 
 Opening a connection costs as much as a check. A pooled connection is used only if its settings are those of a new one:
-a setting that an application has left on it could redirect the check. The function never waits and leaves the pool
-unchanged, because processes that are forked later would share a new connection in it.
+a setting that an application has left on it could redirect the check. An empty pool is left empty, because processes
+that are forked later would share a new connection in it. Only if another thread takes the idle connection at the same
+moment can the pool open one, or let the caller wait for its own timeout.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ from diwa_schema.authoring.record import Record, Trace, table_of
 from diwa_schema.authoring.rule import Finding, contract, listed, plain, rule, step
 from diwa_schema.authoring.rules import columns
 from diwa_schema.authoring.source import Source
-from diwa_schema.authoring.types import keeps_rows, read, same
 from diwa_schema.drift.model import Column, Index
+from diwa_schema.drift.postgresql.types import keeps_rows, read, same
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -13,6 +13,7 @@ from dataclasses import replace
 from diwa_schema.drift.compare import Finding
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Key
 from diwa_schema.drift.postgresql import write as ddl
+from diwa_schema.drift.postgresql.types import keeps_rows
 from diwa_schema.drift.postgresql.write import Writer
 from diwa_schema.drift.report import Fix
 from diwa_schema.migrations.manifest import KEPT
@@ -57,7 +58,6 @@ _DROP = {
 _STABLE = frozenset({"now()", "CURRENT_TIMESTAMP", "CURRENT_DATE", "LOCALTIMESTAMP"})
 _CALL = re.compile(r"\b\w+\(")
 _NO_CALL = re.compile(r"'(?:[^']|'')*'|::[a-z ]+\(\d+\)")
-_LENGTH = re.compile(r"character varying\((\d+)\)(\[\])?")
 _PRECISION = re.compile(r"timestamp(?:\((\d)\))? (with(?:out)? time zone)")
 _TEXTUAL = re.compile(r"text|character(?: varying)?(?:\(\d+\))?")
 _NUMERIC = re.compile(r"smallint|integer|bigint|numeric(?:\(.*\))?|real|double precision")
@@ -360,18 +360,7 @@ def _default(one: Column) -> str:
 
 def _widens(found: Column, expected: Column) -> bool:
     """Return whether every value fits as it is stored, so that the table is not rewritten."""
-    if found.collation != expected.collation:
-        return False
-    one, other = _LENGTH.fullmatch(found.type), _LENGTH.fullmatch(expected.type)
-    if one and other:
-        return one[2] == other[2] and int(one[1]) <= int(other[1])
-    if one:
-        array = one[2] or ""
-        return expected.type in (f"text{array}", f"character varying{array}")
-    before, after = _PRECISION.fullmatch(found.type), _PRECISION.fullmatch(expected.type)
-    if before and after:
-        return before[2] == after[2] and (before[1] or "6") <= (after[1] or "6")
-    return False
+    return found.collation == expected.collation and keeps_rows(found.type, expected.type)
 
 
 def _converted(value: str, found: str, expected: str) -> str:
