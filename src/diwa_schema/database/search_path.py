@@ -17,17 +17,6 @@ USER = "$user"
 _NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]*))\s*(?:,|\Z)')
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
-# Whether the path begins with the schema that the server takes, as far as a comparison of texts tells: a path that is
-# spelled in another way is left to `passed_over`. No backslash stands in it: an application may have them read
-# otherwise.
-_PATH = "current_setting('search_path')"
-_REST = f"ltrim(CASE WHEN starts_with({_PATH}, '\"$user\",') THEN substr({_PATH}, 9) ELSE {_PATH} END) || ','"
-LEADS = (
-    f"(starts_with({_REST}, quote_ident(current_schema()) || ',')"
-    f" OR starts_with({_REST}, '\"' || replace(current_schema(), '\"', '\"\"') || '\",')"
-    f" OR (starts_with({_PATH}, '\"$user\"') AND current_schema() = current_user))"
-)
-
 
 def names(path: str) -> list[str]:
     """Return the schemas of a search path as the server reads them; those that it knows by `$user` as that."""
