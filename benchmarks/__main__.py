@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--rounds", type=int, default=11, help=f"measure so often (11, at least {FEWEST_ROUNDS})"
     )
-    made.add_argument("--memories", type=int, default=1_000_000, help="rows of the large database (1000000)")
+    made.add_argument("--memories", type=int, default=100_000, help="rows of the large database (100000)")
     made.add_argument("--growth", action="store_true", help="print how costs grow with rows and with history")
     made.add_argument("--peers", metavar="PYTHON", help="measure the tools that this interpreter has as well")
     return made

@@ -33,7 +33,7 @@ class Bench:
     server: Address
     folder: Path
     rounds: int = FEWEST_ROUNDS
-    memories: int = 1_000_000
+    memories: int = 100_000
 
     @contextmanager
     def database(self, template: str = "template0") -> Iterator[str]:

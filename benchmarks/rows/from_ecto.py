@@ -1,4 +1,10 @@
-"""From Ecto's last version to head with many memories: what a run costs beside the statements it sends."""
+"""From Ecto's last version to head: what a run costs beside the statements it sends, and beside those that lock.
+
+With a few memories nearly all of a run is what it asks and proves between its own statements. With many it fills them
+in short pieces, and rests between these so that the applications get their turn; `upgrade --sql` prints the same
+changes as statements that keep their locks until they are through. What a million memories mean for the applications
+meanwhile, `benchmarks.live_upgrade` measures.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +19,30 @@ import diwa_schema
 from benchmarks import large, recording
 from benchmarks.bench import Bench
 from benchmarks.measure import Row, alternate, process, timed
-from benchmarks.rows.fresh import upgrade
 from diwa_schema.migrations.ecto import LAST
+
+FEW = 1_000  # memories
+ROUNDS = 7  # with many, which take long
 
 
 def rows(bench: Bench) -> Iterator[Row]:
     psql = shutil.which("psql")
     if psql is None:
         return
-    what = f"from Ecto's last version, {bench.memories:,} memories"
-    with large.template(bench, bench.memories) as template:
+    begin = "from Ecto's last version"
+    with large.template(bench, FEW) as template:
         same, count = recorded(bench, template)
-        printed = bench.folder / "printed.sql"
-        printed.write_text(from_command())
-
-        def measure(run: Callable[[str], float], script: Path, against: str, *, at_most: float | None) -> Row:
-            ours = partial(on_a_copy, bench, template, run)
-            theirs = partial(on_a_copy, bench, template, partial(sent, psql, script))
-            how = "by migrate() in a running program" if run is in_process else "whole process"
-            return Row(f"{what}, {how}", against, at_most, *alternate(bench.rounds, ours, theirs))
-
-        yield measure(in_process, same, f"the same {count} statements through psql", at_most=1.2)
-        yield measure(in_process, printed, "what `upgrade --sql` prints, through psql", at_most=None)
-        yield measure(upgrade, same, f"the same {count} statements through psql", at_most=None)
+        ours = partial(on_a_copy, bench, template, in_process)
+        theirs = partial(on_a_copy, bench, template, partial(sent, psql, same))
+        what, against = f"{begin}, {FEW:,} memories", f"the same {count} statements through psql"
+        yield Row(what, against, None, *alternate(bench.rounds, ours, theirs))
+    printed = bench.folder / "printed.sql"
+    printed.write_text(from_command())
+    with large.template(bench, bench.memories) as template:
+        ours = partial(on_a_copy, bench, template, in_process)
+        theirs = partial(on_a_copy, bench, template, partial(sent, psql, printed))
+        what, against = f"{begin}, {bench.memories:,} memories", "what `upgrade --sql` prints, through psql"
+        yield Row(what, against, 1.5, *alternate(ROUNDS, ours, theirs))
 
 
 def on_a_copy(bench: Bench, template: str, run: Callable[[str], float]) -> float:
