@@ -245,7 +245,7 @@ def test_the_application_s_own_listeners_are_called(tables_url, client, engine_f
         heard.append(statement)
         if sends:
             context.dialect.do_execute(cursor, statement, parameters, context)
-        return sends
+        return bool(sends)
 
     if not first:
         heal(engine)
@@ -327,51 +327,64 @@ def test_psycopg_alone_needs_two_lines(tables_url, autocommit, threshold):
             ask("SELECT nothing FROM embedding_cache WHERE hash = %s")
 
 
+class Alone:
+    """A connection of an asynchronous driver without SQLAlchemy, and the two lines."""
+
+    def __init__(self, connection: Any, errors: tuple[type[Exception], ...]) -> None:
+        self.connection = connection
+        self.errors = errors
+        self.numbered = not isinstance(connection, psycopg.AsyncConnection)
+
+    @classmethod
+    async def open(cls, url: str, driver: str) -> Alone:
+        if driver == "asyncpg":
+            asyncpg = pytest.importorskip("asyncpg")
+            return cls(await asyncpg.connect(url), (asyncpg.PostgresError, asyncpg.InterfaceError))
+        autocommit = driver == "psycopg, AUTOCOMMIT"
+        connection = await psycopg.AsyncConnection.connect(url, autocommit=autocommit, prepare_threshold=0)
+        return cls(connection, (psycopg.Error,))
+
+    async def send(self, question: str, value: str) -> None:
+        if self.numbered:
+            await self.connection.fetch(question.format("$1"), value)
+        else:
+            await self.connection.execute(question.format("%s").encode(), [value])
+
+    async def ask(self, question: str, value: str) -> None:
+        try:
+            await self.send(question, value)
+        except self.errors as error:
+            if not await arenewed(self.connection, error):
+                raise
+            await self.send(question, value)
+        if not self.numbered:
+            await self.connection.commit()
+
+    async def state_of(self, mistake: str) -> str | None:
+        """Send a mistake, and return its SQLSTATE."""
+        with pytest.raises(self.errors) as caught:
+            await self.ask(mistake, "1")
+        if not self.numbered:
+            await self.connection.rollback()
+        return getattr(caught.value, "sqlstate", None)
+
+
 @VECTOR_ONLY
-@pytest.mark.parametrize(("alone", "autocommit"), [("psycopg", True), ("psycopg", False), ("asyncpg", True)])
-def test_asynchronous_drivers_alone_need_two_lines_as_well(tables_url, alone, autocommit):
-    asyncpg = pytest.importorskip("asyncpg")
-    query = "SELECT * FROM embedding_cache WHERE hash = {}"
-    of_session = "SELECT * FROM tala_operations WHERE session_id = {}"
+@pytest.mark.parametrize("alone", ["psycopg", "psycopg, AUTOCOMMIT", "asyncpg"])
+def test_asynchronous_connections_without_an_engine_need_two_lines_as_well(tables_url, alone):
     write = "INSERT INTO tala_operations (id, session_id, inserted_at) VALUES (gen_random_uuid(), {}, now())"
 
     async def run() -> None:
-        if alone == "asyncpg":
-            connection = await asyncpg.connect(tables_url)
-        else:
-            connection = await psycopg.AsyncConnection.connect(
-                tables_url, autocommit=autocommit, prepare_threshold=0
-            )
-
-        async def send(question: str, value: str) -> None:
-            if alone == "asyncpg":
-                await connection.fetch(question.format("$1"), value)
-            else:
-                await connection.execute(question.format("%s").encode(), [value])
-
-        async def ask(question: str, value: str) -> None:
-            try:
-                await send(question, value)
-            except (psycopg.Error, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                if not await arenewed(connection, error):
-                    raise
-                await send(question, value)
-            if alone == "psycopg":
-                await connection.commit()
-
+        application = await Alone.open(tables_url, alone)
         for statements in ([], *CHANGES):
             change(tables_url, statements)
             for _ in range(2):
-                await ask(query, "x")
-                await ask(of_session, SESSION)
-                await ask(write, SESSION)
-        for mistake, state in (("SELECT 1 WHERE 'x'::text = {}::int", "42883"), ("SELECT no, {}", "42703")):
-            with pytest.raises((psycopg.Error, asyncpg.PostgresError)) as caught:
-                await ask(mistake, "1")
-            assert getattr(caught.value, "sqlstate", None) == state
-            if alone == "psycopg":
-                await connection.rollback()
-        await connection.close()
+                await application.ask("SELECT * FROM embedding_cache WHERE hash = {}", "x")
+                await application.ask("SELECT * FROM tala_operations WHERE session_id = {}", SESSION)
+                await application.ask(write, SESSION)
+        assert await application.state_of("SELECT 1 FROM embedding_cache WHERE id = {}::text") == "42883"
+        assert await application.state_of("SELECT nothing, {}") == "42703"
+        await application.connection.close()
 
     asyncio.run(run())
 

@@ -125,7 +125,9 @@ def test_reading_by_search_paths_does_not_go_on_failing(tenants, how):
     for number in range(120):
         schema = schemas[number % len(schemas)]
         with Session(tenants) as session:
-            session.execute(text(f"SET {'LOCAL' if how == 'within' else 'SESSION'} search_path = {schema}, public"))
+            session.execute(
+                text(f"SET {'LOCAL' if how == 'within' else 'SESSION'} search_path = {schema}, public")
+            )
             if how == "before":
                 session.commit()
                 session.execute(text("SELECT 1"))

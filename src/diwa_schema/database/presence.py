@@ -13,7 +13,7 @@ from functools import cache
 from diwa_schema.database.link import Link
 from diwa_schema.database.search_path import LEADS
 from diwa_schema.database.state import VERSION, State
-from diwa_schema.errors import DriftFound, PermissionMissing, command
+from diwa_schema.errors import DriftFound, PermissionMissing, command, option
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import literal, qualified, quoted
 
@@ -104,13 +104,11 @@ def meant(schemas: tuple[str, ...]) -> str:
     """Return the sentence that says which schema was probably meant; empty where there is no other."""
     if not schemas:
         return ""
-    import shlex
-
     more = f" and {len(schemas) - _SHOWN} more" if len(schemas) > _SHOWN else ""
     those = ", ".join(schemas[:_SHOWN])
     return (
         f"The version table lies in schema {those}{more}. That one was probably meant:"
-        f" add --schema {'NAME' if schemas[1:] else shlex.quote(schemas[0])}"
+        f" add {option('--schema', 'NAME' if schemas[1:] else schemas[0])}"
     )
 
 

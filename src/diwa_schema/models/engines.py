@@ -12,12 +12,12 @@ through this module:
   prepared statements, so that the next attempt succeeds.
 * A successful second attempt proves a change of types. The other connections of the engine then discard their prepared
   statements before their next statement.
-* Tenants of one pool can have different types as long as their schemas are at different revisions. A search path that is
-  set at the beginning of each transaction then leads to the same error again and again, in the middle of transactions.
-  An engine that meets it so often on one connection uses no prepared statements any more.
+* Tenants of one pool can have different types while their schemas are at different revisions. If the search path is set
+  at the beginning of each transaction, the same error returns again and again in the middle of transactions. An engine
+  that meets it so often on one connection uses no prepared statements any more.
 
-A listener of the application for the same events of SQLAlchemy (`do_execute`) is called as well. One that sends statements
-itself has to be added after `heal(engine)`: SQLAlchemy asks no other one then.
+A listener of the application for the same events of SQLAlchemy (`do_execute`) is called as well. One that sends
+statements itself must be added after `heal(engine)`: SQLAlchemy asks no other one then.
 
 The module does not check which tables have changed, and it does not read the texts of errors, because they are
 translated.
