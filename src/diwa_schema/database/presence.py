@@ -12,7 +12,7 @@ from functools import cache
 
 from diwa_schema.database.link import Link
 from diwa_schema.database.search_path import LEADS
-from diwa_schema.database.state import VERSION, State
+from diwa_schema.database.state import ECTO, VERSION, State
 from diwa_schema.errors import DriftFound, PermissionMissing, command, option
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import literal, qualified, quoted
@@ -20,8 +20,11 @@ from diwa_schema.names import literal, qualified, quoted
 _SHOWN = 5
 
 
-def versions(link: Link) -> list[tuple[str, str | None, bool]]:
-    """Return the rows of the version table: revision, floor, and whether all tables of head are there, in one query.
+def versions(link: Link) -> list[tuple[str, str | None, bool, str | None]]:
+    """Return the rows of the version table, in one query.
+
+    Each row has revision, floor, whether all tables of head are there, and the name of Ecto's list as SQL; None without
+    one that the role may read. Only a table whose versions are numbers is taken for it.
 
     Where no schema was said, only the table in the first schema of the search path counts: one that lies further
     behind on the path tells about other tables than those that the connection's next CREATE TABLE would make. None does
@@ -38,8 +41,13 @@ def versions(link: Link) -> list[tuple[str, str | None, bool]]:
 
 _ON_SQLITE = (
     "SELECT version_num, floor, NOT EXISTS (SELECT 1 FROM json_each(%s) WHERE value NOT IN"
-    f" (SELECT name FROM sqlite_master WHERE type IN ('table', 'view'))) FROM {VERSION}"
+    " (SELECT name FROM sqlite_master WHERE type IN ('table', 'view'))),"
+    f" (SELECT '{ECTO}' FROM pragma_table_info('{ECTO}') WHERE name = 'version' AND instr(upper(type), 'INT'))"
+    f" FROM {VERSION}"
 )
+
+_ECTOS = """(SELECT a.attrelid::regclass::text FROM pg_attribute a WHERE a.attrelid = to_regclass({relation})
+AND a.attname = 'version' AND a.atttypid = 'pg_catalog.int8'::regtype AND has_table_privilege(a.attrelid, 'SELECT'))"""
 
 
 @cache
@@ -50,7 +58,8 @@ def _query(schema: str | None) -> str:
     table = VERSION if schema is None else qualified(schema, VERSION)
     first = f" AND {LEADS}" if schema is None else ""
     where = f"v.tableoid = to_regclass({prefix}{VERSION}'){first}"
-    return f"SELECT version_num, floor, {there} FROM {table} v WHERE {where}"
+    ectos = _ECTOS.format(relation=f"{prefix}{ECTO}'")
+    return f"SELECT version_num, floor, {there}, {ectos} FROM {table} v WHERE {where}"
 
 
 def missing(state: State) -> tuple[str, ...]:
