@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from benchmarks.bench import Bench
 from diwa_schema.drift.optional import OPTIONAL
 from diwa_schema.migrations.manifest import load
-from diwa_schema.models import EmbeddingCache, Memory, Organization, TalaOperation, heal, renewed
+from diwa_schema.models import EmbeddingCache, Memory, Organization, TalaOperation, arenewed, heal, renewed
 from diwa_schema.testing.address import Address
 from diwa_schema.testing.databases import VARIABLE
 from tests.kit import shapes
@@ -215,18 +215,28 @@ def plain_psycopg(
 
 
 @contextmanager
-def plain_asyncpg(url: str, *, cache: int = 100, transactions: bool = False) -> Iterator[Ask]:
-    """An application that uses asyncpg alone."""
+def plain_asyncpg(
+    url: str, *, cache: int = 100, transactions: bool = False, handler: bool = False
+) -> Iterator[Ask]:
+    """An application that uses asyncpg alone, with the two lines of `arenewed` or without."""
     asyncpg: Any = import_module("asyncpg")
     with asyncio.Runner() as runner:
         connection = runner.run(_connected(asyncpg, url, cache))
 
-        async def send(request: Request) -> None:
+        async def once(request: Request) -> None:
             if transactions:
                 async with connection.transaction():
                     await connection.fetch(request.numbered, *request.fresh())
             else:
                 await connection.fetch(request.numbered, *request.fresh())
+
+        async def send(request: Request) -> None:
+            try:
+                await once(request)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if not (handler and await arenewed(connection, error)):
+                    raise
+                await once(request)
 
         try:
             yield lambda request: runner.run(send(request))
@@ -352,6 +362,9 @@ def _async(driver: str, **options: Any) -> Open:
     return lambda url: async_models(url, driver, **options)
 
 
+# SQLAlchemy prepares each statement over asyncpg, and the sessions of the server are shared: no name may come twice.
+_NAMELESS: dict[str, Any] = {"prepared_statement_name_func": lambda: f"__{uuid4()}__"}
+
 APPLICATIONS = (
     Application("psycopg, autocommit, threshold 0", _bare(autocommit=True, threshold=0)),
     Application("psycopg, autocommit, threshold 5", _bare(autocommit=True, threshold=5)),
@@ -363,7 +376,13 @@ APPLICATIONS = (
         "psycopg, transactions, `renewed`", _bare(autocommit=False, threshold=0, handler=True), healed=True
     ),
     Application("asyncpg", plain_asyncpg),
+    Application("asyncpg, `arenewed`", lambda url: plain_asyncpg(url, handler=True), healed=True),
     Application("asyncpg, transactions", lambda url: plain_asyncpg(url, transactions=True)),
+    Application(
+        "asyncpg, transactions, `arenewed`",
+        lambda url: plain_asyncpg(url, transactions=True, handler=True),
+        healed=True,
+    ),
     Application("models, psycopg", _models(prepare_threshold=0), healed=True),
     Application(
         "models, psycopg, AUTOCOMMIT", _models(isolation="AUTOCOMMIT", prepare_threshold=0), healed=True
@@ -377,6 +396,12 @@ APPLICATIONS = (
     Application("PgBouncer: asyncpg, nothing prepared", lambda url: plain_asyncpg(url, cache=0), pooled=True),
     Application(
         "PgBouncer: models, nothing prepared", _models(prepare_threshold=None), pooled=True, healed=True
+    ),
+    Application(
+        "PgBouncer: models, asyncpg, nothing prepared",
+        _async("asyncpg", statement_cache_size=0, prepared_statement_cache_size=0, **_NAMELESS),
+        pooled=True,
+        healed=True,
     ),
     Application("PgBouncer: models, prepared", _models(prepare_threshold=0), pooled=True, healed=True),
 )
@@ -579,13 +604,16 @@ def changes(bench: Bench, applications: Sequence[Application], only: Sequence[st
                 yield from step(url, f"{revision.revision} {revision.slug}", "upgrade", revision.revision)
             index = OPTIONAL[0].index.name
             yield from step(url, "index enable", "index", "enable", index)
-            yield from step(url, f"downgrade to {BEFORE_IDS}", "downgrade", BEFORE_IDS)
-            yield from step(url, f"downgrade to {BEFORE_VECTORS}", "downgrade", BEFORE_VECTORS)
+            # What the clients have written has values that the earlier revisions have no column for.
+            lossy = ("--confirm", url.rpartition("/")[2].partition("?")[0])
+            yield from step(url, f"downgrade to {BEFORE_IDS}", "downgrade", BEFORE_IDS, *lossy)
+            yield from step(url, f"downgrade to {BEFORE_VECTORS}", "downgrade", BEFORE_VECTORS, *lossy)
         with bench.database() as url:
             diwa("upgrade", url=url)
             seed(url)
             bytes_only(url)
             yield from step(url, "enable-vector", "enable-vector")
+            yield from step(url, "disable-vector", "disable-vector")
         for shape in ("head_fresh", "both_marked_bytes"):
             with bench.database() as url:
                 shapes.write(url, shapes.SHAPES[shape], rows=True)

@@ -29,7 +29,7 @@ PUBLIC = {
         ContextCommit ContextRegistry ContextRelationship Delegation EmbeddingCache EmbeddingValue HitlEscalation
         IdempotencyLog IngestJob Memory MemoryChecksum MemoryVersion Message Organization OrphanReviewLog Panel Plan
         RawEmbedding Secret Session ShortcutAlias SyncQueue TalaOperation Task UsageRecord Workspace
-        enforce_foreign_keys heal renewed values
+        arenewed enforce_foreign_keys heal renewed values
     """,
     "diwa_schema.queries": """
         bound_context context_named count_memories expired_memories memories_alike memories_containing

@@ -52,6 +52,15 @@ def command(words: str) -> str:
     return " ".join(part for part in ("diwa-schema", words, NAMED.get()()) if part)
 
 
+def option(flag: str, value: str | None = None) -> str:
+    """Return an option as a shell takes it; a value that begins with a dash would be read as another option."""
+    import shlex
+
+    if value is None:
+        return flag
+    return shlex.quote(f"{flag}={value}") if value.startswith("-") else f"{flag} {shlex.quote(value)}"
+
+
 class DiwaSchemaError(Exception):
     """The base of all errors: it states the problem, the untouched state and the next step.
 

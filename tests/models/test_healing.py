@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, insert, select, text, update
+from sqlalchemy import create_engine, event, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from diwa_schema import DiwaSchemaError, ensure_current
 from diwa_schema.errors import UsageError
-from diwa_schema.models import EmbeddingCache, Memory, TalaOperation, heal, renewed
+from diwa_schema.models import EmbeddingCache, Memory, TalaOperation, arenewed, heal, renewed
 from tests.models.conftest import open_async_engine
 from tests.models.rows import MOMENT, NUMBERS, new_row
 from tests.sampling import sampled
@@ -199,16 +199,61 @@ def test_nothing_is_done_twice(open_connections, tables_url):
     assert session.scalar(text("SELECT count(*) FROM tala_operations")) == 2
 
 
-def test_a_procedure_that_has_committed_is_not_called_again(postgres, engine_for):
+PROCEDURE = (
+    "CREATE PROCEDURE work() LANGUAGE plpgsql AS"
+    " $$ BEGIN INSERT INTO t VALUES ('1'); COMMIT; RAISE EXCEPTION USING ERRCODE = '42804'; END $$"
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "state", "rows"),
+    [
+        (" call work()", "42804", 1),
+        ("/* of a page */ CALL work()", "42804", 1),
+        ("-- of a page\nCALL work()", "42804", 1),
+        ("/* of /* a */ SELECT */ CALL work()", "42804", 1),
+        ("INSERT INTO t VALUES ('1'); COMMIT; SELECT 'x'::uuid", "22P02", 1),
+        # It leaves an index behind that is invalid, and could not be created a second time.
+        ("CREATE INDEX CONCURRENTLY ON t ((a::uuid))", "22P02", 0),
+        ("CREATE INDEX CONCURRENTLY t_a ON t ((a::uuid))", "22P02", 0),
+    ],
+)
+def test_what_may_have_committed_a_part_is_not_sent_again(postgres, engine_for, statement, state, rows):
     engine = engine_for(postgres, isolation_level="AUTOCOMMIT")
     heal(engine)
     with engine.connect() as connection:
-        connection.execute(text("CREATE TABLE t (a int)"))
-        body = "BEGIN INSERT INTO t VALUES (1); COMMIT; RAISE EXCEPTION USING ERRCODE = '42804'; END"
-        connection.execute(text(f"CREATE PROCEDURE work() LANGUAGE plpgsql AS $$ {body} $$"))
-        with pytest.raises(DBAPIError):
-            connection.execute(text(" call work()"))
-        assert connection.scalar(text("SELECT count(*) FROM t")) == 1
+        connection.execute(text("CREATE TABLE t (a text)"))
+        connection.execute(text(PROCEDURE))
+        if not rows:
+            connection.execute(text("INSERT INTO t VALUES ('x')"))
+        with pytest.raises(DBAPIError) as caught:
+            connection.exec_driver_sql(statement)
+        assert getattr(caught.value.orig, "sqlstate", None) == state
+        assert connection.scalar(text("SELECT count(*) FROM t WHERE a = '1'")) == rows
+        assert connection.scalar(text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")) == (not rows)
+
+
+@VECTOR_ONLY
+@pytest.mark.parametrize("client", ["psycopg", "asyncpg"])
+@pytest.mark.parametrize(("first", "sends"), [(True, False), (False, False), (False, True)])
+def test_the_application_s_own_listeners_are_called(tables_url, client, engine_for, first, sends):
+    """One that was added later may send the statement itself, and gets what the driver can send."""
+    engine = engine_for(tables_url, client)
+    heard = []
+
+    def listener(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        heard.append(statement)
+        if sends:
+            context.dialect.do_execute(cursor, statement, parameters, context)
+        return bool(sends)
+
+    if not first:
+        heal(engine)
+    event.listen(engine, "do_execute", listener)
+    with Session(engine) as session:
+        by_object(session)
+        session.commit()
+    assert [statement for statement in heard if statement.startswith("INSERT INTO embedding_cache")]
 
 
 @VECTOR_ONLY
@@ -280,6 +325,80 @@ def test_psycopg_alone_needs_two_lines(tables_url, autocommit, threshold):
         connection.rollback()
         with pytest.raises(psycopg.errors.UndefinedColumn):
             ask("SELECT nothing FROM embedding_cache WHERE hash = %s")
+
+
+class Alone:
+    """A connection of an asynchronous driver without SQLAlchemy, and the two lines."""
+
+    def __init__(self, connection: Any, errors: tuple[type[Exception], ...]) -> None:
+        self.connection = connection
+        self.errors = errors
+        self.numbered = not isinstance(connection, psycopg.AsyncConnection)
+
+    @classmethod
+    async def open(cls, url: str, driver: str) -> Alone:
+        if driver == "asyncpg":
+            asyncpg = pytest.importorskip("asyncpg")
+            return cls(await asyncpg.connect(url), (asyncpg.PostgresError, asyncpg.InterfaceError))
+        autocommit = driver == "psycopg, AUTOCOMMIT"
+        connection = await psycopg.AsyncConnection.connect(url, autocommit=autocommit, prepare_threshold=0)
+        return cls(connection, (psycopg.Error,))
+
+    async def send(self, question: str, value: str) -> None:
+        if self.numbered:
+            await self.connection.fetch(question.format("$1"), value)
+        else:
+            await self.connection.execute(question.format("%s").encode(), [value])
+
+    async def ask(self, question: str, value: str) -> None:
+        try:
+            await self.send(question, value)
+        except self.errors as error:
+            if not await arenewed(self.connection, error):
+                raise
+            await self.send(question, value)
+        if not self.numbered:
+            await self.connection.commit()
+
+    async def state_of(self, mistake: str) -> str | None:
+        """Send a mistake, and return its SQLSTATE."""
+        with pytest.raises(self.errors) as caught:
+            await self.ask(mistake, "1")
+        if not self.numbered:
+            await self.connection.rollback()
+        return getattr(caught.value, "sqlstate", None)
+
+
+@VECTOR_ONLY
+@pytest.mark.parametrize("alone", ["psycopg", "psycopg, AUTOCOMMIT", "asyncpg"])
+def test_asynchronous_connections_without_an_engine_need_two_lines_as_well(tables_url, alone):
+    write = "INSERT INTO tala_operations (id, session_id, inserted_at) VALUES (gen_random_uuid(), {}, now())"
+
+    async def run() -> None:
+        application = await Alone.open(tables_url, alone)
+        for statements in ([], *CHANGES):
+            change(tables_url, statements)
+            for _ in range(2):
+                await application.ask("SELECT * FROM embedding_cache WHERE hash = {}", "x")
+                await application.ask("SELECT * FROM tala_operations WHERE session_id = {}", SESSION)
+                await application.ask(write, SESSION)
+        assert await application.state_of("SELECT 1 FROM embedding_cache WHERE id = {}::text") == "42883"
+        assert await application.state_of("SELECT nothing, {}") == "42703"
+        await application.connection.close()
+
+    asyncio.run(run())
+
+
+def test_a_connection_that_has_to_be_awaited_is_refused_by_the_function_that_does_not(postgres):
+    async def run() -> None:
+        connection = await psycopg.AsyncConnection.connect(postgres)
+        with pytest.raises(psycopg.Error) as caught:
+            await connection.execute("SELECT 'x'::uuid")
+        with pytest.raises(UsageError, match="await arenewed"):
+            renewed(connection, caught.value)
+        await connection.close()
+
+    asyncio.run(run())
 
 
 @VECTOR_ONLY

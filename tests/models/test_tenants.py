@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import event, insert, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import EmbeddingCache
@@ -114,3 +115,28 @@ def test_a_savepoint_that_is_rolled_back_takes_the_path_with_it(tenants):
         session.commit()
         raw = session.execute(text("SELECT embedding FROM t_other.embedding_cache")).scalars().all()
     assert [bytes(each) for each in raw] == [encode_floats(NUMBERS)]
+
+
+@pytest.mark.parametrize("how", ["within", "before"])
+def test_reading_by_search_paths_does_not_go_on_failing(tenants, how):
+    """A prepared statement is another one for each kind, and the path is set before the statement can be repeated."""
+    failures = 0
+    schemas = [schema for schema in TENANTS if schema.isidentifier()] + ["public"]
+    for number in range(120):
+        schema = schemas[number % len(schemas)]
+        with Session(tenants) as session:
+            session.execute(
+                text(f"SET {'LOCAL' if how == 'within' else 'SESSION'} search_path = {schema}, public")
+            )
+            if how == "before":
+                session.commit()
+                session.execute(text("SELECT 1"))
+            try:
+                session.execute(select(EmbeddingCache)).all()
+                session.commit()
+            except DBAPIError:
+                failures += 1
+    with tenants.connect() as connection:
+        connection.exec_driver_sql("SET SESSION search_path = public")
+        connection.commit()
+    assert failures <= 3

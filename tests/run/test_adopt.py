@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+import diwa_schema
 from diwa_schema import api
 from diwa_schema.database.target import Target
 from diwa_schema.errors import DatabaseRefused, SchemaEmpty
@@ -220,11 +221,16 @@ def test_the_agents_own_migration_is_on_record_once_its_tables_are_there(legacy,
     with Target.of(url).connect() as link:
         listed = {version for (version,) in link.rows("SELECT version FROM schema_migrations")}
         assert {AGENT, *map(int, load().ids[:32])} <= listed
+        diwa_schema.ensure_current(url)
         if lite:
-            return
-        link.execute("ALTER TABLE schema_migrations DISABLE TRIGGER diwa_schema_keep_versions")
+            link.execute("DROP TRIGGER diwa_schema_keep_versions_delete")
+        else:
+            link.execute("ALTER TABLE schema_migrations DISABLE TRIGGER diwa_schema_keep_versions")
         link.execute("DELETE FROM schema_migrations WHERE version = %s", (AGENT,))
     assert str(AGENT) in cli("upgrade", "--url", url, check=7).stderr
+    assert str(AGENT) in cli("check", "--url", url, check=1).stdout
+    with pytest.raises(DatabaseRefused, match=str(AGENT)):
+        diwa_schema.ensure_current(url)
 
 
 def test_schema_migrations_of_another_application_is_no_database_of_ours(database):

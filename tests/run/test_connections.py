@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import psycopg
+import psycopg.sql
 import pytest
 import sqlalchemy as sa
 
@@ -275,6 +277,21 @@ def test_it_is_done_where_everything_else_is_done_already(launcher, before, role
         done = launcher.run("upgrade", AFTER, "--renew", name, "--url", before)
         assert done.code == 0, done.err
         assert f"Renewed {name}: 1 idle session ended." in done.out
+        with pytest.raises(psycopg.OperationalError):
+            application.execute("SELECT 1")
+
+
+def test_the_command_that_is_offered_works_for_a_role_of_any_name(launcher, site: Site, before):
+    name = '-o\'dd "ü" %s'
+    site.made.append(name)
+    role = psycopg.sql.Identifier(name)
+    site.run(psycopg.sql.SQL("CREATE ROLE {} LOGIN SUPERUSER").format(role), before)
+    with psycopg.connect(before, user=name, autocommit=True, application_name="app") as application:
+        done = launcher.run("upgrade", IDS, "--url", before)
+        words = shlex.split(done.out.partition("Run: diwa-schema ")[2].splitlines()[0])
+        again = launcher.run(*words)
+        assert again.code == 0, again.err
+        assert f"Renewed {name}: 1 idle session ended." in again.out
         with pytest.raises(psycopg.OperationalError):
             application.execute("SELECT 1")
 

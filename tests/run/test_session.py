@@ -548,6 +548,12 @@ def test_a_list_that_was_changed_all_the_same_is_noticed(launcher, postgres):
     refused = launcher.run("upgrade", "--url", postgres)
     assert refused.code == 7, refused.out
     assert f"{IDS[31]} is gone" in refused.err
+    assert launcher.run("status", "--url", postgres).code == 1
+    checked = launcher.run("check", "--url", postgres)
+    assert checked.code == 1
+    assert f"{IDS[31]} is gone" in checked.out
+    with pytest.raises(errors.DatabaseRefused, match=f"{IDS[31]} is gone"):
+        diwa_schema.ensure_current(postgres)
 
 
 def test_a_run_waits_for_ectos_migrator_and_reads_what_it_left(launcher, postgres):

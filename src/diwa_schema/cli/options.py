@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from diwa_schema.errors import DiwaSchemaError
+from diwa_schema.errors import DiwaSchemaError, option
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -112,16 +112,14 @@ def database_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def named(args: argparse.Namespace) -> str:
     """Return the options that name the database as a shell takes them again, without the password."""
-    import shlex
-
     words = []
     if (url := getattr(args, "url", None)) is not None:
-        words += ["--url", _shown(url)]
+        words.append(option("--url", _shown(url)))
     if (embedded := getattr(args, "embedded", None)) is not None:
-        words += ["--embedded"] if embedded is True else ["--embedded", embedded]
+        words.append(option("--embedded", None if embedded is True else embedded))
     if (schema := getattr(args, "schema", None)) is not None:
-        words += ["--schema", schema]
-    return shlex.join(words)
+        words.append(option("--schema", schema))
+    return " ".join(words)
 
 
 def _shown(url: str) -> str:

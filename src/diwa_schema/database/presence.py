@@ -12,16 +12,19 @@ from functools import cache
 
 from diwa_schema.database.link import Link
 from diwa_schema.database.search_path import passed_over
-from diwa_schema.database.state import VERSION, State
-from diwa_schema.errors import DriftFound, PermissionMissing, command
+from diwa_schema.database.state import ECTO, VERSION, State
+from diwa_schema.errors import DriftFound, PermissionMissing, command, option
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import literal, qualified, quoted
 
 _SHOWN = 5
 
 
-def versions(link: Link) -> list[tuple[str, str | None, bool]]:
-    """Return the rows of the version table: revision, floor, and whether all tables of head are there, in one query.
+def versions(link: Link) -> list[tuple[str, str | None, bool, str | None]]:
+    """Return the rows of the version table, in one query.
+
+    Each row has revision, floor, whether all tables of head are there, and the name of Ecto's list as SQL; None without
+    one that the role may read. Only a table whose versions are numbers is taken for it.
 
     Where no schema was said, only the table in the first schema of the search path counts: one that lies further
     behind on the path tells about other tables than those that the connection's next CREATE TABLE would make. None does
@@ -36,15 +39,18 @@ def versions(link: Link) -> list[tuple[str, str | None, bool]]:
     if link.schema is not None:
         return link.rows(_query(link.schema))
     rows = link.rows(_query(None))
-    return [
-        (*row, there) for *row, there, path, role, taken in rows if passed_over(path, role, taken) is None
-    ]
+    return [tuple(row) for *row, path, role, taken in rows if passed_over(path, role, taken) is None]
 
 
 _ON_SQLITE = (
     "SELECT version_num, floor, NOT EXISTS (SELECT 1 FROM json_each(%s) WHERE value NOT IN"
-    f" (SELECT name FROM sqlite_master WHERE type IN ('table', 'view'))) FROM {VERSION}"
+    " (SELECT name FROM sqlite_master WHERE type IN ('table', 'view'))),"
+    f" (SELECT '{ECTO}' FROM pragma_table_info('{ECTO}') WHERE name = 'version' AND instr(upper(type), 'INT'))"
+    f" FROM {VERSION}"
 )
+
+_ECTOS = """(SELECT a.attrelid::regclass::text FROM pg_attribute a WHERE a.attrelid = to_regclass({relation})
+AND a.attname = 'version' AND a.atttypid = 'pg_catalog.int8'::regtype AND has_table_privilege(a.attrelid, 'SELECT'))"""
 
 
 @cache
@@ -57,9 +63,10 @@ def _query(schema: str | None) -> str:
         f"NOT EXISTS (SELECT FROM unnest({tables}::text[]) AS t WHERE to_regclass({prefix}' || t) IS NULL)"
     )
     table = VERSION if schema is None else qualified(schema, VERSION)
+    ectos = _ECTOS.format(relation=f"{prefix}{ECTO}'")
     leads = ", current_setting('search_path'), current_user::text, current_schema()::text"
     return (
-        f"SELECT version_num, floor, {there}{leads if schema is None else ''} FROM {table} v"
+        f"SELECT version_num, floor, {there}, {ectos}{leads if schema is None else ''} FROM {table} v"
         f" WHERE v.tableoid = to_regclass({prefix}{VERSION}')"
     )
 
@@ -115,13 +122,11 @@ def meant(schemas: tuple[str, ...]) -> str:
     """Return the sentence that says which schema was probably meant; empty where there is no other."""
     if not schemas:
         return ""
-    import shlex
-
     more = f" and {len(schemas) - _SHOWN} more" if len(schemas) > _SHOWN else ""
     those = ", ".join(schemas[:_SHOWN])
     return (
         f"The version table lies in schema {those}{more}. That one was probably meant:"
-        f" add --schema {'NAME' if schemas[1:] else shlex.quote(schemas[0])}"
+        f" add {option('--schema', 'NAME' if schemas[1:] else schemas[0])}"
     )
 
 

@@ -11,6 +11,7 @@ from diwa_schema.errors import (
     SchemaForeign,
     SchemaTooNew,
     command,
+    option,
 )
 from diwa_schema.migrations.ecto import is_ours
 from diwa_schema.migrations.manifest import KEPT, Manifest, load
@@ -103,13 +104,11 @@ def refuse_elsewhere(state: State, shown: str) -> None:
             " CREATE SCHEMA NAME; GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
         )
     if state.elsewhere:
-        import shlex
-
         raise SchemaForeign(
             f"New tables of {shown} would go to schema '{state.schema}', but the version table is in"
             f" '{state.elsewhere}'.",
             next_step="Name the intended schema, probably the one with the version table:"
-            f" --schema {shlex.quote(state.elsewhere)}, or --schema {shlex.quote(state.schema)}",
+            f" {option('--schema', state.elsewhere)}, or {option('--schema', state.schema)}",
         )
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from diwa_schema.database import bookkeeping
-from diwa_schema.database.state import refuse_unknown
+from diwa_schema.database.ecto_list import changed_list, in_words
+from diwa_schema.database.state import ECTO, refuse_unknown
 from diwa_schema.drift.compare import Finding, findings, with_own_comments, within_capabilities
 from diwa_schema.drift.count import counted, deadline
 from diwa_schema.drift.optional import added_columns, with_ectos_columns
 from diwa_schema.drift.read import at_head, read
-from diwa_schema.drift.report import Difference, Fix, difference, of_ectos_code, of_place, of_rule
+from diwa_schema.drift.report import Difference, Fix, difference, of_ectos_code, of_list, of_place, of_rule
 from diwa_schema.drift.rules import expected_in, waiting
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
@@ -57,7 +58,9 @@ def check(link: Link) -> tuple[Difference, ...]:
     """
     state = bookkeeping.look(link)
     refuse_unknown(state, load(), link.shown)
-    return (*compare_at(link, state.revision), *_lodging(link))
+    gone, added = changed_list(state)
+    changed = (of_list(ECTO, in_words(gone, added)),) if gone or added else ()
+    return (*changed, *compare_at(link, state.revision), *_lodging(link))
 
 
 def _lodging(link: Link) -> Iterator[Difference]:

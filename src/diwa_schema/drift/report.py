@@ -129,6 +129,16 @@ def of_ectos_code(place: tuple[str, str]) -> Difference:
     return Difference("column", name, table, "extra", text, "note", Fix())
 
 
+def of_list(table: str, words: str) -> Difference:
+    """Return the difference between Ecto's list of versions and what the runs of this package wrote."""
+    text = f"Ecto's list of versions, {table}, was changed after the takeover: {words}"
+    fix = Fix(
+        safe=False,
+        caution="restore what `mix ecto.rollback` or `mix ecto.migrate` changed, then correct the list",
+    )
+    return Difference("table", table, table, "changed", text, "drift", fix)
+
+
 def of_rule(one: Waiting, statements: tuple[str, ...]) -> Difference:
     """Return a note on a rule about rows that the database does not keep yet.
 

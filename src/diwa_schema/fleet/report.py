@@ -8,11 +8,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.database import presence
+from diwa_schema.database.ecto_list import refuse_changed_list
 from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import CheckFailed, DiwaSchemaError, MigrationFailed, UsageError
 from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
-from diwa_schema.run.adopt.ecto_list import refuse_changed_list
 
 if TYPE_CHECKING:
     from diwa_schema.fleet.census import Found

@@ -13,7 +13,7 @@ from diwa_schema.api.opening import reading
 from diwa_schema.database import url as urls
 from diwa_schema.database.state import VERSION
 from diwa_schema.database.target import Target
-from diwa_schema.errors import NAMED, DiwaSchemaError, InvalidDatabase, UsageError
+from diwa_schema.errors import NAMED, DiwaSchemaError, InvalidDatabase, UsageError, option
 
 _FIELDS = ("name", "url", "schema", "wave")
 _SHOWN = 5
@@ -70,9 +70,8 @@ class Member:
     @property
     def named(self) -> str:
         """The command-line options that name it."""
-        import shlex
-
-        return shlex.join(["--url", self.shown, *(["--schema", self.schema] if self.schema else [])])
+        schema = [option("--schema", self.schema)] if self.schema else []
+        return " ".join([option("--url", self.shown), *schema])
 
 
 class naming:  # noqa: N801 - a context manager, used like a function

@@ -11,6 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database import bookkeeping, presence, seen
+from diwa_schema.database.ecto_list import refuse_changed_list
 from diwa_schema.database.failures import PERMISSION, brief, cause, is_driver_error, sqlstate, unreachable
 from diwa_schema.database.link import Link
 from diwa_schema.database.spelling import mask
@@ -48,12 +49,12 @@ def ensure_current(
 ) -> None:
     """Return if this version of the package works with the database; raise otherwise.
 
-    If the schema is current, the check takes one query. It then notes in the database that this release has started. It
-    omits the note if writing would have to wait, if the role may not write it, or if the caller has an open transaction
-    on the Connection, which stays untouched. Nothing else is written, and a check that raises writes nothing. A
-    connection that was opened for the check is closed and does not stay in the Engine's pool, because worker processes
-    that are forked later would share it. Async applications call `aensure_current`. A checked engine recovers from
-    later schema changes automatically (`diwa_schema.models.heal`).
+    If the schema is current, the check takes one query, and one more while Ecto's list of versions is there. It then
+    notes in the database that this release has started. It omits the note if writing would have to wait, if the role
+    may not write it, or if the caller has an open transaction on the Connection, which stays untouched. Nothing else is
+    written, and a check that raises writes nothing. A connection that was opened for the check is closed and does not
+    stay in the Engine's pool, because worker processes that are forked later would share it. Async applications call
+    `aensure_current`. A checked engine recovers from later schema changes automatically (`diwa_schema.models.heal`).
 
     Args:
         database: A URL, an Engine or a Connection; by default the URL from the environment.
@@ -68,6 +69,7 @@ def ensure_current(
         SchemaTooNew: The database no longer works with this version; the message names the version to install.
         NotAdopted: Ecto created the database, and it has not been taken over yet.
         SchemaForeign: The tables belong to another tool, or the revision is unknown.
+        DatabaseRefused: Ecto's list of versions was changed after the takeover, as `mix ecto.rollback` does.
         PermissionMissing: The role may not read the schema's revision, or row security hides it.
         DatabaseUnreachable: The database did not accept a connection.
         UsageError: The argument is an AsyncEngine or an AsyncConnection, names two databases or a schema of SQLite, or
@@ -136,6 +138,7 @@ def judge(link: Link, history: Manifest | None = None) -> None:
     history = history or load()
     rows = _versions(link)
     if len(rows) == 1 and rows[0][0] == history.head and rows[0][2]:
+        _refuse_changed_list(link, rows[0])
         return
     try:
         _judge(link, bookkeeping.look(link), history)
@@ -146,6 +149,13 @@ def judge(link: Link, history: Manifest | None = None) -> None:
             f"The database role may not read the revision of {link.shown} stands: {brief(error)}",
             next_step=f"Grant it the application's or the reader's role: {command('roles')} prints them.",
         ) from error
+
+
+def _refuse_changed_list(link: Link, row: tuple[Any, ...]) -> None:
+    revision, floor, _, ectos = row
+    if ectos is not None:
+        listed = tuple(int(row[0]) for row in link.rows(f"SELECT version FROM {ectos}"))
+        refuse_changed_list(State("", frozenset(), ((revision, floor),), listed), link.shown)
 
 
 def _versions(link: Link) -> list[tuple[Any, ...]]:

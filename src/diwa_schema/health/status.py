@@ -141,7 +141,7 @@ def waiting_rules(link: Link, state: State) -> tuple[Waiting, ...]:
 
 
 def _changed_list(state: State) -> dict[str, tuple[int, ...]]:
-    from diwa_schema.run.adopt.ecto_list import changed_list
+    from diwa_schema.database.ecto_list import changed_list
 
     gone, added = changed_list(state)
     return {"gone": gone, "added": added} if gone or added else {}

@@ -86,6 +86,7 @@ __all__ = [
     "Task",
     "UsageRecord",
     "Workspace",
+    "arenewed",
     "enforce_foreign_keys",
     "heal",
     "renewed",

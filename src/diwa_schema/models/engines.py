@@ -12,6 +12,12 @@ through this module:
   prepared statements, so that the next attempt succeeds.
 * A successful second attempt proves a change of types. The other connections of the engine then discard their prepared
   statements before their next statement.
+* Tenants of one pool can have different types while their schemas are at different revisions. If the search path is set
+  at the beginning of each transaction, the same error returns again and again in the middle of transactions. An engine
+  that meets it so often on one connection uses no prepared statements any more.
+
+A listener of the application for the same events of SQLAlchemy (`do_execute`) is called as well. One that sends
+statements itself must be added after `heal(engine)`: SQLAlchemy asks no other one then.
 
 The module does not check which tables have changed, and it does not read the texts of errors, because they are
 translated.
@@ -25,6 +31,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -49,8 +56,19 @@ STALE = frozenset({
 })  # fmt: skip
 """What the server says to a statement that was prepared before a change, and to some mistakes of a caller."""
 
-# A procedure may have committed part of its work before it failed.
-_COMMITS = re.compile(r"\s*(call|do)\b", re.IGNORECASE)
+_OF_TYPES = frozenset({"0A000", "26000", "42804", "42883"})  # whatever the values of the parameters are
+
+# Only these statements do all of their work or nothing. Others, such as CALL or CREATE INDEX CONCURRENTLY, may have
+# committed a part before they failed. Where a comment holds another one, this finds neither.
+_ATOMIC = re.compile(
+    r"(?:[\s(]|--[^\n]*\n|/\*(?:(?!/\*).)*?\*/)*(?:select|insert|update|delete|merge|with|values|table)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# A text without parameters can hold several statements.
+_COMMITS = re.compile(r";.*\b(?:commit|end|prepare|call|do)\b", re.IGNORECASE | re.DOTALL)
+
+# How often one connection may meet a stale statement in the middle of a transaction. One change causes it once.
+_OFTEN = 3
 
 _IDLE = 0  # PQTRANS_IDLE of libpq
 _ENFORCED = "diwa_schema.foreign_keys"
@@ -92,7 +110,44 @@ def renewed(connection: Any, error: BaseException) -> bool:
     """
     if _state(error) not in STALE:
         return False
+    if iscoroutinefunction(connection.rollback):
+        from diwa_schema.errors import UsageError
+
+        raise UsageError(
+            f"renewed cannot wait for a connection of type {type(connection).__name__}.",
+            next_step="Call: await arenewed(connection, error)",
+        )
     _Psycopg().renew(connection, None)
+    return True
+
+
+async def arenewed(connection: Any, error: BaseException) -> bool:
+    """Make a connection of an asynchronous driver discard its prepared statements, as `renewed` does.
+
+    For applications that use asyncpg or psycopg's `AsyncConnection` without SQLAlchemy::
+
+        except asyncpg.PostgresError as error:
+            if not await arenewed(connection, error):
+                raise
+            rows = await connection.fetch(query, *values)
+
+    In a transaction of asyncpg's, call it after the block of the transaction, and repeat the whole transaction.
+
+    Args:
+        connection: A `psycopg.AsyncConnection`, or a connection of asyncpg, also one of its pool.
+        error: The error of the statement.
+
+    Returns:
+        Whether the statement is worth sending again. Send it once: a second failure has another cause.
+    """
+    if _state(error) not in STALE:
+        return False
+    if hasattr(connection, "reload_schema_state"):
+        await connection.reload_schema_state()
+        return True
+    if connection.info.transaction_status == _IDLE:
+        await connection.execute("BEGIN")
+    await connection.rollback()
     return True
 
 
@@ -131,6 +186,9 @@ class _Postgresql:
         self.named: WeakSet[Any] = WeakSet()
         self.kinds = Kinds()
         self.changed = 0.0
+        self.doubted: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self.met: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self.unsteady = False
 
     def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement with one set of parameters."""
@@ -138,9 +196,9 @@ class _Postgresql:
 
         def send() -> None:
             decided = self.kinds.decided(parameters, context)
-            context.dialect.do_execute(cursor, statement, decided, context)
+            _send("do_execute", self.execute, context.dialect, cursor, statement, decided, context)
 
-        self._send(send, cursor, context)
+        self._send(send, cursor, statement, context)
         return True
 
     def executemany(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
@@ -148,26 +206,35 @@ class _Postgresql:
 
         def send() -> None:
             decided = [self.kinds.decided(each, context) for each in parameters]
-            context.dialect.do_executemany(cursor, statement, decided, context)
+            _send("do_executemany", self.executemany, context.dialect, cursor, statement, decided, context)
 
-        self._send(send, cursor, context, many=True)
+        self._send(send, cursor, statement, context, many=True)
         return True
 
     def execute_bare(self, cursor: Any, statement: str, context: Any) -> bool:
         """Send a statement without parameters."""
         self.kinds.notice(statement, context)
-        self._send(lambda: context.dialect.do_execute_no_params(cursor, statement, context), cursor, context)
+
+        def send() -> None:
+            _send("do_execute_no_params", self.execute_bare, context.dialect, cursor, statement, context)
+
+        self._send(send, cursor, statement, context)
         return True
 
-    def _send(self, send: Callable[[], None], cursor: Any, context: Any, *, many: bool = False) -> None:
+    def _send(
+        self, send: Callable[[], None], cursor: Any, statement: str, context: Any, *, many: bool = False
+    ) -> None:
         link = context.root_connection.connection
-        first = self.driver.is_idle(link.driver_connection)
-        if first and link.driver_connection not in self.named and not context.execution_options.get(UNNAMED):
+        driver = link.driver_connection
+        first = self.driver.is_idle(driver)
+        if first and driver not in self.named and not context.execution_options.get(UNNAMED):
             self._say_release(link)
-        self.driver.prepare(link, cursor, first=first, changed=self.changed)
+        if self.unsteady:
+            self.driver.bypass(driver, cursor)
+        else:
+            self.driver.prepare(link, cursor, first=first, changed=self.changed)
         try:
             send()
-            return
         except Exception as error:
             self.kinds.forget(context)
             unsent = not many and _refused_by_asyncpg(error)
@@ -177,12 +244,24 @@ class _Postgresql:
                 self.driver.renew(link.dbapi_connection, cursor)
             else:
                 self.driver.suspect(link, cursor)
+                if _state(error) in _OF_TYPES:
+                    self.doubted[driver] = statement
             # In AUTOCOMMIT some of the rows may have been committed before one failed.
             once_more = unsent or (first and not (many and link.dbapi_connection.autocommit))
-            if context.isddl or _COMMITS.match(context.statement) or not once_more:
+            if not once_more or not _ATOMIC.match(statement) or _COMMITS.search(statement):
                 raise
+        else:
+            if self.doubted and self.doubted.get(driver) == statement:
+                self._count(driver)
+            return
         send()
         self.changed = time.time()
+
+    def _count(self, driver: Any) -> None:
+        """Count a statement that failed in the middle of a transaction and works now; a mistake would fail again."""
+        del self.doubted[driver]
+        self.met[driver] = self.met.get(driver, 0) + 1
+        self.unsteady = self.unsteady or self.met[driver] >= _OFTEN
 
     def _say_release(self, link: Any) -> None:
         """Add the release to the name of a connection without a transaction; try this only once."""
@@ -222,6 +301,10 @@ class _Psycopg:
             self.renew(link.dbapi_connection, cursor)
             self.fresh_since[driver] = time.time()
 
+    def bypass(self, driver: Any, _: Any) -> None:
+        """Send the next statement without a prepared one."""
+        driver.prepare_threshold = None
+
     def renew(self, connection: Any, _: Any) -> None:
         if connection.info.transaction_status == _IDLE:
             # After AUTOCOMMIT there is nothing to roll back, and psycopg would send no ROLLBACK.
@@ -249,6 +332,10 @@ class _Asyncpg:
     def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
         _prepare_anew(cursor, max(changed, self.fresh_since.get(link.driver_connection, 0.0)))
 
+    def bypass(self, _: Any, cursor: Any) -> None:
+        """Prepare the next statement anew."""
+        _prepare_anew(cursor, time.time())
+
     def renew(self, connection: Any, cursor: Any) -> None:
         connection.rollback()
         _prepare_anew(cursor, time.time())
@@ -256,6 +343,15 @@ class _Asyncpg:
     def suspect(self, link: Any, cursor: Any) -> None:
         self.fresh_since[link.driver_connection] = moment = time.time()
         _prepare_anew(cursor, moment)
+
+
+def _send(event_name: str, own: Any, dialect: Dialect, *statement: Any) -> None:
+    """Send a statement as SQLAlchemy does, through the listeners of the application that it has not called yet."""
+    listeners: list[Any] = list(getattr(dialect.dispatch, event_name))
+    for listener in listeners[listeners.index(own) + 1 :]:
+        if listener(*statement):
+            return
+    getattr(dialect, event_name)(*statement)
 
 
 def _prepare_anew(cursor: Any, moment: float) -> None:

@@ -8,7 +8,6 @@ reason. Only the run knows which types it has changed, and it can see which appl
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from diwa_schema.database.failures import PERMISSION, is_driver_error, sqlstate
 from diwa_schema.database.target import APPLICATION_NAME
-from diwa_schema.errors import UsageError, command
+from diwa_schema.errors import UsageError, command, option
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import literal
 
@@ -152,11 +151,11 @@ class Connections:
             for one in self.retypes
         ]
         users = {client.user for client in self.clients}
-        role = shlex.quote(users.pop()) if len(users) == 1 else "ROLE"
+        renew = option("--renew", users.pop() if len(users) == 1 else "ROLE")
         # The same revision once more: what is there already is not done again, and the sessions are renewed.
-        again = f"upgrade {after} --renew {role}" if after else f"downgrade base --renew {role}"
+        again = f"upgrade {after} {renew}" if after else f"downgrade base {renew}"
         way = (
-            f"Restart them afterwards, or add --renew {role}, which ends the idle ones."
+            f"Restart them afterwards, or add {renew}, which ends the idle ones."
             if planned
             else f"Restart them, or end those that are idle. Run: {command(again)}"
         )

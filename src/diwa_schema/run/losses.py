@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diwa_schema.database.relations import in_schema
-from diwa_schema.errors import UsageError
+from diwa_schema.errors import UsageError, option
 from diwa_schema.migrations.ecto import AGENT
 from diwa_schema.names import qualified, quoted
 
@@ -58,7 +57,7 @@ def confirm(look: Look, lost: Mapping[str, int], typed: str | None) -> None:
     mistyped = f" '{typed}' is not its name." if typed else ""
     raise UsageError(
         f"Rows of {look.shown} would be lost: {listed}.{mistyped}",
-        next_step=f"To accept the loss, add --confirm {shlex.quote(name)}",
+        next_step=f"To accept the loss, add {option('--confirm', name)}",
         lost=lost,
         confirm=name,
     )

@@ -19,6 +19,7 @@ from diwa_schema.errors import (
     SchemaForeign,
     UsageError,
     command,
+    option,
 )
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import KEPT, load
@@ -232,7 +233,7 @@ def _parts(look: Look, confirm: str | None) -> Parts:
         raise UsageError(
             f"Schema '{schema}' of {look.shown} and all rows of its {len(tables)} tables would be lost"
             f"{'' if confirm is None else f', and {confirm!r} is not its name'}.",
-            next_step=f"To accept the loss, add --confirm {schema}",
+            next_step=f"To accept the loss, add {option('--confirm', schema)}",
             confirm=schema,
         )
     _refuse_extension(look)

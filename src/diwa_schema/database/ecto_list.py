@@ -20,16 +20,21 @@ def refuse_changed_list(state: State, shown: str) -> None:
     gone, added = changed_list(state)
     if not gone and not added:
         return
-    what = [f"{', '.join(map(str, gone[:3]))} {'are' if gone[1:] else 'is'} gone"] if gone else []
-    what += [f"{', '.join(map(str, added[:3]))} {'were' if added[1:] else 'was'} added"] if added else []
     raise DatabaseRefused(
-        f"Ecto's list of versions ({ECTO}) in {shown} was changed after the takeover: {' and '.join(what)}."
+        f"Ecto's list of versions ({ECTO}) in {shown} was changed after the takeover: {in_words(gone, added)}."
         " The tables no longer match the revision where `mix ecto.rollback` or `mix ecto.migrate` changed them.",
         next_step=f"See the differences: {command('check')}. Restore lost tables from a backup and correct the list,"
         f" then run: {command('upgrade')}",
         gone=list(gone),
         added=list(added),
     )
+
+
+def in_words(gone: tuple[int, ...], added: tuple[int, ...]) -> str:
+    """Return the changes of the list as words, without naming more than three versions of each kind."""
+    what = [f"{', '.join(map(str, gone[:3]))} {'are' if gone[1:] else 'is'} gone"] if gone else []
+    what += [f"{', '.join(map(str, added[:3]))} {'were' if added[1:] else 'was'} added"] if added else []
+    return " and ".join(what)
 
 
 def changed_list(state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
