@@ -33,7 +33,13 @@ def edit_models(root: Path, where: str, line: str) -> None:
     """Put a line where the text before it says: by default behind the title of a task."""
     word = line.split(maxsplit=1)[0] if line else ""
     indented = textwrap.indent(line, "    ")
-    if place := re.search(r"(In place of|Beside) `(\w+)`", where):
+    if "`values.py`, in place of" in where:
+        change(root, rf"^{word} = [^\n]*\n", line, "values.py")
+    elif place := re.search(r"`rules.py`, in place of `(\w+)`", where):
+        change(root, rf'    Rule\(\n        "{place[1]}".*?\n    \),\n', f"{indented.rstrip()},\n", "rules.py")
+    elif "that are `RETIRED`" in where:
+        replace(root, "RETIRED: tuple[Rule, ...] = ()", f"RETIRED = (\n{indented.rstrip()},\n)", "rules.py")
+    elif place := re.search(r"(In place of|Beside) `(\w+)`", where):
         before = _attribute(root, place[2])
         replace(root, before, indented if place[1] == "In place of" else before + indented)
     elif "`values.py`" in where:
@@ -54,6 +60,13 @@ def _attribute(root: Path, name: str) -> str:
     found = re.search(rf"    {name}: .*\n(?:        .*\n|    \)\n)*", code)
     assert found
     return found[0]
+
+
+def change(root: Path, pattern: str, new: str, file: str) -> None:
+    """Put a text in place of the one that a pattern finds in the file of a model."""
+    found = re.search(pattern, (root / MODELS / file).read_text(), re.MULTILINE | re.DOTALL)
+    assert found
+    replace(root, found[0], new, file)
 
 
 def replace(root: Path, old: str, new: str, file: str = "team.py") -> None:
