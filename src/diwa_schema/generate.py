@@ -67,8 +67,8 @@ def document(release: str | None = None, *, listed: Mapping[str, Listed] | None 
         listed: What was said about each revision; by default what the manifest says.
 
     Raises:
-        UsageError: A released revision was edited or is gone, the history cannot be read or has two ends, or the
-            manifest is none.
+        UsageError: A released revision was edited or is gone, the history cannot be read, has two ends or is out of
+            order, or the manifest is none.
     """
     if listed is None:
         listed = known(manifest.PATH.read_bytes()) if manifest.PATH.exists() else {}
@@ -144,6 +144,12 @@ def _entries(
 ) -> Iterator[dict[str, Any]]:
     for step in reversed(list(script.walk_revisions())):
         module = step.module
+        if isinstance(step.down_revision, str) and step.down_revision >= step.revision:
+            raise UsageError(
+                f"{Path(step.path).name} goes on from {step.down_revision} and does not sort after it: ids are UTC times,"
+                " and one out of order is passed over on a database that is further.",
+                next_step="Give it an id of now, in its `revision` and in the name of its file: date -u +%Y%m%d%H%M%S",
+            )
         path = manifest.VERSIONS / f"{module.__name__}.py"
         path = next(manifest.VERSIONS.glob(f"{step.revision}_*.py"), path)
         before = listed.get(step.revision)

@@ -73,6 +73,13 @@ def test_a_history_that_cannot_be_read_or_has_two_ends_gets_none(own):
         assert said.startswith(
             "The history cannot be read: ModuleNotFoundError: No module named 'no_such_module'"
         )
+    early = head.replace(f'down_revision = "{load().get(load().head).down_revision}"', f'down_revision = "{load().head}"')
+    other.write_text(early.replace(f'revision = "{load().head}"', 'revision = "20250101000000"', 1))
+    before = content(root)
+    for words in (generate, [sys.executable, "-m", "diwa_schema", "revision", "-m", "A mood"]):
+        said = run(words, cwd=root, env={"PYTHONPATH": str(root / "src")}, check=2).stderr
+        assert f"goes on from {load().head} and does not sort after it" in said
+        assert content(root) == before
     # What has no phase cannot be listed: neither the file nor half a manifest stays.
     other.write_text(
         f'revision = "20990101000000"\ndown_revision = "{load().head}"\n\n\ndef upgrade():\n    pass\n'
