@@ -24,7 +24,7 @@ DESCRIPTION = """    description: Mapped[Prose | None] = mapped_column(
         **described("What is to be done, in detail.", privacy="content")
     )
 """
-MOOD = '    mood: Mapped[{}] = mapped_column({}**described("How it feels.", writer="unknown"))\n'
+MOOD = '    temper: Mapped[{}] = mapped_column({}**described("How it feels.", writer="unknown"))\n'
 TABLE = '''
 
 class Mood(Base):
@@ -165,7 +165,7 @@ def test_a_recipe_of_the_page_is_planned_and_proven(followed, own, name, new_dat
         (
             "TITLE",
             MOOD.format("str", ""),
-            ["tasks.mood takes no NULL and has no default", '--fill "tasks.mood=SQL" --contract'],
+            ["tasks.temper takes no NULL and has no default", '--fill "tasks.temper=SQL" --contract'],
         ),
         (
             "    title: Mapped[str] =",
@@ -209,7 +209,7 @@ def test_models_that_are_ahead_of_what_is_generated_are_told_the_command(
         done = call(*words, check=2)
         # A plan that cannot be observed is shown all the same, and what stops it behind it.
         said = done.stdout + done.stderr
-        assert "The models have what the catalog of head has not: tasks.mood.\n" in said, words
+        assert "The models have what the catalog of head has not: tasks.temper.\n" in said, words
         assert "python -m diwa_schema.generate\n" in said
 
 

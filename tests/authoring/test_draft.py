@@ -73,7 +73,9 @@ def test_a_history_that_cannot_be_read_or_has_two_ends_gets_none(own):
         assert said.startswith(
             "The history cannot be read: ModuleNotFoundError: No module named 'no_such_module'"
         )
-    early = head.replace(f'down_revision = "{load().get(load().head).down_revision}"', f'down_revision = "{load().head}"')
+    early = head.replace(
+        f'down_revision = "{load().get(load().head).down_revision}"', f'down_revision = "{load().head}"'
+    )
     other.write_text(early.replace(f'revision = "{load().head}"', 'revision = "20250101000000"', 1))
     before = content(root)
     for words in (generate, [sys.executable, "-m", "diwa_schema", "revision", "-m", "A mood"]):
@@ -158,7 +160,9 @@ def test_two_revisions_that_were_begun_in_the_same_second_get_ids_of_their_own(o
     same, later = "20990101000000", "20990101000007"
 
     def write(name, revision, after):
-        text = head.replace(f'down_revision = "{load().get(load().head).down_revision}"', f'down_revision = "{after}"')
+        text = head.replace(
+            f'down_revision = "{load().get(load().head).down_revision}"', f'down_revision = "{after}"'
+        )
         path = versions / f"{revision}_{name}.py"
         path.write_text(text.replace(f'revision = "{load().head}"', f'revision = "{revision}"', 1))
 
@@ -183,7 +187,11 @@ def test_two_revisions_that_were_begun_in_the_same_second_get_ids_of_their_own(o
     git(root, "branch", "-q", "main")
     first, second = json.loads(call("revision", "--rebase", *BARE).stdout)["revisions"]
     assert [first["down_revision"], second["down_revision"]] == [same, first["revision"]]
-    assert {path.name.partition("_")[2] for path in versions.glob("2099*")} == {"theirs.py", "mine.py", "later.py"}
+    assert {path.name.partition("_")[2] for path in versions.glob("2099*")} == {
+        "theirs.py",
+        "mine.py",
+        "later.py",
+    }
     listed = json.loads((root / "src/diwa_schema/migrations/manifest.json").read_text())["revisions"]
     assert [one["revision"] for one in listed[-3:]] == [same, first["revision"], second["revision"]]
 

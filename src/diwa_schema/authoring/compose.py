@@ -203,7 +203,9 @@ class _Composition:
             ),
         )
         if gone:
-            release, keep = (f"steps.{verb}_rules({', '.join(map(text, gone))})" for verb in ("release", "keep"))
+            release, keep = (
+                f"steps.{verb}_rules({', '.join(map(text, gone))})" for verb in ("release", "keep")
+            )
             yield Piece(f"no rule {' and '.join(gone)}", (release,), (keep,), step=True)
 
     def _renamed(self) -> Iterator[Piece]:
@@ -295,11 +297,18 @@ class _Composition:
         match one.kind, one.problem:
             case "table", "missing":
                 table = self.tables[one.table]
+                # Rules come afterwards, by their names, and on PostgreSQL alone.
+                rules = {rule.name for rule in KEPT}
                 indexes = sorted(table.indexes, key=lambda index: str(index.name))
-                calls = (written.create_index(index, step=False) for index in indexes)
+                calls = (
+                    written.create_index(one, step=False) for one in indexes if str(one.name) not in rules
+                )
                 drop = f"op.drop_table({text(one.table)})"
                 yield Piece(
-                    f"table {one.table}", (written.create_table(table), *calls), (drop,), drops=(one.table,)
+                    f"table {one.table}",
+                    (written.create_table(table, without=rules), *calls),
+                    (drop,),
+                    drops=(one.table,),
                 )
             case "column", "missing":
                 yield from self._add_column(one)
@@ -413,11 +422,7 @@ class _Composition:
     def _rules(self) -> Iterator[Piece]:
         """Yield what lets the database keep the rules that are new: one that is absent may wait, and is no finding."""
         known = {one.name for one in expected_in(self.history)}
-        new = [
-            one.name
-            for one in expected_in(self.models)
-            if one.name not in known and self.history.table(one.table)
-        ]
+        new = [one.name for one in expected_in(self.models) if one.name not in known]
         if new:
             keep, release = (
                 f"steps.{verb}_rules({', '.join(map(text, new))})" for verb in ("keep", "release")

@@ -145,9 +145,13 @@ def _siblings(path: Path) -> tuple[str | None, ...]:
 @cache  # each file of a history is a sibling of all others
 def _goes_on_from(content: bytes) -> tuple[str | None, ...]:
     """Return what the source of a revision says it goes on from; nothing where it says none."""
-    values = (getattr(node, "value", None) for node in ast.parse(content).body if "down_revision" in _names(node))
+    values = (
+        getattr(node, "value", None) for node in ast.parse(content).body if "down_revision" in _names(node)
+    )
     return tuple(
-        None if value.value is None else str(value.value) for value in values if isinstance(value, ast.Constant)
+        None if value.value is None else str(value.value)
+        for value in values
+        if isinstance(value, ast.Constant)
     )
 
 

@@ -126,7 +126,11 @@ class BrokenRule:
 
 def tolerated(kind: str, found: Any, expected: Any) -> bool:
     """Return whether a difference is only a rule that waits or is not validated yet; `waiting` reports it."""
-    if kind not in ("other", "index") or expected is None or not any(r.name == expected.name for r in EVER_KEPT):
+    if (
+        kind not in ("other", "index")
+        or expected is None
+        or not any(r.name == expected.name for r in EVER_KEPT)
+    ):
         return False
     one: Other | Index | None = found
     return one is None or (kind == "other" and one.definition == expected.definition + _NOT_VALID)  # type: ignore[union-attr]

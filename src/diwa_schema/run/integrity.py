@@ -58,7 +58,9 @@ def _edited(revision: Revision) -> SchemaTampered:
         what = f"Revision file {revision.file} is not what the manifest lists: somebody edited it."
         step = "List it, and write what is generated from it anew: python -m diwa_schema.generate"
     else:
-        what = f"Revision file {revision.file} is not that of release {revision.released}: somebody edited it."
+        what = (
+            f"Revision file {revision.file} is not that of release {revision.released}: somebody edited it."
+        )
         step = (
             "Install the package again: pip install --force-reinstall diwa-schema\n"
             f"In a checkout, take the edit back: git checkout v{revision.released} -- {revision.path}"
