@@ -63,7 +63,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
-    session.run("diwa-schema", "lint")
+    session.run("diwa-schema", "lint", "--observe")
 
 
 @nox.session

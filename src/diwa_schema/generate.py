@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +35,7 @@ from diwa_schema.run.settings import Settings
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
+_ID = re.compile(r"""^revision\b[^=\n]*= *["'](\d{14})["']""", re.MULTILINE)
 REBASE = "Move those of your branch behind the others: diwa-schema revision --rebase"
 
 
@@ -64,8 +67,8 @@ def document(release: str | None = None, *, listed: Mapping[str, Listed] | None 
         listed: What was said about each revision; by default what the manifest says.
 
     Raises:
-        UsageError: A released revision was edited or is gone, the history cannot be read or has two ends, or the
-            manifest is none.
+        UsageError: A released revision was edited or is gone, the history cannot be read, has two ends or is out of
+            order, or the manifest is none.
     """
     if listed is None:
         listed = known(manifest.PATH.read_bytes()) if manifest.PATH.exists() else {}
@@ -94,10 +97,17 @@ def history() -> ScriptDirectory:
     """Return the revision files as Alembic reads them, all imported.
 
     Raises:
-        UsageError: One of them cannot be read.
+        UsageError: One of them cannot be read, or two have the same id.
     """
     from alembic.script import ScriptDirectory
 
+    # Alembic would warn, and read one of them.
+    for revision, paths in twins().items():
+        raise UsageError(
+            f"{len(paths)} revisions have the id {revision}, because they were begun in the same second:"
+            f" {', '.join(path.name for path in paths)}.",
+            next_step=REBASE,
+        )
     script = ScriptDirectory(str(manifest.DIRECTORY), messaging_opts={"quiet": True})
     try:
         script.get_heads()
@@ -106,6 +116,15 @@ def history() -> ScriptDirectory:
             f"The history cannot be read: {type(error).__name__}: {error}", next_step="Run: diwa-schema lint"
         ) from error
     return script
+
+
+def twins() -> dict[str, list[Path]]:
+    """Return the files of revisions that have the same id, by that id; an id is a second, so two people can get one."""
+    found = defaultdict(list)
+    for path in sorted(manifest.VERSIONS.glob("[0-9]*.py")):
+        if said := _ID.search(path.read_text(encoding="utf-8", errors="replace")):
+            found[said[1]].append(path)
+    return {revision: paths for revision, paths in found.items() if len(paths) > 1}
 
 
 def _refuse_edited(listed: Iterable[Listed]) -> None:
@@ -125,6 +144,12 @@ def _entries(
 ) -> Iterator[dict[str, Any]]:
     for step in reversed(list(script.walk_revisions())):
         module = step.module
+        if isinstance(step.down_revision, str) and step.down_revision >= step.revision:
+            raise UsageError(
+                f"{Path(step.path).name} goes on from {step.down_revision} and does not sort after it: ids are UTC times,"
+                " and one out of order is passed over on a database that is further.",
+                next_step="Give it an id of now, in its `revision` and in the name of its file: date -u +%Y%m%d%H%M%S",
+            )
         path = manifest.VERSIONS / f"{module.__name__}.py"
         path = next(manifest.VERSIONS.glob(f"{step.revision}_*.py"), path)
         before = listed.get(step.revision)

@@ -7,18 +7,26 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+from diwa_schema.models import Task
 from tests.repository.test_ci_files import ROOT
 
 MODELS = "src/diwa_schema/models"
+# The column that the recipes add: who follows one has it, and is to get another.
+EXAMPLE = "mood" if "mood" not in Task.__table__.columns else "temper"
 _BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 _NEXT_CLASS = "\n\nclass HitlEscalation(Base)"
 
 
 def recipes() -> dict[str, str]:
     """Return the recipes, each with its text."""
-    page = (ROOT / "docs" / "writing-a-migration.md").read_text(encoding="utf-8")
+    page = in_example((ROOT / "docs" / "writing-a-migration.md").read_text(encoding="utf-8"))
     found = page.partition("## Recipes")[2].partition("\n## ")[0].split("\n### ")[1:]
     return dict(one.split("\n", 1) for one in found)
+
+
+def in_example(page: str) -> str:
+    """Return a page with a name for its example that no model has."""
+    return page.replace("mood", EXAMPLE).replace("Mood", EXAMPLE.capitalize())
 
 
 def blocks(text: str) -> Iterator[tuple[str, str, str]]:
@@ -33,7 +41,15 @@ def edit_models(root: Path, where: str, line: str) -> None:
     """Put a line where the text before it says: by default behind the title of a task."""
     word = line.split(maxsplit=1)[0] if line else ""
     indented = textwrap.indent(line, "    ")
-    if place := re.search(r"(In place of|Beside) `(\w+)`", where):
+    if "`values.py`, in place of" in where:
+        change(root, rf"^{word} = [^\n]*\n", line, "values.py")
+    elif place := re.search(r"`rules.py`, in place of `(\w+)`", where):
+        change(
+            root, rf'    Rule\(\n        "{place[1]}".*?\n    \),\n', f"{indented.rstrip()},\n", "rules.py"
+        )
+    elif "that are `RETIRED`" in where:
+        replace(root, "RETIRED: tuple[Rule, ...] = ()", f"RETIRED = (\n{indented.rstrip()},\n)", "rules.py")
+    elif place := re.search(r"(In place of|Beside) `(\w+)`", where):
         before = _attribute(root, place[2])
         replace(root, before, indented if place[1] == "In place of" else before + indented)
     elif "`values.py`" in where:
@@ -54,6 +70,13 @@ def _attribute(root: Path, name: str) -> str:
     found = re.search(rf"    {name}: .*\n(?:        .*\n|    \)\n)*", code)
     assert found
     return found[0]
+
+
+def change(root: Path, pattern: str, new: str, file: str) -> None:
+    """Put a text in place of the one that a pattern finds in the file of a model."""
+    found = re.search(pattern, (root / MODELS / file).read_text(), re.MULTILINE | re.DOTALL)
+    assert found
+    replace(root, found[0], new, file)
 
 
 def replace(root: Path, old: str, new: str, file: str = "team.py") -> None:

@@ -10,7 +10,9 @@ from diwa_schema import errors
 from diwa_schema.migrations.manifest import load
 from tests.repository.test_ci_files import ROOT
 
-PAGE = (ROOT / "docs" / "coding-agents.md").read_text(encoding="utf-8")
+from .recipes import in_example
+
+PAGE = in_example((ROOT / "docs" / "coding-agents.md").read_text(encoding="utf-8"))
 DIALOGUES = re.findall(
     r"^```console\n\$ diwa-schema (.*?)\n```\n\n```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
 )

@@ -24,7 +24,7 @@ DESCRIPTION = """    description: Mapped[Prose | None] = mapped_column(
         **described("What is to be done, in detail.", privacy="content")
     )
 """
-MOOD = '    mood: Mapped[{}] = mapped_column({}**described("How it feels.", writer="unknown"))\n'
+MOOD = '    temper: Mapped[{}] = mapped_column({}**described("How it feels.", writer="unknown"))\n'
 TABLE = '''
 
 class Mood(Base):
@@ -165,7 +165,7 @@ def test_a_recipe_of_the_page_is_planned_and_proven(followed, own, name, new_dat
         (
             "TITLE",
             MOOD.format("str", ""),
-            ["tasks.mood takes no NULL and has no default", '--fill "tasks.mood=SQL" --contract'],
+            ["tasks.temper takes no NULL and has no default", '--fill "tasks.temper=SQL" --contract'],
         ),
         (
             "    title: Mapped[str] =",
@@ -209,11 +209,11 @@ def test_models_that_are_ahead_of_what_is_generated_are_told_the_command(
         done = call(*words, check=2)
         # A plan that cannot be observed is shown all the same, and what stops it behind it.
         said = done.stdout + done.stderr
-        assert "The models have what the catalog of head has not: tasks.mood.\n" in said, words
+        assert "The models have what the catalog of head has not: tasks.temper.\n" in said, words
         assert "python -m diwa_schema.generate\n" in said
 
 
-def test_what_a_kept_rule_is_about_stays_and_so_does_the_rule(edited, own):
+def test_a_column_goes_together_with_the_kept_rule_that_is_about_it(edited, own):
     edit, revise = edited
     root, _ = own
     column = re.search(
@@ -225,7 +225,7 @@ def test_what_a_kept_rule_is_about_stays_and_so_does_the_rule(edited, own):
     before = sorted((root / "src/diwa_schema/migrations/versions").iterdir())
     answer = revise("--contract", check=2)
     assert "plans.completion_pct is gone from the models, and the rule plans_completion_pct_check" in answer
-    assert "Bring the column back into the models." in answer
+    assert "Move the rule from KEPT to RETIRED in models/rules.py" in answer
     rules = (root / "src/diwa_schema/models/rules.py").read_text()
     rule = re.search(r'    Rule\(\n        "plans_completion_pct_check".*?\n    \),\n', rules, re.DOTALL)
     assert rule
@@ -233,6 +233,12 @@ def test_what_a_kept_rule_is_about_stays_and_so_does_the_rule(edited, own):
     answer = revise("--contract", check=2)
     assert "A revision names the rule plans_completion_pct_check, and models/rules.py has none" in answer
     assert sorted((root / "src/diwa_schema/migrations/versions").iterdir()) == before
+    edit("RETIRED: tuple[Rule, ...] = ()", f"RETIRED = (\n{rule[0]})", "rules.py")
+    _, (release, drop) = revise("--contract")
+    name = 'steps.{}_rules("plans_completion_pct_check")'
+    assert calls(release, "upgrade") == [name.format("release")]
+    assert calls(release, "downgrade") == [name.format("keep")]
+    assert calls(drop, "upgrade") == ['op.drop_column("plans", "completion_pct")']
 
 
 @pytest.mark.matrix

@@ -73,6 +73,15 @@ def test_a_history_that_cannot_be_read_or_has_two_ends_gets_none(own):
         assert said.startswith(
             "The history cannot be read: ModuleNotFoundError: No module named 'no_such_module'"
         )
+    early = head.replace(
+        f'down_revision = "{load().get(load().head).down_revision}"', f'down_revision = "{load().head}"'
+    )
+    other.write_text(early.replace(f'revision = "{load().head}"', 'revision = "20250101000000"', 1))
+    before = content(root)
+    for words in (generate, [sys.executable, "-m", "diwa_schema", "revision", "-m", "A mood"]):
+        said = run(words, cwd=root, env={"PYTHONPATH": str(root / "src")}, check=2).stderr
+        assert f"goes on from {load().head} and does not sort after it" in said
+        assert content(root) == before
     # What has no phase cannot be listed: neither the file nor half a manifest stays.
     other.write_text(
         f'revision = "20990101000000"\ndown_revision = "{load().head}"\n\n\ndef upgrade():\n    pass\n'
@@ -142,6 +151,49 @@ except Blocked:
 def git(root, *words, check=True):
     command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words]
     return subprocess.run(command, cwd=root, check=check, capture_output=True, text=True)
+
+
+def test_two_revisions_that_were_begun_in_the_same_second_get_ids_of_their_own(own):
+    root, call = own
+    versions = root / "src/diwa_schema/migrations/versions"
+    head = (versions / load().get(load().head).file).read_text()
+    same, later = "20990101000000", "20990101000007"
+
+    def write(name, revision, after):
+        text = head.replace(
+            f'down_revision = "{load().get(load().head).down_revision}"', f'down_revision = "{after}"'
+        )
+        path = versions / f"{revision}_{name}.py"
+        path.write_text(text.replace(f'revision = "{load().head}"', f'revision = "{revision}"', 1))
+
+    git(root, "checkout", "-q", "-b", "main")
+    (root / ".gitignore").write_text("__pycache__\n")
+    write("theirs", same, load().head)
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "theirs")
+    write("mine", same, load().head)
+    write("later", later, same)
+    generate = [sys.executable, "-m", "diwa_schema.generate", "--check"]
+    said = run(generate, cwd=root, env={"PYTHONPATH": str(root / "src")}, check=2).stderr
+    assert f"2 revisions have the id {same}" in said
+    assert f"{same}_mine.py, {same}_theirs.py" in said
+    assert "revision --rebase" in said
+    # Git knows the branch of both, or of neither: nobody is guessed to be first.
+    git(root, "checkout", "-q", "-b", "other")
+    git(root, "branch", "-q", "-D", "main")
+    before = content(root)
+    assert "git does not tell which was there first" in call("revision", "--rebase", check=2).stderr
+    assert content(root) == before
+    git(root, "branch", "-q", "main")
+    first, second = json.loads(call("revision", "--rebase", *BARE).stdout)["revisions"]
+    assert [first["down_revision"], second["down_revision"]] == [same, first["revision"]]
+    assert {path.name.partition("_")[2] for path in versions.glob("2099*")} == {
+        "theirs.py",
+        "mine.py",
+        "later.py",
+    }
+    listed = json.loads((root / "src/diwa_schema/migrations/manifest.json").read_text())["revisions"]
+    assert [one["revision"] for one in listed[-3:]] == [same, first["revision"], second["revision"]]
 
 
 @pytest.mark.matrix

@@ -27,10 +27,10 @@ from tests.run.launcher import KILLED
 PAGE = (Path(__file__).parents[2] / "docs" / "planning.md").read_text()
 BEFORE, RETYPES = "20260302000200", "20260302000300"
 UPGRADES = (
-    "op.add_column('tasks', sa.Column('mood', sa.Text()))",
-    "steps.create_index_concurrently('tasks_mood_index', 'tasks', ['mood'])",
-    "steps.add_check('tasks_mood_check', 'tasks', \"mood <> ''\")",
-    "steps.backfill('tasks', \"mood = 'calm'\", 'mood IS NULL')",
+    "op.add_column('tasks', sa.Column('temper', sa.Text()))",
+    "steps.create_index_concurrently('tasks_temper_index', 'tasks', ['temper'])",
+    "steps.add_check('tasks_temper_check', 'tasks', \"temper <> ''\")",
+    "steps.backfill('tasks', \"temper = 'calm'\", 'temper IS NULL')",
     "op.execute('ALTER TABLE tasks ADD COLUMN at timestamptz DEFAULT clock_timestamp()')",
     "op.execute(\"ALTER TABLE tasks ADD CONSTRAINT tasks_at_check CHECK (at > '2000-01-01') NOT VALID\")",
 )
@@ -88,14 +88,14 @@ def test_nothing_is_left_however_it_ends(launcher, new_database, head_template, 
     url, history = new_database(head_template), extended(tmp_path / "history", *UPGRADES[:2])
     before = dump(url)
     killed = launcher.start(
-        "plan", "--observe", "--url", url, history=history, how="kill", match="mood", at=3
+        "plan", "--observe", "--url", url, history=history, how="kill", match="temper", at=3
     )
     assert killed.wait().code == KILLED
     until(url, "SELECT count(*) = 0 FROM pg_class WHERE relpersistence = 't'")
     assert dump(url) == before
     ended = launcher.start(
         "plan", "--observe", "--json", "--url", url,
-        history=history, how="diwa-schema plan", url=url, match="mood", at=3,
+        history=history, how="diwa-schema plan", url=url, match="temper", at=3,
     ).wait()  # fmt: skip
     assert ended.code == 4, ended.err
     assert json.loads(ended.out)["unobserved"]["error"] == "DatabaseUnreachable"

@@ -52,8 +52,8 @@ def proven(own, server):
 
 def test_a_good_revision_has_nothing_against_it(proven):
     found, dialects = proven(
-        'def upgrade():\n    op.add_column("tasks", sa.Column("mood", ShortText()))\n\n\n'
-        'def downgrade():\n    op.drop_column("tasks", "mood")\n',
+        'def upgrade():\n    op.add_column("tasks", sa.Column("temper", ShortText()))\n\n\n'
+        'def downgrade():\n    op.drop_column("tasks", "temper")\n',
         check=0,
     )
     assert found == {}
@@ -73,10 +73,10 @@ def test_a_good_revision_has_nothing_against_it(proven):
         ),
         pytest.param(
             'def upgrade():\n    op.add_column("tasks",'
-            ' sa.Column("mood", ShortText(), server_default="x", nullable=False))\n'
+            ' sa.Column("temper", ShortText(), server_default="x", nullable=False))\n'
             '    if op.get_context().dialect.name == "postgresql":\n'
-            '        op.alter_column("tasks", "mood", server_default=None)\n\n\n'
-            'def downgrade():\n    op.drop_column("tasks", "mood")\n',
+            '        op.alter_column("tasks", "temper", server_default=None)\n\n\n'
+            'def downgrade():\n    op.drop_column("tasks", "temper")\n',
             "null value in column",
             id="a-column-that-must-be-filled",
             marks=pytest.mark.matrix,
@@ -102,10 +102,10 @@ def test_values_that_do_not_come_back_are_seen_on_both(proven):
 @pytest.mark.matrix
 def test_what_is_left_behind_is_seen(proven):
     found, _ = proven(
-        'def upgrade():\n    op.add_column("tasks", sa.Column("mood", ShortText()))\n\n\ndef downgrade():\n    pass\n'
+        'def upgrade():\n    op.add_column("tasks", sa.Column("temper", ShortText()))\n\n\ndef downgrade():\n    pass\n'
     )
-    assert "mood" in found["postgresql", "down"]
-    assert "mood" in found["sqlite", "down"]
+    assert "temper" in found["postgresql", "down"]
+    assert "temper" in found["sqlite", "down"]
 
 
 @pytest.mark.matrix
@@ -118,11 +118,11 @@ def test_a_revision_that_fails_is_told(proven):
 
 
 CHAIN = {
-    "20990101000000": 'op.add_column("tasks", sa.Column("mood", ShortText()))',
-    "20990101000001": 'steps.backfill("tasks", "mood = \'calm\'", where="mood IS NULL")',
-    "20990101000002": 'steps.set_not_null("tasks", "mood")',
+    "20990101000000": 'op.add_column("tasks", sa.Column("temper", ShortText()))',
+    "20990101000001": 'steps.backfill("tasks", "temper = \'calm\'", where="temper IS NULL")',
+    "20990101000002": 'steps.set_not_null("tasks", "temper")',
 }
-BACK = ('op.drop_column("tasks", "mood")', "pass", 'steps.drop_not_null("tasks", "mood")')
+BACK = ('op.drop_column("tasks", "temper")', "pass", 'steps.drop_not_null("tasks", "temper")')
 
 
 @pytest.mark.matrix
@@ -143,12 +143,12 @@ def test_revisions_that_belong_together_and_what_they_forget(own, monkeypatch):
 
     # Files that nobody has listed are listed first. NULL takes no part: it was filled before it was forbidden.
     filled = versions / "20990101000001_mood.py"
-    filled.write_text(filled.read_text().replace("floor = None", 'floor = None\nforgets = ("tasks.mood",)'))
+    filled.write_text(filled.read_text().replace("floor = None", 'floor = None\nforgets = ("tasks.temper",)'))
     _, *chosen = CHAIN
     document = json.loads(call("prove", *chosen, "--json").stdout)
     assert document == {"revisions": chosen, "dialects": ["sqlite"], "failures": []}
     entries = {one["revision"]: one for one in json.loads(listed.read_text())["revisions"]}
-    assert [entries[one].get("forgets") for one in CHAIN] == [None, ["tasks.mood"], None]
+    assert [entries[one].get("forgets") for one in CHAIN] == [None, ["tasks.temper"], None]
     assert entries[filled.name[:14]]["sha256"] == hashlib.sha256(filled.read_bytes()).hexdigest()
 
     listed.write_text(listed.read_text().replace('"released": null', '"released": "0.1.0"'))

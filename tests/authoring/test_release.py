@@ -14,6 +14,7 @@ from tests.authoring.test_coding_agents import DIALOGUES, shape
 from tests.authoring.test_draft import content, git
 from tests.authoring.test_frozen import RELEASED, freeze
 from tests.authoring.test_prove import draft
+from tests.authoring.test_seen import REASON
 from tests.repository.test_ci_files import ROOT
 
 MANIFEST = "src/diwa_schema/migrations/manifest.json"
@@ -73,6 +74,16 @@ def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(nearly_re
     revision.write_text(text.replace("floor = None\n", f"floor = None\n{ignoring}", 1))
     save(root)
     refused("0.1.1", 1, "unused-ignore", "manifest.json is stale")
+    git(root, "reset", "-q", "--hard", "HEAD~1")
+
+    # Its text does not show that it writes a table anew, and the schema is the same afterwards.
+    block = "ALTER TABLE tasks ADD luck float DEFAULT random(); ALTER TABLE tasks DROP luck"
+    slipped = f"{REASON}\n\n\ndef upgrade():\n    if op.get_context().dialect.name == 'postgresql':\n"
+    slipped += f"        op.execute('DO $do$ BEGIN {block}; END $do$')\n\n\ndef downgrade():\n    pass\n"
+    draft(root, call, slipped)
+    call("export", "history", "--output", str(root / "docs/dictionary"))
+    save(root)
+    refused("0.1.1", 1, "seen-to-rewrite")
     git(root, "reset", "-q", "--hard", "HEAD~1")
 
     made = json.loads(call("release", "0.1.1", "--json").stdout)

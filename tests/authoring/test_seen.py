@@ -56,7 +56,7 @@ def test_what_a_block_of_code_does_is_seen_on_a_server(looked, tmp_path, rule, s
 
 
 def test_what_only_changes_the_catalog_has_nothing_to_find(looked):
-    assert looked(hidden("ALTER TABLE tasks ADD mood text"), check=0) == {
+    assert looked(hidden("ALTER TABLE tasks ADD temper text"), check=0) == {
         "findings": [], "revisions": 1, "not_looked_at": [],
     }  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_a_revision_that_fails_on_the_server_is_said(own, server, looked):
     if not server.has_vector:
         pytest.skip("the history is written on a server with pgvector")
     root, call = own
-    made = draft(root, call, hidden("ALTER TABLE absent ADD mood text"))
+    made = draft(root, call, hidden("ALTER TABLE absent ADD temper text"))
     (path,) = root.glob(f"src/diwa_schema/migrations/versions/{made}_*.py")
     done = call("lint", str(path), "--observe", check=6)
     assert "fails where it was tried" in done.stderr

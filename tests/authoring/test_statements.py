@@ -54,7 +54,7 @@ def test_each_model_and_each_query_is_recorded_and_watched(at_release, monkeypat
         # Whatever leaves results and parameters alone.
         execute(
             url,
-            "ALTER TABLE tasks ADD COLUMN mood text",
+            "ALTER TABLE tasks ADD COLUMN temper text",
             "ALTER TABLE memories ALTER content SET NOT NULL, ALTER severity SET DEFAULT 'x'",
             "CREATE INDEX ON tasks (title)",
         )

@@ -153,7 +153,7 @@ def test_killed_anywhere_on_the_way_up_it_is_finished_whatever_is_written_meanwh
     later = "2026-01-01 00:00:09"
 
     def attempt(piece: int, late: bool) -> bool:
-        down(pg_before, BEFORE)
+        down(pg_before, BEFORE, NUMBERED)
         pg_before.exec_driver_sql(f"DELETE FROM memory_versions WHERE inserted_at = '{later}'")
         stopped = False
         try:

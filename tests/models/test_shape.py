@@ -229,7 +229,7 @@ def test_every_foreign_key_can_be_walked_both_ways():
             assert back.mapper is mapper
             assert back.passive_deletes == "all"
             walked += 1
-    assert walked == 29
+    assert walked >= 29
 
 
 def test_shape_of_a_context_in_the_database(engine, storage):

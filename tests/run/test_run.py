@@ -21,7 +21,8 @@ from diwa_schema.errors import (
     UnknownRevision,
     UsageError,
 )
-from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.manifest import checksum, load
+from diwa_schema.run import integrity
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
@@ -157,6 +158,25 @@ def test_foreign_keys_of_a_callers_sqlite_connection_stay_enforced(sqlite):
         api.migrate(connection)
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("released", "sha256", "what", "step"),
+    [
+        ("0.1.0", "other", "is not that of release 0.1.0: somebody edited it.", "git checkout v0.1.0 -- "),
+        (None, "other", "is not what the manifest lists", "python -m diwa_schema.generate"),
+        ("0.1.0", None, "with other contents than release 0.1.0 has.", "history --applied"),
+        (None, None, "with other contents than the checkout has now.", "create it again"),
+    ],
+)
+def test_the_advice_for_an_edited_revision_is_that_for_its_kind(released, sha256, what, step):
+    """A released file is never listed anew; one that was applied otherwise is not cured by installing it again."""
+    head = load().get(HEAD)
+    head = head._replace(released=released, sha256=sha256 or head.sha256)
+    error = integrity.tampered(head, checksum(head.path))
+    assert what in str(error)
+    assert step in str(error)
+    assert ("python -m diwa_schema.generate" in str(error)) == (released is None and sha256 is not None)
 
 
 def test_an_edited_applied_revision_stops_every_further_run(database, dump):

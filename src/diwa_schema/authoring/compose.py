@@ -105,7 +105,7 @@ def compose(server: Scratch, answers: Answers) -> list[Piece]:
 
 
 def _refuse_without_columns() -> None:
-    """Refuse models that lack a column of a rule that the database keeps: the history adds the rule by its name."""
+    """Refuse models that lack a column of a rule that the database keeps."""
     from diwa_schema.models import Base
 
     there = {(table.name, column.name) for table in Base.metadata.tables.values() for column in table.columns}
@@ -119,8 +119,8 @@ def _refuse_without_columns() -> None:
         raise UsageError(
             "\n  ".join(["This has no draft:", *lacking]),
             untouched="Nothing was written.",
-            next_step="Bring the column back into the models. Revisions of the history add the rule by its name,"
-            " on this column: both stay, and what takes the place of the column stands beside it.",
+            next_step="Move the rule from KEPT to RETIRED in models/rules.py, as it is: revisions of the history add it by"
+            " its name. Then run the command again.",
         )
 
 
@@ -148,12 +148,14 @@ class _Composition:
     refused: list[str] = field(default_factory=list)
 
     def pieces(self) -> list[Piece]:
+        retired = list(self._retired())
         renamed, dropped = list(self._renamed()), list(self._dropped())
         found = findings(self.history, self.models)
         self.refused += [_described(one) for one in found if one.kind not in _ORDER]
         ordered = [one for kind in _ORDER for one in found if one.kind == kind]
         # What is made stands on columns under their new names.
         pieces = [
+            *retired,
             *renamed,
             *(piece for one in ordered for piece in self._made(one)),
             *self._rules(),
@@ -186,6 +188,27 @@ class _Composition:
 
     def _columns(self) -> set[str]:
         return {f"{table.name}.{one.name}" for table in self.models.tables for one in table.columns}
+
+    def _retired(self) -> Iterator[Piece]:
+        """Take out of the history the rules that the database is to keep no more, and yield what releases them."""
+        kept = {rule.name for rule in KEPT}
+        gone = [rule.name for rule in expected_in(self.history) if rule.name not in kept]
+        self.history = replace(
+            self.history,
+            tables=tuple(
+                replace(
+                    table,
+                    others=tuple(one for one in table.others if one.name not in gone),
+                    indexes=tuple(one for one in table.indexes if one.name not in gone),
+                )
+                for table in self.history.tables
+            ),
+        )
+        if gone:
+            release, keep = (
+                f"steps.{verb}_rules({', '.join(map(text, gone))})" for verb in ("release", "keep")
+            )
+            yield Piece(f"no rule {' and '.join(gone)}", (release,), (keep,), step=True)
 
     def _renamed(self) -> Iterator[Piece]:
         for name, new in self.answers.renamed.items():
@@ -276,11 +299,18 @@ class _Composition:
         match one.kind, one.problem:
             case "table", "missing":
                 table = self.tables[one.table]
+                # Rules come afterwards, by their names, and on PostgreSQL alone.
+                rules = {rule.name for rule in KEPT}
                 indexes = sorted(table.indexes, key=lambda index: str(index.name))
-                calls = (written.create_index(index, step=False) for index in indexes)
+                calls = (
+                    written.create_index(one, step=False) for one in indexes if str(one.name) not in rules
+                )
                 drop = f"op.drop_table({text(one.table)})"
                 yield Piece(
-                    f"table {one.table}", (written.create_table(table), *calls), (drop,), drops=(one.table,)
+                    f"table {one.table}",
+                    (written.create_table(table, without=rules), *calls),
+                    (drop,),
+                    drops=(one.table,),
                 )
             case "column", "missing":
                 yield from self._add_column(one)
@@ -394,11 +424,7 @@ class _Composition:
     def _rules(self) -> Iterator[Piece]:
         """Yield what lets the database keep the rules that are new: one that is absent may wait, and is no finding."""
         known = {one.name for one in expected_in(self.history)}
-        new = [
-            one.name
-            for one in expected_in(self.models)
-            if one.name not in known and self.history.table(one.table)
-        ]
+        new = [one.name for one in expected_in(self.models) if one.name not in known]
         if new:
             keep, release = (
                 f"steps.{verb}_rules({', '.join(map(text, new))})" for verb in ("keep", "release")

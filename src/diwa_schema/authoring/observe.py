@@ -166,11 +166,19 @@ def _on_postgresql(plan: Plan, link: Link) -> tuple[Observed, ...]:
     schema = bookkeeping.look(link).schema
     sizes = preflight.sizes(link, schema, load().tables)
     shadow, known, types = Shadow(link, schema), load().until(plan.before), _types(plan)
-    with shadow.built(known, types):
-        bare = [attempted(shadow.observe, one) for one in plan.revisions]
+
+    def tried() -> list[Trace]:
+        with shadow.built(known, types):
+            return [attempted(shadow.observe, one) for one in plan.revisions]
+
+    bare = tried()
     touched = {name for trace in bare for name in trace.busy} & set(sizes)
     portion = Portion(schema, {name: sizes[name] for name in sorted(touched) if is_large(sizes[name])})
-    # Without a large table there is nothing to measure; with one, what else the server has to do is not measured twice.
+    # Without a large table there is nothing to measure. With one, a session that has just begun is no measure either: it
+    # has yet to read the server's catalogs, and what that takes would hide what a portion of the rows takes.
+    if portion.large:
+        for trace, again in zip(bare, tried(), strict=True):
+            trace.settle(again)
     filled = []
     for _ in range(2 if portion.large else 0):
         with shadow.built(known, types, portion.fill):

@@ -112,9 +112,10 @@ class Portion:
             if taken and name not in self.failed:
                 own = min(self._timed(f"SELECT count(*) FROM {self._own(name)}")[1] for _ in range(2)) / taken
                 new = Measured(found.rows, taken, found.each, own)
-                # What else the server had to do counts in neither portion.
                 last = self.measured.get(name, new)
-                self.measured[name] = new._replace(read=min(new.read, last.read), own=min(own, last.own))
+                self.measured[name] = new._replace(
+                    read=(new.read + last.read) / 2, own=(new.own + last.own) / 2
+                )
 
     def _read(self, table: str) -> _Read:
         """Read a bounded part of a table, as a statement that goes through all of it does."""

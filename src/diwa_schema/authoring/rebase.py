@@ -6,7 +6,9 @@ Only unreleased revisions can move: databases contain the ids of released ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,11 @@ def rebase(onto: str | None = None) -> list[Draft]:
             be read. Nothing is written.
     """
     refuse_elsewhere()
+    with _apart(Git.open()):
+        return _rebased(onto)
+
+
+def _rebased(onto: str | None) -> list[Draft]:
     branches = _branches()
     if onto is not None and onto not in branches:
         raise UsageError(
@@ -63,6 +70,55 @@ def rebase(onto: str | None = None) -> list[Draft]:
             next_step=f"Move the others: diwa-schema revision --rebase --onto {frozen[-1].revision}",
         )
     return _move(onto, moving, listed)
+
+
+@contextmanager
+def _apart(git: Git) -> Iterator[None]:
+    """Give revisions of this branch other ids where the shared branch has the same, begun in the same second.
+
+    Where the block fails, the files are as they were.
+    """
+    old: dict[Path, bytes] = {}
+    written: list[Path] = []
+    try:
+        for revision, paths in generate.twins().items():
+            shared = _shared(git, paths)
+            new = after(max(path.name.partition("_")[0] for path in manifest.VERSIONS.glob("[0-9]*.py")))
+            for path in sorted(manifest.VERSIONS.glob("[0-9]*.py")):
+                text = path.read_text(encoding="utf-8")
+                if path.name in shared or f'"{revision}"' not in text:
+                    continue
+                target = path.with_name(path.name.replace(revision, new, 1))
+                old[path] = path.read_bytes()
+                written.append(target)
+                path.unlink()
+                target.write_text(text.replace(f'"{revision}"', f'"{new}"'), encoding="utf-8")
+        yield
+    except BaseException:
+        for target in written:
+            target.unlink(missing_ok=True)
+        for path, content in old.items():
+            path.write_bytes(content)
+        raise
+
+
+def _shared(git: Git, twins: Sequence[Path]) -> set[str]:
+    """Return the files of the shared branch, which has all but one of these revisions with the same id."""
+    for there in map(partial(_files, git), filter(git.commit, _SHARED)):
+        if len({path.name for path in twins} - there) == 1:
+            return there
+    raise UsageError(
+        f"{' and '.join(path.name for path in twins)} have the same id, and git does not tell which was there first.",
+        untouched="Nothing was written.",
+        next_step="Give one of them another id by hand: its `revision`, the name of its file, and the `down_revision`"
+        " of the one that goes on from it.",
+    )
+
+
+def _files(git: Git, name: str) -> set[str]:
+    """Return the names of the revisions' files that a branch has."""
+    tree = git.run("ls-tree", "--name-only", "--full-tree", "-r", name, "--", f"{own.VERSIONS}/").decode()
+    return {Path(line).name for line in tree.splitlines()}
 
 
 def _branches() -> dict[str, list[Script]]:
@@ -94,8 +150,7 @@ def _staying(git: Git, branches: Mapping[str, Sequence[Script]], released: Mappi
     for name in _SHARED:
         if not git.commit(name):
             continue
-        tree = git.run("ls-tree", "--name-only", "--full-tree", "-r", name, "--", f"{own.VERSIONS}/").decode()
-        there = {Path(line).name for line in tree.splitlines()}
+        there = _files(git, name)
         stay = [
             head for head, branch in branches.items() if all(Path(one.path).name in there for one in branch)
         ]

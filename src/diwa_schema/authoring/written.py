@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import tokenize
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
@@ -112,12 +112,19 @@ def column(of: sa.Column[Any], *, nullable: bool | None = None, server_default: 
     return f"sa.Column({', '.join(words)})"
 
 
-def create_table(table: sa.Table) -> str:
-    """Return the call that creates a table, with its keys and its own constraints."""
+def create_table(table: sa.Table, *, without: Collection[str] = ()) -> str:
+    """Return the call that creates a table, with its keys and its own constraints.
+
+    Args:
+        table: The table.
+        without: The names of constraints that are added later.
+    """
     words = [text(table.name), *(column(one) for one in table.columns)]
     for one in sorted(
         table.constraints, key=lambda one: (not isinstance(one, sa.PrimaryKeyConstraint), str(one.name))
     ):
+        if str(one.name) in without:
+            continue
         name = f"name={text(str(one.name))}"
         if isinstance(one, sa.PrimaryKeyConstraint):
             words.append(
@@ -129,7 +136,8 @@ def create_table(table: sa.Table) -> str:
             rule = f", ondelete={text(one.ondelete)}" if one.ondelete else ""
             words.append(f"sa.ForeignKeyConstraint({here}, {there}, {name}{rule})")
         elif isinstance(one, sa.CheckConstraint):
-            words.append(f"sa.CheckConstraint({text(condition(one))}, {name})")
+            # SQLite has no check on any table: adding one to a table that is there would copy it.
+            words.append(f'sa.CheckConstraint({text(condition(one))}, {name}).ddl_if(dialect="postgresql")')
         else:
             raise UsageError(
                 f"{one.name} of {table.name} is a constraint that cannot be drafted.",

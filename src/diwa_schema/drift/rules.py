@@ -10,7 +10,7 @@ from diwa_schema.database.relations import in_schema
 from diwa_schema.drift.count import counted, deadline, seeing_all
 from diwa_schema.errors import UsageError, command
 from diwa_schema.models.rule import Places, Rule, broken_by
-from diwa_schema.models.rules import KEPT, RULES
+from diwa_schema.models.rules import EVER_KEPT, KEPT, RULES
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -126,7 +126,11 @@ class BrokenRule:
 
 def tolerated(kind: str, found: Any, expected: Any) -> bool:
     """Return whether a difference is only a rule that waits or is not validated yet; `waiting` reports it."""
-    if kind not in ("other", "index") or expected is None or not any(r.name == expected.name for r in KEPT):
+    if (
+        kind not in ("other", "index")
+        or expected is None
+        or not any(r.name == expected.name for r in EVER_KEPT)
+    ):
         return False
     one: Other | Index | None = found
     return one is None or (kind == "other" and one.definition == expected.definition + _NOT_VALID)  # type: ignore[union-attr]
@@ -134,7 +138,7 @@ def tolerated(kind: str, found: Any, expected: Any) -> bool:
 
 def follows(table: str, name: str, columns: Collection[tuple[str, str]]) -> bool:
     """Return whether a rule's check differs only because one of its columns, named with its table, differs."""
-    rule = next((rule for rule in KEPT if rule.name == name), None)
+    rule = next((rule for rule in EVER_KEPT if rule.name == name), None)
     return rule is not None and any((table, column) in columns for column in rule.columns)
 
 
@@ -142,7 +146,7 @@ def expected_in(catalog: Catalog) -> tuple[Rule, ...]:
     """Return the rules that a database with this catalog should enforce."""
     names = {one.name for table in catalog.tables for one in table.others}
     names |= {one.name for table in catalog.tables for one in table.indexes}
-    return tuple(rule for rule in KEPT if rule.name in names)
+    return tuple(rule for rule in EVER_KEPT if rule.name in names)
 
 
 def waiting(link: Link, schema: str, rules: Sequence[Rule] = KEPT) -> tuple[Waiting, ...]:

@@ -88,6 +88,10 @@ KEPT = (
     ),
 )
 
+# Rules that a revision adds by their names and a later one takes away. Each stays as it was released, and its words are
+# written out: those of a value set change.
+RETIRED: tuple[Rule, ...] = ()
+
 _LISTED = "The agent lists words for it and checks none."
 _SEVERITIES = ("critical", "high", "moderate", "low", "info")
 _RELATIONSHIPS = (
@@ -282,12 +286,14 @@ WATCHED = (
 )
 
 RULES = (*KEPT, *WATCHED)
+EVER_KEPT = (*KEPT, *RETIRED)
+"""The rules that a database at some revision enforces; at head it is those that are `KEPT`."""
 
 
-def kept(name: str) -> Rule:
-    """Return the enforced rule with that name.
+def ever_kept(name: str) -> Rule:
+    """Return the rule with that name that revisions add.
 
     Raises:
         KeyError: There is none.
     """
-    return {rule.name: rule for rule in KEPT}[name]
+    return {rule.name: rule for rule in EVER_KEPT}[name]

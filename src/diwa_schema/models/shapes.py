@@ -68,6 +68,16 @@ SQLITE_ONLY_INDEXES = frozenset(
 # Set here, because setting it in a model's declaration would load the whole dialect.
 METHODS = {"memories_content_index": "hash", "memories_search_index": "gin"}
 
+# A text key may be NULL in SQLite, which has kept this old bug: in these tables Ecto does not demand NOT NULL.
+_OF_ECTO = frozenset(
+    (
+        "agents api_keys checkpoints conflict_performance conflict_resolution_outcomes context_bindings context_commits"
+        " context_registry context_relationships contexts delegations embedding_cache hitl_escalations idempotency_log"
+        " ingest_jobs memories memory_checksums memory_versions messages organizations orphan_review_logs panels plans"
+        " secrets sessions shortcut_aliases sync_queue tala_operations tasks usage_records workspaces"
+    ).split()
+)
+
 # PostgreSQL cuts a name after 63 bytes, and Ecto relied on that.
 FULL_NAMES = {
     "context_relationships_source_context_id_target_context_id_relat": (
@@ -170,8 +180,7 @@ def _fit_postgresql(metadata: MetaData, connection: Connection) -> None:
 def _fit_sqlite(metadata: MetaData) -> None:
     for table in metadata.tables.values():
         for column in table.primary_key.columns:
-            # A text key may be NULL there: SQLite has kept this old bug, and Ecto does not demand NOT NULL.
-            column.nullable = True
+            column.nullable = table.name in _OF_ECTO
         # SQLite enforces no rules about rows: adding a check would require a copy of the table.
         checks = {one for one in table.constraints if isinstance(one, CheckConstraint)}
         table.constraints.difference_update(checks)

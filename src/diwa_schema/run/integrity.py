@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from diwa_schema.database.state import LEDGER
-from diwa_schema.errors import SchemaTampered
+from diwa_schema.errors import SchemaTampered, command
 from diwa_schema.migrations.manifest import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from diwa_schema.migrations.manifest import Manifest
+    from diwa_schema.migrations.manifest import Manifest, Revision
     from diwa_schema.run.session import Look
 
 
@@ -36,16 +36,44 @@ def verify(look: Look, manifest: Manifest, installed: Mapping[str, str]) -> None
     for revision in manifest.until(state.revision):
         there = installed[revision.revision]
         if there != recorded.get(revision.revision, there):
-            raise _tampered(revision.path.name, "was applied to this database with other contents")
+            raise tampered(revision, there)
     for revision in manifest.revisions[manifest.position(state.revision) :]:
         if installed[revision.revision] != revision.sha256:
-            raise _tampered(revision.path.name, "is not what this package's manifest lists")
+            raise tampered(revision, installed[revision.revision])
 
 
-def _tampered(file: str, how: str) -> SchemaTampered:
+def tampered(revision: Revision, installed: str) -> SchemaTampered:
+    """Return the error for a revision whose installed file has a checksum that it should not have.
+
+    Args:
+        revision: The revision, as the manifest lists it.
+        installed: The checksum of its file.
+    """
+    return _edited(revision) if installed != revision.sha256 else _applied_otherwise(revision)
+
+
+def _edited(revision: Revision) -> SchemaTampered:
+    """Return the error for a file that is not what the manifest lists; only a release is never listed anew."""
+    if revision.released is None:
+        what = f"Revision file {revision.file} is not what the manifest lists: somebody edited it."
+        step = "List it, and write what is generated from it anew: python -m diwa_schema.generate"
+    else:
+        what = (
+            f"Revision file {revision.file} is not that of release {revision.released}: somebody edited it."
+        )
+        step = (
+            "Install the package again: pip install --force-reinstall diwa-schema\n"
+            f"In a checkout, take the edit back: git checkout v{revision.released} -- {revision.path}"
+        )
+    return SchemaTampered(what, next_step=step, file=revision.file)
+
+
+def _applied_otherwise(revision: Revision) -> SchemaTampered:
+    """Return the error for a file that is as the manifest lists it, and was another one when it was applied."""
+    of = f"release {revision.released} has" if revision.released else "the checkout has now"
     return SchemaTampered(
-        f"Revision file {file} {how}: somebody edited it after its release.",
-        next_step="Install the released package again: pip install --force-reinstall diwa-schema;"
-        " or, where this package is developed: python -m diwa_schema.generate",
-        file=file,
+        f"Revision file {revision.file} was applied to this database with other contents than {of}.",
+        next_step="A database of your own: create it again.\n"
+        f"Any other: `{command('history --applied')}` names the package that applied it; install that one.",
+        file=revision.file,
     )

@@ -19,7 +19,7 @@ from diwa_schema.migrations.steps.constraints import add_check
 from diwa_schema.migrations.steps.indexes import create_index_concurrently, drop_index_concurrently
 from diwa_schema.migrations.steps.pace import Ground, dialect, ground, offline, operations, step
 from diwa_schema.models.rule import Places, Rule, broken_by
-from diwa_schema.models.rules import kept
+from diwa_schema.models.rules import ever_kept
 from diwa_schema.names import code
 
 
@@ -54,11 +54,11 @@ def _named(name: str) -> Rule:
         UsageError: There is none of that name.
     """
     try:
-        return kept(name)
+        return ever_kept(name)
     except KeyError:
         raise UsageError(
-            f"A revision names the rule {name}, and models/rules.py has no rule of that name.",
-            next_step="Restore the rule: the history adds it by its name, and every run of the history needs it.",
+            f"A revision names the rule {name}, and models/rules.py has none of that name.",
+            next_step="Put it into RETIRED of models/rules.py as it was: every run of the history adds it by its name.",
         ) from None
 
 
