@@ -173,10 +173,8 @@ class _Composition:
             raise UsageError(
                 "\n  ".join(["This has no draft:", *self.refused]),
                 untouched="Nothing was written.",
-                next_step=(
-                    "Change the models so that they keep the old beside the new, or write the revision by"
-                    " hand: diwa-schema revision -m \"…\""
-                ),
+                next_step="Change the models so that old and new stand beside each other, or write the revision by"
+                ' hand: diwa-schema revision -m "…"',
             )
         if self.asked:
             raise UsageError(

@@ -134,7 +134,7 @@ def _elixir(text: str) -> Iterator[str]:
         raise _NotUnderstoodError("it does not begin as a migration of Ecto's does")
     rest = bare[head.end() :]
     if not _ELIXIR_SIGNS.fullmatch(rest):
-        raise _NotUnderstoodError("it does more than create tables")
+        raise _NotUnderstoodError("it holds more than the making of tables")
     for name in _ELIXIR_NAME.findall(rest):
         if not _ELIXIR_KNOWN.fullmatch(name):
             raise _NotUnderstoodError(f"it holds '{name}'")

@@ -320,7 +320,7 @@ def _fill(table: str) -> None:
 def _other(what: str, do: str) -> MigrationFailed:
     return MigrationFailed(
         f"{what}.",
-        untouched="The run changed nothing for this revision.",
+        untouched="Nothing of this revision was done.",
         next_step=f"{do}, then run the command again.",
     )
 

@@ -50,10 +50,9 @@ class Replacement(Succession):
         found = [*unfit, *connection.scalars(sa.text(verbatim(hanging(self.table, self.column))))]
         if found:
             raise MigrationFailed(
-                f"{self.table}.{self.column} cannot be replaced, because these objects depend on it:"
-                f" {'; '.join(found)}.",
+                f"{self.table}.{self.column} cannot be replaced, because these hang on it: {'; '.join(found)}.",
                 untouched="The column and its values were left as they were.",
-                next_step="Drop them, run the command again, then create them again.",
+                next_step="Drop them, run the command again, then create them anew.",
                 dependents=found,
             )
 
@@ -166,7 +165,7 @@ def _refuse_old_snapshot(connection: sa.Connection) -> None:
     level = connection.scalar(sa.text("SELECT current_setting('transaction_isolation')"))
     if level != "read committed":
         raise MigrationFailed(
-            f"The transaction is {str(level).upper()}: it would not see the commits made while it waits for a table.",
+            f"The transaction is {str(level).upper()}: it would not see what is committed while it waits for a table.",
             untouched="The column and its values were left as they were.",
             next_step="Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED.",
         )
