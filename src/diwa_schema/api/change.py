@@ -54,8 +54,6 @@ def migrate(
         MigrationFailed: A revision failed and was rolled back; the revisions before it stay applied.
         DatabaseRefused: The database is not in a state that allows the run; nothing was changed.
     """
-    from diwa_schema.run.verbs import migrate as verb
-
     session = session_for(
         guard.Operation.UPGRADE,
         database,
@@ -67,6 +65,8 @@ def migrate(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import migrate as verb
+
     return verb.upgrade(session, revision)
 
 
@@ -105,8 +105,6 @@ def downgrade(  # noqa: PLR0913 - all by name
         MigrationFailed: A revision cannot be reversed (nothing was changed), or failed (it was rolled back).
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs import migrate as verb
-
     session = session_for(
         guard.Operation.DOWNGRADE,
         database,
@@ -118,6 +116,8 @@ def downgrade(  # noqa: PLR0913 - all by name
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import migrate as verb
+
     return verb.downgrade(session, revision, confirm)
 
 
@@ -153,8 +153,6 @@ def stamp(
         DatabaseRefused: The database is empty, or lacks tables or columns of the revision; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs import stamp as verb
-
     session = session_for(
         guard.Operation.STAMP,
         database,
@@ -165,6 +163,8 @@ def stamp(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import stamp as verb
+
     return verb.stamp(session, revision, force=force)
 
 
@@ -203,8 +203,6 @@ def adopt(
         SchemaEmpty: The database contains nothing to take over.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.adopt import takeover
-
     session = session_for(
         guard.Operation.ADOPT,
         database,
@@ -216,6 +214,8 @@ def adopt(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.adopt import takeover
+
     return takeover.adopt(session, fix=fix)
 
 
@@ -250,8 +250,6 @@ def drop(
         UsageError: The tables have rows and `confirm` does not match; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs import drop as verb
-
     session = session_for(
         guard.Operation.DROP,
         database,
@@ -261,4 +259,6 @@ def drop(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import drop as verb
+
     return verb.drop(session, confirm)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from diwa_schema import guard
 from diwa_schema.api.opening import Embedded, reading, target_of
+from diwa_schema.api.threads import load_for_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,7 @@ def status(
         UsageError: The database argument is invalid.
         DatabaseUnreachable: The database did not accept a connection.
     """
+    load_for_threads()
     from diwa_schema.health import status as standing
 
     with reading(database, embedded, schema) as link:
@@ -61,6 +63,7 @@ def check(
         PermissionMissing: The database is below head, and the role may not create the schema for the comparison.
         DatabaseUnreachable: The database did not accept a connection.
     """
+    load_for_threads()
     from diwa_schema.drift.check import check as run
 
     with reading(database, embedded, schema) as link:
@@ -95,6 +98,7 @@ def violations(
         PermissionMissing: The role may not read the rows, or row security hides some of them.
         DatabaseUnreachable: The database did not accept a connection.
     """
+    load_for_threads()
     from diwa_schema.database import bookkeeping
     from diwa_schema.database.state import refuse_unknown
     from diwa_schema.drift import rules as of_rows
@@ -132,6 +136,7 @@ def plan(
     Raises:
         DiwaSchemaError: As for `migrate`.
     """
+    load_for_threads()
     from diwa_schema.database import bookkeeping
     from diwa_schema.migrations.manifest import load
     from diwa_schema.run import plan as planning, preflight
@@ -160,6 +165,7 @@ def history(
         SchemaForeign: No schema was given, and another one on the search path has the version table.
         DatabaseUnreachable: The database did not accept a connection.
     """
+    load_for_threads()
     from diwa_schema.database import bookkeeping
     from diwa_schema.database.state import refuse_elsewhere
 
@@ -184,6 +190,7 @@ def examine(
         SchemaEmpty: The database contains nothing to take over.
         DatabaseUnreachable: The database did not accept a connection.
     """
+    load_for_threads()
     from diwa_schema.database import bookkeeping
     from diwa_schema.run.adopt.takeover import examine as run
     from diwa_schema.run.session import Look
@@ -216,6 +223,7 @@ def doctor(
         DatabaseUnreachable: The database did not accept a connection.
         DatabaseRefused: The database cannot be read at all.
     """
+    load_for_threads()
     from diwa_schema.health.checks import examine
 
     verdict = guard.judge(guard.Operation.UPGRADE, repo=repo)

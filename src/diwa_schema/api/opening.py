@@ -7,6 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from diwa_schema import guard
+from diwa_schema.api.threads import load_for_threads
 from diwa_schema.database import url as urls
 from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.database.target import Target
@@ -57,6 +58,7 @@ def session_for(
         Blocked: The guard refused.
         UsageError: The database argument is invalid.
     """
+    load_for_threads()
     from diwa_schema.run.log import Logged
     from diwa_schema.run.session import Session
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema import guard
 from diwa_schema.api.opening import Embedded, reading, session_for
+from diwa_schema.api.threads import load_for_threads
 from diwa_schema.run.settings import Progress, Report, Settings
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ def enable_vector(
         DatabaseRefused: The database has no pgvector and cannot install it, or is not at head; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs import convert
-
     session = session_for(
         guard.Operation.CONVERT,
         database,
@@ -56,6 +55,8 @@ def enable_vector(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import convert
+
     return convert.enable_vector(session)
 
 
@@ -87,8 +88,6 @@ def disable_vector(
         DatabaseRefused: The database is not at head; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs import convert
-
     session = session_for(
         guard.Operation.CONVERT,
         database,
@@ -99,6 +98,8 @@ def disable_vector(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import convert
+
     return convert.disable_vector(session)
 
 
@@ -131,8 +132,6 @@ def enable_index(
         PermissionMissing: The extension of the index is absent, and the role cannot create it; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs import convert
-
     session = session_for(
         guard.Operation.CONVERT,
         database,
@@ -142,6 +141,8 @@ def enable_index(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import convert
+
     return convert.enable_index(session, name)
 
 
@@ -173,8 +174,6 @@ def disable_index(
         UsageError: No optional index has that name.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs import convert
-
     session = session_for(
         guard.Operation.CONVERT,
         database,
@@ -184,6 +183,8 @@ def disable_index(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import convert
+
     return convert.disable_index(session, name)
 
 
@@ -218,8 +219,6 @@ def validate(
         DatabaseRefused: The database is not at head; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs import rules as verb
-
     session = session_for(
         guard.Operation.VALIDATE,
         database,
@@ -229,6 +228,8 @@ def validate(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import rules as verb
+
     return verb.validate(session, rules)
 
 
@@ -261,8 +262,6 @@ def protect(
         Blocked: The repository is not the owner.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs import protection
-
     session = session_for(
         guard.Operation.PROTECT,
         database,
@@ -272,6 +271,8 @@ def protect(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import protection
+
     return protection.protect(session, reason)
 
 
@@ -302,8 +303,6 @@ def unprotect(
         Blocked: The repository is not the owner.
         DiwaSchemaError: As for `migrate`.
     """
-    from diwa_schema.run.verbs import protection
-
     session = session_for(
         guard.Operation.UNPROTECT,
         database,
@@ -313,6 +312,8 @@ def unprotect(
         settings=settings,
         progress=progress,
     )
+    from diwa_schema.run.verbs import protection
+
     return protection.unprotect(session)
 
 
@@ -360,6 +361,7 @@ def roles(  # noqa: PLR0913 - all by name
         PermissionMissing: The connection lacks a right for one of the statements; nothing was changed.
         DiwaSchemaError: As for `migrate`.
     """
+    load_for_threads()
     from diwa_schema.privileges.existing import RoleNames
     from diwa_schema.run.verbs import roles as verb
 

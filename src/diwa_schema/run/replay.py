@@ -136,6 +136,8 @@ class Replay:
         self._keeper.record(revision.revision, applied=up)
         if after is None:
             self._keeper.release()
+        elif before is None:
+            self._keeper.keep()
         self._change.books.ledger.applied(entry, took, lock_waits)
 
     def _journal_failure(self, entry: int, error: BaseException, lock_waits: int) -> None:

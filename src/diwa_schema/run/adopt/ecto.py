@@ -84,7 +84,9 @@ class Keeper(NamedTuple):
     def keep(self) -> None:
         """Let nobody but a run change the list of a SQLite file; `MigratorKeptOut` keeps that of PostgreSQL."""
         link = self.books.link
-        for event in ("INSERT", "UPDATE", "DELETE") if link.dialect == "sqlite" else ():
+        if not self.active or link.dialect != "sqlite" or self._triggers():
+            return
+        for event in ("INSERT", "UPDATE", "DELETE"):
             link.execute(
                 f"CREATE TRIGGER {KEEPER}_{event.lower()} BEFORE {event} ON {ECTO}"
                 f" BEGIN SELECT RAISE(ABORT, '{_MESSAGE}'); END"

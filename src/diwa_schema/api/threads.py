@@ -1,0 +1,31 @@
+"""Loading where a process has several threads: first, by one of them, what must not be loaded by two at once.
+
+Modules that import each other can keep two threads waiting for each other. Python ends that by giving one of them a
+module that is half loaded. Alembic and SQLAlchemy consist of such modules, and so do packages here that import their
+own modules. A process with one thread loads only what it needs, because that is faster.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import allocate_lock
+from importlib import import_module
+
+_IN_CIRCLES = (
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
+    "diwa_schema.guard",
+    "diwa_schema.models",
+    "diwa_schema.migrations.steps",  # loads Alembic
+)
+_LOADING = allocate_lock()
+
+
+def load_for_threads() -> None:
+    """Load these modules, unless this is the only thread. Every public function calls it before it loads its part."""
+    threading = sys.modules.get("threading")  # without it, nobody has started a thread
+    if threading is None or threading.active_count() == 1:
+        return
+    with _LOADING:
+        for name in _IN_CIRCLES:
+            import_module(name)
