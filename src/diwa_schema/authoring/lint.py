@@ -37,17 +37,17 @@ ENGINES = {"citus": frozenset(name for name in RULES if name.startswith("citus-"
 
 UNKNOWN = rule(
     "unknown-rule",
-    "There is no rule of this name, so nothing is left out and somebody may believe that it is.",
+    "No rule has this name, so the entry has no effect, and a reader may believe that it has.",
     'lint_ignore = {{"RULE": "why it does not matter here"}}\n# the names: docs/lint.md',
 )
 UNUSED = rule(
     "unused-ignore",
-    "Nothing is found that the reason is for; left there, it hides the next thing that is.",
+    "The rule finds nothing here, so the reason would only hide the next finding.",
     "lint_ignore = {{}}",
 )
 REASON = rule(
     "ignore-without-reason",
-    "Whoever reads the revision later cannot tell whether what was left out was looked at.",
+    "A later reader cannot tell whether anybody examined the exception.",
     'lint_ignore = {{"{rule}": "why it does not matter here"}}',
 )
 
@@ -102,7 +102,7 @@ def lint(
         DiwaSchemaError: With `observe`, a revision fails on the server.
     """
     if engine is not None and engine not in ENGINES:
-        raise UsageError(f"'{engine}' is no engine.", next_step=f"The engines are: {', '.join(ENGINES)}.")
+        raise UsageError(f"'{engine}' is not an engine.", next_step=f"The engines are: {', '.join(ENGINES)}.")
     if files and since is not None:
         raise UsageError("Files and --since exclude each other.", next_step="Leave one of them out.")
     if since is not None:

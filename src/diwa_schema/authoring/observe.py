@@ -212,9 +212,9 @@ def attempted(work: Callable[[Revision], Trace], revision: Revision) -> Trace:
             raise
         said = brief(error) if is_driver_error(error) else f"{type(error).__name__}: {error}"
         raise MigrationFailed(
-            f"Revision {revision.revision} ({revision.slug}) fails where it was tried: {said}",
+            f"Revision {revision.revision} ({revision.slug}) fails in the trial: {said}",
             untouched=NOTHING_CHANGED,
-            next_step=f"Look at it: diwa-schema lint {shown(revision.path)}",
+            next_step=f"To examine it, run: diwa-schema lint {shown(revision.path)}",
             revision=revision.revision,
         ) from error
 
@@ -248,7 +248,7 @@ def _on_sqlite(plan: Plan, link: Link) -> tuple[Observed, ...]:
 def _lasting(trace: Trace, sizes: dict[str, Size]) -> tuple[Duration | None, str | None]:
     large = sorted(name for name in trace.marks if name in sizes and is_large(sizes[name]))
     if large:
-        return None, f"rows of SQLite are not tried out, and {large[0]} has {sizes[large[0]].rows:,}"
+        return None, f"rows of SQLite are not measured, and {large[0]} has {sizes[large[0]].rows:,}"
     return Duration(sum(piece.seconds for piece in trace.pieces), 0.0, LITTLE), None
 
 

@@ -115,7 +115,7 @@ def prove(names: Sequence[str] = (), tell: Callable[[str], None] = lambda _: Non
     """
     refuse_gone()
     if list_edited():
-        tell(f"{manifest.PATH.name} lists the revisions as they are now")
+        tell(f"{manifest.PATH.name} lists the present revisions")
     known = manifest.load()
     wanted = {known.resolve(name, None) for name in names}
     chosen = [one for one in known.revisions if (one.revision in wanted if names else one.released is None)]
@@ -135,8 +135,11 @@ def prove(names: Sequence[str] = (), tell: Callable[[str], None] = lambda _: Non
         if not is_driver_error(error) or not connection_lost(error):
             raise
         raise DatabaseUnreachable(
-            f"The server went away before all was proven: {brief(error)}",
-            untouched="Throw-away databases may be left on it, called diwa_copy_...; later tests there drop them.",
+            f"The connection to the server ended during the proof: {brief(error)}",
+            untouched=(
+                "The server may still have throw-away databases named diwa_copy_...; later tests there drop"
+                " them."
+            ),
             next_step="Run the same command again.",
         ) from error
     return Proof(tuple(one.revision for one in chosen), dialects, tuple(failures))
@@ -199,7 +202,7 @@ class _Trial:
         with Target.of(url).connect() as link:
             catalog = ours(link)
             for table, said in samples.fill(link, catalog).items():
-                self._fail("rows", f"{table} takes none of the generated rows: {said}")
+                self._fail("rows", f"{table} refuses every generated row: {said}")
         if earlier:
             migrate(url, before, settings=Settings(replay=True))
         catalog, rows = self._look(url)
@@ -238,7 +241,9 @@ class _Trial:
     def _kill(self, url: str, statements: int, expected: tuple[Catalog, Rows]) -> None:
         code, said = killed_at(url, self._revision.revision, at=statements // 2)
         if code != -signal.SIGKILL:
-            self._fail("killed", f"it was to die at statement {statements // 2} of {statements}: {said}")
+            self._fail(
+                "killed", f"the run should have died at statement {statements // 2} of {statements}: {said}"
+            )
         migrate(url, self._revision.revision, settings=Settings(replay=True))
         self._same("killed", self._look(url), expected)
 
@@ -314,12 +319,14 @@ def _new_code(url: str, revision: Revision) -> Callable[[], list[str]]:
     history = Manifest(known.until(revision.revision), known.tables)
     said = _refused(url, history)
     found = (
-        [] if revision.revision in said else [f"before it ensure_current says {said!r}, and does not name it"]
+        []
+        if revision.revision in said
+        else [(f"before the revision, ensure_current says {said!r} and does not name it")]
     )
 
     def after() -> list[str]:
         refused = _refused(url, history)
-        return found + ([f"after it ensure_current refuses: {refused}"] if refused else [])
+        return found + ([f"after the revision, ensure_current refuses: {refused}"] if refused else [])
 
     return after
 
@@ -357,7 +364,12 @@ def _lets_in(url: str, release: str, old: Manifest) -> list[str]:
     """Return what is wrong where the start-up check of a release that no longer works does not refuse."""
     if _refused(url, old):
         return []
-    return [f"ensure_current of {release} lets it start, and it does not work with this revision any more"]
+    return [
+        (
+            f"ensure_current of {release} lets that release start, and its statements no longer work with this"
+            " revision"
+        )
+    ]
 
 
 def _keeps_out(url: str, release: str, old: Manifest) -> list[str]:

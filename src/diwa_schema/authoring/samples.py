@@ -127,9 +127,9 @@ def in_order(catalog: Catalog) -> list[Table]:
         ]
         if not free:
             raise DiwaSchemaError(
-                f"The tables {', '.join(left)} refer to each other in a circle.",
-                untouched="Only a throw-away database was written to.",
-                next_step="Let one of the keys be NULL, and write the rows by hand.",
+                f"The tables {', '.join(left)} refer to each other in a cycle.",
+                untouched="The command changed only a throw-away database.",
+                next_step="Let one of the keys be NULL, and write the sample rows by hand.",
             )
         placed += [left.pop(table.name) for table in free]
     return placed

@@ -85,12 +85,12 @@ def read(path: Path) -> Source:
         reason = error.msg if isinstance(error, SyntaxError) else error
         raise UsageError(
             f"{name} cannot be imported: {type(error).__name__}{at}: {reason}.",
-            next_step="Fix the file, and run the command again.",
+            next_step="Fix the file, then run the command again.",
             file=name,
         ) from error
     if "revision" not in lines or not isinstance(module.__dict__.get("revision"), str):
         raise UsageError(
-            f"{name} is no revision: it names no `revision`.",
+            f"{name} is not a revision: it has no `revision`.",
             next_step='Add its id to the file, a UTC time: revision = "20260131120000"',
             file=name,
         )
@@ -111,10 +111,12 @@ def refuse_gone() -> None:
     """
     if gone := [one.file for one in manifest.load() if not one.path.exists()]:
         raise UsageError(
-            f"The manifest lists what is not there: {', '.join(gone)}.",
+            f"The manifest lists missing files: {', '.join(gone)}.",
             untouched="Nothing was written.",
-            next_step="Bring the file back (git checkout), or, where it is to be gone, run:"
-            " python -m diwa_schema.generate",
+            next_step=(
+                "Restore the file with git checkout. To remove its revision, run: python -m"
+                " diwa_schema.generate"
+            ),
         )
 
 

@@ -57,11 +57,11 @@ OURS = {
 # Not asked, because it is decided here another way.
 LEFT_OUT = {
     "ban-duplicate-column-assignments": "a statement that writes rows is found as such",
-    "ban-drop-constraint": "the operation tells what kind it is of, and only foreign keys keep rows right",
+    "ban-drop-constraint": "the operation shows its kind, and only foreign keys protect rows",
     "prefer-bigint-over-int": "only keys are long",
     "prefer-bigint-over-smallint": "only keys are long",
     "prefer-identity": "ids are uuids",
-    "prefer-robust-stmts": "a revision is one transaction, or one step that can be run again",
+    "prefer-robust-stmts": "a revision is one transaction, or one step that can run again",
     "prefer-text-field": "the lengths are those of the Ecto schema",
     "prefer-timestamp-tz": "times are UTC without a zone, as Ecto writes them",
     "require-lock-timeout": "the runner sets it",
@@ -156,7 +156,7 @@ def _run(squawk: str, text: str) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = json.loads(done.stdout)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{squawk} gave no answer that can be read: {error}",
-            next_step="Install the one that this package works with: pip install 'diwa-schema[lint]'",
+            f"The answer of {squawk} is not readable: {error}",
+            next_step="Install a version that this package supports: pip install 'diwa-schema[lint]'",
         ) from None
     return answer

@@ -124,8 +124,8 @@ class Shadow:
         """
         if not self._link.direct:
             raise TransactionPooler(
-                f"{self._link.shown} is reached through a pooler that changes the server process,"
-                " and the shadow belongs to one.",
+                f"A pooler before {self._link.shown} changes the server process between transactions, and"
+                " the shadow needs one process.",
                 next_step="Name the server itself in --url.",
             )
         self._enter()
@@ -215,7 +215,8 @@ class Shadow:
                 raise
             grant = self._link.value(_GRANT)
             raise PermissionMissing(
-                f"The role may not make temporary tables in {self._link.shown}, and revisions are observed in such."
+                f"The role may not create temporary tables in {self._link.shown}, and an observed revision"
+                " needs them."
                 if sqlstate(error) == PERMISSION
                 else f"Nothing can be written to {self._link.shown}, temporary tables included.",
                 next_step=f"Let its owner run `{grant}`."

@@ -132,8 +132,8 @@ def create_table(table: sa.Table) -> str:
             words.append(f"sa.CheckConstraint({text(condition(one))}, {name})")
         else:
             raise UsageError(
-                f"{one.name} of {table.name} is a constraint that cannot be drafted.",
-                next_step="Make it an index, as the other tables have, or write the revision by hand.",
+                f"The constraint {one.name} of {table.name} cannot be drafted.",
+                next_step="Use an index instead, or write the revision by hand.",
             )
     return f"op.create_table({', '.join(words)})"
 

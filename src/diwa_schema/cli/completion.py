@@ -25,9 +25,12 @@ def register(commands: Commands) -> None:
         commands,
         "completion",
         run,
-        help="print what bash, zsh or fish needs to complete words",
-        description="Print the code with which a shell completes the words of this program. It asks the program for"
-        " them, so it stays right when the program is upgraded. It needs the extra diwa-schema[completion].",
+        help="print the code for completion in bash, zsh or fish",
+        description=(
+            "Print the code that lets a shell complete the words of this program. The code asks the program"
+            " for the words, so it stays right after an upgrade of the program. It needs the extra"
+            " diwa-schema[completion]."
+        ),
     )
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
 
@@ -44,7 +47,7 @@ def run(args: argparse.Namespace) -> Result:
         from argcomplete.shell_integration import shellcode
     except ImportError as error:
         raise UsageError(
-            "The completion of words needs the library argcomplete, which is not installed.",
+            "Completion needs the library argcomplete, which is not installed.",
             next_step="Run: pip install 'diwa-schema[completion]'",
         ) from error
     # Words that the program does not know are not to be completed as names of files.
@@ -137,7 +140,7 @@ def _addresses(**_: Any) -> Values:
 
 
 def _durations(**_: Any) -> Values:
-    return {"7d": "the default", "0": "look at connections alone"}
+    return {"7d": "the default", "0": "consider connections only"}
 
 
 # By the first spelling of an option, or the name of an argument; each means one thing in every command.

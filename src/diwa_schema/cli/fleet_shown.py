@@ -141,9 +141,9 @@ def copied(done: Copied) -> Iterator[str]:
         if one.rows:
             yield f"{one.table:{width}}  {one.rows:>10}  {one.digest}"
     if done.left:
-        yield f"Not copied, since they are not this schema's or were set aside: {', '.join(done.left)}."
+        yield f"Not copied, because they are not part of the schema or were set aside: {', '.join(done.left)}."
     if done.archived:
-        yield f"{done.archived} embeddings that no vector of this schema can be are in the archive."
+        yield f"{done.archived} embeddings do not fit into a vector of this schema; the archive has them."
     for rule, rows in done.waits.items():
         yield f"Rule {rule} waits in the copy: {rows} row{'' if rows == 1 else 's'} break{'s' if rows == 1 else ''} it."
     yield (

@@ -12,7 +12,9 @@ def register(commands: Commands) -> None:
     """Add `guard` to the parser."""
     from diwa_schema.guard import Operation
 
-    parser = add(commands, "guard", run, help="show this repository's role, the evidence and the verdict")
+    parser = add(
+        commands, "guard", run, help="show the role of this repository, the evidence and the verdict"
+    )
     add_guard(parser)
     parser.add_argument(
         "--operation",
@@ -20,7 +22,7 @@ def register(commands: Commands) -> None:
         choices=list(Operation),
         default=Operation.UPGRADE,
         metavar="OPERATION",
-        help=f"the operation to ask for: {', '.join(Operation)} (default: %(default)s)",
+        help=f"the operation to judge: {', '.join(Operation)} (default: %(default)s)",
     )
 
 

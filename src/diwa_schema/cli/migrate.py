@@ -44,7 +44,7 @@ def register(commands: Commands) -> None:
     stamp.add_argument("revision", help="the revision to record")
     stamp.add_argument("--force", action="store_true", help="record it even if tables or columns are missing")
     options.add_settings(stamp)
-    drop = _changing(commands, "drop", _drop, "drop the tables of the models, and nothing else")
+    drop = _changing(commands, "drop", _drop, "drop the tables of the models, and no others")
     options.add_confirm(drop)
     options.add_settings(drop)
     protect = _changing(commands, "protect", _protect, "close this database to the guard's bypass")

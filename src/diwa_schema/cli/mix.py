@@ -23,14 +23,14 @@ def register(commands: Commands) -> None:
         commands,
         "mix",
         run,
-        help="run a task of Ecto, as the aliases of a mix.exs do",
-        description="Run a task of Ecto by this package. `diwa-schema init` prints the aliases that call it.",
+        help="run a task of Ecto for the aliases of a mix.exs",
+        description="Run a task of Ecto with this package. `diwa-schema init` prints the aliases that call it.",
     )
     options.add_guard(parser)
     parser.add_argument("--env", metavar="NAME", default="dev", help="the environment of mix (dev)")
     parser.add_argument("task", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
     parser.add_argument(
-        "options", nargs=argparse.REMAINDER, metavar="-- OPTIONS", help="what mix was given after the task"
+        "options", nargs=argparse.REMAINDER, metavar="-- OPTIONS", help="the arguments of mix after the task"
     )
 
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> Result:
         from diwa_schema.database import marked
 
         if marked.drop(url, force=asked.disconnects):
-            return Result({"kind": "dropped"}, "" if asked.quiet else "The test database is gone.")
+            return Result({"kind": "dropped"}, "" if asked.quiet else "The test database is dropped.")
     with _opened(url, testing=testing), _statements(shown=asked.shows_sql):
         try:
             result: Result = meant.run(meant)
@@ -63,8 +63,9 @@ def run(args: argparse.Namespace) -> Result:
                 # To see whether it is a test database, it was connected to.
                 error.untouched = NOTHING_CHANGED
                 error.next_step += (
-                    "\nIn the test environment a database is open that was empty when diwa-schema first saw it."
-                    " This one was not: drop it, and run: MIX_ENV=test mix do ecto.create, ecto.migrate"
+                    "\nIn the test environment the guard opens a database that diwa-schema found empty at"
+                    " its first run. This one was not empty. Drop it, then run: MIX_ENV=test mix do"
+                    " ecto.create, ecto.migrate"
                 )
             raise
     return result._replace(text="") if asked.quiet else result

@@ -44,7 +44,7 @@ def add_guard(parser: argparse.ArgumentParser) -> None:
 def add_renew(parser: argparse.ArgumentParser) -> None:
     """Declare whose connections are renewed after the run."""
     parser.add_argument(
-        "--renew", metavar="ROLE", help="end the idle sessions of ROLE after the run, so that it reconnects"
+        "--renew", metavar="ROLE", help="end the idle sessions of ROLE after the run, so that they reconnect"
     )
 
 
@@ -87,7 +87,10 @@ def add_seen(parser: argparse.ArgumentParser) -> None:
         "--seen-within",
         type=_duration,
         metavar="DURATION",
-        help="refuse a contract if a release that it breaks started within DURATION (7d; 0 looks at connections alone)",
+        help=(
+            "refuse a contract if it breaks a release that started within DURATION (7d; 0 considers"
+            " connections only)"
+        ),
     )
 
 

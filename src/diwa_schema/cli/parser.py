@@ -54,7 +54,7 @@ EXIT_CODES = {
     7: "the database was refused",
     129: "ended by SIGHUP",
     130: "ended by Ctrl-C",
-    141: "the reader of a pipe is gone",
+    141: "the reader of the pipe ended",
     143: "ended by SIGTERM",
 }
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def register(commands: Commands) -> None:
     """Add `roles` to the parser."""
-    parser = add(commands, "roles", run, help="print or run the SQL for owner, application and reader role")
+    parser = add(commands, "roles", run, help="print or run the SQL for the roles of the database")
     options.add_database(parser, embedded=False)
     parser.add_argument("--apply", action="store_true", help="run the statements, in one transaction")
     parser.add_argument(
@@ -31,10 +31,10 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--event-trigger",
         action="store_true",
-        help="also refuse changes of the schema by others than the owner's members (needs a superuser)",
+        help="also let only members of the owner change the schema, by an event trigger (needs a superuser)",
     )
     parser.add_argument(
-        "--take-ownership", action="store_true", help="also hand tables of other roles over to the owner"
+        "--take-ownership", action="store_true", help="also give the tables of other roles to the owner"
     )
     options.add_guard(parser)
     options.add_settings(parser)
@@ -62,7 +62,10 @@ def _script(found: Roles) -> Iterator[str]:
     else:
         yield "-- The roles are as they should be."
     if found.by_hand:
-        yield from ("", f"-- Left to you ({len(found.by_hand)}); --take-ownership hands tables over as well:")
+        yield from (
+            "",
+            f"-- To do by hand ({len(found.by_hand)}); --take-ownership also gives tables to the owner:",
+        )
         for change in found.by_hand:
             yield f"-- {_one_line(change.what)}:"
             yield from (f"--     {line}" for line in f"{change.sql};".splitlines())

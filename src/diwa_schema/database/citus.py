@@ -41,8 +41,10 @@ def refuse_worker(link: Link) -> None:
     """
     if link.citus and (node := link.value(_NODE)):
         raise DatabaseRefused(
-            f"{link.shown} is a worker of Citus (group {node}), and tables are changed through the coordinator alone.",
-            next_step="Name the coordinator. Where it is, this worker says:"
-            " SELECT nodename, nodeport FROM pg_dist_node WHERE groupid = 0;",
+            f"{link.shown} is a worker of Citus (group {node}), and only the coordinator can change tables.",
+            next_step=(
+                "Name the coordinator. To find it, run on this worker: SELECT nodename, nodeport FROM "
+                "pg_dist_node WHERE groupid = 0;"
+            ),
             group=node,
         )

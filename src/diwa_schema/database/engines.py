@@ -104,7 +104,7 @@ def _asked(engine: Engine) -> _AskedError:
     finally:
         event.remove(engine, "do_connect", stop)
     raise InvalidDatabase(
-        "The AsyncEngine connects in a way of its own (creator= or an event), so its database is not known.",
+        "The AsyncEngine connects through creator= or an event, so its database is unknown.",
         next_step="Pass the URL itself.",
     )
 
@@ -120,7 +120,7 @@ def _of_sqlite(engine: Engine, asked: _AskedError) -> DatabaseURL:
     found = sqlite_file.understood(engine.url.drivername, front, [*sqlite_file.pairs(inner), *query])
     if found.in_memory:
         raise InvalidDatabase(
-            "The AsyncEngine's database is in memory, and no other connection reaches it.",
+            "The AsyncEngine's database is in memory, and no other connection can reach it.",
             next_step="Pass a synchronous Engine, or a database in a file.",
         )
     return found
@@ -175,6 +175,6 @@ def _text(name: str, value: Any) -> str:
 
 def _refused(name: str) -> InvalidDatabase:
     return InvalidDatabase(
-        f"The AsyncEngine asks its driver for '{name}' in a form that libpq cannot be given.",
-        next_step="Pass a URL instead that says the same in libpq's words, such as sslmode= and sslrootcert=.",
+        f"The AsyncEngine passes '{name}' to its driver in a form that libpq does not take.",
+        next_step="Pass a URL with the matching parameters of libpq, such as sslmode= and sslrootcert=.",
     )

@@ -114,7 +114,7 @@ def explain(  # noqa: PLR0911 - one per meaning
     facts: dict[str, Any] = {"untouched": untouched, "database": shown, "sqlstate": state}
     if state == PERMISSION and _by_row_security(error):
         return PermissionMissing(
-            f"Row security hides rows from this role on {shown}, and a change has to see every row. {stopped}",
+            f"Row security hides rows of {shown} from this role, and a change needs every row. {stopped}",
             next_step="As a superuser, run: ALTER ROLE NAME BYPASSRLS; or as the table's owner, until the change has"
             " ended: ALTER TABLE NAME NO FORCE ROW LEVEL SECURITY; Then run the command again.",
             **facts,

@@ -190,7 +190,7 @@ def _hosts(given: list[str], asked: Mapping[str, str], shown: str) -> dict[str, 
         return {"host": ",".join(hosts)} if given else {}
     if "port" in asked:
         raise InvalidDatabase(
-            f"The URL '{shown}' names a port behind a host and another one as a parameter.",
+            f"The URL '{shown}' has a port after a host and another one as a parameter.",
             next_step="Write host=HOST:PORT, or host=HOST&port=PORT.",
         )
     return {

@@ -75,9 +75,9 @@ def lacking(names: tuple[str, ...], shown: str) -> DriftFound:
     """Describe a database at head that lacks tables."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return DriftFound(
-        f"{shown} says that it is at head, {load().head}, and {len(names)} of its tables"
-        f" {'is' if len(names) == 1 else 'are'} missing: {', '.join(names[:_SHOWN])}{more}."
-        " An incomplete restore causes this, such as one without pgvector.",
+        f"{shown} is recorded at head, {load().head}, and {len(names)} of its tables"
+        f" {'is' if len(names) == 1 else 'are'} missing: {', '.join(names[:_SHOWN])}{more}. An incomplete"
+        " restore causes this, such as one without pgvector.",
         next_step=f"Restore them from the backup, pgvector first; {command('check')} lists every difference.",
         missing=list(names),
     )
@@ -109,8 +109,8 @@ def meant(schemas: tuple[str, ...]) -> str:
     more = f" and {len(schemas) - _SHOWN} more" if len(schemas) > _SHOWN else ""
     those = ", ".join(schemas[:_SHOWN])
     return (
-        f"The version table lies in schema {those}{more}. That one was probably meant:"
-        f" add --schema {'NAME' if schemas[1:] else shlex.quote(schemas[0])}"
+        f"The version table lies in schema {those}{more}. To use it, add --schema "
+        f"{'NAME' if schemas[1:] else shlex.quote(schemas[0])}"
     )
 
 
@@ -142,13 +142,13 @@ def hidden(link: Link, schema: str, table: str = VERSION) -> PermissionMissing |
         way = f"Run as this role, which owns it: ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY;"
     elif link.filtered:
         way = (
-            "As the table's owner, let the role see it:"
-            f" CREATE POLICY diwa_schema_read ON {name} FOR SELECT TO {quoted(role)} USING (true);"
+            f"As the table's owner, let the role read it: CREATE POLICY diwa_schema_read ON {name} FOR "
+            f"SELECT TO {quoted(role)} USING (true);"
         )
     else:
-        way = "Connect as the role that owns the schema: a change has to see all rows."
+        way = "Connect as the role that owns the schema: a change needs all rows."
     return PermissionMissing(
-        f"Row security on {table} hides from role '{role}' where the schema of {link.shown} stands.",
+        f"Row security on {table} hides the revision of {link.shown} from role '{role}'.",
         next_step=way,
         role=role,
     )

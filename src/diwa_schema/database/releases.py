@@ -26,7 +26,7 @@ AND position('diwa/' IN application_name) > 0 AND NOT starts_with(application_na
 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3
 """
 
-UNSEEN = "This role may not read pg_stat_activity: whether an older release is connected was not looked at."
+UNSEEN = "This role may not read pg_stat_activity, so the check for connected older releases was left out."
 
 
 @dataclass(frozen=True, slots=True)

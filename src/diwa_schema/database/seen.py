@@ -49,7 +49,7 @@ END
 """
 
 
-UNREAD = f"This role may not read {RELEASES}: which releases have started lately was not looked at."
+UNREAD = f"This role may not read {RELEASES}, so the check for releases that started lately was left out."
 
 
 class Seen(NamedTuple):

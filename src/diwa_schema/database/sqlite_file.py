@@ -135,7 +135,7 @@ def _resolved(path: str) -> str:
         return os.path.realpath(path)
     except (ValueError, OSError):  # a zero byte, or a sign that the system's encoding does not have
         raise InvalidDatabase(
-            "This system cannot have the path of the SQLite database.",
+            "This system does not allow the path of the SQLite database.",
             next_step="Name another path.",
         ) from None
 

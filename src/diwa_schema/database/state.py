@@ -98,7 +98,7 @@ def refuse_elsewhere(state: State, shown: str) -> None:
         raise PermissionMissing(
             f"Schema '{state.schema}' of {shown} does not exist, or this role may not use it."
             if state.schema
-            else f"The search_path of {shown} leads to no schema that exists and that this role may use.",
+            else f"The search_path of {shown} leads to no schema that this role may use.",
             next_step="Name another one with --schema NAME; or as its owner:"
             " CREATE SCHEMA NAME; GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
         )
@@ -119,11 +119,11 @@ def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
     if len(state.versions) > 1:
         raise SchemaForeign(
             f"The version table of {shown} has {len(state.versions)} rows, and a linear history has one.",
-            next_step=f"Read the ledger to find their writer: {command('history --applied')}",
+            next_step=f"To find their writer, read the ledger: {command('history --applied')}",
         )
     if state.kind is Kind.ECTO:
         raise NotAdopted(
-            f"{shown} was made by Ecto ({len(state.ecto or ())} versions recorded) and has not been taken over yet.",
+            f"{shown} was made by Ecto ({len(state.ecto or ())} versions recorded) and is not taken over yet.",
             next_step=f"Run: {command('adopt --plan')}, then {command('adopt')}",
         )
     if state.kind is Kind.FOREIGN:
@@ -156,6 +156,6 @@ def unknown_revision(state: State, manifest: Manifest, shown: str) -> SchemaTooN
         )
     return SchemaForeign(
         f"{shown} is at revision '{revision}', which is not in the installed history.",
-        next_step=f"Install the package that knows it, or read the ledger: {command('history --applied')}",
+        next_step=f"Install a package that has this revision, or read the ledger: {command('history --applied')}",
         revision=revision,
     )

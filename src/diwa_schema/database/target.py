@@ -285,7 +285,7 @@ class Target:
         """Describe an SQLite file that cannot be opened; SQLite itself does not say why."""
         there = self._exists(file)
         if not there and not self._exists(os.path.dirname(file)):  # noqa: PTH120 - as above
-            reason, way = "its folder is not there", "Make the folder, or name another path."
+            reason, way = "its folder does not exist", "Make the folder, or name another path."
         elif there:
             reason, way = brief(error), "Let this user read and write the file and its folder."
         else:
@@ -334,8 +334,8 @@ class Target:
             known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
             if unknown := sorted(unusual - known):
                 raise InvalidDatabase(
-                    f"libpq has no parameter '{unknown[0]}', which is asked for with {self.shown}.",
-                    next_step="Leave it out, or name what it means in libpq's words, such as sslmode=require.",
+                    f"libpq has no parameter '{unknown[0]}', which {self.shown} contains.",
+                    next_step="Leave it out, or write the same with a parameter of libpq, such as sslmode=require.",
                 )
         settings: dict[str, Any] = {
             # A service and libpq's own variable can say how long to wait; they would lose against an argument.
@@ -367,7 +367,7 @@ def _libpq_waits(given: dict[str, Any]) -> bool:
 def _refuse_open_transaction(connection: Connection) -> None:
     if connection.in_transaction():
         raise ConnectionInUse(
-            "The Connection is already in a transaction, and that transaction would decide whether the run is kept.",
+            "The Connection is already in a transaction, and its rollback would undo the run.",
             next_step="Commit or roll back before the call, or pass the Engine.",
         )
 

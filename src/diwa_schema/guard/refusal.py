@@ -142,10 +142,10 @@ def _headline(verdict: Verdict) -> str:
         )
     if _unread(verdict):
         return (
-            "[SAFETY BLOCK] Database migrations are restricted here: "
-            f"a file that may name a consumer cannot be read; {end}"
+            "[SAFETY BLOCK] Database migrations are restricted here: a file that may name a consumer is not"
+            f" readable; {end}"
         )
-    return f"[SAFETY BLOCK] Database migrations are restricted here: no known repository is asking; {end}"
+    return f"[SAFETY BLOCK] Database migrations are restricted here: the calling repository is unknown; {end}"
 
 
 def _unread(verdict: Verdict) -> list[str]:

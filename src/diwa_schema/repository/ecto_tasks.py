@@ -27,10 +27,10 @@ TAKEN = {
     "ecto.migrations": {"--prefix"},
 }
 _WHY_NOT = {
-    "--force": "Nothing is dropped unasked: where rows would be lost, their database is named with --confirm.",
-    "--migrations-path": "The migrations are those of the installed diwa-schema; no folder is read.",
-    "--repo": "The alias in mix.exs takes it, and passes on the URL of that repository.",
-    "--pool-size": "A run has connections of its own.",
+    "--force": "A drop that loses rows needs the name of the database: --confirm NAME.",
+    "--migrations-path": "The migrations come from the installed diwa-schema, not from a folder.",
+    "--repo": "Only the alias in mix.exs takes it; the alias passes the URL of that repository.",
+    "--pool-size": "A run opens its own connections.",
 }
 
 
@@ -71,7 +71,7 @@ def translate(
     if task == "ecto.drop":
         if given and not testing:
             raise UsageError(
-                f"mix {task}: --force-drop disconnects others, which is done for a test database only.",
+                f"mix {task}: --force-drop disconnects other sessions, and only a test database allows that.",
                 next_step="Leave it out.",
             )
         return Translated(("drop",), quiet, sql, disconnects=bool(given))
@@ -112,8 +112,8 @@ def _read(task: str, options: Sequence[str]) -> dict[str, str]:
             continue
         if name not in TAKEN[task]:
             raise UsageError(
-                f"mix {task}: {typed} means nothing to diwa-schema. {_WHY_NOT.get(name, '')}".rstrip(),
-                next_step=f"Leave it out. What the task takes: {', '.join(sorted(TAKEN[task]))}.",
+                f"mix {task}: diwa-schema has no option {typed}. {_WHY_NOT.get(name, '')}".rstrip(),
+                next_step=f"Leave it out. The options of the task: {', '.join(sorted(TAKEN[task]))}.",
             )
         if name in _VALUES and not assigned:
             if not left:

@@ -19,7 +19,7 @@ _CHECK = step("""add_check("{table}_COLUMN_check", "{table}", "COLUMN <> ''")"""
 
 INLINE = rule(
     "citus-check-with-column",
-    "Citus refuses a check that comes with a column (0A000); a column, and then a check, it takes.",
+    "Citus refuses a check in the statement that adds its column (0A000). It takes the check in a later statement.",
     _COLUMN,
     _CHECK,
 )
@@ -31,7 +31,8 @@ BESIDE = rule(
 )
 ALTERED = rule(
     "citus-alters-constraint",
-    "Citus refuses RENAME CONSTRAINT and ALTER CONSTRAINT (0A000); one that is dropped and added anew it takes.",
+    "Citus refuses RENAME CONSTRAINT and ALTER CONSTRAINT (0A000). It takes a DROP CONSTRAINT and a new ADD"
+    " CONSTRAINT.",
     plain('op.drop_constraint("{table}_COLUMN_check", "{table}")'),
     _CHECK,
 )
@@ -42,12 +43,12 @@ STORED = rule(
 )
 IDENTITY = rule(
     "citus-identity",
-    "Citus moves a tenant whose table has an identity column, and never takes it back into a plain schema.",
+    "Citus moves a tenant that has an identity column to a node, and never back into a plain schema.",
     plain('op.execute("CREATE TABLE COLUMN_numbers (id bigserial PRIMARY KEY)")'),
 )
 KEPT = rule(
     "citus-drops-identity",
-    "Citus refuses DROP IDENTITY (0A000): a column that counts stays one.",
+    "Citus refuses DROP IDENTITY (0A000), so an identity column stays one.",
     plain('op.add_column("{table}", sa.Column("COLUMN_plain", sa.BigInteger()))'),
 )
 INDEXES = rule(
@@ -57,17 +58,17 @@ INDEXES = rule(
 )
 MOVED = rule(
     "citus-sets-schema",
-    "The schema says on which node a tenant's tables are; Citus refuses SET SCHEMA for them.",
+    "The schema of a tenant decides the node of its tables, and Citus refuses SET SCHEMA for them.",
     "def upgrade() -> None:\n    pass  # a tenant moves as a whole: diwa-schema fleet copy",
 )
 UNNAMED = rule(
     "citus-constraint-without-name",
-    "Citus gives a constraint without a name another one than PostgreSQL does, and the schema then differs.",
+    "Citus and PostgreSQL choose different names for a constraint without a name, and the schema then differs.",
     _CHECK,
 )
 NAMED = rule(
     "citus-trigger-reads-table-name",
-    "On a node a tenant's table has a number behind its name, so that TG_TABLE_NAME names no table of the history.",
+    "On a node, the name of a tenant's table ends with a number, so TG_TABLE_NAME is not a name of the history.",
     plain(
         "op.execute(",
         '    """CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS',
@@ -77,8 +78,8 @@ NAMED = rule(
 )
 STABLE = rule(
     "citus-now-in-select",
-    "INSERT ... SELECT with now() in it ends in a syntax error on Citus (42601), a fault of its own; a time that is"
-    " bound, or the default of a column, it takes.",
+    "INSERT ... SELECT with now() fails on Citus with a syntax error (42601), a defect of Citus. It takes a"
+    " bound time or the default of a column.",
     step("""backfill("{table}", "COLUMN = inserted_at", where="COLUMN IS NULL")"""),
 )
 

@@ -14,19 +14,19 @@ from diwa_schema.authoring.source import Source
 
 REWRITES = rule(
     "seen-to-rewrite",
-    "On a server the table got a new file: all its rows and indexes were written anew under an ACCESS EXCLUSIVE lock.",
+    "On a server the table got a new file: PostgreSQL rewrote all rows and indexes under an ACCESS EXCLUSIVE lock.",
     plain('op.add_column("{table}", sa.Column("{column}", LongText()))'),
     step("""backfill("{table}", "{column} = 'VALUE'", where="{column} IS NULL")"""),
 )
 SCANS = rule(
     "seen-to-scan",
-    "On a server all rows of the table were read under a lock that lets nobody write, and the longer the table, the"
-    " longer writes wait.",
+    "On a server the revision read all rows of the table under a lock that stops writes, and writes wait"
+    " longer with each row.",
     step("""add_check("{table}_{column}_check", "{table}", "{column} <> ''")"""),
 )
 RETYPES = rule(
     "seen-to-retype",
-    "On a server a column got another type, so that statements that are prepared on open connections die with SQLSTATE"
+    "On a server a column got another type, so prepared statements of open connections fail with SQLSTATE"
     " 0A000.",
     plain('op.add_column("{table}", sa.Column("{column}_anew", LongText()))'),
 )
