@@ -66,6 +66,7 @@ def migrate(
         renew=renew,
         settings=settings,
         progress=progress,
+        words=f"upgrade {revision}".removesuffix(" head"),
     )
     return verb.upgrade(session, revision)
 
@@ -117,6 +118,7 @@ def downgrade(  # noqa: PLR0913 - all by name
         renew=renew,
         settings=settings,
         progress=progress,
+        words=f"downgrade {revision}",
     )
     return verb.downgrade(session, revision, confirm)
 
@@ -164,6 +166,7 @@ def stamp(
         allow_core_migration=allow_core_migration,
         settings=settings,
         progress=progress,
+        words=f"stamp {revision}",
     )
     return verb.stamp(session, revision, force=force)
 

@@ -55,6 +55,7 @@ def enable_vector(
         renew=renew,
         settings=settings,
         progress=progress,
+        words="enable-vector",
     )
     return convert.enable_vector(session)
 
@@ -98,6 +99,7 @@ def disable_vector(
         renew=renew,
         settings=settings,
         progress=progress,
+        words="disable-vector",
     )
     return convert.disable_vector(session)
 
@@ -141,6 +143,7 @@ def enable_index(
         allow_core_migration=allow_core_migration,
         settings=settings,
         progress=progress,
+        words=f"index enable {name}",
     )
     return convert.enable_index(session, name)
 
@@ -183,6 +186,7 @@ def disable_index(
         allow_core_migration=allow_core_migration,
         settings=settings,
         progress=progress,
+        words=f"index disable {name}",
     )
     return convert.disable_index(session, name)
 

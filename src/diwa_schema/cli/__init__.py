@@ -37,17 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         from diwa_schema.cli.completion import answer
 
         return answer()
-    from diwa_schema.errors import NAMED
+    from diwa_schema.errors import NAMED, TYPED
 
-    named = NAMED.set(str)
+    named, typed = NAMED.set(str), TYPED.set(str)
     try:
         return _run(words, as_json="--json" in words)
     finally:
+        TYPED.reset(typed)
         NAMED.reset(named)
 
 
 def _run(words: list[str], *, as_json: bool) -> int:
-    from diwa_schema.errors import NAMED, DiwaSchemaError
+    from diwa_schema.errors import NAMED, TYPED, DiwaSchemaError
 
     args = None
     try:
@@ -58,7 +59,8 @@ def _run(words: list[str], *, as_json: bool) -> int:
         from diwa_schema.cli.signals import interruptible
 
         args = build_parser(words[0] if words else "").typed(words)
-        NAMED.set(partial(options.named, args))  # asked only where a command is offered
+        NAMED.set(partial(options.named, args))  # called only if a message offers a command
+        TYPED.set(partial(options.typed, words))
         with interruptible():
             result: Result = args.run(args)
     except DiwaSchemaError as error:

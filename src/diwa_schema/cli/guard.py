@@ -28,10 +28,11 @@ def register(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     """Show the verdict; exit code 0 when the operation is allowed, 3 when it is blocked. Changes nothing."""
-    from diwa_schema.errors import Blocked
+    from diwa_schema.errors import TYPED, Blocked
     from diwa_schema.guard import evidence_lines, judge, refused
 
     verdict = judge(args.operation, repo=args.repo)
+    TYPED.set(str)  # the answer offers the command of the operation, not this one
     lines = [f"Role: {verdict.role}" + (f" ({verdict.repository})" if verdict.repository else "")]
     lines += evidence_lines(verdict)
     if verdict.allowed:

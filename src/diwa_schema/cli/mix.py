@@ -10,7 +10,7 @@ from functools import partial
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
-from diwa_schema.errors import NAMED, NOTHING_CHANGED, Blocked
+from diwa_schema.errors import NAMED, NOTHING_CHANGED, TYPED, Blocked
 
 TEST = "test"
 
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> Result:
     meant = build_parser(words[0]).typed(words)
     meant.url = url
     NAMED.set(partial(options.named, meant))
+    TYPED.set(str)  # the words are those of mix, which takes its URL from the configuration
     if testing and args.task == "ecto.drop":
         from diwa_schema.database import marked
 

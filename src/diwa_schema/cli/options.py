@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.errors import DiwaSchemaError
@@ -125,6 +125,21 @@ def named(args: argparse.Namespace) -> str:
     if (schema := getattr(args, "schema", None)) is not None:
         words += ["--schema", schema]
     return shlex.join(words)
+
+
+def typed(words: Sequence[str]) -> str:
+    """Return a command as a shell takes it again, without passwords and without the name of the repository."""
+    import shlex
+
+    kept, rest = ["diwa-schema"], list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--repo":
+            del rest[:1]
+        elif not word.startswith("--repo="):
+            option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+            kept.append(option + equals + (_shown(value) if "://" in value else value))
+    return shlex.join(kept)
 
 
 def _shown(url: str) -> str:
