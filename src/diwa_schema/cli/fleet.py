@@ -191,7 +191,9 @@ def _create(args: argparse.Namespace) -> Result:
 
     report = _one(args, create, roles=_roles(args))
     total = report.applied[0].milliseconds
-    return ended(report, f"{report.database}: tenant {args.tenant} is at {report.after} ({total} ms).")
+    from diwa_schema.cli.measure import took
+
+    return ended(report, f"{report.database}: tenant {args.tenant} is at {report.after} ({took(total)}).")
 
 
 def _copy(args: argparse.Namespace) -> Result:

@@ -42,8 +42,10 @@ class Shown:
             # Those that have nothing to do are many, and all alike.
             plain = self._foot is None and outcome.result is not Result.NOTHING
             if plain or not outcome.result.settled:
-                took = "" if outcome.milliseconds is None else f"  {outcome.milliseconds} ms"
-                self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{took}")
+                from diwa_schema.cli.measure import took
+
+                lasted = "" if outcome.milliseconds is None else f"  {took(outcome.milliseconds)}"
+                self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{lasted}")
 
     def said(self, line: str) -> None:
         """Show a line."""

@@ -11,6 +11,7 @@ from diwa_schema.run.settings import ROWS
 _WINDOW = 30.0  # seconds: a rate is that of now, not that of an hour ago
 _SHORTEST = 1.0  # seconds: less tells nothing about a rate
 _MINUTE, _HOUR = 60, 3600
+_LONG = 10_000  # milliseconds from which nobody reads them as such
 
 
 class Measure:
@@ -95,6 +96,11 @@ def lasting(seconds: float) -> str:
     if whole < 2 * _HOUR:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def took(milliseconds: int) -> str:
+    """Return a measured time: short ones to the millisecond, long ones in words."""
+    return f"{milliseconds} ms" if milliseconds < _LONG else lasting(milliseconds / 1000)
 
 
 def _rounded(rate: float) -> str:

@@ -129,10 +129,12 @@ def _sentence(report: Report) -> str:
         return f"{report.where} is at {after}: nothing to do."
     if report.kind == "drop":
         return f"{report.where}: the tables of the models are dropped."
+    from diwa_schema.cli.measure import took
+
     total = sum(step.milliseconds for step in report.applied)
     if report.kind == "snapshot":
         total = report.applied[0].milliseconds
         how = f"{len(report.applied)} revisions as one snapshot"
     else:
         how = f"{len(report.applied)} revision{'s' if len(report.applied) != 1 else ''}"
-    return f"{report.where}: {report.before or 'base'} -> {after} ({how}, {total} ms)."
+    return f"{report.where}: {report.before or 'base'} -> {after} ({how}, {took(total)})."

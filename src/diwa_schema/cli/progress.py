@@ -98,7 +98,7 @@ class Lines:
         """Print the revision that is applied."""
         self._end_step()
         if not self._quiet:
-            self.say(f"{self._title}  {milliseconds} ms")
+            self.say(f"{self._title}  {_took(milliseconds)}")
 
     def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
         """Print how far a step is, from time to time; at its end, how many rows it was."""
@@ -158,7 +158,7 @@ class Live:
         self._step = None
         if self._foot is not None:
             self._show()
-            self.say(f"{self._title}  {milliseconds} ms")
+            self.say(f"{self._title}  {_took(milliseconds)}")
 
     def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
         """Show how far a step is."""
@@ -184,3 +184,9 @@ def _next(step: Measure | None, label: str, done: int, unit: str, clock: Callabl
     from diwa_schema.cli.measure import Measure
 
     return step if step is not None and step.goes_on(label, done, unit) else Measure(label, unit, clock)
+
+
+def _took(milliseconds: int) -> str:
+    from diwa_schema.cli.measure import took
+
+    return took(milliseconds)
