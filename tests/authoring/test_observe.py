@@ -182,7 +182,7 @@ def test_a_large_table_is_measured_with_some_of_its_own_rows(
         (
             Duration(0.2, 0.0, 1.0),
             100.0,
-            "Takes less than a second. A request waits at most 100 ms at most.",
+            "Takes less than a second. A request waits at most 100 ms.",
         ),
         (Duration(4.06, 2.03, 8.12), 0.0, "Takes about 4.1 s, 2.0 s to 8.1 s."),
         (
@@ -196,7 +196,7 @@ def test_a_large_table_is_measured_with_some_of_its_own_rows(
 )
 def test_how_long_it_takes_is_said_in_words(duration, longest_wait, said):
     one = Observed("1", "slug", "expand", True, (), ("t",), (), (), longest_wait, duration, "tasks: why")
-    assert " ".join(text([replace(one, sql=("SELECT 1",))]).split()).endswith(f"Makes t. {said} SELECT 1;")
+    assert " ".join(text([replace(one, sql=("SELECT 1",))]).split()).endswith(f"Creates t. {said} SELECT 1;")
 
 
 def test_without_rights_the_plan_stays(launcher, site):
@@ -213,7 +213,7 @@ def test_without_rights_the_plan_stays(launcher, site):
     refused = launcher.run("plan", "--observe", "--url", url)
     assert refused.code == 7, refused.err
     assert refused.out.startswith(plain.out.rstrip())
-    assert "may not make temporary tables" in refused.out
+    assert "may not create temporary tables" in refused.out
     assert "GRANT TEMPORARY ON DATABASE" in refused.out
     document = json.loads(launcher.run("plan", "--observe", "--json", "--url", url).out)
     assert document["observed"] is None

@@ -86,3 +86,13 @@ def test_what_cannot_be_meant_is_said(options, says):
 def test_a_version_of_nobody_is_unknown():
     with pytest.raises(UnknownRevision):
         translate("ecto.migrate", ["--to", "19990101000000"])
+
+
+def test_a_loss_of_rows_can_be_accepted_through_mix():
+    """The refusal of a rollback or a drop asks for --confirm, so the alias has to take it."""
+    confirm = ["--confirm", "diwa"]
+    assert translate("ecto.rollback", ["--step", "2", *confirm]).words == ("downgrade", "-2", *confirm)
+    assert translate("ecto.rollback", ["--confirm=diwa"]).words == ("downgrade", "-1", *confirm)
+    assert translate("ecto.drop", confirm).words == ("drop", *confirm)
+    with pytest.raises(UsageError, match="has no option --confirm"):
+        translate("ecto.migrate", confirm)

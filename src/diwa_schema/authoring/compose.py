@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
     from diwa_schema.testing.scratch import Scratch
 
-# What is made before what hangs on it; what is none of these has no draft.
+# The order of creation: an object comes before its dependents. Other kinds have no draft.
 _ORDER = ("table", "column", "index", "foreign key", "check")
 _LEFT = '"""Leave the rows as they are."""'
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a person decides.
+    """The decisions of a person.
 
     Args:
         renamed: The new name of each column that got one, by ``table.column``.
-        dropped: The columns, as ``table.column``, that go although one that comes could be their new name.
-        fills: What the rows that are there get in a column, as SQL, by ``table.column``.
-        contract: Whether code that runs today may break.
+        dropped: The columns, as ``table.column``, that are dropped although a new one could be their new name.
+        fills: The value of existing rows in a column, as SQL, by ``table.column``.
+        contract: Whether running code may break.
     """
 
     renamed: Mapping[str, str] = field(default_factory=dict)
@@ -60,16 +60,16 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one revision does.
+    """The work of one revision.
 
     Args:
-        title: It in a few words, as ``index memories_mood_index``.
-        upgrade: The code of its upgrade, a call a line.
+        title: The work in a few words, such as ``index memories_mood_index``.
+        upgrade: The code of its upgrade, one call per line.
         downgrade: The code of its downgrade.
         step: Whether it is a safe step, which runs in no transaction of the runner's.
-        contract: Whether code that runs today breaks with it.
-        drops: The tables and ``table.column`` that its downgrade takes away.
-        forgets: Those whose values of before its downgrade does not bring back.
+        contract: Whether it breaks running code.
+        drops: The tables and ``table.column`` that its downgrade drops.
+        forgets: The columns whose earlier values its downgrade does not restore.
     """
 
     title: str
@@ -82,21 +82,21 @@ class Piece:
 
 
 def compose(server: Scratch, answers: Answers) -> list[Piece]:
-    """Return what the models have and the history has not, in the order in which it has to come.
+    """Return the parts of the models that the history lacks, in the order of their creation.
 
     Args:
-        server: Where both are built and dropped again.
-        answers: What a person has decided.
+        server: The server for both temporary builds.
+        answers: The decisions of a person.
 
     Raises:
-        UsageError: An answer is missing or belongs to nothing, or a change has no safe form that could be drafted.
+        UsageError: An answer is missing or has no question, or a change has no safe form that could be drafted.
     """
     _refuse_without_columns()
     with server.database() as url:
         migrate(url, settings=Settings(replay=True))
         with Target.of(url).connect() as link:
             history = ours(link)
-    # Models have no class for what is kept for the way back.
+    # Models have no class for values that are kept for the downgrade.
     kept = manifest.load().leftovers - set(manifest.load().tables)
     history = replace(history, tables=tuple(one for one in history.tables if one.name not in kept))
     with server.database() as url:
@@ -105,7 +105,7 @@ def compose(server: Scratch, answers: Answers) -> list[Piece]:
 
 
 def _refuse_without_columns() -> None:
-    """Refuse models that lack a column of a rule that the database keeps: the history adds the rule by its name."""
+    """Refuse models that lack a column of an enforced rule: the history adds the rule by its name."""
     from diwa_schema.models import Base
 
     there = {(table.name, column.name) for table in Base.metadata.tables.values() for column in table.columns}
@@ -127,7 +127,7 @@ def _refuse_without_columns() -> None:
 
 
 def _models(url: str) -> tuple[Catalog, Mapping[str, sa.Table]]:
-    """Return the catalog of the models, and their tables as they are on PostgreSQL."""
+    """Return the catalog of the models, and their tables on PostgreSQL."""
     from diwa_schema.models import Base
     from diwa_schema.models.shapes import tables_for
 
@@ -139,7 +139,7 @@ def _models(url: str) -> tuple[Catalog, Mapping[str, sa.Table]]:
 
 @dataclass(slots=True)
 class _Composition:
-    """The work: what is not decided, or cannot be drafted, is gathered, so that all of it is said at once."""
+    """The work. It collects open decisions and undraftable changes, so that one error reports all of them."""
 
     history: Catalog
     models: Catalog
@@ -154,7 +154,7 @@ class _Composition:
         found = findings(self.history, self.models)
         self.refused += [_described(one) for one in found if one.kind not in _ORDER]
         ordered = [one for kind in _ORDER for one in found if one.kind == kind]
-        # What is made stands on columns under their new names.
+        # New objects use the columns under their new names.
         pieces = [
             *renamed,
             *(piece for one in ordered for piece in self._made(one)),
@@ -171,7 +171,7 @@ class _Composition:
             raise UsageError(
                 "\n  ".join(["This has no draft:", *self.refused]),
                 untouched="Nothing was written.",
-                next_step="Change the models so that old and new stand beside each other, or write the revision by"
+                next_step="Change the models so that they keep the old beside the new, or write the revision by"
                 ' hand: diwa-schema revision -m "…"',
             )
         if self.asked:
@@ -204,7 +204,7 @@ class _Composition:
             )
 
     def _dropped(self) -> Iterator[Piece]:
-        """Take out of the history what the models have not, and yield what drops it."""
+        """Remove from the history the parts that the models lack, and yield the pieces that drop them."""
         went = {
             f"{table.name}.{one.name}"
             for table in self.history.tables
@@ -226,7 +226,7 @@ class _Composition:
         self.history = replace(self.history, tables=tuple(map(self._kept, self.history.tables)))
 
     def _kept(self, table: Table) -> Table:
-        """Return a table without the columns that go, and without what goes with them."""
+        """Return a table without the dropped columns and the objects that go with them."""
         there = self.models.table(table.name)
         gone = {one.name for one in table.columns if there and there.column(one.name) is None}
         if not gone:
@@ -320,7 +320,7 @@ class _Composition:
             )
             self.options += [f'--fill "{name}=SQL"', "--contract"]
         elif constant and fill is None:
-            # Only the catalog changes: the rows that are there are not written.
+            # Only the catalog changes: existing rows are not written.
             yield added()
         else:
             yield added(nullable=True, server_default=False)
@@ -352,7 +352,7 @@ class _Composition:
             self.options.append(f'--fill "{name}=SQL"')
             return
         yield _backfill(one.table, one.name, fill)
-        # A default does not help: code that knows the column may send NULL in it.
+        # A default does not help: code that knows the column may send NULL.
         yield _set_not_null(one.table, one.name, contract=True)
 
     def _set_default(self, table: str, column: str, before: str) -> Piece:
@@ -390,7 +390,7 @@ class _Composition:
         return Piece(f"check {one.name}", (f"steps.add_check({', '.join(words)})",), (back,), step=True)
 
     def _rules(self) -> Iterator[Piece]:
-        """Yield what lets the database keep the rules that are new: one that is absent may wait, and is no finding."""
+        """Yield the pieces that let the database enforce new rules: an absent rule may wait, and is not a finding."""
         known = {one.name for one in expected_in(self.history)}
         new = [
             one.name
@@ -405,7 +405,7 @@ class _Composition:
 
 
 def _described_anew(found: Collection[Finding]) -> Iterator[Piece]:
-    """Yield what writes the texts of columns that say something else now, all in one revision."""
+    """Yield the piece that writes the changed texts of columns, all in one revision."""
     after: dict[str, dict[str, str | None]] = defaultdict(dict)
     before: dict[str, dict[str, str | None]] = defaultdict(dict)
     for one in found:

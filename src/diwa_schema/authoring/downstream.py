@@ -37,19 +37,19 @@ Work = Callable[[Session], object]
 
 
 def breaking(work: Work, since: str | None = None, dsn: str | None = None) -> list[str]:
-    """Return what stops working with the upgrade, a line for each statement and client; nothing is left behind.
+    """Return the statements that fail after the upgrade, a line for each statement and client.
 
     Args:
-        work: A piece of the application. It gets a Session on a database at head with some rows in every table; what it
-            does there is undone.
-        since: The release, or the revision, that the upgrade begins at; by default the release before the installed
-            one, and what Ecto's migrations left where there is none.
-        dsn: A PostgreSQL server where databases may be made, as for `scratch`.
+        work: A piece of the application. It gets a Session on a database at head with some rows in every
+            table; its changes are undone.
+        since: The release, or the revision, at which the upgrade begins; by default the release before the
+            installed one, or, without one, the state after Ecto's migrations.
+        dsn: A PostgreSQL server that allows new databases, as for `scratch`.
 
     Raises:
-        UsageError: There is no PostgreSQL server; the work sends nothing to a table of the schema; or no release is
-            called like that.
-        DiwaSchemaError: The databases cannot be made.
+        UsageError: There is no PostgreSQL server; the work sends nothing to a table of the schema; or no
+            release has that name.
+        DiwaSchemaError: The databases cannot be created.
     """
     begin = _revision(manifest.load(), since)
     with scratch(dsn) as server:

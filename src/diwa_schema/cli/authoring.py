@@ -180,7 +180,7 @@ def run_release(args: argparse.Namespace) -> Result:
 
 
 def run_prove(args: argparse.Namespace) -> Result:
-    """Prove revisions; exit code 1 when something does not hold."""
+    """Prove revisions; the exit code is 1 if a part of a proof fails."""
     _import_models()
     from diwa_schema.authoring.prove import prove
 
@@ -196,7 +196,7 @@ def run_prove(args: argparse.Namespace) -> Result:
 
 
 def run_revision(args: argparse.Namespace) -> Result:
-    """Begin a revision, write all that the models ask for, or move what a branch has begun."""
+    """Begin a revision, write the revisions that the models need, or move those of a branch."""
     _import_models()
     if args.rebase:
         return _rebase(args)
@@ -256,7 +256,7 @@ def _rebase(args: argparse.Namespace) -> Result:
 
 
 def _document(made: list[Draft], refreshed: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return what was written for machines, and the files as they are named to people."""
+    """Return the written revisions for machines, and the names of the files for people."""
     from diwa_schema.authoring.source import shown
 
     files = [shown(one.path) for one in made]
@@ -271,7 +271,7 @@ def _document(made: list[Draft], refreshed: list[str]) -> tuple[dict[str, Any], 
 
 
 def _import_models() -> None:
-    """Import the models, which whoever writes a revision may have changed a moment ago."""
+    """Import the models, which the author of a revision may have changed a moment ago."""
     try:
         models = import_module("diwa_schema.models")
         for name in models.__all__:
@@ -308,7 +308,7 @@ def _pair(option: str, given: str, form: str) -> tuple[str, str]:
 
 
 def run_lint(args: argparse.Namespace) -> Result:
-    """Judge revisions; exit code 1 when something is found."""
+    """Judge revisions; the exit code is 1 if there are findings."""
     _import_models()
     from diwa_schema.authoring.lint import lint
 

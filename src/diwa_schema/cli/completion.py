@@ -50,26 +50,26 @@ def run(args: argparse.Namespace) -> Result:
             "Completion needs the library argcomplete, which is not installed.",
             next_step="Run: pip install 'diwa-schema[completion]'",
         ) from error
-    # Words that the program does not know are not to be completed as names of files.
+    # The shell should not complete unknown words as names of files.
     code = shellcode([PROGRAM], shell=args.shell, complete_arguments=["-o", "nospace"])
     return Result({"shell": args.shell, "code": code}, code.strip())
 
 
 def answer() -> int:
-    """Write what can stand at the cursor to where the shell's code reads it, and end the process.
+    """Write the possible words at the cursor for the shell's code, and end the process.
 
     Returns:
-        The exit code where there is no argcomplete; nothing is written then.
+        The exit code if argcomplete is missing; nothing is written then.
     """
     try:
         from argcomplete.completers import SuppressCompleter
         from argcomplete.finders import CompletionFinder
         from argcomplete.lexers import split_line
     except ImportError:
-        return UsageError.exit_code  # nobody reads a message here
+        return UsageError.exit_code  # nobody reads messages here
     from diwa_schema.cli.parser import build_parser
 
-    # As in a run, only the parser of the command that was typed is made.
+    # As in a run, only the parser of the typed command is built.
     line, point = os.environ.get("COMP_LINE", ""), int(os.environ.get("COMP_POINT", "0"))
     before = split_line(line, point)[3]
     parser = build_parser(before[1] if len(before) > 1 else "")
@@ -103,7 +103,7 @@ def _revisions(*, parser: argparse.ArgumentParser, **_: Any) -> Values:
     from diwa_schema.migrations.manifest import load
 
     ids = {one.revision: one.slug.replace("_", " ") for one in load()}
-    # What is reached most often comes first where a shell keeps the order.
+    # The most frequent goals come first, if the shell keeps the order.
     if parser.prog.endswith(" downgrade"):
         return {"-1": "one revision back", "base": "before the first revision", **ids}
     if parser.prog.endswith((" upgrade", " plan")):
@@ -143,7 +143,7 @@ def _durations(**_: Any) -> Values:
     return {"7d": "the default", "0": "consider connections only"}
 
 
-# By the first spelling of an option, or the name of an argument; each means one thing in every command.
+# By the first spelling of an option, or the name of an argument, which has one meaning in all commands.
 _VALUES: Final[Mapping[str, Callable[..., Values]]] = {
     "revision": _revisions,
     "revisions": _revisions,

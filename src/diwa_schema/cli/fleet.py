@@ -251,7 +251,7 @@ def _changing(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _reported(args: argparse.Namespace, call: Callable[[Fleet], FleetReport]) -> Result:
-    """Call a method of the fleet that was typed, while its progress is shown, and return its result."""
+    """Call a method of the typed fleet, show its progress, and return its result."""
     from diwa_schema.fleet import Interrupted
 
     with progress(args) as shown:

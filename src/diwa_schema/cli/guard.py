@@ -27,7 +27,7 @@ def register(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Show the verdict; exit code 0 when the operation is allowed, 3 when it is blocked. Changes nothing."""
+    """Show the verdict; the exit code is 0 if the operation is allowed, 3 if it is blocked. Nothing changes."""
     from diwa_schema.errors import TYPED, Blocked
     from diwa_schema.guard import evidence_lines, judge, refused
 

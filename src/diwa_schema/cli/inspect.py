@@ -177,7 +177,7 @@ def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result
     try:
         seen = observe(found, **options.database_of(args))
     except DiwaSchemaError as error:
-        # The plan is right all the same.
+        # The plan itself is still right.
         text = _listed(args, [*lines, "Nothing was observed.", *str(error).splitlines()])
         return Result(document | {"observed": None, "unobserved": error.as_dict()}, text, error.exit_code)
     document |= {"observed": [one.as_dict() for one in seen], "unobserved": None}
@@ -202,7 +202,7 @@ def _plan_lines(found: Plan) -> list[str]:
 
 
 def ahead(plan: Plan) -> list[str]:
-    """Return how a plan would run, what stands in its way, and what it does to open connections, a line each."""
+    """Return the way in which a plan would run, its obstacles, and its effects on open connections, a line each."""
     how = " as one snapshot, in one transaction" if plan.snapshot else ", each in its own transaction"
     lines = [f"{plan.before or 'base'} -> {plan.after or 'base'}: {len(plan.revisions)} revisions{how}."]
     lines += [

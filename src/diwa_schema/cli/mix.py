@@ -35,7 +35,7 @@ def register(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Run a task in the words of this package; in mix's test environment, a test database is nobody else's."""
+    """Run a task as a command of this package; in mix's test environment, a test database belongs to nobody else."""
     from diwa_schema.cli.parser import build_parser
     from diwa_schema.database.url import from_environment
     from diwa_schema.repository.ecto_tasks import translate
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> Result:
             result: Result = meant.run(meant)
         except Blocked as error:
             if testing:
-                # To see whether it is a test database, it was connected to.
+                # The check for a test database needed a connection.
                 error.untouched = NOTHING_CHANGED
                 error.next_step += (
                     "\nIn the test environment the guard opens a database that diwa-schema found empty at"
@@ -82,7 +82,7 @@ def _opened(url: str, *, testing: bool) -> AbstractContextManager[object]:
 
 @contextmanager
 def _statements(*, shown: bool) -> Iterator[None]:
-    """Write the statements of the revisions to stderr meanwhile, without the values that go with them."""
+    """Write the statements of the revisions to stderr in the block, without their values."""
     if not shown:
         yield
         return

@@ -19,12 +19,12 @@ _WIDEST = 100  # columns
 _LONGEST_NAME = 32
 _STEP = 1024
 _TIMES = ((120, "s", 1), (7200, "min", 60), (math.inf, "h", 3600))
-_ROUND = 10  # from this on a time has no fraction
+_ROUND = 10  # from here on, a time has no fraction
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def text(found: Iterable[Observed]) -> str:
-    """Return it for a terminal, as wide as that is; 80 columns where there is none."""
+    """Return the text for a terminal, in its width; 80 columns without a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -60,7 +60,7 @@ def text(found: Iterable[Observed]) -> str:
 
 
 def markdown(found: Iterable[Observed]) -> str:
-    """Return it as Markdown."""
+    """Return the text as Markdown."""
     lines: list[str] = []
     for one in found:
         lines += [f"### {_title(one)}", ""]
@@ -92,7 +92,7 @@ def _cells(one: Touched) -> tuple[str, ...]:
 
 
 def _spaced(lock: str) -> str:
-    """Return the name of a lock as SQL has it."""
+    """Return the name of a lock in SQL."""
     return (
         "".join(f" {sign}" if sign.isupper() else sign for sign in lock.removesuffix("Lock")).strip().upper()
     )
@@ -130,7 +130,7 @@ def _size(size: int | None) -> str:
 
 def _remarks(one: Observed) -> Iterator[str]:
     if one.creates:
-        yield f"Makes {', '.join(one.creates)}."
+        yield f"Creates {', '.join(one.creates)}."
     for retype in one.retypes:
         yield (
             f"{retype.column}: {retype.before} -> {retype.after}. Prepared statements of open connections"
@@ -143,7 +143,7 @@ def _remarks(one: Observed) -> Iterator[str]:
 
 
 def _lasting(one: Observed) -> str:
-    """Return how long it takes, and how long somebody waits for it."""
+    """Return the duration, and the longest wait of a request."""
     if one.duration is None:
         takes = f"The duration was not measured: {one.unmeasured}"
         takes += "" if takes.endswith(".") else "."

@@ -43,7 +43,7 @@ def register(commands: Commands) -> None:
 
 
 def run_check(args: argparse.Namespace) -> Result:
-    """Check the repository around the working directory; exit code 1 when something must go."""
+    """Check the repository around the working directory; the exit code is 1 if a file has to be removed."""
     from diwa_schema.repository.remarks import github_annotations
     from diwa_schema.repository.repo_check import check
 
@@ -53,7 +53,7 @@ def run_check(args: argparse.Namespace) -> Result:
 
 
 def run_init(args: argparse.Namespace) -> Result:
-    """Make the files that a repository lacks, and print what belongs into those that it has."""
+    """Create the files that a repository lacks, and print the additions to its existing files."""
     from diwa_schema.repository.init import apply, plan
 
     wanted = plan(repo=args.repo)

@@ -41,7 +41,7 @@ def register(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Print the statements between the roles as they are and as they should be, or run them."""
+    """Print or run the statements that lead from the present roles to the expected ones."""
     from diwa_schema.api import roles
 
     names = ("apply", "owner", "app", "reader", "event_trigger", "take_ownership")
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def _script(found: Roles) -> Iterator[str]:
-    """Yield the statements as a script that psql runs, each under its reason."""
+    """Yield the statements as a script for psql, each below its reason."""
     yield f"-- {_one_line(found.database)}, schema {_one_line(found.schema)}"
     if found.changes:
         done = "applied" if found.applied else "not applied: run this script, or add --apply"
@@ -72,5 +72,5 @@ def _script(found: Roles) -> Iterator[str]:
 
 
 def _one_line(text: str) -> str:
-    """Return a text that stays within its comment, whatever a name in it holds."""
+    """Return a text that stays within its comment, whatever names it contains."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -74,7 +74,7 @@ def expected_at(link: Link, revision: str | None) -> Catalog:
         except Exception as error:
             # Nobody else knows the shadow's own tables, so nobody can hold one.
             if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
-                raise astray("one that somebody else holds") from error
+                raise astray("a table of another session") from error
             raise
         finally:
             link.abandon()

@@ -83,7 +83,7 @@ STABLE = rule(
     step("""backfill("{table}", "COLUMN = inserted_at", where="COLUMN IS NULL")"""),
 )
 
-# What stands in quotes or is code; a name in quotes stays.
+# Texts in quotes and code; a name in quotes stays.
 _NOISE = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|(\$\w*\$).*?\1", re.DOTALL)
 _ALTER = re.compile(
     r'ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(?:"[^"]+"|[\w$.])+\s+(?P<changes>.*)',
@@ -102,7 +102,7 @@ _TRIGGER = re.compile(
 )
 _IDENTITY = r"\bGENERATED\s+(?:ALWAYS|BY\s+DEFAULT)\s+AS\s+IDENTITY\b"
 _TABLE_NAME = re.compile(r"\bTG_(?:TABLE_NAME|RELNAME)\b", re.IGNORECASE)
-# Each alone decides, wherever it stands in a change of a table.
+# Each of these decides alone, at any position in a change of a table.
 _CHANGES = (
     (re.compile(r"(?:RENAME|ALTER)\s+CONSTRAINT\b", re.IGNORECASE), ALTERED),
     (re.compile(r"ALTER\s+.*\bSET\s+(?:STATISTICS|STORAGE)\b", re.IGNORECASE | re.DOTALL), STORED),
@@ -114,7 +114,7 @@ _CHANGES = (
 
 
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what a function of a revision does that Citus refuses on a tenant's tables."""
+    """Yield the operations of a revision that Citus refuses on a tenant's tables."""
     told: set[tuple[str, int]] = set()
     for record in trace.records:
         for statement in statements(record.sql):
@@ -156,7 +156,7 @@ def _of_table(changes: list[str]) -> Iterator[Rule]:
 
 
 def _separate(changes: str) -> list[str]:
-    """Return the changes between the commas of an ALTER TABLE; a comma in parentheses separates none."""
+    """Return the changes between the commas of an ALTER TABLE; commas in parentheses do not count."""
     found, depth, start = [], 0, 0
     for at, sign in enumerate(changes):
         depth += (sign == "(") - (sign == ")")

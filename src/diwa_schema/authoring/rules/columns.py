@@ -117,14 +117,14 @@ CONSTANT = re.compile(
 
 
 def check(source: Source, trace: Trace, kept: Collection[tuple[int, str, str]] = ()) -> Iterator[Finding]:
-    """Yield what is wrong with the columns of a revision.
+    """Yield the faults of a revision in its columns.
 
     Args:
         source: The revision.
-        trace: What it does.
-        kept: The line, table and column of each change of type that leaves the rows as they are.
+        trace: Its operations.
+        kept: The line, table and column of each change of type that leaves the rows unchanged.
     """
-    # A type is as bad in a new table, where it is still cheap to choose another.
+    # The type is as bad in a new table, in which another choice is still cheap.
     for record in trace.records:
         operation = record.operation
         if record.plain and isinstance(operation, ops.CreateTableOp):
@@ -149,7 +149,7 @@ def check(source: Source, trace: Trace, kept: Collection[tuple[int, str, str]] =
 
 
 def _retyped(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield the columns that a step gives another type; the revision has to name them."""
+    """Yield the columns whose type a step changes; the revision has to name them."""
     if source.declared("phase") == "contract":
         return
     for name in source.declared("retypes", ()):
@@ -214,7 +214,7 @@ def _types(source: Source, record: Record, column: sa.Column[Any], *, key: bool)
 
 
 def _constant(kind: sa.types.TypeEngine[Any]) -> str:
-    """Return the options of a column that old code can leave out; a NULL where no constant suggests itself."""
+    """Return the options of a column that old code can omit; NULL if there is no obvious constant."""
     try:
         value = {str: "''", int: "0", float: "0", bool: "false"}.get(kind.python_type)
     except NotImplementedError:
@@ -232,6 +232,6 @@ def _sql(expression: Any) -> str:
 
 
 def _shown(kind: sa.types.TypeEngine[Any]) -> str:
-    """Return a type as a revision writes it."""
+    """Return a type in the code of a revision."""
     home = "" if type(kind).__module__.startswith("diwa_schema") else "sa."
     return f"{home}{kind!r}"

@@ -76,7 +76,7 @@ _BUILDING = (
 
 
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what is wrong with the constraints of a revision."""
+    """Yield the faults of a revision in its constraints."""
     keys = 0
     for record in trace.records:
         if record.table in trace.created:
@@ -103,8 +103,8 @@ def _broken(source: Source, operation: ops.MigrateOperation, keys: int) -> Rule 
 
     Args:
         source: The revision.
-        operation: What it does.
-        keys: How many foreign keys it has added with this one.
+        operation: The operation.
+        keys: The number of its foreign keys so far, including this one.
     """
     if isinstance(operation, ops.CreateForeignKeyOp):
         return FOREIGN_KEYS if keys > 1 else None if _unchecked(operation) else FOREIGN_KEY
@@ -117,7 +117,7 @@ def _broken(source: Source, operation: ops.MigrateOperation, keys: int) -> Rule 
 
 
 def _of_column(source: Source, record: Record, operation: ops.AddColumnOp) -> Iterator[Finding]:
-    """Yield what is wrong with the constraints that come with a column, which Alembic adds behind it."""
+    """Yield the faults in the constraints of a new column, which Alembic adds after it."""
     column = operation.column
     where = (source, record.line, record.table, column.name)
     if column.primary_key:

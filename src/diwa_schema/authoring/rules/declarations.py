@@ -67,7 +67,7 @@ PRINTED = rule(
 
 
 def check(source: Source, traces: list[Trace]) -> Iterator[Finding]:
-    """Yield what is wrong with what a revision says about itself."""
+    """Yield the faults of a revision in its declarations."""
     yield from _place(source)
     phase = source.declared("phase")
     if phase not in ("expand", "contract"):
@@ -104,7 +104,7 @@ def _is_time(revision: str) -> bool:
 
 
 def _not_transactional(source: Source, trace: Trace) -> Iterator[Finding]:
-    # On the way back there may be nothing to do.
+    # A downgrade may have nothing to do.
     if not trace.steps and trace.function == "upgrade":
         yield NO_STEP.found(source, source.line("transactional"))
     elif len(trace.steps) > 1:
@@ -118,7 +118,7 @@ def _not_transactional(source: Source, trace: Trace) -> Iterator[Finding]:
 
 
 def _of_steps(trace: Trace) -> list[Record]:
-    """Return the records of safe steps, which `steps.step` has wrapped."""
+    """Return the records of safe steps, which `steps.step` wraps."""
     return [
         record
         for record in trace.records

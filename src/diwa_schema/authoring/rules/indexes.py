@@ -51,7 +51,7 @@ _WIDEST = 3
 
 
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what is wrong with the indexes of a revision."""
+    """Yield the faults of a revision in its indexes."""
     for record in trace.records:
         if isinstance(record.operation, ops.CreateIndexOp):
             yield from _created(source, trace, record, record.operation)

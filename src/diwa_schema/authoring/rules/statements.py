@@ -97,7 +97,7 @@ _CHANGES = ("CREATE", "ALTER", "DROP")
 
 
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what is wrong with the statements that a revision writes itself."""
+    """Yield the faults of a revision in its own SQL text."""
     for line in trace.ended:
         yield ENDS.found(source, line)
     for record in trace.existing():
@@ -108,7 +108,7 @@ def check(source: Source, trace: Trace) -> Iterator[Finding]:
             if isinstance(operation.sqltext, sa.UpdateBase):
                 yield ROWS.found(source, record.line, record.table)
             else:
-                # Where a semicolon ends a statement and where it is a part of one, only a dollar makes hard to tell.
+                # Only dollar quotes make it hard to see whether a semicolon ends a statement.
                 text = record.statement
                 for statement in [text] if "$" in text else text.split(";"):
                     yield from _of_text(source, record, statement.strip())

@@ -1,4 +1,4 @@
-"""Rules that a revision alone does not tell: what stands on a column, and what a key refers to.
+"""Rules that need more than the revision: the objects on a column, and the referent of a key.
 
 The tables that the revision meets are known from the catalog at head and from the revisions that are judged together.
 """
@@ -89,12 +89,12 @@ PRIMARY_KEY = rule(
     ),
 )
 
-# Only these methods find the rows that are equal to a value.
+# Only these methods find the rows with a given value.
 _FINDING = ("btree", "hash")
 
 
 def keeping(source: Source, around: Surroundings) -> frozenset[tuple[int, str, str]]:
-    """Return the line, table and column of each change of type that leaves the rows as they are.
+    """Return the line, table and column of each change of type that leaves the rows unchanged.
 
     Args:
         source: The revision.
@@ -110,13 +110,13 @@ def keeping(source: Source, around: Surroundings) -> frozenset[tuple[int, str, s
 
 
 def check(source: Source, trace: Trace, around: Surroundings, found: Sequence[Finding]) -> Iterator[Finding]:
-    """Yield what is wrong with a revision because of what it meets.
+    """Yield the faults of a revision that follow from the tables it meets.
 
     Args:
         source: The revision.
         trace: What it does.
         around: What it meets.
-        found: What it was found to do already: where that writes all rows anew, nothing is said of reading them.
+        found: The earlier findings: for a rewrite of all rows, a read of them is not reported.
     """
     rewriting = {(one.line, one.table) for one in found if one.rule == columns.RETYPE.id}
     keyed = any(record.table and _makes_primary(record) for record in trace.records)
@@ -149,9 +149,9 @@ def _retyped(source: Source, record: Record, one: Retyping, known: Known) -> Ite
 
 
 def _depends(index: Index, column: str) -> bool:
-    """Tell whether an index is built anew with a type that leaves the rows as they are.
+    """Return whether PostgreSQL rebuilds an index for a type that leaves the rows unchanged.
 
-    PostgreSQL compares no expressions: with one, or with a condition, the whole index is another one to it.
+    PostgreSQL does not compare expressions: an index with an expression or a condition counts as another index.
     """
     computed = index.predicate is not None or any("(" in one for one in index.columns)
     return computed and any(
@@ -177,7 +177,7 @@ def _reference(source: Source, record: Record, key: Reference, end: Known) -> It
 
 
 def _serves(index: Index, of: Collection[str]) -> bool:
-    """Tell whether an index finds the rows that refer to one; NULL refers to none, and may be missing in it."""
+    """Return whether an index finds the rows that refer to a row; it may lack NULL, which refers to none."""
     first = index.columns[0].partition(" ")[0].strip('"')
     whole = index.predicate is None or any(
         re.fullmatch(rf'\(*"?{re.escape(one)}"?\s+IS\s+NOT\s+NULL\)*', index.predicate.strip(), re.IGNORECASE)
@@ -187,7 +187,7 @@ def _serves(index: Index, of: Collection[str]) -> bool:
 
 
 def _identity(source: Source, record: Record, known: Known) -> Iterator[Finding]:
-    """Yield the indexes that go although a subscriber is told of rows by them."""
+    """Yield the dropped indexes that are the replica identity of their table."""
     told = {one for one in known.identities.items() if one[1] not in WORDS}
     after = Known(indexes={one: Index(one[1], ()) for one in told}, identities=dict(known.identities))
     after.take(record)
@@ -197,7 +197,7 @@ def _identity(source: Source, record: Record, known: Known) -> Iterator[Finding]
 
 
 def _primary(source: Source, record: Record, known: Known) -> Iterator[Finding]:
-    """Yield the primary key that goes while nothing else tells which row was meant."""
+    """Yield the dropped primary key of a table without another replica identity."""
     operation = record.operation
     table = record.table
     if table is None or known.identities.get(table, "DEFAULT") != "DEFAULT":
@@ -230,7 +230,7 @@ def _makes_primary(record: Record) -> bool:
 
 
 def _spelled(kind: str) -> str:
-    """Return a type of PostgreSQL as a revision writes it."""
+    """Return a type of PostgreSQL in the code of a revision."""
     found, kind = read(kind), kind.lower()
     if (known := written.kind_of(Column("", kind))) is not None:
         return known
@@ -256,7 +256,7 @@ def _named(kind: str) -> str:
 
 
 def _quoted(condition: str) -> str:
-    """Return a condition as it stands between double quotes in Python."""
+    """Return a condition for a Python text in double quotes."""
     inner = condition.strip()
     while inner.startswith("(") and inner.endswith(")") and _closes_at_end(inner):
         inner = inner[1:-1]
@@ -264,7 +264,7 @@ def _quoted(condition: str) -> str:
 
 
 def _closes_at_end(text: str) -> bool:
-    """Tell whether the first bracket of a text is closed by its last character."""
+    """Return whether the last character of a text closes its first bracket."""
     depth = 0
     for position, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")

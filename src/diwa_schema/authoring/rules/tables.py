@@ -58,7 +58,7 @@ SCHEMA = rule(
     plain('op.add_column("{table}", sa.Column("{column}", LongText()))'),
 )
 
-# Helpers that take a table or a column away; what they do is safe, and that is another question.
+# Helpers that drop a table or a column. Whether the drop itself is safe is another question.
 DROPPING = frozenset(
     {"drop_table_if_there", "drop_table_unless_filled", "drop_or_bring_back", "drop_indexed_columns"}
 )
@@ -69,7 +69,7 @@ _STRONG = (
 
 
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what is wrong with what a revision does to tables and their names."""
+    """Yield the faults of a revision in its tables and their names."""
     expand = source.declared("phase") != "contract"
     for record in trace.records:
         if record.helper in DROPPING and expand:
