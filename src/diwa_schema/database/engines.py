@@ -38,14 +38,14 @@ class _AskedError(Exception):
 
 
 def of_engine(engine: Engine, connection: Connection | None = None) -> DatabaseURL:
-    """Return the database of an Engine that connects for itself.
+    """Return the database of an Engine that opens its own connections.
 
     Args:
         engine: The Engine.
-        connection: A Connection of it that is at hand.
+        connection: An available Connection of it.
 
     Raises:
-        InvalidDatabase: Its driver is another one.
+        InvalidDatabase: It has another driver.
     """
     if engine.dialect.driver != _SYNCHRONOUS.get(engine.dialect.name) or engine.dialect.is_async:
         raise InvalidDatabase(
@@ -53,15 +53,15 @@ def of_engine(engine: Engine, connection: Connection | None = None) -> DatabaseU
             next_step="Pass an Engine of postgresql+psycopg or sqlite, or the URL itself.",
         )
     url = of_parts(engine.url)
-    # A caller's own way of connecting can lead to a file that the URL does not name. SQLite itself says it.
+    # A caller's own connect function can open another file than the URL names. SQLite itself shows the file.
     return _really(engine, connection, url) if url.in_memory else url
 
 
 def of_async_engine(engine: Engine) -> DatabaseURL:
-    """Return the database of an AsyncEngine, named by its `sync_engine`, with everything it asks its driver for.
+    """Return the database of an AsyncEngine, named by its `sync_engine`, with all parameters for its driver.
 
     Raises:
-        InvalidDatabase: It asks for something that cannot be had here, or is in memory, where nobody else reaches it.
+        InvalidDatabase: It has a parameter without a counterpart, or is in memory, out of reach for other connections.
     """
     if engine.dialect.driver not in _ASYNCHRONOUS:
         raise InvalidDatabase(
@@ -92,7 +92,7 @@ def _asked(engine: Engine) -> _AskedError:
     thread = threading.get_ident()
 
     def stop(_dialect: Any, _record: Any, positional: Any, named: Any) -> None:
-        # The application may be connecting at this moment in another thread: that is none of our business.
+        # The application may connect at this moment in another thread; its parameters are not meant.
         if threading.get_ident() == thread:
             raise _AskedError(positional, named)
 

@@ -101,7 +101,7 @@ class FileLock:
             ) from error
 
     def _still_named(self, descriptor: int) -> bool:
-        # The former holder may have removed the file between our open and our lock.
+        # The former holder may have removed the file between this open and this lock.
         try:
             named = self.path.stat()
         except FileNotFoundError:

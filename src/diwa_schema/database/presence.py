@@ -21,17 +21,17 @@ _SHOWN = 5
 
 
 def versions(link: Link) -> list[tuple[str, str | None, bool]]:
-    """Return the rows of the version table: revision, floor, and whether all tables of head are there, in one query.
+    """Return the rows of the version table: revision, floor, and whether all tables of head exist, in one query.
 
-    Where no schema was said, only the table in the first schema of the search path counts: one that lies further
-    behind on the path tells about other tables than those that the connection's next CREATE TABLE would make. None does
-    where the path may begin with a schema that is not there.
+    Without a named schema, only the table in the first schema of the search path counts: a later one describes other
+    tables than those that the connection's next CREATE TABLE would create. If the path may begin with a missing
+    schema, no table counts.
 
     Raises:
-        The driver's error where there is no version table, or the role may not read it.
+        The driver's error, if there is no version table or the role may not read it.
     """
     if link.dialect == "sqlite":
-        # In JSON, because a long list of parameters has a limit of its own there.
+        # In JSON, because SQLite limits the number of parameters.
         return link.rows(_ON_SQLITE, (json.dumps(load().tables),))
     return link.rows(_query(link.schema))
 
@@ -44,7 +44,7 @@ _ON_SQLITE = (
 
 @cache
 def _query(schema: str | None) -> str:
-    # to_regclass answers NULL where there is no such table; the names of ours need no quotes.
+    # to_regclass returns NULL for a missing table; the names of this package need no quotes.
     prefix = "quote_ident(current_schema()) || '." if schema is None else f"{literal(quoted(schema))} || '."
     there = " AND ".join(f"to_regclass({prefix}{table}') IS NOT NULL" for table in load().tables)
     table = VERSION if schema is None else qualified(schema, VERSION)
@@ -54,7 +54,7 @@ def _query(schema: str | None) -> str:
 
 
 def missing(state: State) -> tuple[str, ...]:
-    """Return the tables that a database at head lacks; empty at any other revision, whose tables nobody lists."""
+    """Return the tables that a database at head lacks; none at any other revision, whose tables are not listed."""
     history = load()
     if state.revision != history.head:
         return ()
@@ -62,7 +62,7 @@ def missing(state: State) -> tuple[str, ...]:
 
 
 def refuse_missing(state: State, shown: str) -> None:
-    """Raise when a database says that it is at head and lacks tables of it.
+    """Raise an error if a database is recorded at head and lacks tables of it.
 
     Raises:
         DriftFound: Tables are missing; the message names them.
@@ -84,11 +84,11 @@ def lacking(names: tuple[str, ...], shown: str) -> DriftFound:
 
 
 def elsewhere(link: Link, schema: str) -> tuple[str, ...]:
-    """Return the schemas beside one that have a version table, in order; for a look at a schema that has none.
+    """Return the other schemas with a version table, in order.
 
     Args:
         link: A connection to a database.
-        schema: The schema that was looked at.
+        schema: The schema without a version table.
     """
     if link.dialect == "sqlite":
         return ()
@@ -101,7 +101,7 @@ def elsewhere(link: Link, schema: str) -> tuple[str, ...]:
 
 
 def meant(schemas: tuple[str, ...]) -> str:
-    """Return the sentence that says which schema was probably meant; empty where there is no other."""
+    """Return the sentence that suggests another schema; empty if there is none."""
     if not schemas:
         return ""
     import shlex
@@ -115,7 +115,7 @@ def meant(schemas: tuple[str, ...]) -> str:
 
 
 def hidden(link: Link, schema: str, table: str = VERSION) -> PermissionMissing | None:
-    """Describe row security that keeps one of our own tables from the connection's role; None if there is none.
+    """Describe row security that hides one of this package's tables from the connection's role; None if there is none.
 
     Args:
         link: A connection to a database.
@@ -124,7 +124,8 @@ def hidden(link: Link, schema: str, table: str = VERSION) -> PermissionMissing |
     """
     if link.dialect == "sqlite":
         return None
-    # Whether it is active is not asked of the server: with row_security off it says no, and refuses the statement.
+    # The server's own answer does not help: with row_security off it calls row security inactive, and refuses the
+    # statement.
     row = link.row(
         "SELECT current_user::text, pg_has_role(c.relowner, 'USAGE') FROM pg_class c"
         " JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.rolname = current_user"

@@ -20,7 +20,7 @@ LEDGER = "diwa_schema_ledger"
 PROTECTION = "diwa_schema_protection"
 ECTO = "schema_migrations"
 RELEASES = "diwa_schema_releases"
-# One of the agent's first lineage, which an adoption has built anew.
+# A table of the agent's first lineage, which an adoption has rebuilt.
 REBUILT = f"{KEPT}organizations"
 
 _ASIDE = frozenset({REBUILT, f"{KEPT}tala_operations", f"{KEPT}idempotency_log"})
@@ -30,7 +30,7 @@ _SHOWN = 5
 
 
 class Kind(StrEnum):
-    """What a database is to this package."""
+    """The kind of a database for this package."""
 
     EMPTY = "empty"
     VERSIONED = "versioned"
@@ -39,17 +39,16 @@ class Kind(StrEnum):
 
 
 class State(NamedTuple):
-    """Where a database stands.
+    """The state of a database.
 
     Args:
-        schema: The schema that the look was at: the one that was said, else the first one that the search path
-            names ("main" on SQLite).
-        tables: Which tables of the schema, and of those that keep account of it, exist there.
+        schema: The examined schema: the named one, else the first one of the search path ("main" on SQLite).
+        tables: The existing tables of the schema, and of this package's own tables.
         versions: The rows of the version table: revision and floor.
         ecto: The versions that Ecto has recorded; None without its table.
         protected: Whether the database is marked as protected.
-        elsewhere: Another schema on the search path that holds a version table; None where the schema was said.
-        nowhere: Whether the schema is not there or may not be used.
+        elsewhere: Another schema on the search path with a version table; None if the schema was named.
+        nowhere: Whether the schema is missing or may not be used.
     """
 
     schema: str
@@ -62,12 +61,12 @@ class State(NamedTuple):
 
     @property
     def schema_tables(self) -> frozenset[str]:
-        """Which tables of the schema itself exist."""
+        """The existing tables of the schema itself."""
         return self.tables - BOOKKEEPING
 
     @property
     def untouched(self) -> bool:
-        """Whether there is no table of the schema, and none that was set aside for it."""
+        """Whether neither a table of the schema exists, nor a table that was set aside for it."""
         return not self.schema_tables and not self.tables & _ASIDE
 
     @property
@@ -82,10 +81,10 @@ class State(NamedTuple):
 
     @property
     def kind(self) -> Kind:
-        """What the database is to this package."""
+        """The kind of the database for this package."""
         if self.versions:
             return Kind.VERSIONED
-        # At base there may be tables that were left for what is in them.
+        # At base, tables may remain because of their rows.
         ours = self.schema_tables - load().leftovers if VERSION in self.tables else self.schema_tables
         if not ours:
             return Kind.EMPTY
@@ -93,7 +92,7 @@ class State(NamedTuple):
 
 
 def refuse_elsewhere(state: State, shown: str) -> None:
-    """Raise where the schema cannot be used, or where the version table stands in another one."""
+    """Raise an error if the schema cannot be used, or if another schema has the version table."""
     if state.nowhere:
         raise PermissionMissing(
             f"Schema '{state.schema}' of {shown} does not exist, or this role may not use it."
@@ -114,7 +113,7 @@ def refuse_elsewhere(state: State, shown: str) -> None:
 
 
 def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
-    """Raise unless the database is empty or at a revision of the installed history."""
+    """Raise an error unless the database is empty or at a revision of the installed history."""
     refuse_elsewhere(state, shown)
     if len(state.versions) > 1:
         raise SchemaForeign(
