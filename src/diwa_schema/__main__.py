@@ -5,18 +5,18 @@ import sys
 
 from diwa_schema.cli import main
 
-# New objects after which Python looks for cycles among them. What a command makes first is what it loads, and none of
-# that is ever garbage: looking through it again and again takes 10 ms of a command with nothing to do.
+# The number of new objects after which Python searches for cycles. A command first creates the objects of its
+# imports, which never become garbage; repeated searches through them take 10 ms of a command with nothing to do.
 _BETWEEN_LOOKS = 200_000
 
 
 def process() -> int:
-    """Run the command that this process was started for, and return its exit code."""
+    """Run the command of this process, and return its exit code."""
     gc.set_threshold(_BETWEEN_LOOKS)
     try:
         return main()
     finally:
-        # At its end Python looks for cycles once more among all that was loaded, another 30 ms, before all of it goes.
+        # At its end Python searches all loaded objects for cycles once more, another 30 ms, before it frees them.
         gc.freeze()
 
 

@@ -15,22 +15,22 @@ from typing import Any
 
 from diwa_schema.migrations import manifest
 
-# Every table that this package makes beside those of the schema: version, ledger, kept values, archive.
+# Every table of this package beside those of the schema: version, ledger, kept values, archive.
 PREFIX = "diwa_schema_"
 ECTO = "schema_migrations"
 
 
 def include_name(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
-    """Tell Alembic whether to look at something that is in the database.
+    """Return whether Alembic should consider an object of the database.
 
     Args:
         name: Its name; None for the default schema.
-        kind: What it is, such as ``table`` or ``schema``.
-        parents: What it is in, as Alembic says it: ``schema_name``, None for the default schema.
+        kind: Its kind, such as ``table`` or ``schema``.
+        parents: Its containers in Alembic's form: ``schema_name``, None for the default schema.
     """
     if kind != "table" or not _is_shared(name):
         return True
-    # With `include_schemas` the application may have a table of its own by such a name in a schema of its own.
+    # With `include_schemas`, the application may have its own table of such a name in its own schema.
     schema = parents.get("schema_name")
     return schema is not None and f"{schema}.{name}" in _tables_of_the_application()
 
@@ -38,17 +38,17 @@ def include_name(name: str | None, kind: str, parents: Mapping[str, str | None])
 def include_object(
     thing: Any, name: str | None, kind: str, reflected: bool, compared_with: object | None
 ) -> bool:
-    """Tell Alembic whether to compare something that is in the models, in the database, or in both.
+    """Return whether Alembic should compare an object of the models, of the database, or of both.
 
-    It is needed beside `include_name` where the application's tables refer to shared ones. Their models are then in
-    the metadata that Alembic compares, and it would write a `create_table` for each.
+    It is needed beside `include_name` if the application's tables refer to shared ones. Alembic then compares
+    metadata with the shared models, and would write a `create_table` for each.
 
     Args:
-        thing: What SQLAlchemy calls it, such as a Table.
+        thing: The object of SQLAlchemy, such as a Table.
         name: Its name.
-        kind: What it is, such as ``table`` or ``column``.
+        kind: Its kind, such as ``table`` or ``column``.
         reflected: Whether it was read from the database.
-        compared_with: What it is compared with on the other side; None when it is on one side only.
+        compared_with: Its counterpart on the other side; None if there is none.
     """
     if kind != "table" or not _is_shared(name):
         return True
@@ -61,7 +61,7 @@ def _is_shared(table: str | None) -> bool:
 
 
 def _tables_of_the_application() -> set[str]:
-    """Return the tables in the metadata that the running `env.py` handed to Alembic."""
+    """Return the tables in the metadata that the running `env.py` passed to Alembic."""
     from alembic import context
 
     said = context.get_context().opts.get("target_metadata") or ()

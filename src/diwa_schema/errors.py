@@ -45,6 +45,9 @@ ROLLED_BACK = "The run rolled back the step it had not finished."
 # The arguments that named the database on the command line, with passwords masked. A suggested next command must not
 # silently go to the database that the environment names.
 NAMED: ContextVar[Callable[[], str]] = ContextVar("diwa_schema_named", default=str)
+# The command as it was typed, with passwords masked and without the name of the repository. It is empty outside of the
+# command line.
+TYPED: ContextVar[Callable[[], str]] = ContextVar("diwa_schema_typed", default=str)
 
 
 def command(words: str) -> str:

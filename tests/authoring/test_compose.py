@@ -170,17 +170,20 @@ def test_a_recipe_of_the_page_is_planned_and_proven(followed, own, name, new_dat
         (
             "    title: Mapped[str] =",
             "    headline: Mapped[str] =",
-            ["tasks.title went and headline came: is that its new name?", "--rename tasks.title=headline"],
+            [
+                "tasks.title is missing and headline is new: is this its new name?",
+                "--rename tasks.title=headline",
+            ],
         ),
         (
             "    completion_pct: Mapped[int | None]",
             "    completion_pct: Mapped[float | None]",
-            ["column completion_pct of plans is changed (type)", "old and new stand beside each other"],
+            ["column completion_pct of plans is changed (type)", "keep the old beside the new"],
         ),
         pytest.param(
             "DESCRIPTION",
             "",
-            ["drop tasks.description: code that runs today breaks with it", "--contract"],
+            ["drop tasks.description: it breaks running code", "--contract"],
             marks=pytest.mark.matrix,
         ),
     ],
@@ -209,7 +212,7 @@ def test_models_that_are_ahead_of_what_is_generated_are_told_the_command(
         done = call(*words, check=2)
         # A plan that cannot be observed is shown all the same, and what stops it behind it.
         said = done.stdout + done.stderr
-        assert "The models have what the catalog of head has not: tasks.temper.\n" in said, words
+        assert "The catalog of head lacks these parts of the models: tasks.temper.\n" in said, words
         assert "python -m diwa_schema.generate\n" in said
 
 
@@ -224,7 +227,7 @@ def test_a_column_goes_together_with_the_kept_rule_that_is_about_it(edited, own)
     edit(column[0], "")
     before = sorted((root / "src/diwa_schema/migrations/versions").iterdir())
     answer = revise("--contract", check=2)
-    assert "plans.completion_pct is gone from the models, and the rule plans_completion_pct_check" in answer
+    assert "plans.completion_pct is missing in the models, and the rule plans_completion_pct_check" in answer
     assert "Move the rule from KEPT to RETIRED in models/rules.py" in answer
     rules = (root / "src/diwa_schema/models/rules.py").read_text()
     rule = re.search(r'    Rule\(\n        "plans_completion_pct_check".*?\n    \),\n', rules, re.DOTALL)

@@ -120,7 +120,7 @@ def test_a_released_revision_that_prints_something_else_is_named_until_somebody_
         assert re.findall(r"^  (\d{14} .*)", said, re.MULTILINE) == [
             f"{one.revision} ({RELEASED}) on postgresql: {one.slug}" for one in (STEP, OTHER)
         ]
-        assert "Write a new revision, and let the released step do what it did" in said
+        assert "Write a new revision, and keep the old form of the released step" in said
         assert content(root) == before
     (root / "CHANGELOG.md").write_text("## [Unreleased]\n\n- A step.\n")
     git(root, "add", "--all")
@@ -148,7 +148,7 @@ def test_a_released_revision_that_prints_something_else_is_named_until_somebody_
     del now[PLAIN.revision]
     printed.write_text(json.dumps(now))
     said = generate("--check", check=1)
-    assert f"{PLAIN.revision} ({RELEASED}): nothing is recorded" in said
+    assert f"{PLAIN.revision} ({RELEASED}): its printed text was never recorded" in said
 
 
 @pytest.mark.parametrize("words", [("diwa_schema", "release", "0.2.0"), ("diwa_schema.generate", "--check")])

@@ -126,7 +126,7 @@ def test_broken_input_is_said_and_ends_with_2(tmp_path, cli, checkout):
         "syntax.py": ("def upgrade(:\n", "SyntaxError in line 1"),
         "missing.py": ("import no_such_module\n", "No module named 'no_such_module'"),
         "leaves.py": ("raise SystemExit(0)\n", "SystemExit"),
-        "notes.py": ("x = 1\n", "is no revision"),
+        "notes.py": ("x = 1\n", "is not a revision"),
     }
     for name, (text, said) in broken.items():
         (tmp_path / name).write_text(text)
@@ -161,7 +161,7 @@ def test_another_program_of_that_name_is_not_taken_for_one_that_found_nothing(tm
     other.write_text("#!/bin/sh\necho nothing\n")
     other.chmod(0o755)
     monkeypatch.setattr(squawk, "program", lambda: str(other))
-    with pytest.raises(UsageError, match="no answer that can be read"):
+    with pytest.raises(UsageError, match="is not readable"):
         judged(tmp_path, INDEX)
 
 

@@ -172,9 +172,7 @@ def test_a_large_table_is_measured_with_some_of_its_own_rows(
     assert all(0 < one["least"] < one["expected"] < one["most"] < 60 for one in told), told
     assert told[2]["expected"] > 0.3, told
     assert refused["duration"] is None
-    assert (
-        refused["unmeasured"] == "tasks: its rows are refused by what the revision adds, or by one before it"
-    )
+    assert refused["unmeasured"] == "tasks: this revision, or one before it, refuses its rows"
     assert "a secret" not in planned.out + planned.err
 
 
@@ -184,21 +182,21 @@ def test_a_large_table_is_measured_with_some_of_its_own_rows(
         (
             Duration(0.2, 0.0, 1.0),
             100.0,
-            "Takes less than a second. A request waits for it for 100 ms at most.",
+            "Takes less than a second. A request waits at most 100 ms.",
         ),
         (Duration(4.06, 2.03, 8.12), 0.0, "Takes about 4.1 s, 2.0 s to 8.1 s."),
         (
             Duration(90, 45, 180),
             None,
-            "Takes about 90 s, 45 s to 3.0 min. Who has to wait waits until it is done.",
+            "Takes about 90 s, 45 s to 3.0 min. A session that has to wait waits until the end.",
         ),
         (Duration(5000, 2500, 10_000), 0.0, "Takes about 83 min, 42 min to 2.8 h."),
-        (None, 0.0, "How long it takes was not measured: tasks: why."),
+        (None, 0.0, "The duration was not measured: tasks: why."),
     ],
 )
 def test_how_long_it_takes_is_said_in_words(duration, longest_wait, said):
     one = Observed("1", "slug", "expand", True, (), ("t",), (), (), longest_wait, duration, "tasks: why")
-    assert " ".join(text([replace(one, sql=("SELECT 1",))]).split()).endswith(f"Makes t. {said} SELECT 1;")
+    assert " ".join(text([replace(one, sql=("SELECT 1",))]).split()).endswith(f"Creates t. {said} SELECT 1;")
 
 
 def test_without_rights_the_plan_stays(launcher, site):
@@ -215,7 +213,7 @@ def test_without_rights_the_plan_stays(launcher, site):
     refused = launcher.run("plan", "--observe", "--url", url)
     assert refused.code == 7, refused.err
     assert refused.out.startswith(plain.out.rstrip())
-    assert "may not make temporary tables" in refused.out
+    assert "may not create temporary tables" in refused.out
     assert "GRANT TEMPORARY ON DATABASE" in refused.out
     document = json.loads(launcher.run("plan", "--observe", "--json", "--url", url).out)
     assert document["observed"] is None
@@ -226,7 +224,7 @@ def test_without_rights_the_plan_stays(launcher, site):
 
 
 def test_sqlite_says_what_can_be_said(launcher, sqlite):
-    assert "one snapshot makes everything" in launcher.run("plan", "--observe", "--url", sqlite).out
+    assert "one snapshot creates everything" in launcher.run("plan", "--observe", "--url", sqlite).out
     assert launcher.run("upgrade", BEFORE, "--url", sqlite).code == 0
     found = launcher.run("plan", "--observe", "--json", "--url", sqlite)
     assert found.code == 0, found.err
@@ -238,7 +236,7 @@ def test_sqlite_says_what_can_be_said(launcher, sqlite):
     with closing(sqlite3.connect(sqlite.removeprefix("sqlite:///"))) as connection, connection:
         connection.executemany(insert, ((f"{n:032x}", f"o{n}") for n in range(10_000)))
     said = launcher.run("plan", "--observe", "--url", sqlite).out
-    assert "was not measured: rows of SQLite are not tried out, and organizations has" in " ".join(
+    assert "was not measured: rows of SQLite are not measured, and organizations has" in " ".join(
         said.split()
     )
 
@@ -256,7 +254,7 @@ def test_a_revision_that_fails_where_it_is_tried_is_named_and_the_plan_stays(lau
         found = launcher.run("plan", "--observe", "--url", sqlite, history=history)
         assert found.code == 6, found.err
         assert f"{FIRST}  expand    test" in found.out
-        assert f"Revision {FIRST} (test) fails where it was tried: {said}" in found.out
+        assert f"Revision {FIRST} (test) fails in the trial: {said}" in found.out
         assert f"diwa-schema lint {file}" in found.out
 
 

@@ -166,7 +166,7 @@ def test_a_server_that_goes_away_is_said(server, monkeypatch):
     with Forwarder("127.0.0.1", (str(address.host), address.port or 5432)) as between:
         through = address.set(host="127.0.0.1", port=between.port)
         monkeypatch.setenv("DIWA_TEST_DATABASE_URL", through.render_as_string(hide_password=False))
-        with pytest.raises(DatabaseUnreachable, match="The server went away before all was proven"):
+        with pytest.raises(DatabaseUnreachable, match="The connection to the server ended during the proof"):
             prove([load().head], lambda _: between.__exit__())
 
 

@@ -77,7 +77,7 @@ def test_without_a_server_the_rules_of_the_trace_are_named_and_no_reason_is_unus
     for words in ((), ("--observe",)):
         # A file outside of this package's history is not run.
         done = cli("lint", str(path), *words, check=0)
-        assert f"these rules were not looked at: {', '.join(observed.IDS)}." in done.stdout
+        assert f"these rules were not checked: {', '.join(observed.IDS)}." in done.stdout
     reason = 'lint_ignore = {"seen-to-scan": "the table is empty until the next release"}'
     review = judged(tmp_path, up("pass", before=reason))
     assert (rules(review), review.not_looked_at) == ([], observed.IDS)
@@ -90,4 +90,4 @@ def test_a_revision_that_fails_on_the_server_is_said(own, server, looked):
     made = draft(root, call, hidden("ALTER TABLE absent ADD temper text"))
     (path,) = root.glob(f"src/diwa_schema/migrations/versions/{made}_*.py")
     done = call("lint", str(path), "--observe", check=6)
-    assert "fails where it was tried" in done.stderr
+    assert "fails in the trial" in done.stderr

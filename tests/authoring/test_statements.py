@@ -95,11 +95,11 @@ def test_new_code_is_kept_out_before_its_revision_and_let_in_after_it(new_databa
     head = known.get(known.head)
     # Here the revision is there already, so nobody was kept out before it.
     (why,) = prove._new_code(url, head)()
-    assert why == "before it ensure_current says '', and does not name it"
+    assert why == "before the revision, ensure_current says ''and does not name it"
     execute(url, f"UPDATE diwa_schema_version SET version_num = '{head.down_revision}'")
     after = prove._new_code(url, head)
     (why,) = after()
-    assert why.startswith("after it ensure_current refuses: The schema of ")
+    assert why.startswith("after the revision, ensure_current refuses: The schema of ")
     assert f"this application needs {head.revision}. Pending: {head.revision} {head.slug}." in why
     execute(url, f"UPDATE diwa_schema_version SET version_num = '{head.revision}'")
     assert after() == []

@@ -101,7 +101,7 @@ def test_an_sqlite_file_that_cannot_be_made(cli):
     refused(done, 4, "no file can be made in its folder")
     assert "server" not in done.stderr
     done = cli("upgrade", "--url", "sqlite:///nofolder/x.db")
-    refused(done, 4, "its folder is not there")
+    refused(done, 4, "its folder does not exist")
     refused(cli("upgrade", "--embedded", "x" * 300), 2, "File name too long")
     # SQLite's own file would fit, the lock's beside it does not.
     refused(cli("upgrade", "--embedded", "x" * 250), 2, "lock file", "File name too long")

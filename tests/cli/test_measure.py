@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diwa_schema.cli.measure import Measure, lasting
+from diwa_schema.cli.measure import Measure, lasting, took
 
 
 class Clock:
@@ -103,3 +103,11 @@ def test_another_label_or_a_number_that_fell_is_another_step(clock) -> None:
 )
 def test_times_are_rounded_up(seconds: float, told: str) -> None:
     assert lasting(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "told"),
+    [(0, "0 ms"), (9_999, "9999 ms"), (10_000, "10 s"), (53_778, "54 s"), (600_000, "10 min")],
+)
+def test_a_long_time_is_not_told_in_milliseconds(milliseconds: int, told: str) -> None:
+    assert took(milliseconds) == told

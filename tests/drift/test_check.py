@@ -158,7 +158,7 @@ def test_the_command_says_what_and_how_and_ends_with_1(head: str, cli: Cli) -> N
     assert (
         "column surplus is not part of the schema on plans\n"
         "    Dropping it loses its values: find out its purpose first.\n"
-        "    this statement would lose 0 values; do not run it next:\n"
+        "    this statement would lose 0 values; do not run it without a backup:\n"
         '        ALTER TABLE "public"."plans" DROP COLUMN "surplus";\n'
     ) in printed
 

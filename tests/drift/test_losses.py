@@ -66,7 +66,7 @@ def test_what_would_cut_it_is_told_apart_with_the_number_of_values(too_long: str
     assert found.fix.lost == 2
     assert 'USING "name"::character varying(255)' in found.losing
     printed = cli("check", "--url", too_long, check=1).stdout.splitlines()
-    at = printed.index("    this statement would lose 2 values; do not run it next:")
+    at = printed.index("    this statement would lose 2 values; do not run it without a backup:")
     assert printed[at + 1] == f"        {found.losing}"
     (document,) = json.loads(cli("check", "--url", too_long, "--json", check=1).stdout)["differences"]
     assert (document["fix"], document["losing"], document["lost"]) == (found.statement, found.losing, 2)

@@ -116,8 +116,8 @@ def test_a_key_of_somebody_elses_table_that_followed_one_set_aside_is_a_finding(
         )
         (found,) = diwa_schema.check(migrated)
         assert found.text == (
-            'foreign key ours of "Their own".invoices, a table that is not ours, refers to diwa_schema_kept_tasks,'
-            " which was set aside: the key followed it when it was renamed"
+            'foreign key ours of "Their own".invoices, a table of another application, refers to diwa_schema_kept_tasks,'
+            " the old table that a revision set aside: the key followed its rename"
         )
         assert (found.severity, found.safe) == ("drift", False)
         link.script(found.statement)
@@ -135,7 +135,7 @@ def test_it_is_on_sqlite_too(sqlite: str) -> None:
         )
     (found,) = diwa_schema.check(sqlite)
     assert found.text.startswith(
-        "foreign key invoices_task_fkey of invoices, a table that is not ours, refers to"
+        "foreign key invoices_task_fkey of invoices, a table of another application, refers to"
     )
     assert (found.statement, found.safe) == ("", False)
 

@@ -259,11 +259,11 @@ def test_what_is_not_at_head_is_not_copied(tenants, filled, new_database, sqlite
         with pytest.raises(SchemaEmpty, match="nothing to copy"):
             copy(empty, target)
     assert main(["fleet", "copy", head, head, "--no-roles"]) == 2
-    assert "is source and target" in capsys.readouterr().err
+    assert "is both source and target" in capsys.readouterr().err
     with pytest.raises(UsageError, match="is SQLite"):
         copy(head, sqlite)
     for taken in (Member(tenants, "tenant_1"), f"{head}?application_name=x"):
-        with pytest.raises(UsageError, match="where there is nothing") as refusal:
+        with pytest.raises(UsageError, match="needs an empty place") as refusal:
             copy(head, taken)
         assert "--target-schema" in refusal.value.next_step
     execute(head, "ALTER TABLE memories ADD COLUMN mood text")
@@ -355,7 +355,7 @@ def test_killed_in_the_middle_nothing_is_there_and_it_is_run_again(filled, new_d
     line = run.stderr.readline()
     run.send_signal(signal.SIGKILL)
     run.communicate()
-    assert "rows are copied" in line
+    assert "rows" in line
     assert run.returncode == -signal.SIGKILL
     assert not there(other, "t1")
     done = copy(url, Member(other, "t1"))

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from hypothesis import given, strategies as st
 
+import diwa_schema
+from diwa_schema.cli import main
+from diwa_schema.cli.parser import build_parser
 from diwa_schema.errors import Blocked
 from diwa_schema.guard import (
     EMBEDDED,
@@ -139,7 +145,7 @@ def test_what_cannot_be_read_is_named_and_to_be_fixed(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project")
     with pytest.raises(Blocked) as blocked:
         ask(Operation.UPGRADE, repo="diwa-cloud", directory=tmp_path)
-    assert "cannot be read" in blocked.value.what
+    assert "is not readable" in blocked.value.what
     assert f"{tmp_path / 'pyproject.toml'} (" in blocked.value.next_step
 
 
@@ -258,3 +264,55 @@ sys.exit(", ".join(set({modules!r}) & set(sys.modules)) or None)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("consumer_directory")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "downgrade 20260228010000 --confirm diwa",
+        "stamp 20260228010000",
+        "index enable memories_content_trgm_idx",
+        "disable-vector",
+        "validate tasks_priority_check",
+        "roles --apply --app app",
+        "fleet upgrade --schemas 'tenant_*' --waves 1,rest",
+        "fleet copy sqlite:///home.db postgresql://owner:***@db/diwa --target-schema tenant_9",
+    ],
+)
+def test_the_refusal_offers_the_command_as_it_was_typed(capsys, words):
+    url = "postgresql://owner:secret@db/diwa"
+    typed = shlex.split(words.replace("***", "secret"))
+    if "copy" not in typed:
+        typed += ["--url", url]
+        words += " --url 'postgresql://owner:***@db/diwa'"
+    assert main([*typed, "--repo", "diwa-agent"]) == 3
+    said = capsys.readouterr().err
+    assert "secret" not in said
+    (offered,) = re.findall(r"^  cd \.\./diwa-cloud\n  (diwa-schema .*)$", said, re.MULTILINE)
+    assert shlex.split(offered) == ["diwa-schema", *shlex.split(words)]
+
+
+@pytest.mark.usefixtures("consumer_directory")
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (partial(diwa_schema.enable_vector), "enable-vector"),
+        (partial(diwa_schema.disable_vector), "disable-vector"),
+        (partial(diwa_schema.enable_index, "memories_embedding_idx"), "index enable memories_embedding_idx"),
+        (
+            partial(diwa_schema.disable_index, "memories_embedding_idx"),
+            "index disable memories_embedding_idx",
+        ),
+        (partial(diwa_schema.roles, apply=True), "roles --apply"),
+        (partial(diwa_schema.migrate), "upgrade"),
+        (partial(diwa_schema.migrate, revision="+1"), "upgrade +1"),
+        (partial(diwa_schema.downgrade, revision="20260228010000"), "downgrade 20260228010000"),
+        (partial(diwa_schema.stamp, revision="20260228010000"), "stamp 20260228010000"),
+    ],
+)
+def test_a_refused_function_offers_a_command_that_exists(call, words):
+    with pytest.raises(Blocked) as blocked:
+        call(database="postgresql://owner@127.0.0.1:1/diwa")
+    assert f"diwa-schema {words}\n" in f"{blocked.value.next_step}\n"
+    assert callable(build_parser().parse_args(words.split()).run)

@@ -124,7 +124,7 @@ def test_rows_that_a_trigger_keeps_from_being_written_are_told(
         "CREATE FUNCTION stopped() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
         "CREATE TRIGGER stopped BEFORE UPDATE ON organizations FOR EACH ROW EXECUTE FUNCTION stopped()"
     )
-    with pytest.raises(MigrationFailed, match="2 rows of organizations did not take a value in slug"):
+    with pytest.raises(MigrationFailed, match="2 rows of organizations got no value in slug"):
         paced(pg, REVISION.upgrade, size=2)
     pg.exec_driver_sql("DROP TRIGGER stopped ON organizations")
     paced(pg, REVISION.upgrade, size=2)

@@ -1,4 +1,4 @@
-"""Embeddings of tenants whose columns are of different kinds, written by one engine."""
+"""The application writes embeddings of tenants whose columns are of different kinds, written by one engine."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_histories_without_a_common_commit(agent):
     agent.commit()
     report = agent.check()
     assert [one.path for one in report.findings] == [NEW]
-    assert "no history in common" in report.notes[0]
+    assert "have no common history" in report.notes[0]
 
 
 def test_a_shallow_clone_says_what_to_fetch(agent, tmp_path, cli):

@@ -100,11 +100,11 @@ def test_the_places_of_its_own_alembic_count(agent, file, content, path, when):
     [
         (
             "[alembic]\nscript_location = /srv/migrations\n",
-            "'/srv/migrations/versions' is not a place inside",
+            "'/srv/migrations/versions' is not inside",
         ),
         (
             "[alembic]\nscript_location = %(here)s/../../x\n",
-            "'%(here)s/../../x/versions' is not a place inside",
+            "'%(here)s/../../x/versions' is not inside",
         ),
         ("script_location = x\n", "cannot be read"),
         ("[alembic]\nscript_location = %(nowhere)s\n", "cannot be read"),

@@ -43,7 +43,7 @@ def test_what_is_said_is_told_apart_from_what_is_done():
 
 def test_only_who_uses_a_test_database_is_disconnected():
     assert translate("ecto.drop", ["--force-drop"], testing=True).disconnects
-    with pytest.raises(UsageError, match="--force-drop disconnects others"):
+    with pytest.raises(UsageError, match="--force-drop disconnects other sessions"):
         translate("ecto.drop", ["--force-drop"])
 
 
@@ -51,8 +51,8 @@ def test_only_who_uses_a_test_database_is_disconnected():
 @pytest.mark.parametrize(
     ("option", "why"),
     [
-        ("--pool-size", "connections of its own"),
-        ("--migrations-path", "no folder is read"),
+        ("--pool-size", "its own connections"),
+        ("--migrations-path", "not from a folder"),
         ("--strict-version-order", ""),
         ("-f", "--confirm"),
         ("-r", "mix.exs"),
@@ -63,7 +63,7 @@ def test_only_who_uses_a_test_database_is_disconnected():
 def test_another_is_refused_by_its_name(task, option, why):
     with pytest.raises(UsageError) as refused:
         translate(task, ["--quiet", option] if task != "ecto.migrations" else [option])
-    assert f"mix {task}: {option} means nothing" in str(refused.value)
+    assert f"mix {task}: diwa-schema has no option {option}" in str(refused.value)
     assert why in str(refused.value)
 
 
@@ -86,3 +86,13 @@ def test_what_cannot_be_meant_is_said(options, says):
 def test_a_version_of_nobody_is_unknown():
     with pytest.raises(UnknownRevision):
         translate("ecto.migrate", ["--to", "19990101000000"])
+
+
+def test_a_loss_of_rows_can_be_accepted_through_mix():
+    """The refusal of a rollback or a drop asks for --confirm, so the alias has to take it."""
+    confirm = ["--confirm", "diwa"]
+    assert translate("ecto.rollback", ["--step", "2", *confirm]).words == ("downgrade", "-2", *confirm)
+    assert translate("ecto.rollback", ["--confirm=diwa"]).words == ("downgrade", "-1", *confirm)
+    assert translate("ecto.drop", confirm).words == ("drop", *confirm)
+    with pytest.raises(UsageError, match="has no option --confirm"):
+        translate("ecto.migrate", confirm)

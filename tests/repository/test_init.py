@@ -139,8 +139,8 @@ def test_nothing_that_exists_is_overwritten(python):
     assert snapshot(python) == before
     notes = "\n".join(wanted.notes)
     for said in (
-        f"{SHIM} is there and was left as it is. It would have been:\n\n",
-        f"{WORKFLOW} is there",
+        f"{SHIM} exists and was left unchanged. The new content would be:\n\n",
+        f"{WORKFLOW} exists",
         "in place of repo = 'Diwa_Agent'",
         'to the list `dependencies` in the table [project]:\n\n"diwa-schema[binary]",',
         f"{HOOKS}: add to the list under `repos:`",
@@ -193,7 +193,7 @@ class TestLinks:
         place.symlink_to(outside)
         before, there = snapshot(python), sorted(outside.iterdir())
         done = cli("init", "--yes", cwd=python.root, check=2)
-        assert "would be written outside of the repository" in done.stderr
+        assert "lies outside of the repository" in done.stderr
         assert str(outside) in done.stderr
         assert (snapshot(python), sorted(outside.iterdir())) == (before, there)
 

@@ -76,7 +76,7 @@ def test_mix_itself_hands_on_what_it_was_asked(elixir, cli, postgres):
     assert f"/{name}" in blocked.stderr
     assert password not in blocked.stderr
     refused = mix(elixir, "ecto.migrate", "--pool-size", "2")
-    assert (refused.returncode, "--pool-size means nothing" in refused.stderr) == (2, True)
+    assert (refused.returncode, "has no option --pool-size" in refused.stderr) == (2, True)
 
     # As Phoenix writes it into the alias of `mix test`.
     migrated = mix(elixir, "ecto.migrate", "--quiet", MIX_ENV="test")

@@ -33,7 +33,7 @@ def test_a_database_that_was_empty_is_open_in_the_test_environment_and_stays_so(
     assert "[SAFETY BLOCK]" in cli(*AGENT, "ecto.rollback", check=3).stderr
     with psycopg.connect(at):
         assert "is in use" in cli(*TESTING, "ecto.drop", check=5).stderr
-        assert "gone" in cli(*TESTING, "ecto.drop", "--", "--force-drop", check=0).stdout
+        assert "is dropped" in cli(*TESTING, "ecto.drop", "--", "--force-drop", check=0).stdout
     with pytest.raises(Exception, match=f'"{name}" does not exist'):
         value(at, TABLES)
     server.create(name)
@@ -45,7 +45,7 @@ def test_a_database_with_tables_is_not(cli, at):
     assert "[SAFETY BLOCK]" in told
     assert "Nothing was changed." in told
     assert "connected to" not in told
-    assert "This one was not: drop it" in told
+    assert "This one was not empty. Drop it" in told
     assert "[SAFETY BLOCK]" in cli(*TESTING, "ecto.drop", check=3).stderr
     assert value(at, TABLES) == 1
 

@@ -51,7 +51,7 @@ def test_added_revisions_pass(schema):
     schema.write(NEXT)
     schema.commit()
     assert schema.errors() == []
-    assert "diwa-schema (owner): nothing to fail" in schema.check().summary()
+    assert "diwa-schema (owner): no error" in schema.check().summary()
 
 
 def test_a_released_revision_that_was_changed_fails(schema):

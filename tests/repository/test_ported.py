@@ -96,7 +96,7 @@ def test_another_content_that_is_only_staged_fails(added):
         ({"sha256": f'"{"0" * 64}"'}, 3, "not the reviewed one"),
         ({"file": '"/etc/passwd"'}, 2, "from the root"),
         ({"file": '"../x"'}, 2, "from the root"),
-        ({"reviewed": "true"}, 6, "'reviewed' is not known"),
+        ({"reviewed": "true"}, 6, "'reviewed' is unknown"),
         ({"version": "20251224044223"}, 6, "'version' is not a text"),
     ],
 )

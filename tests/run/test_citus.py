@@ -86,7 +86,7 @@ def test_a_worker_is_refused_before_anything_is_sent(node, capsys, owner_directo
         diwa_schema.migrate(url)
     assert "coordinator" in refusal.value.next_step
     assert main(["fleet", "create", "tenant_1", "--url", url, "--no-roles"]) == 7
-    assert "through the coordinator alone" in capsys.readouterr().err
+    assert "only the coordinator can change tables" in capsys.readouterr().err
     assert diwa_schema.status(url).kind == "empty"
 
 

@@ -64,7 +64,7 @@ def test_the_plan_and_the_end_of_a_run_say_whose_result_changes_and_who_is_conne
     assert CHANGED.replace("changed", "changes") in planned.out
     for said in (planned.out, done.out):
         assert (
-            "Open now: 2 of 'tell's app' (user postgres), 1 of an unnamed application (user postgres)."
+            "Open connections: 2 of 'tell's app' (user postgres), 1 of an unnamed application (user postgres)."
             in said
         )
         assert "prepared before" in said
@@ -107,7 +107,7 @@ def test_the_way_back_says_so_too(before):
 def test_where_nobody_is_connected_nothing_is_said(launcher, before):
     planned = launcher.run("plan", "--url", before)
     assert "prepared" not in planned.out
-    assert "Open now" not in planned.out
+    assert "Open connections" not in planned.out
     assert diwa_schema.migrate(before).connections is None
 
 
@@ -150,7 +150,7 @@ def test_a_run_that_fails_later_says_what_it_has_changed(launcher, before):
     assert failed.code != 0
     assert value(before, VERSION) == IDS
     assert CHANGED in failed.err
-    assert "Open now: 1 of 'app' (user postgres)." in failed.err
+    assert "Open connections: 1 of 'app' (user postgres)." in failed.err
 
 
 def undeclared(revision: Revision, before: dict[str, str], after: dict[str, str], *, back: bool) -> set[str]:

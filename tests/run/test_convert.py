@@ -145,7 +145,7 @@ def test_characters_that_are_there_go_to_the_archive_and_stay_there(bytes_first,
     with psycopg.connect(bytes_first, autocommit=True) as connection:
         connection.execute("UPDATE memories SET embedding = '[1,2,3]' WHERE content = 'whole'")
         ended = cli("enable-vector", "--url", bytes_first, check=0).stdout
-        assert "1 value in diwa_schema_embedding_archive is no list of numbers." in ended
+        assert "1 value in diwa_schema_embedding_archive is not a list of numbers." in ended
         assert (
             "1 value in diwa_schema_embedding_archive is no list of 1536 numbers that a vector can hold."
             in ended
@@ -158,7 +158,7 @@ def test_characters_that_are_there_go_to_the_archive_and_stay_there(bytes_first,
     assert rows == [("SHORT", encode_floats([1.0, 2.0])), ("WHOLE", None)]
     assert kept == [(b"[1,2,3]",)]
     again = api.enable_vector(bytes_first)
-    assert "1 value in diwa_schema_embedding_archive is no list of numbers." in again.notes
+    assert "1 value in diwa_schema_embedding_archive is not a list of numbers." in again.notes
 
 
 def test_a_downgrade_to_bytes_says_it_and_an_upgrade_takes_the_check_away(with_vector, cli):

@@ -162,7 +162,7 @@ def test_a_contract_waits_until_no_release_below_its_floor_is_connected(launcher
     assert document["outdated"] == [{"revision": str(FIRST), "needs": __version__} | old]
     said = "1 of 'tell diwa/0.0.9' (user postgres, host 127.0.0.1)"
     assert said in document["what"]
-    assert f"Install diwa-schema {__version__} or newer there" in document["next_step"]
+    assert f"Install diwa-schema {__version__} or newer in it" in document["next_step"]
     assert f"IN THE WAY: Revision {FIRST} breaks releases before {__version__}" in planned.out
     assert f"release   0.0.9 is connected: {said}" in shown.out
     assert f"release   {__version__} is connected: 1 of 'new {OURS}'" in shown.out

@@ -284,7 +284,7 @@ def test_validate_says_what_still_waits_and_keeps_the_rules_once_the_rows_are_fi
     assert standing(dirty) == dict.fromkeys(NAMES, True)
     assert api.check(dirty) == []
     assert [entry["kind"] for entry in api.history(dirty)][-3:] == ["validate"] * 3
-    assert cli("validate", "--url", dirty, check=0).stdout == "The database keeps every rule.\n"
+    assert cli("validate", "--url", dirty, check=0).stdout == "The database enforces every rule.\n"
 
 
 def test_status_check_and_doctor_say_what_waits(dirty, cli):
@@ -446,7 +446,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
 
 
 def test_the_page_names_every_rule_and_only_commands_that_there_are():
-    kept, looked_at = PAGE.split("## What is looked at only")
+    kept, looked_at = PAGE.split("## What is checked only")
     assert re.findall(r"^\| `(\w+)` \|", kept, flags=re.MULTILINE) == NAMES
     tables = "".join(line for line in looked_at.splitlines() if line.startswith("| `"))
     named = re.findall(r"`(\w+)`", tables)

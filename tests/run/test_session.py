@@ -149,7 +149,7 @@ def test_dropping_nothing_makes_no_file(tmp_path):
 
 
 def test_a_decision_is_taken_again_under_the_lock(launcher, postgres):
-    """What was true before the lock is not true any more: the run that waited must not record it."""
+    """What was true before the lock is not true any more: an earlier run of waited must not record it."""
     assert launcher.run("upgrade", "--url", postgres).code == 0
     execute(postgres, "DELETE FROM diwa_schema_version")
     run = launcher.start("stamp", HEAD, "--url", postgres, how="pause", match=LOCK, at=1).pauses()
@@ -369,7 +369,7 @@ def test_row_security_that_hides_rows_is_refused_not_filtered(server_roles, post
     execute(postgres, "ALTER TABLE diwa_schema_ledger ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     with pytest.raises(errors.PermissionMissing, match="Row security on diwa_schema_ledger hides"):
         diwa_schema.status(url)
-    with pytest.raises(errors.PermissionMissing, match="Row security hides rows from this role") as caught:
+    with pytest.raises(errors.PermissionMissing, match="Row security hides rows of") as caught:
         diwa_schema.protect(url, repo="diwa-cloud")
     assert "NO FORCE ROW LEVEL SECURITY" in caught.value.next_step
 

@@ -44,7 +44,9 @@ def test_what_survives_passes_and_what_does_not_is_named(checkout, server):
     result.assert_outcomes(passed=1, failed=2)
     printed = result.stdout.str()
     (said,) = re.findall(
-        r"^These do not survive the upgrade of the schema:\n((?:.*: SELECT .*\n)+)", printed, re.MULTILINE
+        r"^These statements do not survive the upgrade of the schema:\n((?:.*: SELECT .*\n)+)",
+        printed,
+        re.MULTILINE,
     )
     assert said.splitlines()[:2] == [
         f"{client}: cached plan must not change result type: SELECT id, session_id FROM tala_operations"

@@ -64,6 +64,7 @@ def migrate(
         renew=renew,
         settings=settings,
         progress=progress,
+        words=f"upgrade {revision}".removesuffix(" head"),
     )
     from diwa_schema.run.verbs import migrate as verb
 
@@ -115,6 +116,7 @@ def downgrade(  # noqa: PLR0913 - all by name
         renew=renew,
         settings=settings,
         progress=progress,
+        words=f"downgrade {revision}",
     )
     from diwa_schema.run.verbs import migrate as verb
 
@@ -162,6 +164,7 @@ def stamp(
         allow_core_migration=allow_core_migration,
         settings=settings,
         progress=progress,
+        words=f"stamp {revision}",
     )
     from diwa_schema.run.verbs import stamp as verb
 

@@ -40,7 +40,7 @@ def target_of(database: Database | None, embedded: Embedded, schema: str | None 
     return Target.of(urls.embedded_url(embedded)).in_schema(schema)
 
 
-def session_for(
+def session_for(  # noqa: PLR0913 - the arguments of the public functions
     operation: guard.Operation,
     database: Database | None,
     *,
@@ -51,6 +51,7 @@ def session_for(
     renew: str | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
+    words: str = "",
 ) -> Session:
     """Ask the guard, and return the session for the operation; no connection is opened.
 
@@ -69,6 +70,7 @@ def session_for(
         allow_core_migration=allow_core_migration,
         private=guard.IN_MEMORY if target.in_memory else guard.EMBEDDED if embedded else None,
         database=target.identity,
+        words=words,
     )
     if embedded and operation is guard.Operation.UPGRADE:
         target.make_folder()

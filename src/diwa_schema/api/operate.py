@@ -54,6 +54,7 @@ def enable_vector(
         renew=renew,
         settings=settings,
         progress=progress,
+        words="enable-vector",
     )
     from diwa_schema.run.verbs import convert
 
@@ -97,6 +98,7 @@ def disable_vector(
         renew=renew,
         settings=settings,
         progress=progress,
+        words="disable-vector",
     )
     from diwa_schema.run.verbs import convert
 
@@ -140,6 +142,7 @@ def enable_index(
         allow_core_migration=allow_core_migration,
         settings=settings,
         progress=progress,
+        words=f"index enable {name}",
     )
     from diwa_schema.run.verbs import convert
 
@@ -182,6 +185,7 @@ def disable_index(
         allow_core_migration=allow_core_migration,
         settings=settings,
         progress=progress,
+        words=f"index disable {name}",
     )
     from diwa_schema.run.verbs import convert
 

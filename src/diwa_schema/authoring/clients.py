@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Send = Callable[[Statement], None]
 _PLACE = re.compile(r"\$(\d+)")
 _SHOWN = 90
-# The drivers forget the oldest of what they have prepared at 100 statements; here none may be forgotten.
+# At 100 prepared statements the drivers forget the oldest; here they must keep all.
 _MOST = 100_000
 
 
@@ -33,13 +33,13 @@ _MOST = 100_000
 def connected(
     url: str, statements: Sequence[Statement], *, undone: bool = False
 ) -> Iterator[Callable[[], list[str]]]:
-    """Send statements on connections of each client, and yield what sends them again and returns what fails then.
+    """Send statements on connections of each client; yield a function that sends them again and returns the failures.
 
-    What a client could not send the first time is not held against anything that comes later.
+    A statement that a client could not send the first time is ignored later.
 
     Args:
         url: A PostgreSQL database.
-        statements: What is sent, in this order.
+        statements: The statements, in this order.
         undone: Whether each is rolled back, so that none depends on those before it.
     """
     with ExitStack() as stack:
@@ -57,7 +57,7 @@ def connected(
 
 
 def _said(send: Send, statement: Statement) -> str:
-    """Send a statement, and return what was said against it; nothing where it was done."""
+    """Send a statement, and return the error of the server; an empty text if it succeeded."""
     try:
         send(statement)
     except Exception as error:  # noqa: BLE001 - each driver has its own
@@ -74,7 +74,8 @@ def _psycopg(url: str, undone: bool) -> Iterator[Send]:
 
         def send(one: Statement) -> None:
             with _undone(connection) if undone else nullcontext():
-                # The server's own placeholders; a text goes without a type, as the models' casts want it.
+                # The server's own placeholders. A text goes without a type, as the casts of the models need
+                # it.
                 psycopg.RawCursor(connection).execute(one.sql, one.values or None)
 
         yield send
@@ -82,7 +83,7 @@ def _psycopg(url: str, undone: bool) -> Iterator[Send]:
 
 @contextmanager
 def _undone(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Roll back what is done in the block, behind the driver's back: it would forget what it has prepared."""
+    """Roll back the work of the block without the driver, which would otherwise forget its prepared statements."""
     connection.pgconn.exec_(b"BEGIN")
     try:
         yield
@@ -152,6 +153,6 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
 
 
 def _as(kind: str, value: Any) -> Any:
-    """Return a value as asyncpg takes it for a type, which it never guesses."""
+    """Return a value in the form that asyncpg takes for a type; asyncpg never guesses."""
     made = _KINDS.get(kind)
     return value if value is None or made is None else made(value)

@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
     from diwa_schema.testing.scratch import Scratch
 
-# What is made before what hangs on it; what is none of these has no draft.
+# The order of creation: an object comes before its dependents. Other kinds have no draft.
 _ORDER = ("table", "column", "index", "foreign key", "check")
 _LEFT = '"""Leave the rows as they are."""'
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a person decides.
+    """The decisions of a person.
 
     Args:
         renamed: The new name of each column that got one, by ``table.column``.
-        dropped: The columns, as ``table.column``, that go although one that comes could be their new name.
-        fills: What the rows that are there get in a column, as SQL, by ``table.column``.
-        contract: Whether code that runs today may break.
+        dropped: The columns, as ``table.column``, that are dropped although a new one could be their new name.
+        fills: The value of existing rows in a column, as SQL, by ``table.column``.
+        contract: Whether running code may break.
     """
 
     renamed: Mapping[str, str] = field(default_factory=dict)
@@ -60,16 +60,16 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one revision does.
+    """The work of one revision.
 
     Args:
-        title: It in a few words, as ``index memories_mood_index``.
-        upgrade: The code of its upgrade, a call a line.
+        title: The work in a few words, such as ``index memories_mood_index``.
+        upgrade: The code of its upgrade, one call per line.
         downgrade: The code of its downgrade.
         step: Whether it is a safe step, which runs in no transaction of the runner's.
-        contract: Whether code that runs today breaks with it.
-        drops: The tables and ``table.column`` that its downgrade takes away.
-        forgets: Those whose values of before its downgrade does not bring back.
+        contract: Whether it breaks running code.
+        drops: The tables and ``table.column`` that its downgrade drops.
+        forgets: The columns whose earlier values its downgrade does not restore.
     """
 
     title: str
@@ -82,21 +82,21 @@ class Piece:
 
 
 def compose(server: Scratch, answers: Answers) -> list[Piece]:
-    """Return what the models have and the history has not, in the order in which it has to come.
+    """Return the parts of the models that the history lacks, in the order of their creation.
 
     Args:
-        server: Where both are built and dropped again.
-        answers: What a person has decided.
+        server: The server for both temporary builds.
+        answers: The decisions of a person.
 
     Raises:
-        UsageError: An answer is missing or belongs to nothing, or a change has no safe form that could be drafted.
+        UsageError: An answer is missing or has no question, or a change has no safe form that could be drafted.
     """
     _refuse_without_columns()
     with server.database() as url:
         migrate(url, settings=Settings(replay=True))
         with Target.of(url).connect() as link:
             history = ours(link)
-    # Models have no class for what is kept for the way back.
+    # Models have no class for values that are kept for the downgrade.
     kept = manifest.load().leftovers - set(manifest.load().tables)
     history = replace(history, tables=tuple(one for one in history.tables if one.name not in kept))
     with server.database() as url:
@@ -105,12 +105,12 @@ def compose(server: Scratch, answers: Answers) -> list[Piece]:
 
 
 def _refuse_without_columns() -> None:
-    """Refuse models that lack a column of a rule that the database keeps."""
+    """Refuse models that lack a column of an enforced rule: the history adds the rule by its name."""
     from diwa_schema.models import Base
 
     there = {(table.name, column.name) for table in Base.metadata.tables.values() for column in table.columns}
     lacking = [
-        f"{rule.table}.{column} is gone from the models, and the rule {rule.name} of models/rules.py is about it"
+        f"{rule.table}.{column} is missing in the models, and the rule {rule.name} of models/rules.py uses it"
         for rule in KEPT
         for column in rule.columns
         if (rule.table, column) not in there
@@ -119,13 +119,15 @@ def _refuse_without_columns() -> None:
         raise UsageError(
             "\n  ".join(["This has no draft:", *lacking]),
             untouched="Nothing was written.",
-            next_step="Move the rule from KEPT to RETIRED in models/rules.py, as it is: revisions of the history add it by"
-            " its name. Then run the command again.",
+            next_step=(
+                "Move the rule from KEPT to RETIRED in models/rules.py, as it is: revisions of the history add it"
+                " by its name. Then run the command again."
+            ),
         )
 
 
 def _models(url: str) -> tuple[Catalog, Mapping[str, sa.Table]]:
-    """Return the catalog of the models, and their tables as they are on PostgreSQL."""
+    """Return the catalog of the models, and their tables on PostgreSQL."""
     from diwa_schema.models import Base
     from diwa_schema.models.shapes import tables_for
 
@@ -137,7 +139,7 @@ def _models(url: str) -> tuple[Catalog, Mapping[str, sa.Table]]:
 
 @dataclass(slots=True)
 class _Composition:
-    """The work: what is not decided, or cannot be drafted, is gathered, so that all of it is said at once."""
+    """The work. It collects open decisions and undraftable changes, so that one error reports all of them."""
 
     history: Catalog
     models: Catalog
@@ -153,7 +155,7 @@ class _Composition:
         found = findings(self.history, self.models)
         self.refused += [_described(one) for one in found if one.kind not in _ORDER]
         ordered = [one for kind in _ORDER for one in found if one.kind == kind]
-        # What is made stands on columns under their new names.
+        # New objects use the columns under their new names.
         pieces = [
             *retired,
             *renamed,
@@ -163,9 +165,7 @@ class _Composition:
             *dropped,
         ]
         if not self.answers.contract and any(piece.contract for piece in pieces):
-            self.asked += [
-                f"{one.title}: code that runs today breaks with it" for one in pieces if one.contract
-            ]
+            self.asked += [f"{one.title}: it breaks running code" for one in pieces if one.contract]
             self.options.append("--contract")
         if unknown := set(self.answers.fills) - self._columns():
             self.refused.append(f"--fill names no column of the models: {', '.join(sorted(unknown))}")
@@ -173,12 +173,12 @@ class _Composition:
             raise UsageError(
                 "\n  ".join(["This has no draft:", *self.refused]),
                 untouched="Nothing was written.",
-                next_step="Change the models so that old and new stand beside each other, or write the revision by"
+                next_step="Change the models so that they keep the old beside the new, or write the revision by"
                 ' hand: diwa-schema revision -m "…"',
             )
         if self.asked:
             raise UsageError(
-                "\n  ".join(["This is yours to decide:", *self.asked]),
+                "\n  ".join(["These questions need your decision:", *self.asked]),
                 untouched="Nothing was written.",
                 next_step=f"Run the command again with {' '.join(dict.fromkeys(self.options))}",
             )
@@ -215,7 +215,7 @@ class _Composition:
             went = here and here.column(old) and not here.column(new)
             came = there and there.column(new) and not there.column(old)
             if not (went and came):
-                self.refused.append(f"--rename {name}={new} names no column that went and one that came")
+                self.refused.append(f"--rename {name}={new} does not name a missing column and a new one")
                 continue
             self.history = with_names(self.history, {table: {old: new}})
             change = f"op.alter_column({text(table)}, {{}}, new_column_name={{}})"
@@ -227,7 +227,7 @@ class _Composition:
             )
 
     def _dropped(self) -> Iterator[Piece]:
-        """Take out of the history what the models have not, and yield what drops it."""
+        """Remove from the history the parts that the models lack, and yield the pieces that drop them."""
         went = {
             f"{table.name}.{one.name}"
             for table in self.history.tables
@@ -236,7 +236,7 @@ class _Composition:
             if there.column(one.name) is None
         }
         if unknown := set(self.answers.dropped) - went:
-            self.refused.append(f"--drop names no column that went: {', '.join(sorted(unknown))}")
+            self.refused.append(f"--drop does not name a missing column: {', '.join(sorted(unknown))}")
         for table in self.history.tables:
             there = self.models.table(table.name)
             if there is None:
@@ -249,7 +249,7 @@ class _Composition:
         self.history = replace(self.history, tables=tuple(map(self._kept, self.history.tables)))
 
     def _kept(self, table: Table) -> Table:
-        """Return a table without the columns that go, and without what goes with them."""
+        """Return a table without the dropped columns and the objects that go with them."""
         there = self.models.table(table.name)
         gone = {one.name for one in table.columns if there and there.column(one.name) is None}
         if not gone:
@@ -266,12 +266,12 @@ class _Composition:
         alike = [one.name for one in came if one.type == column.type]
         if alike and name not in self.answers.dropped:
             self.asked.append(
-                f"{name} went and {' or '.join(alike)} came: is that its new name? If not, say --drop {name}"
+                f"{name} is missing and {' or '.join(alike)} is new: is this its new name? If not, add --drop {name}"
             )
             self.options.append(f"--rename {name}={alike[0]}")
         code = written.as_read(column)
         if code is None:
-            self.refused.append(f"{name} has the type {column.type}, which a downgrade could not make again")
+            self.refused.append(f"{name} has the type {column.type}, which a downgrade could not restore")
         back = [f"op.add_column({text(table.name)}, {code})"]
         back += [
             written.index_as_read(one, table.name, step=False)
@@ -289,7 +289,7 @@ class _Composition:
     def _drop_table(self, table: Table) -> Piece:
         code = written.table_as_read(table)
         if code is None:
-            self.refused.append(f"{table.name} has a type that a downgrade could not make again")
+            self.refused.append(f"{table.name} has a type that a downgrade could not restore")
         drop = f"op.drop_table({text(table.name)})"
         return Piece(f"drop {table.name}", (drop,), tuple(code or ()), contract=True, forgets=(table.name,))
 
@@ -344,13 +344,13 @@ class _Composition:
 
         if not wanted.nullable and wanted.default is None and (fill is None or not self.answers.contract):
             self.asked.append(
-                f"{name} takes no NULL and has no default in the database: code that does not know the column could"
-                " insert no row any more. Give the model a default that the database has too; else say what the rows"
-                " that are there get, and that older code breaks"
+                f"{name} takes no NULL and has no default in the database, so code without the column could"
+                " no longer insert a row. Give the column a server default. If that is not possible, name"
+                " the value of existing rows, and accept that older code breaks"
             )
             self.options += [f'--fill "{name}=SQL"', "--contract"]
         elif constant and fill is None:
-            # Only the catalog changes: the rows that are there are not written.
+            # Only the catalog changes: existing rows are not written.
             yield added()
         else:
             yield added(nullable=True, server_default=False)
@@ -378,11 +378,11 @@ class _Composition:
             )
             return
         if (fill := self.answers.fills.get(name)) is None:
-            self.asked.append(f"{name} is to take no NULL: what do the rows that have one get?")
+            self.asked.append(f"{name} becomes NOT NULL: which value do rows with NULL get?")
             self.options.append(f'--fill "{name}=SQL"')
             return
         yield _backfill(one.table, one.name, fill)
-        # A default does not help: code that knows the column may send NULL in it.
+        # A default does not help: code that knows the column may send NULL.
         yield _set_not_null(one.table, one.name, contract=True)
 
     def _set_default(self, table: str, column: str, before: str) -> Piece:
@@ -403,7 +403,7 @@ class _Composition:
         if key.columns not in leading:
             self.refused.append(
                 f"{one.name} of {one.table} has no index on {', '.join(key.columns)}: each DELETE in"
-                f" {key.references} would read the whole table. Give the model one"
+                f" {key.references} would read the whole table. Add the index to the model"
             )
         words = [text(one.name), text(one.table), names(key.columns), text(key.references)]
         if key.on_delete != "NO ACTION":
@@ -420,7 +420,7 @@ class _Composition:
         return Piece(f"check {one.name}", (f"steps.add_check({', '.join(words)})",), (back,), step=True)
 
     def _rules(self) -> Iterator[Piece]:
-        """Yield what lets the database keep the rules that are new: one that is absent may wait, and is no finding."""
+        """Yield the pieces that let the database enforce new rules: an absent rule may wait, and is not a finding."""
         known = {one.name for one in expected_in(self.history)}
         new = [one.name for one in expected_in(self.models) if one.name not in known]
         if new:
@@ -431,7 +431,7 @@ class _Composition:
 
 
 def _described_anew(found: Collection[Finding]) -> Iterator[Piece]:
-    """Yield what writes the texts of columns that say something else now, all in one revision."""
+    """Yield the piece that writes the changed texts of columns, all in one revision."""
     after: dict[str, dict[str, str | None]] = defaultdict(dict)
     before: dict[str, dict[str, str | None]] = defaultdict(dict)
     for one in found:

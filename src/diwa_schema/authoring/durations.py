@@ -61,7 +61,7 @@ def expected(bare: Trace, filled: Sequence[Trace], portion: Portion) -> tuple[Du
         if name not in portion.measured:
             return None, f"{name}: {portion.failed.get(name, 'no row of it could be read')}"
         if not all(trace.sample.get(name) for trace in filled):
-            return None, f"{name}: its rows are refused by what the revision adds, or by one before it"
+            return None, f"{name}: this revision, or one before it, refuses its rows"
     # The shorter one would be what an idle server takes, and the run meets a server that is as busy as this one.
     likely = [
         _AROUND

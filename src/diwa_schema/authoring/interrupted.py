@@ -26,15 +26,15 @@ ROWS_REFUSED = 23
 
 
 def killed_at(url: str, revision: str, at: int = 0) -> tuple[int, str]:
-    """Run an upgrade in a process of its own.
+    """Run an upgrade in a separate process.
 
     Args:
         url: The database.
-        revision: Where the run goes.
+        revision: The goal of the run.
         at: The statement before which the process kills itself; 0 for none.
 
     Returns:
-        Its exit code, and what it wrote: the number of its statements, or what went wrong.
+        Its exit code and its output: the number of its statements, or the error.
     """
     command = [sys.executable, "-m", __name__, url, revision, str(at)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - this module

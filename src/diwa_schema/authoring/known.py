@@ -1,8 +1,9 @@
-"""What is known of the tables that a revision meets: no server is asked.
+"""The knowledge about the tables that a revision meets, without a server.
 
-A revision of this package's history meets the tables of the catalog at head, which ships with the package. Revisions
-that are judged together follow each other, and what one of them makes, the next ones meet. What nobody can tell (a
-column that only a database has, a table of another history) is not known, and no rule is asked about it.
+A revision of this package's history meets the tables of the catalog at head, which ships with the package.
+Revisions that are judged together follow each other, and each meets the objects of the earlier ones. Other
+objects (a column that only a database has, a table of another history) are unknown, and no rule considers
+them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from diwa_schema.migrations import manifest
 
 _PG = postgresql.dialect()  # type: ignore[no-untyped-call]
 
-# What a replica identity may be beside an index.
+# The keywords of a replica identity.
 WORDS = ("DEFAULT", "FULL", "NOTHING")
 
 _NAME = r'(?:"[^"]+"|[\w$.])+'
@@ -78,7 +79,7 @@ _CHANGES: dict[type[ops.MigrateOperation], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A foreign key as a revision adds it.
+    """A foreign key that a revision adds.
 
     Args:
         table: The table that refers.
@@ -95,13 +96,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Retyping:
-    """A column that gets another type.
+    """A change of the type of a column.
 
     Args:
         table: Its table.
         column: The column.
-        before: The type that it has; None where nobody knows.
-        after: The type that it gets.
+        before: The earlier type; None if it is unknown.
+        after: The later type.
     """
 
     table: str
@@ -112,13 +113,13 @@ class Retyping:
 
 @dataclass(slots=True)
 class Known:
-    """The tables at one moment, as far as anybody can tell.
+    """The tables at one moment, as far as they are known.
 
     Args:
         types: The type of each column, by table and column.
         indexes: The indexes, those of keys and unique constraints included, by table and name.
         checks: The conditions of checks, by table and name.
-        identities: The index by which a subscriber is told of rows, or the word that stands for none, by table.
+        identities: The index of the replica identity, or its keyword, by table.
         primary: The name of the primary key, by table.
     """
 
@@ -130,7 +131,7 @@ class Known:
 
     @classmethod
     def of(cls, tables: Iterable[Table]) -> Known:
-        """Return what a catalog says."""
+        """Return the knowledge from a catalog."""
         known = cls()
         for table in tables:
             for column in table.columns:
@@ -154,7 +155,7 @@ class Known:
         return (index for (name, _), index in self.indexes.items() if name == table)
 
     def take(self, record: Record) -> None:
-        """Change with an operation, whoever made it."""
+        """Apply an operation, of the revision or of a step."""
         operation: Any = record.operation
         if (change := _CHANGES.get(type(operation))) is not None:
             getattr(self, change)(str(record.table), operation)
@@ -162,12 +163,12 @@ class Known:
             self._read(statement)
 
     def add(self, other: Known) -> None:
-        """Add what is known elsewhere."""
+        """Add the knowledge of another one."""
         for one in fields(self):
             getattr(self, one.name).update(getattr(other, one.name))
 
     def copy(self) -> Known:
-        """Return the same, to be changed on its own."""
+        """Return an independent copy."""
         return Known(**{one.name: dict(getattr(self, one.name)) for one in fields(self)})
 
     def _create_table(self, table: str, operation: ops.CreateTableOp) -> None:
@@ -268,7 +269,7 @@ class Known:
         self.checks[table, str(operation.constraint_name)] = _sql(operation.condition)
 
     def _read(self, statement: str) -> None:
-        """Take what a statement that is written as text says."""
+        """Apply a statement that is written as text."""
         if gone := _GONE.match(statement):
             self._without_index(bare(gone["name"]))
         table = table_of(statement)
@@ -299,14 +300,14 @@ class Known:
 
 
 class Surroundings:
-    """What revisions that are judged together meet.
+    """The tables that revisions meet which are judged together.
 
     Args:
-        revisions: The revisions with what each does, in any order.
+        revisions: The revisions with their operations, in any order.
     """
 
     def __init__(self, revisions: Sequence[tuple[Source, Trace]]) -> None:
-        # What could not be followed to its end may have ended in an operation that means nothing.
+        # A trace without an end may stop in a meaningless operation.
         self._records = {
             source.revision: trace.records if trace.failure is None else [] for source, trace in revisions
         }
@@ -317,14 +318,14 @@ class Surroundings:
         self._follow()
 
     def moments(self, revision: str) -> Iterator[tuple[Record, Known]]:
-        """Yield each operation of a revision with what is known before it, which changes as it goes on."""
+        """Yield each operation of a revision with the knowledge before it, which changes with each one."""
         known = self._before[revision].copy()
         for record in self._records[revision]:
             yield record, known
             known.take(record)
 
     def end(self, revision: str) -> Known:
-        """Return what is known after all revisions that are judged together with one."""
+        """Return the knowledge after all revisions that are judged together with one."""
         return self._ends[self._ours[revision]]
 
     def _follow(self) -> None:
@@ -346,7 +347,7 @@ class Surroundings:
             after[one] = known
 
     def _in_order(self) -> list[str]:
-        """Return the revisions, each after those that it goes on from."""
+        """Return the revisions, each after its predecessors."""
         order: dict[str, None] = {}
         met: set[str] = set()
         waiting = [(one, False) for one in reversed(self._records)]
@@ -361,7 +362,7 @@ class Surroundings:
 
 
 def references(record: Record) -> list[Reference]:
-    """Return the foreign keys that an operation adds, whoever made it."""
+    """Return the foreign keys that an operation adds."""
     operation: Any = record.operation
     table = str(record.table)
     if isinstance(operation, ops.CreateForeignKeyOp):
@@ -391,11 +392,11 @@ def references(record: Record) -> list[Reference]:
 
 
 def retypings(record: Record, known: Known) -> list[Retyping]:
-    """Return the columns to which an operation gives another type.
+    """Return the columns whose type an operation changes.
 
     Args:
         record: The operation.
-        known: What is known before it.
+        known: The knowledge before it.
     """
     operation, table = record.operation, str(record.table)
     if isinstance(operation, ops.AlterColumnOp):
@@ -414,7 +415,7 @@ def retypings(record: Record, known: Known) -> list[Retyping]:
 
 
 def statements(record: Record) -> list[str]:
-    """Return the SQL that was written as text, a statement each; nothing of a block of code."""
+    """Return the statements of SQL that was written as text, without blocks of code."""
     text = record.statement
     return [] if "$" in text else [one for each in text.split(";") if (one := each.strip())]
 
@@ -425,12 +426,12 @@ def bare(name: str) -> str:
 
 
 def written(kind: sa.types.TypeEngine[Any]) -> str:
-    """Return a type as PostgreSQL is told it."""
+    """Return a type in the words of PostgreSQL."""
     return kind.compile(dialect=_PG)
 
 
 def mentions(expression: str | None, column: str) -> bool:
-    """Tell whether an expression names a column; what stands in it as a value or a type does not."""
+    """Return whether an expression names a column; a value or a type in it does not count."""
     if expression is None:
         return False
     bared = re.sub(r"'(?:[^']|'')*'|::\s*\"?\w+\"?", " ", expression)

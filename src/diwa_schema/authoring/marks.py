@@ -14,16 +14,16 @@ CONCURRENT, BATCHES = "concurrent build", "batches"
 
 @dataclass(slots=True)
 class Mark:
-    """What one revision does to one table that was there before it.
+    """The effect of one revision on one existing table.
 
     Args:
-        lock: The strongest lock that it takes; None where it takes none.
-        known: What is known from the kind of step, because it could not be observed.
+        lock: The strongest lock that it takes; None without one.
+        known: Facts from the kind of step, which could not be observed.
         rewritten: Whether the table gets a new file.
-        scanned: The strongest lock under which its rows are read; None where they are not.
-        written: How many of the rows that were put into the shadow are written, each time counted.
-        dropped: Whether it is gone afterwards.
-        unvalidated: Constraints that do not hold for the old rows yet.
+        scanned: The strongest lock during a read of its rows; None if they are not read.
+        written: The number of writes to the rows of the shadow.
+        dropped: Whether the revision drops it.
+        unvalidated: Constraints that are not validated for old rows yet.
     """
 
     lock: str | None = None
@@ -37,14 +37,14 @@ class Mark:
 
 @dataclass(slots=True)
 class Piece:
-    """A piece of a revision's work; batches that follow each other are one.
+    """A piece of a revision's work; consecutive batches are one piece.
 
     Args:
-        kind: What it is known to be: a concurrent build or batches; None where it is neither.
-        seconds: How long it took.
-        tables: The tables that were there before and whose rows it read as a whole, wrote or put into new files.
-        writes: Whether it wrote rows of theirs or put them into new files.
-        batches: The rows that each of its batches took, with the seconds; the last one, which found none, is no part.
+        kind: A concurrent build or batches; None if it is neither.
+        seconds: Its duration.
+        tables: The existing tables whose rows it read completely, wrote or put into new files.
+        writes: Whether it wrote their rows or put them into new files.
+        batches: The rows of each batch, with the seconds; without the last batch, which found none.
     """
 
     kind: str | None
@@ -56,15 +56,15 @@ class Piece:
 
 @dataclass(slots=True)
 class Trace:
-    """What one revision does.
+    """The effects of one revision.
 
     Args:
-        sql: Its statements, in order; what it only asks is left out.
-        marks: What it does to tables, by their names.
-        creates: The tables that it makes.
-        sample: How many rows each table of the shadow had, by name; empty where the revision refused them.
+        sql: Its statements, in order, without queries.
+        marks: Its effects on tables, by their names.
+        creates: The tables that it creates.
+        sample: The number of rows in each table of the shadow, by name; empty if the revision refused them.
         pieces: The pieces of its work, in order.
-        retyped: The tables and columns that were there before and have another type afterwards.
+        retyped: The existing tables and columns with another type afterwards.
     """
 
     sql: list[str] = field(default_factory=list)
@@ -81,6 +81,6 @@ class Trace:
 
     @property
     def busy(self) -> set[str]:
-        """The tables whose rows it works on; of one that was empty nobody has seen whether it does."""
+        """The tables whose rows it works on; an empty table in the shadow counts too."""
         unseen = {name for name in self.marks if not self.sample.get(name)}
         return unseen.union(*(piece.tables for piece in self.pieces))

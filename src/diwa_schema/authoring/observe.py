@@ -130,19 +130,20 @@ def observe(
 ) -> tuple[Observed, ...]:
     """Run the revisions of a plan in a shadow of its database, and return what each does.
 
-    The database is only read. The shadow is made of temporary tables on PostgreSQL, and stands in memory for SQLite.
+    The database is only read. The shadow consists of temporary tables on PostgreSQL, and is a database in memory for
+    SQLite.
 
     Args:
-        plan: What `diwa_schema.plan` has returned for that database.
+        plan: The result of `diwa_schema.plan` for that database.
         database: As for `migrate`.
         embedded: As for `downgrade`.
         schema: As for `migrate`.
 
     Raises:
-        PermissionMissing: The role may not make temporary tables.
+        PermissionMissing: The role may not create temporary tables.
         TransactionPooler: The connection does not keep its server process.
         DatabaseUnreachable: The database did not accept a connection.
-        DiwaSchemaError: A revision fails in the shadow, or reaches for tables outside it.
+        DiwaSchemaError: A revision fails in the shadow, or reaches tables outside it.
     """
     if plan.snapshot or not plan.revisions:
         return ()
@@ -190,7 +191,7 @@ def _on_postgresql(plan: Plan, link: Link) -> tuple[Observed, ...]:
 
 
 def _while_it_works(shadow: Shadow, plan: Plan) -> Iterator[Trace]:
-    """Yield what revisions do to rows of the database: nothing from the first one on that these let fail."""
+    """Yield the effects of revisions on rows of the database, up to the first revision that these rows let fail."""
     failed = False
     for one in plan.revisions:
         trace = Trace()
@@ -210,7 +211,7 @@ def attempted(work: Callable[[Revision], Trace], revision: Revision) -> Trace:
     """Run a revision in a shadow.
 
     Raises:
-        MigrationFailed: It fails there, or cannot be imported.
+        MigrationFailed: It fails, or cannot be imported.
     """
     try:
         return work(revision)
@@ -220,17 +221,17 @@ def attempted(work: Callable[[Revision], Trace], revision: Revision) -> Trace:
             raise
         said = brief(error) if is_driver_error(error) else f"{type(error).__name__}: {error}"
         raise MigrationFailed(
-            f"Revision {revision.revision} ({revision.slug}) fails where it was tried: {said}",
+            f"Revision {revision.revision} ({revision.slug}) fails in the trial: {said}",
             untouched=NOTHING_CHANGED,
-            next_step=f"Look at it: diwa-schema lint {shown(revision.path)}",
+            next_step=f"To examine it, run: diwa-schema lint {shown(revision.path)}",
             revision=revision.revision,
         ) from error
 
 
 def _types(plan: Plan) -> dict[tuple[str, str], str]:
-    """Return the types that columns have in the database, where these decide what a revision has to do."""
+    """Return the types of columns in the database that decide the work of a revision."""
     retypes = plan.connections.retypes if plan.connections else ()
-    # A column may be retyped twice: the first one begins with what is there.
+    # A column may change its type twice: the first change begins with the present type.
     return {
         (table, column): kind
         for table, column, kind in reversed([(*one.column.split("."), one.before) for one in retypes])
@@ -256,12 +257,12 @@ def _on_sqlite(plan: Plan, link: Link) -> tuple[Observed, ...]:
 def _lasting(trace: Trace, sizes: dict[str, Size]) -> tuple[Duration | None, str | None]:
     large = sorted(name for name in trace.marks if name in sizes and is_large(sizes[name]))
     if large:
-        return None, f"rows of SQLite are not tried out, and {large[0]} has {sizes[large[0]].rows:,}"
+        return None, f"rows of SQLite are not measured, and {large[0]} has {sizes[large[0]].rows:,}"
     return Duration(sum(piece.seconds for piece in trace.pieces), 0.0, LITTLE), None
 
 
 def _followed(revision: Revision, memory: Link, connection: sa.Connection) -> Trace:
-    """Run a revision in memory: SQLite counts nothing by table, so its files and the statements tell."""
+    """Run a revision in memory. SQLite counts nothing by table, so its files and the statements show the effects."""
     before = _roots(memory)
     trace = Trace(sample={name: int(memory.value(f"SELECT count(*) FROM {quoted(name)}")) for name in before})
     began = time.perf_counter()
@@ -324,7 +325,7 @@ def _told(
 
 
 def _longest_wait(plan: Plan, revision: Revision, tables: tuple[Touched, ...]) -> float | None:
-    # A row that is written is locked as well, until its batch ends.
+    # A written row is also locked, until its batch ends.
     if not any(one.waits != NOBODY or one.written for one in tables):
         return 0.0
     unbounded = revision.revision in plan.stalls or any(one.lock is None for one in tables)
@@ -351,7 +352,7 @@ def _touched(name: str, mark: Mark, trace: Trace, size: Size | None) -> Touched:
 
 
 def waiting(lock: str) -> str:
-    """Return who waits while a lock is held."""
+    """Return the operations that wait for a lock."""
     if lock == LOCKS[-1]:
         return EVERYBODY
     return WRITERS if LOCKS.index(lock) >= _STOPS_WRITES else NOBODY

@@ -25,12 +25,12 @@ _SMALL = 4_000_000  # bytes
 _ROWS = 20_000
 _BYTES = 16_000_000
 _STRETCHES = 8
-# Blocks: to learn how many rows stand in one, and how long reading takes.
+# In blocks, to learn the rows of a block and the time to read it.
 _LOOKED = 200
 _READ = 4_000
 
 _READING = {"statement_timeout": "5s", "max_parallel_workers_per_gather": "0"}
-# What is referred to is looked up by its key: no table is read as a whole, however large it is.
+# Referenced rows are looked up by their keys, so no large table is read completely.
 _CARRYING = _READING | {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 _BLOCKS = "SELECT (pg_relation_size(to_regclass(%s)) / current_setting('block_size')::int)::int"
 _COLUMNS = """
@@ -40,18 +40,18 @@ WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgene
 
 
 def is_large(size: Size) -> bool:
-    """Tell whether work on a table takes long enough to be worth measuring."""
+    """Return whether work on a table takes long enough to measure."""
     return (size.rows or 0) >= _FEW or size.size >= _SMALL
 
 
 class Measured(NamedTuple):
-    """A large table, and what was measured of it.
+    """A large table and its measurements.
 
     Args:
-        rows: How many rows it has, going by how many stand in what was read of it.
-        taken: How many of them are in the shadow.
-        read: How long it takes to read one of its rows, in seconds.
-        own: How long it takes to read one of those in the shadow.
+        rows: The number of its rows, estimated from the part that was read.
+        taken: The number of its rows in the shadow.
+        read: The time to read one of its rows, in seconds.
+        own: The time to read one of its rows in the shadow, in seconds.
     """
 
     rows: float
@@ -61,7 +61,7 @@ class Measured(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """What reading a part of a table has told: its rows, how many are in a block, and the seconds for each row."""
+    """The result of reading a part of a table: its rows, the rows of a block, and the seconds for each row."""
 
     rows: float
     density: float
@@ -72,8 +72,8 @@ class Portion:
     """Rows of a database for the tables of its shadow.
 
     Args:
-        schema: The schema that they are read from.
-        large: The tables to take rows of, with their sizes.
+        schema: The schema of the database.
+        large: The tables whose rows are used, with their sizes.
     """
 
     def __init__(self, schema: str, large: Mapping[str, Size]) -> None:
@@ -84,7 +84,7 @@ class Portion:
     def fill(self, link: Link, catalog: Catalog) -> None:
         """Put the rows into the shadow's tables, which are empty, and measure how long it takes to read rows.
 
-        What could not be measured is told by `failed`: the table, and what the server said.
+        The attribute `failed` has each table that could not be measured, with the server's message.
         """
         self._link, self._shadow = link, str(link.value("SELECT current_schema()"))
         before = {name: str(link.value("SELECT current_setting(%s)", (name,))) for name in _CARRYING}
@@ -118,7 +118,7 @@ class Portion:
                 )
 
     def _read(self, table: str) -> _Read:
-        """Read a bounded part of a table, as a statement that goes through all of it does."""
+        """Read a bounded part of a table, in the way of a statement over the whole table."""
         real, blocks = self._real(table), int(self._link.value(_BLOCKS, (self._real(table),)))
         looked = list(_stretches(blocks, _LOOKED))
         rows = sum(self._timed(f"SELECT count(*) FROM {real} t WHERE {_within(*one)}")[0] for one in looked)
@@ -129,7 +129,7 @@ class Portion:
         return _Read(blocks * density, density, took / max(counted, 1))
 
     def _stage(self, table: Table, tables: list[Table], read: _Read | None) -> None:
-        """Set aside the rows that go into a table: some that stand in it, and those that others refer to."""
+        """Collect the rows for a table: some of its own, and those that other rows refer to."""
         names = self._common(table)
         listed, real = _list(names, "t"), self._real(table.name)
         wanted: list[str] = []
@@ -148,12 +148,12 @@ class Portion:
         if not wanted or not set(key) <= set(names):
             return
         parts = " UNION ALL ".join(f"SELECT {listed} FROM {real} t WHERE {one}" for one in wanted)
-        # In the order of the table: how rows lie decides what it costs to write them.
+        # In the order of the table, because the position of rows decides the cost of writing them.
         self._link.execute(f"CREATE TEMP TABLE {_stage(table.name)} AS {parts}")
         self._staged[table.name] = names
 
     def _insert(self, table: Table) -> None:
-        """Put what was set aside into a table; a row whose own reference is not there is left out."""
+        """Insert the collected rows into a table; a row whose own reference is missing is left out."""
         itself = {key.columns[0] for key in table.foreign_keys if key.references == table.name}
         names = [one for one in self._staged[table.name] if one not in itself]
         listed = _list(names)
@@ -170,7 +170,7 @@ class Portion:
         self._link.execute(f"VACUUM ANALYZE {self._own(table.name)}")
 
     def _common(self, table: Table) -> list[str]:
-        """Return the columns that both have, of one type, and that no trigger fills."""
+        """Return the common columns of the same type that no trigger fills."""
         there = dict(self._link.rows(_COLUMNS, (self._real(table.name),)))
         filled = {one.name for one in table.columns if is_filled(table, one)}
         own = self._link.rows(_COLUMNS, (self._own(table.name),))
@@ -178,13 +178,13 @@ class Portion:
 
     @contextmanager
     def _tried(self, table: Table) -> Iterator[None]:
-        """Let the server refuse what is done for a table: that is noted, and the rest goes on."""
+        """Let the server refuse the work for a table: the refusal is noted, and the other tables continue."""
         try:
             yield
         except Exception as error:
             if not is_driver_error(error) or connection_lost(error):
                 raise
-            # Its first line: what follows may have values of the row in it.
+            # Its first line: the others may contain values of the row.
             self.failed[table.name] = str(cause(error)).splitlines()[0]
 
     def _timed(self, sql: str) -> tuple[int, float]:
@@ -207,7 +207,7 @@ def _elsewhere(table: Table) -> Iterator[ForeignKey]:
 
 
 def _pairs(key: ForeignKey, names: Sequence[str]) -> dict[str, str]:
-    """Return what is referred to by each of these columns that are part of a key."""
+    """Return the referent of each of these columns that is part of a key."""
     return {one: other for one, other in zip(key.columns, key.ref_columns, strict=True) if one in names}
 
 

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 # How many revisions below the one before it rows are made at most: a column comes, is filled, and then takes no NULL.
 _BELOW = 2
 
-# What a run keeps for the way back carries the moment of that run, which no other run repeats.
+# Values that a run keeps for the downgrade carry the time of that run, which no other run repeats.
 _MOMENTS = frozenset({"kept_at", "archived_at"})
 
 Rows = dict[str, list[dict[str, str]]]
@@ -60,13 +60,13 @@ Rows = dict[str, list[dict[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something that does not hold of a revision.
+    """A part of the proof that failed for a revision.
 
     Args:
         revision: Its id.
         dialect: The kind of database.
-        part: What was tried: up, rows, down, again, killed, new code, old code, released code.
-        why: What was seen.
+        part: The part: up, rows, down, again, killed, new code, old code, released code.
+        why: The observation.
     """
 
     revision: str
@@ -77,12 +77,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was tried, and what does not hold.
+    """The proven revisions and the failures.
 
     Args:
-        revisions: The revisions that were looked at.
-        dialects: The kinds of database on which they were.
-        failures: What does not hold.
+        revisions: The revisions of the proof.
+        dialects: The kinds of database.
+        failures: The failed parts.
     """
 
     revisions: tuple[str, ...]
@@ -99,27 +99,27 @@ class Proof:
 
 
 def prove(names: Sequence[str] = (), tell: Callable[[str], None] = lambda _: None) -> Proof:
-    """Prove revisions on throw-away databases: SQLite files, and a server's where one is to be had.
+    """Prove revisions on throw-away databases: SQLite files, and databases of a server if there is one.
 
     Args:
-        names: Ids of revisions or their beginnings; by default those that are not released.
-        tell: Called with a line for people as each is begun.
+        names: Ids of revisions or their beginnings; by default the unreleased ones.
+        tell: Called with a line for people at the beginning of each revision.
 
-    A revision that was edited is listed anew in the manifest first: the runs that are proven compare the two.
+    The manifest first gets the present checksum of an edited revision, because the proven runs compare the two.
 
     Raises:
         UnknownRevision: The history has no such revision.
-        UsageError: The file of one that the manifest lists is gone, or was edited after its release; or one cannot be
-            imported; or the models have what the catalog of head has not.
-        DatabaseUnreachable: The server that ``DIWA_TEST_DATABASE_URL`` names does not answer, or went away.
+        UsageError: The file of a listed revision is missing or was edited after its release; a revision cannot be
+            imported; or the catalog of head lacks parts of the models.
+        DatabaseUnreachable: The server of ``DIWA_TEST_DATABASE_URL`` does not answer, or its connection ended.
     """
     refuse_gone()
     if list_edited():
-        tell(f"{manifest.PATH.name} lists the revisions as they are now")
+        tell(f"{manifest.PATH.name} lists the present revisions")
     known = manifest.load()
     wanted = {known.resolve(name, None) for name in names}
     chosen = [one for one in known.revisions if (one.revision in wanted if names else one.released is None)]
-    # The rows of a trial have words that the models know. Models ahead of the catalogs are no fault of a revision.
+    # The rows of a trial use the words of the models. Models ahead of the catalogs are not a fault of a revision.
     describe()
     failures: list[Failure] = []
     dialects: tuple[Dialect, ...] = ("sqlite",)
@@ -135,15 +135,18 @@ def prove(names: Sequence[str] = (), tell: Callable[[str], None] = lambda _: Non
         if not is_driver_error(error) or not connection_lost(error):
             raise
         raise DatabaseUnreachable(
-            f"The server went away before all was proven: {brief(error)}",
-            untouched="Throw-away databases may be left on it, called diwa_copy_...; later tests there drop them.",
+            f"The connection to the server ended during the proof: {brief(error)}",
+            untouched=(
+                "The server may still have throw-away databases named diwa_copy_...; later tests there drop"
+                " them."
+            ),
             next_step="Run the same command again.",
         ) from error
     return Proof(tuple(one.revision for one in chosen), dialects, tuple(failures))
 
 
 class _Places:
-    """Where the databases of one trial are: each is a copy of one that stands below the revision, with rows."""
+    """The databases of one trial: each is a copy of a database below the revision, with rows."""
 
     def __init__(self, dialect: Dialect, server: Scratch | None) -> None:
         self._dialect, self._server = dialect, server
@@ -173,7 +176,7 @@ class _Trial:
         self._found: list[Failure] = []
 
     def failures(self) -> list[Failure]:
-        # Rows that its own rules refuse may be such as the revisions before it, which belong to it, leave to nobody.
+        # Its own rules may refuse rows that the earlier revisions of the same change never leave behind.
         first: list[Failure] = []
         for below in range(_BELOW + 1):
             self._found, self._refused = [], False
@@ -191,7 +194,7 @@ class _Trial:
         self._found.append(Failure(self._revision.revision, self._dialect, part, why))
 
     def _try(self, url: str, below: int) -> None:
-        """Try all of it, with rows that were made so many revisions below the one before it."""
+        """Try all parts, with rows created at a number of revisions below the previous one."""
         before = self._revision.down_revision or BASE
         earlier = manifest.load().until(self._revision.down_revision)
         if earlier:
@@ -199,7 +202,7 @@ class _Trial:
         with Target.of(url).connect() as link:
             catalog = ours(link)
             for table, said in samples.fill(link, catalog).items():
-                self._fail("rows", f"{table} takes none of the generated rows: {said}")
+                self._fail("rows", f"{table} refuses every generated row: {said}")
         if earlier:
             migrate(url, before, settings=Settings(replay=True))
         catalog, rows = self._look(url)
@@ -231,14 +234,16 @@ class _Trial:
         try:
             downgrade(url, before)
         except UsageError as error:
-            # New columns have values by now, and a downgrade that loses some wants to be told so.
+            # New columns have values by now, and a downgrade that loses some needs a confirmation.
             downgrade(url, before, confirm=error.facts["confirm"])
         self._same("down", self._look(url), (catalog, rows), self._revision.forgets)
 
     def _kill(self, url: str, statements: int, expected: tuple[Catalog, Rows]) -> None:
         code, said = killed_at(url, self._revision.revision, at=statements // 2)
         if code != -signal.SIGKILL:
-            self._fail("killed", f"it was to die at statement {statements // 2} of {statements}: {said}")
+            self._fail(
+                "killed", f"the run should have died at statement {statements // 2} of {statements}: {said}"
+            )
         migrate(url, self._revision.revision, settings=Settings(replay=True))
         self._same("killed", self._look(url), expected)
 
@@ -289,9 +294,9 @@ def _difference(found: list[dict[str, str]], expected: list[dict[str, str]]) -> 
 def _old_code(
     url: str, catalog: Catalog, revision: Revision
 ) -> AbstractContextManager[Callable[[], list[str]]]:
-    """Prepare the statements of code that knows every column, and give what runs them again and says what failed.
+    """Prepare the statements of code that knows every column; return a function that runs them again.
 
-    What the revision declares to change the type of is left out: that is said to whoever runs it.
+    Columns whose type the revision declares to change are left out: the run reports them.
     """
     if catalog.dialect == "sqlite" or revision.phase == "contract":
         return nullcontext(list)
@@ -306,20 +311,22 @@ def _old_code(
 
 
 def _new_code(url: str, revision: Revision) -> Callable[[], list[str]]:
-    """Ask the start-up check of code that needs a revision, which is not there yet; give what says what was wrong.
+    """Run the start-up check of code that needs a missing revision; return a function that returns the faults.
 
-    Models know one schema, the newest one. What stands between them and an older one is this refusal.
+    Models know one schema, the newest one. Only this refusal protects them from an older one.
     """
     known = manifest.load()
     history = Manifest(known.until(revision.revision), known.tables)
     said = _refused(url, history)
     found = (
-        [] if revision.revision in said else [f"before it ensure_current says {said!r}, and does not name it"]
+        []
+        if revision.revision in said
+        else [(f"before the revision, ensure_current says {said!r} and does not name it")]
     )
 
     def after() -> list[str]:
         refused = _refused(url, history)
-        return found + ([f"after it ensure_current refuses: {refused}"] if refused else [])
+        return found + ([f"after the revision, ensure_current refuses: {refused}"] if refused else [])
 
     return after
 
@@ -327,9 +334,9 @@ def _new_code(url: str, revision: Revision) -> Callable[[], list[str]]:
 def _released_code(
     url: str, dialect: Dialect, revision: Revision
 ) -> AbstractContextManager[Callable[[], list[str]]]:
-    """Send what the models of the last release send, and give what sends it again and says what failed.
+    """Send the statements of the last release's models; return a function that sends them again.
 
-    A revision below whose floor that release stays breaks it, and then its start-up check has to say so.
+    A revision with a floor above that release breaks it, and then its start-up check has to refuse.
     """
     recorded = statements.load()
     if recorded is None or revision.revision <= recorded.head:
@@ -354,14 +361,19 @@ def _of_release(
 
 
 def _lets_in(url: str, release: str, old: Manifest) -> list[str]:
-    """Return what is wrong where the start-up check of a release that no longer works does not refuse."""
+    """Return the fault if the start-up check of a broken release does not refuse."""
     if _refused(url, old):
         return []
-    return [f"ensure_current of {release} lets it start, and it does not work with this revision any more"]
+    return [
+        (
+            f"ensure_current of {release} lets that release start, and its statements no longer work with this"
+            " revision"
+        )
+    ]
 
 
 def _keeps_out(url: str, release: str, old: Manifest) -> list[str]:
-    """Return what is wrong where the start-up check of a release that goes on working refuses."""
+    """Return the fault if the start-up check of a working release refuses."""
     said = _refused(url, old)
     return [f"ensure_current of {release} refuses: {said}"] if said else []
 
@@ -379,6 +391,6 @@ def _statements(table: str, columns: list[str]) -> Iterator[str]:
     where, names = quoted(table), ", ".join(map(quoted, columns))
     kept = ", ".join(f"{quoted(one)} = {quoted(one)}" for one in columns)
     yield f"SELECT {names} FROM {where}"
-    # Refused by the key that is there: every column is named and checked, and nothing is written.
+    # The existing key refuses the row: every column is named and checked, and nothing is written.
     yield f"INSERT INTO {where} ({names}) SELECT {names} FROM {where} LIMIT 1 ON CONFLICT DO NOTHING RETURNING {names}"
     yield f"UPDATE {where} SET {kept} WHERE false RETURNING {names}"

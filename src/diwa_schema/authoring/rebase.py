@@ -22,25 +22,25 @@ from diwa_schema.repository.git import Git
 if TYPE_CHECKING:
     from alembic.script import Script
 
-# The branches whose revisions stay where they are, when nobody says which.
+# The branches whose revisions stay by default.
 _SHARED = ("origin/HEAD", "origin/main", "main")
 
 
 def rebase(onto: str | None = None) -> list[Draft]:
-    """Move the revisions of one branch behind the other's, with new ids, and list all of them in the manifest.
+    """Move the revisions of one branch behind the other branch, with new ids, and list all of them in the manifest.
 
-    A manifest with git's conflict marks is written anew. Snapshots and catalogs stay as they are.
+    A manifest with git's conflict marks is rewritten. Snapshots and catalogs are not written.
 
     Args:
-        onto: The end of the branch that stays; by default that of the shared branch, where git knows one.
+        onto: The end of the branch that stays; by default that of the shared branch, if git knows one.
 
     Returns:
-        The revisions that moved, in order; none where the history has one end.
+        The moved revisions, in order; none if the history has one end.
 
     Raises:
         Blocked: The working directory is a consumer's.
-        UsageError: Git does not tell which branch moves, one that would move is released, or the history cannot
-            be read. Nothing is written.
+        UsageError: Git does not show which branch moves, a revision to move is released, or the history cannot be
+            read. Nothing is written.
     """
     refuse_elsewhere()
     with _apart(Git.open()):
@@ -65,7 +65,7 @@ def _rebased(onto: str | None) -> list[Draft]:
     if frozen := [one for one in moving if released.get(one.revision)]:
         said = ", ".join(f"{one.revision} (in {released[one.revision]})" for one in frozen)
         raise UsageError(
-            f"These revisions are released, and databases know them by their ids: {said}.",
+            f"These revisions are released, and databases have recorded their ids: {said}.",
             untouched="Nothing was written.",
             next_step=f"Move the others: diwa-schema revision --rebase --onto {frozen[-1].revision}",
         )
@@ -122,7 +122,7 @@ def _files(git: Git, name: str) -> set[str]:
 
 
 def _branches() -> dict[str, list[Script]]:
-    """Return, by each end of the history, the revisions that lead to that one alone, oldest first."""
+    """Return, for each end of the history, the revisions that lead only to it, oldest first."""
     script = generate.history()
     lines = {head: list(script.iterate_revisions(head, "base")) for head in script.get_heads()}
     ids = {head: {one.revision for one in line} for head, line in lines.items()}
@@ -133,7 +133,7 @@ def _branches() -> dict[str, list[Script]]:
 
 
 def _listed(git: Git) -> Mapping[str, generate.Listed]:
-    """Return what the manifest says of each revision; with git's conflict marks in it, what both its sides say."""
+    """Return the manifest's entry of each revision; with git's conflict marks, the entries of both sides."""
     path = f"{own.MIGRATIONS}/{manifest.PATH.name}"
     texts = [manifest.PATH.read_bytes()]
     if b"<<<<<<< " in texts[0]:
@@ -143,7 +143,7 @@ def _listed(git: Git) -> Mapping[str, generate.Listed]:
 
 
 def _staying(git: Git, branches: Mapping[str, Sequence[Script]], released: Mapping[str, str]) -> str:
-    """Return the end of the branch that stays: what is released, else what the shared branch has."""
+    """Return the end of the branch that stays: the released one, else the one of the shared branch."""
     frozen = [head for head, branch in branches.items() if any(released.get(one.revision) for one in branch)]
     if len(frozen) == 1:
         return frozen[0]
@@ -157,15 +157,15 @@ def _staying(git: Git, branches: Mapping[str, Sequence[Script]], released: Mappi
         if len(stay) == 1:
             return stay[0]
     raise UsageError(
-        f"The history has {len(branches)} ends: {', '.join(sorted(branches))}. Git does not tell which was there"
-        " first.",
+        f"The history has {len(branches)} ends: {', '.join(sorted(branches))}. Git does not show which one"
+        " was first.",
         untouched="Nothing was written.",
-        next_step=f"Name the one that stays: diwa-schema revision --rebase --onto {min(branches)}",
+        next_step=f"Name the end that stays: diwa-schema revision --rebase --onto {min(branches)}",
     )
 
 
 def _move(onto: str, moving: Sequence[Script], listed: Mapping[str, generate.Listed]) -> list[Draft]:
-    """Write files under new ids and the manifest, then take the old files away: all of it, or nothing."""
+    """Write files under new ids and the manifest, then remove the old files: all of it, or nothing."""
     new, last = {}, onto
     latest = max([onto, *(one.revision for one in moving)])
     for one in moving:

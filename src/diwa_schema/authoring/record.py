@@ -34,10 +34,10 @@ class Record:
     """One operation.
 
     Args:
-        operation: What Alembic makes of the call.
-        sql: The statements that it writes; those of a batch are written at its end and are none of it.
-        line: The line of the revision that made it.
-        helper: The function of `steps` that the revision called for it; None where it called Alembic's.
+        operation: Alembic's operation for the call.
+        sql: Its statements, without those that a batch writes at its end.
+        line: The line of the revision with the call.
+        helper: The function of `steps` that the revision called; None if it called Alembic directly.
     """
 
     operation: ops.MigrateOperation
@@ -47,12 +47,12 @@ class Record:
 
     @property
     def plain(self) -> bool:
-        """Whether the revision itself made it, so that nothing of this package stands for how it is done."""
+        """Whether the revision called Alembic directly, without a step of this package."""
         return self.helper is None
 
     @property
     def statement(self) -> str:
-        """The SQL that the revision wrote itself, as text without comments; empty for any other operation."""
+        """The revision's own SQL text, without comments; empty for any other operation."""
         if not isinstance(self.operation, ops.ExecuteSQLOp):
             return ""
         return re.sub(r"--[^\n]*|/\*.*?\*/", " ", str(self.operation.sqltext), flags=re.DOTALL).strip()
@@ -71,7 +71,7 @@ class Record:
         return table_of(self.statement)
 
 
-# Alembic has no operation for what is written as text, so this text says which table it is about.
+# Alembic has no operation for text, so the text itself shows its table.
 _TABLE = re.compile(
     r"""(?:UPDATE|INSERT\s+INTO|DELETE\s+FROM|TRUNCATE(?:\s+TABLE)?|(?:ALTER|DROP)\s+TABLE(?:\s+IF\s+EXISTS)?
         |CREATE\s+(?:UNIQUE\s+)?INDEX\b.*?\sON)\s+(?:ONLY\s+)?(?P<name>(?:"[^"]+"|[\w$.])+)""",
@@ -80,21 +80,21 @@ _TABLE = re.compile(
 
 
 def table_of(statement: str) -> str | None:
-    """Return the table that a statement changes, as far as its beginning tells."""
+    """Return the table that a statement changes, if its beginning shows it."""
     named = _TABLE.match(statement)
     return named["name"].rpartition(".")[2].strip('"') if named else None
 
 
 @dataclass(slots=True)
 class Trace:
-    """What one function of a revision does.
+    """The operations of one function of a revision.
 
     Args:
         function: upgrade or downgrade.
         records: Its operations, in order.
         steps: The names of the safe steps that ran.
         ended: The lines that leave the transaction.
-        failure: Why it could not be followed to its end; None where it could.
+        failure: The reason why the trace has no end; None if it is complete.
     """
 
     function: str
@@ -111,17 +111,17 @@ class Trace:
         )
 
     def existing(self) -> Iterator[Record]:
-        """Yield what it does by itself to tables that are there already."""
+        """Yield its direct operations on existing tables."""
         created = self.created
         return (record for record in self.records if record.plain and record.table not in created)
 
 
 def follow(source: Source, function: str) -> Trace:
-    """Return what a function of a revision does on PostgreSQL.
+    """Return the operations of a function of a revision on PostgreSQL.
 
     Args:
         source: The revision.
-        function: upgrade or downgrade; one that it does not have does nothing.
+        function: upgrade or downgrade; a missing function does nothing.
     """
     trace = Trace(function)
     work = source.declared(function)
@@ -143,12 +143,12 @@ def follow(source: Source, function: str) -> Trace:
 
 @contextmanager
 def _watched(context: MigrationContext, source: Source, trace: Trace, out: io.StringIO) -> Iterator[None]:
-    """Bind Alembic's `op` to a context, and take down what is done with it."""
+    """Bind Alembic's `op` to a context, and record its operations."""
     inside = 0
 
     @contextmanager
     def taken(operation: ops.MigrateOperation) -> Iterator[None]:
-        """Take down what is written in the block, unless it is a part of something that is."""
+        """Record the SQL of the block, unless it is part of a recorded operation."""
         nonlocal inside
         start, outermost, inside = len(out.getvalue()), not inside, inside + 1
         try:
@@ -179,7 +179,7 @@ def _watched(context: MigrationContext, source: Source, trace: Trace, out: io.St
             with batch(*args, **options) as inner:
                 watch(inner)
                 yield inner
-                # A batch writes its SQL at its end, when all of its operations are taken down already.
+                # A batch writes its SQL at its end, after all of its operations are recorded.
                 inside += 1
             inside -= 1
 
@@ -199,7 +199,7 @@ def _watched(context: MigrationContext, source: Source, trace: Trace, out: io.St
 
 
 def _caller(source: Source) -> tuple[int, str | None]:
-    """Return the line of the revision that is running, and the helper of this package that it called."""
+    """Return the running line of the revision, and the called helper of this package."""
     frame, helper = _getframe(1), None
     while frame.f_back is not None:
         name = frame.f_code.co_filename

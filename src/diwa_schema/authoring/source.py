@@ -18,14 +18,14 @@ from diwa_schema.migrations import manifest
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A revision as its file says it.
+    """A revision with the declarations of its file.
 
     Args:
         path: The file.
-        shown: The file as it is named to people: from the working directory, where it is below it.
-        module: What importing it gave.
-        lines: The line of each name that is assigned or defined at its top.
-        siblings: The ids that the other revisions of its directory go on from; None for a first one.
+        shown: The file's name for people: relative to the working directory if it is below it.
+        module: The imported module.
+        lines: The line of each name that its top level assigns or defines.
+        siblings: The ids before the other revisions of its directory; None for a first one.
     """
 
     path: Path
@@ -40,16 +40,16 @@ class Source:
         return str(self.module.revision)
 
     def declared(self, name: str, default: Any = None) -> Any:
-        """Return what it declares under a name."""
+        """Return its declaration of a name."""
         return getattr(self.module, name, default)
 
     def line(self, name: str) -> int:
-        """Return the line where something is declared, or where its id is."""
+        """Return the line of a declaration, or else of its id."""
         return self.lines.get(name, self.lines["revision"])
 
     @property
     def installed(self) -> bool:
-        """Whether it belongs to the history of this package, which only has files of its own."""
+        """Whether it belongs to the history of this package."""
         return self.path.parent == manifest.VERSIONS
 
 
@@ -67,7 +67,7 @@ def read(path: Path) -> Source:
         path: The file.
 
     Raises:
-        UsageError: There is no such file, it cannot be imported, or it is no revision.
+        UsageError: The file does not exist, cannot be imported, or is not a revision.
     """
     found, name = path.resolve(), shown(path)
     try:
@@ -87,12 +87,12 @@ def read(path: Path) -> Source:
         reason = error.msg if isinstance(error, SyntaxError) else error
         raise UsageError(
             f"{name} cannot be imported: {type(error).__name__}{at}: {reason}.",
-            next_step="Fix the file, and run the command again.",
+            next_step="Fix the file, then run the command again.",
             file=name,
         ) from error
     if "revision" not in lines or not isinstance(module.__dict__.get("revision"), str):
         raise UsageError(
-            f"{name} is no revision: it names no `revision`.",
+            f"{name} is not a revision: it has no `revision`.",
             next_step='Add its id to the file, a UTC time: revision = "20260131120000"',
             file=name,
         )
@@ -100,28 +100,30 @@ def read(path: Path) -> Source:
 
 
 def shown(path: Path) -> str:
-    """Return a file as it is named to people: from the working directory, where it is below it."""
+    """Return a file's name for people: relative to the working directory if it is below it."""
     found, here = path.resolve(), Path.cwd()
     return str(found.relative_to(here)) if found.is_relative_to(here) else str(path)
 
 
 def refuse_gone() -> None:
-    """Refuse to go on where the manifest lists a revision whose file is not there.
+    """Refuse to continue if the manifest lists a revision without a file.
 
     Raises:
-        UsageError: It names the files.
+        UsageError: Files are missing; the message names them.
     """
     if gone := [one.file for one in manifest.load() if not one.path.exists()]:
         raise UsageError(
-            f"The manifest lists what is not there: {', '.join(gone)}.",
+            f"The manifest lists missing files: {', '.join(gone)}.",
             untouched="Nothing was written.",
-            next_step="Bring the file back (git checkout), or, where it is to be gone, run:"
-            " python -m diwa_schema.generate",
+            next_step=(
+                "Restore the file with git checkout. To remove its revision, run: python -m"
+                " diwa_schema.generate"
+            ),
         )
 
 
 def is_revision(path: Path) -> bool:
-    """Tell whether a file says which revision it is and which it goes on from; one that cannot be read does not."""
+    """Return whether a file declares its revision and its predecessor; an unreadable file does not."""
     try:
         return {"revision", "down_revision"} <= _lines(path.read_bytes(), str(path)).keys()
     except (OSError, SyntaxError, ValueError):
@@ -133,7 +135,7 @@ def _lines(content: bytes, name: str) -> dict[str, int]:
 
 
 def _siblings(path: Path) -> tuple[str | None, ...]:
-    """Return what the other revisions of a directory go on from; their files are read and not run."""
+    """Return the predecessors of the other revisions of a directory; their files are read, not run."""
     found: list[str | None] = []
     for other in sorted(path.parent.glob("*.py")):
         if other != path:
@@ -156,7 +158,7 @@ def _goes_on_from(content: bytes) -> tuple[str | None, ...]:
 
 
 def _names(node: ast.stmt) -> list[str]:
-    """Return what a statement at the top of a file gives a value or a definition to."""
+    """Return the names that a top-level statement assigns or defines."""
     if isinstance(node, ast.FunctionDef):
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]

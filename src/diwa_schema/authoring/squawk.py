@@ -54,14 +54,14 @@ OURS = {
     "transaction-nesting": statements.ENDS,
 }
 
-# Not asked, because it is decided here another way.
+# Not checked, because this package decides it in another way.
 LEFT_OUT = {
     "ban-duplicate-column-assignments": "a statement that writes rows is found as such",
-    "ban-drop-constraint": "the operation tells what kind it is of, and only foreign keys keep rows right",
+    "ban-drop-constraint": "the operation shows its kind, and only foreign keys protect rows",
     "prefer-bigint-over-int": "only keys are long",
     "prefer-bigint-over-smallint": "only keys are long",
     "prefer-identity": "ids are uuids",
-    "prefer-robust-stmts": "a revision is one transaction, or one step that can be run again",
+    "prefer-robust-stmts": "a revision is one transaction, or one step that can run again",
     "prefer-text-field": "the lengths are those of the Ecto schema",
     "prefer-timestamp-tz": "times are UTC without a zone, as Ecto writes them",
     "require-lock-timeout": "the runner sets it",
@@ -70,12 +70,12 @@ LEFT_OUT = {
     "unused-ignore": "reasons stand in the revision",
 }
 
-# What a contract revision may do, since it says that it breaks older code.
+# Allowed in a contract revision, which declares that it breaks older code.
 BREAKS = frozenset({columns.DROP, columns.RENAME, columns.NULLABLE, tables.DROP, tables.RENAME})
 
 
 def program() -> str | None:
-    """Return where squawk is: the one that is installed beside this package, else one that a shell finds."""
+    """Return the path of squawk: the one beside this package, else the one on the PATH."""
     try:
         beside = distribution("squawk-cli")
     except PackageNotFoundError:
@@ -85,7 +85,7 @@ def program() -> str | None:
 
 
 def only_its_own() -> list[str]:
-    """Return the ids of the rules that nothing but squawk looks for."""
+    """Return the ids of the rules that only squawk checks."""
     own = (
         indexes.REINDEX, constraints.VALIDATE, statements.DETACH, statements.DOMAIN,
         statements.ENUM_ORDER, statements.SYNTAX, statements.TRUNCATE,
@@ -100,21 +100,21 @@ def check(
     found: list[Finding],
     settled: Collection[tuple[int, str]] = (),
 ) -> list[Finding]:
-    """Return what squawk finds in the SQL that a revision writes by itself.
+    """Return the findings of squawk in a revision's own SQL text.
 
     Args:
         source: The revision.
         trace: What it does.
         squawk: The program.
-        found: What the operations told already: about a line that they told of, squawk is not heard.
-        settled: The lines and tables of which it is known that nothing is to be told.
+        found: The findings in the operations: squawk's findings about the same lines are ignored.
+        settled: The lines and tables that are known to be fine.
 
     Raises:
-        UsageError: The program does not do what squawk does.
+        UsageError: The program does not answer like squawk.
     """
     known = {*((one.line, one.table) for one in found), *settled}
     records = [record for record in trace.records if record.plain and record.sql]
-    # The first statement makes the tables that are new, so that squawk knows them as such.
+    # The first statement creates the new tables, so that squawk knows them as new.
     lines = [record for record in records for _ in record.sql.split("\n")[:-1] or [""]]
     text = "".join(record.sql if record.sql.endswith("\n") else f"{record.sql}\n" for record in records)
     contract = source.declared("phase") == "contract"
@@ -139,7 +139,7 @@ def check(
             finding = rule.found(source, record.line, record.table)
         if finding not in findings:
             findings.append(finding)
-    # Of a foreign key squawk says both that it is one and that it is a constraint.
+    # squawk reports a foreign key twice: as a foreign key and as a constraint.
     keys = {one.line for one in findings if one.rule == constraints.FOREIGN_KEY.id}
     return [one for one in findings if one.rule != constraints.CHECK.id or one.line not in keys]
 
@@ -148,7 +148,7 @@ def _run(squawk: str, text: str) -> list[dict[str, Any]]:
     if not text.strip():
         return []
     words = [squawk, "--reporter=json", f"--pg-version={OLDEST_SERVER}", "--assume-in-transaction"]
-    # The settings of the directory it runs in are not asked: one history is judged alike everywhere.
+    # The settings of the working directory are ignored, so that a history gets the same verdict everywhere.
     words += [f"--config={os.devnull}", "--stdin-filepath=revision.sql"]
     words += [f"--exclude={','.join(name for name in LEFT_OUT if name != 'unused-ignore')}"]
     try:
@@ -156,7 +156,7 @@ def _run(squawk: str, text: str) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = json.loads(done.stdout)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{squawk} gave no answer that can be read: {error}",
-            next_step="Install the one that this package works with: pip install 'diwa-schema[lint]'",
+            f"The answer of {squawk} is not readable: {error}",
+            next_step="Install a version that this package supports: pip install 'diwa-schema[lint]'",
         ) from None
     return answer

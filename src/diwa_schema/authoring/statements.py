@@ -33,8 +33,8 @@ class Statement(NamedTuple):
     """A statement with values that fit it.
 
     Args:
-        sql: Its text as PostgreSQL's own protocol has it: parameters are $1, $2 and so on.
-        values: What they are, as JSON has it; what it has no word for stands as the text that PostgreSQL reads.
+        sql: Its text in PostgreSQL's own protocol: parameters are $1, $2 and so on.
+        values: Their values in JSON; a value without a JSON type is the text that PostgreSQL reads.
     """
 
     sql: str
@@ -47,7 +47,7 @@ class Recorded(NamedTuple):
     Args:
         release: Its version.
         head: The last revision that it contains.
-        statements: What its models send, in an order that leaves the database as it was.
+        statements: The statements of its models, in an order that leaves the database unchanged.
     """
 
     release: str
@@ -56,7 +56,7 @@ class Recorded(NamedTuple):
 
 
 def load() -> Recorded | None:
-    """Return what was recorded at the last release; None before the first."""
+    """Return the record of the last release; None before the first one."""
     document = json.loads(manifest.content(PATH))
     if document["release"] is None:
         return None
@@ -65,17 +65,17 @@ def load() -> Recorded | None:
 
 
 def render(recorded: Recorded) -> str:
-    """Return the text of the file, a statement a line."""
+    """Return the text of the file, one statement per line."""
     lines = ",\n".join(f"  {json.dumps(one._asdict())}" for one in recorded.statements)
     head = f'"release": {json.dumps(recorded.release)},\n "head": {json.dumps(recorded.head)}'
     return f'{{\n {head},\n "statements": [\n{lines}\n ]\n}}\n'
 
 
 def record(url: str) -> tuple[Statement, ...]:
-    """Return what the models and the queries send to a PostgreSQL database.
+    """Return the statements that the models and the queries send to a PostgreSQL database.
 
     Args:
-        url: A throw-away database at head without rows; it gets some.
+        url: A throw-away database at head without rows; the function adds some.
     """
     import sqlalchemy as sa
     from sqlalchemy.orm import Session
@@ -103,7 +103,7 @@ def record(url: str) -> tuple[Statement, ...]:
 
 
 class Sent:
-    """What an engine has sent within blocks, each text once."""
+    """The distinct statements that an engine sent within blocks."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -112,7 +112,7 @@ class Sent:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keep what is sent within the block."""
+        """Record the statements of the block."""
         from sqlalchemy import event
 
         event.listen(self._engine, "after_cursor_execute", self._keep)
@@ -122,21 +122,21 @@ class Sent:
             event.remove(self._engine, "after_cursor_execute", self._keep)
 
     def _keep(self, _: object, __: object, text: str, values: Any, *___: object) -> None:
-        # What an engine asks of the server itself, such as the kind of a column, is no statement of the models.
+        # The engine's own queries, such as for the kind of a column, are not statements of the models.
         if self._tables.search(text) and " FROM (VALUES " not in text:
             statement = _numbered(text, values)
             self.statements.setdefault(statement.sql, statement)
 
 
 def _live(session: Session, model: type[Any], row: Any, sent: Sent, *, fresh: bool) -> None:
-    """Let a row be inserted as the models do it, read, changed and deleted, and leave the table as it was.
+    """Insert a row through the models, read, change and delete it, and leave the table unchanged.
 
     Args:
-        session: Where; it is in no transaction.
+        session: The session, without an open transaction.
         model: The model of the row.
-        row: A row that is there.
-        sent: What keeps the statements.
-        fresh: Whether the row is not there when the statements are sent again; else they begin with its deletion.
+        row: An existing row.
+        sent: The recorder of the statements.
+        fresh: Whether the row is absent when the statements are sent again; otherwise they begin with its deletion.
     """
     import sqlalchemy as sa
     from sqlalchemy.orm import make_transient
@@ -156,7 +156,7 @@ def _live(session: Session, model: type[Any], row: Any, sent: Sent, *, fresh: bo
             delete()
         make_transient(row)
         for column in mapper.columns:
-            # The database fills it where nobody says it; a row that comes back has to be as it was.
+            # The database fills it if it is omitted, and the restored row has to be equal to the earlier one.
             if fresh and column.server_default is not None and not column.primary_key:
                 row.__dict__.pop(mapper.get_property_by_column(column).key, None)
         session.add(row)
@@ -171,7 +171,7 @@ def _live(session: Session, model: type[Any], row: Any, sent: Sent, *, fresh: bo
 
 
 def _asked(session: Session) -> Iterator[Select[Any]]:
-    """Yield what each builder of the queries makes of usual arguments, further pages included."""
+    """Yield the statement of each query builder for usual arguments, including further pages."""
     import sqlalchemy as sa
 
     from diwa_schema import queries
@@ -198,7 +198,7 @@ def _asked(session: Session) -> Iterator[Select[Any]]:
 
 
 def _numbered(text: str, values: Mapping[str, Any]) -> Statement:
-    """Return a statement of psycopg's as the server gets it."""
+    """Return a statement of psycopg in the form that the server gets."""
     numbers: dict[str, int] = {}
 
     def place(found: re.Match[str]) -> str:
@@ -209,10 +209,10 @@ def _numbered(text: str, values: Mapping[str, Any]) -> Statement:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it."""
-    if isinstance(value, Undecided):  # an embedding, before its column was asked for its kind
+    """Return a value for JSON."""
+    if isinstance(value, Undecided):  # an embedding, before the query for the kind of its column
         return f"[{','.join(f'{number:g}' for number in value.forms.as_vector())}]"
-    # psycopg's own way to say what a value is: bytes or JSON.
+    # psycopg's wrappers for bytes and JSON.
     inner = getattr(value, "obj", value)
     if isinstance(inner, bytes | memoryview):
         return f"\\x{bytes(inner).hex()}"

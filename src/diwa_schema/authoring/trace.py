@@ -92,8 +92,8 @@ class Shadow:
     """Temporary tables in which revisions run, one after the other.
 
     Args:
-        link: A connection of its own, whose settings and temporary tables nobody else needs.
-        schema: What is written in the statements for the shadow's schema.
+        link: A separate connection, whose settings and temporary tables nobody else needs.
+        schema: The name in the statements for the shadow's schema.
     """
 
     def __init__(self, link: Link, schema: str) -> None:
@@ -111,21 +111,21 @@ class Shadow:
         types: Mapping[tuple[str, str], str],
         fill: Callable[[Link, Catalog], object] = samples.fill,
     ) -> Iterator[None]:
-        """Make the tables that these revisions lead to, each with rows, and drop them after the block.
+        """Create the tables of these revisions, each with rows, and drop them after the block.
 
         Args:
             revisions: The revisions that the database has.
-            types: The types of columns that it may have otherwise than these revisions make them here.
-            fill: Puts rows into the tables.
+            types: The types of columns that may differ in the database from the types that these revisions create.
+            fill: The function that inserts rows into the tables.
 
         Raises:
-            TransactionPooler: The connection does not keep its server process, so nor its temporary tables.
-            PermissionMissing: The role may not make temporary tables.
+            TransactionPooler: The connection does not keep its server process, so it would lose its temporary tables.
+            PermissionMissing: The role may not create temporary tables.
         """
         if not self._link.direct:
             raise TransactionPooler(
-                f"{self._link.shown} is reached through a pooler that changes the server process,"
-                " and the shadow belongs to one.",
+                f"A pooler before {self._link.shown} changes the server process between transactions, and"
+                " the shadow needs one process.",
                 next_step="Name the server itself in --url.",
             )
         self._enter()
@@ -139,15 +139,15 @@ class Shadow:
                 fill(self._link, read(self._link, self._name))
                 yield
         finally:
-            # The session ends after this; who looks at once is to find nothing.
+            # The session ends after this; an immediate look at the database has to find nothing.
             self._link.abandon()
             self._link.execute("DISCARD TEMP")
 
     def observe(self, revision: Revision) -> Trace:
-        """Run a revision, and return what it does."""
+        """Run a revision, and return its effects."""
         trace = self._run(revision)
         if trace is None:
-            # A new rule may refuse rows that are there to be strange.
+            # A new rule may refuse rows with unusual values.
             self._link.execute(f"TRUNCATE {', '.join(quoted(name) for name in self._there.values())}")
             trace = self._run(revision)
         assert trace is not None  # noqa: S101 - the second time there is no row to refuse
@@ -159,7 +159,7 @@ class Shadow:
         waiting = set(self._link.rows(_UNVALIDATED))
         types = {(oid, column): kind for oid, _, column, kind in self._link.rows(_TYPES)}
         self._trace = trace = Trace(sample=self._sample())
-        load(revision)  # what its import takes is no part of its work
+        load(revision)  # the time of its import is not part of its work
         self._recording = True
         try:
             if revision.transactional:
@@ -202,7 +202,7 @@ class Shadow:
 
     def _enter(self) -> None:
         try:
-            # Temporary tables would go through 8 MB; a session that has had some keeps what it has.
+            # Temporary tables would use a buffer of 8 MB, which a session cannot change after its first use.
             self._link.set({"temp_buffers": "128MB"})
         except Exception as error:
             if sqlstate(error) != _NOT_NOW:
@@ -215,7 +215,8 @@ class Shadow:
                 raise
             grant = self._link.value(_GRANT)
             raise PermissionMissing(
-                f"The role may not make temporary tables in {self._link.shown}, and revisions are observed in such."
+                f"The role may not create temporary tables in {self._link.shown}, and an observed revision"
+                " needs them."
                 if sqlstate(error) == PERMISSION
                 else f"Nothing can be written to {self._link.shown}, temporary tables included.",
                 next_step=f"Let its owner run `{grant}`."
@@ -225,21 +226,21 @@ class Shadow:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Run the block in a transaction that is not committed where it has reached a table of somebody else."""
+        """Run the block in a transaction, and roll it back if it has reached a table outside the shadow."""
         with self._link.transaction():
             yield
             prove_harmless(self._link, self._name)
 
     @contextmanager
     def _piece(self, kind: str | None = None) -> Iterator[None]:
-        """Run a piece of a revision in a transaction, and take down what it does to the tables that were there."""
+        """Run a piece of a revision in a transaction, and record its effects on existing tables."""
         self._concurrent = False
         with self._transaction():
             before = self._tables()
             began = time.perf_counter()
             yield
             took = time.perf_counter() - began
-            # Read before anything of ours could lock a table.
+            # Read before a statement of this package could lock a table.
             held = [one for one in self._link.rows(_HELD) if one[0] in self._there]
             after = self._tables()
             known = [CONCURRENT] if self._concurrent else [kind] if kind else []
@@ -255,7 +256,7 @@ class Shadow:
                     self._compared(mark, piece, before[oid], after[oid], mode)
 
     def _measured(self, kind: str | None, took: float) -> Piece:
-        """Return the piece that has just been done; a batch belongs to the one before it."""
+        """Return the finished piece; a batch belongs to the piece before it."""
         pieces = self._trace.pieces
         if kind != BATCHES or not pieces or pieces[-1].kind != BATCHES:
             pieces.append(Piece(kind))
@@ -265,7 +266,7 @@ class Shadow:
 
     def _compared(self, mark: Mark, piece: Piece, before: Seen, now: Seen, lock: str) -> None:
         rewritten = now.file != before.file
-        written = max(now.written - before.written, 0)  # TRUNCATE takes counts back
+        written = max(now.written - before.written, 0)  # TRUNCATE resets the counts
         mark.rewritten |= rewritten
         mark.written += written
         if now.read > before.read:
@@ -275,7 +276,7 @@ class Shadow:
             piece.writes |= rewritten or written > 0
 
     def took(self, rows: int) -> None:
-        """Note how many rows the last batch has taken."""
+        """Record the number of rows of the last batch."""
         self._trace.pieces[-1].batches.append((rows, self._lasted))
 
     def _mark(self, name: str) -> Mark:
@@ -320,7 +321,7 @@ def _stronger(lock: str | None, other: str) -> str:
 
 
 class _Pace:
-    """The pace of a step in a shadow: its pieces are those of a live database, and each is looked at."""
+    """The pace of a step in a shadow: it has the pieces of a live database, and each is observed."""
 
     def __init__(self, shadow: Shadow, connection: sa.Connection) -> None:
         self._shadow = shadow

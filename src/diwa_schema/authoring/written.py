@@ -22,7 +22,7 @@ from diwa_schema.errors import UsageError
 from diwa_schema.models import types
 from diwa_schema.models.types import ServerDefault
 
-# What PostgreSQL says of the types that models have; the types do not know these words.
+# PostgreSQL's names for types of the models; the types do not know these names.
 _OF_THE_DATABASE = {
     "uuid": "UniqueId()",
     "character varying(255)": "ShortText()",
@@ -40,7 +40,7 @@ _OF_THE_DATABASE = {
 
 
 def imports(code: Sequence[str]) -> str:
-    """Return the imports that lines of a revision need."""
+    """Return the imports for lines of a revision."""
     words = set(re.findall(r"\w+(?=[.(])", " ".join(code)))
     outside = [("sa", "import sqlalchemy as sa"), ("op", "from alembic import op")]
     ours = ["from diwa_schema.migrations import steps"] if "steps" in words else []
@@ -51,7 +51,7 @@ def imports(code: Sequence[str]) -> str:
 
 
 def text(value: str) -> str:
-    """Return a text as Python writes it, in double quotes."""
+    """Return a text as a Python literal in double quotes."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -61,7 +61,7 @@ def names(values: Sequence[str]) -> str:
 
 
 def texts(of: Mapping[str, Mapping[str, str | None]]) -> str:
-    """Return what columns hold, by table and column, as `steps.describe` takes it."""
+    """Return the descriptions of columns, by table and column, for `steps.describe`."""
 
     def entries(columns: Mapping[str, str | None]) -> str:
         return ", ".join(
@@ -72,7 +72,7 @@ def texts(of: Mapping[str, Mapping[str, str | None]]) -> str:
 
 
 def kind(of: sa.types.TypeEngine[Any]) -> str:
-    """Return a type with the arguments that make it differ from one that was made without."""
+    """Return a type with its arguments that differ from the defaults."""
     maker: Any = type(of)
     if not maker.__module__.startswith("diwa_schema."):
         return f"sa.{of!r}"
@@ -84,7 +84,7 @@ def kind(of: sa.types.TypeEngine[Any]) -> str:
 
 
 def default(of: sa.Column[Any]) -> str | None:
-    """Return the default that a column has in the database, or None."""
+    """Return the server default of a column, or None."""
     if not isinstance(of.server_default, DefaultClause):
         return None
     value = of.server_default.arg
@@ -99,7 +99,7 @@ def column(of: sa.Column[Any], *, nullable: bool | None = None, server_default: 
 
     Args:
         of: The column.
-        nullable: Whether it takes NULL; by default as it says itself.
+        nullable: Whether it takes NULL; by default its own declaration.
         server_default: Whether it gets its default.
     """
     words = [text(of.name), kind(of.type)]
@@ -140,14 +140,14 @@ def create_table(table: sa.Table, *, without: Collection[str] = ()) -> str:
             words.append(f'sa.CheckConstraint({text(condition(one))}, {name}).ddl_if(dialect="postgresql")')
         else:
             raise UsageError(
-                f"{one.name} of {table.name} is a constraint that cannot be drafted.",
-                next_step="Make it an index, as the other tables have, or write the revision by hand.",
+                f"The constraint {one.name} of {table.name} cannot be drafted.",
+                next_step="Use an index instead, or write the revision by hand.",
             )
     return f"op.create_table({', '.join(words)})"
 
 
 def condition(of: sa.CheckConstraint) -> str:
-    """Return what a check demands, as SQL."""
+    """Return the condition of a check, as SQL."""
     return str(of.sqltext.compile(compile_kwargs={"literal_binds": True}))
 
 
@@ -155,15 +155,15 @@ def create_index(of: sa.Index, *, step: bool) -> str:
     """Return the call that creates an index.
 
     Args:
-        of: The index, as tables on PostgreSQL have it.
-        step: Whether rows are written meanwhile, so that it is the safe step.
+        of: The index, from tables for PostgreSQL.
+        step: Whether to use the safe step, which lets rows be written meanwhile.
     """
     of.name = quoted_name(str(of.name), quote=None)
     body = ops.UpgradeOps([ops.CreateIndexOp.from_index(of)])
     code = "".join(
         line.strip() for line in render_python_code(body).splitlines() if not line.strip().startswith("#")
     ).replace(", unique=False", "")
-    # Alembic writes what `repr` does; where no formatter is installed, a file would have both kinds of quotes.
+    # Alembic writes the result of `repr`; without a formatter, a file would have both kinds of quotes.
     tokens = tokenize.generate_tokens(StringIO(code).readline)
     for token in reversed([one for one in tokens if one.type == tokenize.STRING]):
         code = code[: token.start[1]] + text(ast.literal_eval(token.string)) + code[token.end[1] :]
@@ -171,12 +171,12 @@ def create_index(of: sa.Index, *, step: bool) -> str:
 
 
 def kind_of(of: Column) -> str | None:
-    """Return the type of a column that was read from PostgreSQL; None where this package has no such type."""
+    """Return the type of a column read from PostgreSQL; None if this package has no such type."""
     return _OF_THE_DATABASE.get(of.type)
 
 
 def as_read(of: Column) -> str | None:
-    """Return a column that was read from PostgreSQL; None where this package has no such type."""
+    """Return a column read from PostgreSQL; None if this package has no such type."""
     spelled = kind_of(of)
     if spelled is None:
         return None
@@ -191,7 +191,7 @@ def as_read(of: Column) -> str | None:
 
 
 def index_as_read(of: Index, table: str, *, step: bool) -> str:
-    """Return the call that creates an index that was read from PostgreSQL."""
+    """Return the call that creates an index read from PostgreSQL."""
     keys = [text(one) if one.isidentifier() else f"sa.text({text(one)})" for one in of.columns]
     words = [text(of.name), text(table), f"[{', '.join(keys)}]"]
     if of.unique:
@@ -204,7 +204,7 @@ def index_as_read(of: Index, table: str, *, step: bool) -> str:
 
 
 def table_as_read(of: Table) -> list[str] | None:
-    """Return the calls that create a table that was read from PostgreSQL; None where a type is not this package's."""
+    """Return the calls that create a table read from PostgreSQL; None if this package lacks a type of it."""
     columns = [as_read(one) for one in of.columns]
     if None in columns or of.primary_key is None:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # as in typing, which costs more than the question for a version may
+TYPE_CHECKING = False  # as in typing, whose import would cost more than printing a version
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
@@ -33,21 +33,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         from diwa_schema import __version__
 
         return _print(f"diwa-schema {__version__}", 0)
-    if "_ARGCOMPLETE" in os.environ:  # a shell asks what can stand at its cursor
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for the possible words at its cursor
         from diwa_schema.cli.completion import answer
 
         return answer()
-    from diwa_schema.errors import NAMED
+    from diwa_schema.errors import NAMED, TYPED
 
-    named = NAMED.set(str)
+    named, typed = NAMED.set(str), TYPED.set(str)
     try:
         return _run(words, as_json="--json" in words)
     finally:
+        TYPED.reset(typed)
         NAMED.reset(named)
 
 
 def _run(words: list[str], *, as_json: bool) -> int:
-    from diwa_schema.errors import NAMED, DiwaSchemaError
+    from diwa_schema.errors import NAMED, TYPED, DiwaSchemaError
 
     args = None
     try:
@@ -58,7 +59,8 @@ def _run(words: list[str], *, as_json: bool) -> int:
         from diwa_schema.cli.signals import interruptible
 
         args = build_parser(words[0] if words else "").typed(words)
-        NAMED.set(partial(options.named, args))  # asked only where a command is offered
+        NAMED.set(partial(options.named, args))  # called only if a message offers a command
+        TYPED.set(partial(options.typed, words))
         with interruptible():
             result: Result = args.run(args)
     except DiwaSchemaError as error:
@@ -72,7 +74,7 @@ def _run(words: list[str], *, as_json: bool) -> int:
             _say(f"\n{what}")
         return code
     except BrokenPipeError:
-        # A command that asks has shown what it asks about, and nobody reads it.
+        # A command that asks a question has shown its text, and nobody reads it.
         _forget(sys.stdout)
         return CLOSED_PIPE
     except Exception as error:  # noqa: BLE001 - a user must never meet a bare traceback
@@ -84,7 +86,7 @@ def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) ->
     text = _document(result.document, line=result.line) if as_json else result.text
     if not text:
         return int(result.exit_code)
-    # Whoever asks the guard may have changed something, and is told even where nobody reads the result.
+    # A command that asks the guard may have changed something, so stderr reports it even if nobody reads the result.
     return _print(text, int(result.exit_code), done=result.text if hasattr(args, "repo") else "")
 
 
@@ -109,12 +111,12 @@ def _log_error(facts: dict[str, object]) -> None:
 
 
 def _print(text: str, code: int, *, done: str = "") -> int:
-    """Write a result to stdout and return the exit code, which stays that of the command where nothing can be written.
+    """Write a result to stdout, and return the exit code of the command, even if nothing can be written.
 
     Args:
         text: The result.
         code: The command's exit code.
-        done: What is said on stderr instead.
+        done: The text for stderr if stdout fails.
     """
     try:
         try:
@@ -139,15 +141,15 @@ def _say(text: str) -> None:
 
 
 def _forget(stream: object) -> None:
-    """Let go nowhere what is still to be written, or the interpreter complains about it once more at its end."""
+    """Discard the unwritten rest, or the interpreter reports it once more at its end."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[attr-defined]
     except (OSError, ValueError, AttributeError):
-        return  # no stream of the system
+        return  # not a stream of the system
 
 
 def _open_closed_streams() -> None:
-    # Python has no stream at all where the shell has closed one (2>&-).
+    # Python has no stream at all if the shell has closed it (2>&-).
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - open as long as the process

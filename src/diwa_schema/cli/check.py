@@ -38,7 +38,9 @@ def _lines(one: Difference) -> list[str]:
     elif one.fix.caution:
         lines.append(f"    {one.fix.caution}")
     if one.losing:
-        lines.append(f"    this statement would lose {_counted(one.fix.lost)}; do not run it next:")
+        lines.append(
+            f"    this statement would lose {_counted(one.fix.lost)}; do not run it without a backup:"
+        )
         lines += [f"        {line}" for line in one.losing.splitlines()]
     return lines
 

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class Result(NamedTuple):
-    """What a command found or did.
+    """The result of a command.
 
     Args:
         document: The result for machines, printed by ``--json``.
         text: The result for people, printed otherwise.
-        exit_code: What the process ends with.
-        line: Whether the document is printed as one line, because others have been printed before it.
+        exit_code: The exit code of the process.
+        line: Whether the document is printed as one line, because others were printed before it.
     """
 
     document: dict[str, Any]
@@ -27,7 +27,7 @@ class Result(NamedTuple):
 
 
 def ended(report: Report, text: str) -> Result:
-    """Return what a command that changes a database says at its end: its sentence, then who has to reconnect."""
+    """Return the result of a command that changes a database: its sentence, then the clients that have to reconnect."""
     return Result(report.as_dict(), "\n".join([text, *report.told]))
 
 
@@ -35,11 +35,11 @@ Run = Callable[[argparse.Namespace], Result]
 
 
 class Commands(NamedTuple):
-    """Where the commands are added.
+    """The parsers of the commands.
 
     Args:
-        parsers: What `add_subparsers()` of argparse has returned, whose type has only a private name.
-        typed: The one command that is wanted; empty for all of them.
+        parsers: The result of `add_subparsers()` of argparse, whose type has only a private name.
+        typed: The only command that is needed; empty for all of them.
     """
 
     parsers: Any
@@ -47,9 +47,9 @@ class Commands(NamedTuple):
 
 
 class _Unasked:
-    """Stands for the parser of a command that was not typed: what is declared on it is forgotten.
+    """A placeholder for the parser of another command, which ignores declarations.
 
-    To make the parsers of a file's other commands would take as long as to connect to the database.
+    The parsers of all other commands would take as long as a connection to the database.
     """
 
     def __getattr__(self, _: str) -> Callable[..., Any]:

@@ -25,9 +25,12 @@ def register(commands: Commands) -> None:
         commands,
         "completion",
         run,
-        help="print what bash, zsh or fish needs to complete words",
-        description="Print the code with which a shell completes the words of this program. It asks the program for"
-        " them, so it stays right when the program is upgraded. It needs the extra diwa-schema[completion].",
+        help="print the code for completion in bash, zsh or fish",
+        description=(
+            "Print the code that lets a shell complete the words of this program. The code asks the program"
+            " for the words, so it stays right after an upgrade of the program. It needs the extra"
+            " diwa-schema[completion]."
+        ),
     )
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
 
@@ -44,29 +47,29 @@ def run(args: argparse.Namespace) -> Result:
         from argcomplete.shell_integration import shellcode
     except ImportError as error:
         raise UsageError(
-            "The completion of words needs the library argcomplete, which is not installed.",
+            "Completion needs the library argcomplete, which is not installed.",
             next_step="Run: pip install 'diwa-schema[completion]'",
         ) from error
-    # Words that the program does not know are not to be completed as names of files.
+    # The shell should not complete unknown words as names of files.
     code = shellcode([PROGRAM], shell=args.shell, complete_arguments=["-o", "nospace"])
     return Result({"shell": args.shell, "code": code}, code.strip())
 
 
 def answer() -> int:
-    """Write what can stand at the cursor to where the shell's code reads it, and end the process.
+    """Write the possible words at the cursor for the shell's code, and end the process.
 
     Returns:
-        The exit code where there is no argcomplete; nothing is written then.
+        The exit code if argcomplete is missing; nothing is written then.
     """
     try:
         from argcomplete.completers import SuppressCompleter
         from argcomplete.finders import CompletionFinder
         from argcomplete.lexers import split_line
     except ImportError:
-        return UsageError.exit_code  # nobody reads a message here
+        return UsageError.exit_code  # nobody reads messages here
     from diwa_schema.cli.parser import build_parser
 
-    # As in a run, only the parser of the command that was typed is made.
+    # As in a run, only the parser of the typed command is built.
     line, point = os.environ.get("COMP_LINE", ""), int(os.environ.get("COMP_POINT", "0"))
     before = split_line(line, point)[3]
     parser = build_parser(before[1] if len(before) > 1 else "")
@@ -100,7 +103,7 @@ def _revisions(*, parser: argparse.ArgumentParser, **_: Any) -> Values:
     from diwa_schema.migrations.manifest import load
 
     ids = {one.revision: one.slug.replace("_", " ") for one in load()}
-    # What is reached most often comes first where a shell keeps the order.
+    # The most frequent goals come first, if the shell keeps the order.
     if parser.prog.endswith(" downgrade"):
         return {"-1": "one revision back", "base": "before the first revision", **ids}
     if parser.prog.endswith((" upgrade", " plan")):
@@ -137,10 +140,10 @@ def _addresses(**_: Any) -> Values:
 
 
 def _durations(**_: Any) -> Values:
-    return {"7d": "the default", "0": "look at connections alone"}
+    return {"7d": "the default", "0": "consider connections only"}
 
 
-# By the first spelling of an option, or the name of an argument; each means one thing in every command.
+# By the first spelling of an option, or the name of an argument, which has one meaning in all commands.
 _VALUES: Final[Mapping[str, Callable[..., Values]]] = {
     "revision": _revisions,
     "revisions": _revisions,

@@ -13,12 +13,14 @@ from diwa_schema.errors import command
 
 def register(commands: Commands) -> None:
     """Add the commands."""
-    vector = add(commands, "enable-vector", _enable_vector, help="turn embeddings into vectors of pgvector")
+    vector = add(
+        commands, "enable-vector", _enable_vector, help="convert embeddings into vectors of pgvector"
+    )
     binary = add(
         commands,
         "disable-vector",
         _disable_vector,
-        help="turn embeddings into bytes, for code that binds bytes",
+        help="convert embeddings into bytes, for code that binds bytes",
     )
     index = add(commands, "index", _index, help="build, drop or list the optional indexes")
     index.add_argument("action", choices=["enable", "disable", "list"], help="the action")

@@ -21,7 +21,7 @@ def register(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Print what was found; exit code 1 when there is more than notes."""
+    """Print the findings; the exit code is 1 if there are more than notes."""
     from diwa_schema.api import doctor
     from diwa_schema.health.finding import Severity
 

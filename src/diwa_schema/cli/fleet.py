@@ -31,19 +31,19 @@ def register(commands: Commands) -> None:
         fleet.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser), ""
     )
     _add_targets(
-        add(verbs, "status", _status, help="say where every target stands, in a few queries a database")
+        add(verbs, "status", _status, help="show the state of every target, with a few queries per database")
     )
-    plan = add(verbs, "plan", _plan, help="say what an upgrade would do to every target")
+    plan = add(verbs, "plan", _plan, help="show the work of an upgrade for every target")
     upgrade = add(verbs, "upgrade", _upgrade, help="bring every target up to a revision")
     for parser in (plan, upgrade):
         parser.add_argument(
             "revision", nargs="?", default="head", help="head (default), or an id or its beginning"
         )
-    check = add(verbs, "check", _check, help="say where each target differs from what it should be")
-    digest = add(verbs, "digest", _digest, help="say which targets look otherwise than most")
+    check = add(verbs, "check", _check, help="compare each target with the expected schema")
+    digest = add(verbs, "digest", _digest, help="show the targets with another catalog than most")
     adopt = add(verbs, "adopt", _adopt, help="take over every target that Ecto migrated")
     adopt.add_argument(
-        "--fix", action="store_true", help="first apply what is safe on a live table, where one differs"
+        "--fix", action="store_true", help="first fix the differences that are safe to fix on a live table"
     )
     for parser in (plan, upgrade, check, digest, adopt):
         _add_targets(parser)
@@ -54,10 +54,13 @@ def register(commands: Commands) -> None:
         options.add_settings(parser)
 
     create = add(
-        verbs, "create", _create, help="make a tenant: a schema at head, with roles, in one transaction"
+        verbs, "create", _create, help="create a tenant: a schema at head, with roles, in one transaction"
     )
-    copy = add(verbs, "copy", _copy, help="copy a tenant to another place, all rows of one moment or nothing")
-    for name, text in (("source", "the database to copy from"), ("target", "where to, in PostgreSQL")):
+    copy = add(verbs, "copy", _copy, help="copy all rows of a tenant to another place, in one transaction")
+    for name, text in (
+        ("source", "the database to copy from"),
+        ("target", "the PostgreSQL database to copy to"),
+    ):
         copy.add_argument(name, metavar=name.upper(), help=f"{text}: its URL")
         copy.add_argument(f"--{name}-schema", metavar="NAME", help=f"the schema in the {name}")
     for parser in (create, copy):
@@ -65,7 +68,7 @@ def register(commands: Commands) -> None:
     options.add_guard(copy)
     options.add_settings(copy)
     drop = add(verbs, "drop", _drop, help="drop a tenant with all its rows, a table at a time")
-    drop.add_argument("--confirm", metavar="NAME", help="its name once more")
+    drop.add_argument("--confirm", metavar="NAME", help="the name of the tenant again")
     for parser in (create, drop):
         parser.add_argument("tenant", metavar="NAME", help="the schema")
         parser.add_argument(
@@ -97,7 +100,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN",
         action="append",
         default=[],
-        help="which schemas in it, as 'tenant_*'; by default those that have a version table",
+        help="the schemas in it, such as 'tenant_*'; by default those with a version table",
     )
     group.add_argument("--server", metavar="URL", help="any database of a server")
     group.add_argument(
@@ -105,40 +108,48 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN",
         action="append",
         default=[],
-        help="which databases of the server, as 'diwa_*'; with --schemas, these in each",
+        help="the databases of the server, such as 'diwa_*'; --schemas then applies to each",
     )
     group.add_argument(
         "--targets",
         metavar="FILE",
         action="append",
         default=[],
-        help="targets one a line: a URL, or name,url,schema,wave, or the same as JSON; - is standard input",
+        help=(
+            "a file with one target per line: a URL, or name,url,schema,wave, or the same as JSON; - is"
+            " standard input"
+        ),
     )
     group.add_argument(
-        "--only", metavar="PATTERN", action="append", default=[], help="only targets whose name matches"
+        "--only", metavar="PATTERN", action="append", default=[], help="only targets with a matching name"
     )
     group.add_argument(
         "--from",
         metavar="REPORT",
         dest="report",
-        help="only those that an earlier run's --json output has as not done",
+        help="only the unfinished targets of an earlier run; FILE is its --json output",
     )
 
 
 def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("order")
     group.add_argument(
-        "--jobs", type=int, metavar="N", help="work on so many targets at once (as many as processors)"
+        "--jobs", type=int, metavar="N", help="the number of targets at once (the number of processors)"
     )
-    group.add_argument("--per-host", type=int, metavar="N", help="of one server, so many at most")
+    group.add_argument("--per-host", type=int, metavar="N", help="the most targets of one server at once")
     group.add_argument(
-        "--waves", metavar="N,N,rest", help="so many first, then so many, then the rest (all at once)"
+        "--waves",
+        metavar="N,N,rest",
+        help="the number of targets of each wave, such as 1,10,rest (all at once)",
     )
     group.add_argument(
         "--stop-after",
         type=int,
         metavar="N",
-        help="begin no further target after N failures (a failure in the first of several waves stops)",
+        help=(
+            "begin no further target after N failures (with several waves, the first failure of the first"
+            " wave stops)"
+        ),
     )
 
 
@@ -180,7 +191,9 @@ def _create(args: argparse.Namespace) -> Result:
 
     report = _one(args, create, roles=_roles(args))
     total = report.applied[0].milliseconds
-    return ended(report, f"{report.database}: tenant {args.tenant} is at {report.after} ({total} ms).")
+    from diwa_schema.cli.measure import took
+
+    return ended(report, f"{report.database}: tenant {args.tenant} is at {report.after} ({took(total)}).")
 
 
 def _copy(args: argparse.Namespace) -> Result:
@@ -210,7 +223,7 @@ def _drop(args: argparse.Namespace) -> Result:
     from diwa_schema.fleet import drop
 
     report = _one(args, drop, confirm=args.confirm)
-    return ended(report, f"{report.database}: tenant {args.tenant} is gone.")
+    return ended(report, f"{report.database}: tenant {args.tenant} is dropped.")
 
 
 def _one(args: argparse.Namespace, call: Callable[..., Report], **more: Any) -> Report:
@@ -238,7 +251,7 @@ def _changing(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _reported(args: argparse.Namespace, call: Callable[[Fleet], FleetReport]) -> Result:
-    """Call a method of the fleet that was typed, while its progress is shown, and return its result."""
+    """Call a method of the typed fleet, show its progress, and return its result."""
     from diwa_schema.fleet import Interrupted
 
     with progress(args) as shown:
@@ -269,7 +282,7 @@ def _sources(args: argparse.Namespace) -> Iterator[Source]:
 
     if bool(args.server) != bool(args.databases):
         raise UsageError(
-            "--server and --databases go together: which server, and which databases of it.",
+            "--server and --databases belong together.",
             next_step="Write --server URL --databases 'diwa_*'",
         )
     patterns: list[str | None] = [*args.schemas] or [None]
@@ -289,5 +302,5 @@ def _read(file: str) -> list[str]:
         with open(file, encoding="utf-8") as opened:  # noqa: PTH123 - what was typed, whatever it is
             return opened.read().splitlines()
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        why = getattr(error, "strerror", None) or "the text is not UTF-8"
         raise UsageError(f"{file} cannot be read: {why}.", next_step="Name another file.") from error

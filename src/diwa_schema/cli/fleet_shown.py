@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from diwa_schema.cli.measure import Measure
     from diwa_schema.fleet import Copied, FleetReport, Outcome
 
-_ROWS = 40  # targets of which all are listed
+_ROWS = 40  # the most targets that are all listed
 _WIDEST = 40
 
 
 class Shown:
-    """What is shown of a fleet while it runs: a document a line for machines, or lines for people."""
+    """The display of a running fleet: one document per line for machines, or lines for people."""
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self._as_json = as_json
@@ -28,7 +28,7 @@ class Shown:
         self._gone = False
 
     def ended(self, outcome: Outcome, done: int, total: int) -> None:
-        """Show what became of a target."""
+        """Show the outcome of a target."""
         if self._as_json:
             import json
 
@@ -39,11 +39,13 @@ class Shown:
 
             if drawable():
                 self._draw(done, total)
-            # Those that have nothing to do are many, and all alike.
+            # Targets with nothing to do are many, and all alike.
             plain = self._foot is None and outcome.result is not Result.NOTHING
             if plain or not outcome.result.settled:
-                took = "" if outcome.milliseconds is None else f"  {outcome.milliseconds} ms"
-                self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{took}")
+                from diwa_schema.cli.measure import took
+
+                lasted = "" if outcome.milliseconds is None else f"  {took(outcome.milliseconds)}"
+                self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{lasted}")
 
     def said(self, line: str) -> None:
         """Show a line."""
@@ -55,12 +57,12 @@ class Shown:
                 sys.stderr.flush()
 
     def close(self) -> None:
-        """Remove what is drawn."""
+        """Remove the drawn lines."""
         if self._foot is not None:
             self._foot.close()
 
     def _print(self, line: str) -> None:
-        # A run goes on where nobody can read about it.
+        # A run continues even if nobody can read its output.
         if self._gone:
             return
         try:
@@ -82,8 +84,8 @@ class Shown:
 
 @contextmanager
 def progress(args: argparse.Namespace) -> Iterator[Shown]:
-    """Give what shows a fleet while it runs."""
-    # What was only looked at is all in the table.
+    """Yield the display of a running fleet."""
+    # For a command that only reads, the table has everything.
     shown = Shown(as_json=args.json, quiet=not hasattr(args, "jobs"))
     try:
         yield shown
@@ -92,7 +94,7 @@ def progress(args: argparse.Namespace) -> Iterator[Shown]:
 
 
 def lines(report: FleetReport, *, interrupted: bool) -> Iterator[str]:
-    """Yield the table of a report, what went wrong with each that failed, and the sum."""
+    """Yield the table of a report, the errors of failed targets, and the sum."""
     shown = report.outcomes
     if len(shown) > _ROWS:
         shown = tuple(one for one in shown if not one.result.settled)
@@ -135,15 +137,15 @@ def _row(one: Outcome) -> tuple[str, str, str, str]:
 
 
 def copied(done: Copied) -> Iterator[str]:
-    """Yield what a copy did: its tables that have rows, what it left behind, and the sum."""
+    """Yield the result of a copy: its tables with rows, the uncopied objects, and the sum."""
     width = max((len(one.table) for one in done.tables), default=0)
     for one in done.tables:
         if one.rows:
             yield f"{one.table:{width}}  {one.rows:>10}  {one.digest}"
     if done.left:
-        yield f"Not copied, since they are not this schema's or were set aside: {', '.join(done.left)}."
+        yield f"Not copied, because they are not part of the schema or were set aside: {', '.join(done.left)}."
     if done.archived:
-        yield f"{done.archived} embeddings that no vector of this schema can be are in the archive."
+        yield f"{done.archived} embeddings do not fit into a vector of this schema; the archive has them."
     for rule, rows in done.waits.items():
         yield f"Rule {rule} waits in the copy: {rows} row{'' if rows == 1 else 's'} break{'s' if rows == 1 else ''} it."
     yield (

@@ -21,7 +21,7 @@ _INDENT = 2
 
 
 def drawable() -> bool:
-    """Whether stderr is a terminal whose lines can be drawn anew: a log of CI keeps every one of them."""
+    """Return whether stderr is a terminal that can redraw lines: a log of CI keeps every line."""
     return (
         sys.stderr.isatty()
         and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
@@ -30,9 +30,9 @@ def drawable() -> bool:
 
 
 class Foot:
-    """A title with its time, and below it how far a step is; what is said is printed above them.
+    """A title with its time and, below it, the progress of a step; other lines are printed above them.
 
-    A bar is drawn only where the total is known.
+    A bar is drawn only if the total is known.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Foot:
         self._live.start()
 
     def show(self, title: str, measure: Measure | None = None) -> None:
-        """Show a title, whose time begins where it is another one, and how far its step is."""
+        """Show a title and the progress of its step; the time begins with each new title."""
         if title != self._title:
             self._title, self._began = title, time.monotonic()
         self._measure = measure

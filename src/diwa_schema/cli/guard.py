@@ -12,7 +12,9 @@ def register(commands: Commands) -> None:
     """Add `guard` to the parser."""
     from diwa_schema.guard import Operation
 
-    parser = add(commands, "guard", run, help="show this repository's role, the evidence and the verdict")
+    parser = add(
+        commands, "guard", run, help="show the role of this repository, the evidence and the verdict"
+    )
     add_guard(parser)
     parser.add_argument(
         "--operation",
@@ -20,16 +22,17 @@ def register(commands: Commands) -> None:
         choices=list(Operation),
         default=Operation.UPGRADE,
         metavar="OPERATION",
-        help=f"the operation to ask for: {', '.join(Operation)} (default: %(default)s)",
+        help=f"the operation to judge: {', '.join(Operation)} (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Show the verdict; exit code 0 when the operation is allowed, 3 when it is blocked. Changes nothing."""
-    from diwa_schema.errors import Blocked
+    """Show the verdict; the exit code is 0 if the operation is allowed, 3 if it is blocked. Nothing changes."""
+    from diwa_schema.errors import TYPED, Blocked
     from diwa_schema.guard import evidence_lines, judge, refused
 
     verdict = judge(args.operation, repo=args.repo)
+    TYPED.set(str)  # the answer offers the command of the operation, not this one
     lines = [f"Role: {verdict.role}" + (f" ({verdict.repository})" if verdict.repository else "")]
     lines += evidence_lines(verdict)
     if verdict.allowed:

@@ -24,9 +24,9 @@ def register(commands: Commands) -> None:
     history = add(commands, "history", _history, help="list the revisions, or the ledger of the database")
     history.add_argument("--applied", action="store_true", help="show the ledger of the database")
     options.add_database(history)
-    plan = add(commands, "plan", _plan, help="show the work of the next upgrade")
+    plan = add(commands, "plan", _plan, help="show the work of the next upgrade and the obstacles")
     plan.add_argument("revision", nargs="?", default="head", help="the revision to reach (head)")
-    plan.add_argument("--replay", action="store_true", help="plan every revision even on an empty database")
+    plan.add_argument("--replay", action="store_true", help="plan single revisions even on an empty database")
     plan.add_argument(
         "--observe",
         action="store_true",
@@ -172,12 +172,12 @@ def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result
 
     document = found.as_dict()
     if found.snapshot:
-        why = "The database is empty: one snapshot makes everything, and there is nothing to observe."
+        why = "The database is empty: one snapshot creates everything, and there is nothing to observe."
         return Result(document | {"observed": None, "unobserved": why}, _listed(args, [*lines, why]))
     try:
         seen = observe(found, **options.database_of(args))
     except DiwaSchemaError as error:
-        # The plan is right all the same.
+        # The plan itself is still right.
         text = _listed(args, [*lines, "Nothing was observed.", *str(error).splitlines()])
         return Result(document | {"observed": None, "unobserved": error.as_dict()}, text, error.exit_code)
     document |= {"observed": [one.as_dict() for one in seen], "unobserved": None}
@@ -202,11 +202,11 @@ def _plan_lines(found: Plan) -> list[str]:
 
 
 def ahead(plan: Plan) -> list[str]:
-    """Return how a plan would run, what stands in its way, and what it does to open connections, a line each."""
+    """Return the way in which a plan would run, its obstacles, and its effects on open connections, a line each."""
     how = " as one snapshot, in one transaction" if plan.snapshot else ", each in its own transaction"
     lines = [f"{plan.before or 'base'} -> {plan.after or 'base'}: {len(plan.revisions)} revisions{how}."]
     lines += [
-        f"{step.revision}  FORGETS {', '.join(step.forgets)}: a downgrade does not bring the values back."
+        f"{step.revision}  FORGETS {', '.join(step.forgets)}: a downgrade does not restore the values."
         for step in plan.revisions
         if step.forgets and plan.direction == "upgrade" and not plan.snapshot
     ]
@@ -216,11 +216,13 @@ def ahead(plan: Plan) -> list[str]:
         for one in plan.obstacles
     ]
     lines += [
-        f"IN THE WAY of {one.revision}: {one.what} hangs on {one.column}. Drop it, and create it anew afterwards."
+        f"IN THE WAY of {one.revision}: {one.what} depends on {one.column}. Drop it, and create it again"
+        " after the upgrade."
         for one in plan.dependents
     ]
     lines += [
-        f"{count} values of {column} have another length: they go to the table diwa_schema_embedding_archive."
+        f"{count} values of {column} have another length: the run moves them to the table"
+        " diwa_schema_embedding_archive."
         for column, count in plan.archived.items()
     ]
     lines += [f"IN THE WAY: {one}" for one in plan.outdated or ()]
@@ -229,6 +231,6 @@ def ahead(plan: Plan) -> list[str]:
 
         lines.append(UNSEEN)
     for table, size in plan.sizes.items():
-        rows = "rows that nobody has counted yet" if size.rows is None else f"about {size.rows:,} rows"
+        rows = "an unknown number of rows" if size.rows is None else f"about {size.rows:,} rows"
         lines.append(f"{table} is rewritten or retyped: {rows}, {size.size:,} bytes.")
     return [*lines, *(plan.connections.lines(plan.after, planned=True) if plan.connections else ())]

@@ -15,7 +15,7 @@ LOGGER = logging.getLogger("diwa_schema")
 
 
 class JsonLine(logging.Formatter):
-    """A record as one line: time in UTC, level, message, and the facts that it has."""
+    """A record as one line: time in UTC, level, message and facts."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -26,14 +26,14 @@ class JsonLine(logging.Formatter):
 
 
 class _Lines(logging.StreamHandler[Any]):
-    """A stream that may be closed or full: a run goes on where nobody can read about it."""
+    """A stream that may be closed or full: a run continues even if nobody can read its output."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
         """Say nothing."""
 
 
 class _Words(io.TextIOBase):
-    """What is said in words meanwhile, such as that a bypass opened the guard, as records."""
+    """Plain text of the block, such as the notice about a bypass, as records."""
 
     def write(self, text: str) -> int:
         """Log each line as a warning."""
@@ -59,6 +59,6 @@ def json_lines() -> Iterator[None]:
 
 
 def print_error(facts: dict[str, Any]) -> None:
-    """Print how a command failed."""
+    """Print the error of a command."""
     with json_lines():
         LOGGER.error("%s", facts["what"], extra={"diwa": {"event": "failed", **facts}})

@@ -8,18 +8,19 @@ from collections.abc import Callable
 
 from diwa_schema.run.settings import ROWS
 
-_WINDOW = 30.0  # seconds: a rate is that of now, not that of an hour ago
-_SHORTEST = 1.0  # seconds: less tells nothing about a rate
+_WINDOW = 30.0  # seconds: a rate describes the present, not the last hour
+_SHORTEST = 1.0  # seconds: a shorter time gives no useful rate
 _MINUTE, _HOUR = 60, 3600
+_LONG = 10_000  # milliseconds: from here on, people read seconds more easily
 
 
 class Measure:
-    """A step of many pieces, as it goes on.
+    """The progress of a step with many pieces.
 
     Args:
-        label: What the step does.
-        unit: What the pieces are.
-        clock: Tells seconds.
+        label: The name of the step.
+        unit: The kind of the pieces.
+        clock: Returns seconds.
     """
 
     def __init__(self, label: str, unit: str = ROWS, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,33 +34,33 @@ class Measure:
         self.began = clock()
 
     def reach(self, done: int, total: int | None) -> None:
-        """Take how many pieces are done, and how many there are; the first call tells what was done before."""
+        """Record the number of finished pieces and their total; the first call gives the start."""
         now = self._clock()
         if not self._seen:
             self._before = done
-        # One from before the window stays, or a piece that takes longer than that would have no rate.
+        # One sample before the window stays; otherwise a piece that takes longer than the window would have no rate.
         old = [at for at, (when, _) in enumerate(self._seen) if now - when >= _WINDOW]
         self._seen = (*self._seen[old[-1] if old else 0 :], (now, done))
-        # What is counted has more than the statistics knew: nobody knows how many.
+        # There are more pieces than the statistics knew, so the total is unknown.
         self.done, self.total = done, total if total and done <= total else None
 
     def goes_on(self, label: str, done: int, unit: str) -> bool:
-        """Whether a number is the next of this step, not the first of another one."""
+        """Return whether a number continues this step, or is the first of another one."""
         return " ".join(label.split()) == self.label and unit == self.unit and done >= self.done
 
     @property
     def took(self) -> float:
-        """How long the step has run, in seconds."""
+        """The duration of the step so far, in seconds."""
         return self._clock() - self.began
 
     @property
     def moved(self) -> int:
-        """How many pieces were done since the step began."""
+        """The number of pieces finished since the start of the step."""
         return self.done - self._before
 
     @property
     def rate(self) -> float | None:
-        """How many pieces are done in a second, these last seconds; None where that cannot be told yet."""
+        """The pieces per second in the last seconds; None if it is not known yet."""
         if not self._seen:
             return None
         began, before = self._seen[0]
@@ -68,12 +69,12 @@ class Measure:
 
     @property
     def left(self) -> float | None:
-        """How long it takes until all pieces are done, in seconds; None where that cannot be told."""
+        """The time until all pieces are done, in seconds; None if it is unknown."""
         rate = self.rate
         return None if rate is None or self.total is None else (self.total - self.done) / rate
 
     def __str__(self) -> str:
-        """How far it is, without its label; empty where nothing is counted."""
+        """The progress without the label; empty if nothing is counted."""
         if not self.unit:
             return ""
         about = "about " if self.unit == ROWS else ""
@@ -97,8 +98,13 @@ def lasting(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def took(milliseconds: int) -> str:
+    """Return a measured time: short ones to the millisecond, long ones in words."""
+    return f"{milliseconds} ms" if milliseconds < _LONG else lasting(milliseconds / 1000)
+
+
 def _rounded(rate: float) -> str:
-    """Return a rate to two digits that mean something."""
+    """Return a rate with two significant digits."""
     if rate >= 10:  # noqa: PLR2004 - below it there is a digit after the point
         places = len(str(int(rate))) - 2
         return f"{round(rate, -places):,.0f}"

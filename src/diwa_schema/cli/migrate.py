@@ -44,7 +44,7 @@ def register(commands: Commands) -> None:
     stamp.add_argument("revision", help="the revision to record")
     stamp.add_argument("--force", action="store_true", help="record it even if tables or columns are missing")
     options.add_settings(stamp)
-    drop = _changing(commands, "drop", _drop, "drop the tables of the models, and nothing else")
+    drop = _changing(commands, "drop", _drop, "drop the tables of the models, and no others")
     options.add_confirm(drop)
     options.add_settings(drop)
     protect = _changing(commands, "protect", _protect, "close this database to the guard's bypass")
@@ -129,10 +129,12 @@ def _sentence(report: Report) -> str:
         return f"{report.where} is at {after}: nothing to do."
     if report.kind == "drop":
         return f"{report.where}: the tables of the models are dropped."
+    from diwa_schema.cli.measure import took
+
     total = sum(step.milliseconds for step in report.applied)
     if report.kind == "snapshot":
         total = report.applied[0].milliseconds
         how = f"{len(report.applied)} revisions as one snapshot"
     else:
         how = f"{len(report.applied)} revision{'s' if len(report.applied) != 1 else ''}"
-    return f"{report.where}: {report.before or 'base'} -> {after} ({how}, {total} ms)."
+    return f"{report.where}: {report.before or 'base'} -> {after} ({how}, {took(total)})."

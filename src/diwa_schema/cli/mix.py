@@ -10,7 +10,7 @@ from functools import partial
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
-from diwa_schema.errors import NAMED, NOTHING_CHANGED, Blocked
+from diwa_schema.errors import NAMED, NOTHING_CHANGED, TYPED, Blocked
 
 TEST = "test"
 
@@ -23,19 +23,19 @@ def register(commands: Commands) -> None:
         commands,
         "mix",
         run,
-        help="run a task of Ecto, as the aliases of a mix.exs do",
-        description="Run a task of Ecto by this package. `diwa-schema init` prints the aliases that call it.",
+        help="run a task of Ecto for the aliases of a mix.exs",
+        description="Run a task of Ecto with this package. `diwa-schema init` prints the aliases that call it.",
     )
     options.add_guard(parser)
     parser.add_argument("--env", metavar="NAME", default="dev", help="the environment of mix (dev)")
     parser.add_argument("task", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
     parser.add_argument(
-        "options", nargs=argparse.REMAINDER, metavar="-- OPTIONS", help="what mix was given after the task"
+        "options", nargs=argparse.REMAINDER, metavar="-- OPTIONS", help="the arguments of mix after the task"
     )
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Run a task in the words of this package; in mix's test environment, a test database is nobody else's."""
+    """Run a task as a command of this package; in mix's test environment, a test database belongs to nobody else."""
     from diwa_schema.cli.parser import build_parser
     from diwa_schema.database.url import from_environment
     from diwa_schema.repository.ecto_tasks import translate
@@ -50,21 +50,23 @@ def run(args: argparse.Namespace) -> Result:
     meant = build_parser(words[0]).typed(words)
     meant.url = url
     NAMED.set(partial(options.named, meant))
+    TYPED.set(str)  # the words are those of mix, which takes its URL from the configuration
     if testing and args.task == "ecto.drop":
         from diwa_schema.database import marked
 
         if marked.drop(url, force=asked.disconnects):
-            return Result({"kind": "dropped"}, "" if asked.quiet else "The test database is gone.")
+            return Result({"kind": "dropped"}, "" if asked.quiet else "The test database is dropped.")
     with _opened(url, testing=testing), _statements(shown=asked.shows_sql):
         try:
             result: Result = meant.run(meant)
         except Blocked as error:
             if testing:
-                # To see whether it is a test database, it was connected to.
+                # The check for a test database needed a connection.
                 error.untouched = NOTHING_CHANGED
                 error.next_step += (
-                    "\nIn the test environment a database is open that was empty when diwa-schema first saw it."
-                    " This one was not: drop it, and run: MIX_ENV=test mix do ecto.create, ecto.migrate"
+                    "\nIn the test environment the guard opens a database that diwa-schema found empty at"
+                    " its first run. This one was not empty. Drop it, then run: MIX_ENV=test mix do"
+                    " ecto.create, ecto.migrate"
                 )
             raise
     return result._replace(text="") if asked.quiet else result
@@ -80,7 +82,7 @@ def _opened(url: str, *, testing: bool) -> AbstractContextManager[object]:
 
 @contextmanager
 def _statements(*, shown: bool) -> Iterator[None]:
-    """Write the statements of the revisions to stderr meanwhile, without the values that go with them."""
+    """Write the statements of the revisions to stderr in the block, without their values."""
     if not shown:
         yield
         return

@@ -19,12 +19,12 @@ _WIDEST = 100  # columns
 _LONGEST_NAME = 32
 _STEP = 1024
 _TIMES = ((120, "s", 1), (7200, "min", 60), (math.inf, "h", 3600))
-_ROUND = 10  # from this on a time has no fraction
+_ROUND = 10  # from here on, a time has no fraction
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def text(found: Iterable[Observed]) -> str:
-    """Return it for a terminal, as wide as that is; 80 columns where there is none."""
+    """Return the text for a terminal, in its width; 80 columns without a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -60,7 +60,7 @@ def text(found: Iterable[Observed]) -> str:
 
 
 def markdown(found: Iterable[Observed]) -> str:
-    """Return it as Markdown."""
+    """Return the text as Markdown."""
     lines: list[str] = []
     for one in found:
         lines += [f"### {_title(one)}", ""]
@@ -92,7 +92,7 @@ def _cells(one: Touched) -> tuple[str, ...]:
 
 
 def _spaced(lock: str) -> str:
-    """Return the name of a lock as SQL has it."""
+    """Return the name of a lock in SQL."""
     return (
         "".join(f" {sign}" if sign.isupper() else sign for sign in lock.removesuffix("Lock")).strip().upper()
     )
@@ -109,7 +109,7 @@ def _events(one: Touched) -> Iterator[str]:
         rows = f" on {one.sample} sample rows" if one.sample else ""
         yield f"rows written ({one.written} writes{rows})"
     yield from (f"{name} not validated" for name in one.unvalidated)
-    yield from (f"{name} (known from the kind of step)" for name in one.known)
+    yield from (f"{name} (known from the kind of the step)" for name in one.known)
     if (
         not (one.dropped or one.rewritten or one.scanned or one.written or one.known)
         and one.scanned is not None
@@ -130,22 +130,22 @@ def _size(size: int | None) -> str:
 
 def _remarks(one: Observed) -> Iterator[str]:
     if one.creates:
-        yield f"Makes {', '.join(one.creates)}."
+        yield f"Creates {', '.join(one.creates)}."
     for retype in one.retypes:
         yield (
-            f"{retype.column}: {retype.before} -> {retype.after}. Statements that open connections have prepared"
-            " on it fail until these are renewed."
+            f"{retype.column}: {retype.before} -> {retype.after}. Prepared statements of open connections"
+            " fail until these reconnect."
         )
     if not (one.sql or one.tables):
-        yield "Does nothing to this database."
+        yield "Changes nothing in this database."
         return
     yield _lasting(one)
 
 
 def _lasting(one: Observed) -> str:
-    """Return how long it takes, and how long somebody waits for it."""
+    """Return the duration, and the longest wait of a request."""
     if one.duration is None:
-        takes = f"How long it takes was not measured: {one.unmeasured}"
+        takes = f"The duration was not measured: {one.unmeasured}"
         takes += "" if takes.endswith(".") else "."
     elif one.duration.most <= LITTLE:
         takes = "Takes less than a second."
@@ -153,12 +153,8 @@ def _lasting(one: Observed) -> str:
         expected, least, most = map(_time, (one.duration.expected, one.duration.least, one.duration.most))
         takes = f"Takes about {expected}, {least} to {most}."
     if one.longest_wait is None:
-        return f"{takes} Who has to wait waits until it is done."
-    return (
-        f"{takes} A request waits for it for {one.longest_wait:.0f} ms at most."
-        if one.longest_wait
-        else takes
-    )
+        return f"{takes} A session that has to wait waits until the end."
+    return f"{takes} A request waits at most {one.longest_wait:.0f} ms." if one.longest_wait else takes
 
 
 def _time(seconds: float) -> str:

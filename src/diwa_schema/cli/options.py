@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.errors import DiwaSchemaError, option
@@ -18,7 +18,7 @@ _LONG_UNIT = {"s": "SECONDS", "ms": "MS"}
 
 
 def add_database(parser: argparse.ArgumentParser, *, embedded: bool = True) -> None:
-    """Declare how the database is named; `embedded` says whether it may be the private one of an installation."""
+    """Add the options that name the database; `embedded` allows the private one of an installation."""
     parser.add_argument(
         "--url", metavar="URL", help="the database (default: DIWA_MIGRATION_DATABASE_URL, then DATABASE_URL)"
     )
@@ -35,21 +35,21 @@ def add_database(parser: argparse.ArgumentParser, *, embedded: bool = True) -> N
 
 
 def add_guard(parser: argparse.ArgumentParser) -> None:
-    """Declare what the guard is told."""
+    """Add the option for the guard's evidence."""
     parser.add_argument(
         "--repo", metavar="NAME", help="the name of the calling repository, as evidence for the guard"
     )
 
 
 def add_renew(parser: argparse.ArgumentParser) -> None:
-    """Declare whose connections are renewed after the run."""
+    """Add the option for the role whose connections are renewed after the run."""
     parser.add_argument(
-        "--renew", metavar="ROLE", help="end the idle sessions of ROLE after the run, so that it reconnects"
+        "--renew", metavar="ROLE", help="end the idle sessions of ROLE after the run, so that they reconnect"
     )
 
 
 def add_confirm(parser: argparse.ArgumentParser) -> None:
-    """Declare the confirmation of a loss."""
+    """Add the confirmation of a loss."""
     parser.add_argument(
         "--confirm",
         metavar="NAME",
@@ -58,7 +58,7 @@ def add_confirm(parser: argparse.ArgumentParser) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Declare how patient and careful the run is."""
+    """Add the timeouts and safety limits of the run."""
     from diwa_schema.run.settings import bounds
 
     parser.add_argument(
@@ -82,17 +82,20 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def add_seen(parser: argparse.ArgumentParser) -> None:
-    """Declare how long ago a release may have started that a revision would break."""
+    """Add the option for the age of a release's start that a contract respects."""
     parser.add_argument(
         "--seen-within",
         type=_duration,
         metavar="DURATION",
-        help="refuse a contract if a release that it breaks started within DURATION (7d; 0 looks at connections alone)",
+        help=(
+            "refuse a contract if it breaks a release that started within DURATION (7d; 0 considers"
+            " connections only)"
+        ),
     )
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """Return the settings that were typed."""
+    """Return the settings of the typed options."""
     from diwa_schema.run.settings import Settings, bounds
 
     seen = getattr(args, "seen_within", None)
@@ -111,7 +114,7 @@ def database_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def named(args: argparse.Namespace) -> str:
-    """Return the options that name the database as a shell takes them again, without the password."""
+    """Return the options that name the database for another command, without the password."""
     words = []
     if (url := getattr(args, "url", None)) is not None:
         words.append(option("--url", _shown(url)))
@@ -122,17 +125,32 @@ def named(args: argparse.Namespace) -> str:
     return " ".join(words)
 
 
+def typed(words: Sequence[str]) -> str:
+    """Return the command for another run in a shell, without passwords and without the name of the repository."""
+    import shlex
+
+    kept, rest = ["diwa-schema"], list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--repo":
+            del rest[:1]
+        elif not word.startswith("--repo="):
+            option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+            kept.append(option + equals + (_shown(value) if "://" in value else value))
+    return shlex.join(kept)
+
+
 def _shown(url: str) -> str:
     from diwa_schema.database.url import parse
 
     try:
         return parse(url).shown
     except DiwaSchemaError:
-        return "URL"  # it is refused in a moment, and the next step is to write another
+        return "URL"  # the command refuses it in a moment, and asks for another one
 
 
 def _path(text: str) -> str:
-    # `upgrade --embedded head` would make a file of that name.
+    # `upgrade --embedded head` would create a file of that name.
     if re.fullmatch(r"head|heads|base|[+-]?\d+", text, re.ASCII):
         raise argparse.ArgumentTypeError(
             f"'{text}' is a revision; write it before --embedded, or ./{text} for a file of that name"

@@ -30,7 +30,7 @@ _MODULES = (
     "completion",
 )
 
-# What people know from Ecto and Alembic, and how it is said here.
+# Options of Ecto and Alembic, with their form in this package.
 _ELSEWHERE = {
     "--all": "Leave --all out: upgrade goes to head by default.",
     "-n": "Write +N for N revisions up, and -N for N revisions down.",
@@ -54,7 +54,7 @@ EXIT_CODES = {
     7: "the database was refused",
     129: "ended by SIGHUP",
     130: "ended by Ctrl-C",
-    141: "the reader of a pipe is gone",
+    141: "the reader of the pipe ended",
     143: "ended by SIGTERM",
 }
 
@@ -66,7 +66,7 @@ def build_parser(command: str = "") -> Parser:
     """Return the parser of all commands.
 
     Args:
-        command: The one that was typed; the others are left out where there is such a one.
+        command: The typed command; if it exists, the others are left out.
     """
     parser = Parser(
         prog=PROGRAM,
@@ -88,10 +88,10 @@ def build_parser(command: str = "") -> Parser:
 
 
 def _listed(said: Mapping[str, str]) -> str:
-    """Return the commands by who uses them, and the exit codes, as `--help` prints them.
+    """Return the commands by audience, and the exit codes, for `--help`.
 
     Args:
-        said: What each command does.
+        said: The help text of each command.
     """
     lines = []
     for who, commands in audience.AUDIENCES.items():
@@ -111,7 +111,7 @@ class _Help(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes options by their whole names only, and whose errors are those of this package."""
+    """A parser that takes only complete names of options, and raises errors of this package."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, "formatter_class": _Help, **options})
@@ -119,10 +119,10 @@ class Parser(argparse.ArgumentParser):
             self.epilog = f"example:\n  {PROGRAM} {words}"
 
     def typed(self, words: Sequence[str]) -> argparse.Namespace:
-        """Return what was typed.
+        """Parse the typed words.
 
         Raises:
-            UsageError: Something of it is unknown, and what is meant by it elsewhere is said; or it is no text.
+            UsageError: A word is unknown, or is not text. The error explains words of other tools.
         """
         found, unknown = self.parse_known_args(words)
         if unknown:
@@ -132,7 +132,7 @@ class Parser(argparse.ArgumentParser):
                 next_step=next(filter(None, known), f"Run: {self.prog} --help"),
             )
         for name, value in vars(found).items():
-            # Bytes that are no UTF-8 arrive as half characters, which neither a driver nor a file can be handed.
+            # Bytes outside of UTF-8 arrive as half characters, which no driver and no file accepts.
             if isinstance(value, str) and name not in _MAY_BE_BYTES:
                 try:
                     value.encode()
@@ -143,5 +143,5 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of ending the process."""
+        """Raise an error instead of ending the process."""
         raise UsageError(f"{self.prog}: {message}", next_step=f"Run: {self.prog} --help")

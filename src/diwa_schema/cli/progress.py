@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds between two lines about a step: as it goes on there are fewer, but no log of CI is silent for minutes.
+# Seconds between two lines about a step: they become rarer, but no log of CI is silent for minutes.
 _FIRST, _LAST = 1.0, 60.0
 
 
 def reported(args: argparse.Namespace, call: Callable[..., T], **more: Any) -> T:
-    """Call a function of the API with what was typed, while its progress is shown; return what it returns."""
+    """Call a function of the API with the typed options, show its progress, and return its result."""
     with progress(quiet=args.json, log_format=args.log_format) as told:
         return call(
             repo=args.repo,
@@ -41,11 +41,11 @@ def reported(args: argparse.Namespace, call: Callable[..., T], **more: Any) -> T
 
 @contextmanager
 def progress(*, quiet: bool = False, log_format: str = "text") -> Iterator[Progress]:
-    """Give the progress that fits where stderr goes.
+    """Yield the display of progress that fits stderr.
 
     Args:
-        quiet: Whether only warnings are told, because a machine reads the result.
-        log_format: text, or json for the records of the log in its place.
+        quiet: Whether to print only warnings, because a machine reads the result.
+        log_format: text, or json for the records of the log instead.
     """
     if log_format == "json":
         from diwa_schema.cli.lines import json_lines
@@ -73,8 +73,8 @@ class Lines:
     """One line for each event.
 
     Args:
-        quiet: Whether the lines of single revisions are left out.
-        clock: Tells seconds.
+        quiet: Whether to leave out the lines of single revisions.
+        clock: Returns seconds.
     """
 
     def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,18 +90,18 @@ class Lines:
         _write(line)
 
     def revision(self, name: str, number: int, total: int) -> None:
-        """Remember which revision runs."""
+        """Remember the running revision."""
         self._end_step()
         self._title = self._above = f"[{number}/{total}] {name}"
 
     def done(self, name: str, milliseconds: int) -> None:  # noqa: ARG002 - the title has the name
-        """Print the revision that is applied."""
+        """Print the applied revision."""
         self._end_step()
         if not self._quiet:
-            self.say(f"{self._title}  {milliseconds} ms")
+            self.say(f"{self._title}  {_took(milliseconds)}")
 
     def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
-        """Print how far a step is, from time to time; at its end, how many rows it was."""
+        """Print the progress of a step from time to time, and the number of rows at its end."""
         if self._quiet:
             return
         step = _next(self._step, label, done, unit, self._clock)
@@ -114,14 +114,14 @@ class Lines:
             self._tell(step, str(step))
 
     def close(self) -> None:
-        """Print how far the last step came."""
+        """Print the end of the last step."""
         self._end_step()
 
     def _end_step(self) -> None:
         from diwa_schema.cli.measure import lasting
 
         step, self._step = self._step, None
-        # What another connection reads of a build is late by a moment, and no count at its end.
+        # The progress of a build is read on another connection, a moment late, so it has no final count.
         if step is not None and step.moved and step.unit == ROWS:
             self._tell(step, f"{step.moved:,} rows in {lasting(step.took)}")
 
@@ -133,7 +133,7 @@ class Lines:
 
 
 class Live:
-    """Lines that are drawn from the first revision on; without one, rich is not loaded."""
+    """Redrawn lines from the first revision on; without a revision, rich is not loaded."""
 
     def __init__(self) -> None:
         self._foot: Foot | None = None
@@ -141,33 +141,33 @@ class Live:
         self._step: Measure | None = None
 
     def say(self, line: str) -> None:
-        """Print a line above what is drawn."""
+        """Print a line above the drawn lines."""
         if self._foot is None:
             _write(line)
         else:
             self._foot.say(line)
 
     def revision(self, name: str, number: int, total: int) -> None:
-        """Show which revision runs."""
+        """Show the running revision."""
         self._step = None
         self._title = f"[{number}/{total}] {name}"
         self._show()
 
     def done(self, name: str, milliseconds: int) -> None:  # noqa: ARG002 - the title has the name
-        """Leave a line behind."""
+        """Print the line of a finished revision."""
         self._step = None
         if self._foot is not None:
             self._show()
-            self.say(f"{self._title}  {milliseconds} ms")
+            self.say(f"{self._title}  {_took(milliseconds)}")
 
     def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
-        """Show how far a step is."""
+        """Show the progress of a step."""
         self._step = _next(self._step, label, done, unit, time.monotonic)
         self._step.reach(done, total)
         self._show()
 
     def close(self) -> None:
-        """Remove what is drawn."""
+        """Remove the drawn lines."""
         if self._foot is not None:
             self._foot.close()
 
@@ -180,7 +180,13 @@ class Live:
 
 
 def _next(step: Measure | None, label: str, done: int, unit: str, clock: Callable[[], float]) -> Measure:
-    """Return the step that a number belongs to: the one that goes on, or another one that begins with it."""
+    """Return the step of a number: the present one if it continues, otherwise a new one."""
     from diwa_schema.cli.measure import Measure
 
     return step if step is not None and step.goes_on(label, done, unit) else Measure(label, unit, clock)
+
+
+def _took(milliseconds: int) -> str:
+    from diwa_schema.cli.measure import took
+
+    return took(milliseconds)

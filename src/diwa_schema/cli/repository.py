@@ -16,7 +16,7 @@ TEXT, GITHUB = "text", "github"
 def register(commands: Commands) -> None:
     """Add `repo-check` and `init` to the parser."""
     check = add(
-        commands, "repo-check", run_check, help="fail on migrations that this repository must not have"
+        commands, "repo-check", run_check, help="fail on migrations that this repository may not contain"
     )
     add_guard(check)
     check.add_argument(
@@ -43,7 +43,7 @@ def register(commands: Commands) -> None:
 
 
 def run_check(args: argparse.Namespace) -> Result:
-    """Check the repository around the working directory; exit code 1 when something must go."""
+    """Check the repository around the working directory; the exit code is 1 if a file has to be removed."""
     from diwa_schema.repository.remarks import github_annotations
     from diwa_schema.repository.repo_check import check
 
@@ -53,7 +53,7 @@ def run_check(args: argparse.Namespace) -> Result:
 
 
 def run_init(args: argparse.Namespace) -> Result:
-    """Make the files that a repository lacks, and print what belongs into those that it has."""
+    """Create the files that a repository lacks, and print the additions to its existing files."""
     from diwa_schema.repository.init import apply, plan
 
     wanted = plan(repo=args.repo)
@@ -65,7 +65,7 @@ def run_init(args: argparse.Namespace) -> Result:
         apply(wanted)
     files = ", ".join(wanted.files)
     made = [f"Written: {files}" if write else f"Not written: {files}"] if files else []
-    by_hand = ["Add by hand, to files that are there:", *wanted.notes] if wanted.notes else []
+    by_hand = ["Add by hand, to existing files:", *wanted.notes] if wanted.notes else []
     lines = [*made, *by_hand] or ["Nothing is missing."]
     return Result({**wanted.as_dict(), "written": write}, "\n\n".join(lines))
 

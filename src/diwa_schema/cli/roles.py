@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def register(commands: Commands) -> None:
     """Add `roles` to the parser."""
-    parser = add(commands, "roles", run, help="print or run the SQL for owner, application and reader role")
+    parser = add(commands, "roles", run, help="print or run the SQL for the roles of the database")
     options.add_database(parser, embedded=False)
     parser.add_argument("--apply", action="store_true", help="run the statements, in one transaction")
     parser.add_argument(
@@ -31,17 +31,17 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--event-trigger",
         action="store_true",
-        help="also refuse changes of the schema by others than the owner's members (needs a superuser)",
+        help="also let only members of the owner change the schema, by an event trigger (needs a superuser)",
     )
     parser.add_argument(
-        "--take-ownership", action="store_true", help="also hand tables of other roles over to the owner"
+        "--take-ownership", action="store_true", help="also give the tables of other roles to the owner"
     )
     options.add_guard(parser)
     options.add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Print the statements between the roles as they are and as they should be, or run them."""
+    """Print or run the statements that lead from the present roles to the expected ones."""
     from diwa_schema.api import roles
 
     names = ("apply", "owner", "app", "reader", "event_trigger", "take_ownership")
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> Result:
 
 
 def _script(found: Roles) -> Iterator[str]:
-    """Yield the statements as a script that psql runs, each under its reason."""
+    """Yield the statements as a script for psql, each below its reason."""
     yield f"-- {_one_line(found.database)}, schema {_one_line(found.schema)}"
     if found.changes:
         done = "applied" if found.applied else "not applied: run this script, or add --apply"
@@ -62,12 +62,15 @@ def _script(found: Roles) -> Iterator[str]:
     else:
         yield "-- The roles are as they should be."
     if found.by_hand:
-        yield from ("", f"-- Left to you ({len(found.by_hand)}); --take-ownership hands tables over as well:")
+        yield from (
+            "",
+            f"-- To do by hand ({len(found.by_hand)}); --take-ownership also gives tables to the owner:",
+        )
         for change in found.by_hand:
             yield f"-- {_one_line(change.what)}:"
             yield from (f"--     {line}" for line in f"{change.sql};".splitlines())
 
 
 def _one_line(text: str) -> str:
-    """Return a text that stays within its comment, whatever a name in it holds."""
+    """Return a text that stays within its comment, whatever names it contains."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -20,8 +20,8 @@ _LIMIT = 20
 
 def register(commands: Commands) -> None:
     """Add the commands."""
-    violations = add(commands, "violations", _violations, help="list the rows that break a rule about rows")
-    violations.add_argument("rules", nargs="*", metavar="RULE", help="the rules to look at (all)")
+    violations = add(commands, "violations", _violations, help="list the rows that break a rule")
+    violations.add_argument("rules", nargs="*", metavar="RULE", help="the rules to check (all)")
     violations.add_argument(
         "--limit",
         type=int,
@@ -30,7 +30,7 @@ def register(commands: Commands) -> None:
         help=f"list at most N rows of a rule ({_LIMIT}); the count covers all",
     )
     options.add_database(violations)
-    validate = add(commands, "validate", _validate, help="add the rules that no row breaks any more")
+    validate = add(commands, "validate", _validate, help="add the waiting rules that no row breaks any more")
     validate.add_argument("rules", nargs="*", metavar="RULE", help="the rules (all that wait)")
     options.add_database(validate, embedded=False)
     options.add_guard(validate)
@@ -49,7 +49,7 @@ def _violations(args: argparse.Namespace) -> Result:
 
 
 def _lines(one: BrokenRule) -> Iterator[str]:
-    what = "the database is to keep it" if one.kept else "looked at only"
+    what = "to be enforced by the database" if one.kept else "checked only"
     yield f"{one.rule}: {one.total:,} row{'' if one.total == 1 else 's'} of {one.table} ({what})"
     yield f"    {one.why}"
     for row in one.rows:
@@ -70,10 +70,10 @@ def _validate(args: argparse.Namespace) -> Result:
     from diwa_schema.api import validate
 
     done = reported(args, validate, rules=args.rules)
-    lines = [f"the database keeps rule {name} from now on" for name in done.added]
+    lines = [f"the database enforces rule {name} from now on" for name in done.added]
     lines += [one.text for one in done.waiting]
     if done.waiting:
-        lines.append(f"The command changed nothing for these. Run: {done.waiting[0].next_step}")
+        lines.append(f"The command did not change these rules. Run: {done.waiting[0].next_step}")
     return Result(
-        done.as_dict(), "\n".join(lines) or "The database keeps every rule.", 1 if done.waiting else 0
+        done.as_dict(), "\n".join(lines) or "The database enforces every rule.", 1 if done.waiting else 0
     )

@@ -1,4 +1,4 @@
-"""Ending a command on a signal of the system as on Ctrl-C: a run rolls back, and the ledger records the end."""
+"""A signal of the system ends a command like Ctrl-C: a run rolls back, and the ledger records the end."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `Terminated` in the block where a signal would end the process without a word.
+    """Raise `Terminated` in the block when a signal would otherwise end the process silently.
 
-    Only the main thread may say what a signal does, so elsewhere nothing is changed. A signal that the process was
-    started to ignore, as under nohup, stays ignored.
+    Only the main thread may set the effect of a signal, so other threads change nothing. A signal that the process
+    ignores from its start, as under nohup, stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

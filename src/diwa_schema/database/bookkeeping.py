@@ -20,7 +20,7 @@ from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, RE
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import code, literal, qualified
 
-# No percent sign stands in it: rendered for later, some dialects would double it.
+# The SQL contains no percent sign, because some dialects would double it in a script.
 _ONLY_OWNER_WRITES = """
 DECLARE
   who text;
@@ -63,7 +63,7 @@ class Bookkeeping:
         return Bookkeeping(link, self.schema)
 
     def create(self, state: State) -> None:
-        """Create version table, ledger and the notes of releases where they are absent."""
+        """Create the version table, the ledger and the notes of releases if they are absent."""
         named = {name: qualified(self.schema, name) for name in (LEDGER, VERSION, RELEASES)}
         for name, statement in create_statements(self.link.dialect, named).items():
             if name not in state.tables:
@@ -72,10 +72,10 @@ class Bookkeeping:
     def advance(self, before: str | None, after: str | None) -> bool:
         """Move the version row from one revision to another inside the caller's transaction.
 
-        The floor that holds at the revision is written with it.
+        The floor of the revision is written with it.
 
         Args:
-            before: The revision the row must show now; None where there must be no row.
+            before: The required present revision; None if there must be no row.
             after: The revision it is to show; None to remove it.
 
         Returns:
@@ -126,7 +126,8 @@ def look(link: Link) -> State:
     books = Bookkeeping(link, schema)
     versions = _versions(books) if VERSION in present else []
     if history.head in (version for version, _ in versions) and not present.issuperset(history.tables):
-        # Another run may have ended since the tables were listed; those of head are there before its version is.
+        # Another run may have ended since the list of tables; it creates the tables of head before it writes its
+        # version.
         _, present, elsewhere, _ = _present(link, names)
     ecto = None
     if ECTO in present:

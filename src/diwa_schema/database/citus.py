@@ -15,7 +15,7 @@ from diwa_schema.errors import DatabaseRefused
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
 
-# The tables of a tenant may have triggers: all rows of one are on one node, so that nothing fires twice.
+# The tables of a tenant may have triggers: all rows of a tenant are on one node, so nothing fires twice.
 OPENING = (
     "SET LOCAL citus.enable_unsafe_triggers = on",
     "SET LOCAL citus.propagate_set_commands = 'local'",
@@ -34,15 +34,17 @@ def heard(limits: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def refuse_worker(link: Link) -> None:
-    """Raise where a connection leads to a worker, which takes no changes of tables.
+    """Raise an error if a connection leads to a worker, which takes no changes of tables.
 
     Raises:
-        DatabaseRefused: It does; nothing was sent but the question.
+        DatabaseRefused: It leads to a worker; only the query was sent.
     """
     if link.citus and (node := link.value(_NODE)):
         raise DatabaseRefused(
-            f"{link.shown} is a worker of Citus (group {node}), and tables are changed through the coordinator alone.",
-            next_step="Name the coordinator. Where it is, this worker says:"
-            " SELECT nodename, nodeport FROM pg_dist_node WHERE groupid = 0;",
+            f"{link.shown} is a worker of Citus (group {node}), and only the coordinator can change tables.",
+            next_step=(
+                "Name the coordinator. To find it, run on this worker: SELECT nodename, nodeport FROM "
+                "pg_dist_node WHERE groupid = 0;"
+            ),
             group=node,
         )

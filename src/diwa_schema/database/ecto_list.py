@@ -22,9 +22,12 @@ def refuse_changed_list(state: State, shown: str) -> None:
         return
     raise DatabaseRefused(
         f"Ecto's list of versions ({ECTO}) in {shown} was changed after the takeover: {in_words(gone, added)}."
-        " The tables no longer match the revision where `mix ecto.rollback` or `mix ecto.migrate` changed them.",
-        next_step=f"See the differences: {command('check')}. Restore lost tables from a backup and correct the list,"
-        f" then run: {command('upgrade')}",
+        " If `mix ecto.rollback` or `mix ecto.migrate` made the change, the tables no longer match the"
+        " revision.",
+        next_step=(
+            f"To see the differences, run: {command('check')}. Restore lost tables from a backup and correct"
+            f" the list, then run: {command('upgrade')}"
+        ),
         gone=list(gone),
         added=list(added),
     )

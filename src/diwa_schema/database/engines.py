@@ -38,14 +38,14 @@ class _AskedError(Exception):
 
 
 def of_engine(engine: Engine, connection: Connection | None = None) -> DatabaseURL:
-    """Return the database of an Engine that connects for itself.
+    """Return the database of an Engine that opens its own connections.
 
     Args:
         engine: The Engine.
-        connection: A Connection of it that is at hand.
+        connection: An available Connection of it.
 
     Raises:
-        InvalidDatabase: Its driver is another one.
+        InvalidDatabase: It has another driver.
     """
     if engine.dialect.driver != _SYNCHRONOUS.get(engine.dialect.name) or engine.dialect.is_async:
         raise InvalidDatabase(
@@ -53,15 +53,15 @@ def of_engine(engine: Engine, connection: Connection | None = None) -> DatabaseU
             next_step="Pass an Engine of postgresql+psycopg or sqlite, or the URL itself.",
         )
     url = of_parts(engine.url)
-    # A caller's own way of connecting can lead to a file that the URL does not name. SQLite itself says it.
+    # A caller's own connect function can open another file than the URL names. SQLite itself shows the file.
     return _really(engine, connection, url) if url.in_memory else url
 
 
 def of_async_engine(engine: Engine) -> DatabaseURL:
-    """Return the database of an AsyncEngine, named by its `sync_engine`, with everything it asks its driver for.
+    """Return the database of an AsyncEngine, named by its `sync_engine`, with all parameters for its driver.
 
     Raises:
-        InvalidDatabase: It asks for something that cannot be had here, or is in memory, where nobody else reaches it.
+        InvalidDatabase: It has a parameter without a counterpart, or is in memory, out of reach for other connections.
     """
     if engine.dialect.driver not in _ASYNCHRONOUS:
         raise InvalidDatabase(
@@ -92,7 +92,7 @@ def _asked(engine: Engine) -> _AskedError:
     thread = threading.get_ident()
 
     def stop(_dialect: Any, _record: Any, positional: Any, named: Any) -> None:
-        # The application may be connecting at this moment in another thread: that is none of our business.
+        # The application may connect at this moment in another thread; its parameters are not meant.
         if threading.get_ident() == thread:
             raise _AskedError(positional, named)
 
@@ -104,7 +104,7 @@ def _asked(engine: Engine) -> _AskedError:
     finally:
         event.remove(engine, "do_connect", stop)
     raise InvalidDatabase(
-        "The AsyncEngine connects in a way of its own (creator= or an event), so its database is not known.",
+        "The AsyncEngine connects through creator= or an event, so its database is unknown.",
         next_step="Pass the URL itself.",
     )
 
@@ -120,7 +120,7 @@ def _of_sqlite(engine: Engine, asked: _AskedError) -> DatabaseURL:
     found = sqlite_file.understood(engine.url.drivername, front, [*sqlite_file.pairs(inner), *query])
     if found.in_memory:
         raise InvalidDatabase(
-            "The AsyncEngine's database is in memory, and no other connection reaches it.",
+            "The AsyncEngine's database is in memory, and no other connection can reach it.",
             next_step="Pass a synchronous Engine, or a database in a file.",
         )
     return found
@@ -175,6 +175,6 @@ def _text(name: str, value: Any) -> str:
 
 def _refused(name: str) -> InvalidDatabase:
     return InvalidDatabase(
-        f"The AsyncEngine asks its driver for '{name}' in a form that libpq cannot be given.",
-        next_step="Pass a URL instead that says the same in libpq's words, such as sslmode= and sslrootcert=.",
+        f"The AsyncEngine passes '{name}' to its driver in a form that libpq does not take.",
+        next_step="Pass a URL with the matching parameters of libpq, such as sslmode= and sslrootcert=.",
     )

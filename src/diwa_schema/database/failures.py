@@ -65,7 +65,7 @@ def sqlstate(error: BaseException) -> str | None:
 
 def is_driver_error(error: BaseException) -> bool:
     """Whether an error comes from a database driver, directly or through SQLAlchemy."""
-    # Told by name: a driver that nobody has used is not to be loaded for the question.
+    # By name, because the check should not load an unused driver.
     return type(cause(error)).__module__.startswith(("psycopg", "sqlite3"))
 
 
@@ -79,7 +79,7 @@ def connection_lost(error: BaseException) -> bool:
 
 
 def brief(error: BaseException) -> str:
-    """Return what an error says, without passwords: its first line, and what the server adds as detail and hint."""
+    """Return the text of an error without passwords: its first line, and the server's detail and hint."""
     error = cause(error)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     said = getattr(error, "diag", None)
@@ -105,8 +105,8 @@ def explain(  # noqa: PLR0911 - one per meaning
     Args:
         error: The driver's error, or SQLAlchemy's wrapper of it.
         shown: The database's masked URL.
-        doing: What stopped, such as "revision 20251224044223".
-        untouched: What the failed operation left as it was.
+        doing: The stopped work, such as "revision 20251224044223".
+        untouched: The parts that the failed operation did not change.
     """
     state = sqlstate(error)
     doing = f"{doing[0].upper()}{doing[1:]}"
@@ -114,7 +114,7 @@ def explain(  # noqa: PLR0911 - one per meaning
     facts: dict[str, Any] = {"untouched": untouched, "database": shown, "sqlstate": state}
     if state == PERMISSION and _by_row_security(error):
         return PermissionMissing(
-            f"Row security hides rows from this role on {shown}, and a change has to see every row. {stopped}",
+            f"Row security hides rows of {shown} from this role, and a change needs every row. {stopped}",
             next_step="As a superuser, run: ALTER ROLE NAME BYPASSRLS; or as the table's owner, until the change has"
             " ended: ALTER TABLE NAME NO FORCE ROW LEVEL SECURITY; Then run the command again.",
             **facts,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from diwa_schema.database.link import Link
 from diwa_schema.names import literal
 
-# Each column, and what it is on PostgreSQL.
+# Each column with its definition on PostgreSQL.
 _COLUMNS = {
     "run_id": "uuid NOT NULL",
     "revision": "varchar(32)",
@@ -35,14 +35,14 @@ _COLUMNS = {
     "lock_waits": "integer NOT NULL DEFAULT 0",
     "forced": "boolean NOT NULL DEFAULT false",
 }
-# A sequence gives concurrent writers numbers of their own. Citus distributes a tenant with an identity column, but
-# never turns it back into a plain schema. Databases of development versions have one, so no INSERT names the id.
+# A sequence gives concurrent writers distinct numbers. Citus distributes a tenant with an identity column, but never
+# turns it back into a plain schema. Databases of development versions have one, so no INSERT names the id.
 _KEY = {"postgresql": "bigserial PRIMARY KEY", "sqlite": "INTEGER PRIMARY KEY"}
-# What these record stands beside the history: they tell nothing of where a run through it stopped.
+# These kinds are independent of the history: they do not show where a run through it stopped.
 _BESIDE = ("roles", "protect", "unprotect")
 _NUMBERS = ("bigint", "integer", "boolean")
 
-# A list of pairs as rows: where they come from, the two of a pair, and their order.
+# A list of pairs as rows: their source, the two parts of a pair, and their order.
 _PAIRS = {
     "postgresql": (
         "json_array_elements(%s::json) WITH ORDINALITY AS r(pair, n)",
@@ -64,15 +64,15 @@ Entry = tuple[str | None, str | None]
 
 
 class Run(NamedTuple):
-    """What all entries of one run have in common.
+    """The common facts of all entries of one run.
 
     Args:
         run_id: Its id.
         package_version: The version of this package.
-        repository: The repository that asked, as the guard understood it.
+        repository: The calling repository, as recognised by the guard.
         repository_role: Its role.
-        bypass: Where the bypass came from; None without one.
-        bypass_reason: The reason given for it.
+        bypass: The source of the bypass; None without one.
+        bypass_reason: The reason for it.
         kind: migrate, snapshot, stamp, adopt, drop, convert, roles, protect or unprotect.
         direction: upgrade or downgrade.
         forced: Whether a check was overridden.
@@ -101,9 +101,9 @@ class Ledger(NamedTuple):
     table: str
 
     def started(self, run: Run, revision: str | None, checksum: str | None) -> int:
-        """Record that a revision is about to run, and return the entry's id.
+        """Record the start of a revision, and return the entry's id.
 
-        It is to be committed on its own, so that the fact survives a rollback of the revision.
+        Commit it separately, so that it survives a rollback of the revision.
         """
         values = self._values(run, revision, checksum, "started", now(), None, None)
         return int(self.link.value(f"{self._insert} VALUES ({self._marks}) RETURNING id", values))
@@ -119,14 +119,14 @@ class Ledger(NamedTuple):
     def failed(
         self, entry: int, outcome: str, error_class: str, sqlstate: str | None, lock_waits: int
     ) -> None:
-        """Record how a revision that did not come to its end has ended, after it was rolled back.
+        """Record the end of an unfinished revision, after its rollback.
 
         Args:
-            entry: The entry that says it was started.
-            outcome: failed, or interrupted when somebody ended the run.
+            entry: The entry of its start.
+            outcome: failed, or interrupted if somebody ended the run.
             error_class: The class of the error.
-            sqlstate: What the server called it.
-            lock_waits: How often a table lock had to be tried for again.
+            sqlstate: The server's code for it.
+            lock_waits: The number of further attempts for a table lock.
         """
         self.link.execute(
             f"UPDATE {self.table} SET outcome = %s, finished_at = %s, error_class = %s, sqlstate = %s,"
@@ -135,9 +135,9 @@ class Ledger(NamedTuple):
         )
 
     def unfinished(self) -> list[tuple[str, str, str, str]]:
-        """Return the entries that were started and did not end: revision, when, by whom, and from which host.
+        """Return the entries without an end: revision, start, user and host.
 
-        While no run holds the migration lock, each of them is of a run that was killed.
+        While no run holds the migration lock, each of them belongs to a killed run.
         """
         rows = self.link.rows(
             f"SELECT revision, started_at, os_user, host FROM {self.table} WHERE outcome = 'started' ORDER BY id"
@@ -145,13 +145,13 @@ class Ledger(NamedTuple):
         return [(str(row[0]), _plain(row[1])[:19], str(row[2]), str(row[3])) for row in rows]
 
     def close_unfinished(self) -> None:
-        """Record of every entry without an end that its run was interrupted. Only who holds the lock can know."""
+        """Mark every entry without an end as interrupted. Only the holder of the lock can know this."""
         self.link.execute(f"UPDATE {self.table} SET outcome = 'interrupted' WHERE outcome = 'started'")
 
     def ended(self) -> dict[str, Any] | None:
-        """Return how the last run ended where it did not come to its end and said so itself; else None.
+        """Return the end of the last run if it recorded itself as unfinished; otherwise None.
 
-        One that could not say so is `unfinished`, until the next run has closed it.
+        A run without such a record is `unfinished`, until the next run closes it.
         """
         names = (
             *("run_id", "revision", "direction", "kind", "outcome", "started_at", "finished_at"),
@@ -166,16 +166,16 @@ class Ledger(NamedTuple):
         return last[0] if last and last[0]["outcome"] in ("failed", "interrupted") else None
 
     def record(self, run: Run, entries: Sequence[Entry], began: str, ms: int) -> None:
-        """Record what was applied together, one entry each.
+        """Record the parts of one change, one entry each.
 
         Args:
-            run: What the entries have in common.
-            entries: Each revision with its checksum; both None for a change that is no revision.
-            began: When the run began.
-            ms: How long all of it took together, in milliseconds.
+            run: The common facts of the entries.
+            entries: Each revision with its checksum; both None for a change without a revision.
+            began: The start of the run.
+            ms: The whole duration, in milliseconds.
         """
-        # The second statement takes all but two columns from the first one's row: a history of thousands of
-        # revisions would else be so many parameters that the drivers refuse it, or take their time over it.
+        # The second statement copies all but two columns from the first row: otherwise a history of thousands of
+        # revisions would have so many parameters that the drivers refuse it or become slow.
         first = self._values(run, *entries[0], "applied", began, now(), ms)
         entry = self.link.value(f"{self._insert} VALUES ({self._marks}) RETURNING id", first)
         if len(entries) == 1:
@@ -197,7 +197,7 @@ class Ledger(NamedTuple):
         return [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in rows]
 
     def checksums(self) -> dict[str, str]:
-        """Return the checksum that each revision had when it was last applied."""
+        """Return the checksum of each revision at its last application."""
         rows = self.link.rows(
             f"SELECT revision, checksum FROM {self.table} WHERE outcome = %s AND direction = %s"
             " AND checksum IS NOT NULL AND revision IS NOT NULL ORDER BY id",
@@ -257,7 +257,7 @@ class Ledger(NamedTuple):
 
 
 def create_statement(dialect: str, table: str) -> str:
-    """Return the SQL that creates the ledger under a name that is SQL."""
+    """Return the SQL that creates the ledger; its name is SQL."""
     columns = {"id": _KEY[dialect]} | {
         name: kind if dialect == "postgresql" else _on_sqlite(kind) for name, kind in _COLUMNS.items()
     }
@@ -271,7 +271,7 @@ def _on_sqlite(kind: str) -> str:
 
 
 def script_statement(dialect: str, table: str, revision: str, checksum: str, direction: str) -> str:
-    """Return the SQL that records a revision applied by a printed script, in the name of who runs the script."""
+    """Return the SQL that records a revision of a printed script, in the name of the user who runs the script."""
     import uuid
 
     from diwa_schema import __version__
@@ -290,19 +290,19 @@ def script_statement(dialect: str, table: str, revision: str, checksum: str, dir
 
 
 def how(ended: Mapping[str, Any]) -> str:
-    """Return in words how an entry that is no success has ended, with the error where it is known."""
+    """Return the end of an unsuccessful entry as text, with its error if known."""
     error = " ".join(str(ended[name]) for name in ("error_class", "sqlstate") if ended[name])
     said = "was interrupted" if ended["outcome"] == "interrupted" else "failed"
     return f"{said} ({error})" if error else said
 
 
 def now() -> str:
-    """Return the present moment in UTC, as the ledger writes it."""
+    """Return the present time in UTC, in the format of the ledger."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def os_user() -> str:
-    """Return the name of the operating system's user, or the number of one without a name, as containers have them."""
+    """Return the name of the operating system's user, or the number of a user without a name, as in containers."""
     import getpass
 
     try:

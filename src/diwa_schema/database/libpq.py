@@ -23,7 +23,7 @@ _LARGEST_PORT = 65535
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SSL = {"true": "require", "false": "disable", **{mode: mode for mode in SSL_MODES}}
 
-# Options of an application's own pool and statements: they say nothing about the database or the way to it.
+# Options of an application's own pool and statements, which do not concern the database or the connection.
 POOL = frozenset(
     {
         *("pool_size", "pool_count", "timeout", "idle_interval", "queue_target", "queue_interval", "prepare"),
@@ -38,7 +38,7 @@ POOL = frozenset(
     }
 )
 
-# Parameters whose values are shown; that of any other can be a secret.
+# Parameters with displayed values; any other value can be a secret.
 _SHOWN = frozenset(
     {
         *(
@@ -67,10 +67,10 @@ _SHOWN = frozenset(
 
 
 def read(scheme: str, rest: str) -> DatabaseURL:
-    """Understand what stands behind ``postgresql://``.
+    """Parse the text after ``postgresql://``.
 
     Raises:
-        InvalidDatabase: libpq would not understand it, or SQLAlchemy would read something else.
+        InvalidDatabase: libpq would not understand it, or SQLAlchemy would read another meaning.
     """
     shown = shown_unread(f"{scheme}://")
     if re.search(r"[\x00-\x20\x7f]", rest):
@@ -89,7 +89,7 @@ def read(scheme: str, rest: str) -> DatabaseURL:
     given["host"] = ",".join(decoded(one["v6"] or one["name"], shown) for one in found if one)
     given["port"] = ",".join(one["port"] or "" for one in found if one)
     given["dbname"] = decoded(name, shown)
-    # An empty part in front of the ? is one that was not written; an empty parameter behind it is one that was.
+    # An empty part before the ? counts as absent; an empty parameter after it counts as given.
     return understood(
         scheme,
         {part: value for part, value in given.items() if (value.strip(",") if part == "port" else value)},
@@ -98,15 +98,15 @@ def read(scheme: str, rest: str) -> DatabaseURL:
 
 
 def understood(scheme: str, given: Mapping[str, str], query: Iterable[tuple[str, str]]) -> DatabaseURL:
-    """Return what parts that are decoded mean together.
+    """Return the database of decoded parts.
 
     Args:
-        scheme: What the URL begins with.
-        given: The parts in front of the ``?``, by libpq's keywords.
-        query: The parameters behind it, in their order; they win over the parts in front.
+        scheme: The scheme of the URL.
+        given: The parts before the ``?``, by libpq's keywords.
+        query: The parameters after it, in their order; they override the parts before it.
 
     Raises:
-        InvalidDatabase: A parameter contradicts another one, or its value cannot be handed to libpq.
+        InvalidDatabase: A parameter contradicts another one, or libpq does not take its value.
     """
     shown = shown_unread(f"{scheme}://")
     asked: dict[str, str] = {}
@@ -121,7 +121,7 @@ def understood(scheme: str, given: Mapping[str, str], query: Iterable[tuple[str,
         else:
             asked[name] = value
     asked |= _hosts(hosts, asked, shown)
-    # Where Ecto finds a socket's folder it looks at no host.
+    # If Ecto finds a socket's folder, it ignores the host.
     if "socket_dir" in asked:
         asked["host"] = asked.pop("socket_dir")
     _translate_ssl(asked, shown)
@@ -138,7 +138,7 @@ def understood(scheme: str, given: Mapping[str, str], query: Iterable[tuple[str,
 
 
 def of_parameters(parameters: Mapping[str, str], scheme: str = "postgresql") -> DatabaseURL:
-    """Return the database that libpq's parameters name."""
+    """Return the database of libpq's parameters."""
     remember(parameters.get("password", ""))
     hidden = {
         name: value if name in _SHOWN else "***"
@@ -154,12 +154,12 @@ def of_parameters(parameters: Mapping[str, str], scheme: str = "postgresql") -> 
 
 
 def changed(url: DatabaseURL, **parameters: str) -> DatabaseURL:
-    """Return the same way to another database: these parameters win over those of the URL."""
+    """Return the URL with other parameters, which override those of the URL."""
     return of_parameters({**dict(url.parameters), **parameters})
 
 
 def option(name: str, value: str) -> str:
-    """Return a setting as libpq's parameter ``options`` takes it; several are separated by a blank."""
+    """Return a setting for libpq's parameter ``options``; several are separated by a space."""
     return "-c" + re.sub(r"([\\\s])", r"\\\1", f"{name}={value}")
 
 
@@ -183,14 +183,14 @@ def _parameters(query: str, shown: str) -> Iterable[tuple[str, str]]:
 
 
 def _hosts(given: list[str], asked: Mapping[str, str], shown: str) -> dict[str, str]:
-    """Return the hosts of the parameters, and the ports that were written behind them."""
+    """Return the hosts of the parameters, and the ports written after them."""
     hosts = [one for value in given for one in value.split(",")]
     found = [_HOST_AND_PORT.fullmatch(one) for one in hosts]
     if not any(found):
         return {"host": ",".join(hosts)} if given else {}
     if "port" in asked:
         raise InvalidDatabase(
-            f"The URL '{shown}' names a port behind a host and another one as a parameter.",
+            f"The URL '{shown}' has a port after a host and another one as a parameter.",
             next_step="Write host=HOST:PORT, or host=HOST&port=PORT.",
         )
     return {
@@ -234,7 +234,7 @@ def _is_port(text: str) -> bool:
 
 
 def _written(scheme: str, parameters: Mapping[str, str], stars: str | None = None) -> str:
-    """Return the URI of parameters, read by libpq and by SQLAlchemy alike."""
+    """Return the URI of parameters, with the same meaning for libpq and SQLAlchemy."""
     left = dict(parameters)
     login = spelled(left.pop("user"), _RESERVED) if left.get("user") else ""
     if left.get("password"):
@@ -243,7 +243,7 @@ def _written(scheme: str, parameters: Mapping[str, str], stars: str | None = Non
     hosts = left.get("host", "").split(",")
     ports = left.get("port", "").split(",")
     where = ""
-    # Sockets and what has no host of its own stay parameters.
+    # Sockets, and ports without a host, stay parameters.
     if all(hosts) and not any("/" in host or host.startswith("@") for host in hosts):
         ports = ports * len(hosts) if len(ports) == 1 else ports
         if len(ports) == len(hosts):

@@ -50,8 +50,8 @@ SETTINGS = {
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
 }
-# Only a superuser can set these back, so they are looked at: with any other value, triggers of ours would not fire or
-# damaged rows would be passed over.
+# Only a superuser can reset these, so they are checked: with any other value, triggers would not fire or damaged rows
+# would be skipped.
 REQUIRED = {
     "session_replication_role": "origin",
     "zero_damaged_pages": "off",
@@ -66,9 +66,9 @@ class Link:
         raw: The driver's connection.
         dialect: The kind of database.
         shown: The database's URL, masked, for messages.
-        close: What ends the link; by default the driver connection is closed.
-        schema: The schema that was said; None where the search path decides.
-        filtered: Whether rows may be read as row security shows them to the role; a change has to see all of them.
+        close: The function that ends the link; by default it closes the driver connection.
+        schema: The named schema; None if the search path decides.
+        filtered: Whether row security may filter the rows; a change has to see all of them.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Link:
 
     @property
     def shown(self) -> str:
-        """The database as messages name it, without a password, and the schema where one was said."""
+        """The database for messages, without a password, and the schema if one was named."""
         return placed(self.database, self.schema)
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -110,7 +110,7 @@ class Link:
         return cast("int", self._run(sql, params).rowcount)
 
     def script(self, sql: str) -> None:
-        """Run several statements, in one round trip where the server takes them so."""
+        """Run several statements, in one round trip if the server accepts that."""
         if self.dialect == "postgresql":
             for part in self._parts(sql):
                 self.raw.execute(part)
@@ -128,32 +128,31 @@ class Link:
 
     @cached_property
     def server_process(self) -> int:
-        """The process that answers on the server; behind a pooler the driver knows another number."""
+        """The answering process on the server; behind a pooler the driver knows another number."""
         return int(self.value("SELECT pg_backend_pid()"))
 
     @cached_property
     def citus(self) -> bool:
-        """Whether the database has Citus, whose statements go one by one."""
+        """Whether the database has Citus, which takes statements one by one."""
         return self.dialect == "postgresql" and bool(self.value(f"SELECT {citus.THERE}"))
 
     @property
     def direct(self) -> bool:
-        """Whether the process that greeted this connection is the one that answers: a pooler greets by itself."""
+        """Whether the answering process has accepted the connection; a pooler accepts connections itself."""
         return self.dialect == "sqlite" or self.raw.info.backend_pid == self.server_process
 
     def settle(self, *, pooled: bool = False) -> dict[str, str]:
-        """Set on a connection to PostgreSQL what this package relies on, and return what was set before.
+        """Set the settings of this package on a PostgreSQL connection, and return the earlier ones.
 
-        Behind a pooler that changes server processes a setting would stay with the process and reach other clients:
-        nothing is set there, and `settled` does it inside a transaction.
-        Where a schema was said, it comes first on the search path: what a revision creates without naming a schema
-        goes there, while pgvector's type is still found behind it.
+        Behind a pooler that changes server processes, a setting would stay with the process and reach other clients:
+        nothing is set there, and `settled` does it inside a transaction. A named schema comes first on the search
+        path: unqualified new objects of a revision go there, and pgvector's type is still found behind it.
 
         Args:
-            pooled: Whether to set it behind a pooler as well: one that is known to keep its server process.
+            pooled: Whether to also set them behind a pooler that is known to keep its server process.
 
         Raises:
-            DatabaseRefused: A setting that only a superuser can change is not as it has to be.
+            DatabaseRefused: A setting that only a superuser can change has a wrong value.
         """
         if self.dialect == "sqlite":
             return {}
@@ -161,10 +160,10 @@ class Link:
 
     @contextmanager
     def settled(self, *opening: str) -> Iterator[None]:
-        """Read in the block under what this package relies on, in a transaction that is rolled back at its end.
+        """Read in the block with the settings of this package, in a transaction that is rolled back at its end.
 
         Args:
-            opening: The statements that it begins with, BEGIN first; by default it sees what is committed.
+            opening: Its first statements, beginning with BEGIN; by default it sees committed data.
         """
         if self.dialect == "sqlite":
             yield
@@ -178,10 +177,10 @@ class Link:
             self.abandon()
 
     def _settle(self, *, local: bool, process: int | None = None) -> dict[str, str]:
-        """Look which process answers and what is set, and set what is to be, in one round trip.
+        """Read the answering process and the settings, and set the required ones, in one round trip.
 
-        The server works through the list of a SELECT from left to right, so that what is looked at is as it was before.
-        Nothing is set where another process answers, nor while a setting is not as it is required to be.
+        The server evaluates the list of a SELECT from left to right, so the read values are the earlier ones. Nothing
+        is set if another process answers, or while a required setting has a wrong value.
         """
         wanted = {name: literal(value) for name, value in SETTINGS.items()}
         if self.filtered:
@@ -242,8 +241,8 @@ class Link:
     def transaction(self) -> Iterator[None]:
         """Run the block in one transaction; on SQLite it takes the write lock at once.
 
-        The level is named: a role may have another one as its default, whose snapshot would be older than the locks
-        that the block takes.
+        The isolation level is explicit: a role may have another default, with a snapshot older than the locks of the
+        block.
         """
         self.raw.execute(
             "BEGIN ISOLATION LEVEL READ COMMITTED" if self.dialect == "postgresql" else "BEGIN IMMEDIATE"
@@ -256,7 +255,7 @@ class Link:
         self.raw.execute("COMMIT")
 
     def abandon(self) -> None:
-        """Roll back an open transaction; a connection that is already gone has done so itself."""
+        """Roll back an open transaction; a lost connection has done so itself."""
         try:
             self.raw.rollback()
         except Exception as error:
@@ -279,13 +278,13 @@ class Link:
         from psycopg import RawCursor
         from psycopg.rows import tuple_row
 
-        # The server's own placeholders: a percent sign in a schema's name is no part of one. The connection may be a
-        # caller's, whose rows are of another kind.
+        # The server's own placeholders, because a schema's name may contain a percent sign. The connection may belong
+        # to a caller with another kind of rows.
         cursor = RawCursor(self.raw, row_factory=tuple_row)
         return cursor.execute(_numbered(sql) if params else sql, params or None)
 
 
-# What stands in quotes is passed over.
+# Quoted text is skipped.
 _MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|%s""")
 
 

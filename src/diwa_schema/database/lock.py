@@ -24,23 +24,23 @@ _LONGEST_PAUSE = 1.0
 
 
 class Attempted(Protocol):
-    """A lock that is tried for and never waited for."""
+    """A lock that is polled for, and never waited for."""
 
     def attempt(self) -> bool:
-        """Take it if it is free."""
+        """Take the lock if it is free."""
 
     def holder(self) -> str:
-        """Say who holds it."""
+        """Describe its holder."""
 
 
 class MigrationLock(Protocol):
-    """What a runner holds while it changes a database."""
+    """The lock of a runner during a change of a database."""
 
     def prove(self) -> None:
-        """Raise MigrationLockLost unless the lock is still held."""
+        """Raise MigrationLockLost unless this run still holds the lock."""
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
 
 
 def keys(schema: str) -> tuple[int, int]:
@@ -54,21 +54,22 @@ def _key(purpose: str, schema: str) -> int:
 
 
 def holder_name() -> str:
-    """Return the name the holder shows: a role without pg_read_all_stats cannot see since when a session runs."""
+    """Return the displayed name of the holder: a role without pg_read_all_stats cannot see the start of a session."""
     return f"diwa-schema migrate since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def acquire(
     target: Target, schema: str, wait: float, tell: Tell, *, check: Callable[[Link], None] | None = None
 ) -> MigrationLock:
-    """Take the migration lock of a database, waiting for another runner where there is one.
+    """Take the migration lock of a database, after another runner if there is one.
 
     Args:
         target: The database.
         schema: The schema of the version table.
-        wait: How long to wait at most, in seconds; 0 does not wait.
+        wait: The longest wait, in seconds; 0 does not wait.
         tell: Called with a line for people while waiting.
-        check: Looks at the lock's own connection before the lock is tried for, and raises where none can be held.
+        check: A check of the lock's own connection before the first attempt; it raises an error if the connection
+            cannot hold a lock.
 
     Raises:
         MigrationLockBusy: Another runner held it all the time.
@@ -98,17 +99,17 @@ def acquire(
 
 
 def poll(lock: Attempted, wait: float, tell: Tell, *, waiting: str, busy: str) -> None:
-    """Try for a lock until it is there, more and more seldom, and tell who holds it.
+    """Try to take a lock until it is free, at growing intervals, and report its holder.
 
     Args:
-        lock: What is tried for.
-        wait: How long to try at most, in seconds; 0 tries once.
+        lock: The lock.
+        wait: The longest time for attempts, in seconds; 0 tries once.
         tell: Called with a line for people while waiting.
-        waiting: What is waited for; the holder's name follows it.
-        busy: What stands in the way, for the error; the holder's name follows it.
+        waiting: The text about the wait; the holder's name follows it.
+        busy: The obstacle, for the error; the holder's name follows it.
 
     Raises:
-        MigrationLockBusy: Somebody held it all the time.
+        MigrationLockBusy: Another session held it all the time.
     """
     deadline = time.monotonic() + wait
     pause = _FIRST_PAUSE
@@ -132,17 +133,17 @@ class NoLock:
     """For a database that only this process can see."""
 
     def prove(self) -> None:
-        """Nobody can take what nobody else can see."""
+        """Nobody else can see the database, so nobody can take the lock."""
 
     def release(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no lock."""
 
 
 class AdvisoryLock:
-    """A PostgreSQL session lock on a connection of its own.
+    """A PostgreSQL session lock on a separate connection.
 
-    It is polled for, never waited for: a waiting `pg_advisory_lock` holds a snapshot that a
-    `CREATE INDEX CONCURRENTLY` of the holder waits for, a deadlock.
+    It is polled for, never waited for: a waiting `pg_advisory_lock` holds a snapshot, and a `CREATE INDEX
+    CONCURRENTLY` of the holder would wait for that snapshot, a deadlock.
 
     Args:
         link: The lock's own connection; it is closed with the lock.
@@ -154,8 +155,8 @@ class AdvisoryLock:
         self.key, self.fence = keys(schema)
 
     def attempt(self) -> bool:
-        """Take the lock if it is free, and wait out a transaction that a former holder still has open."""
-        # The fence only under the lock: trying for it alone would look like a second runner to who holds it.
+        """Take the lock if it is free, and no former holder has an open transaction."""
+        # The fence only together with the lock: the holder would take a single attempt for a second runner.
         free = self.link.value(
             "SELECT CASE WHEN pg_try_advisory_lock(%s::bigint) THEN pg_try_advisory_xact_lock(%s::bigint) END",
             (self.key, self.fence),
@@ -165,11 +166,11 @@ class AdvisoryLock:
         return bool(free)
 
     def holder(self) -> str:
-        """Say who holds the lock."""
+        """Describe the holder of the lock."""
         return holder(self.link, self.key, self.fence) or "a run that is just ending"
 
     def prove(self) -> None:
-        """Raise MigrationLockLost unless this very session still holds the key."""
+        """Raise MigrationLockLost unless this same session still holds the key."""
         try:
             held = self.link.value(
                 f"SELECT 1 FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}",
@@ -188,13 +189,13 @@ class AdvisoryLock:
 
 
 def holder(link: Link, *keys: int) -> str | None:
-    """Say who holds one of these advisory keys in a database, the first before the others; None where nobody does."""
+    """Describe the holder of one of these advisory keys in a database, the first key first; None if there is none."""
     held = " OR ".join([_HELD] * len(keys))
     row = link.row(
         "SELECT l.pid, a.usename::text, a.application_name FROM pg_locks l"
         " LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
         f" WHERE l.granted AND l.pid <> pg_backend_pid() AND ({held})"
-        # The run itself before its other connection, which is inside a revision.
+        # The connection of the lock before the other one, which is inside a revision.
         f" ORDER BY {_HELD} DESC LIMIT 1",
         [half for key in (*keys, keys[0]) for half in _halves(key)],
     )
@@ -204,12 +205,12 @@ def holder(link: Link, *keys: int) -> str | None:
 
 
 def session(pid: int, user: str | None, application: str | None) -> str:
-    """Name a session of the server for people; what the role may not see is unknown."""
+    """Describe a session of the server for people; hidden facts are unknown."""
     return f"pid {pid}, user {user or 'unknown'}, application '{application or 'unnamed'}'"
 
 
 def running(link: Link, schema: str) -> bool:
-    """Whether a run holds the migration lock of a database now."""
+    """Return whether a run holds the migration lock of a database now."""
     if link.dialect == "postgresql":
         return holder(link, *keys(schema)) is not None
     from diwa_schema.database.lock_sqlite import FileLock
@@ -236,7 +237,7 @@ def fence(link: Link, schema: str, *calls: str) -> None:
     Args:
         link: The connection of the transaction.
         schema: The schema of the version table.
-        calls: What else to call in the same round trip, as SQL.
+        calls: Further calls in the same round trip, as SQL.
 
     Raises:
         MigrationLockLost: Another runner is inside a revision's transaction.
@@ -249,7 +250,7 @@ def fence(link: Link, schema: str, *calls: str) -> None:
 
 
 def fenced(link: Link, schema: str) -> bool:
-    """Whether the transaction that took the fence is still open; what ran in it can have ended it."""
+    """Return whether the transaction with the fence is still open; its own statements can have ended it."""
     if link.dialect == "sqlite":
         return bool(link.raw.in_transaction)
     mine = f"SELECT 1 FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}"

@@ -92,7 +92,8 @@ class FileLock:
                 ) from error
             if error.errno == errno.ENAMETOOLONG:
                 raise InvalidDatabase(
-                    what, next_step="Name the database shorter: the lock file's name has more letters."
+                    what,
+                    next_step="Give the database a shorter name: the name of the lock file is longer than it.",
                 ) from error
             raise DatabaseReadOnly(
                 what,
@@ -100,7 +101,7 @@ class FileLock:
             ) from error
 
     def _still_named(self, descriptor: int) -> bool:
-        # The former holder may have removed the file between our open and our lock.
+        # The former holder may have removed the file between this open and this lock.
         try:
             named = self.path.stat()
         except FileNotFoundError:

@@ -31,7 +31,7 @@ _BORN: WeakKeyDictionary[Engine, tuple[Any, ...]] = WeakKeyDictionary()
 
 @contextmanager
 def lent(engine: Engine) -> Iterator[Any]:
-    """Yield the driver's connection of an idle one without a transaction; None if no such connection is available."""
+    """Yield the driver's connection of an idle one without a transaction; None if there is none."""
     proxied = _idle(engine)
     if proxied is None:
         yield None
@@ -78,7 +78,7 @@ def _idle(engine: Engine) -> PoolProxiedConnection | None:
     try:
         proxied = engine.raw_connection()
     except Exception as error:
-        # Another thread was faster, or the server is gone, which a new connection will report.
+        # Another thread was faster, or the server is unreachable, which a new connection will report.
         if not is_driver_error(error) and not isinstance(error, PoolTimeoutError):
             raise
         return None

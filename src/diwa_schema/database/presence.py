@@ -23,18 +23,18 @@ _SHOWN = 5
 def versions(link: Link) -> list[tuple[str, str | None, bool, str | None]]:
     """Return the rows of the version table, in one query.
 
-    Each row has revision, floor, whether all tables of head are there, and the name of Ecto's list as SQL; None without
-    one that the role may read. Only a table whose versions are numbers is taken for it.
+    Each row has revision, floor, whether all tables of head exist, and the name of Ecto's list as SQL; None without a
+    list that the role may read. Only a table with numbers for versions counts as the list.
 
-    Where no schema was said, only the table in the first schema of the search path counts: one that lies further
-    behind on the path tells about other tables than those that the connection's next CREATE TABLE would make. None does
-    where the path may begin with a schema that is not there.
+    Without a named schema, only the table in the first schema of the search path counts: a later one describes other
+    tables than those that the connection's next CREATE TABLE would create. If the path may begin with a missing
+    schema, no table counts.
 
     Raises:
-        The driver's error where there is no version table, or the role may not read it.
+        The driver's error, if there is no version table or the role may not read it.
     """
     if link.dialect == "sqlite":
-        # In JSON, because a long list of parameters has a limit of its own there.
+        # In JSON, because SQLite limits the number of parameters.
         return link.rows(_ON_SQLITE, (json.dumps(load().tables),))
     if link.schema is not None:
         return link.rows(_query(link.schema))
@@ -55,7 +55,7 @@ AND a.attname = 'version' AND a.atttypid = 'pg_catalog.int8'::regtype AND has_ta
 
 @cache
 def _query(schema: str | None) -> str:
-    # to_regclass answers NULL where there is no such table; the names of ours need no quotes.
+    # to_regclass returns NULL for a missing table; the names of this package need no quotes.
     prefix = "quote_ident(current_schema()) || '." if schema is None else f"{literal(quoted(schema))} || '."
     # One array is read faster than thirty conditions, and this query is all that a start-up check costs.
     tables = literal("{" + ",".join(load().tables) + "}")
@@ -72,7 +72,7 @@ def _query(schema: str | None) -> str:
 
 
 def missing(state: State) -> tuple[str, ...]:
-    """Return the tables that a database at head lacks; empty at any other revision, whose tables nobody lists."""
+    """Return the tables that a database at head lacks; none at any other revision, whose tables are not listed."""
     history = load()
     if state.revision != history.head:
         return ()
@@ -80,7 +80,7 @@ def missing(state: State) -> tuple[str, ...]:
 
 
 def refuse_missing(state: State, shown: str) -> None:
-    """Raise when a database says that it is at head and lacks tables of it.
+    """Raise an error if a database is recorded at head and lacks tables of it.
 
     Raises:
         DriftFound: Tables are missing; the message names them.
@@ -93,20 +93,20 @@ def lacking(names: tuple[str, ...], shown: str) -> DriftFound:
     """Describe a database at head that lacks tables."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return DriftFound(
-        f"{shown} says that it is at head, {load().head}, and {len(names)} of its tables"
-        f" {'is' if len(names) == 1 else 'are'} missing: {', '.join(names[:_SHOWN])}{more}."
-        " An incomplete restore causes this, such as one without pgvector.",
+        f"{shown} is recorded at head, {load().head}, and {len(names)} of its tables"
+        f" {'is' if len(names) == 1 else 'are'} missing: {', '.join(names[:_SHOWN])}{more}. An incomplete"
+        " restore causes this, such as one without pgvector.",
         next_step=f"Restore them from the backup, pgvector first; {command('check')} lists every difference.",
         missing=list(names),
     )
 
 
 def elsewhere(link: Link, schema: str) -> tuple[str, ...]:
-    """Return the schemas beside one that have a version table, in order; for a look at a schema that has none.
+    """Return the other schemas with a version table, in order.
 
     Args:
         link: A connection to a database.
-        schema: The schema that was looked at.
+        schema: The schema without a version table.
     """
     if link.dialect == "sqlite":
         return ()
@@ -119,19 +119,19 @@ def elsewhere(link: Link, schema: str) -> tuple[str, ...]:
 
 
 def meant(schemas: tuple[str, ...]) -> str:
-    """Return the sentence that says which schema was probably meant; empty where there is no other."""
+    """Return the sentence that suggests another schema; empty if there is none."""
     if not schemas:
         return ""
     more = f" and {len(schemas) - _SHOWN} more" if len(schemas) > _SHOWN else ""
     those = ", ".join(schemas[:_SHOWN])
     return (
-        f"The version table lies in schema {those}{more}. That one was probably meant:"
+        f"The version table lies in schema {those}{more}. To use it,"
         f" add {option('--schema', 'NAME' if schemas[1:] else schemas[0])}"
     )
 
 
 def hidden(link: Link, schema: str, table: str = VERSION) -> PermissionMissing | None:
-    """Describe row security that keeps one of our own tables from the connection's role; None if there is none.
+    """Describe row security that hides one of this package's tables from the connection's role; None if there is none.
 
     Args:
         link: A connection to a database.
@@ -140,7 +140,8 @@ def hidden(link: Link, schema: str, table: str = VERSION) -> PermissionMissing |
     """
     if link.dialect == "sqlite":
         return None
-    # Whether it is active is not asked of the server: with row_security off it says no, and refuses the statement.
+    # The server's own answer does not help: with row_security off it calls row security inactive, and refuses the
+    # statement.
     row = link.row(
         "SELECT current_user::text, pg_has_role(c.relowner, 'USAGE') FROM pg_class c"
         " JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.rolname = current_user"
@@ -158,13 +159,13 @@ def hidden(link: Link, schema: str, table: str = VERSION) -> PermissionMissing |
         way = f"Run as this role, which owns it: ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY;"
     elif link.filtered:
         way = (
-            "As the table's owner, let the role see it:"
-            f" CREATE POLICY diwa_schema_read ON {name} FOR SELECT TO {quoted(role)} USING (true);"
+            f"As the table's owner, let the role read it: CREATE POLICY diwa_schema_read ON {name} FOR "
+            f"SELECT TO {quoted(role)} USING (true);"
         )
     else:
-        way = "Connect as the role that owns the schema: a change has to see all rows."
+        way = "Connect as the role that owns the schema: a change needs all rows."
     return PermissionMissing(
-        f"Row security on {table} hides from role '{role}' where the schema of {link.shown} stands.",
+        f"Row security on {table} hides the revision of {link.shown} from role '{role}'.",
         next_step=way,
         role=role,
     )

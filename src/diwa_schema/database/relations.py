@@ -13,9 +13,9 @@ def in_schema(namespace: str, *, relation: str = "c.oid", catalog: str = "pg_cla
     """Return the condition that a relation, or a function, is in a schema, as SQL.
 
     Args:
-        namespace: What yields the schema's oid, as SQL.
-        relation: What yields its oid; indexes are not found this way, because they depend on their table.
-        catalog: The system's list that it stands in: pg_class, or pg_proc for functions.
+        namespace: The schema's oid, as SQL.
+        relation: The relation's oid, as SQL; indexes are not found this way, because they depend on their table.
+        catalog: The system catalog of the object: pg_class, or pg_proc for functions.
     """
     return (
         f"{relation} IN (SELECT s.objid FROM pg_depend s WHERE s.classid = {literal(catalog)}::regclass"

@@ -12,12 +12,12 @@ from diwa_schema.release import said
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
 
-# Asked before, because an error would end a transaction that is open.
+# Checked beforehand, because an error would end an open transaction.
 _MAY_LOOK = """
 SELECT has_table_privilege('pg_catalog.pg_stat_activity', 'SELECT')
 AND has_function_privilege('pg_catalog.pg_stat_get_activity(integer)', 'EXECUTE')
 """
-# Of another role's sessions everybody sees the role and the name; where they come from, only who is allowed to.
+# Everybody sees the role and the name of other sessions; their origin is visible only to permitted roles.
 _SESSIONS = f"""
 SELECT application_name, usename::text, coalesce(client_hostname, host(client_addr)),
   client_addr IS NULL AND backend_start IS NULL, count(*)
@@ -26,7 +26,7 @@ AND position('diwa/' IN application_name) > 0 AND NOT starts_with(application_na
 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3
 """
 
-UNSEEN = "This role may not read pg_stat_activity: whether an older release is connected was not looked at."
+UNSEEN = "This role may not read pg_stat_activity, so the check for connected older releases was left out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +57,18 @@ class Connected:
         return f"one is connected: {self}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as a document for ``--json``."""
+        """Return the sessions as a document for ``--json``."""
         return asdict(self)
 
 
 def connected(link: Link) -> tuple[Connected, ...] | None:
-    """Return the releases that are connected to a database, runs of this package left out.
+    """Return the releases that are connected to a database, without runs of this package.
 
     Args:
-        link: A connection to it; a transaction that is open on it stays as it is.
+        link: A connection to it; its open transaction is not changed.
 
     Returns:
-        None where the role may not look. On SQLite nothing: it has no sessions.
+        None if the role may not see sessions. An empty result on SQLite, which has none.
     """
     if link.dialect == "sqlite":
         return ()

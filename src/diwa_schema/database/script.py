@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-# Remarks, and what stands in quotes or is code: a semicolon in it ends nothing.
+# Comments, quoted texts and code: a semicolon in them ends no statement.
 QUOTED = re.compile(r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$\w*\$).*?\1""", re.DOTALL)
 
 
 def statements(sql: str) -> list[str]:
-    """Return the statements of a script as they stand in it, without the semicolons at their ends."""
+    """Return the statements of a script unchanged, without the semicolons at their ends."""
     plain = QUOTED.sub(lambda found: "." * len(found[0]), sql)
     ends = [found.start() for found in re.finditer(";", plain)]
     parts = (

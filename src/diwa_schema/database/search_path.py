@@ -19,7 +19,7 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 def names(path: str) -> list[str]:
-    """Return the schemas of a search path as the server reads them; those that it knows by `$user` as that."""
+    """Return the schemas of a search path as the server reads them; `$user` stays `$user`."""
     found = []
     for quoted, plain in _NAME.findall(path):
         name = quoted.replace('""', '"') if quoted else plain.strip().translate(_LOWER)
@@ -29,14 +29,14 @@ def names(path: str) -> list[str]:
 
 
 def passed_over(path: str, role: str, taken: str) -> str | None:
-    """Return the schema that a path names before the one that the server takes; None where that is the first.
+    """Return the schema that a path names before the one that the server uses; None if the server uses the first.
 
-    The schema called like the role need not be there: every default path begins with it.
+    The schema with the name of the role may be missing: every default path begins with it.
 
     Args:
         path: The setting.
-        role: Who is connected.
-        taken: The schema that unqualified names are created in.
+        role: The connected role.
+        taken: The schema for unqualified new names.
     """
     for name in names(path):
         if name == taken or (name == USER and role == taken):

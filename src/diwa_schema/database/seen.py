@@ -19,19 +19,18 @@ from diwa_schema.release import NOTES_KEPT, order
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
 
-# Whoever sets this to one of the words below has no note written.
+# One of the words below in this variable disables the notes.
 SETTING = "DIWA_NOTE_RELEASE"
 _OFF = ("false", "0", "no", "off")
 
-_AGAIN = 60  # seconds in which a second start is not noted: a server's workers all start at once
+_AGAIN = 60  # seconds without a second note: all workers of a server start at once
 _LOCK_TIMEOUT = "50ms"
 
 _COLUMNS = "release, database_role, host, seen_at"
 _TYPES = {"postgresql": ("text", "timestamptz"), "sqlite": ("TEXT", "TEXT")}
 
-# One statement for every driver and pooler, whose block is a savepoint of its own: whatever it meets, a missing table
-# or right, a replica, a lock that is held, it ends as if nothing had been asked. The commit waits for no disk and no
-# replica. The schema's name stands in quotes already.
+# One statement for every driver and pooler. Its block is a savepoint, so a missing table or right, a replica or a
+# held lock leaves no trace. The commit waits for no disk and no replica. The schema's name is already quoted.
 _NOTE = """
 DECLARE
   notes text := {schema} || {table};
@@ -49,7 +48,7 @@ END
 """
 
 
-UNREAD = f"This role may not read {RELEASES}: which releases have started lately was not looked at."
+UNREAD = f"This role may not read {RELEASES}, so the check for releases that started lately was left out."
 
 
 class Seen(NamedTuple):
@@ -76,14 +75,14 @@ class Seen(NamedTuple):
         return f"{self.release} has started lately: {self}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as a document for ``--json``."""
+        """Return the start as a document for ``--json``."""
         return self._asdict()
 
 
 def create_statement(dialect: str, table: str) -> str:
     """Return the SQL that creates the table of notes under a name that is SQL.
 
-    Applications write it, so it takes what rights the schema's own tables take.
+    Applications write it, so it gets the same rights as the schema's own tables.
     """
     text, moment = _TYPES[dialect]
     return (
@@ -93,7 +92,7 @@ def create_statement(dialect: str, table: str) -> str:
 
 
 def wanted(asked: bool | None) -> bool:
-    """Whether a note is to be written: as the caller says, else as the environment does, which may switch it off."""
+    """Return whether to write a note: the caller decides, else the environment, which may disable notes."""
     return os.environ.get(SETTING, "").strip().lower() not in _OFF if asked is None else asked
 
 
@@ -101,12 +100,12 @@ def note(connection: Any, dialect: str, schema: str | None, *, commit: bool) -> 
     """Note that this release has started, if that is possible at once; it waits for nothing, and never fails.
 
     Args:
-        connection: The driver's connection, in no transaction.
+        connection: The driver's connection, without an open transaction.
         dialect: postgresql or sqlite.
-        schema: The schema of the tables; None where the search path decides.
-        commit: Whether what is written there waits for a commit.
+        schema: The schema of the tables; None if the search path decides.
+        commit: Whether the note needs a commit.
     """
-    with suppress(Exception):  # whatever a driver says, the application starts
+    with suppress(Exception):  # the application starts, whatever error the driver raises
         cursor = connection.cursor()
         with closing(cursor), _impatient(cursor, dialect):
             try:
@@ -120,15 +119,15 @@ def note(connection: Any, dialect: str, schema: str | None, *, commit: bool) -> 
 
 
 def seen(link: Link, schema: str, within: timedelta = NOTES_KEPT) -> tuple[Seen, ...] | None:
-    """Return which releases have started within a time, the last one first; where there is no table, nothing.
+    """Return the releases that started within a time, the latest first; none without the table.
 
     Args:
-        link: A connection to the database; a transaction that is open on it stays as it is.
+        link: A connection to the database; its open transaction is not changed.
         schema: The schema of the tables ("main" on SQLite).
-        within: How long ago it may be.
+        within: The greatest age of a start.
 
     Returns:
-        None where the role may not read it.
+        None if the role may not read the notes.
     """
     table = qualified(schema, RELEASES)
     if link.dialect == "postgresql":
@@ -148,7 +147,7 @@ def seen(link: Link, schema: str, within: timedelta = NOTES_KEPT) -> tuple[Seen,
         rows = link.rows(
             f"SELECT {_COLUMNS} FROM {table} WHERE seen_at >= %s ORDER BY seen_at DESC, 1, 2, 3", (since,)
         )
-    # Every application may write there, and a terminal obeys more than letters.
+    # Every application may write there, and a terminal obeys control characters.
     return tuple(
         Seen(release, _printable(user), _printable(host), _written(at))
         for release, user, host, at in rows
@@ -157,7 +156,7 @@ def seen(link: Link, schema: str, within: timedelta = NOTES_KEPT) -> tuple[Seen,
 
 
 def unwritable(link: Link, schema: str) -> bool:
-    """Whether the role of a connection to PostgreSQL writes the schema's rows and may not write the notes."""
+    """Return whether the role of a PostgreSQL connection writes the schema's rows but may not write the notes."""
     right = "has_table_privilege(to_regclass(%s), {})"
     both = " AND ".join(right.format(literal(one)) for one in ("SELECT", "INSERT", "UPDATE", "DELETE"))
     table = qualified(schema, RELEASES)
@@ -202,7 +201,7 @@ def _note_in_file(cursor: Any) -> None:
 
 @contextmanager
 def _impatient(cursor: Any, dialect: str) -> Iterator[None]:
-    """Let a file's statements in the block fail where another one writes, instead of waiting for it."""
+    """Let the statements of the block fail if another connection writes the file, instead of waiting for it."""
     if dialect != "sqlite":
         yield
         return

@@ -13,19 +13,19 @@ Dialect = Literal["postgresql", "sqlite"]
 
 FORM = "Write postgresql://USER@HOST/NAME or sqlite:///PATH."
 BLANKS = " \t\r\n"
-_SHORT = 4  # letters of a password below which it is looked for as a whole word only
+_SHORT = 4  # a shorter password is only found as a whole word
 
 
 class DatabaseURL(NamedTuple):
-    """A database URL that has been understood.
+    """A parsed database URL.
 
     Args:
         dialect: The kind of database.
-        driver: The database in one spelling: a libpq URI, or what SQLite opens (":memory:" for no file).
-        shown: The URL as people see it, without its password.
-        parameters: What the driver's connect function is given: libpq's keywords, or options of sqlite3.
+        driver: The database in one spelling: a libpq URI, or the name for SQLite (":memory:" for no file).
+        shown: The URL for people, without its password.
+        parameters: The arguments of the driver's connect function: libpq's keywords, or options of sqlite3.
         file: The SQLite file, absolute, with links followed; None if there is none.
-        uri: Whether SQLite is to read `driver` as a ``file:`` URI.
+        uri: Whether SQLite should read `driver` as a ``file:`` URI.
     """
 
     dialect: Dialect
@@ -42,7 +42,7 @@ class DatabaseURL(NamedTuple):
 
 
 def spelled(text: str, reserved: str) -> str:
-    """Return a text as a part of a URL: reserved and unprintable signs are percent-encoded, all others stay."""
+    """Return a text as a part of a URL: reserved and unprintable characters are percent-encoded, others stay."""
     return "".join(
         letter
         if letter.isprintable() and letter not in reserved
@@ -55,7 +55,7 @@ def decoded(text: str, shown: str) -> str:
     """Return a part of a PostgreSQL URL without its percent signs, as libpq reads it.
 
     Raises:
-        InvalidDatabase: A percent sign stands alone, or what comes out is no text.
+        InvalidDatabase: A percent sign stands alone, or the result is not a text.
     """
     if re.search("%(?![0-9A-Fa-f]{2})", text):
         raise InvalidDatabase(
@@ -76,7 +76,7 @@ def decoded(text: str, shown: str) -> str:
 
 
 def shown_unread(text: str) -> str:
-    """Return what can be shown of a URL that was not understood: its scheme."""
+    """Return the displayable part of an unreadable URL: its scheme."""
     scheme, separator, _ = text.lstrip(BLANKS).partition("://")
     return f"{scheme}://..." if separator and re.fullmatch(r"[A-Za-z][\w+.-]*", scheme, re.ASCII) else "..."
 
@@ -85,22 +85,22 @@ _passwords: set[str] = set()
 
 
 def placed(shown: str, schema: str | None) -> str:
-    """Return a database as messages name it: its URL as it is shown, and the schema where one was said."""
+    """Return the name of a database for messages: its displayed URL, and the schema if one was named."""
     if schema is None:
         return shown
     return f"{shown} (schema {schema if re.fullmatch('[a-z_][a-z0-9_$]*', schema) else repr(schema)})"
 
 
 def remember(password: str) -> None:
-    """Note a password that was given, so that `mask` finds it in what a driver or a server says."""
+    """Remember a given password, so that `mask` finds it in messages of a driver or a server."""
     if password:
         _passwords.add(password)
 
 
 def mask(text: str) -> str:
-    """Return what a driver or a server said without the passwords that this process was given.
+    """Return a message of a driver or a server without the passwords of this process.
 
-    It is for texts that others have written. A URL is shown by its `DatabaseURL.shown`, which holds no password.
+    It is for foreign texts. A URL is displayed by its `DatabaseURL.shown`, which contains no password.
     """
     for password in sorted({*_passwords, os.environ.get("PGPASSWORD", "")} - {""}, key=len, reverse=True):
         for form in {password, quote(password, safe=""), password.replace("\\", "\\\\").replace("'", "\\'")}:

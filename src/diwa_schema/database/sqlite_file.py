@@ -20,15 +20,15 @@ MEMORY = ":memory:"
 _TRUE = ("true", "yes", "on", "y", "t", "1")
 _RESERVED = "%?#&"
 
-# How an application's own connections behave in Python: it says nothing about the file.
+# Options for the behaviour of connections in Python, not for the file.
 POOL = frozenset({"isolation_level", "detect_types", "check_same_thread", "cached_statements", "factory"})
 
 
 def read(scheme: str, rest: str) -> DatabaseURL:
-    """Understand what stands behind ``sqlite://``.
+    """Parse the text after ``sqlite://``.
 
     Raises:
-        InvalidDatabase: It names a host, or a parameter that would have no effect.
+        InvalidDatabase: It has a host, or a parameter without effect.
     """
     front, _, query = rest.partition("?")
     if front and not front.startswith("/"):
@@ -40,15 +40,15 @@ def read(scheme: str, rest: str) -> DatabaseURL:
 
 
 def understood(scheme: str, database: str, query: Iterable[tuple[str, str]]) -> DatabaseURL:
-    """Return what parts that are decoded mean together.
+    """Return the database of decoded parts.
 
     Args:
         scheme: What the URL begins with.
-        database: The path, or a ``file:`` URI where the parameters say so.
+        database: The path, or a ``file:`` URI if the parameters ask for it.
         query: The parameters.
 
     Raises:
-        InvalidDatabase: A parameter is given twice or would have no effect, or the path is none.
+        InvalidDatabase: A parameter is given twice or has no effect, or the path is invalid.
     """
     asked = list(query)
     names = [name for name, _ in asked]
@@ -74,10 +74,10 @@ def understood(scheme: str, database: str, query: Iterable[tuple[str, str]]) -> 
 
 
 def of_path(path: str, scheme: str = "sqlite", timeout: str | None = None) -> DatabaseURL:
-    """Return the database in a file; no path and ``:memory:`` mean none.
+    """Return the database in a file; no path and ``:memory:`` mean no file.
 
     Raises:
-        InvalidDatabase: The path is none that the system can have.
+        InvalidDatabase: The system does not allow the path.
     """
     file = None if path in ("", MEMORY) else _resolved(path)
     shown = f"{scheme}://{f'/{spelled(path, _RESERVED)}' if path else ''}"
@@ -85,7 +85,7 @@ def of_path(path: str, scheme: str = "sqlite", timeout: str | None = None) -> Da
 
 
 def _of_uri(scheme: str, database: str, query: list[tuple[str, str]], timeout: str | None) -> DatabaseURL:
-    # SQLite ends a URI at its #, wherever that stands.
+    # SQLite ends a URI at its first #.
     whole, _, _ = database.removeprefix("file:").partition("#")
     front, _, inner = whole.partition("?")
     if front.startswith("//"):
@@ -133,9 +133,9 @@ def _resolved(path: str) -> str:
     try:
         os.fsencode(path)
         return os.path.realpath(path)
-    except (ValueError, OSError):  # a zero byte, or a sign that the system's encoding does not have
+    except (ValueError, OSError):  # a zero byte, or a character outside of the system's encoding
         raise InvalidDatabase(
-            "This system cannot have the path of the SQLite database.",
+            "This system does not allow the path of the SQLite database.",
             next_step="Name another path.",
         ) from None
 

@@ -21,7 +21,7 @@ LEDGER = "diwa_schema_ledger"
 PROTECTION = "diwa_schema_protection"
 ECTO = "schema_migrations"
 RELEASES = "diwa_schema_releases"
-# One of the agent's first lineage, which an adoption has built anew.
+# A table of the agent's first lineage, which an adoption has rebuilt.
 REBUILT = f"{KEPT}organizations"
 
 _ASIDE = frozenset({REBUILT, f"{KEPT}tala_operations", f"{KEPT}idempotency_log"})
@@ -31,7 +31,7 @@ _SHOWN = 5
 
 
 class Kind(StrEnum):
-    """What a database is to this package."""
+    """The kind of a database for this package."""
 
     EMPTY = "empty"
     VERSIONED = "versioned"
@@ -40,17 +40,16 @@ class Kind(StrEnum):
 
 
 class State(NamedTuple):
-    """Where a database stands.
+    """The state of a database.
 
     Args:
-        schema: The schema that the look was at: the one that was said, else the first one that the search path
-            names ("main" on SQLite).
-        tables: Which tables of the schema, and of those that keep account of it, exist there.
+        schema: The examined schema: the named one, else the first one of the search path ("main" on SQLite).
+        tables: The existing tables of the schema, and of this package's own tables.
         versions: The rows of the version table: revision and floor.
         ecto: The versions that Ecto has recorded; None without its table.
         protected: Whether the database is marked as protected.
-        elsewhere: Another schema on the search path that holds a version table; None where the schema was said.
-        nowhere: Whether the schema is not there or may not be used.
+        elsewhere: Another schema on the search path with a version table; None if the schema was named.
+        nowhere: Whether the schema is missing or may not be used.
     """
 
     schema: str
@@ -63,12 +62,12 @@ class State(NamedTuple):
 
     @property
     def schema_tables(self) -> frozenset[str]:
-        """Which tables of the schema itself exist."""
+        """The existing tables of the schema itself."""
         return self.tables - BOOKKEEPING
 
     @property
     def untouched(self) -> bool:
-        """Whether there is no table of the schema, and none that was set aside for it."""
+        """Whether neither a table of the schema exists, nor a table that was set aside for it."""
         return not self.schema_tables and not self.tables & _ASIDE
 
     @property
@@ -83,10 +82,10 @@ class State(NamedTuple):
 
     @property
     def kind(self) -> Kind:
-        """What the database is to this package."""
+        """The kind of the database for this package."""
         if self.versions:
             return Kind.VERSIONED
-        # At base there may be tables that were left for what is in them.
+        # At base, tables may remain because of their rows.
         ours = self.schema_tables - load().leftovers if VERSION in self.tables else self.schema_tables
         if not ours:
             return Kind.EMPTY
@@ -94,12 +93,12 @@ class State(NamedTuple):
 
 
 def refuse_elsewhere(state: State, shown: str) -> None:
-    """Raise where the schema cannot be used, or where the version table stands in another one."""
+    """Raise an error if the schema cannot be used, or if another schema has the version table."""
     if state.nowhere:
         raise PermissionMissing(
             f"Schema '{state.schema}' of {shown} does not exist, or this role may not use it."
             if state.schema
-            else f"The search_path of {shown} leads to no schema that exists and that this role may use.",
+            else f"The search_path of {shown} leads to no schema that this role may use.",
             next_step="Name another one with --schema NAME; or as its owner:"
             " CREATE SCHEMA NAME; GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
         )
@@ -113,16 +112,16 @@ def refuse_elsewhere(state: State, shown: str) -> None:
 
 
 def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
-    """Raise unless the database is empty or at a revision of the installed history."""
+    """Raise an error unless the database is empty or at a revision of the installed history."""
     refuse_elsewhere(state, shown)
     if len(state.versions) > 1:
         raise SchemaForeign(
             f"The version table of {shown} has {len(state.versions)} rows, and a linear history has one.",
-            next_step=f"Read the ledger to find their writer: {command('history --applied')}",
+            next_step=f"To find their writer, read the ledger: {command('history --applied')}",
         )
     if state.kind is Kind.ECTO:
         raise NotAdopted(
-            f"{shown} was made by Ecto ({len(state.ecto or ())} versions recorded) and has not been taken over yet.",
+            f"{shown} was made by Ecto ({len(state.ecto or ())} versions recorded) and is not taken over yet.",
             next_step=f"Run: {command('adopt --plan')}, then {command('adopt')}",
         )
     if state.kind is Kind.FOREIGN:
@@ -155,6 +154,6 @@ def unknown_revision(state: State, manifest: Manifest, shown: str) -> SchemaTooN
         )
     return SchemaForeign(
         f"{shown} is at revision '{revision}', which is not in the installed history.",
-        next_step=f"Install the package that knows it, or read the ledger: {command('history --applied')}",
+        next_step=f"Install a package that has this revision, or read the ledger: {command('history --applied')}",
         revision=revision,
     )

@@ -27,8 +27,8 @@ Database = Union[str, "URL", "Engine", "Connection"]
 
 APPLICATION_NAME = "diwa-schema"
 
-# On a search path `$user` is the schema called like the role, in quotes as well. The others hold what belongs to the
-# server or to one connection; in information_schema it lets a superuser create tables that no dump contains.
+# On a search path, `$user` is the schema with the name of the role, also in quotes. The others belong to the server
+# or to one connection; the server lets a superuser create tables in information_schema that no dump contains.
 _KEPT_BY_SERVER = ("$user", "information_schema")
 
 
@@ -36,10 +36,10 @@ class Target:
     """A named database. Nothing is connected to until `connect()` or `work()` is called.
 
     Args:
-        url: The URL that was understood.
-        engine: The caller's Engine, whose way of connecting is used.
-        connection: The caller's Connection, on which changes are to run.
-        schema: The schema that was said; None where the search path decides.
+        url: The parsed URL.
+        engine: The caller's Engine; connections are opened in its way.
+        connection: The caller's Connection for changes.
+        schema: The named schema; None if the search path decides.
     """
 
     schema: str | None = None
@@ -54,11 +54,11 @@ class Target:
 
     @classmethod
     def of(cls, database: Any) -> Target:
-        """Return the target that a caller means; None is what the environment names.
+        """Return the target of an argument; None means the database of the environment.
 
         Raises:
             NoDatabase: None was given and the environment names none.
-            InvalidDatabase: It is no URL, Engine or Connection of PostgreSQL or SQLite.
+            InvalidDatabase: It is not a URL, Engine or Connection of PostgreSQL or SQLite.
             ConnectionInUse: The Connection is in a transaction.
         """
         if isinstance(database, str) or database is None:
@@ -87,7 +87,7 @@ class Target:
 
     @property
     def shown(self) -> str:
-        """The database as messages name it, without a password, and the schema where one was said."""
+        """The database for messages, without a password, and the schema if one was named."""
         return placed(self.url.shown, self.schema)
 
     @property
@@ -100,26 +100,26 @@ class Target:
         """Whether this is an SQLite file that does not exist yet.
 
         Raises:
-            InvalidDatabase: The system can have no file of that name.
-            DatabaseUnreachable: This user may not look.
+            InvalidDatabase: The system allows no file of that name.
+            DatabaseUnreachable: This user may not read the folder.
         """
         return self.url.file is not None and not self.url.uri and not self._exists(self.url.file)
 
     @property
     def identity(self) -> tuple[str, str]:
-        """What tells this database from others, for the guard's own-database tokens."""
+        """The identity of this database, for the guard's own-database tokens."""
         return self.dialect, self.url.file or self.url.driver
 
     @property
     def borrowed(self) -> bool:
-        """Whether `work()` runs on a connection of the caller's: the one named, or that of an engine to a memory."""
+        """Whether `work()` uses a connection of the caller: the named one, or that of an engine in memory."""
         return self.connection is not None or (self.in_memory and self.engine is not None)
 
     def in_schema(self, schema: str | None) -> Target:
-        """Return this target with the schema that was said.
+        """Return this target with a named schema.
 
         Raises:
-            UsageError: It is SQLite, which has one schema, or the name cannot be that of a schema of ours.
+            UsageError: It is SQLite, which has one schema, or the name cannot name a schema for tables.
         """
         if schema is not None and self.dialect == "sqlite":
             raise UsageError(
@@ -145,14 +145,14 @@ class Target:
         settle: bool = True,
         filtered: bool = False,
     ) -> Link:
-        """Open a new connection in autocommit mode, in the schema that was said.
+        """Open a new connection in autocommit mode, in the named schema.
 
         Args:
-            purpose: What PostgreSQL shows as application_name, before the release.
-            create: Whether SQLite may make a file that does not exist; without, an empty database stands for it.
-            settle: Whether to set what this package relies on; without, the connection is as an application has it.
-                Behind a pooler nothing is set: it would reach other clients.
-            filtered: Whether rows may be read as row security shows them to the role.
+            purpose: The beginning of application_name on PostgreSQL, before the release.
+            create: Whether SQLite may create a missing file; otherwise an empty database in memory replaces it.
+            settle: Whether to set the settings of this package; otherwise the connection is like an application's.
+                Behind a pooler nothing is set, because it would reach other clients.
+            filtered: Whether row security may filter the rows.
 
         Raises:
             DatabaseUnreachable: The connection cannot be made.
@@ -185,9 +185,9 @@ class Target:
 
     @contextmanager
     def work(self, purpose: str = APPLICATION_NAME, *, filtered: bool = False) -> Iterator[Link]:
-        """Open the connection on which changes run: the caller's, if one was given, else a new one.
+        """Open the connection for changes: the caller's, if one was given, else a new one.
 
-        A caller's connection is handed back in the mode it came in.
+        A caller's connection is returned in its original mode.
         """
         if not self.borrowed:
             with self.connect(purpose, filtered=filtered) as link:
@@ -201,7 +201,7 @@ class Target:
 
     @contextmanager
     def read(self) -> Iterator[Link]:
-        """Open a connection for reading: the caller's, one that is idle in its Engine's pool, or a new one.
+        """Open a connection for reading: the caller's, an idle one of its Engine's pool, or a new one.
 
         Rows may be read as row security shows them. An SQLite file that does not exist is not made.
         """
@@ -232,7 +232,7 @@ class Target:
 
     @contextmanager
     def _on(self, raw: Any, *, filtered: bool) -> Iterator[Link]:
-        """Use a connection of the caller's, and hand it back in the mode it came in."""
+        """Use a connection of the caller, and return it in its original mode."""
         with _autocommit(raw, self.dialect):
             link = Link(raw, self.dialect, self.url.shown, lambda: None, self.schema, filtered)
             before = link.settle()
@@ -249,7 +249,7 @@ class Target:
         return self.engine
 
     def _from_pool(self, purpose: str) -> Link:
-        # A new pool of the same making: the caller's own may be full, and its connections carry session state.
+        # A new pool with the same settings: the caller's own may be full, and its connections carry session state.
         pool = self._engine.pool.recreate()
         proxied = pool.connect()
         raw: Any = proxied.driver_connection
@@ -259,7 +259,7 @@ class Target:
             pool.dispose()
 
         if self.dialect == "postgresql":
-            # What an application's hook has set on it would be lost, or stay open, with its transaction.
+            # Settings of an application's hook would be lost, or stay open, with its transaction.
             raw.commit()
             raw.autocommit = True
             raw.execute("SELECT set_config('application_name', %s, false)", (application_name(purpose),))
@@ -285,7 +285,7 @@ class Target:
         """Describe an SQLite file that cannot be opened; SQLite itself does not say why."""
         there = self._exists(file)
         if not there and not self._exists(os.path.dirname(file)):  # noqa: PTH120 - as above
-            reason, way = "its folder is not there", "Make the folder, or name another path."
+            reason, way = "its folder does not exist", "Make the folder, or name another path."
         elif there:
             reason, way = brief(error), "Let this user read and write the file and its folder."
         else:
@@ -298,10 +298,10 @@ class Target:
         )
 
     def make_folder(self) -> None:
-        """Make the folder of an SQLite file where it is absent.
+        """Create the folder of an SQLite file if it is absent.
 
         Raises:
-            InvalidDatabase: It cannot be made.
+            InvalidDatabase: The folder cannot be created.
         """
         if self.url.file is None or not self.absent:
             return
@@ -315,7 +315,7 @@ class Target:
             ) from error
 
     def _open_sqlite(self, sqlite: Any, *, create: bool) -> Link:
-        # The file itself rather than a link to it: what is locked is then what is opened.
+        # The file itself instead of a link to it, so that the locked file is the opened one.
         path = self.url.driver if self.url.uri else self.url.file or ":memory:"
         if not create and self.absent:
             path = ":memory:"
@@ -334,11 +334,11 @@ class Target:
             known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
             if unknown := sorted(unusual - known):
                 raise InvalidDatabase(
-                    f"libpq has no parameter '{unknown[0]}', which is asked for with {self.shown}.",
-                    next_step="Leave it out, or name what it means in libpq's words, such as sslmode=require.",
+                    f"libpq has no parameter '{unknown[0]}', which {self.shown} contains.",
+                    next_step="Leave it out, or write the same with a parameter of libpq, such as sslmode=require.",
                 )
         settings: dict[str, Any] = {
-            # A service and libpq's own variable can say how long to wait; they would lose against an argument.
+            # A service and libpq's own variable can set the timeout; an argument would override them.
             **({} if _libpq_waits(given) else {"connect_timeout": 10}),
             "keepalives_idle": 30,
             "keepalives_interval": 10,
@@ -346,7 +346,8 @@ class Target:
         }
         settings |= given | {"application_name": application_name(purpose)}
         try:
-            # What a run sends it sends a few times, and after each change of a table the driver would prepare it anew.
+            # A run sends each statement a few times, and after each change of a table the driver would prepare it
+            # again.
             raw = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
         except psycopg.ProgrammingError as error:
             raise InvalidDatabase(
@@ -356,7 +357,8 @@ class Target:
         return Link(raw, "postgresql", self.url.shown)
 
 
-# What most URLs have. To ask libpq for all of its parameters takes longer than all else before a connection.
+# The parameters of most URLs. A query for all parameters of libpq takes longer than everything else before a
+# connection.
 _USUAL = frozenset({"host", "port", "user", "password", "dbname", "sslmode", "options"})
 
 
@@ -367,7 +369,7 @@ def _libpq_waits(given: dict[str, Any]) -> bool:
 def _refuse_open_transaction(connection: Connection) -> None:
     if connection.in_transaction():
         raise ConnectionInUse(
-            "The Connection is already in a transaction, and that transaction would decide whether the run is kept.",
+            "The Connection is already in a transaction, and its rollback would undo the run.",
             next_step="Commit or roll back before the call, or pass the Engine.",
         )
 
@@ -386,7 +388,7 @@ def _autocommit(raw: Any, dialect: Dialect) -> AbstractContextManager[None]:
 @contextmanager
 def _autocommit_postgresql(raw: Any) -> Iterator[None]:
     before = raw.autocommit
-    # SQLAlchemy knows of no transaction; one that is open all the same holds what an application's hook has set.
+    # SQLAlchemy knows of no transaction; an open one holds the settings of an application's hook.
     raw.commit()
     raw.autocommit = True
     try:
@@ -403,7 +405,7 @@ def _autocommit_sqlite(raw: sqlite3.Connection) -> Iterator[None]:
     raw.rollback()
     raw.isolation_level = None
     enforced = raw.execute("PRAGMA foreign_keys").fetchone()[0]
-    # While foreign keys are enforced, dropping a table first deletes its rows, and with them those of others.
+    # With enforced foreign keys, a drop of a table first deletes its rows, and with them rows of other tables.
     raw.execute("PRAGMA foreign_keys = OFF")
     try:
         yield

@@ -127,8 +127,8 @@ def absolute(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser().absolute()
     except (RuntimeError, ValueError) as error:  # no such user exists, or none can exist
         raise InvalidDatabase(
-            f"{os.fspath(path)!r} names no file, because this user has no home directory.",
-            next_step="Name the whole path.",
+            f"{os.fspath(path)!r} cannot be resolved, because this user has no home directory.",
+            next_step="Name the absolute path.",
         ) from error
 
 

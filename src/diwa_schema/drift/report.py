@@ -117,7 +117,7 @@ def difference(finding: Finding, fix: Fix) -> Difference:
 
 def of_place(text: str, statements: tuple[str, ...]) -> Difference:
     """Return a note on pgvector where a tenant would take it along."""
-    caution = "a connection whose search path lacks the new place compares no embeddings"
+    caution = "a connection whose search path lacks the new schema cannot compare embeddings"
     fix = Fix(statements, safe=False, caution=caution)
     return Difference("extension", "vector", "", "changed", text, "note", fix)
 
@@ -125,7 +125,7 @@ def of_place(text: str, statements: tuple[str, ...]) -> Difference:
 def of_ectos_code(place: tuple[str, str]) -> Difference:
     """Return a note on a column that the newest Ecto code needs; nothing takes it away."""
     table, name = place
-    text = f"column {name} on {table} is not part of the schema: the newest Ecto code needs it, so it stays"
+    text = f"column {name} on {table} is not part of the schema, and stays: the newest Ecto code needs it"
     return Difference("column", name, table, "extra", text, "note", Fix())
 
 
@@ -168,8 +168,9 @@ def _line(finding: Finding) -> str:
         return f"{subject} is not part of the schema on {finding.table}{invalid}"
     if finding.expected is None:
         return (
-            f"{subject} of {finding.table}, a table that is not ours, refers to {finding.found.references},"
-            " which was set aside: the key followed it when it was renamed"
+            f"{subject} of {finding.table}, a table of another application, refers to "
+            f"{finding.found.references}, the old table that a revision set aside: the key followed its "
+            "rename"
         )
     return _changed(finding, f"{subject} on {finding.table}")
 

@@ -71,7 +71,7 @@ class Waiting:
     @property
     def _rows(self) -> str:
         if self.rows is None:
-            return "the rows that break it could not be counted"
+            return "its rows could not be counted"
         return broken_by(self.rows) if self.rows else "no row breaks it any more"
 
     @property

@@ -74,7 +74,7 @@ def expected_at(link: Link, revision: str | None) -> Catalog:
         except Exception as error:
             # Nobody else knows the shadow's own tables, so nobody can hold one.
             if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
-                raise astray("one that somebody else holds") from error
+                raise astray("a table of another session") from error
             raise
         finally:
             link.abandon()
@@ -94,8 +94,8 @@ def _enter(link: Link, name: str) -> None:
             else "Nothing can be written to"
         )
         raise PermissionMissing(
-            f"{why} {link.shown}, and the comparison below head builds the expected schema there.",
-            next_step=f"Let its owner run `{grant}`, or upgrade first: at head reading is enough.",
+            f"{why} {link.shown}. Below head, the comparison builds the expected schema there.",
+            next_step=f"Let its owner run `{grant}`, or upgrade first: at head the comparison only reads.",
         ) from error
     # A statement that reached a live table would make others wait behind it.
     link.row(
@@ -127,7 +127,7 @@ def prove_harmless(link: Link, name: str) -> None:
 def astray(what: str) -> DiwaSchemaError:
     """Describe a revision that left its shadow, for tables that are named or told of."""
     return DiwaSchemaError(
-        f"A revision reached tables outside the shadow that it was run in: {what}.",
+        f"A revision reached tables outside its shadow: {what}.",
         untouched="The command rolled everything back.",
-        next_step="Report this message: a revision names a table with its schema.",
+        next_step="Report this message: the revision names a table together with a schema.",
     )

@@ -205,10 +205,11 @@ def _refuse_unknown(tables: Iterable[Any], read: Mapping[str, Read]) -> None:
             missing += [f"{table.name}.{one.name}" for one in table.columns if there.column(one.name) is None]
     if missing:
         raise UsageError(
-            f"The models have what the catalog of head has not: {', '.join(sorted(missing))}.",
-            next_step="Where a revision adds it already, write the generated files anew:"
-            " python -m diwa_schema.generate\n"
-            'Where none does: diwa-schema revision -m "…" --autogenerate',
+            f"The catalog of head lacks these parts of the models: {', '.join(sorted(missing))}.",
+            next_step=(
+                "If a revision already adds them, write the generated files: python -m"
+                ' diwa_schema.generate\nIf none does: diwa-schema revision -m "…" --autogenerate'
+            ),
         )
 
 

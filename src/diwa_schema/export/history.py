@@ -147,7 +147,7 @@ def _statements() -> dict[str, str]:
 def _only_on_postgresql(revision: Revision, statements: dict[str, str]) -> Iterator[Change]:
     for retyped in revision.retypes:
         owner, _, name = retyped.rpartition(".")
-        yield Change(owner, f"gives `{name}` its type of today where it still has another one")
+        yield Change(owner, f"gives `{name}` its present type if it still has another one")
     here = {table.name: table for table in at_head("sqlite").tables}
     for table in at_head("postgresql").tables:
         there = here[table.name]

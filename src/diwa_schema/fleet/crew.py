@@ -139,9 +139,9 @@ class Crew:
         with naming(hand.task.member):
             return hand.task.known.broken(
                 MigrationFailed(
-                    f"The process that worked on it ended{f' by signal {-code}' if code and code < 0 else ''}.",
+                    f"The process of this target ended{f' by signal {-code}' if code and code < 0 else ''}.",
                     untouched=ROLLED_BACK,
-                    next_step=f"Run: {command('status')}, then run the command again.",
+                    next_step=f"To see its state, run: {command('status')}. Then run the command again.",
                 )
             )
 

@@ -191,7 +191,7 @@ def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
             result, key = known[told["result"]], (str(told["database"]), told["schema"])
         except (ValueError, KeyError, TypeError):
             raise UsageError(
-                f"{where}, line {number}: it is not a line of a report.",
+                f"{where}, line {number}: this is not a line of a report.",
                 next_step="Name the output of `diwa-schema fleet ... --json`.",
                 line=number,
             ) from None
@@ -199,7 +199,7 @@ def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
         if not result.settled:
             found.add(key)
     if not seen:
-        raise UsageError(f"{where} has no target in it.", next_step="Name the report of a run.")
+        raise UsageError(f"{where} contains no target.", next_step="Name the report of a run.")
     return found
 
 
@@ -220,7 +220,9 @@ def compared(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[str]]:
         ]
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         named = f"{', '.join(others[:_SHOWN])}{more}"
-        notes.append(f"{count} targets have the same catalog, {usual[lite]}; another one has: {named}.")
+        notes.append(
+            f"{count} targets have the same catalog, {usual[lite]}; these have another one: {named}."
+        )
     return [_differing(one, usual.get(_lite(one))) for one in outcomes], notes
 
 

@@ -93,7 +93,7 @@ def waves_of(text: str) -> tuple[int, ...]:
         words = words[:-1]
     if not all(word.isascii() and word.isdigit() and int(word) > 0 for word in words):
         raise UsageError(
-            f"'{text:.40}' are not waves.",
-            next_step="Write how many go first, then how many: --waves 1,10,rest",
+            f"'{text:.40}' is not a list of waves.",
+            next_step="Write the number of targets of each wave: --waves 1,10,rest",
         )
     return tuple(map(int, words))

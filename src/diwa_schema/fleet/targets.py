@@ -232,7 +232,7 @@ def listed(lines: Iterable[str], where: str = "the list of targets") -> Listed:
             ) from None
         members.append(member)
     if not members:
-        raise UsageError(f"{where} has no target in it.", next_step="Write one a line.")
+        raise UsageError(f"{where} contains no target.", next_step="Write one a line.")
     return Listed(tuple(members))
 
 
@@ -241,7 +241,7 @@ def _member(line: str) -> Member:
         try:
             given = json.loads(line)
         except ValueError:
-            raise UsageError("it begins like JSON and is not JSON.") from None
+            raise UsageError("the line begins like JSON and is not JSON.") from None
         return _of_row(
             dict(zip(_FIELDS, given, strict=False)) if isinstance(given, list) else given, len(given)
         )
@@ -261,7 +261,7 @@ def _of_row(row: dict[str, Any], count: int) -> Member:
         raise UsageError("a row has name, url, schema and wave, and nothing else.")
     url, wave = row.get("url"), row.get("wave")
     if not isinstance(url, str) or not url:
-        raise UsageError("it has no URL.")
+        raise UsageError("the URL is missing.")
     texts = {key: row.get(key) for key in ("name", "schema")}
     if any(value is not None and not isinstance(value, str) for value in texts.values()):
         raise UsageError("name and schema are texts.")
@@ -282,7 +282,7 @@ def _server(url: str) -> Target:
     target = Target(_parsed(url))
     if target.dialect != "postgresql":
         raise UsageError(
-            f"{target.shown} is SQLite, which has no schemas or databases in it.",
+            f"{target.shown} is SQLite, which has neither schemas nor databases.",
             next_step="Name its files in --targets FILE, one a line.",
         )
     return target

@@ -103,12 +103,15 @@ def copy(
     of, to = (Member(one) if isinstance(one, str) else one for one in (source, target))
     if to.target.dialect != "postgresql":
         raise UsageError(
-            f"{to.shown} is SQLite, and a tenant is copied to PostgreSQL.",
-            next_step="Name a database of PostgreSQL as the target; a file is copied with its application at rest.",
+            f"{to.shown} is SQLite, and a copy of a tenant needs PostgreSQL.",
+            next_step=(
+                "Name a PostgreSQL database as the target. To copy a file to a file, stop its application"
+                " and copy the file."
+            ),
         )
     if (of.target.url.driver, of.schema) == (to.target.url.driver, to.schema):
         raise UsageError(
-            f"{of.full} is source and target.",
+            f"{of.full} is both source and target.",
             next_step="Name another schema with --target-schema NAME, or another database.",
         )
     session = session_for(

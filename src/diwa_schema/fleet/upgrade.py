@@ -137,7 +137,7 @@ class Upgrade:
         if behind:
             more = f" and {len(behind) - _SHOWN} more" if len(behind) > _SHOWN else ""
             return (
-                f"Revision {step.revision} ({step.slug}) breaks code that works on what comes before it, and waits for"
+                f"Revision {step.revision} ({step.slug}) breaks code of earlier revisions, and waits for"
                 f" {', '.join(behind[:_SHOWN])}{more} to be at {before}."
             )
         return self._outdated(course, everywhere, before, after)
@@ -155,7 +155,7 @@ class Upgrade:
                     # Starts are noted in each schema, and the schema's own run checks them.
                     found = outdated(plan, link, "", timedelta(0))
             except DiwaSchemaError as error:
-                return f"Who is connected to {one.member.shown} cannot be seen: {error.what}"
+                return f"The connections of {one.member.shown} could not be read: {error.what}"
             if found is None:
                 course.notes.append(f"{one.member.shown}: {UNSEEN}")
             elif found:

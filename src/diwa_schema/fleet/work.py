@@ -114,7 +114,7 @@ def upgrade(task: Task, told: Telling) -> Outcome:
     try:
         return digest(task._replace(known=outcome), told)
     except DiwaSchemaError as error:
-        return outcome._replace(detail=f"Its catalog could not be read afterwards: {error.what}")
+        return outcome._replace(detail=f"The catalog could not be read after the run: {error.what}")
 
 
 def adopt(task: Task, told: Telling) -> Outcome:
@@ -131,7 +131,7 @@ def plan(task: Task, _: Telling) -> Outcome:
 
     found = planned(task.member.url, task.orders.revision, schema=task.member.schema)
     ways = [one.what for one in found.obstacles]
-    ways += [f"{one.what} hangs on {one.column}" for one in found.dependents]
+    ways += [f"{one.what} depends on {one.column}" for one in found.dependents]
     ways += [str(one) for one in found.outdated or ()]
     ways += [f"{name} stalls: {why}" for name, why in found.stalls.items()]
     return task.known._replace(

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Self
 
-from diwa_schema.errors import Blocked, command
+from diwa_schema.errors import TYPED, Blocked, command
 from diwa_schema.guard.evidence import REPOSITORIES, Evidence, Role, collect, shown
 from diwa_schema.guard.verdict import (
     BYPASS_VALUES,
@@ -22,7 +22,12 @@ from diwa_schema.guard.verdict import (
     decide,
 )
 
-COMMANDS = {Operation.CREATE_ALL: "upgrade", Operation.DROP_ALL: "drop"}
+COMMANDS = {
+    Operation.CONVERT: "enable-vector",
+    Operation.CREATE_ALL: "upgrade",
+    Operation.DROP_ALL: "drop",
+    Operation.ROLES: "roles --apply",
+}
 
 
 class OwnDatabase:
@@ -58,6 +63,7 @@ def ask(
     private: str | None = None,
     directory: Path | None = None,
     database: Hashable | None = None,
+    words: str = "",
 ) -> Verdict:
     """Ask whether an operation may run, and report the use of a bypass on stderr.
 
@@ -69,6 +75,7 @@ def ask(
         private: The reason why nobody else can see the database; creating or upgrading it then needs no evidence.
         directory: The caller's directory; the working directory by default.
         database: The identity of the database, used to recognise a database of this process.
+        words: The command for the refusal to offer, if the operation does not determine it.
 
     Raises:
         Blocked: The operation may not run. No connection was opened, and nothing was changed.
@@ -82,7 +89,7 @@ def ask(
         database=database,
     )
     if not verdict.allowed:
-        raise refused(verdict)
+        raise refused(verdict, words)
     if verdict.bypass:
         sys.stderr.write(_bypassed(verdict, verdict.bypass) + "\n")
     return verdict
@@ -110,12 +117,13 @@ def _is_own(database: Hashable | None) -> bool:
     return database is not None and any(token.identity == database for token in _own)
 
 
-def refused(verdict: Verdict) -> Blocked:
+def refused(verdict: Verdict, words: str = "") -> Blocked:
     """Return the error for a blocking verdict; it names the evidence, the right way and the bypass."""
+    again = TYPED.get()() or command(words or COMMANDS.get(verdict.operation, verdict.operation.value))
     return Blocked(
         "\n".join((_headline(verdict), *evidence_lines(verdict))),
         untouched="The command connected to nothing and changed nothing.",
-        next_step="\n".join((*_right_way(verdict), *_way_past(verdict))),
+        next_step="\n".join((*_right_way(verdict, again), *_way_past(verdict, again))),
         **verdict.as_dict(),
     )
 
@@ -142,18 +150,17 @@ def _headline(verdict: Verdict) -> str:
         )
     if _unread(verdict):
         return (
-            "[SAFETY BLOCK] Database migrations are restricted here: "
-            f"a file that may name a consumer cannot be read; {end}"
+            "[SAFETY BLOCK] Database migrations are restricted here: a file that may name a consumer is not"
+            f" readable; {end}"
         )
-    return f"[SAFETY BLOCK] Database migrations are restricted here: no known repository is asking; {end}"
+    return f"[SAFETY BLOCK] Database migrations are restricted here: the calling repository is unknown; {end}"
 
 
 def _unread(verdict: Verdict) -> list[str]:
     return [one.source for one in verdict.evidence if one.role is Role.UNKNOWN]
 
 
-def _right_way(verdict: Verdict) -> Iterator[str]:
-    again = _again(verdict)
+def _right_way(verdict: Verdict, again: str) -> Iterator[str]:
     if verdict.role is Role.CONSUMER:
         yield from ("Run it in the repository that owns the schema:", "  cd ../diwa-cloud", f"  {again}")
     elif unread := _unread(verdict):
@@ -165,16 +172,12 @@ def _right_way(verdict: Verdict) -> Iterator[str]:
         yield '  [tool.diwa-schema] repo = "NAME" in pyproject.toml'
 
 
-def _way_past(verdict: Verdict) -> Iterator[str]:
+def _way_past(verdict: Verdict, again: str) -> Iterator[str]:
     if verdict.operation in NEVER_BYPASSED:
         yield f"No bypass covers '{verdict.operation}'."
         return
     yield "In an emergency, bypass the guard; the ledger records it:"
-    yield f'  {BYPASS_VARIABLE}=true {REASON_VARIABLE}="why" {_again(verdict)}'
-
-
-def _again(verdict: Verdict) -> str:
-    return command(COMMANDS.get(verdict.operation, verdict.operation.value))
+    yield f'  {BYPASS_VARIABLE}=true {REASON_VARIABLE}="why" {again}'
 
 
 def _bypassed(verdict: Verdict, bypass: Bypass) -> str:

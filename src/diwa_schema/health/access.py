@@ -32,8 +32,8 @@ def who(patient: Patient) -> Iterator[Finding]:
     yield Finding(
         "role",
         Severity.NOTE,
-        f"Connected as {session}{acting}{member}; the schema is {patient.schema}; {asks} is asking.",
-        f"diwa-schema guard tells how the repository was recognised, {command('roles')} which roles should be",
+        f"Connected as {session}{acting}{member}; the schema is {patient.schema}; the calling repository is {asks}.",
+        f"diwa-schema guard shows the evidence about the repository; {command('roles')} shows the expected roles",
     )
 
 
@@ -43,7 +43,7 @@ def changes(patient: Patient) -> Iterator[Finding]:
     if patient.role is Role.OWNER:
         code, way = ways[0] if ways else ("cannot-change", "cannot change the schema")
         reason = f"The connection {way}; this repository owns the schema."
-        yield Finding(code, Severity.NOTE, reason, f"{command('roles')} shows which roles there should be")
+        yield Finding(code, Severity.NOTE, reason, f"{command('roles')} shows the expected roles")
         yield from _owned_by_others(patient)
         return
     asks = "a consumer" if patient.role is Role.CONSUMER else "an unknown repository"
@@ -84,23 +84,26 @@ def _application_role() -> str:
 def _ways(patient: Patient) -> Iterator[tuple[str, str]]:
     """Yield each way in which the connection can change the schema: a code, and what it does."""
     if patient.link.value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
-        yield "superuser", "is a superuser's, whom no privilege limits"
+        yield "superuser", "belongs to a superuser, whom no privilege limits"
         return
     if creates(patient):
         yield "can-create", f"can create tables in schema {patient.schema} (tried, and rolled back)"
     if owned := _tables(patient, "pg_has_role(c.relowner, 'MEMBER')", patient.tables):
-        yield "can-alter", f"can alter and drop {_listed(owned)}, whose owner it is or is a member of"
+        yield (
+            "can-alter",
+            f"can alter and drop {_listed(owned)}: its role owns them or is a member of their owner",
+        )
     if _owns_schema(patient):
         yield (
             "can-drop",
-            f"can drop every table of schema {patient.schema}, whose owner it is or is a member of",
+            f"can drop every table of schema {patient.schema}: its role owns the schema or is a member of its owner",
         )
     more = "has_table_privilege(c.oid, 'TRUNCATE, REFERENCES, TRIGGER')"
     if beyond := _tables(patient, f"{more} AND NOT pg_has_role(c.relowner, 'MEMBER')", patient.tables):
         yield "can-truncate", f"can truncate, refer to or put triggers on {_listed(beyond)}"
     written = "has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE')"
     if kept := _tables(patient, written, existing.READ_ONLY):
-        yield "can-forge", f"can write {_listed(kept)}, which say where the schema stands"
+        yield "can-forge", f"can write {_listed(kept)}, which hold the state of the schema"
 
 
 def creates(patient: Patient) -> bool:

@@ -108,7 +108,7 @@ def _run(check: Check, patient: Patient) -> Iterator[Finding]:
         elif is_driver_error(error):
             reason, way = (
                 brief(error),
-                f"Connect as a role that may read the schema, then run: {command('doctor')}",
+                f"Connect with a role that may read the schema, then run: {command('doctor')}",
             )
         else:
             raise

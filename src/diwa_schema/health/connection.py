@@ -39,7 +39,7 @@ def connected_releases(patient: Patient) -> Iterator[Finding]:
         way = "GRANT SELECT ON pg_stat_activity TO CURRENT_USER;"
         yield Finding("releases-not-seen", Severity.NOTE, releases.UNSEEN, way)
     elif found:
-        reason = f"Releases that are connected: {', '.join(f'{one.release}, {one}' for one in found)}."
+        reason = f"Connected releases: {', '.join(f'{one.release}, {one}' for one in found)}."
         yield Finding("releases", Severity.NOTE, reason, f"{command('status')} lists them")
 
 
@@ -64,7 +64,8 @@ def search_path(patient: Patient) -> Iterator[Finding]:
     fix = f"ALTER ROLE CURRENT_USER SET search_path = {quoted(patient.schema)}, public;"
     if first != patient.schema:
         reason = (
-            f"New tables would go to {first or 'no schema at all'}, and the schema's are in {patient.schema}."
+            f"New tables would go to {first or 'no schema at all'}, and the tables of the models are in "
+            f"{patient.schema}."
         )
         yield Finding("search-path-elsewhere", Severity.WARNING, f"{reason} The search path is {path}.", fix)
     shadowed = patient.link.rows(
@@ -81,7 +82,9 @@ def search_path(patient: Patient) -> Iterator[Finding]:
         " AND has_schema_privilege('public', n.oid, 'CREATE') ORDER BY 1",
         (path,),
     ):
-        reason = f"Everybody may create in schema {schema} of the search path, and so take a name over."
+        reason = (
+            f"Every role may create objects in schema {schema} of the search path, and so take over a name."
+        )
         revoke = f"REVOKE CREATE ON SCHEMA {quoted(schema)} FROM PUBLIC;"
         yield Finding("search-path-writable", Severity.WARNING, reason, revoke)
 
@@ -93,17 +96,21 @@ def encryption(patient: Patient) -> Iterator[Finding]:
         return
     where = raw.info.host or raw.info.hostaddr
     if not raw.pgconn.ssl_in_use:
-        reason = f"The connection to {where} is not encrypted: passwords and rows can be read on the way."
+        reason = f"The connection to {where} is not encrypted: others can read passwords and rows on the way."
         yield Finding("tls-off", Severity.ERROR, reason, _ENCRYPT)
         return
     mode = raw.info.get_parameters().get("sslmode", _DEFAULT_MODE)
     if mode != _VERIFIED:
         reason = (
-            f"The connection to {where} is encrypted with sslmode={mode}, which does not prove who answers."
+            f"The connection to {where} is encrypted with sslmode={mode}, which does not prove the identity "
+            "of the server."
         )
         yield Finding("tls-not-verified", Severity.NOTE, reason, _ENCRYPT)
     if not patient.link.value("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"):
-        reason = f"Encryption ends before the server: something between {where} and it speaks in the open."
+        reason = (
+            f"Encryption ends before the server: a program between {where} and the server sends plain text "
+            "to it."
+        )
         yield Finding(
             "tls-ends-early", Severity.NOTE, reason, "Encrypt the way from the pooler to the server as well"
         )

@@ -35,8 +35,8 @@ def bypassed(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             "bypassed-run",
             Severity.WARNING if patient.role is Role.OWNER else Severity.NOTE,
-            f"'{run['kind']}' came through the bypass ({run['bypass']}) at {run['started_at']}, from"
-            f" {run['repository'] or 'an unknown repository'} by {run['os_user']} on {run['host']}{reason}.",
+            f"'{run['kind']}' ran through the bypass ({run['bypass']}) at {run['started_at']}, from "
+            f"{run['repository'] or 'an unknown repository'} by {run['os_user']} on {run['host']}{reason}.",
             f"{command('history --applied')}, then {command('check')}",
         )
 
@@ -57,7 +57,9 @@ def differences(patient: Patient) -> Iterator[Finding]:
     except Exception as error:
         if sqlstate(error) != LOCK_TIMEOUT:
             raise
-        reason = "The schema was not compared with the expected one: a table is being changed."
+        reason = (
+            "The check did not compare the schema with the expected one: another session is changing a table."
+        )
         yield Finding("not-compared", Severity.NOTE, reason, command("check"))
         return
     told = _left_undone(patient)
@@ -114,8 +116,8 @@ def pgvector(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             "pgvector-hidden",
             Severity.WARNING,
-            f"pgvector is in schema {schema}, which is not on the connection's search path:"
-            " comparing embeddings fails there.",
+            f"pgvector is in schema {schema}, which is not on the connection's search path: comparisons of "
+            "embeddings fail there.",
             f"ALTER ROLE CURRENT_USER SET search_path = {quoted(patient.schema)}, {quoted(schema)};",
         )
     kept = patient.link.rows(
@@ -126,7 +128,7 @@ def pgvector(patient: Patient) -> Iterator[Finding]:
     )
     if kept:
         names = ", ".join(row[0] for row in kept)
-        reason = f"pgvector is here, and the embeddings of {names} are still bytes."
+        reason = f"pgvector is installed, and the embeddings of {names} are still bytes."
         yield Finding("embeddings-as-bytes", Severity.WARNING, reason, command("enable-vector"))
 
 
@@ -136,7 +138,7 @@ def unvalidated_constraints(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             "constraint-not-validated",
             Severity.WARNING,
-            f"Constraint {name} of {table} was never checked against the rows that were there before it.",
+            f"Constraint {name} of {table} was never checked against the rows that are older than it.",
             f"ALTER TABLE {qualified(patient.schema, table)} VALIDATE CONSTRAINT {quoted(name)};",
         )
 
@@ -156,7 +158,7 @@ def invalid_indexes(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             "index-invalid",
             Severity.WARNING,
-            f"Index {name} of {table} is not valid: its build was interrupted, or is still under way.",
+            f"Index {name} of {table} is not valid: its build was interrupted, or still runs.",
             f"REINDEX INDEX CONCURRENTLY {qualified(patient.schema, name)};",
         )
 
@@ -186,7 +188,7 @@ def _lodging(patient: Patient) -> Iterator[Finding]:
 
 def _without_vector(patient: Patient, *, available: bool) -> Finding:
     if available:
-        reason = "pgvector can be installed in this database and is not; embeddings are kept as bytes."
+        reason = "The server offers pgvector, and this database has not installed it; embeddings are kept as bytes."
         return Finding(
             "pgvector-not-installed",
             Severity.NOTE,

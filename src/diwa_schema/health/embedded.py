@@ -30,14 +30,14 @@ def foreign_keys(patient: Patient) -> Iterator[Finding]:
     )
     if orphans:
         listed = ", ".join(f"{count} of {table}" for table, count in orphans)
-        reason = f"Rows refer to rows that are not there: {listed}."
+        reason = f"Rows refer to missing rows: {listed}."
         yield Finding(
             "foreign-keys-broken", Severity.ERROR, reason, "sqlite3 FILE 'PRAGMA foreign_key_check'"
         )
     # A URL says nothing about the application's connections; an Engine makes them.
     made_by_engine = patient.target.engine is not None and not patient.target.in_memory
     if made_by_engine and not patient.link.value("PRAGMA foreign_keys"):
-        reason = "The engine's connections do not keep foreign keys: rows outlive what they refer to."
+        reason = "The engine's connections do not enforce foreign keys: a deleted row leaves rows that refer to it."
         fix = "diwa_schema.models.enforce_foreign_keys(engine)"
         yield Finding("foreign-keys-off", Severity.WARNING, reason, fix)
 
@@ -53,7 +53,7 @@ def journal(patient: Patient) -> Iterator[Finding]:
         reason = f"The journal mode is {mode}: a crash while writing damages the file."
         yield Finding("journal-unsafe", Severity.WARNING, reason, _USE_WAL)
     else:
-        reason = f"The journal mode is {mode}: whoever writes keeps everybody else from reading."
+        reason = f"The journal mode is {mode}: a writer keeps all readers waiting."
         yield Finding("journal-blocks", Severity.NOTE, reason, _USE_WAL)
 
 

@@ -146,8 +146,8 @@ def judge(link: Link, history: Manifest | None = None) -> None:
         if sqlstate(error) != PERMISSION:
             raise
         raise PermissionMissing(
-            f"The database role may not read the revision of {link.shown} stands: {brief(error)}",
-            next_step=f"Grant it the application's or the reader's role: {command('roles')} prints them.",
+            f"The database role may not read the revision of {link.shown}: {brief(error)}",
+            next_step=f"Grant it the role of the application or of the reader. To see both, run: {command('roles')}",
         ) from error
 
 

@@ -81,7 +81,7 @@ def _print_sql() -> None:
 
     if _command() not in ("upgrade", "downgrade"):
         raise UsageError(
-            f"SQL is printed of an upgrade or a downgrade, not of this Alembic command ('{_command()}').",
+            f"Alembic prints the SQL of an upgrade or a downgrade only, not of '{_command()}'.",
             next_step="Run: diwa-schema upgrade --sql",
         )
     url = context.config.get_main_option("sqlalchemy.url") or "postgresql://"

@@ -152,7 +152,7 @@ class Manifest:
         position = self.position(current) + int(name)
         if not 0 <= position <= len(self.ids):
             raise UnknownRevision(
-                f"'{name}' from {current or BASE} leads out of the history.",
+                f"'{name}' from {current or BASE} leads beyond the history.",
                 next_step=f"To see the revisions, run: {command('history')}",
                 revision=name,
             )

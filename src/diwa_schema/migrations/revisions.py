@@ -54,8 +54,9 @@ def load(revision: Revision) -> ModuleType:
     """
     if not revision.path.is_file():
         raise UsageError(
-            f"Single revisions run from files, and {revision.path} is none: does diwa-schema run from an archive?",
-            next_step="Install it, and run the command again: pip install diwa-schema",
+            f"Revisions run from files, and there is no file {revision.path}: diwa-schema probably runs "
+            "from an archive.",
+            next_step="Install the package, then run the command again: pip install diwa-schema",
         )
     spec = importlib.util.spec_from_file_location(f"diwa_schema_revision_{revision.revision}", revision.path)
     if spec is None or spec.loader is None:

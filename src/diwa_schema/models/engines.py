@@ -177,8 +177,8 @@ class _Postgresql:
             from diwa_schema.errors import UsageError
 
             raise UsageError(
-                f"The driver {dialect.driver} cannot carry the types of the schema: it would write an embedding as "
-                "mere text. Nothing was sent.",
+                f"The driver {dialect.driver} does not support the types of the schema: it would write an"
+                " embedding as plain text. Nothing was sent.",
                 next_step="Connect with postgresql+psycopg:// or postgresql+asyncpg://",
             )
         self.driver: _Psycopg | _Asyncpg = _DRIVERS.get(dialect.driver, _Psycopg)()
@@ -395,9 +395,9 @@ class _Sqlite:
             cursor.close()
         if context.isdelete and not link.info[_ENFORCED]:
             raise InvalidRequestError(
-                "SQLite does not keep foreign keys on this connection, so rows that refer to the deleted one "
-                "would be left behind. Nothing was deleted. Call diwa_schema.models.enforce_foreign_keys(engine) "
-                "before the engine is used."
+                "SQLite does not enforce foreign keys on this connection, so rows that refer to the deleted"
+                " one would stay. Nothing was deleted. Call diwa_schema.models.enforce_foreign_keys(engine)"
+                " before the engine is used."
             )
 
 

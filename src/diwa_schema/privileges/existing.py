@@ -63,7 +63,10 @@ class RoleNames:
             if not name or too_long or "\0" in name or name.startswith("pg_") or name in _RESERVED:
                 raise UsageError(
                     f"'{name}' cannot be the name of a role.",
-                    next_step="Name it in 1 to 63 bytes, not 'public' or 'none', and not beginning with pg_.",
+                    next_step=(
+                        "Use a name of 1 to 63 bytes, neither 'public' nor 'none', and without pg_ at its"
+                        " start."
+                    ),
                 )
         if len(set(self)) < len(tuple(self)):
             raise UsageError(

@@ -90,9 +90,9 @@ def _missing_triggers(link: Link) -> Iterator[str]:
     )
     if place is not None and (not place[1] or place[2]):
         raise SchemaForeign(
-            f"Schema {PLACE} of {link.shown} belongs to {place[0]}, or others may create in it: who may change what is"
-            " in there could open the guard.",
-            next_step=f"Look into the schema. Then, as a superuser: DROP SCHEMA {PLACE} CASCADE;",
+            f"Schema {PLACE} of {link.shown} belongs to {place[0]}, or other roles may create objects in it:"
+            " such a role could disable the event trigger.",
+            next_step=f"Inspect the schema. Then, as a superuser: DROP SCHEMA {PLACE} CASCADE;",
         )
     found = link.rows(
         "SELECT e.evtname::text, e.evtevent::text FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid"

@@ -34,8 +34,8 @@ def _read(row: object, key: str) -> Any:
         if not isinstance(error if isinstance(error, MissingGreenlet) else error.orig, MissingGreenlet):
             raise
         raise UsageError(
-            f"The row to go on from has not read its {key} from the database, and an asynchronous session reads"
-            " nothing unasked.",
+            f"The row of `after` has not loaded its {key}, and an asynchronous session loads nothing by"
+            " itself.",
             untouched="Nothing was sent.",
             next_step=f'Before: await session.refresh(row, ["{key}"])',
         ) from None

@@ -71,9 +71,9 @@ def objection(path: str, content: bytes | None) -> str | None:
     except _NotUnderstoodError as error:
         return str(error)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return "it cannot be read, or not all of it is ASCII"
+        return "it is not readable, or not pure ASCII"
     ours = sorted(word for one in texts for word in _WORD.findall(one.lower()) if _is_ours(word))
-    return f"it names '{ours[0]}', which is of the shared schema" if ours else None
+    return f"it names '{ours[0]}', which belongs to the shared schema" if ours else None
 
 
 def _texts(path: str, content: bytes | None) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _texts(path: str, content: bytes | None) -> Iterator[str]:
         raise _NotUnderstoodError("only migrations of Ecto and of Alembic are read")
     text = content.decode("ascii").replace("\r\n", "\n")
     if "\r" in text:
-        raise _NotUnderstoodError("a line of it ends in a way of its own")
+        raise _NotUnderstoodError("a line of it has an unusual ending")
     yield from read(text)
 
 
@@ -131,7 +131,7 @@ def _elixir(text: str) -> Iterator[str]:
     bare = _NUMBER.sub("0", _ELIXIR_TEXT.sub(" nil ", text))
     head = _ELIXIR_HEAD.match(bare)
     if head is None:
-        raise _NotUnderstoodError("it does not begin as a migration of Ecto's does")
+        raise _NotUnderstoodError("it does not begin like a migration of Ecto")
     rest = bare[head.end() :]
     if not _ELIXIR_SIGNS.fullmatch(rest):
         raise _NotUnderstoodError("it holds more than the making of tables")
@@ -164,7 +164,7 @@ def _python(text: str) -> Iterator[str]:
                 for line in statement.body:
                     yield from _line(line)
             case _:
-                raise _NotUnderstoodError(f"line {statement.lineno} holds more than the making of tables")
+                raise _NotUnderstoodError(f"line {statement.lineno} does more than create tables")
 
 
 def _line(line: ast.stmt) -> Iterator[str]:
@@ -176,7 +176,7 @@ def _line(line: ast.stmt) -> Iterator[str]:
         ):
             yield from _values(call)
         case _:
-            raise _NotUnderstoodError(f"line {line.lineno} holds more than the making of tables")
+            raise _NotUnderstoodError(f"line {line.lineno} does more than create tables")
 
 
 def _values(value: ast.AST) -> Iterator[str]:

@@ -47,7 +47,7 @@ def find_base(git: Git, wanted: str | None = None) -> MergeBase:
     """
     name, tip = _branch(git, wanted)
     if tip and (common := git.ask("merge-base", tip, "HEAD")):
-        note = "The clone is shallow: should others' changes be reported, run `git fetch --unshallow`."
+        note = "The clone is shallow. If the report contains changes of other branches, run: git fetch --unshallow"
         return MergeBase(name, tip, common, (note,) if git.shallow else ())
     if not git.commit("HEAD"):
         tree = tip or git.run("hash-object", "-t", "tree", "--stdin", stdin=b"").decode().strip()
@@ -55,7 +55,7 @@ def find_base(git: Git, wanted: str | None = None) -> MergeBase:
             name, tip, tree, ("The branch has no commit yet: everything in the index counts as new.",)
         )
     if not tip:
-        raise _unknown(git, "Nothing tells the branch to compare with.")
+        raise _unknown(git, "No branch to compare with was found.")
     if git.shallow:
         raise UsageError(
             f"This clone is shallow: it lacks the merge base of '{name}' and HEAD.",
@@ -63,7 +63,14 @@ def find_base(git: Git, wanted: str | None = None) -> MergeBase:
             " (GitHub: `fetch-depth: 0` for actions/checkout; GitLab: `GIT_DEPTH: 0`).",
         )
     return MergeBase(
-        name, tip, tip, (f"HEAD has no history in common with '{name}': compared with its tip.",)
+        name,
+        tip,
+        tip,
+        (
+            (
+                f"HEAD and '{name}' have no common history, so the check compared HEAD with the tip of '{name}'."
+            ),
+        ),
     )
 
 

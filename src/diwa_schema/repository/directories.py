@@ -128,7 +128,7 @@ def of_alembic(path: str, content: bytes) -> tuple[set[str], list[str]]:
         places |= inside
         if not inside:
             faults.append(
-                f"{location.replace(HERE, '%(here)s')!r} is not a place inside the repository: not checked"
+                f"{location.replace(HERE, '%(here)s')!r} is not inside the repository, so it was not checked"
             )
     return places, faults
 
@@ -167,7 +167,7 @@ def _inside(location: str, folder: str) -> Iterator[str]:
 def _checked(path: str, source: str) -> str:
     plain = posixpath.normpath(path.strip())
     if not path.strip() or plain.startswith(("/", "..")) or plain == ".":
-        raise _wrong_path(source, f"names {path!r}, which is not a place inside the repository")
+        raise _wrong_path(source, f"names {path!r}, which is not inside the repository")
     return plain
 
 

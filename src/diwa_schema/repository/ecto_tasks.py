@@ -16,32 +16,32 @@ TASKS = ("ecto.migrate", "ecto.rollback", "ecto.drop", "ecto.migrations")
 
 _SHORT = {"-n": "--step", "-q": "--quiet", "-f": "--force", "-r": "--repo"}
 _NUMBERS = ("--step", "--to", "--to-exclusive")
-_VALUES = (*_NUMBERS, "--prefix")
-# What mix did before it called, or does for Ecto alone.
+_VALUES = (*_NUMBERS, "--prefix", "--confirm")
+# Options for work of mix itself, before its call or for Ecto.
 PASSED_OVER = ("--no-compile", "--no-deps-check")
-_MOVES = {"--all", *_VALUES, "--quiet", "--log-migrations-sql"}
+_MOVES = {"--all", *_NUMBERS, "--prefix", "--quiet", "--log-migrations-sql"}
 TAKEN = {
     "ecto.migrate": _MOVES,
-    "ecto.rollback": _MOVES,
-    "ecto.drop": {"--quiet", "--force-drop"},
+    "ecto.rollback": {*_MOVES, "--confirm"},
+    "ecto.drop": {"--quiet", "--force-drop", "--confirm"},
     "ecto.migrations": {"--prefix"},
 }
 _WHY_NOT = {
-    "--force": "Nothing is dropped unasked: where rows would be lost, their database is named with --confirm.",
-    "--migrations-path": "The migrations are those of the installed diwa-schema; no folder is read.",
-    "--repo": "The alias in mix.exs takes it, and passes on the URL of that repository.",
-    "--pool-size": "A run has connections of its own.",
+    "--force": "A drop that loses rows needs the name of the database: --confirm NAME.",
+    "--migrations-path": "The migrations come from the installed diwa-schema, not from a folder.",
+    "--repo": "Only the alias in mix.exs takes it; the alias passes the URL of that repository.",
+    "--pool-size": "A run opens its own connections.",
 }
 
 
 class Translated(NamedTuple):
-    """A task of Ecto in the words of this package.
+    """A task of Ecto as a command of this package.
 
     Args:
         words: The command and its arguments.
         quiet: Whether its result is not printed.
         shows_sql: Whether the statements of the revisions are logged.
-        disconnects: Whether who uses a test database that is dropped is disconnected.
+        disconnects: Whether a drop of a test database ends the sessions of others.
     """
 
     words: tuple[str, ...]
@@ -53,28 +53,29 @@ class Translated(NamedTuple):
 def translate(
     task: str, options: Sequence[str], *, testing: bool = False, history: Manifest | None = None
 ) -> Translated:
-    """Return what a task with its options means here.
+    """Return the command for a task with its options.
 
     Args:
         task: One of `TASKS`.
-        options: What mix was given after the task.
-        testing: Whether it is mix's test environment, where a whole database may be dropped.
+        options: The arguments of mix after the task.
+        testing: Whether this is mix's test environment, in which a task may drop a whole database.
         history: The revisions; those of this package by default.
 
     Raises:
-        UsageError: An option means nothing here, lacks its value, or contradicts another.
-        UnknownRevision: A version that is named is none of the history.
+        UsageError: An option has no meaning here, lacks its value, or contradicts another one.
+        UnknownRevision: The history has no such version.
     """
     given = _read(task, options)
     quiet, sql = given.pop("--quiet", None) is not None, given.pop("--log-migrations-sql", None) is not None
     schema = ("--schema", given.pop("--prefix")) if "--prefix" in given else ()
+    confirm = ("--confirm", given.pop("--confirm")) if "--confirm" in given else ()
     if task == "ecto.drop":
         if given and not testing:
             raise UsageError(
-                f"mix {task}: --force-drop disconnects others, which is done for a test database only.",
+                f"mix {task}: --force-drop disconnects other sessions, and only a test database allows that.",
                 next_step="Leave it out.",
             )
-        return Translated(("drop",), quiet, sql, disconnects=bool(given))
+        return Translated(("drop", *confirm), quiet, sql, disconnects=bool(given))
     if task == "ecto.migrations":
         return Translated(("status", *schema), quiet, sql)
     if len(given) > 1:
@@ -84,15 +85,15 @@ def translate(
     name, value = next(iter(given.items()), ("", ""))
     up = task == "ecto.migrate"
     revision = _revision(name, value, history or load(), up=up)
-    return Translated(("upgrade" if up else "downgrade", revision, *schema), quiet, sql)
+    return Translated(("upgrade" if up else "downgrade", revision, *schema, *confirm), quiet, sql)
 
 
 def _revision(name: str, value: str, history: Manifest, *, up: bool) -> str:
-    """Return the revision at which the database ends."""
+    """Return the revision of the database after the task."""
     if name == "--step":
         return f"{'+' if up else '-'}{value}"
     if name in ("--to", "--to-exclusive"):
-        # Upward `--to` ends at that version; downward it is the last that is taken back.
+        # Upward, `--to` ends at that version; downward, it also reverses that version.
         at = history.get(history.resolve(value, None) or history.head)
         return at.revision if up == (name == "--to") else at.down_revision or "base"
     if name == "--all":
@@ -101,7 +102,7 @@ def _revision(name: str, value: str, history: Manifest, *, up: bool) -> str:
 
 
 def _read(task: str, options: Sequence[str]) -> dict[str, str]:
-    """Return the options by their long names, each with its value; an empty one where it has none."""
+    """Return the options by their long names, each with its value, or with an empty text if it has none."""
     found: dict[str, str] = {}
     left = list(options)
     while left:
@@ -112,8 +113,8 @@ def _read(task: str, options: Sequence[str]) -> dict[str, str]:
             continue
         if name not in TAKEN[task]:
             raise UsageError(
-                f"mix {task}: {typed} means nothing to diwa-schema. {_WHY_NOT.get(name, '')}".rstrip(),
-                next_step=f"Leave it out. What the task takes: {', '.join(sorted(TAKEN[task]))}.",
+                f"mix {task}: diwa-schema has no option {typed}. {_WHY_NOT.get(name, '')}".rstrip(),
+                next_step=f"Leave it out. The options of the task: {', '.join(sorted(TAKEN[task]))}.",
             )
         if name in _VALUES and not assigned:
             if not left:

@@ -70,7 +70,10 @@ class Git:
             raise UsageError(
                 f"{directory} is not a checkout that git accepts: {reason}",
                 next_step=advice.strip()
-                or "Run the command inside a checkout (`git status` tells), with its .git directory.",
+                or (
+                    "Run the command inside a checkout with its .git directory. To see whether git accepts"
+                    " it, run: git status"
+                ),
             )
         root, shallow = os.fsdecode(done.stdout).rstrip("\n").rsplit("\n", 1)
         return cls(Path(root), shallow == "true", environment)
@@ -153,11 +156,11 @@ def identify(root: Path, repo: str | None = None) -> tuple[Role, str]:
         return role, OWN if OWN in names else min(names)
     if unread := [one.source for one in evidence if one.role is Role.UNKNOWN]:
         raise UsageError(
-            "The file that may name this repository cannot be read.", next_step=f"Fix {'; '.join(unread)}."
+            "The file that may name this repository is not readable.", next_step=f"Fix {'; '.join(unread)}."
         )
     listed = ", ".join(f"{one.name} ({one.source})" for one in evidence) or "nothing"
     raise UsageError(
-        f"No known repository is recognised here. Evidence: {listed}.",
+        f"The repository is unknown. Evidence: {listed}.",
         next_step=f"Name the repository ({', '.join(REPOSITORIES)}): --repo NAME, DIWA_REPO, or "
         '[tool.diwa-schema] repo = "NAME" in pyproject.toml.',
     )

@@ -97,7 +97,7 @@ def plan(directory: Path | None = None, *, repo: str | None = None) -> Additions
         if present is None:
             files[path] = content
         elif present.replace("\r\n", "\n") != content:
-            notes.append(f"{path} is there and was left as it is. It would have been:\n\n{content}")
+            notes.append(f"{path} exists and was left unchanged. The new content would be:\n\n{content}")
     return Additions(git.root, name, files, tuple(notes))
 
 
@@ -129,8 +129,8 @@ def apply(wanted: Additions) -> None:
             raise
         raise UsageError(
             f"{name} could not be written: {error.strerror}.",
-            untouched="The command changed no file of the repository and left no new one.",
-            next_step="Look at it, then run: diwa-schema init",
+            untouched="The command changed and added no file.",
+            next_step="Fix the cause, then run: diwa-schema init",
         ) from None
 
 
@@ -153,11 +153,11 @@ def _stay_inside(root: Path, path: str) -> None:
         folder = (root / path).parent.resolve()
     except (OSError, RuntimeError) as error:
         raise UsageError(
-            f"{path} cannot be made: {error}.", next_step="Look at the links above it."
+            f"{path} cannot be made: {error}.", next_step="Fix the links among its parent folders."
         ) from None
     if not folder.is_relative_to(root.resolve()):
         raise UsageError(
-            f"{path} would be written outside of the repository: a link leads to {folder}.",
+            f"{path} lies outside of the repository: a link leads to {folder}.",
             next_step="Make that link a folder of the repository, then run: diwa-schema init",
         )
 

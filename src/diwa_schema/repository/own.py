@@ -41,7 +41,7 @@ def _released(git: Git, base: MergeBase) -> Iterator[Remark]:
         path = f"{VERSIONS}/{revision.file}"
         found, staged = changes.read(git, path), git.content(f":{path}")
         if found is None or staged is None:
-            yield _fault(path, f"the released revision {revision.revision} is gone")
+            yield _fault(path, f"the released revision {revision.revision} is missing")
         elif {checksum_of(found), checksum_of(staged)} != {revision.sha256}:
             yield _fault(path, f"the released revision {revision.revision} ({revision.released}) was changed")
 
@@ -58,7 +58,7 @@ def _order(git: Git, base: MergeBase) -> Iterator[Remark]:
         identity = _id(name)
         if not _is_time(identity):
             yield _fault(
-                path, "a revision file is named by a UTC time and a slug, such as 20260131120000_add_it.py"
+                path, "the name of a revision file is a UTC time and a slug, such as 20260131120000_add_it.py"
             )
         elif other := seen.get(identity):
             yield _fault(path, f"its id is also that of {other}")
@@ -85,5 +85,10 @@ def _is_time(identity: str) -> bool:
 
 
 def _fault(path: str, what: str) -> Remark:
-    fix = "Write a new revision instead; what was released never changes." if "released" in what else ""
-    return Remark(Level.ERROR, path, f"{what}.", fix or "Give the file an id of now: date -u +%Y%m%d%H%M%S")
+    fix = "Write a new revision instead; a released revision never changes." if "released" in what else ""
+    return Remark(
+        Level.ERROR,
+        path,
+        f"{what}.",
+        fix or ("Give the file the present time as its id: date -u +%Y%m%d%H%M%S"),
+    )

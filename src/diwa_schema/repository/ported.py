@@ -85,10 +85,10 @@ def version_of(name: str) -> str | None:
 
 def _faults(entry: Any, today: date) -> Iterator[tuple[str, str]]:
     if not isinstance(entry, dict):
-        yield "", "an entry is a table that starts with [[ported]]"
+        yield "", "an entry has to be a table that starts with [[ported]]"
         return
     for key in sorted(set(entry) - ALLOWED):
-        yield key, f"{key!r} is not known; an entry has {', '.join(REQUIRED)} and maybe version"
+        yield key, f"{key!r} is unknown; an entry has {', '.join(REQUIRED)} and optionally version"
     for key in REQUIRED:
         if not str(entry.get(key, "")).strip():
             yield key, f"{key!r} is missing"
@@ -106,7 +106,7 @@ def _value_faults(entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(file, str) and not _inside(file):
         yield "file", "'file' is not a path from the root of the repository"
     if named and entry.get("version", named) != named:
-        yield "version", f"'version' is not {named}, which the file's name says"
+        yield "version", f"'version' is not {named}, the version in the name of the file"
     if checksum and not (isinstance(checksum, str) and re.fullmatch(r"[0-9a-f]{64}", checksum)):
         yield "sha256", "'sha256' is not 64 hexadecimal digits in lower case"
 

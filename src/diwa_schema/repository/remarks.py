@@ -95,7 +95,7 @@ class Review:
     def summary(self) -> str:
         """Return the result in one line."""
         warnings = len(self.findings) - self.errors
-        verdict = f"{self.errors} error(s)" if self.errors else "nothing to fail"
+        verdict = f"{self.errors} error(s)" if self.errors else "no error"
         against = f", compared with {self.base}" if self.base else ""
         return f"repo-check: {self.repository} ({self.role}): {verdict}, {warnings} warning(s){against}"
 

@@ -70,7 +70,7 @@ def check(directory: Path | None = None, *, base: str | None = None, repo: str |
         found = changes.find_base(git, base)
         return _report(role, name, found, list(own.findings(git, found)))
     if role is Role.OWNER and not _taken_over(git):
-        return Review(role, name, "", notes=(f"{name} owns the schema: there is nothing to fail.",))
+        return Review(role, name, "", notes=(f"{name} owns the schema, so no migration is refused.",))
     found = changes.find_base(git, base)
     if role is Role.OWNER:
         return _report(role, name, found, list(_unrun(git, found)))
@@ -100,7 +100,7 @@ def _unrun(git: Git, base: MergeBase) -> Iterator[Remark]:
         if change.kind != "changed" and set(change.contents) != {b""}:
             yield Remark(
                 Level.ERROR, change.path,
-                f"a migration was {change.kind} that nothing runs: mix ecto.migrate runs diwa-schema.",
+                f"a migration was {change.kind}, and nothing runs it: mix ecto.migrate runs diwa-schema.",
                 "Write it as a revision, in a checkout of diwa-schema: diwa-schema revision -m '…'",
             )  # fmt: skip
 
@@ -112,7 +112,7 @@ def _consumer(git: Git, base: MergeBase) -> Iterator[Remark]:
     places = _places(git, base, tracked, of_alembic)
     for link in places.leading_out():
         yield Remark(
-            Level.ERROR, link, "this link leads out of the repository: what is behind it cannot be checked.",
+            Level.ERROR, link, "this link leads out of the repository, so its target cannot be checked.",
             "Make it a directory of this repository.",
         )  # fmt: skip
     entries, wrong = ported.read(changes.read(git, ported.PATH))
@@ -161,7 +161,7 @@ def _alembic(git: Git, base: MergeBase) -> tuple[set[str], list[Remark]]:
 def _objection(change: Change, before: bytes | None, *, guarded: bool) -> str | None:
     """Return why a migration may be one of the shared schema, now or before the change; None where it is not."""
     if guarded:
-        return "its place is one of the shared schema"
+        return "its folder belongs to the shared schema"
     contents = dict.fromkeys((*change.contents, *(() if before is None else (before,))))
     return next(filter(None, (beside.objection(change.path, content) for content in contents)), None)
 
@@ -176,13 +176,13 @@ def _judge(change: Change, entries: dict[str, Ported], why: str) -> Remark | Non
         content = change.contents[-1]
         checksum = f' with sha256 = "{manifest.checksum_of(content)}"' if content is not None else ""
         way = (
-            "Take it out and make the change in diwa-schema, from ../diwa-cloud. "
-            f"Once it is ported there and reviewed, name it in {ported.PATH}{checksum}."
+            "Remove it and make the change in diwa-schema, from ../diwa-cloud. After that revision is"
+            f" reviewed, name this file in {ported.PATH}{checksum}."
         )
         return Remark(Level.ERROR, change.path, what, way)
     if entry.version not in manifest.load():
         version = entry.version or "(none)"
-        what = f"named in {ported.PATH}, but the installed diwa-schema has no revision {version}."
+        what = f"{ported.PATH} names it, but the installed diwa-schema has no revision {version}."
         return Remark(
             Level.ERROR, change.path, what, "Install the release that has it, or correct the entry."
         )
@@ -193,7 +193,7 @@ def _disagreements(git: Git, entries: dict[str, Ported]) -> Iterator[Remark]:
     for entry in entries.values():
         contents = {changes.read(git, entry.file), git.content(f":{entry.file}")} - {None}
         if not contents:
-            what = f"{entry.file} is named here, and the file does not exist."
+            what = f"The entry names {entry.file}, and that file does not exist."
             yield Remark(Level.WARNING, ported.PATH, what, line=entry.line)
         yield from ported.disagreements(entry, contents)
 
@@ -207,7 +207,7 @@ def _statements(git: Git, migration: Callable[[str], bool], changed: set[str]) -
             yield Remark(
                 Level.WARNING,
                 path,
-                f"this changes a schema outside of diwa-schema: {shown(text[:SHOWN])}",
+                f"this line changes a schema outside of diwa-schema: {shown(text[:SHOWN])}",
                 line=line,
                 changed=path in changed,
             )

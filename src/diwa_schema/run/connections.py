@@ -46,10 +46,7 @@ _OF_ROLE = f"SELECT pid, state {_OTHERS} AND usename = %s AND coalesce(backend_s
 # Checking and ending are one statement: with two, a request that began in between would be cut off.
 _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND usename = %s AND state = 'idle'"
 
-_FAILING = (
-    "Open connections outside transactions fail on statements that they prepared before,"
-    " until they reconnect."
-)
+_FAILING = "Open connections outside transactions fail on their prepared statements until they reconnect."
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +107,12 @@ class Renewal:
         said = [f"Renewed {self.role}: {_counted(self.ended, 'idle session')} ended."]
         if self.busy:
             said.append(
-                f"{_counted(self.busy, 'session')} of {self.role} at work or in a transaction: unchanged."
+                f"{_counted(self.busy, 'session')} of {self.role} active or in a transaction: unchanged."
             )
         if self.refused:
             said.append(
-                f"{_counted(self.refused, 'session')} of {self.role} cannot be seen or ended by this role:"
-                f" it needs membership in {self.role}, or in pg_read_all_stats and pg_signal_backend."
+                f"{_counted(self.refused, 'session')} of {self.role} unchanged: this role may not see or end"
+                f" them. It needs membership in {self.role}, or in pg_read_all_stats and pg_signal_backend."
             )
         return tuple(said)
 
@@ -157,9 +154,9 @@ class Connections:
         way = (
             f"Restart them afterwards, or add {renew}, which ends the idle ones."
             if planned
-            else f"Restart them, or end those that are idle. Run: {command(again)}"
+            else f"Restart them. To end the idle ones, run: {command(again)}"
         )
-        return (*told, _FAILING, f"Open now: {', '.join(map(str, self.clients))}.", way, *renewed)
+        return (*told, _FAILING, f"Open connections: {', '.join(map(str, self.clients))}.", way, *renewed)
 
 
 def planned(link: Link, plan: Plan) -> Connections:

@@ -48,8 +48,8 @@ def kept_apart(link: Link, schema: str) -> tuple[str, ...]:
     held = "SELECT count(*) FILTER (WHERE reason = %s), count(*) FROM {archive}"
     no_list, total = _counts(link, schema, held, (NO_LIST,)) or (0, 0)
     return (
-        *_said(no_list, "no list of numbers"),
-        *_said(total - no_list, f"no list of {pgvector.DIMENSIONS} numbers that a vector can hold"),
+        *_said(no_list, "not a list of numbers"),
+        *_said(total - no_list, f"not a list of {pgvector.DIMENSIONS} numbers that a vector can hold"),
     )
 
 

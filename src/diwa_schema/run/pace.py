@@ -149,9 +149,9 @@ class Pace:
             self._lock.prove()
             if time.monotonic() > deadline:
                 raise TableLockBusy(
-                    f"{said[:1].upper()}{said[1:]}; waited for it for {self._settings.build_timeout:g} s.",
-                    untouched="The steps that this run committed stay. The next run resumes there.",
-                    next_step="End it or let it finish, then run the command again.",
+                    f"{said[:1].upper()}{said[1:]}. Waited {self._settings.build_timeout:g} s for it.",
+                    untouched="The committed steps of this run stay. The next run resumes there.",
+                    next_step="End that session or let it finish, then run the command again.",
                     reason=said,
                 )
             if said != told:
@@ -266,7 +266,8 @@ class Pace:
                 raise
             raise ApplicationStalled(
                 f"This change of {self._target.shown} kept other sessions waiting for longer than"
-                f" {self._settings.max_stall:g} ms, and was stopped. Waiting: {'; '.join(watch.waiting)}.",
+                f" {self._settings.max_stall:g} ms, so the run stopped it. Waiting:"
+                f" {'; '.join(watch.waiting)}.",
                 untouched=ROLLED_BACK,
                 next_step="Choose a quiet hour and add --allow-stall, or allow a longer wait: --max-stall MS.",
                 waiting=list(watch.waiting),
@@ -368,8 +369,8 @@ class Pace:
         else:
             role = self._link.value("SELECT current_user")
             raise TableLockBusy(
-                f"Autovacuum is working on a table that has to change ({workers[0]}), and it gives way only after"
-                f" deadlock_timeout, which role {role} may not lower.",
+                f"Autovacuum works on a table that the run has to change ({workers[0]}). It gives way only"
+                f" after deadlock_timeout, and role {role} may not lower that.",
                 untouched=ROLLED_BACK,
                 next_step="As a superuser: GRANT SET ON PARAMETER deadlock_timeout"
                 f" TO {quoted(str(role))}; or add --allow-stall.",
@@ -377,7 +378,7 @@ class Pace:
             ) from failure
 
     def _busy(self, blockers: tuple[Blocker, ...], failure: Exception) -> TableLockBusy:
-        names = "; ".join(str(blocker) for blocker in blockers) or "nobody who could still be seen"
+        names = "; ".join(str(blocker) for blocker in blockers) or "a session that has ended meanwhile"
         return TableLockBusy(
             f"A table of {self._target.shown} stayed in use for {self._settings.lock_budget:g} s. In the way: {names}.",
             untouched=ROLLED_BACK,

@@ -159,20 +159,22 @@ def downgrade(state: State, manifest: Manifest, name: str, shown: str) -> Plan:
     reversed_ = tuple(reversed(manifest.between(after, state.revision)))
     if not reversed_ and after != state.revision:
         raise UsageError(
-            f"{after} comes after {state.revision or 'base'}, where {shown} is.",
+            f"{after} comes after {state.revision or 'base'}, the revision of {shown}.",
             next_step=f"Run: {command(f'upgrade {after}')}",
         )
     if REBUILT in state.tables and after is not None and after < V1_REVISION:
         raise DatabaseRefused(
-            f"{shown} was built anew from the agent's first lineage, which has no place below revision {V1_REVISION}.",
-            next_step=f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}, which keeps the old tables as"
-            f" {REBUILT} and its neighbours; or take everything away: {command('downgrade base')}",
+            f"{shown} was rebuilt from the agent's first lineage, which has no revision below {V1_REVISION}.",
+            next_step=(
+                f"Stay at it or above: {command(f'downgrade {V1_REVISION}')}, which keeps the old tables as"
+                f" {REBUILT} and its neighbours; or remove all tables: {command('downgrade base')}"
+            ),
         )
     for revision in reversed_:
         if revision.irreversible:
             raise DatabaseRefused(
                 f"Revision {revision.revision} ({revision.slug}) cannot be reversed: {revision.irreversible}",
-                next_step=f"Stay at it or above: {command(f'downgrade {revision.revision}')}",
+                next_step=f"Stop at it or above: {command(f'downgrade {revision.revision}')}",
                 revision=revision.revision,
             )
     return Plan("downgrade", state.revision, after, reversed_)

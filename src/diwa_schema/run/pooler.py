@@ -27,9 +27,9 @@ def refuse(first: Link, second: Link, shown: str) -> None:
     rounds = 1 if first.direct else _ROUNDS
     if any(_changes(first, second) for _ in range(rounds)):
         raise TransactionPooler(
-            f"{shown} is reached through a pooler that changes the server process between transactions;"
-            " a migration lock cannot be held there.",
-            next_step="Set DIWA_MIGRATION_DATABASE_URL to the server itself, past the pooler.",
+            f"A pooler before {shown} changes the server process between transactions, so a run cannot hold"
+            " the migration lock.",
+            next_step="Set DIWA_MIGRATION_DATABASE_URL to the URL of the server itself.",
         )
 
 

@@ -185,11 +185,13 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
     if plan.outdated:
         needs = max((one.needs for one in plan.outdated), key=lambda release: order(release) or ())
         raise ReleaseConnected(
-            f"The run on {shown} would break an application that is connected or started lately:"
+            f"The run on {shown} would break an application that is connected or that started lately:"
             f" {' '.join(map(str, plan.outdated[:_SHOWN]))}"
             f"{f' And {len(plan.outdated) - _SHOWN} more.' if len(plan.outdated) > _SHOWN else ''}",
-            next_step=f"Install diwa-schema {needs} or newer there and restart it, then run the command again"
-            f"{_later(plan)}. To see the applications, run: {command('status')}",
+            next_step=(
+                f"Install diwa-schema {needs} or newer in it and restart it, then run the command"
+                f" again{_later(plan)}. To see the applications, run: {command('status')}"
+            ),
             outdated=plan.as_dict()["outdated"],
         )
     if allow_stall:
@@ -299,7 +301,7 @@ def _obstacles(link: Link, state: State, tables: Iterable[str]) -> tuple[Obstacl
         elif filtered:
             found.append(
                 Obstacle(
-                    f"row security on {table} hides rows from {user}, which would be lost unseen",
+                    f"row security on {table} hides rows from {user}, and the run would lose them unseen",
                     f"ALTER ROLE {quoted(user)} BYPASSRLS",
                 )
             )

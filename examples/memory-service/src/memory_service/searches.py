@@ -1,4 +1,4 @@
-"""What only some databases can do."""
+"""Searches that only some databases support."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from diwa_schema.models import Memory
 
 
-class NotPossible(Exception):  # noqa: N818 - it is an answer, and no error of this service
-    """This database cannot answer the question."""
+class NotPossible(Exception):  # noqa: N818 - an answer, not an error of this service
+    """The database does not support the search."""
 
 
 async def nearest(session: AsyncSession, query: Select[Memory]) -> Sequence[Memory]:
@@ -26,4 +26,4 @@ async def nearest(session: AsyncSession, query: Select[Memory]) -> Sequence[Memo
     except CompileError as error:
         raise NotPossible(str(error)) from error
     except ProgrammingError as error:
-        raise NotPossible("This database keeps embeddings as bytes, which know no distance.") from error
+        raise NotPossible("This database keeps embeddings as bytes, and bytes have no distance.") from error

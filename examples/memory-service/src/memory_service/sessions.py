@@ -1,4 +1,4 @@
-"""A session for each request, and the rows that a path names."""
+"""A session for each request, and the rows of a path."""
 
 from __future__ import annotations
 

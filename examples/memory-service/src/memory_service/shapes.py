@@ -1,4 +1,4 @@
-"""What goes in and out: the columns that a client may write, and those that it is shown."""
+"""The bodies of requests and answers: the columns that a client may write, and those that it may read."""
 
 from __future__ import annotations
 
@@ -11,24 +11,35 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
 
 def _storable(value: Any) -> Any:
-    """Refuse what JSON can carry and PostgreSQL cannot: NUL, half a character, NaN."""
+    """Refuse values that JSON can contain and PostgreSQL cannot: NUL, half a character, NaN."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
     text.encode()
     if "\0" in text or "\\u0000" in text:
-        raise ValueError("a text holds no NUL")
+        raise ValueError("a text cannot contain NUL")
     return value
 
 
 Text = Annotated[str, AfterValidator(_storable)]
 Line = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
 Document = Annotated[dict[str, Any], AfterValidator(_storable)]
-Numbers = Annotated[list[FiniteFloat], Field(min_length=1536, max_length=1536)]
+Numbers = Annotated[
+    list[FiniteFloat],
+    Field(min_length=1536, max_length=1536, description="The 1536 numbers of an embedding."),
+]
 
 
 class NewContext(BaseModel):
-    """A context to be made; the organization is made with it where its slug is new."""
+    """A context to create; a new organization is created with it."""
 
-    organization: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,255}$")]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"organization": "acme", "name": "Harbour", "description": "Ships and tides."}]
+        }
+    )
+
+    organization: Annotated[
+        str, Field(pattern=r"^[a-z0-9-]{1,255}$", description="The slug of the organization.")
+    ]
     name: Line
     description: Text | None = None
 
@@ -45,7 +56,15 @@ class ShownContext(BaseModel):
 
 
 class NewMemory(BaseModel):
-    """A memory to be added."""
+    """A memory to add."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"content": "Low tide at 6", "tags": ["tide"], "metadata": {"type": "fact"}, "actor": "ada"}
+            ]
+        }
+    )
 
     content: Annotated[Text, Field(min_length=1)]
     tags: list[Line] = []
@@ -55,7 +74,13 @@ class NewMemory(BaseModel):
 
 
 class Change(BaseModel):
-    """What is to be changed of a memory; the rest stays as it is."""
+    """The fields of a memory to change; the others stay unchanged."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"content": "Low tide at 7", "actor": "bob", "reason": "summer time"}]
+        }
+    )
 
     content: Annotated[Text, Field(min_length=1)] | None = None
     tags: list[Line] | None = None
@@ -66,7 +91,7 @@ class Change(BaseModel):
 
 
 class ShownMemory(BaseModel):
-    """A memory; its place in the space of embeddings is not shown."""
+    """A memory, without its embedding."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -74,21 +99,21 @@ class ShownMemory(BaseModel):
     context_id: UUID
     content: str
     tags: list[str] | None
-    metadata: Any = Field(validation_alias="metadata_")
+    metadata: Any = Field(validation_alias="metadata_", examples=[{"type": "fact"}])
     actor: str | None
     inserted_at: datetime
     deleted_at: datetime | None
 
 
 class Page(BaseModel):
-    """Some memories, and the id to go on from."""
+    """A page of memories, and the `before` of the next page; null on the last one."""
 
     memories: list[ShownMemory]
     before: UUID | None
 
 
 class Place(BaseModel):
-    """Where to look for neighbours."""
+    """The embedding to search near, and the most memories of the answer."""
 
     embedding: Numbers
     limit: Annotated[int, Field(ge=1, le=100)] = 10
@@ -103,7 +128,26 @@ class ShownVersion(BaseModel):
     operation: str
     content: str
     tags: list[str] | None
-    metadata: Any = Field(validation_alias="metadata_")
+    metadata: Any = Field(validation_alias="metadata_", examples=[{"type": "fact"}])
     actor: str | None
     reason: str | None
     inserted_at: datetime
+
+
+class Problem(BaseModel):
+    """The reason of a refused request."""
+
+    detail: str
+
+
+_PROBLEMS = {
+    404: "No row has this id.",
+    409: "The organization already has a context of this name.",
+    410: "The memory was deleted.",
+    501: "This database does not support the search.",
+}
+
+
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """Return the refusals of a request, for its description in `/docs`."""
+    return {code: {"model": Problem, "description": _PROBLEMS[code]} for code in codes}

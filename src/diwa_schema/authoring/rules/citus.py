@@ -19,7 +19,7 @@ _CHECK = step("""add_check("{table}_COLUMN_check", "{table}", "COLUMN <> ''")"""
 
 INLINE = rule(
     "citus-check-with-column",
-    "Citus refuses a check that comes with a column (0A000); a column, and then a check, it takes.",
+    "Citus refuses a check in the statement that adds its column (0A000). It takes the check in a later statement.",
     _COLUMN,
     _CHECK,
 )
@@ -31,7 +31,8 @@ BESIDE = rule(
 )
 ALTERED = rule(
     "citus-alters-constraint",
-    "Citus refuses RENAME CONSTRAINT and ALTER CONSTRAINT (0A000); one that is dropped and added anew it takes.",
+    "Citus refuses RENAME CONSTRAINT and ALTER CONSTRAINT (0A000). It takes a DROP CONSTRAINT and a new ADD"
+    " CONSTRAINT.",
     plain('op.drop_constraint("{table}_COLUMN_check", "{table}")'),
     _CHECK,
 )
@@ -42,12 +43,12 @@ STORED = rule(
 )
 IDENTITY = rule(
     "citus-identity",
-    "Citus moves a tenant whose table has an identity column, and never takes it back into a plain schema.",
+    "Citus moves a tenant that has an identity column to a node, and never back into a plain schema.",
     plain('op.execute("CREATE TABLE COLUMN_numbers (id bigserial PRIMARY KEY)")'),
 )
 KEPT = rule(
     "citus-drops-identity",
-    "Citus refuses DROP IDENTITY (0A000): a column that counts stays one.",
+    "Citus refuses DROP IDENTITY (0A000), so an identity column stays one.",
     plain('op.add_column("{table}", sa.Column("COLUMN_plain", sa.BigInteger()))'),
 )
 INDEXES = rule(
@@ -57,17 +58,17 @@ INDEXES = rule(
 )
 MOVED = rule(
     "citus-sets-schema",
-    "The schema says on which node a tenant's tables are; Citus refuses SET SCHEMA for them.",
+    "The schema of a tenant decides the node of its tables, and Citus refuses SET SCHEMA for them.",
     "def upgrade() -> None:\n    pass  # a tenant moves as a whole: diwa-schema fleet copy",
 )
 UNNAMED = rule(
     "citus-constraint-without-name",
-    "Citus gives a constraint without a name another one than PostgreSQL does, and the schema then differs.",
+    "Citus and PostgreSQL choose different names for a constraint without a name, and the schema then differs.",
     _CHECK,
 )
 NAMED = rule(
     "citus-trigger-reads-table-name",
-    "On a node a tenant's table has a number behind its name, so that TG_TABLE_NAME names no table of the history.",
+    "On a node, the name of a tenant's table ends with a number, so TG_TABLE_NAME is not a name of the history.",
     plain(
         "op.execute(",
         '    """CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS',
@@ -77,12 +78,12 @@ NAMED = rule(
 )
 STABLE = rule(
     "citus-now-in-select",
-    "INSERT ... SELECT with now() in it ends in a syntax error on Citus (42601), a fault of its own; a time that is"
-    " bound, or the default of a column, it takes.",
+    "INSERT ... SELECT with now() fails on Citus with a syntax error (42601), a defect of Citus. It takes a"
+    " bound time or the default of a column.",
     step("""backfill("{table}", "COLUMN = inserted_at", where="COLUMN IS NULL")"""),
 )
 
-# What stands in quotes or is code; a name in quotes stays.
+# Texts in quotes and code; a name in quotes stays.
 _NOISE = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|(\$\w*\$).*?\1", re.DOTALL)
 _ALTER = re.compile(
     r'ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(?:"[^"]+"|[\w$.])+\s+(?P<changes>.*)',
@@ -101,7 +102,7 @@ _TRIGGER = re.compile(
 )
 _IDENTITY = r"\bGENERATED\s+(?:ALWAYS|BY\s+DEFAULT)\s+AS\s+IDENTITY\b"
 _TABLE_NAME = re.compile(r"\bTG_(?:TABLE_NAME|RELNAME)\b", re.IGNORECASE)
-# Each alone decides, wherever it stands in a change of a table.
+# Each of these decides alone, at any position in a change of a table.
 _CHANGES = (
     (re.compile(r"(?:RENAME|ALTER)\s+CONSTRAINT\b", re.IGNORECASE), ALTERED),
     (re.compile(r"ALTER\s+.*\bSET\s+(?:STATISTICS|STORAGE)\b", re.IGNORECASE | re.DOTALL), STORED),
@@ -113,7 +114,7 @@ _CHANGES = (
 
 
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what a function of a revision does that Citus refuses on a tenant's tables."""
+    """Yield the operations of a revision that Citus refuses on a tenant's tables."""
     told: set[tuple[str, int]] = set()
     for record in trace.records:
         for statement in statements(record.sql):
@@ -155,7 +156,7 @@ def _of_table(changes: list[str]) -> Iterator[Rule]:
 
 
 def _separate(changes: str) -> list[str]:
-    """Return the changes between the commas of an ALTER TABLE; a comma in parentheses separates none."""
+    """Return the changes between the commas of an ALTER TABLE; commas in parentheses do not count."""
     found, depth, start = [], 0, 0
     for at, sign in enumerate(changes):
         depth += (sign == "(") - (sign == ")")

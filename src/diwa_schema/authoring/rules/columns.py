@@ -22,20 +22,20 @@ _SUCCESSOR = plain('op.add_column("{table}", sa.Column("{column}_as_{kind}", {ty
 
 NOT_NULL = rule(
     "not-null-reads-rows",
-    "SET NOT NULL reads all rows under an ACCESS EXCLUSIVE lock, unless a validated check has shown already that"
-    " none is NULL: the step adds it, validates it and takes it away.",
+    "SET NOT NULL reads all rows under an ACCESS EXCLUSIVE lock, unless a validated check already excludes"
+    " NULL. The step adds this check, validates it and drops it.",
     step(_BACKFILL % "{value}"),
     _NOT_NULL,
 )
 REQUIRED = rule(
     "required-column",
-    "A NOT NULL column without a default is refused as soon as the table has a row, and every INSERT of code that"
-    " does not know the column fails.",
+    "PostgreSQL refuses a NOT NULL column without a default if the table has a row, and every INSERT"
+    " without the column fails.",
     plain('op.add_column("{table}", sa.Column("{column}", {type}{options}))'),
 )
 DEFAULT = rule(
     "default-rewrites",
-    "A default that gives each row another value rewrites the table under an ACCESS EXCLUSIVE lock (seen:"
+    "A default with another value in each row rewrites the table under an ACCESS EXCLUSIVE lock (seen:"
     " gen_random_uuid() makes a new relfilenode, a constant does not).",
     _NULLABLE,
     plain('op.alter_column("{table}", "{column}", server_default=sa.text("{default}"))'),
@@ -43,37 +43,38 @@ DEFAULT = rule(
 )
 GENERATED = rule(
     "generated-column-rewrites",
-    "A stored generated column is computed for every row while an ACCESS EXCLUSIVE lock is held.",
+    "PostgreSQL computes a stored generated column for every row under an ACCESS EXCLUSIVE lock.",
     _NULLABLE,
     step(_BACKFILL % "{expression}"),
 )
 RESULT = rule(
     "changes-result-type",
-    "Statements that are prepared on open connections die with SQLSTATE 0A000 when the type or length of a result"
-    " changes: 2,293 of 4,813 calls failed on one connection in AUTOCOMMIT, which never recovered, and so did 177"
-    " of 177 of Ecto's whose parameter no longer fitted.",
+    "Prepared statements of open connections fail with SQLSTATE 0A000 when the type or length of a result"
+    " changes: 2,293 of 4,813 calls failed on a connection in AUTOCOMMIT, which never recovered. With Ecto,"
+    " 177 of 177 calls failed because their parameter no longer fitted.",
     _SUCCESSOR,
 )
 RETYPE = rule(
     "retype-rewrites",
-    "ALTER TYPE writes all rows and all indexes anew under an ACCESS EXCLUSIVE lock (seen: int to bigint makes a new"
-    " relfilenode).",
+    "ALTER TYPE rewrites all rows and all indexes under an ACCESS EXCLUSIVE lock (seen: int to bigint makes"
+    " a new relfilenode).",
     _SUCCESSOR,
 )
 RENAME = rule(
     "renames-column",
-    "Code that runs, and an ORM names every column in every statement, meets 42703 from the moment of the rename.",
+    "Running code fails with 42703 from the moment of the rename, because an ORM names every column in"
+    " every statement.",
     plain('op.add_column("{table}", sa.Column("{new}", {type}))'),
     step("""backfill("{table}", "{new} = {column}", where="{new} IS DISTINCT FROM {column}")"""),
 )
 DROP = rule(
     "drops-column",
-    "Code that runs still selects the column and gets 42703 (0A000 for SELECT *), and its values are gone.",
+    "Running code still selects the column and fails with 42703 (0A000 for SELECT *), and its values are lost.",
     contract('op.drop_column("{table}", "{column}")'),
 )
 NULLABLE = rule(
     "drops-not-null",
-    "Code that runs does not expect a NULL there, and fails at the first row that has one.",
+    "Running code does not expect NULL, and fails at the first row that has one.",
     contract('op.alter_column("{table}", "{column}", nullable=True)'),
 )
 JSON = rule(
@@ -83,19 +84,20 @@ JSON = rule(
 )
 CHAR = rule(
     "char-type",
-    "char(n) fills up with spaces, and what comes back is not what went in.",
+    "char(n) pads with spaces, so a read returns another value than the written one.",
     plain('op.add_column("{table}", sa.Column("{column}", ShortText()))'),
 )
 ENUM = rule(
     "enum-type",
-    "A value of an enum type can never be taken out, and adding one in the right place is a change of its own; a"
-    " text with a check can do both.",
+    "An enum type never loses a value, and a new value needs a statement of its own. A text with a check"
+    " can change both ways.",
     plain('op.add_column("{table}", sa.Column("{column}", ShortText()))'),
     step("""add_check("{table}_{column}_check", "{table}", "{column} IN ({values})")"""),
 )
 SHORT_KEY = rule(
     "short-key",
-    "An integer key ends at 2,147,483,647, and making it longer later rewrites the table and all that refers to it.",
+    "An integer key ends at 2,147,483,647. A longer type later rewrites the table and every table that"
+    " refers to it.",
     plain(
         "op.create_table(",
         '    "{table}",',
@@ -115,14 +117,14 @@ CONSTANT = re.compile(
 
 
 def check(source: Source, trace: Trace, kept: Collection[tuple[int, str, str]] = ()) -> Iterator[Finding]:
-    """Yield what is wrong with the columns of a revision.
+    """Yield the faults of a revision in its columns.
 
     Args:
         source: The revision.
-        trace: What it does.
-        kept: The line, table and column of each change of type that leaves the rows as they are.
+        trace: Its operations.
+        kept: The line, table and column of each change of type that leaves the rows unchanged.
     """
-    # A type is as bad in a new table, where it is still cheap to choose another.
+    # The type is as bad in a new table, in which another choice is still cheap.
     for record in trace.records:
         operation = record.operation
         if record.plain and isinstance(operation, ops.CreateTableOp):
@@ -147,7 +149,7 @@ def check(source: Source, trace: Trace, kept: Collection[tuple[int, str, str]] =
 
 
 def _retyped(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield the columns that a step gives another type; the revision has to name them."""
+    """Yield the columns whose type a step changes; the revision has to name them."""
     if source.declared("phase") == "contract":
         return
     for name in source.declared("retypes", ()):
@@ -212,7 +214,7 @@ def _types(source: Source, record: Record, column: sa.Column[Any], *, key: bool)
 
 
 def _constant(kind: sa.types.TypeEngine[Any]) -> str:
-    """Return the options of a column that old code can leave out; a NULL where no constant suggests itself."""
+    """Return the options of a column that old code can omit; NULL if there is no obvious constant."""
     try:
         value = {str: "''", int: "0", float: "0", bool: "false"}.get(kind.python_type)
     except NotImplementedError:
@@ -230,6 +232,6 @@ def _sql(expression: Any) -> str:
 
 
 def _shown(kind: sa.types.TypeEngine[Any]) -> str:
-    """Return a type as a revision writes it."""
+    """Return a type in the code of a revision."""
     home = "" if type(kind).__module__.startswith("diwa_schema") else "sa."
     return f"{home}{kind!r}"

@@ -14,36 +14,37 @@ from diwa_schema.authoring.source import Source
 
 FOREIGN_KEY = rule(
     "foreign-key-checks-rows",
-    "A foreign key that is checked as it is added holds SHARE ROW EXCLUSIVE locks on both tables while all rows"
-    " are read: neither can be written to.",
+    "A foreign key without NOT VALID reads all rows under SHARE ROW EXCLUSIVE locks on both tables, and"
+    " nobody can write to either.",
     step('add_foreign_key("{name}", "{table}", {columns}, "{referent}")'),
 )
 FOREIGN_KEYS = rule(
     "several-foreign-keys",
     "Each foreign key locks two tables against writes until the transaction ends, and two of them in one"
-    " transaction can deadlock with an application that takes the tables in another order.",
+    " transaction can deadlock with an application that uses the tables in another order.",
     step('add_foreign_key("{name}", "{table}", {columns}, "{referent}")'),
 )
 CHECK = rule(
     "check-reads-rows",
-    "A check that is validated as it is added holds an ACCESS EXCLUSIVE lock while all rows are read: reads wait"
-    " too.",
+    "A check without NOT VALID reads all rows under an ACCESS EXCLUSIVE lock, so reads wait too.",
     step('add_check("{name}", "{table}", "{condition}")'),
 )
 VALIDATE = rule(
     "validates-in-transaction",
-    "VALIDATE in the transaction that added the constraint keeps that strong lock for as long as all rows are read.",
+    "VALIDATE in the transaction that added the constraint reads all rows while that transaction holds its"
+    " strong lock.",
     step('add_check("{name}", "{table}", "{condition}")'),
 )
 UNIQUE = rule(
     "unique-builds-index",
-    "A UNIQUE constraint builds its index under an ACCESS EXCLUSIVE lock; a unique index refuses the same rows,"
-    " and is built while the table is used.",
+    "A UNIQUE constraint builds its index under an ACCESS EXCLUSIVE lock. A unique index refuses the same"
+    " rows, and its build lets the application use the table.",
     step('create_index_concurrently("{name}", "{table}", {columns}, unique=True)'),
 )
 PRIMARY_KEY = rule(
     "primary-key-builds-index",
-    "A primary key builds its index, and for a new numbered column writes every row, under an ACCESS EXCLUSIVE lock.",
+    "A primary key builds its index under an ACCESS EXCLUSIVE lock; with a new numbered column it also"
+    " writes every row.",
     step('create_index_concurrently("{name}", "{table}", {columns}, unique=True)'),
     step('set_not_null("{table}", "{column}")'),
 )
@@ -62,7 +63,7 @@ EXCLUDE = rule(
 )
 DROPPED = rule(
     "drops-foreign-key",
-    "Without the foreign key, rows whose other half is gone come in from now on, and nothing will find them later.",
+    "Without the foreign key, new rows may refer to missing ones, and no later check finds them.",
     contract('op.drop_constraint("{name}", "{table}", type_="foreignkey")'),
 )
 
@@ -75,7 +76,7 @@ _BUILDING = (
 
 
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what is wrong with the constraints of a revision."""
+    """Yield the faults of a revision in its constraints."""
     keys = 0
     for record in trace.records:
         if record.table in trace.created:
@@ -102,8 +103,8 @@ def _broken(source: Source, operation: ops.MigrateOperation, keys: int) -> Rule 
 
     Args:
         source: The revision.
-        operation: What it does.
-        keys: How many foreign keys it has added with this one.
+        operation: The operation.
+        keys: The number of its foreign keys so far, including this one.
     """
     if isinstance(operation, ops.CreateForeignKeyOp):
         return FOREIGN_KEYS if keys > 1 else None if _unchecked(operation) else FOREIGN_KEY
@@ -116,7 +117,7 @@ def _broken(source: Source, operation: ops.MigrateOperation, keys: int) -> Rule 
 
 
 def _of_column(source: Source, record: Record, operation: ops.AddColumnOp) -> Iterator[Finding]:
-    """Yield what is wrong with the constraints that come with a column, which Alembic adds behind it."""
+    """Yield the faults in the constraints of a new column, which Alembic adds after it."""
     column = operation.column
     where = (source, record.line, record.table, column.name)
     if column.primary_key:

@@ -15,61 +15,59 @@ _ADD = plain('op.add_column("TABLE", sa.Column("COLUMN", LongText()))')
 
 PHASE = rule(
     "phase-missing",
-    "Without a phase nobody knows whether code that runs today survives the revision.",
+    "Without a phase nobody knows whether running code survives the revision.",
     f'phase = "expand"\nfloor = None\n\n\n{_ADD}',
 )
 FLOOR = rule(
     "floor-missing",
-    "A contract revision without a floor lets code start that it breaks.",
+    "A contract revision without a floor lets incompatible code start.",
     f'phase = "contract"\nfloor = "{{revision}}"\n\n\n{_ADD}',
 )
 STEP_IN_TRANSACTION = rule(
     "step-in-transaction",
-    "In a transactional revision a step does its work plainly: the index is built inside the transaction, and"
-    " every write waits.",
+    "In a transactional revision, a step builds its index inside the transaction, and every write waits.",
     _STEP,
 )
 NO_STEP = rule(
     "no-step",
-    "A revision that is not transactional is one step, which running it again finishes; without one it is refused"
-    " at run time.",
+    "A revision outside a transaction is exactly one step, which a second run finishes. The run refuses one"
+    " without a step.",
     _ADD,
 )
 SEVERAL = rule(
     "several-steps",
-    "Killed between two steps, a revision that is not transactional stands at no boundary; it is refused at run"
-    " time.",
+    "A kill between two steps would leave a revision outside a transaction half applied, so the run refuses"
+    " it.",
     _STEP,
     step('create_index_concurrently("ANOTHER", "TABLE", ["COLUMN"])'),
 )
 BESIDE = rule(
     "statement-beside-step",
-    "A statement beside a step is committed on its own: killed after it, the revision fails when it runs again, with"
-    " DuplicateColumn for one.",
+    "A statement beside a step commits on its own. After a kill, the second run fails at it, for example"
+    " with DuplicateColumn.",
     _ADD,
     _STEP,
 )
 ORDER = rule(
     "id-out-of-order",
-    "Ids are UTC times and sort in the order of the history; one that does not is passed over on a database that"
-    " is further.",
+    "Ids are UTC times in the order of the history. A database beyond an id that is out of order never runs"
+    " its revision.",
     f"# the id, also as the beginning of the file's name: date -u +%Y%m%d%H%M%S\n{_ADD}",
 )
 HEADS = rule(
     "two-heads",
-    "Two revisions that go on from the same one leave two ends, and no database can be at both.",
+    "Two revisions after the same one give the history two ends, and no database can be at both.",
     f"# down_revision is the last revision: diwa-schema history\n{_ADD}",
 )
 PRINTED = rule(
     "cannot-be-printed",
-    "A revision that asks the database before it acts has no SQL that somebody could read first (--sql), and"
-    " nothing here can be said about what it does.",
+    "A revision that queries the database has no SQL to print (--sql), and lint cannot judge its effect.",
     _ADD,
 )
 
 
 def check(source: Source, traces: list[Trace]) -> Iterator[Finding]:
-    """Yield what is wrong with what a revision says about itself."""
+    """Yield the faults of a revision in its declarations."""
     yield from _place(source)
     phase = source.declared("phase")
     if phase not in ("expand", "contract"):
@@ -106,7 +104,7 @@ def _is_time(revision: str) -> bool:
 
 
 def _not_transactional(source: Source, trace: Trace) -> Iterator[Finding]:
-    # On the way back there may be nothing to do.
+    # A downgrade may have nothing to do.
     if not trace.steps and trace.function == "upgrade":
         yield NO_STEP.found(source, source.line("transactional"))
     elif len(trace.steps) > 1:
@@ -120,7 +118,7 @@ def _not_transactional(source: Source, trace: Trace) -> Iterator[Finding]:
 
 
 def _of_steps(trace: Trace) -> list[Record]:
-    """Return the records of safe steps, which `steps.step` has wrapped."""
+    """Return the records of safe steps, which `steps.step` wraps."""
     return [
         record
         for record in trace.records

@@ -19,30 +19,30 @@ BLOCKS = rule(
 )
 DROP = rule(
     "index-drop-blocks",
-    "DROP INDEX takes an ACCESS EXCLUSIVE lock on the table: reads wait behind it, and it waits behind each of them.",
+    "DROP INDEX takes an ACCESS EXCLUSIVE lock on the table: it waits for each read, and later reads wait for it.",
     step('drop_index_concurrently("{name}", "{table}")'),
 )
 CONCURRENTLY = rule(
     "concurrently-in-transaction",
-    "PostgreSQL refuses CONCURRENTLY inside a transaction, and a build that is cut off leaves an invalid index which"
-    " IF NOT EXISTS then takes for the real one; the step drops it and builds it anew.",
+    "PostgreSQL refuses CONCURRENTLY inside a transaction. An interrupted build leaves an invalid index,"
+    " which IF NOT EXISTS accepts; the step drops it and builds it again.",
     step('create_index_concurrently("{name}", "{table}", {columns}{unique})'),
 )
 REINDEX = rule(
     "reindex-blocks",
-    "REINDEX takes an ACCESS EXCLUSIVE lock on the index until it is built anew: every query that would use it"
-    " waits.",
+    "REINDEX holds an ACCESS EXCLUSIVE lock on the index during the build, and every query that would use"
+    " it waits.",
     step('create_index_concurrently("{name}_again", "{table}", {columns})'),
     step('drop_index_concurrently("{name}", "{table}")'),
 )
 HASH = rule(
     "hash-index",
-    "A hash index serves nothing but equality and cannot be unique; the default kind does all that it does.",
+    "A hash index serves only equality and cannot be unique; the default kind serves equality too.",
     BUILT,
 )
 WIDE = rule(
     "wide-index",
-    "An index of more than 3 columns is written at every change of any of them, and only its first ones narrow a"
+    "A change of any column writes an index of more than 3 columns, and only its first columns narrow a"
     " search.",
     BUILT,
 )
@@ -51,7 +51,7 @@ _WIDEST = 3
 
 
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what is wrong with the indexes of a revision."""
+    """Yield the faults of a revision in its indexes."""
     for record in trace.records:
         if isinstance(record.operation, ops.CreateIndexOp):
             yield from _created(source, trace, record, record.operation)

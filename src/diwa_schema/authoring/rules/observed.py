@@ -1,7 +1,6 @@
-"""Rules over what a revision was seen to do on a server, where its text does not show it.
+"""Rules about the observed effects of a revision on a server that its text does not show.
 
-A function that SQL calls, a block of code, a default that is a function of your own: what they do to a table is decided
-when they run.
+A function in SQL, a block of code and a default with a function decide only at run time what happens to a table.
 """
 
 from __future__ import annotations
@@ -14,36 +13,36 @@ from diwa_schema.authoring.source import Source
 
 REWRITES = rule(
     "seen-to-rewrite",
-    "On a server the table got a new file: all its rows and indexes were written anew under an ACCESS EXCLUSIVE lock.",
+    "On a server the table got a new file: PostgreSQL rewrote all rows and indexes under an ACCESS EXCLUSIVE lock.",
     plain('op.add_column("{table}", sa.Column("{column}", LongText()))'),
     step("""backfill("{table}", "{column} = 'VALUE'", where="{column} IS NULL")"""),
 )
 SCANS = rule(
     "seen-to-scan",
-    "On a server all rows of the table were read under a lock that lets nobody write, and the longer the table, the"
-    " longer writes wait.",
+    "On a server the revision read all rows of the table under a lock that stops writes, and writes wait"
+    " longer with each row.",
     step("""add_check("{table}_{column}_check", "{table}", "{column} <> ''")"""),
 )
 RETYPES = rule(
     "seen-to-retype",
-    "On a server a column got another type, so that statements that are prepared on open connections die with SQLSTATE"
+    "On a server a column got another type, so prepared statements of open connections fail with SQLSTATE"
     " 0A000.",
     plain('op.add_column("{table}", sa.Column("{column}_anew", LongText()))'),
 )
 
-# What is asked only where revisions are run on a server.
+# The rules that apply only to revisions that ran on a server.
 IDS = (RETYPES.id, REWRITES.id, SCANS.id)
 
 _STOPS_WRITES = LOCKS.index("ShareLock")
 
 
 def check(source: Source, seen: Trace, found: Sequence[Finding]) -> Iterator[Finding]:
-    """Yield what a revision was seen to do that neither its text nor its declarations say.
+    """Yield the observed effects that neither the text nor the declarations of a revision show.
 
     Args:
         source: The revision.
-        seen: What it did.
-        found: What its text was found to do: of a table that is named there, nothing is repeated.
+        seen: Its observed effects.
+        found: The findings in its text: for a table of these, nothing is repeated.
     """
     said = {one.table for one in found} | set(source.declared("rewrites", ()))
     line = source.line("upgrade")

@@ -15,50 +15,53 @@ from diwa_schema.authoring.source import Source
 
 ROWS = rule(
     "rows-written-in-transaction",
-    "Rows that are written in one statement stay locked until the revision ends, and with them all that its other"
-    " statements locked; batches of 1,000 rows do not.",
+    "One statement over all rows locks them until the revision ends, together with the locks of its other"
+    " statements. Batches of 1,000 rows release theirs.",
     step("""backfill("{table}", "COLUMN = 'value'", where="COLUMN IS NULL")"""),
 )
 ENDS = rule(
     "ends-transaction",
-    "The runner writes the version row in the transaction of the revision: ended before that, a killed run leaves"
-    " what it did without a record, and running it again fails with DuplicateColumn (seen with autocommit_block).",
+    "The runner writes the version row in the transaction of the revision. If the revision ends this"
+    " transaction, a kill leaves changes without a record, and the next run fails with DuplicateColumn"
+    " (seen with autocommit_block).",
     step('create_index_concurrently("NAME", "TABLE", ["COLUMN"])'),
 )
 SETTINGS = rule(
     "sets-timeouts",
-    "The runner sets the timeouts itself, a first lock_timeout of 50 ms with retries, and what a revision sets"
-    " over that can make Alembic lose its transaction: everything is rolled back and nothing fails.",
+    "The runner sets the timeouts itself, with a first lock_timeout of 50 ms and retries. A timeout that a"
+    " revision sets can make Alembic lose its transaction: the server rolls everything back, and nothing"
+    " fails.",
     plain('op.add_column("TABLE", sa.Column("COLUMN", LongText()))'),
 )
 UNSEEN = rule(
     "sql-not-seen",
-    "What stands in a block of code is decided when it runs, and neither this check nor squawk looks into it.",
+    "Neither this check nor squawk reads the code inside a DO block.",
     plain('op.add_column("TABLE", sa.Column("COLUMN", LongText()))'),
 )
 RIGHTS = rule(
     "changes-rights",
-    "Rights are what `diwa-schema roles` compares with what they should be; those that a revision gives, it takes"
-    " for drift.",
+    "The command `diwa-schema roles` compares the rights with the expected ones, and reports a right from a"
+    " revision as a difference.",
     "def upgrade() -> None:\n    pass  # the rights come with: diwa-schema roles",
 )
 EXTENSION = rule(
     "changes-extension",
-    "Another version of an extension changes functions under the statements that use them, and needs rights that"
-    " the owner of the tables may lack.",
+    "Another version of an extension changes functions while statements use them, and needs rights that the"
+    " owner of the tables may lack.",
     plain("steps.create_vector_extension()"),
 )
 IDENTITY = rule(
     "changes-replica-identity",
-    "By its replica identity a subscriber is told which row was meant: FULL writes every old row to the log and lets"
-    " the subscriber search without a key, and with NOTHING a published table refuses every UPDATE and DELETE (55000).",
+    "The replica identity tells a subscriber which row changed. FULL writes every old row to the log and"
+    " lets the subscriber search without a key; with NOTHING a published table refuses every UPDATE and"
+    " DELETE (55000).",
     plain('op.execute("ALTER TABLE {table} REPLICA IDENTITY DEFAULT")'),
 )
 
 # Rules that only squawk finds, in text that Alembic has no operation for.
 REWRITE = rule(
     "rewrites-table",
-    "VACUUM FULL, CLUSTER and SET TABLESPACE write the table anew under an ACCESS EXCLUSIVE lock.",
+    "VACUUM FULL, CLUSTER and SET TABLESPACE rewrite the table under an ACCESS EXCLUSIVE lock.",
     "def upgrade() -> None:\n    pass  # outside of the history: pg_repack --table={table}",
 )
 DETACH = rule(
@@ -68,12 +71,13 @@ DETACH = rule(
 )
 DOMAIN = rule(
     "domain-with-constraint",
-    "A constraint of a domain is checked on every row of every table that uses it, under locks on all of them.",
+    "PostgreSQL checks a new constraint of a domain on every row of every table that uses it, under locks"
+    " on all of them.",
     step("""add_check("{table}_{column}_check", "{table}", "{column} <> ''")"""),
 )
 ENUM_ORDER = rule(
     "enum-value-order",
-    "A value that is added without BEFORE or AFTER is sorted last, whatever it means.",
+    "PostgreSQL sorts a value without BEFORE or AFTER last, whatever its meaning.",
     plain("op.execute(\"ALTER TYPE mood ADD VALUE 'calm' BEFORE 'happy'\")"),
 )
 SYNTAX = rule(
@@ -93,7 +97,7 @@ _CHANGES = ("CREATE", "ALTER", "DROP")
 
 
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what is wrong with the statements that a revision writes itself."""
+    """Yield the faults of a revision in its own SQL text."""
     for line in trace.ended:
         yield ENDS.found(source, line)
     for record in trace.existing():
@@ -104,7 +108,7 @@ def check(source: Source, trace: Trace) -> Iterator[Finding]:
             if isinstance(operation.sqltext, sa.UpdateBase):
                 yield ROWS.found(source, record.line, record.table)
             else:
-                # Where a semicolon ends a statement and where it is a part of one, only a dollar makes hard to tell.
+                # Only dollar quotes make it hard to see whether a semicolon ends a statement.
                 text = record.statement
                 for statement in [text] if "$" in text else text.split(";"):
                     yield from _of_text(source, record, statement.strip())

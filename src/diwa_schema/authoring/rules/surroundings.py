@@ -1,4 +1,4 @@
-"""Rules that a revision alone does not tell: what stands on a column, and what a key refers to.
+"""Rules that need more than the revision: the objects on a column, and the referent of a key.
 
 The tables that the revision meets are known from the catalog at head and from the revisions that are judged together.
 """
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 CHECKS = rule(
     "retype-checks-rows",
-    "A type that takes all values as they are rewrites nothing, but a check on the column is then tried on every row"
-    " under an ACCESS EXCLUSIVE lock (seen: 0.4 s for 1,000,000 rows, and 0.01 s without the check).",
+    "A type that accepts all values unchanged rewrites nothing, but PostgreSQL then checks every row"
+    " against a check of the column under an ACCESS EXCLUSIVE lock (seen: 0.4 s for 1,000,000 rows, and"
+    " 0.01 s without the check).",
     contract(
         'op.drop_constraint("{name}", "{table}", type_="check")',
         'op.alter_column("{table}", "{column}", type_={type})',
@@ -46,20 +47,22 @@ CHECKS = rule(
 )
 BUILDS = rule(
     "retype-builds-index",
-    "A type that takes all values as they are keeps a plain index, but one on an expression or with a condition that"
-    " names the column is built anew under an ACCESS EXCLUSIVE lock (seen: 1.1 s for 1,000,000 rows).",
+    "A type that accepts all values unchanged keeps a plain index, but PostgreSQL rebuilds an index with an"
+    " expression or condition on the column under an ACCESS EXCLUSIVE lock (seen: 1.1 s for 1,000,000"
+    " rows).",
     plain('op.add_column("{table}", sa.Column("{column}_as_{kind}", {type}))'),
 )
 UNINDEXED = rule(
     "foreign-key-without-index",
-    "Without an index that begins with a column of the foreign key, each DELETE of a row that it refers to, and each"
-    " change of that row's key, reads the whole table (seen: 213 ms with 1,000,000 rows, and 7 ms with the index).",
+    "Without an index that begins with a column of the foreign key, each DELETE in the other table, and"
+    " each change of a key there, reads this whole table (seen: 213 ms with 1,000,000 rows, and 7 ms with"
+    " the index).",
     step('create_index_concurrently("{name}", "{table}", {columns})'),
 )
 MISMATCHED = rule(
     "foreign-key-of-another-type",
-    "A column of another type than the one that it refers to holds fewer values than that or is cast at every"
-    " comparison, and where nothing compares the two PostgreSQL refuses the foreign key (42804).",
+    "A column of another type than its referent holds fewer values or needs a cast at every comparison."
+    " Without an operator for the two types, PostgreSQL refuses the foreign key (42804).",
     plain('op.add_column("{table}", sa.Column("{column}_as_{kind}", {type}))'),
     step('create_index_concurrently("{table}_{column}_as_{kind}_index", "{table}", ["{column}_as_{kind}"])'),
     step(
@@ -68,15 +71,15 @@ MISMATCHED = rule(
 )
 IDENTITY = rule(
     "drops-replica-identity",
-    "Once the index is gone that tells a subscriber which row was meant, a published table refuses every UPDATE and"
-    " DELETE (seen: 55000).",
+    "Without the index of its replica identity, a published table refuses every UPDATE and DELETE (seen:"
+    " 55000).",
     plain('op.execute("ALTER TABLE {table} REPLICA IDENTITY DEFAULT")'),
     step('drop_index_concurrently("{name}", "{table}")'),
 )
 PRIMARY_KEY = rule(
     "drops-primary-key",
-    "The primary key is what tells a subscriber which row was meant: without it a published table refuses every"
-    " UPDATE and DELETE (seen: 55000), and no backfill can go through the table.",
+    "The primary key tells a subscriber which row changed. Without it, a published table refuses every"
+    " UPDATE and DELETE (seen: 55000), and a backfill cannot read the table in batches.",
     step('create_index_concurrently("{name}_again", "{table}", {columns}, unique=True)'),
     plain(
         "op.execute(",
@@ -86,12 +89,12 @@ PRIMARY_KEY = rule(
     ),
 )
 
-# Only these methods find the rows that are equal to a value.
+# Only these methods find the rows with a given value.
 _FINDING = ("btree", "hash")
 
 
 def keeping(source: Source, around: Surroundings) -> frozenset[tuple[int, str, str]]:
-    """Return the line, table and column of each change of type that leaves the rows as they are.
+    """Return the line, table and column of each change of type that leaves the rows unchanged.
 
     Args:
         source: The revision.
@@ -107,13 +110,13 @@ def keeping(source: Source, around: Surroundings) -> frozenset[tuple[int, str, s
 
 
 def check(source: Source, trace: Trace, around: Surroundings, found: Sequence[Finding]) -> Iterator[Finding]:
-    """Yield what is wrong with a revision because of what it meets.
+    """Yield the faults of a revision that follow from the tables it meets.
 
     Args:
         source: The revision.
         trace: What it does.
         around: What it meets.
-        found: What it was found to do already: where that writes all rows anew, nothing is said of reading them.
+        found: The earlier findings: for a rewrite of all rows, a read of them is not reported.
     """
     rewriting = {(one.line, one.table) for one in found if one.rule == columns.RETYPE.id}
     keyed = any(record.table and _makes_primary(record) for record in trace.records)
@@ -146,9 +149,9 @@ def _retyped(source: Source, record: Record, one: Retyping, known: Known) -> Ite
 
 
 def _depends(index: Index, column: str) -> bool:
-    """Tell whether an index is built anew with a type that leaves the rows as they are.
+    """Return whether PostgreSQL rebuilds an index for a type that leaves the rows unchanged.
 
-    PostgreSQL compares no expressions: with one, or with a condition, the whole index is another one to it.
+    PostgreSQL does not compare expressions: an index with an expression or a condition counts as another index.
     """
     computed = index.predicate is not None or any("(" in one for one in index.columns)
     return computed and any(
@@ -174,7 +177,7 @@ def _reference(source: Source, record: Record, key: Reference, end: Known) -> It
 
 
 def _serves(index: Index, of: Collection[str]) -> bool:
-    """Tell whether an index finds the rows that refer to one; NULL refers to none, and may be missing in it."""
+    """Return whether an index finds the rows that refer to a row; it may lack NULL, which refers to none."""
     first = index.columns[0].partition(" ")[0].strip('"')
     whole = index.predicate is None or any(
         re.fullmatch(rf'\(*"?{re.escape(one)}"?\s+IS\s+NOT\s+NULL\)*', index.predicate.strip(), re.IGNORECASE)
@@ -184,7 +187,7 @@ def _serves(index: Index, of: Collection[str]) -> bool:
 
 
 def _identity(source: Source, record: Record, known: Known) -> Iterator[Finding]:
-    """Yield the indexes that go although a subscriber is told of rows by them."""
+    """Yield the dropped indexes that are the replica identity of their table."""
     told = {one for one in known.identities.items() if one[1] not in WORDS}
     after = Known(indexes={one: Index(one[1], ()) for one in told}, identities=dict(known.identities))
     after.take(record)
@@ -194,7 +197,7 @@ def _identity(source: Source, record: Record, known: Known) -> Iterator[Finding]
 
 
 def _primary(source: Source, record: Record, known: Known) -> Iterator[Finding]:
-    """Yield the primary key that goes while nothing else tells which row was meant."""
+    """Yield the dropped primary key of a table without another replica identity."""
     operation = record.operation
     table = record.table
     if table is None or known.identities.get(table, "DEFAULT") != "DEFAULT":
@@ -227,7 +230,7 @@ def _makes_primary(record: Record) -> bool:
 
 
 def _spelled(kind: str) -> str:
-    """Return a type of PostgreSQL as a revision writes it."""
+    """Return a type of PostgreSQL in the code of a revision."""
     found, kind = read(kind), kind.lower()
     if (known := written.kind_of(Column("", kind))) is not None:
         return known
@@ -253,7 +256,7 @@ def _named(kind: str) -> str:
 
 
 def _quoted(condition: str) -> str:
-    """Return a condition as it stands between double quotes in Python."""
+    """Return a condition for a Python text in double quotes."""
     inner = condition.strip()
     while inner.startswith("(") and inner.endswith(")") and _closes_at_end(inner):
         inner = inner[1:-1]
@@ -261,7 +264,7 @@ def _quoted(condition: str) -> str:
 
 
 def _closes_at_end(text: str) -> bool:
-    """Tell whether the first bracket of a text is closed by its last character."""
+    """Return whether the last character of a text closes its first bracket."""
     depth = 0
     for position, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")

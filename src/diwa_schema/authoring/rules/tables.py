@@ -23,42 +23,42 @@ _KEYED = (
 
 DROP = rule(
     "drops-table",
-    "Code that runs still uses the table, its rows are gone, and a drop locks every table that a foreign key ties"
-    " to it.",
+    "Running code still uses the table, its rows are lost, and a drop locks every table that a foreign key"
+    " connects to it.",
     contract('steps.drop_table_unless_filled("{table}")'),
 )
 RENAME = rule(
     "renames-table",
-    "Code that runs means the old name, and every statement of it fails from that moment.",
+    "Running code uses the old name, and each of its statements fails from that moment.",
     plain(*(line.replace("{table}", "{new}") for line in _KEYED)),
 )
 SEVERAL = rule(
     "locks-several-tables",
-    "A transaction keeps the locks of all its statements until it ends, so that whoever uses one table waits for"
-    " the work on the others, and two sessions that take them in another order deadlock.",
+    "A transaction keeps the locks of all its statements until it ends. A user of one table waits for the"
+    " work on the others, and two sessions with another order of tables deadlock.",
     plain('op.add_column("{first}", sa.Column("{column}", LongText()))'),
     plain('op.add_column("{table}", sa.Column("{column}", LongText()))'),
 )
 KEYLESS = rule(
     "table-without-key",
-    "Without a primary key no row can be named, so that no backfill can go through the table and logical replication"
-    " refuses its updates.",
+    "Without a primary key no row has an identity: a backfill cannot read the table in batches, and logical"
+    " replication refuses updates.",
     plain(*_KEYED),
 )
 LONG = rule(
     "identifier-too-long",
-    "PostgreSQL keeps 63 bytes of a name and cuts the rest off without an error: the schema then differs from its"
-    " history for good.",
+    "PostgreSQL keeps 63 bytes of a name and cuts the rest without an error, so the schema then differs"
+    " from its history.",
     plain('op.add_column("{table}", sa.Column("{short}", LongText()))'),
 )
 SCHEMA = rule(
     "names-a-schema",
-    "The schema is told by whoever runs the history (--schema), and one database holds many: a name with a schema is"
-    " right in one of them.",
+    "The run names the schema (--schema), and one database has many of them. A name with a schema is right"
+    " in only one.",
     plain('op.add_column("{table}", sa.Column("{column}", LongText()))'),
 )
 
-# Helpers that take a table or a column away; what they do is safe, and that is another question.
+# Helpers that drop a table or a column. Whether the drop itself is safe is another question.
 DROPPING = frozenset(
     {"drop_table_if_there", "drop_table_unless_filled", "drop_or_bring_back", "drop_indexed_columns"}
 )
@@ -69,7 +69,7 @@ _STRONG = (
 
 
 def check(source: Source, trace: Trace) -> Iterator[Finding]:
-    """Yield what is wrong with what a revision does to tables and their names."""
+    """Yield the faults of a revision in its tables and their names."""
     expand = source.declared("phase") != "contract"
     for record in trace.records:
         if record.helper in DROPPING and expand:

@@ -25,17 +25,17 @@ _NO_DUPLICATES = "It fails if two rows are alike, and leaves an INVALID index to
 _PROTECTION = "Hidden rows become visible."
 _ASIDE = "The present object is renamed and keeps its rows; the new table is empty."
 _BY_HAND = "No statement turns one into the other: create a table beside it, copy the rows, swap the names."
-_UNKNOWN = "No statement is known for this kind of object: find out who changed it."
+_UNKNOWN = "No statement is known for this kind of object: find the author of the change."
 _NOT_OURS = (
-    "The table belongs to somebody else: let them decide. Where a row refers to one that is not in the new table, the"
-    " second statement fails and only new rows are looked at."
+    "Another application owns the table: let its owner decide. If a row refers to one that the new table "
+    "lacks, the second statement fails, and the key then covers new rows only."
 )
-_REWRITE = "The table is rewritten while nobody can read or write it."
+_REWRITE = "PostgreSQL rewrites the table, and nobody can read or write it meanwhile."
 _STAYS = "It fails and changes nothing if a value would change."
-_UNFILLED = "It fails while the table has rows: add the column without NOT NULL, fill it, then demand it."
+_UNFILLED = "It fails while the table has rows: add the column without NOT NULL, fill it, then set NOT NULL."
 _FILLED_FIRST = "It fails and changes nothing if the column holds NULL: fill these rows first."
 _NOT_RENAMED = (
-    "Citus renames no constraint, and others may refer to this one. It works under its present name."
+    "Citus cannot rename a constraint, and others may refer to this one. It works under its present name."
 )
 _LOST = "Dropping it loses its values: find out its purpose first."
 

@@ -24,9 +24,9 @@ _ROWS_FIT = "It changes nothing if a row breaks the new rule or a value would ch
 _ASIDE = "The view is dropped; the new table is empty."
 _RENAME_FIRST = "Give the columns their right names first, then check again."
 _NOT_OURS = (
-    "The table belongs to somebody else: let them make it anew, referring to the table that is there now."
+    "Another application owns the table: let its owner create it again, with a key to the present table."
 )
-_UNKNOWN = "No statement is known for this kind of object: find out who changed it."
+_UNKNOWN = "No statement is known for this kind of object: find the author of the change."
 _CONSTANT = re.compile(r"[-+]?[\d.]+|'(?:[^']|'')*'|TRUE|FALSE", re.IGNORECASE)
 _CONSTRAINTS = ("primary key", "foreign key", "options")
 _COPIED = ("missing", "changed")

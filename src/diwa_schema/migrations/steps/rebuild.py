@@ -176,7 +176,7 @@ def _refuse_dangling(connection: sa.Connection, table: str, before: int) -> None
     if _dangling(connection, table) > before:
         raise MigrationFailed(
             f"Rows of {table} refer to rows that are not there.",
-            untouched="The table is as it was.",
+            untouched="The table is unchanged.",
             next_step=f"Run: PRAGMA foreign_key_check({lookup.quoted(table)})",
             table=table,
             sqlstate="SQLITE_CONSTRAINT_FOREIGNKEY",

@@ -40,8 +40,8 @@ def _contains(element: _HasAll, compiler: Any, **options: Any) -> str:
 @compiles(_HasAll, "sqlite")
 def _refuse_to_contain(*_: Any, **__: Any) -> str:
     raise CompileError(
-        "SQLite cannot be asked whether a document contains another one. Ask for its parts: "
-        "Memory.metadata_['type'].as_string() == 'decision' works on both databases."
+        "SQLite has no operator for a document inside another one. Compare its parts:"
+        " Memory.metadata_['type'].as_string() == 'decision' works on both databases."
     )
 
 

@@ -71,8 +71,8 @@ def _far(element: _Distance, compiler: Any, **options: Any) -> str:
 @compiles(_Distance, "sqlite")
 def _refuse_to_measure(*_: Any, **__: Any) -> str:
     raise CompileError(
-        "SQLite knows no distance between embeddings. Read them and compare them in the program, or ask PostgreSQL"
-        " with pgvector."
+        "SQLite has no distance between embeddings. Read them and compare them in the program, or use"
+        " PostgreSQL with pgvector."
     )
 
 

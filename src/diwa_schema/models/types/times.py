@@ -147,8 +147,8 @@ def _in_the_columns_terms(other: Any, column: Timestamp) -> Any:
         isinstance(each, functions.now) for each in iterate(other)
     ):
         raise ArgumentError(
-            "A time that is computed from func.now() is not the same on both databases. "
-            "Compute it in Python: datetime.now(UTC) - timedelta(days=1)."
+            "A time computed from func.now() differs between the two databases. Compute it in Python:"
+            " datetime.now(UTC) - timedelta(days=1)."
         )
     return other
 
@@ -158,8 +158,8 @@ def _in_utc(value: datetime) -> datetime:
         raise TypeError(f"A time is a datetime with a zone, not {type(value).__name__}.")
     if value.utcoffset() is None:
         raise ValueError(
-            f"The time {value.isoformat()} has no zone, so it names no point in time. "
-            "Write datetime.now(UTC), or add tzinfo=UTC where it is meant as UTC."
+            f"The time {value.isoformat()} has no zone, so it is ambiguous. Write datetime.now(UTC), or add"
+            " tzinfo=UTC to a time in UTC."
         )
     return value.astimezone(UTC)
 

@@ -189,7 +189,7 @@ class MigratorKeptOut:
         except Exception as error:
             if not is_driver_error(error) or sqlstate(error) != LOCK_TIMEOUT:
                 raise
-            self._progress.say(f"{ECTO} is in use, so its protection stays as it was; the next run sets it")
+            self._progress.say(f"{ECTO} is in use, so its protection is unchanged; the next run sets it")
 
     def _keep(self, link: Link) -> None:
         # ENABLE ALWAYS: a session that applies changes of a replica, or says that it does, is none of ours either.

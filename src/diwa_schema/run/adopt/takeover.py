@@ -48,7 +48,7 @@ class Adoption:
         steps = []
         if self.variant.buffer:
             moment = "now" if (self.variant.revision or "") >= variants.BUFFER else "by an upgrade"
-            steps.append(f"keep the agent's own tala_operations in its place; it gets its new shape {moment}")
+            steps.append(f"keep the agent's own tala_operations; it gets its new shape {moment}")
         if self.variant.reshape:
             steps.append(
                 f"set {len(lineage.TABLES)} tables of the first lineage aside and copy their rows into new ones"
@@ -78,7 +78,7 @@ def recognise(look: Look) -> Adoption:
     refuse_elsewhere(state, shown)
     if state.kind is Kind.EMPTY:
         raise SchemaEmpty(
-            f"{shown} is empty. There is nothing to take over.", next_step=f"Run: {command('upgrade')}"
+            f"{shown} is empty, so there is nothing to take over.", next_step=f"Run: {command('upgrade')}"
         )
     if state.kind is not Kind.ECTO:
         refuse_unknown(state, load(), shown)

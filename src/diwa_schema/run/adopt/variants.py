@@ -72,7 +72,9 @@ def _gaps(shown: str, missing: list[int], applied: list[int]) -> DatabaseRefused
     return DatabaseRefused(
         f"Ecto recorded version {applied[-1]} on {shown} but not {', '.join(map(str, missing[:3]))}"
         f"{' and others' if missing[3:] else ''}, so its revision is unknown.",
-        next_step="Find out whether Ecto ran them. If it did, add their rows to schema_migrations and run"
-        f" {command('adopt --plan')} again. If it did not, run them with Ecto first.",
+        next_step=(
+            "Look in the code of that application for these versions. If Ecto ran them, add their rows to"
+            f" schema_migrations and run {command('adopt --plan')} again. If not, run them with Ecto first."
+        ),
         missing=missing,
     )

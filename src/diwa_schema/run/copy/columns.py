@@ -150,15 +150,15 @@ def _same(value: Any) -> Any:
 
 def _plain(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"it is no text, but {type(value).__name__}")
+        raise TypeError(f"it is not a text, but {type(value).__name__}")
     if "\0" in value:
-        raise ValueError("it has a zero byte, which no text of PostgreSQL has")
+        raise ValueError("it has a zero byte, which PostgreSQL refuses in a text")
     return value
 
 
 def _whole(value: Any) -> str:
     if not isinstance(value, int):
-        raise TypeError(f"it is no whole number, but {type(value).__name__}")
+        raise TypeError(f"it is not a whole number, but {type(value).__name__}")
     return str(value)
 
 
@@ -187,7 +187,7 @@ def _short(value: Any, length: int) -> str:
     """Refuse a text that is too long: of one that ends in spaces PostgreSQL would cut these without a word."""
     text = _plain(value)
     if len(text) > length:
-        raise ValueError(f"it has {len(text)} characters, and {length} are the most")
+        raise ValueError(f"it has {len(text)} characters, and at most {length} are allowed")
     return text
 
 
@@ -212,9 +212,7 @@ def _document(value: Any) -> str:
     try:
         json.loads(text, parse_constant=_no_number)
     except _NotANumberError as error:
-        raise ValueError(
-            "it has a number that is none (NaN or Infinity), which jsonb does not take"
-        ) from error
+        raise ValueError("it has NaN or Infinity, which jsonb does not take") from error
     except ValueError:
         return json.dumps(text, ensure_ascii=False)
     return text

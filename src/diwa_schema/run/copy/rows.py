@@ -119,10 +119,11 @@ class Loading:
                 found.add(_compared(columns, row))
             if found != wanted:
                 raise NotPersisted(
-                    f"Table {table} of {self.link.shown} has {found.rows} rows with digest {found.digest}, where"
-                    f" {wanted.rows} with {wanted.digest} were read from {self.source.shown}.",
-                    untouched=f"{ROLLED_BACK} The source is as it was.",
-                    next_step="Report this message: a value became another one on its way.",
+                    f"Table {table} of {self.link.shown} has {found.rows} rows with digest {found.digest}."
+                    f" The copy read {wanted.rows} rows with digest {wanted.digest} from"
+                    f" {self.source.shown}.",
+                    untouched=f"{ROLLED_BACK} The source is unchanged.",
+                    next_step="Report this message: the copy changed a value.",
                     table=table,
                 )
             moved.append(Moved(table, found.rows, found.digest))
@@ -230,7 +231,7 @@ class Loading:
         named = "A row" if key is None else f"Row {', '.join(map(str, key))}"
         place = f", column {column}" if column else ""
         return MigrationFailed(
-            f"{named} of {table}{place}, of {self.source.shown}, cannot be in PostgreSQL: {why}.",
+            f"{named} of {table}{place}, of {self.source.shown}, does not fit into PostgreSQL: {why}.",
             untouched="Nothing was copied.",
             next_step="Fix the row in the source, then run the command again.",
             table=table,
@@ -245,7 +246,7 @@ def finished(error: BaseException, source: Source) -> MigrationFailed:
     what = getattr(said, "message_primary", None) or brief(error)
     detail = getattr(said, "message_detail", None) if sqlstate(error) in _NAMES_A_KEY else None
     return MigrationFailed(
-        f"The rows of {source.shown} cannot be in PostgreSQL together: {what}{f'. {detail}' if detail else '.'}",
+        f"The rows of {source.shown} do not fit into PostgreSQL together: {what}{f'. {detail}' if detail else '.'}",
         untouched="Nothing was copied.",
         next_step="Fix the rows in the source, then run the command again.",
         sqlstate=sqlstate(error),

@@ -175,13 +175,13 @@ def _refuse_other_than_head(state: State, shown: str) -> None:
         raise SchemaEmpty(
             f"{shown} has no revision of this schema, so there is nothing to copy.",
             untouched="Nothing was copied.",
-            next_step="Name the database that is meant.",
+            next_step="Name the intended database.",
         )
     if state.revision != history.head:
         pending = len(history.ids) - history.position(state.revision)
         raise SchemaOutOfDate(
-            f"{shown} is at {state.revision}, {pending} revision{'' if pending == 1 else 's'} behind, and is copied"
-            " only when it is at head.",
+            f"{shown} is at {state.revision}, {pending} revision{'' if pending == 1 else 's'} behind; a copy"
+            " needs a source at head.",
             untouched="Nothing was copied.",
             next_step=f"Run: {command('upgrade')}",
             revision=state.revision,
@@ -194,7 +194,7 @@ def _refuse_drift(link: Link, shown: str) -> None:
     if found:
         more = f"; and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
         raise DriftFound(
-            f"{shown} differs from the schema at head, and the copy would not have what is different:"
+            f"{shown} differs from the schema at head, and the copy would not have these differences:"
             f" {'; '.join(found[:_SHOWN])}{more}.",
             untouched="Nothing was copied.",
             next_step=f"Run: {command('check')}",

@@ -121,9 +121,11 @@ def _decide(look: Look) -> Plan:
     if state.kind is not Kind.EMPTY or not state.untouched or ECTO in state.tables:
         stands = f"is at {state.revision}" if state.revision else "has tables of this schema or of Ecto"
         raise UsageError(
-            f"Schema '{state.schema}' of {look.link.database} {stands}, and a copy is made where there is nothing.",
-            next_step="Name another one with --target-schema NAME; or, where all rows in it may go, first run:"
-            f" {command('drop')}",
+            f"Schema '{state.schema}' of {look.link.database} {stands}, and a copy needs an empty place.",
+            next_step=(
+                "Name another one with --target-schema NAME. If all its rows may go, first run:"
+                f" {command('drop')}"
+            ),
         )
     return Plan("upgrade", None, history.head, history.revisions, snapshot=True)
 
@@ -144,10 +146,10 @@ def _fill(change: Change, source: Source, total: int) -> tuple[tuple[Moved, ...]
         if rule.name in source.waits and not rule.unique:
             link.execute(f"ALTER TABLE {qualified(schema, rule.table)} DROP CONSTRAINT {quoted(rule.name)}")
     loading = Loading(source, link, schema, told)
-    progress.say(f"about {total:,} rows are copied" if total else "the rows are copied")
+    progress.say(f"copying about {total:,} rows" if total else "copying the rows")
     told(0)
     loading.load()
-    progress.say("the rows are there; keys and indexes are made")
+    progress.say("the rows are copied; creating keys and indexes")
     try:
         for statement in parts.rest:
             if not any(f" INDEX {name} ON " in statement for name in source.waits):
@@ -157,5 +159,5 @@ def _fill(change: Change, source: Source, total: int) -> tuple[tuple[Moved, ...]
             raise
         raise finished(error, source) from error
     link.execute(f"ANALYZE {', '.join(qualified(schema, table) for table in loading.sums)}")
-    progress.say("what is there is compared with what was read")
+    progress.say("comparing the copy with its source")
     return loading.prove(), sum(loading.archived.values())

@@ -83,6 +83,6 @@ def refuse_references(look: Look, tables: tuple[str, ...]) -> None:
         names = ", ".join(row[0] for row in foreign)
         raise SchemaForeign(
             f"Foreign keys of other tables refer to these tables: {names}.",
-            next_step="Drop their foreign keys first, in the application they belong to.",
+            next_step="Drop these foreign keys first, with the application that owns them.",
             tables=[row[0] for row in foreign],
         )

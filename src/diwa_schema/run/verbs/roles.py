@@ -44,7 +44,7 @@ def difference(
     fence = ddl_fence.statement(link, schema, names.owner) if event_trigger else None
     if fence is None:
         return found
-    what = f"event trigger that refuses changes of schema {schema} by others than {names.owner}"
+    what = f"event trigger that lets only {names.owner} change schema {schema}"
     if existing.superuser:
         return replace(found, changes=(*found.changes, roles.Statement("missing", what, fence)))
     left = roles.Statement("by hand", f"{what}: only a superuser can create it", fence)

@@ -58,8 +58,8 @@ def validate(session: Session, names: Sequence[str]) -> Validation:
     def decide(look: Look) -> tuple[Rule, ...] | None:
         if look.link.dialect == "sqlite":
             raise UsageError(
-                f"{look.shown} is SQLite, which keeps no rules about rows.",
-                next_step="The command violations lists the rows that break one.",
+                f"{look.shown} is SQLite, which enforces no rules about rows.",
+                next_step="To list the rows that break a rule, run: diwa-schema violations",
             )
         refuse_other_than_head(look)
         # The step counts the rows that could not be counted quickly; this may take longer.

@@ -61,7 +61,7 @@ def _refuse_missing(look: Look, revision: str) -> None:
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     raise DatabaseRefused(
         f"{look.shown} is not at revision {revision}: it has no {', '.join(missing[:_SHOWN])}{more}.",
-        next_step=f"Run {command('upgrade')} to apply the revisions; --force records it all the same.",
+        next_step=f"To apply the revisions, run: {command('upgrade')}. To record the revision anyway, add --force",
         revision=revision,
         missing=missing,
     )

@@ -214,12 +214,12 @@ def _parts(look: Look, confirm: str | None) -> Parts:
     if state.revision is None:
         raise SchemaEmpty(
             f"Schema '{schema}' of {look.shown} has no revision of this schema, so it is not a tenant.",
-            next_step=f"To drop it all the same, as its owner: {_emptied(look)}",
+            next_step=f"To drop it anyway, as its owner: {_emptied(look)}",
         )
     if state.protected:
         raise DatabaseProtected(
             f"Schema '{schema}' of {look.shown} is protected.",
-            next_step=f"To drop it all the same, run: {command('unprotect')}",
+            next_step=f"To drop it anyway, run: {command('unprotect')}",
         )
     there = losses.tables(look)
     ours = {*history.tables, *history.leftovers, *BOOKKEEPING}
@@ -259,7 +259,7 @@ def _refuse_extension(look: Look) -> None:
     if way is None:
         return
     users = pgvector.in_use(look.link)
-    theirs = f", and the embeddings of {', '.join(users)} would go with it" if users else ""
+    theirs = f", and a drop would take the embeddings of {', '.join(users)} with it" if users else ""
     raise SchemaForeign(
         f"Schema '{schema}' of {look.shown} cannot be dropped: extension vector is in it{theirs}.",
         next_step=f"As the owner of the extension: {way} Then run the command again.",
@@ -272,8 +272,8 @@ def _refuse_foreign(look: Look, ours: list[str], there: list[str]) -> None:
     if found:
         more = f" and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
         raise SchemaForeign(
-            f"Schema '{look.state.schema}' of {look.shown} cannot be dropped: it holds objects of others:"
-            f" {', '.join(found[:_SHOWN])}{more}.",
+            f"Schema '{look.state.schema}' of {look.shown} cannot be dropped: it contains objects of other"
+            f" applications: {', '.join(found[:_SHOWN])}{more}.",
             next_step="Drop them first, or move them to another schema: ALTER ... SET SCHEMA NAME;",
             foreign=found,
         )
