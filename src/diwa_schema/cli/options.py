@@ -135,8 +135,8 @@ def typed(words: Sequence[str]) -> str:
         if word == "--repo":
             del rest[:1]
         elif not word.startswith("--repo="):
-            option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-            kept.append(option + equals + (_shown(value) if "://" in value else value))
+            flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+            kept.append(flag + equals + (_shown(value) if "://" in value else value))
     return shlex.join(kept)
 
 
