@@ -11,10 +11,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from diwa_schema.database.seen import Seen, seen
-from diwa_schema.database.state import LEDGER, VERSION
+from diwa_schema.database.state import ECTO, LEDGER, VERSION
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, ReleaseConnected, UsageError, command
+from diwa_schema.migrations.ecto import is_ours
 from diwa_schema.migrations.manifest import load
-from diwa_schema.names import qualified, quoted
+from diwa_schema.names import OURS, qualified, quoted
 from diwa_schema.release import order
 from diwa_schema.run import connections
 from diwa_schema.run.plan import Obstacle, Outdated, Plan, Size
@@ -38,9 +39,24 @@ OLDEST_SERVER = 15
 _RIGHTS = """
 SELECT c.relname::text, pg_get_userbyid(c.relowner)::text, pg_has_role(c.relowner, 'USAGE'),
   c.relrowsecurity AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))
-    AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = current_user AND (r.rolsuper OR r.rolbypassrls))
+    AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = current_user AND (r.rolsuper OR r.rolbypassrls)),
+  NOT (SELECT bool_and(has_table_privilege(c.oid, p)) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') ORDER BY 1
+"""
+# A function outlives its table, and an owner that hands tables over by hand forgets it.
+_FUNCTIONS = """
+SELECT p.oid::regprocedure::text, pg_get_userbyid(p.proowner)::text
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = %s AND starts_with(p.proname::text, %s) AND NOT pg_has_role(p.proowner, 'USAGE') ORDER BY 1
+"""
+# What anybody may use, unless somebody took that away.
+_UNUSABLE = """
+SELECT 'LANGUAGE plpgsql' FROM pg_language WHERE lanname = 'plpgsql' AND NOT has_language_privilege(oid, 'USAGE')
+UNION ALL SELECT 'TYPE ' || t.oid::regtype FROM pg_extension e
+JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.classid = 'pg_type'::regclass
+JOIN pg_type t ON t.oid = d.objid
+WHERE e.extname = 'vector' AND t.typname = 'vector' AND NOT has_type_privilege(t.oid, 'USAGE')
 """
 _SIZE = "SELECT reltuples, pg_total_relation_size(oid) FROM pg_class WHERE oid = to_regclass(%s)"
 
@@ -70,7 +86,7 @@ def noted(plan: Plan, link: Link, state: State, settings: Settings) -> Plan:
         stalls=found,
         obstacles=(
             *_no_room(plan, link, state),
-            *(() if plan.snapshot else _obstacles(link, state, load().tables)),
+            *(() if plan.snapshot else _obstacles(link, state, load().tables, functions=True)),
         ),
         dependents=_dependents(plan, link),
         connections=connections.planned(link, plan),
@@ -139,14 +155,15 @@ def conversion(look: Look, tables: Iterable[str], kind: str | None = None) -> Pl
 
 
 def refuse_without_rights(look: Look, tables: Iterable[str]) -> None:
-    """Raise where the role does not own tables, or row security hides rows of them from it.
+    """Raise where the role does not own tables or our functions, or row security hides rows of them from it.
 
     Raises:
         PermissionMissing: It is so; nothing was counted or changed.
     """
     if look.link.dialect == "postgresql":
         revision = look.state.revision
-        found = Plan("downgrade", revision, None, obstacles=_obstacles(look.link, look.state, tables))
+        obstacles = _obstacles(look.link, look.state, tables, functions=True)
+        found = Plan("downgrade", revision, None, obstacles=obstacles)
         refuse(found, look.shown, allow_stall=True)
 
 
@@ -260,19 +277,24 @@ def outdated(plan: Plan, link: Link, schema: str, within: timedelta) -> tuple[Ou
 def _no_room(plan: Plan, link: Link, state: State) -> tuple[Obstacle, ...]:
     """Return what keeps the role from creating anything: tables, indexes, or the notes of a retype."""
     creates = plan.direction == "upgrade" or any(revision.retypes_back for revision in plan.revisions)
-    # Where nothing can be written at all, that is what is said.
-    if not creates or link.value(
-        "SELECT current_setting('transaction_read_only') = 'on'"
-        " OR coalesce(has_schema_privilege(to_regnamespace(%s)::oid, 'CREATE'), true)",
-        (quoted(state.schema),),
-    ):
+    if not creates:
         return ()
-    user = quoted(str(link.value("SELECT current_user")))
-    return (
+    read_only, may_create, user = link.rows(
+        "SELECT current_setting('transaction_read_only') = 'on',"
+        " coalesce(has_schema_privilege(to_regnamespace(%s)::oid, 'CREATE'), true), current_user::text",
+        (quoted(state.schema),),
+    )[0]
+    if read_only:
+        return ()  # where nothing can be written at all, that is what is said
+    user = quoted(user)
+    missing = [] if may_create else [("CREATE", "USAGE, CREATE", f"SCHEMA {quoted(state.schema)}")]
+    missing += [("USAGE", "USAGE", what) for (what,) in link.rows(_UNUSABLE)]
+    return tuple(
         Obstacle(
-            f"{user} lacks a right: CREATE on schema {quoted(state.schema)}",
-            f"GRANT USAGE, CREATE ON SCHEMA {quoted(state.schema)} TO {user}",
-        ),
+            f"{user} lacks a right: {right} on {what.replace('SCHEMA', 'schema', 1)}",
+            f"GRANT {granted} ON {what} TO {user}",
+        )
+        for right, granted, what in missing
     )
 
 
@@ -284,17 +306,23 @@ def _dependents(plan: Plan, link: Link) -> tuple[Dependent, ...]:
     return dependents(link, plan.revisions, back=plan.direction == "downgrade")
 
 
-def _obstacles(link: Link, state: State, tables: Iterable[str]) -> tuple[Obstacle, ...]:
-    rows = link.rows(_RIGHTS, (state.schema, [*tables, VERSION, LEDGER]))
+def _obstacles(
+    link: Link, state: State, tables: Iterable[str], *, functions: bool = False
+) -> tuple[Obstacle, ...]:
+    listed = (ECTO,) if is_ours(state.ecto) else ()
+    rows = link.rows(_RIGHTS, (state.schema, [*tables, VERSION, LEDGER, *listed]))
     user = str(link.value("SELECT current_user"))
-    owners = sorted({owner for _, owner, owned, _ in rows if not owned})
-    if rows and not any(owned for _, _, owned, _ in rows):
+    owners = sorted({owner for _, owner, owned, *_ in rows if not owned})
+    if rows and not any(owned for _, _, owned, *_ in rows):
         # Handing the whole schema over to whoever asks is nobody's next step: this role is another one's.
         return (Obstacle(f"the tables belong to {' and '.join(owners)}, not to {user}"),)
-    found = []
-    for table, owner, owned, filtered in rows:
+    found = [
+        Obstacle(f"function {name} belongs to {owner}", f"ALTER FUNCTION {name} OWNER TO {quoted(user)}")
+        for name, owner in (link.rows(_FUNCTIONS, (state.schema, OURS)) if functions else ())
+    ]
+    for table, owner, owned, filtered, withheld in rows:
+        where = qualified(state.schema, table)
         if not owned:
-            where = qualified(state.schema, table)
             found.append(
                 Obstacle(f"table {table} belongs to {owner}", f"ALTER TABLE {where} OWNER TO {quoted(user)}")
             )
@@ -303,6 +331,13 @@ def _obstacles(link: Link, state: State, tables: Iterable[str]) -> tuple[Obstacl
                 Obstacle(
                     f"row security on {table} hides rows from {user}, and the run would lose them unseen",
                     f"ALTER ROLE {quoted(user)} BYPASSRLS",
+                )
+            )
+        elif withheld:
+            found.append(
+                Obstacle(
+                    f"{user} owns {table} and may not read and write it",
+                    f"GRANT SELECT, INSERT, UPDATE, DELETE ON {where} TO {quoted(user)}",
                 )
             )
     return tuple(found)

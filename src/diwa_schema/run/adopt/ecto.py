@@ -131,7 +131,7 @@ class MigratorKeptOut:
     Args:
         target: The database.
         books: Our own tables of the schema.
-        state: What is there; without Ecto's table nothing is locked.
+        state: What is there; without Ecto's list, or with that of another application, nothing is locked or kept.
         wait: How long to wait for Ecto, in seconds.
         progress: Who is told who is waited for.
     """
@@ -143,7 +143,7 @@ class MigratorKeptOut:
         self._books = books
         self._wait = wait
         self._progress = progress
-        self._active = ECTO in state.tables and target.dialect == "postgresql"
+        self._active = is_ours(state.ecto) and target.dialect == "postgresql"
         self._link: Link | None = None
 
     def __enter__(self) -> Self:

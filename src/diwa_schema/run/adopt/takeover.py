@@ -113,6 +113,7 @@ def adopt(session: Session, *, fix: bool) -> Report:
 
     def decide(look: Look) -> Adoption:
         found = recognise(look)
+        preflight.refuse_without_rights(look, _changed(found.variant))
         if not fix:
             _refuse_differences(found, look.shown)
         return found
@@ -133,6 +134,13 @@ def adopt(session: Session, *, fix: bool) -> Report:
         return Written(revision, len(taking.entries), applied)
 
     return session.change(Verb("adopt"), decide, work)
+
+
+def _changed(variant: Variant) -> tuple[str, ...]:
+    """Return the tables that taking a variant over changes; Ecto's list is kept from then on in any case."""
+    if variant.reshape:
+        return lineage.TABLES
+    return ("tala_operations",) if variant.buffer else ()
 
 
 class _Taking:
