@@ -556,15 +556,18 @@ def test_a_list_that_was_changed_all_the_same_is_noticed(launcher, postgres):
         diwa_schema.ensure_current(postgres)
 
 
-def test_a_run_waits_for_ectos_migrator_and_reads_what_it_left(launcher, postgres):
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_run_waits_for_ectos_migrator_and_reads_what_it_left(launcher, postgres, locked):
+    """One that holds an advisory lock instead is seen by what it has written into the list."""
     prepare(postgres, "ecto")
     execute(postgres, f"DELETE FROM schema_migrations WHERE version = {IDS[31]}")
+    written = f"INSERT INTO schema_migrations VALUES ({IDS[31]}, now())"
     with psycopg.connect(postgres, application_name="mix") as migrator:
-        migrator.execute("LOCK TABLE schema_migrations IN SHARE UPDATE EXCLUSIVE MODE")
+        migrator.execute("LOCK TABLE schema_migrations IN SHARE UPDATE EXCLUSIVE MODE" if locked else written)
         busy = launcher.run("adopt", "--url", postgres, "--lock-wait", "0")
         waiting = launcher.start("adopt", "--url", postgres).says("waiting for a migrator of Ecto")
-        with psycopg.connect(postgres) as other:
-            other.execute(f"INSERT INTO schema_migrations VALUES ({IDS[31]}, now())")
+        if locked:
+            execute(postgres, written)
         migrator.commit()
     assert busy.code == 5, busy.err
     assert "application 'mix'" in busy.err

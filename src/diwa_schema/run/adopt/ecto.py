@@ -34,7 +34,7 @@ _HOLDER = """
 SELECT l.pid, a.usename::text, a.application_name FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE n.nspname = %s AND c.relname = %s AND l.granted AND l.pid <> pg_backend_pid()
-ORDER BY l.mode = 'ShareUpdateExclusiveLock' DESC LIMIT 1
+ORDER BY array_position(ARRAY['ShareUpdateExclusiveLock', 'RowExclusiveLock'], l.mode) LIMIT 1
 """
 
 
@@ -225,12 +225,19 @@ class _ListLock(NamedTuple):
     schema: str
 
     def attempt(self) -> bool:
-        """Take it if it is free."""
+        """Take it if it is free.
+
+        A migrator with `migration_lock: :pg_advisory_lock` does not take it, and nobody else knows the key of its own
+        one. What it has written into the list and not committed yet keeps a stronger lock away, which is given back at
+        once: held, it would keep the run itself from writing.
+        """
+        table = qualified(self.schema, ECTO)
         self.link.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
-            self.link.execute(
-                f"LOCK TABLE {qualified(self.schema, ECTO)} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT"
-            )
+            self.link.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT")
+            self.link.execute("SAVEPOINT written")
+            self.link.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE NOWAIT")
+            self.link.execute("ROLLBACK TO SAVEPOINT written")
         except Exception as error:
             self.link.abandon()
             if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
