@@ -119,8 +119,8 @@ def _refuse_without_columns() -> None:
         raise UsageError(
             "\n  ".join(["This has no draft:", *lacking]),
             untouched="Nothing was written.",
-            next_step="Move the rule from KEPT to RETIRED in models/rules.py, as it is: revisions of the history add it by"
-            " its name. Then run the command again.",
+            next_step="Move the rule from KEPT to RETIRED in models/rules.py, as it is: revisions of the history add it"
+            " by its name. Then run the command again.",
         )
 
 
