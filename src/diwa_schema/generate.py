@@ -148,8 +148,8 @@ def _entries(
         module = step.module
         if isinstance(step.down_revision, str) and step.down_revision >= step.revision:
             raise UsageError(
-                f"{Path(step.path).name} goes on from {step.down_revision} and does not sort after it: ids are UTC times,"
-                " and one out of order is passed over on a database that is further.",
+                f"{Path(step.path).name} goes on from {step.down_revision} and does not sort after it: ids are UTC"
+                " times, and one out of order is passed over on a database that is further.",
                 next_step="Give it an id of now, in its `revision` and in the name of its file: date -u +%Y%m%d%H%M%S",
             )
         path = manifest.VERSIONS / f"{module.__name__}.py"

@@ -175,8 +175,8 @@ def _on_postgresql(plan: Plan, link: Link) -> tuple[Observed, ...]:
     bare = tried()
     touched = {name for trace in bare for name in trace.busy} & set(sizes)
     portion = Portion(schema, {name: sizes[name] for name in sorted(touched) if is_large(sizes[name])})
-    # Without a large table there is nothing to measure. With one, a session that has just begun is no measure either: it
-    # has yet to read the server's catalogs, and what that takes would hide what a portion of the rows takes.
+    # Without a large table there is nothing to measure. With one, a session that has just begun is no measure either:
+    # it has yet to read the server's catalogs, and what that takes would hide what a portion of the rows takes.
     if portion.large:
         for trace, again in zip(bare, tried(), strict=True):
             trace.settle(again)

@@ -70,7 +70,7 @@ METHODS = {"memories_content_index": "hash", "memories_search_index": "gin"}
 
 # A text key may be NULL in SQLite, which has kept this old bug: in these tables Ecto does not demand NOT NULL.
 _OF_ECTO = frozenset(
-    (
+    (  # noqa: SIM905 - a list of words
         "agents api_keys checkpoints conflict_performance conflict_resolution_outcomes context_bindings context_commits"
         " context_registry context_relationships contexts delegations embedding_cache hitl_escalations idempotency_log"
         " ingest_jobs memories memory_checksums memory_versions messages organizations orphan_review_logs panels plans"

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
@@ -46,6 +47,21 @@ class ServerDefault(ColumnElement[Any]):
 @compiles(ServerDefault)
 def _spell_default(element: ServerDefault, compiler: Any, **_options: Any) -> str:
     return element.spellings.get(compiler.dialect.name, "NULL")
+
+
+@compiles(CreateColumn, "sqlite")
+def _column_on_sqlite(element: CreateColumn, compiler: Any, **options: Any) -> Any:
+    """Leave out a default that SQLite has not: ``DEFAULT NULL`` would be one to whoever compares."""
+    column = element.element
+    default = column.server_default
+    of = getattr(default, "arg", None)
+    if not isinstance(of, ServerDefault) or "sqlite" in of.spellings:
+        return compiler.visit_create_column(element, **options)
+    column.server_default = None
+    try:
+        return compiler.visit_create_column(element, **options)
+    finally:
+        column.server_default = default
 
 
 def _is_sqlite(dialect: Dialect) -> bool:
