@@ -103,7 +103,7 @@ def test_nothing_is_left_however_it_ends(launcher, new_database, head_template, 
     astray = extended(tmp_path / "astray", "op.execute('DELETE FROM public.tasks')")
     refused = launcher.run("plan", "--observe", "--url", url, history=astray)
     assert refused.code == 6, refused.out
-    assert "reached tables outside the shadow that it was run in: tasks (RowExclusiveLock)" in refused.out
+    assert "reached tables outside its shadow: tasks (RowExclusiveLock)" in refused.out
     assert dump(url) == before
 
 

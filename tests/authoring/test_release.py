@@ -84,7 +84,7 @@ def test_a_release_is_refused_until_it_is_ready_and_then_written_whole(nearly_re
     text = revision.read_text()
     path.write_text(path.read_text().replace('"phase": "expand"', '"phase": "contract"'))
     save(root)
-    refused("0.1.1", 1, f"breaks with {last.revision}", "release 0.2.0")
+    refused("0.1.1", 1, f"{last.revision} breaks running code", "release 0.2.0")
     git(root, "reset", "-q", "--hard", "HEAD~1")
     ignoring = 'lint_ignore = {"wide-index": "There is none."}\n'
     revision.write_text(text.replace("floor = None\n", f"floor = None\n{ignoring}", 1))

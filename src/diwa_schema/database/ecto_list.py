@@ -12,10 +12,10 @@ from diwa_schema.migrations.ecto import AGENT, AGENTS_TABLES, is_ours, shared
 
 
 def refuse_changed_list(state: State, shown: str) -> None:
-    """Raise where Ecto's list is not what the runs of this package have written.
+    """Raise an error if Ecto's list differs from the records of this package's runs.
 
     Raises:
-        DatabaseRefused: Versions are gone, or there are more than the revision stands for.
+        DatabaseRefused: Versions are missing, or there are more than the revision implies.
     """
     gone, added = changed_list(state)
     if not gone and not added:
@@ -41,11 +41,11 @@ def in_words(gone: tuple[int, ...], added: tuple[int, ...]) -> str:
 
 
 def changed_list(state: State) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return which versions of this history are missing from Ecto's list, and which are there too early."""
+    """Return the versions of this history that Ecto's list lacks, and those that it has too early."""
     if state.revision is None or not is_ours(state.ecto):
         return (), ()
     listed = set(state.ecto or ())
-    # The agent's own migration may be on record below the revision that has its tables: the agent ran it then.
+    # The agent's own migration may be on record below the revision of its tables: the agent ran it.
     wanted = {version for version in shared() if version <= int(state.revision)}
     if state.revision >= AGENTS_TABLES:
         wanted.add(AGENT)

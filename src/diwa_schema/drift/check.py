@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from diwa_schema.drift.model import Catalog
     from diwa_schema.drift.postgresql.write import Writer
 
-# What may take long and makes nobody wait meanwhile.
+# Statements that may take long and make nobody wait.
 _WAITS_ALONE = ("CONCURRENTLY", "VALIDATE CONSTRAINT")
 
 
@@ -33,28 +33,28 @@ class Fixer(Protocol):
     """Writes the fixes of one comparison."""
 
     def fix(self, finding: Finding) -> Fix:
-        """Return what fixes a finding."""
+        """Return the fix of a finding."""
 
     def rank(self, finding: Finding) -> tuple[int, ...]:
-        """Return where its fix stands: first what is in the way, last what would be lost."""
+        """Return the place of its fix: obstacles come first, losses last."""
 
 
 class Pace(Protocol):
-    """Runs work on a live database: short what takes a strong lock, long what waits without one."""
+    """The pace of work on a live database: short under a strong lock, long without one."""
 
     def short(self, work: Callable[[Any], object]) -> object:
-        """Run work in one short transaction, again when a table is in use."""
+        """Run work in one short transaction, and repeat it if a table is in use."""
 
     def long(self, work: Callable[[Any], object]) -> object:
         """Run work outside a transaction."""
 
 
 def check(link: Link) -> tuple[Difference, ...]:
-    """Return where a database differs from what is expected at its revision; nothing is written.
+    """Return the differences of a database from the schema of its revision; nothing is written.
 
     Raises:
         DatabaseRefused: The database is not at a revision of the installed history.
-        PermissionMissing: It is below head and the role may not create the shadow.
+        PermissionMissing: The database is below head, and the role may not create the shadow.
     """
     state = bookkeeping.look(link)
     refuse_unknown(state, load(), link.shown)
@@ -64,7 +64,7 @@ def check(link: Link) -> tuple[Difference, ...]:
 
 
 def _lodging(link: Link) -> Iterator[Difference]:
-    """Yield a note where the extension that embeddings need would be dropped with a tenant."""
+    """Yield a note if a drop of a tenant would drop the extension of the embeddings."""
     found = None if link.dialect == "sqlite" else pgvector.lodging(link)
     if found is not None:
         schema, way = found
@@ -72,7 +72,7 @@ def _lodging(link: Link) -> Iterator[Difference]:
 
 
 def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
-    """Return where a database differs from what is expected at a revision, wherever it stands."""
+    """Return the differences of a database from the schema of any revision."""
     wanted = expected(link, revision)
     live = read(link, like=wanted)
     until = deadline()
@@ -81,7 +81,7 @@ def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
 
 
 def _rules(link: Link, live: Catalog, wanted: Catalog, told: set[str]) -> Iterator[Difference]:
-    """Yield notes on the rules that wait, of tables that are there, and that no difference names already."""
+    """Yield notes on the waiting rules of existing tables that no difference names."""
     rules = [rule for rule in expected_in(wanted) if rule.name not in told and live.table(rule.table)]
     for one in waiting(link, live.origin.schema, rules):
         rule = next(rule for rule in rules if rule.name == one.rule)
@@ -108,17 +108,17 @@ def expected(link: Link, revision: str | None) -> Catalog:
 
 
 def compare(live: Catalog, expected: Catalog) -> tuple[Difference, ...]:
-    """Return what differs, in the order in which it can be fixed.
+    """Return the differences, in the order of their fixes.
 
-    Tables, views, functions, types and sequences that are not expected are none of our business. On a table
-    of ours everything that is not expected is drift, but a plain index and a column of Ecto's code, which are notes.
+    Unexpected tables, views, functions, types and sequences are ignored. On a table of the schema every unexpected
+    object is drift, except a plain index and a column of Ecto's code, which are notes.
 
     Args:
-        live: What was read.
-        expected: What it should be.
+        live: The read catalog.
+        expected: The expected catalog.
 
     Returns:
-        The differences; empty where there are none.
+        The differences; empty if there are none.
     """
     wanted = with_own_comments(with_ectos_columns(within_capabilities(expected, live), live), live)
     notes = tuple(map(of_ectos_code, added_columns(wanted, expected)))
@@ -134,12 +134,12 @@ def fix(link: Link, differences: Iterable[Difference], pace: Pace) -> list[Diffe
     """Run the statements of the differences that are safe to fix on a live table.
 
     Args:
-        link: The connection to the database, in no transaction.
-        differences: What was found there.
-        pace: What runs the statements on that connection.
+        link: The connection to the database, without an open transaction.
+        differences: Its differences.
+        pace: The pace of the statements on that connection.
 
     Returns:
-        The differences that are fixed now; those that are not safe are left.
+        The fixed differences; unsafe ones stay.
     """
     safe = [one for one in differences if one.safe and one.fix.statements]
     # Several differences of a SQLite table are fixed by one copy of it.
@@ -160,11 +160,11 @@ def _fixer(live: Catalog, wanted: Catalog, found: Sequence[Finding]) -> Fixer:
 
 
 def _counted(link: Link, one: Difference, until: float) -> Difference:
-    """Return a difference with the number of values that its losing statements would lose, where it can be told."""
+    """Return a difference with the number of values that its losing statements would lose, if it can be counted."""
     lost = counted(link, one.fix.counting, until) if one.fix.counting else None
     if lost is None:
         return one
-    # Where nothing is lost, the statement that would refuse to lose anything is all that is needed.
+    # If nothing is lost, the statement that refuses a loss is sufficient.
     losing = one.fix.losing if lost or not one.fix.statements else ()
     return replace(one, fix=replace(one.fix, lost=lost, losing=losing))
 

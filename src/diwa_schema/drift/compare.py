@@ -47,7 +47,7 @@ TRAITS = {
 
 _EMBEDDINGS = frozenset({("memories", "embedding"), ("embedding_cache", "embedding")})
 _EMBEDDING_TYPES = frozenset({"vector(1536)", "bytea"})
-# What stands for the type that is expected below a certain revision.
+# The placeholder for the expected type below a certain revision.
 _BELOW = {
     ("memories", "embedding"): ("vector(384)", "bytea"),
     ("tala_operations", "session_id"): ("uuid", "character varying(255)"),
@@ -59,14 +59,14 @@ _TRUTHS = {"true": "1", "false": "0"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One object that is not as it should be.
+    """One object that differs from the expected one.
 
     Args:
         kind: The kind of object, or the trait of a table.
-        problem: What is wrong with it.
+        problem: The problem.
         table: The table it belongs to.
-        found: The object as it is; None where it is missing.
-        expected: The object as it should be; None where there should be none.
+        found: The present object; None if it is missing.
+        expected: The expected object; None if there should be none.
         fields: The fields in which the two differ.
     """
 
@@ -84,9 +84,10 @@ class Finding:
 
 
 def findings(live: Catalog, expected: Catalog) -> list[Finding]:
-    """Return what differs, each object once. Tables that are not expected are none of our business.
+    """Return the differences, each object once.
 
-    One thing about them is: a foreign key that followed a table of ours when that was renamed and set aside.
+    Unexpected tables are ignored, except for a foreign key that followed a table of the schema when a revision renamed
+    it and set it aside.
     """
     followed, column_names = _followed(live, expected)
     found = [
@@ -111,7 +112,7 @@ def findings(live: Catalog, expected: Catalog) -> list[Finding]:
 
 
 def within_capabilities(expected: Catalog, live: Catalog) -> Catalog:
-    """Return what is expected of a database that may not have pgvector, or FTS5 on SQLite."""
+    """Return the expected catalog for a database that may lack pgvector, or FTS5 on SQLite."""
     if live.dialect == "sqlite":
         return _within_sqlite(expected, live)
     if live.origin.vector:
@@ -128,7 +129,7 @@ def within_capabilities(expected: Catalog, live: Catalog) -> Catalog:
 
 
 def with_own_comments(expected: Catalog, live: Catalog) -> Catalog:
-    """Return what is expected of a database in which somebody has written comments of their own: these stay."""
+    """Return the expected catalog for a database with foreign comments, which stay."""
 
     def commented(table: Table) -> Table:
         found = live.table(table.name)
@@ -178,7 +179,7 @@ def _paired(
         if tolerated(kind, found, expected) or (expected is None and refuses_characters(table, found)):
             continue
         if not (kind == "index" and is_optional(table, one.name) and one.valid):
-            # What has no collection of its own says itself what it is.
+            # Objects without a collection of their own carry their kind.
             said = one.kind if isinstance(one, Other) else kind
             yield Finding(said, problem, table, found, expected, differing)
 
@@ -192,7 +193,7 @@ def _problems(
             yield "changed", found[name], expected[name], differing
     missing = [one for name, one in expected.items() if name not in found]
     extra = [one for name, one in found.items() if name not in expected]
-    # Renamed columns have been found before: what stands on them is compared under the right names.
+    # Renamed columns are known by now, so objects on them are compared under the right names.
     for one, other in _matches(missing, extra, table, dialect) if kind != "column" else ():
         missing.remove(one)
         extra.remove(other)
@@ -203,7 +204,7 @@ def _problems(
 
 
 def _matches(missing: list[Any], extra: list[Any], table: str, dialect: str) -> list[tuple[Any, Any]]:
-    """Return pairs that differ in their name only, each object in one pair."""
+    """Return pairs that differ only in their names, each object in one pair."""
     pairs, left = [], list(extra)
     for one in missing:
         other = next((other for other in left if not _differing(other, one, table, dialect)), None)
@@ -214,7 +215,7 @@ def _matches(missing: list[Any], extra: list[Any], table: str, dialect: str) -> 
 
 
 def _differing(found: Any, expected: Any, table: str, dialect: str) -> tuple[str, ...]:
-    """Return the names of the fields in which two objects of one kind differ, apart from their names."""
+    """Return the names of the fields in which two objects of one kind differ, except their names."""
     if found == expected:
         return ()
     return tuple(
@@ -248,7 +249,7 @@ def _default(expression: str | None, dialect: str) -> str | None:
 
 
 def _followed(live: Catalog, expected: Catalog) -> tuple[Catalog, dict[str, dict[str, str]]]:
-    """Return the live catalog as it would be with renamed columns under their right names, and these names."""
+    """Return the live catalog with renamed columns under their right names, and these names."""
     names: dict[str, dict[str, str]] = {}
     for table in expected.tables:
         found = live.table(table.name)
@@ -258,7 +259,7 @@ def _followed(live: Catalog, expected: Catalog) -> tuple[Catalog, dict[str, dict
 
 
 def with_names(catalog: Catalog, names: dict[str, dict[str, str]]) -> Catalog:
-    """Return a catalog in which columns have other names, and what stands on them follows.
+    """Return a catalog with renamed columns, including the objects on them.
 
     Args:
         catalog: The catalog.
@@ -276,7 +277,7 @@ def _column_pairs(found: Table, expected: Table, dialect: str) -> dict[str, str]
         for other in extra
         if set(_differing(other, one, found.name, dialect)) <= {"comment"}
     ]
-    # With several candidates nobody can say which column became which.
+    # With several candidates, the pairs are unknown.
     ones, others = Counter(one.name for one, _ in alike), Counter(other.name for _, other in alike)
     return {other.name: one.name for one, other in alike if ones[one.name] == others[other.name] == 1}
 
@@ -316,5 +317,5 @@ def _with_names(table: Table, names: dict[str, dict[str, str]]) -> Table:
 
 
 def _reworded(expression: str, columns: dict[str, str]) -> str:
-    """Return an expression in which columns have other names; what stands between quotes stays."""
+    """Return an expression with renamed columns; quoted texts stay."""
     return re.sub(r"'(?:[^']|'')*'|\w+", lambda found: columns.get(found[0], found[0]), expression)

@@ -22,14 +22,14 @@ AT_MOST = 5.0  # seconds for all counts of a command together
 
 
 def deadline() -> float:
-    """Return when the counts that begin now have to be over."""
+    """Return the deadline for counts that begin now."""
     return time.monotonic() + AT_MOST
 
 
 def counted(link: Link, query: str, until: float) -> int | None:
-    """Return what a query counts; None where it cannot be told in time, or not in a transaction of the caller's."""
+    """Return the result of a counting query; None if it takes too long, or in a caller's transaction."""
     left = round((until - time.monotonic()) * 1000)
-    # In a caller's transaction a count that fails would end it.
+    # In a caller's transaction, a failed count would end the transaction.
     if left <= 0 or _busy(link):
         return None
     link.execute("BEGIN")
@@ -38,7 +38,7 @@ def counted(link: Link, query: str, until: float) -> int | None:
             link.row(_COUNTING, (f"{left}ms",))
         return int(link.value(query))
     except Exception as error:
-        # A value that the other type does not take, a right that is missing, a table that is too large or in use.
+        # A value outside of the other type, a missing right, or a table that is too large or in use.
         if not is_driver_error(error):
             raise
         return None
@@ -48,7 +48,7 @@ def counted(link: Link, query: str, until: float) -> int | None:
 
 @contextmanager
 def seeing_all(link: Link) -> Iterator[None]:
-    """Let reading in the block see all rows, or fail where row security would hide some; nothing stays set."""
+    """Let reads in the block see all rows, or fail if row security would hide some; the setting ends with the block."""
     if link.dialect == "sqlite":
         yield
         return

@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def _record(kind: type[T]) -> type[T]:
-    """Make a dataclass that type checkers hold to be frozen.
+    """Return a dataclass that type checkers treat as frozen.
 
-    One that is frozen when it runs takes three times as long to make, and a check makes five hundred.
+    A really frozen one takes three times as long to create, and a check creates five hundred.
     """
     return dataclass(unsafe_hash=True, slots=True)(kind)
 
@@ -37,12 +37,12 @@ class Column:
     Args:
         name: Its name.
         type: Its type with length or precision, as the database writes it.
-        nullable: Whether NULL gets in. A NOT NULL that was never validated counts as nullable.
+        nullable: Whether it accepts NULL. A NOT NULL that was never validated counts as nullable.
         default: The default as an expression.
-        generated: What makes it a generated or identity column, as ``GENERATED ALWAYS AS IDENTITY``.
-        collation: Its collation where that is not the one of its type.
-        comment: What the database says that it holds.
-        position: Where it stands in the table; not compared.
+        generated: The clause of a generated or identity column, such as ``GENERATED ALWAYS AS IDENTITY``.
+        collation: Its collation if it differs from the one of its type.
+        comment: Its comment in the database.
+        position: Its position in the table; not compared.
     """
 
     name: str
@@ -74,12 +74,12 @@ class ForeignKey:
         columns: The columns that refer.
         references: The table referred to.
         ref_columns: The columns referred to.
-        on_update: The action, as ``NO ACTION``.
-        on_delete: The action, as ``SET NULL``.
+        on_update: The action, such as ``NO ACTION``.
+        on_delete: The action, such as ``SET NULL``.
         match: ``SIMPLE`` or ``FULL``.
-        deferrable: ``DEFERRABLE`` with ``INITIALLY DEFERRED`` or without; None where it is not.
-        validated: Whether the rows that were there before have been looked at.
-        enforced: Whether the database looks at it at all; not so where somebody disabled its triggers.
+        deferrable: ``DEFERRABLE`` with or without ``INITIALLY DEFERRED``; None otherwise.
+        validated: Whether older rows were checked.
+        enforced: Whether the database enforces it; not if somebody disabled its triggers.
     """
 
     name: str
@@ -96,19 +96,19 @@ class ForeignKey:
 
 @_record
 class Index:
-    """An index that is not the inside of a constraint.
+    """An index that does not belong to a constraint.
 
     Args:
         name: Its name.
-        columns: Columns or expressions, each with operator class, collation and direction where these
-            are not the usual ones: ``embedding vector_cosine_ops``.
+        columns: Columns or expressions, each with an unusual operator class, collation or direction: ``embedding
+            vector_cosine_ops``.
         unique: Whether it is unique.
         method: The access method.
-        include: Columns that are only carried along.
-        nulls_distinct: Whether a unique index takes several NULLs.
+        include: Additional columns without a function for the search.
+        nulls_distinct: Whether a unique index accepts several NULLs.
         options: Its storage options: ``m='16'``.
         predicate: The condition of a partial index.
-        valid: False for what a failed CREATE INDEX CONCURRENTLY leaves behind.
+        valid: False for the remains of a failed CREATE INDEX CONCURRENTLY.
     """
 
     name: str
@@ -128,12 +128,12 @@ class Trigger:
 
     Args:
         name: Its name.
-        moment: When it fires: ``BEFORE INSERT OR UPDATE``.
-        action: What follows the table in its definition.
+        moment: Its event: ``BEFORE INSERT OR UPDATE``.
+        action: The part of its definition after the table.
         constraint: Whether it is a constraint trigger.
         enabled: ``enabled``, ``disabled``, ``replica`` or ``always``.
-        code: The code of its function where that is this package's on PostgreSQL, with marks where it names the
-            schema; None where it is another one's, and on SQLite.
+        code: The code of its function if it belongs to this package on PostgreSQL, with marks in place of the schema;
+            None for other functions, and on SQLite.
     """
 
     name: str
@@ -146,12 +146,12 @@ class Trigger:
 
 @_record
 class Other:
-    """Something on a table of a kind that the schema has none of.
+    """An object on a table of a kind that the schema does not contain.
 
     Args:
         name: Its name.
         kind: The kind, in words: ``check``, ``policy``, ``rule``.
-        definition: What the database says of it.
+        definition: The database's definition of it.
     """
 
     name: str
@@ -161,7 +161,7 @@ class Other:
 
 @_record
 class Table:
-    """A table with everything that belongs to it.
+    """A table with all of its objects.
 
     Args:
         name: Its name.
@@ -170,14 +170,14 @@ class Table:
         foreign_keys: Foreign keys.
         indexes: Indexes beside those of constraints.
         triggers: Triggers.
-        others: Whatever else is on it: constraints, policies, rules, tables that inherit from it.
-        kind: ``table``, or what stands there under the name of one: ``view``, ``partitioned table``, and on SQLite
+        others: All other objects: constraints, policies, rules, tables that inherit from it.
+        kind: ``table``, or another kind with the name of a table: ``view``, ``partitioned table``, and on SQLite
             ``virtual table``.
         persistence: ``permanent``, ``unlogged`` or ``temporary``.
         row_security: ``off``, ``on`` or ``forced``.
         replica_identity: ``DEFAULT``, ``NOTHING``, ``FULL`` or ``USING INDEX name``.
-        owner: The owner where that is not the owner of the version table.
-        options: What SQLite says after the columns: ``STRICT``, ``WITHOUT ROWID``. Of a virtual table, its module.
+        owner: The owner if it is not the owner of the version table.
+        options: SQLite's words after the columns: ``STRICT``, ``WITHOUT ROWID``. For a virtual table, its module.
     """
 
     name: str
@@ -201,10 +201,10 @@ class Table:
 
 @_record
 class Follower:
-    """A foreign key of somebody else's table to a table that was set aside, which it followed when that was renamed.
+    """A foreign key of a foreign table to a table that was set aside; the key followed its rename.
 
     Args:
-        table: The table that has the key, with its schema where that is another one.
+        table: The table with the key, with its schema if it differs.
         key: The foreign key.
     """
 
@@ -214,7 +214,7 @@ class Follower:
 
 @_record
 class Origin:
-    """Where a catalog was read: needed to write statements for that place, never compared.
+    """The place of a catalog: needed for statements there, never compared.
 
     Args:
         schema: The schema.
@@ -233,7 +233,7 @@ class Origin:
 
 @_record
 class Catalog:
-    """A schema as it was read. Equal catalogs are equal values."""
+    """A schema at one moment. Equal catalogs are equal values."""
 
     dialect: Dialect
     tables: tuple[Table, ...] = _many(Table)
@@ -246,9 +246,9 @@ class Catalog:
 
 
 def dumps(catalog: Catalog) -> str:
-    """Return the JSON text of a catalog without where it was read, one object of the schema a line.
+    """Return the JSON text of a catalog without its place, one object of the schema per line.
 
-    What equals a field's default is left out: the text stays short and stable.
+    Default values of fields are left out, so the text stays short and stable.
     """
     document = cast("dict[str, Any]", _plain(catalog))
     document.pop("origin", None)

@@ -15,13 +15,13 @@ from diwa_schema.migrations import characters
 
 @dataclass(frozen=True, slots=True)
 class OptionalIndex:
-    """An index that is neither drift when it is there nor when it is not.
+    """An index that may be present or absent.
 
     Args:
-        table: The table it is on.
-        index: What it is.
-        extension: The extension that its operator class comes from.
-        serves: What it makes fast, and what it costs.
+        table: Its table.
+        index: Its definition.
+        extension: The extension of its operator class.
+        serves: Its purpose and its cost.
     """
 
     table: str
@@ -62,17 +62,17 @@ def is_optional(table: str, index: str) -> bool:
 
 
 def refuses_characters(table: str, found: object) -> bool:
-    """Return whether something on a table is the check that its embeddings may have: a vector cannot have it."""
+    """Return whether an object on a table is the optional check of its embeddings, which a vector cannot have."""
     return isinstance(found, Other) and characters.is_check(table, found.name, found.definition)
 
 
-# The newest Ecto code reads no memory without this column, which no migration of Ecto's makes: whoever runs that code
-# has added it by hand, with a key and an index or without.
+# The newest Ecto code cannot read memories without this column, which no migration of Ecto creates. Users of that
+# code have added it by hand, with or without a key and an index.
 OF_ECTOS_CODE = {"memories": "organization_id"}
 
 
 def with_ectos_columns(expected: Catalog, live: Catalog) -> Catalog:
-    """Return what is expected of a database, with the columns of Ecto's code that it has, and with what is on them."""
+    """Return the expected catalog of a database, with its columns of Ecto's code and the objects on them."""
     return replace(expected, tables=tuple(_with_column(table, live) for table in expected.tables))
 
 
@@ -95,10 +95,10 @@ def _with_column(table: Table, live: Catalog) -> Table:
         if one.columns == (name,) and one.references == "organizations" and one.name not in known
     )
     if table.column(name) is not None:
-        # From the revision on that has the column itself, the key stays that whoever added it has put on it.
+        # From the revision with this column on, the key of its original author stays.
         return replace(table, foreign_keys=(*table.foreign_keys, *keys))
-    # A text leads to no organization, and a default is that of the context by chance: both are told before the first
-    # revision runs. SQLite's ids are texts.
+    # A text refers to no organization, and a default is the right organization only by chance; both are reported
+    # before the first revision. The ids of SQLite are texts.
     lite = live.dialect == "sqlite"
     there = (one for one in found.columns if one.name == name)
     return replace(

@@ -22,18 +22,19 @@ def read(
     tables: Collection[str] | None = None,
     like: Catalog | None = None,
 ) -> Catalog:
-    """Read what a schema looks like. Nothing is written, no table is locked beyond reading the catalog.
+    """Read the catalog of a schema.
 
-    A connection that is in a transaction stays in it; its search path is the same afterwards.
+    Nothing is written, and no table is locked beyond reading the catalog. An open transaction of the connection stays
+    open; the search path is restored.
 
     Args:
         link: A connection to the database.
         schema: The schema to read; by default the one in which unqualified names are created. SQLite has one.
-        tables: The tables to read; by default all. Other relations of these names are read as well.
-        like: Read the tables that are named in this catalog, to be compared with it.
+        tables: The tables to read; by default all. Other relations with these names are also read.
+        like: A catalog for a later comparison; only its tables are read.
 
     Returns:
-        The catalog; without tables where the schema does not exist.
+        The catalog; without tables if the schema does not exist.
     """
     if like is not None:
         tables = [table.name for table in like.tables]
@@ -47,7 +48,7 @@ def read(
 
 
 def path(dialect: str) -> Path:
-    """Return where the catalog of a dialect at head is."""
+    """Return the path of a dialect's catalog at head."""
     return DIRECTORY / f"catalog_{dialect}.json"
 
 

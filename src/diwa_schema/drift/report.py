@@ -102,7 +102,7 @@ class Difference:
 
 
 def difference(finding: Finding, fix: Fix) -> Difference:
-    """Return a finding in words. An index that nobody expects, unless it is unique, is no more than a note."""
+    """Return a finding in words. An unexpected index is only a note, unless it is unique."""
     note = finding.kind == "index" and finding.problem == "extra" and not finding.found.unique
     return Difference(
         kind=finding.kind,
@@ -116,14 +116,14 @@ def difference(finding: Finding, fix: Fix) -> Difference:
 
 
 def of_place(text: str, statements: tuple[str, ...]) -> Difference:
-    """Return a note on pgvector where a tenant would take it along."""
+    """Return a note on a pgvector that a drop of a tenant would drop."""
     caution = "a connection whose search path lacks the new schema cannot compare embeddings"
     fix = Fix(statements, safe=False, caution=caution)
     return Difference("extension", "vector", "", "changed", text, "note", fix)
 
 
 def of_ectos_code(place: tuple[str, str]) -> Difference:
-    """Return a note on a column that the newest Ecto code needs; nothing takes it away."""
+    """Return a note on a column that the newest Ecto code needs; it stays."""
     table, name = place
     text = f"column {name} on {table} is not part of the schema, and stays: the newest Ecto code needs it"
     return Difference("column", name, table, "extra", text, "note", Fix())
@@ -140,11 +140,11 @@ def of_list(table: str, words: str) -> Difference:
 
 
 def of_rule(one: Waiting, statements: tuple[str, ...]) -> Difference:
-    """Return a note on a rule about rows that the database does not keep yet.
+    """Return a note on a rule about rows that the database does not enforce yet.
 
     Args:
-        one: What waits.
-        statements: What would let the database keep it; none while rows are known to break it.
+        one: The waiting rule.
+        statements: The statements that add it; none while rows break it.
     """
     problem: Problem = "missing" if one.state == "absent" else "changed"
     fix = Fix(statements, safe=one.rows == 0, caution=f"Run: {one.next_step}")
@@ -195,7 +195,7 @@ def _changed(finding: Finding, subject: str) -> str:
 
 
 def _commented(finding: Finding) -> str:
-    """Return what differs in the comments of a column."""
+    """Return the difference of a column's comments."""
     held, wanted = (
         f"'{_cut(one.comment, _LONGEST_COMMENT)}'" if one.comment else ""
         for one in (finding.found, finding.expected)
@@ -223,7 +223,7 @@ def _shown(held: object) -> str:
 
 
 def _worded(item: Any) -> str:
-    """Return what an object is, without its name."""
+    """Return the description of an object, without its name."""
     return " ".join(" ".join(filter(None, _WORDS[type(item)](item))).split())
 
 

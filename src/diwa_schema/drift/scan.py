@@ -16,7 +16,7 @@ _PIECES = re.compile(
     | --[^\n]* | /\*.*?\*/ | [(),]""",
     re.DOTALL | re.VERBOSE,
 )
-# Most texts are plain lists; taking these apart by their commas is ten times as fast.
+# Most texts are plain lists; splitting them at their commas is ten times as fast.
 _MARKS = frozenset("'\"`[(-/")
 _PLAIN_BRACKET = re.compile(r"[^'\"`\[()/-]*\(([^'\"`\[()/-]*)\)")
 _NAME = re.compile(r"([A-Za-z_]\w*)( .*)?")
@@ -24,7 +24,7 @@ _QUOTED_WORD = re.compile(r'"([a-z_][a-z0-9_]*)"(?= |$)')
 
 
 def split(text: str) -> tuple[str, ...]:
-    """Return the parts between the commas that are in no bracket and no quotation."""
+    """Return the parts between the commas outside of brackets and quotes."""
     if not _MARKS.intersection(text):
         return tuple(part.strip() for part in text.split(","))
     parts, depth, start = [], 0, 0
@@ -39,7 +39,7 @@ def split(text: str) -> tuple[str, ...]:
 
 
 def bracket(text: str, start: int = 0) -> tuple[int, int]:
-    """Return where the first bracket at or after a place opens and where it closes; (-1, -1) without one."""
+    """Return the positions of the first bracket from a position on and of its end; (-1, -1) without one."""
     depth, opened = 0, -1
     for piece in _PIECES.finditer(text, start):
         mark = piece.group()
@@ -54,7 +54,7 @@ def bracket(text: str, start: int = 0) -> tuple[int, int]:
 
 
 def cut(text: str, start: int = 0) -> tuple[str, str]:
-    """Return what stands in the first bracket after a place, and what follows it."""
+    """Return the content of the first bracket after a position, and the rest."""
     if plain_one := _PLAIN_BRACKET.match(text, start):
         return plain_one.group(1), text[plain_one.end() :]
     opened, closed = bracket(text, start)
@@ -62,7 +62,7 @@ def cut(text: str, start: int = 0) -> tuple[str, str]:
 
 
 def unwrapped(expression: str) -> str:
-    """Return an expression without brackets around the whole of it."""
+    """Return an expression without outer brackets."""
     text = expression.strip()
     while text.startswith("(") and bracket(text) == (0, len(text) - 1):
         text = text[1:-1].strip()
@@ -70,20 +70,20 @@ def unwrapped(expression: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a name, with whatever follows it, without quotes that its letters do not need.
+    """Return a name, with the text after it, without unnecessary quotes.
 
-    Servers quote the words that are keywords to them, and every version has other keywords.
+    Servers quote their keywords, and every version has other keywords.
     """
     return _QUOTED_WORD.sub(r"\1", text, count=1) if text.startswith('"') else text
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Return the names of a list, without quotes that their letters do not need."""
+    """Return the names of a list, without unnecessary quotes."""
     return tuple(plain(part) for part in split(text))
 
 
 def unquoted(name: str) -> str:
-    """Return what a quoted or unquoted identifier names."""
+    """Return the name of a quoted or unquoted identifier."""
     if name[:1] in ('"', "`") and len(name) > 1:
         return name[1:-1].replace(name[0] * 2, name[0])
     if name[:1] == "[" and name[-1:] == "]":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from diwa_schema.drift.model import Catalog
     from diwa_schema.migrations.manifest import Revision
 
-# A revision that is run in a shadow makes nothing that outlives it, such as an extension.
+# A revision in a shadow creates nothing that outlives it, such as an extension.
 OPTIONS: Mapping[str, Any] = {"shadow": True}
 
 _SURROUNDINGS = """
@@ -40,13 +40,13 @@ WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode <> 'Access
 
 
 def expected_at(link: Link, revision: str | None) -> Catalog:
-    """Return the catalog that a database is expected to have at a revision.
+    """Return the expected catalog of a database at a revision.
 
-    On PostgreSQL it is built in a schema of its own, inside a transaction that is rolled back, on the given
-    connection; on SQLite in memory. Nothing is left behind, also when the process is killed.
+    On PostgreSQL it is built in a separate schema, inside a transaction that is rolled back, on the given connection;
+    on SQLite in memory. Nothing is left behind, even after a kill of the process.
 
     Args:
-        link: A connection to the database, in no transaction.
+        link: A connection to the database, without an open transaction.
         revision: The revision; None for base.
 
     Raises:
@@ -72,7 +72,7 @@ def expected_at(link: Link, revision: str | None) -> Catalog:
             prove_harmless(link, name)
             return catalog
         except Exception as error:
-            # Nobody else knows the shadow's own tables, so nobody can hold one.
+            # Nobody else knows the shadow's tables, so nobody can lock one.
             if is_driver_error(error) and sqlstate(error) == LOCK_TIMEOUT:
                 raise astray("a table of another session") from error
             raise
@@ -81,7 +81,7 @@ def expected_at(link: Link, revision: str | None) -> Catalog:
 
 
 def _enter(link: Link, name: str) -> None:
-    # The schema of the database stays on the path behind it: pgvector's type may be there.
+    # The schema of the database stays on the path after it, because it may contain pgvector's type.
     path, grant = link.rows(_SURROUNDINGS)[0]
     try:
         link.execute(f"CREATE SCHEMA {quoted(name)}")
@@ -97,7 +97,7 @@ def _enter(link: Link, name: str) -> None:
             f"{why} {link.shown}. Below head, the comparison builds the expected schema there.",
             next_step=f"Let its owner run `{grant}`, or upgrade first: at head the comparison only reads.",
         ) from error
-    # A statement that reached a live table would make others wait behind it.
+    # A statement that reaches a live table would make others wait.
     link.row(
         "SELECT set_config('search_path', %s, true), set_config('lock_timeout', '50ms', true)",
         (f"{quoted(name)}, {path}",),
@@ -107,17 +107,17 @@ def _enter(link: Link, name: str) -> None:
 def build(
     connection: sa.Connection, revisions: Iterable[Revision], options: Mapping[str, Any] = OPTIONS
 ) -> None:
-    """Run revisions, plainly where the options name no pace, in the schema that unqualified names are created in."""
+    """Run revisions in the schema for unqualified new names; without a pace in the options, in the plain form."""
     with operations(connection, dict(options)):
         for step in revisions:
             load_module(step).upgrade()
 
 
 def prove_harmless(link: Link, name: str) -> None:
-    """Raise where the open transaction has locked a table that is neither in the shadow nor temporary.
+    """Raise an error if the open transaction has locked a table that is neither in the shadow nor temporary.
 
     Raises:
-        DiwaSchemaError: It has; whoever calls rolls back.
+        DiwaSchemaError: It has locked one; the caller rolls back.
     """
     locked = link.rows(_FOREIGN_LOCKS, (quoted(name),))
     if locked:
@@ -125,7 +125,7 @@ def prove_harmless(link: Link, name: str) -> None:
 
 
 def astray(what: str) -> DiwaSchemaError:
-    """Describe a revision that left its shadow, for tables that are named or told of."""
+    """Describe a revision that left its shadow."""
     return DiwaSchemaError(
         f"A revision reached tables outside its shadow: {what}.",
         untouched="The command rolled everything back.",

@@ -20,14 +20,14 @@ from diwa_schema.migrations.ecto import LIST, is_ours
 _PACKAGES_OWN = "diwa_schema"
 _WORD = re.compile(r"\w+")
 
-# In a text that becomes SQL no second statement can begin, nothing is put together, and no other function is called.
+# A text that becomes SQL can neither begin a second statement, nor assemble text, nor call another function.
 _SIGNS_OF_MORE = re.compile(r"[;$|\\#]|--|/\*")
 _FUNCTIONS = re.compile(
     r"now|clock_timestamp|gen_random_uuid|lower|upper|length|char_length|coalesce|in|and|or|not"
 )
 _CALLED = re.compile(r"(\w+|\")\s*\(")
 
-# A comment in a text is none, nor a quotation mark in a comment: the first of both that begins, counts.
+# A comment sign in a text does not count, nor does a quote in a comment: the first of both counts.
 _ELIXIR_TEXT = re.compile(r'"""(?P<long>.*?)"""|"(?P<text>[^"\n]*)"|(?P<comment>#[^\n]*)', re.DOTALL)
 _NUMBER = re.compile(r"\b\d+\.\d+\b")
 _ELIXIR_HEAD = re.compile(r"\s*defmodule [A-Z][\w.]* do\s+use Ecto\.Migration\b")
@@ -56,15 +56,15 @@ _TYPING = re.compile(r"from (typing|collections\.abc|__future__) import [\w, ]+"
 
 
 class _NotUnderstoodError(ValueError):
-    """Something of a migration is not known to leave the shared schema alone."""
+    """A part of a migration may touch the shared schema."""
 
 
 def objection(path: str, content: bytes | None) -> str | None:
-    """Return why a migration is not known to leave the shared schema alone; None where it is.
+    """Return the reason why a migration may touch the shared schema; None if it does not.
 
     Args:
         path: The file.
-        content: What is in it; None for what is no file.
+        content: Its content; None if it is not a file.
     """
     try:
         texts = list(_texts(path, content))
@@ -77,7 +77,7 @@ def objection(path: str, content: bytes | None) -> str | None:
 
 
 def _texts(path: str, content: bytes | None) -> Iterator[str]:
-    """Yield every text of a migration that could name something."""
+    """Yield every text of a migration that could name an object."""
     if (version := re.match(r"\d{14}", path.rpartition("/")[2])) and is_ours((int(version[0]),)):
         raise _NotUnderstoodError(f"its version {version[0]} is one of the shared history")
     read = {"exs": _elixir, "py": _python}.get(path.rpartition(".")[2])
@@ -114,7 +114,7 @@ def _named(part: object) -> Iterator[str]:
 
 
 def _sql(text: str) -> str:
-    """Return a text that may become part of a statement, where it can do no more than it says."""
+    """Return a text that may become part of a statement, if it is harmless."""
     if more := _SIGNS_OF_MORE.search(text):
         raise _NotUnderstoodError(f"a text in it holds '{more[0]}', which could begin another statement")
     for called in _CALLED.findall(text.lower()):
@@ -124,7 +124,7 @@ def _sql(text: str) -> str:
 
 
 def _elixir(text: str) -> Iterator[str]:
-    """Yield the texts of a migration of Ecto that holds only what is known, and all that is around them."""
+    """Yield the texts of an Ecto migration with only permitted elements, and the code around them."""
     for one in _ELIXIR_TEXT.finditer(text):
         if one["comment"] is None:
             yield _sql(one["long"] or one["text"] or "")
@@ -142,8 +142,8 @@ def _elixir(text: str) -> Iterator[str]:
 
 
 def _python(text: str) -> Iterator[str]:
-    """Yield the texts of a migration of Alembic that holds only what is known."""
-    # As bytes: a comment may say that they are to be read in another encoding, and Python would.
+    """Yield the texts of an Alembic migration with only permitted elements."""
+    # As bytes, because a comment may declare another encoding, which Python would use.
     for statement in ast.parse(text.encode()).body:
         match statement:
             case ast.Expr(value=ast.Constant(value=str())):
@@ -207,7 +207,7 @@ def _values(value: ast.AST) -> Iterator[str]:
 
 
 def _known_attribute(said: str) -> None:
-    """Refuse an attribute that is no type, constraint, column or plain piece of SQL."""
+    """Refuse an attribute that is not a type, constraint, column or plain piece of SQL."""
     root, _, rest = said.partition(".")
     plain = rest in ("text", "true", "false", "null", "func.now") or re.fullmatch(r"[A-Z]\w*", rest)
     if not (root == "op" and _ALEMBIC.fullmatch(rest)) and not (root in _IMPORTS and root != "op" and plain):

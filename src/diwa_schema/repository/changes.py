@@ -19,13 +19,13 @@ WHERE = {"index": ("--cached",), "working tree": ()}
 
 @dataclass(frozen=True, slots=True)
 class MergeBase:
-    """What a checkout is compared with.
+    """The base of the comparison of a checkout.
 
     Args:
-        name: The branch as it was found; empty when there is nothing to compare with yet.
-        tip: The commit that the branch points at; None when there is no branch.
+        name: The found branch; empty if there is nothing to compare with yet.
+        tip: The commit of the branch; None without a branch.
         tree: The commit or tree to compare with.
-        notes: What is unusual about it.
+        notes: Unusual facts about it.
     """
 
     name: str
@@ -35,15 +35,15 @@ class MergeBase:
 
 
 def find_base(git: Git, wanted: str | None = None) -> MergeBase:
-    """Return what to compare with.
+    """Return the base of the comparison.
 
     Args:
         git: The checkout.
-        wanted: The branch or commit that was named; by default ``GITHUB_BASE_REF``, else the remote's
+        wanted: The named branch or commit; by default ``GITHUB_BASE_REF``, else the remote's
             default branch, else, without any remote, the local `main` or `master`.
 
     Raises:
-        UsageError: There is no such branch, or a shallow clone lacks the history between.
+        UsageError: The branch does not exist, or a shallow clone lacks the history between.
     """
     name, tip = _branch(git, wanted)
     if tip and (common := git.ask("merge-base", tip, "HEAD")):
@@ -107,12 +107,12 @@ def _remote(git: Git) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One file that is not what it was at the base.
+    """A file that differs from the base.
 
     Args:
         path: The path from the root of the checkout.
-        kind: What happened to it, in words.
-        contents: Every content it has, in the index and in the working tree; None for what is no file.
+        kind: The kind of its change, as text.
+        contents: Its contents in the index and in the working tree; None for an entry that is not a file.
     """
 
     path: str
@@ -127,7 +127,7 @@ class RawLine(NamedTuple):
         path: The path from the root of the checkout.
         status: Git's letter: A added, D deleted, and others.
         modes: The file's mode before and after.
-        blobs: The content's id before and after; zeros for what only the working tree has.
+        blobs: The content's id before and after; zeros for content that only the working tree has.
     """
 
     path: str
@@ -137,16 +137,16 @@ class RawLine(NamedTuple):
 
 
 def differences(git: Git, tree: str) -> list[RawLine]:
-    """Return how the index and the working tree differ from a tree."""
+    """Return the differences of the index and the working tree from a tree."""
     return [one for options in WHERE.values() for one in _differences(git, tree, options)]
 
 
 def since(git: Git, tree: str, found: Iterable[RawLine]) -> list[Change]:
-    """Return the changes that differences amount to. Deleted files are none, unchanged content is none.
+    """Return the changes in differences. Deleted files and unchanged content do not count.
 
     Args:
         git: The checkout.
-        tree: The commit or tree that it was compared with.
+        tree: The base of the comparison.
         found: The differences that matter.
     """
     found = [one for one in found if one.status != "D"]
@@ -164,7 +164,7 @@ def since(git: Git, tree: str, found: Iterable[RawLine]) -> list[Change]:
 
 
 def untracked(git: Git, wanted: Callable[[str], bool], places: set[str]) -> list[Change]:
-    """Return the wanted files that git does not know yet, in places where it knows others."""
+    """Return the wanted untracked files in folders with tracked ones."""
     if not places:
         return []
     listed = git.run("ls-files", "--others", "--exclude-standard", "-z", "--", *sorted(places))
@@ -173,7 +173,7 @@ def untracked(git: Git, wanted: Callable[[str], bool], places: set[str]) -> list
 
 
 def read(git: Git, path: str) -> bytes | None:
-    """Return a file of the working tree, a link as its text; None for what is neither."""
+    """Return a file of the working tree, or a link as its text; None for anything else."""
     place = git.root / path
     try:
         return os.fsencode(place.readlink()) if place.is_symlink() else place.read_bytes()
@@ -182,7 +182,7 @@ def read(git: Git, path: str) -> bytes | None:
 
 
 def _differences(git: Git, tree: str, options: tuple[str, ...]) -> Iterator[RawLine]:
-    # Without detection of renames a file that was renamed or copied is what it is here: added.
+    # Without the detection of renames, a renamed or copied file counts as added.
     arguments = ("--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=dirty")
     parts = os.fsdecode(git.run("diff", *arguments, *options, tree, "--")).split("\0")[:-1]
     for described, path in zip(parts[::2], parts[1::2], strict=True):
@@ -197,7 +197,7 @@ def _content(git: Git, one: RawLine, blobs: dict[str, bytes]) -> bytes | None:
 
 
 def _same(one: RawLine, content: bytes | None, blobs: dict[str, bytes]) -> bool:
-    """Tell whether only the mode, the line ends or git's own bookkeeping differ."""
+    """Return whether only the mode, the line ends or git's own bookkeeping differ."""
     before = blobs.get(one.blobs[0])
     if content is None or before is None or any(mode not in REGULAR for mode in one.modes):
         return False

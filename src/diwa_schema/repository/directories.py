@@ -15,13 +15,13 @@ CONVENTIONS = ("**/priv/*/migrations", "**/alembic/versions", "**/migrations/ver
 DJANGO = "**/migrations"
 OWN_PACKAGE = "**/diwa_schema"
 NUMBERED = re.compile(r"[vV]?\d+[_-].*\.(?:py|sql|exs?)")
-# What no migration tool loads. The name alone says nothing: Alembic loads readme_add_it.py like any other.
+# Files that no migration tool loads. The name alone is no evidence: Alembic loads readme_add_it.py like any other.
 HARMLESS = re.compile(
     r"(.*/)?(README(\.(rst|txt|adoc))?|[^/]*\.md|\.gitkeep|\.keep|\.gitignore|\.formatter\.exs|__pycache__/[^/]*\.pyc)",
     re.IGNORECASE,
 )
 OUTSIDE = ".."
-# Stands for Alembic's %(here)s, the folder of the file that says it.
+# The placeholder for Alembic's %(here)s, the folder of the settings file.
 HERE = "//here"
 
 
@@ -30,8 +30,8 @@ class Directories:
 
     Args:
         configured: Further places, as globs from the root: `*` within a name, `**` across directories.
-        links: Every symbolic link of the repository, by its path, with what it points at.
-        guarded: Those of the configured places that `pyproject.toml` names.
+        links: Every symbolic link of the repository, by its path, with its target.
+        guarded: The configured places from `pyproject.toml`.
     """
 
     def __init__(
@@ -47,17 +47,17 @@ class Directories:
         self._links = {link: _target(link, to) for link, to in (links or {}).items()}
 
     def holds(self, path: str) -> bool:
-        """Tell whether a file is a migration, under its own name or through a symbolic link."""
+        """Return whether a file is a migration, under its own name or through a symbolic link."""
         if not self._links:
             return self._holds(path)
         return any(self._holds(name) for name in self._names(path))
 
     def guards(self, path: str) -> bool:
-        """Tell whether every file at a path is one of the shared schema, whatever is in it."""
+        """Return whether every file at a path belongs to the shared schema, whatever its content."""
         return any(self._guarded.fullmatch(name) for name in self._names(path))
 
     def leading_out(self) -> list[str]:
-        """Return the links that stand where migrations do and lead out of the repository."""
+        """Return the links in places of migrations that lead out of the repository."""
         return sorted(link for link, to in self._links.items() if to == OUTSIDE and self.holds(link))
 
     def _holds(self, path: str) -> bool:
@@ -79,7 +79,7 @@ class Directories:
                 if (name == to or name.startswith(f"{to}/")) and (
                     alias := link + name[len(to) :]
                 ) not in seen:
-                    # A link that points above itself has an endless number of names.
+                    # A link to a folder above itself has an endless number of names.
                     if len(seen) < len(self._links) + 2:
                         waiting.append(alias)
                     seen.add(alias)
@@ -90,7 +90,7 @@ def configured(pyproject: bytes | None, source: str = "pyproject.toml") -> tuple
 
     Args:
         pyproject: The content of a pyproject.toml; None if there is none.
-        source: What to call it in an error.
+        source: Its name for an error.
 
     Raises:
         UsageError: It is malformed, or a path leads out of the repository.
@@ -106,15 +106,15 @@ def configured(pyproject: bytes | None, source: str = "pyproject.toml") -> tuple
 
 
 def of_alembic(path: str, content: bytes) -> tuple[set[str], list[str]]:
-    """Return the places that a file of Alembic's settings names, and what cannot be looked at.
+    """Return the places in a file of Alembic's settings, and notes about unreadable ones.
 
     Args:
         path: The file, an ini or a pyproject.toml, from the root of the repository.
-        content: What is in it.
+        content: Its content.
 
     Returns:
         Globs from the root of the repository, as in `migration-paths`, and sentences about the rest. A relative path
-        counts from the file's folder and from the root: Alembic takes it from wherever it runs.
+        counts from the file's folder and from the root, because Alembic takes it from its working directory.
     """
     try:
         text = content.decode()

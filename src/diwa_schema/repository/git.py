@@ -37,8 +37,8 @@ class Git:
 
     Args:
         root: The root of the working tree.
-        shallow: Whether older commits were left out when it was cloned.
-        environment: The environment in which git is asked.
+        shallow: Whether its clone lacks older commits.
+        environment: The environment of git commands.
     """
 
     root: Path
@@ -50,7 +50,7 @@ class Git:
         """Return the checkout around a directory, by default the working directory.
 
         Raises:
-            UsageError: The directory is in no checkout with a working tree, or git is not installed.
+            UsageError: The directory is not in a checkout with a working tree, or git is not installed.
         """
         try:
             directory = directory or Path.cwd()
@@ -59,13 +59,13 @@ class Git:
                 "The working directory no longer exists.", next_step="Change into a checkout: cd PATH"
             ) from None
         wanted = ("--show-toplevel", "--is-shallow-repository")
-        # Inside a hook git exports where it stands; the checkout asked about may be another one.
+        # Inside a hook, git exports the path of its checkout; the examined one may differ.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         kept |= {name: value for name, value in os.environ.items() if name.startswith("GIT_CONFIG")}
         environment = kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
         done = _start(directory, environment, ("rev-parse", *wanted))
         if done.returncode:
-            # Where git knows the way out, such as the command that trusts a directory, it follows in the next lines.
+            # If git knows a remedy, such as the command that trusts a directory, the next lines contain it.
             reason, _, advice = done.stderr.decode(errors="replace").strip().partition("\n")
             raise UsageError(
                 f"{directory} is not a checkout that git accepts: {reason}",
@@ -79,7 +79,7 @@ class Git:
         return cls(Path(root), shallow == "true", environment)
 
     def run(self, *arguments: str, stdin: bytes | None = None) -> bytes:
-        """Return what git answers.
+        """Return the answer of git.
 
         Raises:
             UsageError: Git refused.
@@ -91,12 +91,12 @@ class Git:
         return done.stdout
 
     def ask(self, *arguments: str) -> str | None:
-        """Return what git answers, without white space around it; None when it says no."""
+        """Return the answer of git, stripped; None if git fails."""
         done = _start(self.root, self.environment, arguments)
         return None if done.returncode else os.fsdecode(done.stdout).strip()
 
     def content(self, name: str) -> bytes | None:
-        """Return a file as `TREE:PATH`, or of the index as `:PATH`, names it; None when there is none."""
+        """Return the file `TREE:PATH`, or `:PATH` of the index; None if there is none."""
         done = _start(self.root, self.environment, ("cat-file", "blob", name))
         return None if done.returncode else done.stdout
 
@@ -106,7 +106,7 @@ class Git:
         return done.stdout
 
     def commit(self, name: str) -> str | None:
-        """Return the commit that a name stands for; None when there is none."""
+        """Return the commit of a name; None if there is none."""
         if not name or name.startswith("-"):
             return None
         return self.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
@@ -121,7 +121,7 @@ class Git:
         return entries
 
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
-        """Return the contents of blobs by their ids, in one call; ids that are no blob are left out."""
+        """Return the contents of blobs by their ids, in one call; other ids are left out."""
         wanted = sorted(set(ids))
         if not wanted:
             return {}
@@ -140,14 +140,14 @@ class Git:
 
 
 def identify(root: Path, repo: str | None = None) -> tuple[Role, str]:
-    """Return role and name of a checkout; this package's own name before another owner's.
+    """Return role and name of a checkout; the name of this package comes before another owner.
 
     Args:
         root: The root of the checkout.
-        repo: What it says it is, evidence like any other.
+        repo: Its declared name, evidence like any other.
 
     Raises:
-        UsageError: No known repository speaks, or a place that may name one cannot be read.
+        UsageError: The repository is unknown, or a file that may name it is unreadable.
     """
     evidence = collect(repo, root)
     role = weigh(evidence)

@@ -27,13 +27,13 @@ WORKFLOW = ".github/workflows/diwa-schema.yml"
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """What `init` would make, and what it leaves to a person.
+    """The files that `init` would create, and the additions for a person.
 
     Args:
         root: The root of the repository.
         repository: Its name.
-        files: The contents of the files that are to be made, by their paths from the root.
-        notes: What belongs into files that are there: which file, where in it, and the lines.
+        files: The contents of the new files, by their paths from the root.
+        notes: The additions to existing files: the file, the place, and the lines.
     """
 
     root: Path
@@ -42,7 +42,7 @@ class Additions:
     notes: tuple[str, ...]
 
     def diff(self) -> str:
-        """Return everything that would be written as one unified diff."""
+        """Return all new files as one unified diff."""
         made = ((path, content.splitlines(keepends=True)) for path, content in self.files.items())
         return "".join("".join(unified_diff([], lines, "/dev/null", f"b/{path}")) for path, lines in made)
 
@@ -57,15 +57,15 @@ class Additions:
 
 
 def plan(directory: Path | None = None, *, repo: str | None = None) -> Additions:
-    """Find out what a repository lacks. Changes nothing.
+    """Return the missing parts of a repository. Nothing is changed.
 
     Args:
         directory: A directory in the checkout; the working directory by default.
         repo: The repository's name, evidence like any other.
 
     Raises:
-        UsageError: It is no git checkout, not known which repository it is, a file that matters cannot be read, or
-            one that is to be made would lie outside of the repository.
+        UsageError: It is not a git checkout, the repository is unknown, a needed file is unreadable, or a new file
+            would lie outside of the repository.
     """
     git = Git.open(directory)
     _, name = identify(git.root, repo)
@@ -102,10 +102,10 @@ def plan(directory: Path | None = None, *, repo: str | None = None) -> Additions
 
 
 def apply(wanted: Additions) -> None:
-    """Make the files of a plan, all or none: what was made before a file that cannot be is taken away again.
+    """Create the files of a plan, all or none: after a failure, the created ones are removed.
 
     Raises:
-        UsageError: A file could not be made, or came to be meanwhile.
+        UsageError: A file could not be created, or exists meanwhile.
     """
     made: list[Path] = []
     try:
@@ -116,13 +116,13 @@ def apply(wanted: Additions) -> None:
                 folder.mkdir()
                 made.append(folder)
             _stay_inside(wanted.root, name)
-            # "x" makes a file that is not there and follows no symbolic link.
+            # "x" creates only an absent file, and follows no symbolic link.
             with path.open("x", encoding="utf-8", newline="") as file:
                 made.append(path)
                 file.write(content)
     except BaseException as error:
         for path in reversed(made):
-            # Somebody may have put a file of theirs into a folder that was just made; then it stays.
+            # Somebody may have put a file into a new folder; the folder then stays.
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
         if not isinstance(error, OSError):
@@ -135,7 +135,7 @@ def apply(wanted: Additions) -> None:
 
 
 def _read(root: Path, path: str) -> str | None:
-    """Return the text of a file; None when there is none and one can be made."""
+    """Return the text of a file; None if it is absent and can be created."""
     place = root / path
     if not os.path.lexists(place):
         _stay_inside(root, path)
@@ -148,7 +148,7 @@ def _read(root: Path, path: str) -> str | None:
 
 
 def _stay_inside(root: Path, path: str) -> None:
-    """Refuse a file whose folder is, through a symbolic link, not in the repository."""
+    """Refuse a file whose folder lies outside of the repository through a symbolic link."""
     try:
         folder = (root / path).parent.resolve()
     except (OSError, RuntimeError) as error:
@@ -203,7 +203,7 @@ def _mix_notes(mix: str | None, name: str) -> Iterator[str]:
 
 
 def _alembic_notes(git: Git) -> Iterator[str]:
-    """Yield what the application's own Alembic needs, so that it takes none of our tables for one to drop."""
+    """Yield the settings of the application's own Alembic that keep it from dropping the shared tables."""
     environments = git.search(
         "-l", "-z", "--untracked", "-e", r"context\.configure", "--", ":(glob)**/env.py"
     )

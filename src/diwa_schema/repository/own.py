@@ -22,7 +22,7 @@ FILE = re.compile(r"(\d{14})_[a-z0-9_]+\.py")
 
 
 def findings(git: Git, base: MergeBase) -> Iterator[Remark]:
-    """Yield what breaks the history: released revisions that were touched, and new ids out of order."""
+    """Yield the faults of the history: changed released revisions, and new ids out of order."""
     yield from _released(git, base)
     yield from _order(git, base)
 

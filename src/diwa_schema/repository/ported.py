@@ -21,13 +21,13 @@ ALLOWED = {*REQUIRED, "version"}
 
 @dataclass(frozen=True, slots=True)
 class Ported:
-    """One migration that was ported.
+    """A ported migration.
 
     Args:
         file: Its path from the root of the repository.
         sha256: The checksum of its content, line ends as LF.
-        version: The revision of the shared history that it became.
-        line: Where ported.toml says so.
+        version: Its revision in the shared history.
+        line: Its line in ported.toml.
     """
 
     file: str
@@ -37,11 +37,11 @@ class Ported:
 
 
 def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Ported], list[Remark]]:
-    """Return the ported migrations by file, and what is wrong with the list.
+    """Return the ported migrations by file, and the faults of the list.
 
     Args:
         content: The content of ported.toml; None if there is none.
-        today: The day it is; no review can have happened after it.
+        today: The present day; a review cannot be later.
 
     Raises:
         UsageError: It is not TOML.
@@ -71,14 +71,14 @@ def read(content: bytes | None, today: date | None = None) -> tuple[dict[str, Po
 
 
 def disagreements(entry: Ported, contents: Iterable[bytes | None]) -> Iterator[Remark]:
-    """Yield a finding for every content of a ported file that is not the one that was reviewed."""
+    """Yield a finding for every content of a ported file that differs from the reviewed one."""
     for content in contents:
         if content is not None and (actual := checksum_of(content)) != entry.sha256:
             yield _fault(entry.line, f"sha256 of {entry.file} is not the reviewed one: the file has {actual}")
 
 
 def version_of(name: str) -> str | None:
-    """Return the version in the name of a migration file; None where it has none of 14 digits."""
+    """Return the version in the name of a migration file; None without 14 digits."""
     match = re.match(r"(\d{14})_", name)
     return match[1] if match else None
 
@@ -126,7 +126,7 @@ def _date_faults(value: Any, today: date) -> Iterator[tuple[str, str]]:
 
 
 def _line(text: str, number: int, key: str) -> int:
-    """Return the line of a key in the entry of that number, else the line where the entry starts."""
+    """Return the line of a key in the entry of that number, else the first line of the entry."""
     lines = text.splitlines()
     starts = [at for at, line in enumerate(lines) if re.match(r"\s*\[\[\s*ported\s*\]\]", line)]
     if number >= len(starts):

@@ -58,7 +58,7 @@ class Review:
 
     @property
     def errors(self) -> int:
-        """How many findings fail the check."""
+        """The number of findings that fail the check."""
         return sum(finding.level is Level.ERROR for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def annotation(level: str, path: str, line: int, title: str, text: str) -> str:
         path: The file, from the root of the repository.
         line: The line, from 1.
         title: The note's title.
-        text: What it says.
+        text: Its text.
     """
     place = f"file={_property(path)},line={line},title={_property(title)}"
     return f"::{level} {place}::{_message(text)}"

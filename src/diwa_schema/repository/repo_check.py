@@ -25,7 +25,7 @@ from diwa_schema.repository.templates import mix_aliases
 
 PYPROJECT = "pyproject.toml"
 
-# What changes a schema, in code and in scripts.
+# Statements and commands that change a schema, in code and in scripts.
 KINDS = "TABLE|INDEX|COLUMN|TYPE|SCHEMA|SEQUENCE|TRIGGER|EXTENSION|VIEW|FUNCTION"
 STATEMENT = rf"(CREATE|ALTER|DROP|TRUNCATE) +(OR +REPLACE +|UNIQUE +)?({KINDS})"
 CODE = (
@@ -42,7 +42,7 @@ SCRIPTS = (
     r"\bmanage\.py +migrate\b",
 )
 PATTERN = re.compile("|".join((*CODE, *SCRIPTS)), re.IGNORECASE)
-# Git looks through everything for this, at once; what it finds is then looked at closely.
+# Git searches all files for this at once; its hits are then examined.
 COARSE = rf"op\.[a-z]+_|metadata\.(create|drop)_all|ecto\.[mrdls]|alembic +|manage\.py +migrate|{STATEMENT}"
 SUFFIXES = "py ex exs eex sh bash zsh sql yml yaml toml mk cfg ini ps1"
 NAMES = "Makefile Dockerfile* Containerfile* Procfile justfile Justfile Taskfile* bin/*"
@@ -53,16 +53,16 @@ SHOWN = 100
 
 
 def check(directory: Path | None = None, *, base: str | None = None, repo: str | None = None) -> Review:
-    """Check a repository against its role. Reads files and git, changes nothing, needs no database.
+    """Check a repository against its role. The check reads files and git, changes nothing and needs no database.
 
     Args:
         directory: A directory in the checkout; the working directory by default.
-        base: The branch that the work is to be merged into; by default ``GITHUB_BASE_REF``, else the
+        base: The target branch of the work; by default ``GITHUB_BASE_REF``, else the
             remote's default branch.
-        repo: What the repository says it is, evidence like any other.
+        repo: The declared name of the repository, evidence like any other.
 
     Raises:
-        UsageError: It is no git checkout, its role or base is unknown, or a file of settings is malformed.
+        UsageError: It is not a git checkout, its role or base is unknown, or a file of settings is malformed.
     """
     git = Git.open(directory)
     role, name = identify(git.root, repo)
@@ -84,13 +84,13 @@ def _report(role: Role, name: str, base: MergeBase, findings: list[Remark]) -> R
 
 
 def _taken_over(git: Git) -> bool:
-    """Tell whether mix's own task for migrations is an alias for this package."""
+    """Return whether mix's own task for migrations is an alias for this package."""
     alias = f'"{MIGRATE}": {mix_aliases()[MIGRATE]}'
     return alias.encode() in (changes.read(git, "mix.exs") or b"")
 
 
 def _unrun(git: Git, base: MergeBase) -> Iterator[Remark]:
-    """Yield the migrations that were added where Ecto would look for them, and nobody does any more."""
+    """Yield the new migrations in Ecto's folder, which nothing runs any more."""
 
     def ectos(path: str) -> bool:
         return path.startswith(f"{ECTOS}/") and not directories.HARMLESS.fullmatch(path)
@@ -167,7 +167,7 @@ def _objection(change: Change, before: bytes | None, *, guarded: bool) -> str | 
 
 
 def _judge(change: Change, entries: dict[str, Ported], why: str) -> Remark | None:
-    # A file without content does nothing; the change that fills it is found then.
+    # An empty file does nothing; the change that fills it is found later.
     if set(change.contents) == {b""}:
         return None
     entry = entries.get(change.path)

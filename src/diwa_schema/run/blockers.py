@@ -20,7 +20,7 @@ FROM unnest(pg_blocking_pids(%s)) AS b(pid) LEFT JOIN pg_stat_activity a ON a.pi
 """
 
 
-# A wait on a worker is seen by Citus alone, in a question to all nodes. A process is known by its node and number.
+# Only Citus sees a wait on a worker, with a query to all nodes. Node and number identify a process.
 _ON_CITUS = """
 SELECT citus_pid_for_gpid(w.blocking_gpid), a.usename::text, a.application_name, a.state,
        extract(epoch FROM now() - a.xact_start)::float, false, n.nodename::text || ':' || n.nodeport
@@ -33,16 +33,16 @@ WHERE citus_pid_for_gpid(w.waiting_gpid) = %s
 
 
 class Blocker(NamedTuple):
-    """A session in the way. What the role may not see is None.
+    """A blocking session. Facts that the role may not see are None.
 
     Args:
         pid: Its process id.
         user: Its role.
         application: Its application_name.
-        state: What it is doing.
-        age: How long its transaction is open, in seconds.
+        state: Its state.
+        age: The age of its transaction, in seconds.
         vacuum: Whether it is vacuuming.
-        node: The worker of Citus that it is connected to; None where that is the server of the run itself.
+        node: Its worker of Citus; None for the server of the run itself.
     """
 
     pid: int
@@ -71,12 +71,12 @@ class Blocker(NamedTuple):
 
 
 def blocking(link: Link, pid: int) -> tuple[Blocker, ...]:
-    """Return who blocks a backend now."""
+    """Return the sessions that block a backend now."""
     return tuple(Blocker(*row) for row in link.rows(_QUERY, (pid,)))
 
 
 def blocking_anywhere(link: Link, pid: int) -> tuple[Blocker, ...]:
-    """Return who blocks a backend now, on any node of Citus as well; that question takes about a tenth of a second."""
+    """Return the sessions that block a backend now, on all nodes of Citus, which takes about a tenth of a second."""
     found = blocking(link, pid)
     if found or not link.citus:
         return found
@@ -85,16 +85,16 @@ def blocking_anywhere(link: Link, pid: int) -> tuple[Blocker, ...]:
     except Exception as error:
         if not is_driver_error(error) or connection_lost(error):
             raise
-        return ()  # a Citus before 11 knows no process by its node
+        return ()  # Citus before 11 does not know the node of a process
 
 
 class Watch:
-    """Looks every few milliseconds who blocks a backend, from a connection of its own.
+    """A repeated check for the sessions that block a backend, on a separate connection.
 
     Args:
-        link: The connection to look from; it is closed at the end.
+        link: The connection of the check; it is closed at the end.
         pid: The backend that may be blocked.
-        interval: The time between two looks, in seconds.
+        interval: The time between two checks, in seconds.
     """
 
     def __init__(self, link: Link, pid: int, interval: float) -> None:
@@ -116,7 +116,7 @@ class Watch:
 
     @property
     def blockers(self) -> tuple[Blocker, ...]:
-        """Everyone who was seen in the way."""
+        """All blocking sessions that were seen."""
         return tuple(self._seen.values())
 
     def _look(self) -> None:
@@ -140,22 +140,21 @@ WHERE NOT w.granted AND w.locktype <> 'advisory' AND w.waitstart < clock_timesta
 
 
 class Bystanders:
-    """Stops a piece of work that keeps somebody waiting for longer than a stall may be.
+    """The protection of others: it stops a piece of work that makes a session wait for longer than the stall allows.
 
-    A lock_timeout bounds how long the work waits for a table, and whoever queues behind it. It says nothing of how
-    long the work then keeps the table: a default that is computed for every row, or a type that is changed in place,
-    would hold everybody up until it is through. Nobody can tell beforehand; so whoever waits is looked for while the
-    work is under way, and where somebody has waited for too long the work is cancelled, and its transaction rolled
-    back.
+    A lock_timeout limits the wait of the work for a table, and of the sessions queued behind it. It does not limit
+    the time for which the work then holds the table: a default computed for every row, or a type changed in place,
+    would stop everybody until its end. This time cannot be known beforehand. Waiting sessions are therefore watched
+    during the work, and after too long a wait the work is cancelled and its transaction rolled back.
 
-    Most pieces of work are over before the first look, which a connection is opened for. While the work itself is
-    still waiting for a table nothing is done: that wait is bounded already. A piece of work that has just waited is
-    allowed half a stall more, or one that would have been through in a moment would be stopped.
+    Most pieces of work end before the first check, which opens a connection. While the work itself waits for a table,
+    nothing is done, because that wait is limited already. A piece of work that has just waited gets half a stall
+    more; otherwise the check would stop work that is about to end.
 
     Args:
-        connect: Opens the connection to look from.
-        pid: The backend that does the work.
-        stall: The longest that somebody may have to wait, in seconds.
+        connect: The function that opens the connection of the check.
+        pid: The backend of the work.
+        stall: The longest allowed wait of a session, in seconds.
     """
 
     def __init__(self, connect: Callable[[], Link | None], pid: int, stall: float) -> None:
@@ -172,7 +171,7 @@ class Bystanders:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A decision to cancel is not taken any more once the work is over: it would hit the next piece.
+        # After the end of the work, no cancellation is sent: it would hit the next piece.
         with self._deciding:
             self._over.set()
         self._thread.join()

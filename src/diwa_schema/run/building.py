@@ -16,13 +16,13 @@ _BUILD = (
 
 
 class Build(NamedTuple):
-    """How far the current phase of a build is; one build has several, each with pieces of its own.
+    """The progress of the current phase of a build; a build has several phases, each with its own pieces.
 
     Args:
         label: The index and the phase.
-        done: How many pieces are done.
-        total: How many there are; None where the server counts none.
-        unit: What the pieces are.
+        done: The number of finished pieces.
+        total: The number of all pieces; None if the server counts none.
+        unit: The kind of the pieces.
     """
 
     label: str
@@ -32,10 +32,10 @@ class Build(NamedTuple):
 
 
 def building(link: Link, pid: int) -> Build | None:
-    """Return how far the index build of a server process is; None where it builds none.
+    """Return the progress of a server process's index build; None if it builds no index.
 
     Args:
-        link: Another connection of the same role, or of one that may see it.
+        link: Another connection of the same role, or of a role that may see it.
         pid: The server process.
     """
     found = link.row(_BUILD, (pid,))
@@ -43,7 +43,7 @@ def building(link: Link, pid: int) -> Build | None:
         return None
     name, phase, *counted = found
     blocks, entries, sessions = zip(counted[::2], counted[1::2], strict=True)
-    # The server leaves the numbers of one phase standing in the next.
+    # The server keeps the numbers of one phase in the next one.
     if phase.startswith("waiting"):
         (done, total), unit = sessions, "sessions"
     elif "loading" in phase:

@@ -103,7 +103,7 @@ class Renewal:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Say it to people."""
+        """Return the result as text for people."""
         said = [f"Renewed {self.role}: {_counted(self.ended, 'idle session')} ended."]
         if self.busy:
             said.append(
@@ -149,7 +149,7 @@ class Connections:
         ]
         users = {client.user for client in self.clients}
         renew = option("--renew", users.pop() if len(users) == 1 else "ROLE")
-        # The same revision once more: what is there already is not done again, and the sessions are renewed.
+        # The same revision again: finished work is not repeated, and the sessions are renewed.
         again = f"upgrade {after} {renew}" if after else f"downgrade base {renew}"
         way = (
             f"Restart them afterwards, or add {renew}, which ends the idle ones."
@@ -160,7 +160,7 @@ class Connections:
 
 
 def planned(link: Link, plan: Plan) -> Connections:
-    """Return which results a plan would change on this database, and who is connected."""
+    """Return the results whose type a plan would change on this database, and the connected applications."""
     if plan.snapshot:
         return Connections()
     from diwa_schema.migrations.steps.dependents import retyped
@@ -171,10 +171,10 @@ def planned(link: Link, plan: Plan) -> Connections:
 
 
 class TypeWatch:
-    """Compares the types of columns before and after a change; leaving it with an error says what was changed so far.
+    """A comparison of column types before and after a change; after an error, it reports the changes so far.
 
     Args:
-        look: What was seen under the lock.
+        look: The state under the lock.
         progress: The receiver of progress reports.
         back: Whether revisions are reversed.
     """
@@ -203,10 +203,10 @@ class TypeWatch:
                 raise
 
     def seen(self, after: str | None) -> Connections:
-        """Return what has changed since, and who is connected.
+        """Return the changes so far, and the connected applications.
 
         Args:
-            after: The revision the database is at now.
+            after: The present revision of the database.
         """
         now = self._types()
         before = self._look.state.revision
@@ -238,7 +238,7 @@ class TypeWatch:
 
 
 def refuse_role(link: Link, role: str) -> None:
-    """Raise where the sessions of a role are to be renewed that cannot have any.
+    """Refuse to renew the sessions of a role that cannot have any.
 
     Raises:
         UsageError: The server has no such role, or the database is SQLite.
@@ -255,13 +255,13 @@ def refuse_role(link: Link, role: str) -> None:
 
 
 def told(report: Report, link: Link, role: str | None, seen: Connections | None = None) -> Report:
-    """Return the report of a run with who has to reconnect, after ending the idle sessions of a role.
+    """Return the report of a run with the clients that have to reconnect, after ending the idle sessions of a role.
 
     Args:
-        report: What was done.
-        link: A connection to the database, in no transaction.
-        role: Whose idle sessions are ended; None for nobody's.
-        seen: Which types have changed, and who is connected; by default none, and nobody.
+        report: The report of the change.
+        link: A connection to the database, without an open transaction.
+        role: The role of the idle sessions to end; None for none.
+        seen: The changed types and the connected applications; by default none.
     """
     seen = seen or Connections()
     if role is not None:
@@ -285,7 +285,7 @@ def _renew(link: Link, role: str, since: str) -> Renewal:
                 raise
             refused += 1
             continue
-        # It was idle a moment ago: whoever began to work since is left to it.
+        # It was idle a moment ago; a session that is active by now continues.
         ended, busy = ended + bool(gone), busy + (not gone)
     return Renewal(role, ended, busy, refused)
 
@@ -295,7 +295,7 @@ def _clients(link: Link, since: str) -> tuple[Client, ...]:
 
 
 def _moment(link: Link) -> str:
-    """Return the server's time: who connects later has prepared nothing that could fail."""
+    """Return the server's time: later connections have no prepared statements that could fail."""
     return str(link.value("SELECT clock_timestamp()::text"))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def installed(manifest: Manifest) -> dict[str, str]:
-    """Return the checksum of every revision's source as it is installed."""
+    """Return the checksum of every installed revision's source."""
     return {revision.revision: checksum(revision.path) for revision in manifest}
 
 
@@ -24,12 +24,12 @@ def verify(look: Look, manifest: Manifest, installed: Mapping[str, str]) -> None
     """Compare the installed source of every applied revision with the ledger.
 
     Args:
-        look: Where the database stands.
+        look: The state of the database.
         manifest: The history.
         installed: The checksums of its files.
 
     Raises:
-        SchemaTampered: A revision's file differs from what the ledger or the manifest says.
+        SchemaTampered: A revision's file differs from the ledger or the manifest.
     """
     state = look.state
     recorded = look.books.ledger.checksums() if LEDGER in state.tables else {}

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from diwa_schema.database.ledger import Run
 
 LOGGER = logging.getLogger("diwa_schema")
-LOGGER.addHandler(logging.NullHandler())  # or a program without logging would see warnings on its stderr
+LOGGER.addHandler(
+    logging.NullHandler()
+)  # otherwise a program without logging would see warnings on its stderr
 
 
 def write(level: int, message: str, event: str, **facts: Any) -> None:
@@ -32,10 +34,10 @@ def write(level: int, message: str, event: str, **facts: Any) -> None:
 
 
 class Logged:
-    """A progress that is written into the log, and handed on.
+    """A receiver of progress that logs it and passes it on.
 
     Args:
-        progress: Who is told as well.
+        progress: The next receiver.
         database: The masked URL.
     """
 
@@ -49,20 +51,20 @@ class Logged:
         self._progress.say(line)
 
     def revision(self, name: str, number: int, total: int) -> None:
-        """Log that a revision begins."""
+        """Log the start of a revision."""
         facts = {"revision": name.partition(" ")[0], "number": number, "total": total}
         write(logging.INFO, f"{name} begins", "revision_began", database=self._database, **facts)
         self._progress.revision(name, number, total)
 
     def done(self, name: str, milliseconds: int) -> None:
-        """Log that a revision has ended."""
+        """Log the end of a revision."""
         facts = {"revision": name.partition(" ")[0], "milliseconds": milliseconds}
         message = f"{name} ended after {milliseconds} ms"
         write(logging.INFO, message, "revision_ended", database=self._database, **facts)
         self._progress.done(name, milliseconds)
 
     def step(self, label: str, done: int, total: int | None, unit: str = ROWS) -> None:
-        """Log how far a step of many pieces is; it comes often, so only where debugging is on."""
+        """Log the progress of a step; it comes often, so only with the level debug."""
         facts = {"step": label, "done": done, "total": total, "unit": unit}
         of = "" if total is None else f" of {total}"
         write(logging.DEBUG, f"{label}: {done}{of} {unit}", "step", database=self._database, **facts)
@@ -71,13 +73,13 @@ class Logged:
 
 @contextmanager
 def logged_run(database: str, schema: str, before: str | None, run: Run) -> Iterator[None]:
-    """Log how a run begins and ends, and make it a span.
+    """Log the start and the end of a run, and make it a span.
 
     Args:
         database: The masked URL.
         schema: The schema of the tables.
-        before: The revision that it begins at.
-        run: What the ledger says of it.
+        before: Its first revision.
+        run: Its facts for the ledger.
     """
     facts = {
         "database": database,
@@ -103,9 +105,9 @@ def logged_run(database: str, schema: str, before: str | None, run: Run) -> Iter
 
 @contextmanager
 def span(name: str, **facts: Any) -> Iterator[None]:
-    """Make the block a span of OpenTelemetry where the process has loaded it.
+    """Make the block a span of OpenTelemetry, if the process has loaded it.
 
-    What failed is named by its class: the message of a driver's error may hold values of rows.
+    An error is named by its class, because the message of a driver may contain values of rows.
     """
     trace: Any = sys.modules.get("opentelemetry.trace")
     if trace is None:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def of(look: Look, revisions: Iterable[Revision]) -> dict[str, int]:
-    """Count what reversing revisions would lose: rows of tables, and rows with a value in columns.
+    """Count the losses of a downgrade: rows of tables, and rows with a value in columns.
 
-    A column's value that is its default is no loss. While the agent's own migration is on record, its tables stay on
-    the way down, until the first revision takes them.
+    A default value of a column is not a loss. While the agent's own migration is on record, a downgrade keeps its
+    tables until the first revision drops them.
     """
     stay = AGENT in (look.state.ecto or ())
     dropped = {
@@ -42,10 +42,10 @@ def of(look: Look, revisions: Iterable[Revision]) -> dict[str, int]:
 
 
 def confirm(look: Look, lost: Mapping[str, int], typed: str | None) -> None:
-    """Raise unless nothing is lost or the name of what would be lost was typed.
+    """Raise an error unless nothing is lost, or the confirmation names the database or schema.
 
     Raises:
-        UsageError: It was not, or it was another name.
+        UsageError: The confirmation is missing, or has another name.
     """
     lost = {name: count for name, count in lost.items() if count}
     if not lost:
@@ -64,7 +64,7 @@ def confirm(look: Look, lost: Mapping[str, int], typed: str | None) -> None:
 
 
 def count(look: Look, table: str) -> int:
-    """Count the rows of a table that is there."""
+    """Count the rows of an existing table."""
     return int(look.link.value(f"SELECT count(*) FROM {qualified(look.state.schema, table)}"))
 
 
@@ -82,7 +82,7 @@ def tables(look: Look) -> frozenset[str]:
 
 
 def columns(look: Look, table: str) -> dict[str, str | None]:
-    """Return the columns of a table with their defaults as SQL; none where there is no such table."""
+    """Return the columns of a table with their defaults as SQL; none without the table."""
     if look.link.dialect == "sqlite":
         return dict(look.link.rows("SELECT name, dflt_value FROM pragma_table_info(%s)", (table,)))
     found = look.link.rows(
@@ -96,7 +96,7 @@ def columns(look: Look, table: str) -> dict[str, str | None]:
 
 
 def _name(look: Look) -> str:
-    """Return the name that is typed back: the schema's where one was said, else the database's or the file's."""
+    """Return the name for the confirmation: of the schema if one was named, else of the database or the file."""
     if look.link.schema is not None:
         return look.link.schema
     if look.link.dialect == "postgresql":

@@ -43,17 +43,17 @@ _LONGEST_PAUSE = 5.0
 _SHORTEST_WAIT = 10  # milliseconds
 _LOOK_AGAIN = 0.5
 _ATTEND = 1.0
-_SELDOM = 10  # looks, of which one asks all nodes of Citus
+_SELDOM = 10  # checks, one of which asks all nodes of Citus
 
 
 class Pace:
     """Runs pieces of work on one connection under the run's settings.
 
     Args:
-        target: The database, for a second connection that looks who is in the way.
-        link: The connection that changes are made on.
-        connection: SQLAlchemy's view of the same connection; None where the work needs none.
-        lock: The migration lock, proved before every piece of work.
+        target: The database, for a second connection that watches for blocking sessions.
+        link: The connection of the changes.
+        connection: SQLAlchemy's view of the same connection; None if the work needs none.
+        lock: The migration lock, checked before every piece of work.
         schema: The schema of the version table.
         settings: The timeouts and safety limits of the run.
         progress: The receiver of progress reports.
@@ -84,12 +84,12 @@ class Pace:
     def short(
         self, work: Callable[[sa.Connection], T], *, timeout: float | None = None, unseen: bool = False
     ) -> T:
-        """Run work in one short transaction, and run it again as a whole when a table is in use.
+        """Run work in one short transaction, and repeat it as a whole if a table is in use.
 
         Args:
-            work: What to run; it is handed SQLAlchemy's view of the connection.
-            timeout: The longest a statement of it may run, in seconds; by default that of strong locks.
-            unseen: Whether it only makes tables, which nobody can wait for before they are committed.
+            work: The work; its argument is SQLAlchemy's view of the connection.
+            timeout: The longest time of one statement, in seconds; by default that of strong locks.
+            unseen: Whether it only creates tables, for which nobody can wait before the commit.
 
         Raises:
             TableLockBusy: The tables stayed in use for the whole budget.
@@ -123,7 +123,7 @@ class Pace:
     def long(self, work: Callable[[sa.Connection], T]) -> T:
         """Run work outside a transaction and without a lock_timeout: index builds, validations and counts only.
 
-        Such a statement waits without making anybody else wait; a lock_timeout would leave an invalid index.
+        Such a statement waits and makes nobody else wait; a lock_timeout would leave an invalid index.
         """
         self._lock.prove()
         if self._link.dialect == "sqlite":
@@ -133,14 +133,14 @@ class Pace:
             return work(self._connection)
 
     def look(self, work: Callable[[sa.Connection], T]) -> T:
-        """Read what a step has to know: nobody waits for that, and it is no reason to prove the lock."""
+        """Read facts for a step: nobody waits for a read, and it needs no check of the lock."""
         return work(self._connection)
 
     def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
-        """Look again and again until there is no reason to wait any more; the migration lock is proved each time.
+        """Repeat a check until there is no reason to wait; the migration lock is checked each time.
 
         Raises:
-            TableLockBusy: There was one for as long as an index may be built.
+            TableLockBusy: There was a reason for longer than an index build may take.
             MigrationLockLost: The migration lock is gone.
         """
         deadline = time.monotonic() + self._settings.build_timeout
@@ -162,13 +162,13 @@ class Pace:
     def batches(
         self, work: Callable[[sa.Connection, int], int], total: int | None, label: str, *, before: int = 0
     ) -> int:
-        """Run work in short transactions of so many rows until none is left.
+        """Run work in short transactions of limited size until no rows are left.
 
         Args:
             work: Called with the connection and the number of rows to take at most; returns how many it took.
-            total: About how many rows there are, for the progress; None where nobody knows.
-            label: What the rows are, for the progress.
-            before: How many rows an earlier run has done, for the progress.
+            total: The approximate number of rows, for the progress; None if it is unknown.
+            label: The name of the step, for the progress.
+            before: The number of rows from an earlier run, for the progress.
 
         Returns:
             The number of rows taken.
@@ -187,11 +187,11 @@ class Pace:
             time.sleep(rhythm.rest(took))
 
     def progress(self, label: str, done: int, total: int | None) -> None:
-        """Tell how far a step is."""
+        """Report the progress of a step."""
         self._progress.step(label, done, total)
 
     def say(self, line: str) -> None:
-        """Tell people something that they should know."""
+        """Report a message for people."""
         self._progress.say(line)
 
     def _once(
@@ -223,7 +223,7 @@ class Pace:
         return limits
 
     def _lock_timeout(self, attempt: int) -> float:
-        """Return milliseconds: half of the stall at first, never more than all of it but in an allowed long try."""
+        """Return milliseconds: half of the stall at first, later at most the stall, more only if allowed."""
         if self._long_try is not None:
             allowed, self._long_try = self._long_try, None
             return allowed
@@ -231,7 +231,7 @@ class Pace:
 
     @contextmanager
     def _one_stall(self, lock: float) -> Iterator[None]:
-        """Let all waits of a transaction together last no longer than one: what it has locked waits with it."""
+        """Limit the sum of a transaction's waits to one stall, because its locked tables wait with it."""
         if self._connection is None or self._settings.allow_stall:
             yield
             return
@@ -252,7 +252,7 @@ class Pace:
 
     @contextmanager
     def _nobody_waits(self) -> Iterator[None]:
-        """Stop the block when somebody has waited for what it has locked for as long as a stall may be."""
+        """Stop the block after somebody has waited for its locks for a whole stall."""
         if self._settings.allow_stall:
             yield
             return
@@ -278,7 +278,7 @@ class Pace:
         limits = {"lock_timeout": lock, "statement_timeout": statement}
         if self._link.raw.info.server_version >= _TRANSACTION_TIMEOUT:
             limits["transaction_timeout"] = 0
-        if not self._session:  # read once: the connection may be a caller's, who gets it back as it was
+        if not self._session:  # read once: a caller's connection is returned with its original settings
             rows = self._link.rows(_SETTINGS, (list(limits),))
             self._session = {name: float(value) for name, value in rows}
         _set(self._link, limits, local=False)
@@ -290,10 +290,9 @@ class Pace:
 
     @contextmanager
     def _attended(self) -> Iterator[None]:
-        """Say how far a long statement is and whom it waits for, and end it where the migration lock is lost meanwhile.
+        """Report the progress of a long statement and the sessions it waits for; end it if the migration lock is lost.
 
-        A concurrent build waits for every transaction of the database that is older than it, also for those of others
-        who have nothing to do with the table.
+        A concurrent build waits for every older transaction of the database, even without a connection to the table.
         """
         over, lost = threading.Event(), list[MigrationLockLost]()
         pid = self._link.server_process
@@ -315,7 +314,7 @@ class Pace:
 
     def _attend(self, pid: int, over: threading.Event, lost: list[MigrationLockLost]) -> None:
         if over.wait(_ATTEND):
-            return  # most pieces are over by then, and need no connection for this
+            return  # most pieces have ended by then, and need no connection for this
         told = ""
         link = self._second_connection()
         if link is None:
@@ -351,10 +350,10 @@ class Pace:
         try:
             return self._target.connect("diwa-schema watch")
         except DatabaseUnreachable:
-            return None  # no connection is left for the role: the run goes on without looking
+            return None  # no connection is left for the role: the run continues without the check
 
     def _meet_autovacuum(self, blockers: tuple[Blocker, ...], failure: Exception) -> None:
-        """Let the next try make autovacuum give way, which it does only to who waits longer than deadlock_timeout."""
+        """Let the next attempt interrupt autovacuum, which gives way only after deadlock_timeout."""
         workers = [blocker for blocker in blockers if blocker.autovacuum]
         if not workers or self._deadlock_timeout:
             return
@@ -388,7 +387,7 @@ class Pace:
         )
 
 
-# The first version of the server that has it, as the driver tells versions.
+# The first server version that has it, in the driver's notation.
 _TRANSACTION_TIMEOUT = 170000
 
 # In milliseconds, unlike current_setting.
@@ -408,7 +407,7 @@ def _set(link: Link, limits: dict[str, float], *, local: bool) -> None:
 
 
 def _calls(limits: dict[str, float], *, local: bool) -> list[str]:
-    # Rounded up: to the server 0 means "no bound at all", so it stands only where that is meant.
+    # Rounded up, because 0 means "no limit" to the server.
     return [
         f"set_config('{name}', '{math.ceil(value)}ms', {str(local).lower()})"
         for name, value in limits.items()
@@ -416,7 +415,7 @@ def _calls(limits: dict[str, float], *, local: bool) -> list[str]:
 
 
 def _pause(attempt: int) -> float:
-    """Return seconds: full jitter, over a floor that keeps the tries a small part of the time."""
+    """Return seconds: full jitter above a minimum, so that attempts take a small part of the time."""
     return 0.1 + random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))  # noqa: S311 - jitter
 
 

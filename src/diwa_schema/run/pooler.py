@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
 
 _SETTING = "diwa_schema.session"
-# A pooler may hand a connection its former server process again, by chance, among other clients.
+# A pooler may by chance give a connection its former server process again.
 _ROUNDS = 20
 
 
 def refuse(first: Link, second: Link, shown: str) -> None:
-    """Raise when two connections share server processes.
+    """Raise an error if two connections share server processes.
 
-    A setting made on the first must be seen there and nowhere else, also while the second is in a transaction:
-    a pooler would hand the second the server process that the first has just left.
+    A setting of the first must be visible only there, even while the second is in a transaction: a pooler would give
+    the second the server process that the first has just left.
 
     Raises:
-        TransactionPooler: They do.
+        TransactionPooler: They share one.
     """
     rounds = 1 if first.direct else _ROUNDS
     if any(_changes(first, second) for _ in range(rounds)):
@@ -36,7 +36,7 @@ def refuse(first: Link, second: Link, shown: str) -> None:
 def _changes(first: Link, second: Link) -> bool:
     import uuid
 
-    # No two statements are alike, so that a caller's connection prepares none: its name would be unknown elsewhere.
+    # All statements differ, so a caller's connection prepares none: another process would not know its name.
     token = literal(str(uuid.uuid4()))
     look = f"SELECT current_setting('{_SETTING}', true) = {token}"
     first.row(f"SELECT set_config('{_SETTING}', {token}, false)")

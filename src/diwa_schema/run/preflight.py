@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from diwa_schema.run.session import Look
 
 _SHOWN = 5
-# That many rows a millisecond are written anew, with their indexes, on a machine that is not fast.
+# The rows that a slow machine rewrites in a millisecond, with their indexes.
 _ROWS = 20
 
 OLDEST_SERVER = 15
@@ -62,16 +62,16 @@ _SIZE = "SELECT reltuples, pg_total_relation_size(oid) FROM pg_class WHERE oid =
 
 
 def noted(plan: Plan, link: Link, state: State, settings: Settings) -> Plan:
-    """Return the plan with what stands in its way, and with what it does to connections that are open.
+    """Return the plan with its obstacles, and with its effects on open connections.
 
     Args:
-        plan: What is to run.
+        plan: The plan.
         link: A connection to the database.
-        state: What is there.
-        settings: How long the application may be made to wait, and how long ago an old release may have started.
+        state: The state of the database.
+        settings: The limits for the application's waits and for the age of an old release's start.
 
     Raises:
-        DatabaseRefused: The server is older than what the history runs on.
+        DatabaseRefused: The server is too old for the history.
     """
     if link.dialect == "sqlite" or not plan.revisions:
         return plan  # SQLite's one writer waits for every change, and its rights are those of the file
@@ -95,7 +95,7 @@ def noted(plan: Plan, link: Link, state: State, settings: Settings) -> Plan:
 
 
 def to_read(plan: Plan, link: Link, state: State, settings: Settings) -> Plan:
-    """Return the plan as `noted` does, with what else its reader wants to know: the values that go to the archive.
+    """Return the plan like `noted`, with further facts for its reader: the values that go to the archive.
 
     Raises:
         DatabaseRefused: As for `noted`.
@@ -121,7 +121,7 @@ def _sizes(plan: Plan, link: Link, state: State) -> dict[str, Size]:
 
 
 def sizes(link: Link, schema: str, tables: Iterable[str]) -> dict[str, Size]:
-    """Return how large the tables of a schema are that are there, as PostgreSQL's statistics have them."""
+    """Return the sizes of a schema's existing tables, from PostgreSQL's statistics."""
     found: dict[str, Size] = {}
     for table in sorted(tables):
         for rows, size in link.rows(_SIZE, (qualified(schema, table),)):
@@ -134,12 +134,12 @@ def _filled(link: Link, state: State, table: str, column: str) -> int:
 
 
 def conversion(look: Look, tables: Iterable[str], kind: str | None = None) -> Plan:
-    """Return the plan of a change that is no revision's, with what stands in its way.
+    """Return the plan of a change without a revision, with its obstacles.
 
     Args:
-        look: What was seen of a PostgreSQL database.
+        look: The state of a PostgreSQL database.
         tables: The tables that it changes.
-        kind: The type that the embeddings of these tables get; None where they keep theirs.
+        kind: The new type of the embeddings in these tables; None if they keep theirs.
     """
     from diwa_schema.migrations.steps.dependents import dependents_of, kind_of
 
@@ -155,10 +155,10 @@ def conversion(look: Look, tables: Iterable[str], kind: str | None = None) -> Pl
 
 
 def refuse_without_rights(look: Look, tables: Iterable[str]) -> None:
-    """Raise where the role does not own tables or our functions, or row security hides rows of them from it.
+    """Raise an error if the role does not own tables or our functions, or row security hides their rows from it.
 
     Raises:
-        PermissionMissing: It is so; nothing was counted or changed.
+        PermissionMissing: A right is missing; nothing was counted or changed.
     """
     if look.link.dialect == "postgresql":
         revision = look.state.revision
@@ -168,13 +168,13 @@ def refuse_without_rights(look: Look, tables: Iterable[str]) -> None:
 
 
 def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
-    """Raise where something stands in the way of a plan.
+    """Raise an error if a plan has an obstacle.
 
     Raises:
         PermissionMissing: A right is missing that some revision of the plan needs.
-        DatabaseRefused: Something hangs on a column that is to get another type.
+        DatabaseRefused: An object depends on a column whose type would change.
         ReleaseConnected: A release that a revision would break is connected, or has started lately.
-        UsageError: A revision would stall the application, and that is not allowed.
+        UsageError: A revision would stall the application without permission.
     """
     if plan.obstacles:
         what = " ".join(f"{one.what}." for one in plan.obstacles[:_SHOWN])
@@ -223,7 +223,7 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
 
 
 def refuse_old_server(link: Link) -> None:
-    """Raise where the server is older than what the history runs on.
+    """Raise an error if the server is too old for the history.
 
     Raises:
         DatabaseRefused: It is.
@@ -242,16 +242,16 @@ def refuse_old_server(link: Link) -> None:
 
 
 def _later(plan: Plan) -> str:
-    """Return what else lets a contract run where a release that it breaks has started lately."""
+    """Return the other conditions that let a contract run after a recent start of a release that it breaks."""
     if not any(isinstance(one.sessions, Seen) for one in plan.outdated or ()):
         return ""
     return " when its last start is old enough. If that code is gone for good, add --seen-within 0"
 
 
 def outdated(plan: Plan, link: Link, schema: str, within: timedelta) -> tuple[Outdated, ...] | None:
-    """Return the releases below a floor that the plan raises, which are connected or started within a time.
+    """Return the connected or recently started releases below a floor that the plan raises.
 
-    None where nobody may look at the connections, and no such start is noted.
+    None if the role may not see connections, and no such start is noted.
     """
     raising = [one for one in plan.revisions if one.floor] if plan.direction == "upgrade" else []
     if plan.snapshot or not raising:
@@ -261,7 +261,7 @@ def outdated(plan: Plan, link: Link, schema: str, within: timedelta) -> tuple[Ou
     sessions = releases.connected(link)
     from diwa_schema import __version__
 
-    # A floor that no release has yet comes with this one.
+    # A floor without a release comes with this one.
     needed = [(step, load().get(step.floor).released or __version__) for step in raising if step.floor]
     starts = seen(link, schema, within) or () if within else ()
     there: tuple[Connected | Seen, ...] = (*(sessions or ()), *starts)
@@ -275,7 +275,7 @@ def outdated(plan: Plan, link: Link, schema: str, within: timedelta) -> tuple[Ou
 
 
 def _no_room(plan: Plan, link: Link, state: State) -> tuple[Obstacle, ...]:
-    """Return what keeps the role from creating anything: tables, indexes, or the notes of a retype."""
+    """Return the missing right to create objects: tables, indexes, or the notes of a retype."""
     creates = plan.direction == "upgrade" or any(revision.retypes_back for revision in plan.revisions)
     if not creates:
         return ()
@@ -285,7 +285,7 @@ def _no_room(plan: Plan, link: Link, state: State) -> tuple[Obstacle, ...]:
         (quoted(state.schema),),
     )[0]
     if read_only:
-        return ()  # where nothing can be written at all, that is what is said
+        return ()  # a read-only database has its own error
     user = quoted(user)
     missing = [] if may_create else [("CREATE", "USAGE, CREATE", f"SCHEMA {quoted(state.schema)}")]
     missing += [("USAGE", "USAGE", what) for (what,) in link.rows(_UNUSABLE)]
@@ -314,7 +314,7 @@ def _obstacles(
     user = str(link.value("SELECT current_user"))
     owners = sorted({owner for _, owner, owned, *_ in rows if not owned})
     if rows and not any(owned for _, _, owned, *_ in rows):
-        # Handing the whole schema over to whoever asks is nobody's next step: this role is another one's.
+        # A transfer of the whole schema is not a sensible next step: this is the role of another application.
         return (Obstacle(f"the tables belong to {' and '.join(owners)}, not to {user}"),)
     found = [
         Obstacle(f"function {name} belongs to {owner}", f"ALTER FUNCTION {name} OWNER TO {quoted(user)}")

@@ -25,12 +25,12 @@ _UNTOUCHED = "Nothing was written."
 
 
 class Printed(NamedTuple):
-    """What was recorded of a revision.
+    """The record of a revision.
 
     Args:
-        postgresql: The SHA-256 of the SQL that it prints for PostgreSQL, up and down.
+        postgresql: The SHA-256 of its printed SQL for PostgreSQL, upgrade and downgrade.
         sqlite: The same for SQLite.
-        accepted: Why it was recorded anew since its release, each time.
+        accepted: The reason of each later record.
     """
 
     postgresql: str
@@ -39,7 +39,7 @@ class Printed(NamedTuple):
 
 
 def load() -> dict[str, Printed]:
-    """Return what was recorded, by revision.
+    """Return the records, by revision.
 
     Raises:
         UsageError: The file cannot be read.
@@ -66,17 +66,17 @@ def expected(
     accept: Collection[str] = (),
     because: str | None = None,
 ) -> str:
-    """Return the text that the file is to have.
+    """Return the expected text of the file.
 
     Args:
         revisions: The whole history.
-        fresh: The ids of those that are released in this moment.
-        accept: The ids of released ones that may print something else.
-        because: Why a database does not notice it.
+        fresh: The ids of the revisions of this release.
+        accept: The ids of released ones that may print another text.
+        because: The reason why no database notices.
 
     Raises:
-        CheckFailed: A released revision prints something else, and nobody has accepted it.
-        UsageError: What is to be accepted has no reason, or needs none.
+        CheckFailed: A released revision prints another text, and nobody has accepted it.
+        UsageError: An accepted revision lacks a reason, or needs no acceptance.
     """
     if bool(accept) != bool(because and because.strip()):
         raise UsageError(
@@ -137,7 +137,7 @@ def _digest(step: Revision, dialect: str) -> str:
 
 
 def _render(recorded: Mapping[str, Printed]) -> str:
-    """Return the text of the file, a revision a line."""
+    """Return the text of the file, one revision per line."""
     lines = [
         f" {json.dumps(revision)}: {json.dumps({name: value for name, value in one._asdict().items() if value})}"
         for revision, one in recorded.items()

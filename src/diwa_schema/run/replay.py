@@ -20,11 +20,11 @@ from diwa_schema.run.settings import Applied
 
 
 class Replay:
-    """Applies or reverses the revisions of a plan.
+    """The work that applies or reverses the revisions of a plan.
 
     Args:
-        change: The change that it is the work of.
-        plan: What to run.
+        change: The change of the work.
+        plan: The plan.
     """
 
     def __init__(self, change: Change, plan: Plan) -> None:
@@ -32,8 +32,9 @@ class Replay:
         self._plan = plan
         self._keeper = ecto.Keeper.of(change.books, change.state)
         self._shown = change.look.shown
-        # The ledger's "started" is committed apart from the revision, so that it survives a rollback: on the lock's
-        # connection, which is in no transaction. SQLite has one writer, so there it goes before the revision begins.
+        # The ledger's "started" is committed separately from the revision, so that it survives a rollback: on the
+        # lock's connection, which has no transaction. SQLite has one writer, so there it comes before the revision
+        # begins.
         journal = change.held.link if isinstance(change.held, AdvisoryLock) else change.link
         self._journal: Ledger = change.books.on(journal).ledger
 
@@ -41,7 +42,7 @@ class Replay:
         """Run the plan's revisions, each in its own transaction with its version row and ledger entry.
 
         Raises:
-            DiwaSchemaError: A revision failed; those before it stay applied, the failed one is rolled back.
+            DiwaSchemaError: A revision failed and was rolled back; the revisions before it stay applied.
         """
         change, revisions = self._change, self._plan.revisions
         with change.link.transaction():
@@ -115,7 +116,7 @@ class Replay:
         work = self._function(module)
         with self._change.steps() as ran:
             work()
-        # On the way back there may be nothing to do.
+        # A downgrade may have nothing to do.
         if len(ran) > 1 or (work is module.upgrade and not ran):
             raise MigrationFailed(
                 f"Revision {revision.revision} is declared as not transactional, and it ran {len(ran)} steps"

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def render(dialect: str, revision: str, direction: str) -> str:
-    """Return the SQL of the revisions in a range; nothing is connected to.
+    """Return the SQL of the revisions in a range, without a connection.
 
     Args:
         dialect: postgresql or sqlite.
-        revision: Where to end, or ``FROM:TO``; without FROM it starts at base (downgrade: head).
+        revision: The last revision, or ``FROM:TO``; without FROM the range starts at base (downgrade: head).
         direction: upgrade or downgrade.
 
     Raises:
@@ -50,7 +50,7 @@ def render(dialect: str, revision: str, direction: str) -> str:
 
 
 def alone(dialect: str, step: Revision, direction: str) -> str:
-    """Return the SQL of one revision without what every run writes around it: bookkeeping, times, versions."""
+    """Return the SQL of one revision, without the bookkeeping, times and versions of a run."""
     out = io.StringIO()
     with bound(_context(dialect, out)):
         getattr(load_module(step), direction)()

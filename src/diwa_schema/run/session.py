@@ -55,11 +55,11 @@ _RECONNECT = 2.0  # seconds
 
 
 class Look(NamedTuple):
-    """What one look at a database tells; a verb decides on it.
+    """One reading of a database, on which a verb decides.
 
     Args:
-        link: The connection that changes will be made on.
-        state: Where the database stands.
+        link: The connection for the changes.
+        state: The state of the database.
     """
 
     link: Link
@@ -67,7 +67,7 @@ class Look(NamedTuple):
 
     @property
     def books(self) -> Bookkeeping:
-        """Our own tables of the schema that was looked at."""
+        """The package's own tables of the schema."""
         return Bookkeeping(self.link, self.state.schema)
 
     @property
@@ -83,9 +83,9 @@ class Verb(NamedTuple):
         kind: Its name.
         direction: upgrade or downgrade.
         forced: Whether a check was overridden.
-        anywhere: Whether it may begin where the schema is not there, or where another one has the version table.
-        tables: Whether it changes tables, so that Ecto's migrator is kept out. What changes their owner alone must
-            not: it would wait for the lock on Ecto's list that this very run holds.
+        anywhere: Whether it may begin without the schema, or if another schema has the version table.
+        tables: Whether it changes tables, so that Ecto's migrator is kept out. A change of only their owner must not
+            keep it out: it would wait for the lock on Ecto's list that this same run holds.
     """
 
     kind: str
@@ -96,13 +96,13 @@ class Verb(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What the work of a verb has written.
+    """The result of a verb's work.
 
     Args:
-        after: The revision that the version row shows now; None for base.
-        entries: How many entries of this run the ledger has.
+        after: The present revision of the version row; None for base.
+        entries: The number of this run's entries in the ledger.
         applied: The revisions, for the report.
-        notes: What the end of the run is to say, for the report.
+        notes: The sentences for the end of the run, for the report.
     """
 
     after: str | None
@@ -115,7 +115,7 @@ D = TypeVar("D")
 
 
 class Session(NamedTuple):
-    """What every run works with.
+    """The environment of a run.
 
     Args:
         target: The database, and the schema in it.
@@ -134,15 +134,15 @@ class Session(NamedTuple):
     def change(
         self, verb: Verb, decide: Callable[[Look], D | None], work: Callable[[Change, D], Written]
     ) -> Report:
-        """Change the database by the one template; see the module.
+        """Change the database with the common sequence of the module.
 
         Args:
-            verb: What the change is called.
-            decide: Says from a look what is to be done, or raises; called before and under the lock.
-            work: Does it, and says what was written.
+            verb: The kind of the change.
+            decide: Returns the plan for a look, or raises an error; called before and under the lock.
+            work: Does the work, and returns its result.
 
         Raises:
-            DiwaSchemaError: As its class says; what was not applied is rolled back.
+            DiwaSchemaError: See its class; unfinished work is rolled back.
         """
         if self.target.absent and not self._rehearsed(verb, decide):
             return Report(self.target.url.shown, None, None)
@@ -197,7 +197,7 @@ class Session(NamedTuple):
 
     @contextmanager
     def _heard(self, link: Link) -> Iterator[None]:
-        """Pass on in the block what the server says of embeddings that stay bytes, once."""
+        """Pass on the server's message about embeddings that stay bytes, once."""
         if link.dialect == "sqlite":
             yield
             return
@@ -226,7 +226,7 @@ class Session(NamedTuple):
         return connections.told(report, link, self.renew)
 
     def _rehearsed(self, verb: Verb, decide: Callable[[Look], object]) -> bool:
-        """Decide on an empty database in memory where there is no file yet; tell whether anything is to be done."""
+        """If there is no file yet, decide on an empty database in memory; return whether there is work."""
         with self.target.connect(create=False) as link:
             return decide(self._look(verb, link)) is not None
 
@@ -242,9 +242,9 @@ class Session(NamedTuple):
         return Look(link, state)
 
     def _refuse_read_only(self, link: Link) -> None:
-        """Raise where nothing can be written, before a lock is tried for, which a replica cannot give."""
+        """Raise an error if nothing can be written, before the attempt for a lock, which a replica cannot give."""
         if link.dialect == "sqlite":
-            return  # the file's rights speak when it is written
+            return  # the rights of the file show at the first write
         from diwa_schema.database import citus
 
         citus.refuse_worker(link)
@@ -285,7 +285,7 @@ class Session(NamedTuple):
     def _locked(self, link: Link, schema: str) -> Iterator[MigrationLock]:
         from diwa_schema.database import lock
 
-        # A lock that was tried for through a pooler would stay in one of its sessions, and keep everybody out.
+        # A lock taken through a pooler would stay in one of its sessions, and keep everybody out.
         held = lock.acquire(
             self.target,
             schema,
@@ -299,7 +299,7 @@ class Session(NamedTuple):
             held.release()
 
     def _keep(self, own: Link, link: Link) -> None:
-        """Refuse a pooler that changes server processes; from then on both connections are known to keep theirs."""
+        """Refuse a pooler that changes server processes; both connections are then known to keep theirs."""
         from diwa_schema.run import pooler
 
         through_pooler = not link.direct
@@ -309,7 +309,7 @@ class Session(NamedTuple):
                 kept.settle(pooled=True)
 
     def _close_unfinished(self, look: Look) -> None:
-        """Say how the last run ended, and record it if that run could not: under the lock, nobody else is running."""
+        """Report the end of the last run, and record it if that run could not; the lock excludes other runs."""
         if LEDGER not in look.state.tables:
             return
         ledger = look.books.ledger
@@ -331,7 +331,7 @@ class Session(NamedTuple):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn a driver's error in the block into one of this package."""
+        """Translate a driver's error in the block into one of this package."""
         try:
             yield
         except DiwaSchemaError:
@@ -366,7 +366,7 @@ class Session(NamedTuple):
             )
 
     def _reconnect(self) -> Link:
-        # The lock's connection was closed a moment ago: where a role may have few, the server still counts it.
+        # The lock's connection was closed a moment ago; the server may still count it against a role's limit.
         deadline = time.monotonic() + _RECONNECT
         while True:
             try:
@@ -383,13 +383,13 @@ class Session(NamedTuple):
 
 
 class Change:
-    """A change under way: what the work of a verb is handed, under the lock.
+    """A running change: the argument of a verb's work, under the lock.
 
     Args:
-        session: What the run works with.
-        look: The look that was decided on, under the lock.
+        session: The environment of the run.
+        look: The look of the decision under the lock.
         held: The migration lock.
-        run: What the ledger's entries have in common.
+        run: The common facts of the ledger's entries.
     """
 
     paced: Pace
@@ -403,11 +403,11 @@ class Change:
         self.context: MigrationContext | None = None
         self.began = now()
         self.clock = time.monotonic()
-        self.new_pace()  # it knows no connection of SQLAlchemy's: most verbs need none
+        self.new_pace()  # without a connection of SQLAlchemy, which most verbs do not need
 
     @contextmanager
     def op(self) -> Iterator[None]:
-        """Bind Alembic's `op` to the connection for the block; no other thread of the process can meanwhile."""
+        """Bind Alembic's `op` to the connection for the block; other threads of the process wait."""
         from diwa_schema.database.alchemy import connection_over
         from diwa_schema.migrations.revisions import operations
 
@@ -422,21 +422,21 @@ class Change:
 
     @property
     def link(self) -> Link:
-        """The connection that changes are made on."""
+        """The connection of the changes."""
         return self.look.link
 
     @property
     def state(self) -> State:
-        """Where the database stood before the work."""
+        """The state of the database before the work."""
         return self.look.state
 
     @property
     def books(self) -> Bookkeeping:
-        """Our own tables."""
+        """The package's own tables."""
         return self.look.books
 
     def tell_lodging(self) -> None:
-        """Say where the extension that embeddings need would be dropped with a tenant, and what moves it."""
+        """Report an extension of the embeddings that a tenant's drop would drop, with the statement that moves it."""
         from diwa_schema.migrations import pgvector
 
         said = None if self.link.dialect == "sqlite" else pgvector.warning(self.link)
@@ -444,7 +444,7 @@ class Change:
             self.session.progress.say(said)
 
     def new_pace(self) -> Pace:
-        """Run the next pieces of work with their own count of lock waits, and return what runs them."""
+        """Return a pace for the next pieces of work, with its own count of lock waits."""
         from diwa_schema.run.pace import Pace
 
         session = self.session
@@ -461,7 +461,7 @@ class Change:
 
     @contextmanager
     def steps(self) -> Iterator[list[str]]:
-        """Let the steps of a revision work in pieces within the block; gives the names of those that ran."""
+        """Let the steps of a revision work in pieces within the block; yield the names of executed steps."""
         from diwa_schema.migrations.steps.pace import PACE, STEPS
 
         assert self.context is not None  # noqa: S101 - steps call `op`, so this is inside its block
@@ -483,19 +483,19 @@ class Change:
         unseen: bool = False,
         first: Callable[[], object] = lambda: None,
     ) -> int:
-        """Do the work in one short transaction, with the version row and the ledger's entries in it.
+        """Do the work in one short transaction, together with the version row and the ledger's entries.
 
         Args:
-            work: What to do; it is run again as a whole when a table is in use.
-            after: The revision that the version row is to show.
-            entries: What the ledger is to have of it.
-            timeout: The longest a statement may run, in seconds; by default that of strong locks.
-            record: Whether to write any of that; without, the work stands alone.
-            unseen: Whether the work only makes tables, which nobody can wait for before they are committed.
-            first: What is done before our own tables are there.
+            work: The work; it is repeated as a whole if a table is in use.
+            after: The new revision of the version row.
+            entries: Its entries in the ledger.
+            timeout: The longest time of one statement, in seconds; by default that of strong locks.
+            record: Whether to write version row and entries; otherwise only the work is done.
+            unseen: Whether the work only creates tables, for which nobody can wait before the commit.
+            first: The work before the creation of the package's own tables.
 
         Returns:
-            How long it took, in milliseconds.
+            Its duration, in milliseconds.
         """
 
         def transaction(_: object) -> int:
@@ -513,5 +513,5 @@ class Change:
         return self.paced.short(transaction, timeout=timeout, unseen=unseen)
 
     def milliseconds(self) -> int:
-        """Return how long the work has been under way."""
+        """Return the duration of the work so far."""
         return round((time.monotonic() - self.clock) * 1000)

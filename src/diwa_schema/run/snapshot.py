@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.run.plan import Plan
 
-# Stands in the script where a column is a vector in a database with pgvector, and bytes in one without.
+# The placeholder for a column that is a vector in a database with pgvector, and bytes in one without.
 EMBEDDING = "{embedding}"
 
-# In the order in which a dump has them, tables come before all keys, and keys before indexes and triggers.
+# In a dump, tables come before all keys, and keys before indexes and triggers.
 _FIRST_KEY = "\n\nALTER TABLE ONLY "
 _SEARCH = " EXECUTE FUNCTION tsvector_update_trigger("
 
@@ -32,12 +32,12 @@ _FUNCTION = re.compile(rf"^CREATE FUNCTION \w+\.{inherited.FUNCTION}\(\)", re.MU
 
 
 def path(dialect: str) -> Path:
-    """Return where a dialect's script is."""
+    """Return the path of a dialect's script."""
     return DIRECTORY / f"snapshot_{dialect}.sql"
 
 
 def script(link: Link) -> str:
-    """Return the script for a database: with the kind of embeddings it can hold, and the search that it can have."""
+    """Return the script for a database, with its possible kind of embeddings and of search."""
     text = content(path(link.dialect)).decode()
     if link.dialect == "sqlite":
         return text if link.value(searched.is_possible()) else searched.without(text)
@@ -45,11 +45,11 @@ def script(link: Link) -> str:
 
 
 class Parts(NamedTuple):
-    """The script in two: a table is filled fastest, and with the values that are given, while nothing hangs on it.
+    """The script in two parts: a table without dependents is filled fastest, and with the exact given values.
 
     Args:
-        tables: What makes the tables, with the trigger that makes the words for the search.
-        rest: Keys, indexes, triggers and foreign keys, a statement each.
+        tables: The statements for the tables, with the trigger that generates the search words.
+        rest: Keys, indexes, triggers and foreign keys, one statement each.
     """
 
     tables: str
@@ -57,7 +57,7 @@ class Parts(NamedTuple):
 
 
 def parts(link: Link) -> Parts:
-    """Return the script for a PostgreSQL database as what stands before rows are written, and after."""
+    """Return the script for a PostgreSQL database in two parts: before and after the rows."""
     text = script(link)
     at = text.index(_FIRST_KEY)
     statements = text[at:].strip().split("\n\n")
@@ -72,13 +72,13 @@ def apply(
     first: Callable[[], object] = lambda: None,
     last: Callable[[], object] = lambda: None,
 ) -> Written:
-    """Bring an empty database to head in one transaction, with its version row and one ledger entry a revision.
+    """Bring an empty database to head in one transaction, with its version row and one ledger entry per revision.
 
     Args:
-        change: The change under way.
-        plan: What it is to do.
-        first: What else is done in the transaction, before all.
-        last: And when the tables are there.
+        change: The running change.
+        plan: Its plan.
+        first: Further work in the transaction, before everything else.
+        last: Further work after the creation of the tables.
     """
     link = change.link
     change.run = change.run._replace(kind="snapshot")
@@ -105,21 +105,21 @@ def apply(
 
 
 def from_sqlite(link: Link) -> str:
-    """Return the script that makes the schema of an SQLite database at head."""
+    """Return the script that creates the schema of an SQLite database at head."""
     rows = link.rows("SELECT sql, tbl_name FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
     ours = (sql for sql, table in rows if table not in BOOKKEEPING and not searched.is_shadow(table))
     return "".join(f"{sql.strip()};\n" for sql in ours)
 
 
 def from_dump(dump: str) -> str:
-    """Return the script for PostgreSQL from what `pg_dump --schema-only --no-owner` says of a database at head.
+    """Return the script for PostgreSQL from the output of `pg_dump --schema-only --no-owner` at head.
 
-    Names lose their schema, so that the script makes them where the connection's search path leads.
+    Names lose their schema, so that the script creates them in the first schema of the search path.
     """
     kept: list[str] = []
     for statement in re.split(r"\n\n+", dump):
         if _FUNCTION.search(statement):
-            # Its code names the schema, so it is made where the script is run.
+            # Its code names the schema, so it is created at the execution of the script.
             kept.append(f"{inherited.function()};")
             continue
         lines = [line for line in statement.splitlines() if line.strip() and not _NOISE.match(line)]

@@ -39,7 +39,7 @@ _NOT_RENAMED = (
 )
 _LOST = "Dropping it loses its values: find out its purpose first."
 
-# What has to be there before other things can be fixed comes first.
+# The order of the fixes: prerequisites come first.
 _ORDER = (
     "table", "column", "options", "persistence", "primary key", "index", "foreign key", "trigger", "row security",
     "replica identity", "owner",
@@ -61,7 +61,7 @@ _NO_CALL = re.compile(r"'(?:[^']|'')*'|::[a-z ]+\(\d+\)")
 _PRECISION = re.compile(r"timestamp(?:\((\d)\))? (with(?:out)? time zone)")
 _TEXTUAL = re.compile(r"text|character(?: varying)?(?:\(\d+\))?")
 _NUMERIC = re.compile(r"smallint|integer|bigint|numeric(?:\(.*\))?|real|double precision")
-# Their input takes any text, so that no expression for them can be made to fail.
+# Their input accepts any text, so no expression can fail for them.
 _TAKE_ANY_TEXT = frozenset({"bytea", "tsvector"})
 
 
@@ -69,8 +69,8 @@ class Fixer:
     """Writes the fixes of one comparison.
 
     Args:
-        live: The catalog as it is.
-        expected: The catalog as it should be.
+        live: The present catalog.
+        expected: The expected catalog.
     """
 
     def __init__(self, live: Catalog, expected: Catalog) -> None:
@@ -79,7 +79,7 @@ class Fixer:
         self._write = Writer(live.origin.schema)
 
     def fix(self, finding: Finding) -> Fix:
-        """Return what fixes a finding."""
+        """Return the fix of a finding."""
         by_kind: dict[str, Callable[[Finding], Fix]] = {
             "table": self._table,
             "column": self._column,
@@ -100,14 +100,14 @@ class Fixer:
         return write(finding) if write else Fix(safe=False, caution=_UNKNOWN)
 
     def rank(self, finding: Finding) -> tuple[int, ...]:
-        """Return where its fix stands: first what is in the way, last what would be lost."""
+        """Return the place of its fix: obstacles come first, losses last."""
         in_the_way = finding.problem == "renamed" or (finding.problem == "extra" and finding.kind != "column")
         phase = 0 if in_the_way else 2 if finding.problem == "extra" else 1
         order = _ORDER.index(finding.kind) if finding.kind in _ORDER else len(_ORDER)
         return phase, order, self._depth(finding.name, ()) if finding.kind == "table" else 0
 
     def _depth(self, name: str, above: tuple[str, ...]) -> int:
-        """Return how many tables have to be there one after the other before this one can refer to them."""
+        """Return the depth of a table: the length of the longest chain of tables that have to exist before it."""
         table = self._expected.table(name)
         if table is None or name in above:
             return 0
@@ -170,7 +170,7 @@ class Fixer:
         one: Key = finding.expected
         name = quoted(one.name)
         drop = [f"DROP CONSTRAINT {name}"] if finding.problem == "changed" else []
-        # The index is built beside the traffic and only then becomes the constraint, under its name.
+        # The index is built during the traffic, and then becomes the constraint under its name.
         built = Index(
             cut(one.name, suffix="_new") if drop else one.name, one.columns, unique=True, include=one.include
         )
@@ -189,7 +189,7 @@ class Fixer:
         return Fix(self._added(finding.table, drop, one))
 
     def _added(self, table: str, drop: Iterable[str], one: ForeignKey) -> tuple[str, ...]:
-        """Return what adds a foreign key so that nobody waits while the rows are looked at."""
+        """Return the steps that add a foreign key and let nobody wait for the check of the rows."""
         name = quoted(one.name)
         added = self._together(
             table, *drop, f"ADD CONSTRAINT {name} {self._write.foreign_key(one)} NOT VALID"
@@ -197,7 +197,7 @@ class Fixer:
         return (*added, self._write.alter(table, f"VALIDATE CONSTRAINT {name}")) if one.validated else added
 
     def _together(self, table: str, *actions: str) -> tuple[str, ...]:
-        """Return changes of a table as one statement; Citus adds no constraint beside another change."""
+        """Return changes of a table as one statement; Citus refuses a new constraint beside another change."""
         if self._live.origin.citus:
             return tuple(self._write.alter(table, action) for action in actions)
         return (self._write.alter(table, *actions),)
@@ -217,7 +217,7 @@ class Fixer:
         caution = _NO_DUPLICATES if one.unique else ""
         if finding.problem == "missing":
             live = self._live.table(table)
-            # A unique constraint may have the name, and is then among what nobody expects.
+            # A unique constraint may have the name; it is then an unexpected object.
             taken = live is not None and any(other.name == one.name for other in live.others)
             free = (
                 [self._write.alter(table, f"DROP CONSTRAINT IF EXISTS {quoted(one.name)}")] if taken else []
@@ -301,7 +301,7 @@ class Fixer:
             and _CALL.search(_NO_CALL.sub("", one.default))
         )
         if calls and one.nullable:
-            # With the column the default would be computed for every row that is there.
+            # Together with the column, the default would be computed for every existing row.
             bare = self._write.alter(table, f"ADD COLUMN {quoted(one.name)} {one.type}")
             return Fix((bare, self._write.alter(table, _default(one))))
         if calls:
@@ -311,7 +311,7 @@ class Fixer:
         return Fix((add,))
 
     def _fill(self, table: str, one: Column) -> list[str]:
-        """Return steps to NOT NULL of which none holds a strong lock while it looks at the rows."""
+        """Return steps to NOT NULL, none of which reads the rows under a strong lock."""
         rule, name = quoted(cut(one.name, suffix="_is_filled")), quoted(one.name)
         actions = (
             f"ADD CONSTRAINT {rule} CHECK ({name} IS NOT NULL) NOT VALID",
@@ -326,7 +326,7 @@ class Fixer:
         collate = f" COLLATE {quoted(expected.collation)}" if expected.collation else ""
 
         def retyped(using: str) -> str:
-            # One statement: where it fails, the default is there as before. That of the old type may have no cast.
+            # One statement: after a failure, the default is unchanged. The default of the old type may have no cast.
             actions = [f"ALTER COLUMN {name} DROP DEFAULT"] if found.default is not None else []
             actions.append(f"ALTER COLUMN {name} TYPE {expected.type}{collate}{using}")
             actions += [_default(expected)] if expected.default is not None else []
@@ -344,7 +344,7 @@ class Fixer:
         if expected.type in _TAKE_ANY_TEXT:
             return Fix(safe=False, caution="It may lose values.", losing=(losing,), counting=counting)
         if _TEXTUAL.fullmatch(expected.type):
-            # An explicit cast cuts what is too long. Assigned, it is refused, unless all that is over are blanks.
+            # An explicit cast truncates a long text. An assignment refuses it, unless only spaces are lost.
             keeping = f"CASE WHEN {fits} THEN {name}::text ELSE {name}::text || ' does not fit' END"
         else:
             refused = f"({literal('does not fit: ')} || {name}::text)::{expected.type}"
@@ -359,12 +359,12 @@ def _default(one: Column) -> str:
 
 
 def _widens(found: Column, expected: Column) -> bool:
-    """Return whether every value fits as it is stored, so that the table is not rewritten."""
+    """Return whether every stored value fits unchanged, so that the table is not rewritten."""
     return found.collation == expected.collation and keeps_rows(found.type, expected.type)
 
 
 def _converted(value: str, found: str, expected: str) -> str:
-    """Return SQL for a value of one type as one of another. A time without a zone is one of UTC."""
+    """Return SQL that converts a value into another type. A time without a zone is in UTC."""
     before, after = _PRECISION.fullmatch(found), _PRECISION.fullmatch(expected)
     if before and after and before[2] != after[2]:
         return f"({value} AT TIME ZONE 'UTC')::{expected}"

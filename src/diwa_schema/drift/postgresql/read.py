@@ -23,7 +23,7 @@ from diwa_schema.migrations.manifest import KEPT
 from diwa_schema.models.inherited import FUNCTION, without_schema
 from diwa_schema.names import literal
 
-# Extensions are put on the path too, so that their types are written without a schema, wherever they live.
+# Extensions are also put on the path, so that their types are written without a schema.
 _SETTING = """
 SELECT n.nspname::text,
   (SELECT pg_get_userbyid(v.relowner)::text FROM pg_class v
@@ -40,8 +40,8 @@ SELECT n.nspname::text,
 FROM pg_namespace n WHERE n.nspname = coalesce(%(schema)s, current_schema())
 """
 
-# Which relations the others read: all of the schema, or those named. A form for both (`%(names)s IS NULL OR`)
-# gets a plan that is made anew for each check of a connection.
+# The relations of the other queries: all of the schema, or the named ones. A form for both (`%(names)s IS NULL OR`)
+# would be planned again for each check on a connection.
 _SCHEMA = "quote_ident(current_schema())::regnamespace"
 _WHOLE_SCHEMA = in_schema(_SCHEMA)
 _NAMED = f"c.relnamespace = {_SCHEMA} AND c.relname = ANY(%(names)s::text[])"
@@ -73,7 +73,7 @@ JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'f')
 WHERE a.attnum > 0 AND NOT a.attisdropped AND {ours}
 """
 
-# From version 18 on NOT NULL is a constraint too; only one that is not validated says something new.
+# From version 18 on, NOT NULL is also a constraint; only an unvalidated one is news.
 _CONSTRAINTS = """
 SELECT {lead}c.relname::text, k.conname::text, k.contype::text, pg_get_constraintdef(k.oid), k.convalidated,
   {enforced}, k.conkey,
@@ -82,7 +82,7 @@ FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 WHERE (k.contype IN ('p', 'u', 'f', 'c', 'x') OR (k.contype = 'n' AND NOT k.convalidated)) AND {ours}
 """
 
-# Those that stand behind a constraint are told by the constraints.
+# The constraints already describe their own indexes.
 _INDEXES = """
 SELECT {lead}c.relname::text, i.relname::text, pg_get_indexdef(x.indexrelid), x.indisunique,
   x.indisvalid AND x.indisready
@@ -97,7 +97,7 @@ _CODE = without_schema(
 )
 _CODE = _CODE.replace("{", "{{").replace("}", "}}")  # it is completed with the others
 
-# A foreign key is enforced by triggers that the server keeps to itself. Somebody may have disabled these.
+# Internal triggers of the server enforce a foreign key. Somebody may have disabled them.
 _TRIGGERS = f"""
 SELECT {{lead}}c.relname::text, g.tgname::text, pg_get_triggerdef(g.oid, true), g.tgenabled::text, g.tgisinternal,
   CASE WHEN g.tgisinternal THEN (
@@ -118,7 +118,7 @@ SELECT {lead}c.relname::text, o.polname::text, 'policy',
 FROM pg_policy o JOIN pg_class c ON c.oid = o.polrelid WHERE {ours}
 """
 
-# What turns the statements on a table into others, or adds the rows of another table to it.
+# Objects that rewrite the statements on a table, or add the rows of another table.
 _RULES = """
 SELECT c.relname::text, r.rulename::text, 'rule', pg_get_ruledef(r.oid)
 FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class AND c.relkind IN ('r', 'p') WHERE {ours}
@@ -164,7 +164,7 @@ def read(link: Link, schema: str | None, tables: Collection[str] | None) -> Cata
         return Catalog("postgresql", origin=Origin(schema or ""))
     name, owner, vector, _, _, has_kept = rows["setting"][0]
     seldom = {"rules": _RULES.format(ours=ours)} if any(row[-1] for row in rows["relations"]) else {}
-    # Whose table it is can be told only where it is known which are ours.
+    # The tables of the schema have to be known to recognise other ones.
     seldom |= {"followers": _FOLLOWERS} if has_kept and tables is not None else {}
     rows |= _all(link, {"setting": _SETTING, **seldom}, held) if seldom else {}
     parts = _parts(rows)
@@ -184,13 +184,13 @@ def read(link: Link, schema: str | None, tables: Collection[str] | None) -> Cata
 
 
 def queries(link: Link, ours: str, *, lead: str = "", owner: str = OWNER) -> dict[str, str]:
-    """Return the queries that every reading asks, by what they read.
+    """Return the queries of every reading, by their subject.
 
     Args:
-        link: A connection to the database; servers differ in what they have.
-        ours: Which relations are read: a condition on `c`, a row of pg_class.
-        lead: What each row begins with, and a comma.
-        owner: What is read of a relation's owner.
+        link: A connection to the database, because servers differ.
+        ours: The relations to read: a condition on `c`, a row of pg_class.
+        lead: The beginning of each row, and a comma.
+        owner: The expression for a relation's owner.
     """
     enforced = "k.conenforced" if link.raw.info.server_version >= _HAS_ENFORCED else "true"
     return {
@@ -204,7 +204,7 @@ def queries(link: Link, ours: str, *, lead: str = "", owner: str = OWNER) -> dic
 
 
 def values(tables: Collection[str] | None) -> dict[str, Any]:
-    """Return the values that the queries are sent with, but for the schema."""
+    """Return the parameters of the queries, except the schema."""
     return {
         "version_tables": [VERSION, ECTO],
         "names": _array(tables),
@@ -215,10 +215,10 @@ def values(tables: Collection[str] | None) -> dict[str, Any]:
 
 
 def _all(link: Link, queries: dict[str, str], held: dict[str, Any]) -> dict[str, Rows]:
-    """Run all queries in one round trip, on one state; the connection's search path is the same afterwards."""
+    """Run all queries in one round trip, on one snapshot; the connection's search path is restored."""
     idle = link.raw.info.transaction_status == 0
     begin = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"] if idle else ["SAVEPOINT diwa_schema_read"]
-    # After a ROLLBACK the driver forgets the statements that it has prepared.
+    # After a ROLLBACK the driver forgets its prepared statements.
     end = ["COMMIT"] if idle else ["ROLLBACK TO diwa_schema_read", "RELEASE diwa_schema_read"]
     with link.raw.pipeline():
         for statement in begin:
@@ -230,7 +230,7 @@ def _all(link: Link, queries: dict[str, str], held: dict[str, Any]) -> dict[str,
 
 
 def _array(names: Collection[str] | None) -> str | None:
-    """Return an array as the server writes it: the driver would take a list apart again for every query."""
+    """Return an array in the server's notation: the driver would convert a list again for every query."""
     if names is None:
         return None
     escaped = (name.replace("\\", r"\\").replace('"', r"\"") for name in names)
@@ -257,7 +257,7 @@ def _table(row: tuple[Any, ...], parts: dict[str, list[Any]], owner: str | None)
 
 
 def _parts(rows: dict[str, Rows]) -> Parts:
-    """Return what belongs to each table, by its name and the collection it is in."""
+    """Return the objects of each table, by its name and their collection."""
     parts: Parts = defaultdict(lambda: defaultdict(list))
     unvalidated = {(row[0], row[6][0]) for row in rows["constraints"] if row[2] == "n"}
     for row in sorted(rows["columns"], key=itemgetter(-1)):

@@ -24,7 +24,7 @@ SELECT set_config('quote_all_identifiers', 'off', true), set_config('search_path
   FROM pg_extension x JOIN pg_namespace e ON e.oid = x.extnamespace WHERE e.nspname <> 'pg_catalog'), ''), true)
 """
 
-# Those whose tables have what only a reading of one schema asks for.
+# The schemas whose tables have rare objects, which only a full reading of one schema sees.
 _SELDOM = """
 SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ANY(%(schemas)s::name[]) AND c.relname = ANY(%(names)s::name[]) AND c.relkind IN ('r', 'p')
@@ -39,16 +39,16 @@ _OURS = (
     "c.relname = ANY(%(names)s::name[]) AND c.relnamespace = ANY(ARRAY("
     "SELECT oid FROM pg_namespace WHERE nspname = ANY(%(schemas)s::name[])))"
 )
-# Each row begins with its schema as that stands in front of names. A blank comes before it: the server puts what has a
-# blank into quotes, and would else do that to some schemas only.
+# Each row begins with its schema, as written before names. A space comes first: the server quotes texts with a space,
+# and would otherwise quote only some schemas.
 _LEAD = "' ' || c.relnamespace::regnamespace::text || '.' AS schema, "
-# An owner is told where it is another one than that of the version table, as in a catalog.
+# An owner is included if it is not the owner of the version table, as in a catalog.
 _OWNER = """(
   SELECT CASE WHEN v.relowner <> c.relowner THEN pg_get_userbyid(c.relowner)::text END FROM pg_class v
   WHERE v.relnamespace = c.relnamespace AND v.relname = ANY(%(version_tables)s) AND v.relkind = 'r'
   ORDER BY array_position(%(version_tables)s, v.relname::text) LIMIT 1)"""
 
-# The rows of a schema in one order, whatever it is called: the names in it come before all that tells of it.
+# The rows of a schema in an order independent of its name: the names in it come first.
 _MARKS = """
 SELECT n.nspname::text, encode(sha256(convert_to(
     replace(g.text, replace(quote_ident(n.nspname), '"', '""') || '.', E'\\x01'), 'UTF8')), 'hex')

@@ -30,7 +30,7 @@ _NAMES = {
     "varchar": "character varying",
 }
 _TIMES, _FINEST = ("interval", "time", "timestamp"), 6
-# Of these a greater number, or none, takes every value as it is.
+# For these, a greater number or no number accepts every value unchanged.
 _WIDER = frozenset(
     {"character varying", "bit varying", *_TIMES, "time with time zone", "timestamp with time zone"}
 )
@@ -53,7 +53,7 @@ class Type(NamedTuple):
 
 
 def read(text: str) -> Type | None:
-    """Return a type that is written as text; None where that is none of a usual form."""
+    """Return a type from its text; None if the form is unusual."""
     found = _SHAPE.fullmatch(" ".join(text.lower().replace('"', "").split()))
     if found is None:
         return None
@@ -67,11 +67,11 @@ def read(text: str) -> Type | None:
 
 
 def keeps_rows(before: str, after: str) -> bool:
-    """Tell whether ALTER TYPE leaves all rows as they are, so that no table is rewritten.
+    """Return whether ALTER TYPE leaves all rows unchanged, so that the table is not rewritten.
 
     Args:
-        before: The type that the column has.
-        after: The type that it gets.
+        before: The present type of the column.
+        after: The new type.
     """
     old, new = read(before), read(after)
     if old is None or new is None or old.array or new.array:
@@ -88,7 +88,7 @@ def keeps_rows(before: str, after: str) -> bool:
 
 
 def same(one: str, other: str) -> bool:
-    """Tell whether two types are the same apart from a length; a text with a length compares as one without."""
+    """Return whether two types are equal except for a length; a text with a length compares like one without."""
     first, second = read(one), read(other)
     if first is None or second is None:
         return True

@@ -24,18 +24,18 @@ _PLAIN = re.compile(r"('(''|[^'])*'|-?[\w.]+(\(.*\))?|ARRAY\[[^\]]*\])(::[\w \[\
 
 
 def column(one: Column) -> str:
-    """Return what declares a column."""
+    """Return the declaration of a column."""
     parts = [quoted(one.name), one.type]
     parts += [f"COLLATE {quoted(one.collation)}"] if one.collation else []
     if one.default is not None:
-        # CREATE TABLE takes an expression with words in it, such as AT TIME ZONE, in parentheses only.
+        # CREATE TABLE accepts an expression with keywords, such as AT TIME ZONE, only in parentheses.
         parts.append(f"DEFAULT {one.default if _PLAIN.fullmatch(one.default) else f'({one.default})'}")
     parts += [] if one.nullable else ["NOT NULL"]
     return " ".join([*parts, one.generated or ""]).strip()
 
 
 def primary_key(one: Key) -> str:
-    """Return what declares a primary key, without its name."""
+    """Return the declaration of a primary key, without its name."""
     include = f" INCLUDE {listed(one.include)}" if one.include else ""
     return f"PRIMARY KEY {listed(one.columns)}{include} {one.deferrable or ''}".strip()
 
@@ -59,11 +59,11 @@ class Writer:
         return f"ALTER TABLE {self.name(table)} {', '.join(actions)}"
 
     def comment(self, table: str, one: Column) -> str:
-        """Return what lets the database say what a column holds."""
+        """Return the statement for the comment of a column."""
         return f"COMMENT ON COLUMN {self.name(table)}.{quoted(one.name)} IS {literal(one.comment)}"
 
     def foreign_key(self, one: ForeignKey) -> str:
-        """Return what declares a foreign key, without its name."""
+        """Return the declaration of a foreign key, without its name."""
         target = self.name(one.references) if "." not in one.references else one.references
         parts = [f"FOREIGN KEY {listed(one.columns)} REFERENCES {target} {listed(one.ref_columns)}"]
         parts += [] if one.match == "SIMPLE" else [f"MATCH {one.match}"]
@@ -72,7 +72,7 @@ class Writer:
         return " ".join([*parts, *([one.deferrable] if one.deferrable else [])])
 
     def index(self, table: str, one: Index, *, concurrently: bool = True, name: str | None = None) -> str:
-        """Return CREATE INDEX; the server waits for nobody and nobody waits for it when concurrent."""
+        """Return CREATE INDEX; a concurrent build makes nobody wait."""
         parts = ["CREATE", "UNIQUE" if one.unique else "", "INDEX", "CONCURRENTLY" if concurrently else ""]
         parts += [quoted(name or one.name), "ON", self.name(table), "USING", one.method, listed(one.columns)]
         parts += [f"INCLUDE {listed(one.include)}"] if one.include else []
@@ -82,7 +82,7 @@ class Writer:
         return " ".join(filter(None, parts))
 
     def trigger(self, table: str, one: Trigger, *, replace: bool = False) -> Iterator[str]:
-        """Yield what creates a trigger and enables it as it should be."""
+        """Yield the statements that create a trigger and set its state."""
         yield from self.function(one)
         words = "CREATE CONSTRAINT TRIGGER" if one.constraint else "CREATE OR REPLACE TRIGGER"
         words = words if replace or one.constraint else "CREATE TRIGGER"
@@ -91,7 +91,7 @@ class Writer:
             yield self.enabling(table, one)
 
     def function(self, one: Trigger) -> Iterator[str]:
-        """Yield what makes the function of a trigger what it should be, where that is this package's."""
+        """Yield the statements for the function of a trigger, if it belongs to this package."""
         called = _CALL.search(one.action)
         if one.code is None or called is None:
             return
@@ -101,11 +101,11 @@ class Writer:
         yield f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC"
 
     def enabling(self, table: str, one: Trigger) -> str:
-        """Return what enables or disables a trigger."""
+        """Return the statement that enables or disables a trigger."""
         return self.alter(table, f"{_ENABLING[one.enabled]} TRIGGER {quoted(one.name)}")
 
     def rule(self, one: Rule) -> tuple[str, ...]:
-        """Return what lets the database keep a rule about rows; it fails where a row breaks the rule."""
+        """Return the statement that adds a rule about rows; it fails if a row breaks the rule."""
         if one.unique:
             return (self.index(one.table, Index(one.name, one.unique, unique=True)),)
         name = quoted(one.name)
@@ -115,7 +115,7 @@ class Writer:
         )
 
     def table(self, one: Table) -> Iterator[str]:
-        """Yield what creates a table with everything that belongs to it."""
+        """Yield the statements that create a table with all of its objects."""
         named = [(one.primary_key.name, primary_key(one.primary_key))] if one.primary_key else []
         named += [(foreign.name, self.foreign_key(foreign)) for foreign in one.foreign_keys]
         named += [(other.name, other.definition) for other in one.others if other.kind == "check"]

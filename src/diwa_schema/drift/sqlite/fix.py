@@ -38,9 +38,9 @@ class Fixer:
     """Writes the fixes of one comparison.
 
     Args:
-        live: The catalog as it is.
-        expected: The catalog as it should be.
-        findings: Everything that was found: one copy of a table fixes all that needs a copy.
+        live: The present catalog.
+        expected: The expected catalog.
+        findings: All findings: one copy of a table fixes all findings that need a copy.
     """
 
     def __init__(self, live: Catalog, expected: Catalog, findings: Iterable[Finding]) -> None:
@@ -50,7 +50,7 @@ class Fixer:
         self._copied = frozenset(one.table for one in self._findings if _needs_copy(one))
 
     def fix(self, finding: Finding) -> Fix:
-        """Return what fixes a finding."""
+        """Return the fix of a finding."""
         if finding.kind == "foreign key" and finding.table not in {
             table.name for table in self._expected.tables
         }:
@@ -66,7 +66,7 @@ class Fixer:
         return Fix(safe=False, caution=_SOMEBODYS if finding.problem == "extra" else _UNKNOWN)
 
     def rank(self, finding: Finding) -> tuple[int, ...]:
-        """Return where its fix stands: a copy takes the table's indexes along as they are at first."""
+        """Return the place of its fix: a copy first takes over the table's present indexes."""
         order = _ORDER.index(finding.kind) if finding.kind in _ORDER else len(_ORDER)
         if self._is_copied(finding):
             return 1, order
@@ -112,7 +112,7 @@ class Fixer:
             return Fix((drop,), safe=False, caution=_USED if finding.kind == "index" else _SOMEBODYS)
         create = _index if finding.kind == "index" else _trigger
         built = create(finding.table, finding.expected)
-        # What was written meanwhile was not noted.
+        # Later writes were not recorded.
         refilled = _REFILLED if finding.expected.name in searched.TRIGGERS else ()
         return Fix((*(() if finding.problem == "missing" else (drop,)), built, *refilled))
 
@@ -132,7 +132,7 @@ class Fixer:
         old = replace(
             live, columns=tuple(replace(one, name=names.get(one.name, one.name)) for one in live.columns)
         )
-        # What nobody expects is taken along, but for foreign keys and the like, which are the reason to copy.
+        # Unexpected objects are kept, except foreign keys and the like, which are the reason for the copy.
         extra = tuple(one for one in old.columns if expected.column(one.name) is None)
         new = replace(
             expected,
@@ -171,15 +171,15 @@ def _copying(old: Table, new: Table) -> Iterator[str]:
         if (before := old.column(one.name)) and before.type != one.type
     ]
     yield "PRAGMA foreign_keys = OFF"
-    # Other tables go on referring to the name, whatever table has it.
+    # Other tables still refer to the name, whatever table has it.
     yield "PRAGMA legacy_alter_table = ON"
     yield "BEGIN IMMEDIATE"
     yield from (f"DROP INDEX IF EXISTS {quoted(index.name)}" for index in old.indexes)
     yield f"ALTER TABLE {name} RENAME TO {aside}"
     yield _create(new)
     if retyped:
-        # A column's type changes what is put into it: '007' becomes 7. The row of this table gets in only where no
-        # value is changed. It comes after the renaming: a shell that goes on after the refusal finds nothing to copy.
+        # A column's type changes inserted values: '007' becomes 7. This table accepts its row only if no value
+        # changes. It comes after the rename, so a shell that continues after the refusal finds nothing to copy.
         yield "CREATE TEMP TABLE diwa_schema_unchanged (changed INTEGER CHECK (changed = 0))"
         counted = f"SELECT count(*) FROM {aside} WHERE {' OR '.join(retyped)}"
         yield f"INSERT OR ROLLBACK INTO diwa_schema_unchanged {counted}"
@@ -236,6 +236,6 @@ def _trigger(on: str, one: Trigger, guard: str = "") -> str:
 
 
 def _belongings(one: Table) -> Iterator[str]:
-    """Yield what creates the indexes and triggers of a table, where they are not there."""
+    """Yield the statements that create missing indexes and triggers of a table."""
     yield from (_index(one.name, held, "IF NOT EXISTS ") for held in one.indexes)
     yield from (_trigger(one.name, held, "IF NOT EXISTS ") for held in one.triggers)

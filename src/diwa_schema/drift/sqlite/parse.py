@@ -20,14 +20,14 @@ _TABLE_LEVEL = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
 
 @dataclass(slots=True)
 class Declared:
-    """What the text of a table says beyond what PRAGMA tells.
+    """The facts in the text of a table that PRAGMA does not show.
 
     Args:
-        foreign_keys: Name and deferrability of each foreign key, in the order they were declared.
-        others: Name, kind and definition of each other constraint but the primary key.
+        foreign_keys: Name and deferrability of each foreign key, in the order of their declarations.
+        others: Name, kind and definition of each other constraint except the primary key.
         collations: Collations by column.
         generated: Expressions by column.
-        options: What follows the columns.
+        options: The text after the columns.
     """
 
     foreign_keys: list[tuple[str | None, str | None]] = field(default_factory=list)
@@ -38,13 +38,13 @@ class Declared:
 
 
 def module(text: str) -> str | None:
-    """Return the module of a virtual table with what it is told, as written; None for any other table."""
+    """Return the module of a virtual table with its arguments; None for any other table."""
     found = _VIRTUAL.fullmatch(text.strip())
     return found and found.group(1)
 
 
 def table(text: str) -> Declared:
-    """Return what the text of a CREATE TABLE declares."""
+    """Return the declarations of a CREATE TABLE."""
     text = without_comments(text)
     opened, closed = bracket(text)
     declared = Declared(options=tuple(part.upper() for part in split(text[closed + 1 :]) if part))
@@ -68,7 +68,7 @@ def index(text: str) -> tuple[tuple[str, ...], str | None]:
 
 
 def trigger(text: str) -> tuple[str, str]:
-    """Return when a trigger fires and what it does, without the names of trigger and table."""
+    """Return the event and the action of a trigger, without the names of trigger and table."""
     text = " ".join(_TRIGGER.sub("", without_comments(text)).split())
     words = _WORD.match(text)
     body = text[words.end() :].strip() if words else text

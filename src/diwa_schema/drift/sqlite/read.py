@@ -66,7 +66,7 @@ def read(link: Link, tables: Collection[str] | None) -> Catalog:
 
 @contextmanager
 def _one_moment(link: Link) -> Iterator[None]:
-    """Let all queries see one state."""
+    """Let all queries see one snapshot."""
     if link.raw.in_transaction:
         yield
         return
@@ -88,7 +88,7 @@ def _read(link: Link, tables: Collection[str] | None) -> Catalog:
     held = {name: sql for kind, name, _, sql in objects if kind == "table" and not searched.is_shadow(name)}
     views = [name for kind, name, *_ in objects if kind == "view" and name in (tables or ())]
     found = [_table(name, sql, parts) for name, sql in held.items() if tables is None or name in tables]
-    # Whose table it is can be told only where it is known which are ours.
+    # The tables of the schema have to be known to recognise other ones.
     others = (
         [] if tables is None else [name for name in held if name not in tables and not name.startswith(KEPT)]
     )
@@ -115,7 +115,7 @@ def _grouped(rows: Iterable[tuple[Any, ...]]) -> Groups:
 
 def _table(name: str, sql: str, parts: _Parts) -> Table:
     if (module := parse.module(sql)) is not None:
-        # Its columns are the module's, which this build of SQLite may not have.
+        # Its columns come from the module, which this build of SQLite may lack.
         return Table(name, kind="virtual table", options=(module,))
     declared = parse.table(sql)
     columns = parts.columns[name]
@@ -159,7 +159,7 @@ def _columns(rows: list[tuple[Any, ...]], declared: parse.Declared) -> Iterable[
 
 
 def _foreign_keys(table: str, rows: list[tuple[Any, ...]], declared: parse.Declared) -> Iterable[ForeignKey]:
-    # PRAGMA counts backwards: the highest id is the first one declared.
+    # PRAGMA counts backwards: the highest id is the first declared one.
     for number, own in enumerate(_grouped((str(row[0]), *row[1:]) for row in rows).values()):
         columns = tuple(row[0] for row in own)
         _, references, _, on_update, on_delete = own[0]

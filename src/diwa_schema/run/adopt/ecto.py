@@ -38,7 +38,7 @@ ORDER BY array_position(ARRAY['ShareUpdateExclusiveLock', 'RowExclusiveLock'], l
 """
 
 
-# Also one that was switched off: that is the documented way out.
+# Including a disabled trigger, which is the documented way out.
 _KEPT = """
 SELECT 1 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND t.tgname = %s
@@ -46,11 +46,11 @@ WHERE n.nspname = %s AND c.relname = %s AND t.tgname = %s
 
 
 class Keeper(NamedTuple):
-    """Writes to Ecto's table what Ecto would have written.
+    """The keeper of Ecto's table: it writes the rows that Ecto would have written.
 
     Args:
         books: The tables of the schema, on the connection of the transaction.
-        active: Whether the database has that table and it is about this schema.
+        active: Whether the database has that table, and the table is about this schema.
     """
 
     books: Bookkeeping
@@ -62,10 +62,10 @@ class Keeper(NamedTuple):
         return cls(books, is_ours(state.ecto))
 
     def record(self, revision: str, *, applied: bool) -> None:
-        """Record a revision as applied, or take its record away, inside the caller's transaction.
+        """Record a revision as applied, or remove its record, inside the caller's transaction.
 
-        The agent's own migration is on record from where its two tables are there until base: run again, it would fail
-        at each start of the agent.
+        The agent's own migration stays on record from the creation of its two tables until base: a second run of it
+        would fail at each start of the agent.
         """
         if not self.active:
             return
@@ -82,7 +82,7 @@ class Keeper(NamedTuple):
         return bool(self.books.link.value(f"SELECT 1 FROM {table} WHERE version = %s", (AGENT,)))
 
     def keep(self) -> None:
-        """Let nobody but a run change the list of a SQLite file; `MigratorKeptOut` keeps that of PostgreSQL."""
+        """Let only a run change the list of a SQLite file; `MigratorKeptOut` protects that of PostgreSQL."""
         link = self.books.link
         if not self.active or link.dialect != "sqlite" or self._triggers():
             return
@@ -93,13 +93,13 @@ class Keeper(NamedTuple):
             )
 
     def release(self) -> None:
-        """Give the list of a SQLite file back to Ecto: nothing of the schema is there any more."""
+        """Give the list of a SQLite file back to Ecto after the last table of the schema is gone."""
         for name in self._triggers() if self.books.link.dialect == "sqlite" else ():
             self.books.link.execute(f"DROP TRIGGER {name}")
 
     @contextmanager
     def _unkept(self) -> Iterator[None]:
-        """Let the transaction of a run change the list; SQLite's triggers cannot tell who asks, so they go and come."""
+        """Let a run change the list: SQLite's triggers cannot recognise one, so they are dropped and created again."""
         link = self.books.link
         if link.dialect == "postgresql":
             link.set({"diwa_schema.run": "on"}, local=True)
@@ -119,21 +119,21 @@ class Keeper(NamedTuple):
 
 
 class MigratorKeptOut:
-    """Holds for the block the lock that Ecto's migrator takes, which keeps it out; and waits while that works itself.
+    """The lock of Ecto's migrator, held during the block: it keeps the migrator out, and waits for a working one.
 
-    Ecto holds it in a transaction of its own for as long as it migrates, so a connection of its own holds it here: the
-    one that works commits after each revision. It is tried for and never waited for, like every lock of a run.
+    Ecto holds it in a separate transaction during its work, so a separate connection holds it here: the working
+    connection commits after each revision. Like every lock of a run, it is polled for and never waited for.
 
-    At the end of the block a trigger lets nobody but a run change the list, or goes away where nothing of the schema is
-    left. A trigger takes a stronger lock on the table than the one that is held, and would wait for it on any other
-    connection.
+    At the end of the block, a trigger lets only a run change the list; it is dropped if nothing of the schema is
+    left. Creating a trigger needs a stronger lock on the table than the held one, so it happens on this connection.
 
     Args:
         target: The database.
-        books: Our own tables of the schema.
-        state: What is there; without Ecto's list, or with that of another application, nothing is locked or kept.
-        wait: How long to wait for Ecto, in seconds.
-        progress: Who is told who is waited for.
+        books: The package's own tables of the schema.
+        state: The state of the database; without Ecto's list, or with that of another application, nothing is locked
+            or kept.
+        wait: The longest wait for Ecto, in seconds.
+        progress: The receiver of messages about the wait.
     """
 
     def __init__(
@@ -169,13 +169,13 @@ class MigratorKeptOut:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._link is not None:
             self._link.abandon()
             self._link.close()
 
     def settle(self, revision: str | None) -> None:
-        """Keep the list of a database at a revision, and give it back to Ecto at base."""
+        """Protect the list of a database at a revision, and give it back to Ecto at base."""
         link = self._link
         if link is None:
             return
@@ -192,7 +192,7 @@ class MigratorKeptOut:
             self._progress.say(f"{ECTO} is in use, so its protection is unchanged; the next run sets it")
 
     def _keep(self, link: Link) -> None:
-        # ENABLE ALWAYS: a session that applies changes of a replica, or says that it does, is none of ours either.
+        # ENABLE ALWAYS, because a session that applies changes of a replica, or claims to, is not a run either.
         table = qualified(self._books.schema, ECTO)
         function = qualified(self._books.schema, KEEPER)
         way_out = f"ALTER TABLE {ECTO} DISABLE TRIGGER {KEEPER} gives the list back to Ecto."
@@ -217,7 +217,7 @@ class _ListLock(NamedTuple):
     """The lock of Ecto's migrator, in a transaction that the attempt begins.
 
     Args:
-        link: A connection of its own.
+        link: A separate connection.
         schema: The schema of Ecto's list.
     """
 
@@ -225,11 +225,11 @@ class _ListLock(NamedTuple):
     schema: str
 
     def attempt(self) -> bool:
-        """Take it if it is free.
+        """Take the lock if it is free.
 
-        A migrator with `migration_lock: :pg_advisory_lock` does not take it, and nobody else knows the key of its own
-        one. What it has written into the list and not committed yet keeps a stronger lock away, which is given back at
-        once: held, it would keep the run itself from writing.
+        A migrator with `migration_lock: :pg_advisory_lock` does not take it, and its own key is unknown. Its
+        uncommitted rows in the list keep a stronger lock away. The attempt gives that lock back at once, because it
+        would keep the run itself from writing.
         """
         table = qualified(self.schema, ECTO)
         self.link.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
@@ -246,6 +246,6 @@ class _ListLock(NamedTuple):
         return True
 
     def holder(self) -> str:
-        """Say who holds it."""
+        """Describe its holder."""
         row = self.link.row(_HOLDER, (self.schema, ECTO))
         return lock.session(*row) if row else "one that is just ending"

@@ -43,16 +43,16 @@ _LONGEST_TEXT = 255
 
 
 class _UnfitError(ValueError):
-    """A value that the new column cannot hold."""
+    """A value that does not fit into the new column."""
 
 
 @dataclass(slots=True)
 class Rebuild:
-    """One rebuilding, inside the open transaction of an adoption.
+    """A rebuild inside the open transaction of an adoption.
 
     Args:
-        look: Where the database stood before, on the connection of the transaction.
-        unfit: What stayed behind in the kept tables, a line each.
+        look: The earlier state of the database, on the connection of the transaction.
+        unfit: The values that stayed in the kept tables, a line each.
     """
 
     look: Look
@@ -60,9 +60,9 @@ class Rebuild:
     _organization: str | None = None
 
     def run(self) -> None:
-        """Set the old tables aside, make the new ones by their revisions, and copy the rows.
+        """Set the old tables aside, create the new ones with their revisions, and copy the rows.
 
-        What referred to the old tables, in whatever table, refers to the new ones afterwards.
+        References of all tables to the old tables lead to the new ones afterwards.
         """
         others = aside.others(TABLES)
         for table in TABLES:
@@ -75,7 +75,7 @@ class Rebuild:
         others.follow()
 
     def _copy(self, table: str) -> None:
-        """Copy the rows inside the database, so that a value keeps its type; only what has to be fitted passes here."""
+        """Copy the rows inside the database, which keeps types; only values that need a change pass through Python."""
         kept = aside.kept_name(table)
         old, new = (column_types(op.get_bind(), name) for name in (kept, table))
         names = [name for name in old if name in new]
@@ -103,7 +103,7 @@ class Rebuild:
             self.unfit.append(f"contexts {row}: had no organization, now that of '{_DEFAULT}'")
             return self._default_organization()
         if (table, name) == _PARENT:
-            return None  # set once all memories are there
+            return None  # set after the insertion of all memories
         fit = _FITS[table, name]
         try:
             return fit(value, self.look.link.dialect)
@@ -129,12 +129,12 @@ class Rebuild:
             self.look.link.execute("UPDATE memories SET parent_id = %s WHERE id = %s", (parent, child))
 
 
-# The agent's own name for the organization of whoever has none.
+# The agent's own name for the organization of contexts without one.
 _DEFAULT = "Default"
 
 
 def _texts(value: str | None, dialect: str) -> Any:
-    """Return tags, written as a JSON list or with commas between, as today's list of texts."""
+    """Return tags from a JSON list or a text with commas as a list of texts."""
     found = list(_split(value))
     if any(len(text) > _LONGEST_TEXT for text in found):
         raise _UnfitError

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from diwa_schema.database.ledger import Entry
     from diwa_schema.drift.report import Difference
 
-# The revisions that make tala_operations, for a database on which somebody marked them as done.
+# The revisions that create tala_operations, for a database on which somebody marked them as done.
 _BUFFER = (variants.BUFFER, "20260119152124")
 
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What was found in a database that Ecto made, and what taking it over would do.
+    """The findings in a database that Ecto created, and the steps of its takeover.
 
     Args:
         database: The masked URL.
-        variant: The shape it is in.
-        differences: Where it differs from that shape; it is taken over only without any.
-        upgrade: What an upgrade would do afterwards; None before anybody looked.
+        variant: Its shape.
+        differences: Its differences from that shape; a takeover needs a database without any.
+        upgrade: The plan of the upgrade after it; None before a check.
     """
 
     database: str
@@ -44,7 +44,7 @@ class Adoption:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """What taking it over would do, a sentence each."""
+        """The steps of the takeover, a sentence each."""
         steps = []
         if self.variant.buffer:
             moment = "now" if (self.variant.revision or "") >= variants.BUFFER else "by an upgrade"
@@ -68,7 +68,7 @@ class Adoption:
 
 
 def recognise(look: Look) -> Adoption:
-    """Say what a database is and what taking it over would do; nothing is changed.
+    """Return the variant of a database and the steps of its takeover; nothing is changed.
 
     Raises:
         SchemaEmpty: There is nothing to take over.
@@ -91,7 +91,7 @@ def recognise(look: Look) -> Adoption:
 
 
 def examine(look: Look) -> Adoption:
-    """Say what taking a database over would do, and what stands in the way of the upgrade that comes after it.
+    """Return the steps of a takeover, and the obstacles for the upgrade after it.
 
     Raises:
         SchemaEmpty: There is nothing to take over.
@@ -107,7 +107,7 @@ def adopt(session: Session, *, fix: bool) -> Report:
     """Take a database over in one transaction.
 
     Raises:
-        DatabaseRefused: It differs from the shape it is told to be; each difference is listed.
+        DatabaseRefused: It differs from its variant; the message lists each difference.
         SchemaEmpty: There is nothing to take over.
     """
 
@@ -144,7 +144,7 @@ def _changed(variant: Variant) -> tuple[str, ...]:
 
 
 class _Taking:
-    """The transaction that takes a database over; run again as a whole when a table is in use."""
+    """The transaction of a takeover; it is repeated as a whole if a table is in use."""
 
     def __init__(self, change: Change, variant: Variant) -> None:
         self._change = change
@@ -175,7 +175,7 @@ class _Taking:
 
 
 def _of_the_agent(look: Look) -> bool:
-    """Tell whether tala_operations is the agent's: only there a tool call has to have a context."""
+    """Return whether the agent created tala_operations: only then a tool call needs a context."""
     if "tala_operations" not in look.state.tables:
         return False
     if look.link.dialect == "sqlite":

@@ -45,21 +45,21 @@ Text = Callable[[str], str]
 
 
 class Misfit(Exception):  # noqa: N818 - no error: such an embedding goes to the archive
-    """An embedding that a vector cannot be, with the reason."""
+    """An embedding that does not fit into a vector, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Travelling:
-    """A column whose values are copied.
+    """A copied column.
 
     Args:
         name: Its name.
-        asked: What stands for it in a SELECT on the source, as SQL.
-        shown: The same on the target, for what is compared.
-        read: Returns the text of a value of the source. Raises `Misfit`, or ValueError and the like where PostgreSQL
-            has no such value.
-        sent: Returns the text as COPY takes it; None where it is the same.
-        compared: Returns what is the same for all texts of the same value; None where that is the text.
+        asked: Its expression in a SELECT on the source, as SQL.
+        shown: Its expression on the target, for the comparison.
+        read: Returns the text of a value of the source. Raises `Misfit`, or ValueError and the like if PostgreSQL has
+            no such value.
+        sent: Returns the text for COPY; None if it is the same.
+        compared: Returns a normal form that is equal for all texts of the same value; None if the text is one.
     """
 
     name: str
@@ -71,15 +71,15 @@ class Travelling:
 
 
 def travelling(column: sa.Column[Any], *, lite: bool, kinds: tuple[Kind, Kind]) -> Travelling | None:
-    """Return how the values of a column travel to PostgreSQL; None where the target makes them itself.
+    """Return the transfer of a column's values to PostgreSQL; None if the target generates them.
 
     Args:
-        column: The column, as the models or the steps declare it.
+        column: The column of the models or the steps.
         lite: Whether the source is SQLite.
-        kinds: What an embedding column is in the source and in the target.
+        kinds: The kind of an embedding column in the source and in the target.
     """
     if isinstance(column, PostgresColumn):
-        return None  # the words for the search: a trigger makes them of the content
+        return None  # the words for the search: a trigger generates them from the content
     name, kind = quoted(column.name), column.type
     many = isinstance(kind, TextArray)
     shown = f"to_jsonb({name})" if many else name
@@ -93,7 +93,7 @@ def travelling(column: sa.Column[Any], *, lite: bool, kinds: tuple[Kind, Kind]) 
 
 
 def _embedding(source: Kind, target: Kind) -> Read | None:
-    """Return what brings an embedding from one kind of column into another; None where it stays as it is."""
+    """Return the conversion of an embedding between two kinds of columns; None if it stays unchanged."""
     if source == target:
         return None
 
@@ -110,7 +110,7 @@ def _embedding(source: Kind, target: Kind) -> Read | None:
 
 
 def raw_bytes(value: str | bytes, kind: Kind) -> bytes:
-    """Return the bytes of a value of a column of that kind: PostgreSQL shows them in hexadecimal."""
+    """Return the bytes of a value in a column of that kind; PostgreSQL shows bytes in hexadecimal."""
     if kind == "bytea" and isinstance(value, str):
         return bytes.fromhex(value[2:])
     return value.encode() if isinstance(value, str) else bytes(value)
@@ -124,7 +124,7 @@ _LITE = sqlite.dialect()
 
 
 def _reading(column: sa.Column[Any]) -> Read:
-    """Return what reads a value of SQLite."""
+    """Return the function that reads a value of SQLite."""
     kind = column.type
     if isinstance(kind, Document):
         return _document
@@ -168,7 +168,7 @@ def _moment(value: Any) -> str:
 
 
 def _second(value: Any) -> str:
-    # PostgreSQL would round, and so write half of all times into the future.
+    # PostgreSQL would round, and so move half of all times into the future.
     return _moment(value.replace(microsecond=0))
 
 
@@ -184,7 +184,7 @@ def _list(value: Any) -> str:
 
 
 def _short(value: Any, length: int) -> str:
-    """Refuse a text that is too long: of one that ends in spaces PostgreSQL would cut these without a word."""
+    """Refuse a text that is too long: PostgreSQL would silently cut spaces at its end."""
     text = _plain(value)
     if len(text) > length:
         raise ValueError(f"it has {len(text)} characters, and at most {length} are allowed")
@@ -205,8 +205,10 @@ _FINISH: dict[Any, Callable[[Any], str]] = {
 
 
 def _document(value: Any) -> str:
-    """Return a document of SQLite as JSON; text that is none is a text, as the model reads it."""
-    if isinstance(value, int | float):  # a column of NUMERIC affinity turns a mere number into one
+    """Return a document of SQLite as JSON; other text is a text, as for the model."""
+    if isinstance(
+        value, int | float
+    ):  # a column of NUMERIC affinity turns a document that is only a number into a number
         return json.dumps(value)
     text: str = value.decode() if isinstance(value, bytes) else value
     try:
@@ -227,7 +229,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 def _array(text: str) -> str:
-    """Return the texts of a JSON list as PostgreSQL reads an array."""
+    """Return the texts of a JSON list in PostgreSQL's notation of an array."""
     return _elements(json.loads(text))
 
 

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.run.copy.columns import Kind
 
-_REMEMBERED = 100_000  # keys of the rows last sent: the server names a row some time after it was sent
+_REMEMBERED = 100_000  # keys of the last sent rows: the server names a row some time later
 _TOLD = 1_000
 _DIGITS = 16
 _NAMES_A_KEY = (
     "23503",
     "23505",
-)  # what such an error says in detail is a key, and of others it is the whole row
+)  # the detail of these errors is a key; the detail of others is the whole row
 
 
 class Moved(NamedTuple):
@@ -56,7 +56,7 @@ Rows = Generator[tuple[Any, ...], None, None]
 
 @dataclass
 class Sum:
-    """What rows have in common with no others, taken in any order."""
+    """A checksum of rows, independent of their order."""
 
     rows: int = 0
     total: int = 0
@@ -75,13 +75,13 @@ class Sum:
 
 @dataclass
 class Loading:
-    """Rows on their way from a source into new tables, in the transaction that made these.
+    """The transfer of rows from a source into new tables, in the transaction that created them.
 
     Args:
-        source: Where they come from.
-        link: The connection that the tables were made on.
+        source: The source of the rows.
+        link: The connection of that transaction.
         schema: The schema of the tables.
-        told: Called with the number of rows that are written.
+        told: Called with the number of written rows.
     """
 
     source: Source
@@ -96,20 +96,20 @@ class Loading:
         """Write all rows of all tables.
 
         Raises:
-            MigrationFailed: A row has a value that PostgreSQL has not; its key and its column are named.
+            MigrationFailed: PostgreSQL does not allow a value of a row; the message names its key and its column.
         """
         tables = [name for name in self.source.tables if name != archive.TABLE]
         for table in tables:
             self._write(table, self.columns(table), self._read(table))
-        # What the columns of embeddings could not take is known by now, and read a second time rather than kept.
+        # The embeddings that did not fit are known by now; they are read again instead of kept in memory.
         if archive.TABLE in self.source.tables or self.archived:
             self._write(archive.TABLE, self.columns(archive.TABLE), self._to_archive())
 
     def prove(self) -> tuple[Moved, ...]:
-        """Read all tables back and return what was copied.
+        """Read all tables back, and return the copied rows by table.
 
         Raises:
-            NotPersisted: A table does not hold what was read from the source.
+            NotPersisted: A table differs from the source.
         """
         moved = []
         for table, wanted in self.sums.items():
@@ -130,7 +130,7 @@ class Loading:
         return tuple(moved)
 
     def columns(self, table: str) -> list[Travelling]:
-        """Return how the columns of a table travel, in one order for all that is read and written."""
+        """Return the transfers of a table's columns, in one order for reads and writes."""
         declared = declared_columns(table)
         kinds: tuple[Kind, Kind] = ("blob", "bytea")
         if any(isinstance(one.type, Embedding) for one in declared):
@@ -184,7 +184,7 @@ class Loading:
         return texts
 
     def _to_archive(self) -> Rows:
-        """Yield what the source's archive holds, then what the columns of embeddings could not take."""
+        """Yield the rows of the source's archive, then the embeddings that did not fit."""
         kept: set[tuple[str, str]] = set()
         names = [one.name for one in self.columns(archive.TABLE)]
         if archive.TABLE in self.source.tables:
@@ -217,7 +217,7 @@ class Loading:
     def _refused(
         self, table: str, error: BaseException, count: int, sent: deque[tuple[Any, ...]]
     ) -> MigrationFailed:
-        """Describe a row that the server refuses; what it says of the row itself is nobody's business."""
+        """Describe a refused row, without the server's detail, which contains its values."""
         said = getattr(cause(error), "diag", None)
         line, column = _place(getattr(said, "context", None))
         behind = count - (line or 0)
@@ -241,7 +241,7 @@ class Loading:
 
 
 def finished(error: BaseException, source: Source) -> MigrationFailed:
-    """Describe what an index or a foreign key refuses when all rows are there."""
+    """Describe the refusal of an index or a foreign key after the copy of all rows."""
     said = getattr(cause(error), "diag", None)
     what = getattr(said, "message_primary", None) or brief(error)
     detail = getattr(said, "message_detail", None) if sqlstate(error) in _NAMES_A_KEY else None
@@ -255,7 +255,7 @@ def finished(error: BaseException, source: Source) -> MigrationFailed:
 
 
 def declared_columns(table: str) -> list[sa.Column[Any]]:
-    """Return the columns of a table that is copied, as the models or the steps declare them."""
+    """Return the columns of a copied table, from the models or the steps."""
     own = {archive.TABLE: archive.columns, kept_values.KEPT: kept_values.columns}
     if table in own:
         return own[table]()
@@ -277,7 +277,7 @@ def _compared(columns: Sequence[Travelling], texts: Sequence[str | None]) -> lis
 
 
 def _place(context: str | None) -> tuple[int | None, str | None]:
-    """Return line and column of "COPY memories, line 2, column tags: …", whose words the server may translate."""
+    """Return line and column of "COPY memories, line 2, column tags: …", which the server may translate."""
     import re
 
     found = re.match(r"COPY \w+, \D*(\d+)(?:, \w+ (\w+))?", context or "")

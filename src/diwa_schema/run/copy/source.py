@@ -41,14 +41,14 @@ _KIND = (
 
 
 class Source(NamedTuple):
-    """A database whose rows are copied, in the one moment that it is read at.
+    """The database whose rows are copied, in one snapshot.
 
     Args:
-        link: The connection, in a transaction that sees that moment.
-        state: Where it stands.
+        link: The connection, in the transaction of that snapshot.
+        state: Its state.
         shown: The masked URL and the schema.
-        left: Tables and views of the schema that stay behind.
-        waits: The rules about rows that rows of it break, with how many do.
+        left: Tables and views of the schema that are not copied.
+        waits: The broken rules about rows, with the number of rows.
     """
 
     link: Link
@@ -64,19 +64,19 @@ class Source(NamedTuple):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables that are copied, those that others refer to first."""
+        """The copied tables; referenced tables come first."""
         history = load()
         more = sorted(history.leftovers - set(history.tables))
         return tuple(name for name in (*history.tables, *more) if name in self.state.tables)
 
     def kind(self, table: str) -> Kind:
-        """Return what the embeddings of a table are."""
+        """Return the kind of a table's embeddings."""
         if self.lite:
             return "blob"
         return kind_of(self.link, self.state.schema, table)
 
     def about(self, tables: Sequence[str]) -> int:
-        """Return about how many rows there are: SQLite counts them, PostgreSQL has an estimate."""
+        """Return the approximate number of rows: SQLite counts them, PostgreSQL estimates."""
         schema = self.state.schema
         if self.lite:
             return sum(
@@ -87,7 +87,7 @@ class Source(NamedTuple):
         return int(self.link.value(estimate, (names,)) or 0)
 
     def rows(self, table: str, expressions: Sequence[str]) -> Generator[tuple[Any, ...], None, None]:
-        """Yield the rows of a table, of which a few are in memory at a time.
+        """Yield the rows of a table, with only a few in memory at a time.
 
         Raises:
             DiwaSchemaError: The source cannot be read.
@@ -101,33 +101,33 @@ class Source(NamedTuple):
 
 
 def streamed(link: Link, query: str) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a query to PostgreSQL, each value as the server shows it."""
+    """Yield the rows of a query to PostgreSQL, each value in the server's text form."""
     with link.raw.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT".encode()) as rows:
         yield from rows.rows()
 
 
 def kind_of(link: Link, schema: str, table: str) -> Kind:
-    """Return what the embeddings of a table of PostgreSQL are."""
+    """Return the kind of the embeddings in a table of PostgreSQL."""
     return "bytea" if link.value(_KIND, (qualified(schema, table),)) == "bytea" else "vector"
 
 
 @contextmanager
 def opened(target: Target) -> Iterator[Source]:
-    """Give a database to copy from, all of it as it is at one moment; nothing is written to it.
+    """Yield the source of a copy in one snapshot; nothing is written to it.
 
-    Its tables cannot be changed meanwhile: a change waits, or gives up. Rows can be written, and are not seen.
+    Its tables cannot change meanwhile: a change waits, or gives up. New rows can be written, and are not copied.
 
     Raises:
-        SchemaEmpty: There is nothing of this schema.
+        SchemaEmpty: The database contains no part of this schema.
         SchemaOutOfDate: It is behind the installed package.
-        DriftFound: It differs from what the installed package has at head: what is different would be lost.
-        DatabaseRefused: It is ahead, was not adopted, or is another tool's.
+        DriftFound: It differs from the schema at head, and the copy would lose the differences.
+        DatabaseRefused: It is ahead, is not adopted, or belongs to another tool.
     """
     with target.connect(create=False) as link, explained(target.shown):
         state = bookkeeping.look(link)
         _refuse_other_than_head(state, target.shown)
         with _held(link, state):
-            state = bookkeeping.look(link)  # another run may have ended before the tables were held
+            state = bookkeeping.look(link)  # another run may have ended before the lock of the tables
             _refuse_other_than_head(state, target.shown)
             _refuse_drift(link, target.shown)
             yield Source(link, state, target.shown, _left(link, state), _waits(link, state))
@@ -135,7 +135,7 @@ def opened(target: Target) -> Iterator[Source]:
 
 @contextmanager
 def explained(shown: str) -> Iterator[None]:
-    """Turn an error of the source's driver in the block into one of this package."""
+    """Translate an error of the source's driver in the block into one of this package."""
     try:
         yield
     except Exception as error:
@@ -146,7 +146,7 @@ def explained(shown: str) -> Iterator[None]:
 
 @contextmanager
 def _held(link: Link, state: State) -> Iterator[None]:
-    """Read all of the block as of one moment, which comes only when nobody can change a table any more."""
+    """Read everything in the block in one snapshot, taken after the tables are locked against changes."""
     if link.dialect == "sqlite":
         link.execute("BEGIN")
         try:
@@ -203,10 +203,10 @@ def _refuse_drift(link: Link, shown: str) -> None:
 
 
 def _left(link: Link, state: State) -> tuple[str, ...]:
-    """Return what of the schema is not copied: others' tables, and what an adoption has set aside."""
+    """Return the uncopied tables of the schema: foreign ones, and those that an adoption set aside."""
     there = link.rows(_TABLES[link.dialect], () if link.dialect == "sqlite" else (state.schema,))
     copied = {*load().tables, *load().leftovers}
-    # The copy has its own: they say what was done there, by whom, and PostgreSQL keeps the words in a column.
+    # The copy has its own ledger and notes, and PostgreSQL keeps the search words in a column.
     own = {VERSION, LEDGER, PROTECTION, RELEASES, *searched.TABLES}
     return tuple(name for (name,) in there if name not in copied | own and not searched.is_shadow(name))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def enable_vector(session: Session) -> Report:
-    """Turn the embeddings of a database into vectors, now that it has pgvector; none is lost.
+    """Turn the embeddings of a database with pgvector into vectors; none is lost.
 
     Raises:
         DatabaseRefused: It has no pgvector and cannot get it, or is not at head.
@@ -60,9 +60,10 @@ def _without_vector(link: Link) -> DatabaseRefused:
 
 
 def disable_vector(session: Session) -> Report:
-    """Turn the embeddings of a database into bytes again, with those that the archive has; none is lost.
+    """Turn the embeddings of a database back into bytes, including those of the archive; none is lost.
 
-    What is but the characters of a vector stays in the archive, and the bytes refuse such from now on.
+    A value that is only the characters of a vector stays in the archive, and the column refuses such values from now
+    on.
 
     Raises:
         DatabaseRefused: It is not at head.
@@ -71,7 +72,7 @@ def disable_vector(session: Session) -> Report:
     def work(_: Change) -> None:
         for table in characters.TABLES:
             steps.retype_embedding(table, to="bytes")
-        # The way to bytes drops an archive that is empty by then, and at head there is one.
+        # The conversion to bytes drops an empty archive, and head needs one.
         steps.create_embedding_archive()
 
     def notes(change: Change) -> tuple[str, ...]:
@@ -85,7 +86,7 @@ def disable_vector(session: Session) -> Report:
 
 
 def enable_index(session: Session, name: str) -> Report:
-    """Build an optional index while its table is in use; one that is there stays.
+    """Build an optional index while its table is in use; an existing one stays.
 
     Raises:
         UsageError: There is no optional index of that name.
@@ -96,7 +97,7 @@ def enable_index(session: Session, name: str) -> Report:
     def work(change: Change) -> None:
         place = _place_of_extension(change.link, wanted)
         writer = Writer(change.state.schema)
-        # The extension need not be on the search path: the operator class is the last word of the one column.
+        # The extension may be off the search path: the operator class is the last word of the only column.
         (column,) = wanted.index.columns
         name, _, operators = column.rpartition(" ")
         index = replace(wanted.index, columns=(f"{name} {place}.{operators}",))
@@ -110,7 +111,7 @@ def enable_index(session: Session, name: str) -> Report:
 
 
 def disable_index(session: Session, name: str) -> Report:
-    """Drop an optional index while its table is in use; where it is absent, nothing happens.
+    """Drop an optional index while its table is in use; if it is absent, nothing happens.
 
     Raises:
         UsageError: There is no optional index of that name.
@@ -149,7 +150,7 @@ def _place_of_extension(link: Link, wanted: OptionalIndex) -> str:
 
 
 def refuse_other_than_head(look: Look) -> None:
-    """Raise where the database does not have the schema that is installed.
+    """Raise an error unless the database has the installed schema.
 
     Raises:
         DatabaseRefused: It is not at head.
@@ -168,7 +169,7 @@ def _convert(
     work: Callable[[Change], None],
     notes: Callable[[Change], tuple[str, ...]] = lambda _: (),
 ) -> Report:
-    """Do the work in pieces on a database at head where nothing stands in its way, and record it."""
+    """Do the work in pieces on a database at head without obstacles, and record it."""
 
     def decide(look: Look) -> bool:
         if look.link.dialect == "sqlite":

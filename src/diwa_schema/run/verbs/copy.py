@@ -52,7 +52,7 @@ class Copied(NamedTuple):
         return sum(one.rows for one in self.tables)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as a document for ``--json``."""
+        """Return the result as a document for ``--json``."""
         return {
             **self.report.as_dict(),
             "source": self.source,
@@ -131,7 +131,7 @@ def _decide(look: Look) -> Plan:
 
 
 def _fill(change: Change, source: Source, total: int) -> tuple[tuple[Moved, ...], int]:
-    """Make the tables, write the rows, then make what hangs on the tables, and compare."""
+    """Create the tables, write the rows, then create keys, indexes and triggers, and compare."""
     from diwa_schema.run.copy.rows import Loading, finished
 
     link, schema, progress = change.link, change.state.schema, change.session.progress

@@ -41,7 +41,7 @@ def drop(session: Session, confirm: str | None) -> Report:
     def work(change: Change, tables: tuple[str, ...]) -> Written:
         def drop_all() -> None:
             names = [qualified(change.state.schema, table) for table in tables]
-            # One statement, because the tables refer to each other; SQLite drops one at a time and asks nobody.
+            # One statement, because the tables refer to each other; SQLite drops one at a time without a check.
             for listed in names if change.link.dialect == "sqlite" else [", ".join(names)]:
                 change.link.execute(f"DROP TABLE {listed}")
             for statement in _beside(change.link.dialect, change.state.schema):
@@ -59,7 +59,7 @@ def drop(session: Session, confirm: str | None) -> Report:
 
 
 def _beside(dialect: str, schema: str) -> Iterator[str]:
-    """Yield what drops that which stands beside the tables for them."""
+    """Yield the statements that drop the objects beside the tables."""
     if dialect == "sqlite":
         yield from searched.drop()
         return
@@ -69,7 +69,7 @@ def _beside(dialect: str, schema: str) -> Iterator[str]:
 
 
 def refuse_references(look: Look, tables: tuple[str, ...]) -> None:
-    """Raise when a table that is not ours points at one of ours."""
+    """Raise an error if a foreign table refers to a table of the schema."""
     if look.link.dialect == "sqlite":
         return
     foreign = look.link.rows(

@@ -46,7 +46,7 @@ def downgrade(session: Session, revision: str, confirm: str | None = None) -> Re
 
     def decide(look: Look) -> Plan | None:
         decided = plan.downgrade(look.state, history, revision, look.shown)
-        # Before rows are counted: that needs the same rights.
+        # Before the count of rows, which needs the same rights.
         allowed = _allowed(session, look, decided)
         losses.confirm(look, losses.of(look, decided.revisions), confirm)
         return allowed

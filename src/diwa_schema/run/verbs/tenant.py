@@ -49,7 +49,7 @@ JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamesp
 WHERE n.nspname = %s AND k.contype = 'f' AND t.relname = ANY(%s) AND k.confrelid <> k.conrelid AND k.conparentid = 0
 ORDER BY 1, 2
 """
-# What would go with the schema, or stands in its way, and is not this package's.
+# Foreign objects that a drop of the schema would drop, or that would block it.
 _FOREIGN = """
 WITH n AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = %s)
 SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' ELSE 'table' END
