@@ -44,6 +44,7 @@ def again(url: str) -> None:
     assert left(url) == set()
     assert api.migrate(url).after == HEAD
     assert api.check(url) == []
+    assert api.migrate(url).applied == ()
     with Target.of(url).connect() as link:
         assert link.value("SELECT count(*) FROM tala_operations") == 0
 

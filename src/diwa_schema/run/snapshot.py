@@ -9,6 +9,7 @@ from diwa_schema.database.state import BOOKKEEPING
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import DIRECTORY, content
 from diwa_schema.models import inherited, searched
+from diwa_schema.run.adopt import ecto
 from diwa_schema.run.session import Change, Written
 from diwa_schema.run.settings import Applied
 
@@ -86,6 +87,10 @@ def apply(
         if link.dialect == "postgresql":
             link.execute(pgvector.CREATE)
         link.script(script(link))
+        # Ecto's list may be left from before: its own first lineage stays in it, whoever drops the tables.
+        keeper = ecto.Keeper.of(change.books, change.state)
+        for step in plan.revisions:
+            keeper.record(step.revision, applied=True)
         last()
 
     entries = [(step.revision, step.sha256) for step in plan.revisions]
