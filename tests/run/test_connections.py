@@ -376,6 +376,8 @@ SAMPLE = {
     "models, psycopg, AUTOCOMMIT",
     "models, psycopg",
     "models, asyncpg",
+    "asyncpg, `arenewed`",
+    "asyncpg, transactions, `arenewed`",
 }
 
 
@@ -395,9 +397,9 @@ def test_clients_that_work_on_recover_or_do_not_as_the_table_says(before):
 
 
 def test_behind_a_pooler_the_models_recover(before):
-    chosen = [
-        one for one in open_connections.APPLICATIONS if one.name == "PgBouncer: models, nothing prepared"
-    ]
+    pytest.importorskip("asyncpg")
+    names = {"PgBouncer: models, nothing prepared", "PgBouncer: models, asyncpg, nothing prepared"}
+    chosen = [one for one in open_connections.APPLICATIONS if one.name in names]
     pooler = Pooler(before, "transaction")
     try:
         change = open_connections.measured(
@@ -409,7 +411,7 @@ def test_behind_a_pooler_the_models_recover(before):
         )
     finally:
         pooler.close()
-    assert [client.unfit for client in change.clients] == [None]
+    assert [client.unfit for client in change.clients] == [None, None]
     assert open_connections.broken(change) == []
 
 
