@@ -138,14 +138,14 @@ def plan(
     """
     load_for_threads()
     from diwa_schema.database import bookkeeping
-    from diwa_schema.migrations.manifest import load
-    from diwa_schema.run import plan as planning, preflight
+    from diwa_schema.run import preflight
     from diwa_schema.run.settings import Settings
+    from diwa_schema.run.verbs.migrate import wanted
 
     settings = Settings() if seen_within is None else Settings(seen_within=seen_within)
     with reading(database, embedded, schema) as link:
         state = bookkeeping.look(link)
-        found = planning.upgrade(state, load(), revision, link.shown, replay=replay)
+        found = wanted(state, revision, link.shown, replay=replay)
         return preflight.to_read(found, link, state, settings)
 
 

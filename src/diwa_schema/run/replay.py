@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 
 from diwa_schema.database.failures import cause, connection_lost, explain, is_driver_error, lost, sqlstate
@@ -72,7 +73,7 @@ class Replay:
         try:
             module = load(revision)
             if revision.transactional:
-                pace.short(lambda _: self._whole(revision, self._function(module), record))
+                pace.short(partial(self._whole, revision, self._function(module), record))
             else:
                 self._single_step(revision, module)
                 pace.short(lambda _: record())
@@ -98,7 +99,9 @@ class Replay:
                 raise lost(self._shown) from error
             raise
 
-    def _whole(self, revision: Revision, work: Callable[[], None], record: Callable[[], None]) -> None:
+    def _whole(
+        self, revision: Revision, work: Callable[[], None], record: Callable[[], None], _: object
+    ) -> None:
         work()
         if not fenced(self._change.link, self._change.state.schema):
             raise MigrationFailed(
