@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import Base, ConflictPerformance, EmbeddingCache, Memory, RawEmbedding
+from diwa_schema.models.types.embeddings import Vector
 from tests.models.conftest import open_async_engine, open_engine
 from tests.models.rows import attributes, mappers, new_row, store
 
@@ -33,6 +34,8 @@ def with_later_columns(url: str) -> str:
     """Add what the models ask for and Ecto never had."""
     engine = open_engine(url)
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.dialect.ischema_names.setdefault("vector", Vector)  # type: ignore[attr-defined]
         reader = inspect(connection)
         for table in Base.metadata.sorted_tables:
             if not reader.has_table(table.name):
