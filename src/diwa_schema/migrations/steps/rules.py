@@ -57,8 +57,8 @@ def _named(name: str) -> Rule:
         return kept(name)
     except KeyError:
         raise UsageError(
-            f"A revision names the rule {name}, and models/rules.py has none of that name.",
-            next_step="Bring the rule back: the history adds it by its name, and every run of the history needs it.",
+            f"A revision names the rule {name}, and models/rules.py has no rule of that name.",
+            next_step="Restore the rule: the history adds it by its name, and every run of the history needs it.",
         ) from None
 
 
