@@ -479,7 +479,7 @@ def test_a_column_of_a_third_kind_is_refused(before: sa.Connection):
         "ALTER TABLE memories ALTER COLUMN embedding TYPE text USING encode(embedding, 'hex')"
     )
     found = shape(before)
-    with pytest.raises(MigrationFailed, match="is text, neither bytes nor a vector"):
+    with pytest.raises(MigrationFailed, match="has the type text, which is neither bytea nor vector"):
         paced(before, to_vector)
     assert shape(before) == found
 

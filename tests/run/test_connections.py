@@ -67,7 +67,7 @@ def test_the_plan_and_the_end_of_a_run_say_whose_result_changes_and_who_is_conne
             "Open connections: 2 of 'tell's app' (user postgres), 1 of an unnamed application (user postgres)."
             in said
         )
-        assert "prepared before" in said
+        assert "fail on their prepared statements" in said
         assert "diwa-schema'" not in said
     steps = {step["revision"]: step["retypes"] for step in document["revisions"]}
     assert list(steps)[-1] == AFTER
@@ -101,7 +101,7 @@ def test_the_way_back_says_so_too(before):
         (IDS, f"tala_operations.{name}", "uuid", "character varying(255)")
         for name in ("session_id", "context_id")
     }
-    assert f"Run: diwa-schema upgrade {BEFORE} --renew postgres" in "\n".join(report.told)
+    assert f"run: diwa-schema upgrade {BEFORE} --renew postgres" in "\n".join(report.told)
 
 
 def test_where_nobody_is_connected_nothing_is_said(launcher, before):
@@ -328,7 +328,7 @@ def test_a_view_on_a_column_that_is_to_change_is_refused_before_the_first_revisi
     before = dump(postgres)
     planned = launcher.run("plan", "--url", postgres)
     assert (
-        f"IN THE WAY of {IDS}: rule _RETURN on view mine hangs on tala_operations.session_id" in planned.out
+        f"IN THE WAY of {IDS}: rule _RETURN on view mine depends on tala_operations.session_id" in planned.out
     )
     refused = launcher.run("upgrade", "--url", postgres)
     assert refused.code == 7, refused.err

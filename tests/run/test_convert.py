@@ -147,7 +147,7 @@ def test_characters_that_are_there_go_to_the_archive_and_stay_there(bytes_first,
         ended = cli("enable-vector", "--url", bytes_first, check=0).stdout
         assert "1 value in diwa_schema_embedding_archive is not a list of numbers." in ended
         assert (
-            "1 value in diwa_schema_embedding_archive is no list of 1536 numbers that a vector can hold."
+            "1 value in diwa_schema_embedding_archive is not a list of 1536 numbers that a vector can hold."
             in ended
         )
         ended = cli("disable-vector", "--url", bytes_first, check=0).stdout

@@ -157,7 +157,7 @@ def observe(
             raise
         if sqlstate(error) == LOCK_TIMEOUT:
             # Nobody else knows the temporary tables, so nobody can hold one.
-            raise astray("one that somebody else holds") from error
+            raise astray("a table of another session") from error
         if connection_lost(error):
             raise unreachable(target.shown, error) from error
         raise explain(error, target.shown, "observing", NOTHING_CHANGED) from error

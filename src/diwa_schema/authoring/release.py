@@ -231,7 +231,7 @@ def _stale() -> Iterator[str]:
     except UsageError as error:
         yield from error.what.splitlines()[1:]
     else:
-        yield from (line for line in said.splitlines() if "left as they are" in line)
+        yield from (line for line in said.splitlines() if "unchanged" in line)
 
 
 def _write(new: Mapping[Path, str]) -> None:

@@ -134,7 +134,7 @@ def _elixir(text: str) -> Iterator[str]:
         raise _NotUnderstoodError("it does not begin like a migration of Ecto")
     rest = bare[head.end() :]
     if not _ELIXIR_SIGNS.fullmatch(rest):
-        raise _NotUnderstoodError("it holds more than the making of tables")
+        raise _NotUnderstoodError("it does more than create tables")
     for name in _ELIXIR_NAME.findall(rest):
         if not _ELIXIR_KNOWN.fullmatch(name):
             raise _NotUnderstoodError(f"it holds '{name}'")

@@ -95,10 +95,10 @@ def others(tables: Sequence[str]) -> Others:
     tied = list(connection.scalars(sa.text(_TIED.replace("{tables}", mine))))
     if tied:
         raise MigrationFailed(
-            f"{' and '.join(tables[:3])}{' and others' if tables[3:] else ''} cannot be set aside, because these"
-            f" would go on with the old rows: {'; '.join(tied)}.",
+            f"{' and '.join(tables[:3])}{' and others' if tables[3:] else ''} cannot be set aside, because"
+            f" these objects would keep the old rows: {'; '.join(tied)}.",
             untouched=ROLLED_BACK,
-            next_step="Drop them, run the command again, then create them anew on the new tables.",
+            next_step="Drop them, run the command again, then create them again on the new tables.",
             dependents=tied,
         )
     keys = connection.execute(sa.text(_KEYS.replace("{tables}", mine)))

@@ -165,8 +165,8 @@ def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None
             connection.execute(sa.text(keep), found)
         if found and [{"id": one} for one in connection.scalars(sa.text(without))] == found:
             raise MigrationFailed(
-                f"{len(found)} rows of {table} did not take a value in {column}:"
-                " a trigger of that table stops updates.",
+                f"{len(found)} rows of {table} got no value in {column}: a trigger of that table stops"
+                " updates.",
                 untouched="Rows that were filled before keep their values.",
                 next_step=f"Disable that trigger (psql shows it: \\d {table}), then run the command again.",
                 table=table,

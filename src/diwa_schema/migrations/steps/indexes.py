@@ -190,9 +190,9 @@ def build_index(on: Ground, name: str, build: Build) -> None:
     built = on.pace.look(lambda connection: lookup.index_state(connection, name))
     if built is None or not built.valid:
         raise MigrationFailed(
-            f"Index {name} was built and is not valid.",
-            untouched="Queries do not use it; the tables are as they were.",
-            next_step="Run the command again: it drops the index and builds it anew.",
+            f"The build of index {name} ended, and the index is not valid.",
+            untouched="Queries do not use it; the tables are unchanged.",
+            next_step="Run the command again; it drops the index and builds it again.",
             index=name,
         )
 

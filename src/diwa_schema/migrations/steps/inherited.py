@@ -320,7 +320,7 @@ def _fill(table: str) -> None:
 def _other(what: str, do: str) -> MigrationFailed:
     return MigrationFailed(
         f"{what}.",
-        untouched="Nothing of this revision was done.",
+        untouched="The run changed nothing for this revision.",
         next_step=f"{do}, then run the command again.",
     )
 

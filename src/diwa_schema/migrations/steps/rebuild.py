@@ -175,7 +175,7 @@ def _dangling(connection: sa.Connection, table: str) -> int:
 def _refuse_dangling(connection: sa.Connection, table: str, before: int) -> None:
     if _dangling(connection, table) > before:
         raise MigrationFailed(
-            f"Rows of {table} refer to rows that are not there.",
+            f"Rows of {table} refer to missing rows.",
             untouched="The table is unchanged.",
             next_step=f"Run: PRAGMA foreign_key_check({lookup.quoted(table)})",
             table=table,
@@ -187,7 +187,7 @@ def _refuse_enforcement(connection: sa.Connection, table: str) -> None:
     if connection.scalar(sa.text("PRAGMA foreign_keys")):
         raise DatabaseRefused(
             f"Table {table} has to be rebuilt, and this connection enforces foreign keys: dropping the old"
-            " table would delete what refers to it.",
+            " table would delete the rows that refer to it.",
             untouched=ROLLED_BACK,
             next_step="Run it on a connection with PRAGMA foreign_keys = OFF.",
             table=table,

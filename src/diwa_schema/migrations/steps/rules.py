@@ -57,7 +57,7 @@ def _named(name: str) -> Rule:
         return ever_kept(name)
     except KeyError:
         raise UsageError(
-            f"A revision names the rule {name}, and models/rules.py has none of that name.",
+            f"A revision names the rule {name}, and models/rules.py has no rule of that name.",
             next_step="Put it into RETIRED of models/rules.py as it was: every run of the history adds it by its name.",
         ) from None
 

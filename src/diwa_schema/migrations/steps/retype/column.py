@@ -50,9 +50,10 @@ class Replacement(Succession):
         found = [*unfit, *connection.scalars(sa.text(verbatim(hanging(self.table, self.column))))]
         if found:
             raise MigrationFailed(
-                f"{self.table}.{self.column} cannot be replaced, because these hang on it: {'; '.join(found)}.",
+                f"{self.table}.{self.column} cannot be replaced, because these objects depend on it:"
+                f" {'; '.join(found)}.",
                 untouched="The column and its values were left as they were.",
-                next_step="Drop them, run the command again, then create them anew.",
+                next_step="Drop them, run the command again, then create them again.",
                 dependents=found,
             )
 
@@ -165,7 +166,7 @@ def _refuse_old_snapshot(connection: sa.Connection) -> None:
     level = connection.scalar(sa.text("SELECT current_setting('transaction_isolation')"))
     if level != "read committed":
         raise MigrationFailed(
-            f"The transaction is {str(level).upper()}: it would not see what is committed while it waits for a table.",
+            f"The transaction is {str(level).upper()}: it would not see the commits made while it waits for a table.",
             untouched="The column and its values were left as they were.",
             next_step="Begin the transaction with BEGIN ISOLATION LEVEL READ COMMITTED.",
         )

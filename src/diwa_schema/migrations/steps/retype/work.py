@@ -74,8 +74,8 @@ class Retyping:
         if plain_name(kind).partition("(")[0] in ("bytea", "vector"):
             return plain_name(kind)
         raise MigrationFailed(
-            f"{self.replacement.table}.{COLUMN} is {kind}, neither bytes nor a vector.",
-            untouched="The table was left as it was.",
+            f"{self.replacement.table}.{COLUMN} has the type {kind}, which is neither bytea nor vector.",
+            untouched="The run did not change the table.",
             next_step=f"Run: {command('check')}",
         )
 
@@ -187,9 +187,9 @@ class Retyping:
         )
         if missed:
             raise MigrationFailed(
-                f"{missed} rows of {self.replacement.table} did not take their value:"
-                " a trigger of that table stops updates.",
-                untouched="The column and its values are as they were.",
+                f"{missed} rows of {self.replacement.table} got no value: a trigger of that table stops"
+                " updates.",
+                untouched="The run did not change the column and its values.",
                 next_step="Disable the trigger, run the command again, then enable it.",
             )
 
@@ -238,8 +238,8 @@ class Retyping:
             if self.on.pace.short(lambda connection: self._try_swap(connection, found)):  # noqa: B023
                 return
         raise MigrationFailed(
-            f"Embeddings of {self.replacement.table} are written faster than they can be taken over.",
-            untouched="The column is as it was; what was converted so far is kept beside it.",
+            f"The application writes embeddings of {self.replacement.table} faster than the run converts them.",
+            untouched="The column is unchanged; the run keeps the converted values beside it.",
             next_step="Run the command again when there is less traffic: it resumes there.",
         )
 
