@@ -96,13 +96,20 @@ def added_triggers_sqlite(_: Catalog, table: Table) -> Iterator[Change]:
     yield change(sql, ("extra", "trigger", "spy"))
 
 
-def broken_indexes(_: Catalog, table: Table) -> Iterator[Change]:
+def broken_indexes(catalog: Catalog, table: Table) -> Iterator[Change]:
+    # A key that stands on an index keeps the server from dropping it.
+    under_keys = {
+        one.ref_columns
+        for other in catalog.tables
+        for one in other.foreign_keys
+        if one.references == table.name
+    }
     for index in table.indexes:
         wrong = ("changed", "index", index.name)
         yield change(f"ALTER INDEX {index.name} RENAME TO drifted", ("renamed", "index", index.name))
         invalid = f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{index.name}'::regclass"
         yield change(invalid, wrong)
-        if index.method == "btree":
+        if index.method == "btree" and index.columns not in under_keys:
             create = f"DROP INDEX {index.name}; CREATE INDEX {index.name} ON {table.name}"
             first = words(index.columns)[0]
             yield change(f'{create} USING hash ("{first}")', wrong)
@@ -145,7 +152,7 @@ def dropped_primary_keys(catalog: Catalog, table: Table) -> Iterator[Change]:
         ("missing", "foreign key", one.name)
         for other in catalog.tables
         for one in other.foreign_keys
-        if one.references == table.name
+        if one.references == table.name and one.ref_columns == key.columns
     ]
     sql = f"ALTER TABLE {table.name} DROP CONSTRAINT {key.name} CASCADE"
     yield change(sql, ("missing", "primary key", key.name), *lost)
