@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import sqlite3
 from contextlib import closing
@@ -24,8 +25,18 @@ from tests.models.rows import mappers, new_row, store
 
 # What this package's own revisions have made of the columns, as they say: each comes, or goes for good.
 LATER = [one for one in load() if one.revision > LAST]
+RENAMED = [
+    found
+    for one in LATER
+    for found in re.findall(
+        r'op\.alter_column\("(\w+)", "(\w+)", new_column_name="(\w+)"\)',
+        one.path.read_text(encoding="utf-8").partition("def downgrade")[0],
+    )
+]
 ADDED = {"memories.organization_id", *(name for one in LATER for name in one.drops)}
+ADDED |= {f"{table}.{new}" for table, _, new in RENAMED}
 GONE = {name for one in LATER for name in one.forgets} - ADDED
+GONE |= {f"{table}.{old}" for table, old, _ in RENAMED}
 
 
 def is_modelled(name: str | None, kind: str, _: object = None) -> bool:
