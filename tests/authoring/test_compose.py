@@ -234,7 +234,7 @@ def test_a_column_goes_together_with_the_kept_rule_that_is_about_it(edited, own)
     assert rule
     edit(rule[0], "", "rules.py")
     answer = revise("--contract", check=2)
-    assert "A revision names the rule plans_completion_pct_check, and models/rules.py has none" in answer
+    assert "A revision names the rule plans_completion_pct_check, and models/rules.py has no rule" in answer
     assert sorted((root / "src/diwa_schema/migrations/versions").iterdir()) == before
     edit("RETIRED: tuple[Rule, ...] = ()", f"RETIRED = (\n{rule[0]})", "rules.py")
     _, (release, drop) = revise("--contract")

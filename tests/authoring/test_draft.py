@@ -94,7 +94,7 @@ def test_a_history_that_cannot_be_read_or_has_two_ends_gets_none(own):
 def test_it_is_refused_outside_of_the_checkout_of_what_runs(own, cli, owner_directory, tmp_path):
     root, _ = own
     before = content(root)
-    assert "not that of" in cli("revision", "-m", "A mood", cwd=root, check=2).stderr
+    assert "is not the one of" in cli("revision", "-m", "A mood", cwd=root, check=2).stderr
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     assert "is not a checkout" in cli("revision", "-m", "A mood", cwd=elsewhere, check=2).stderr

@@ -81,7 +81,7 @@ def test_after_a_contract_the_release_has_to_be_refused(at_release, monkeypatch)
     monkeypatch.setattr(manifest, "load", lambda: broken)
     with prove._released_code(url, "postgresql", last) as again:
         (why,) = again()
-        assert "ensure_current of 0.1.1 lets it start" in why
+        assert "ensure_current of 0.1.1 lets that release start" in why
         execute(url, f"UPDATE diwa_schema_version SET floor = '{known.head}'")
         assert again() == []
     monkeypatch.setattr(manifest, "load", lambda: known)
@@ -95,7 +95,7 @@ def test_new_code_is_kept_out_before_its_revision_and_let_in_after_it(new_databa
     head = known.get(known.head)
     # Here the revision is there already, so nobody was kept out before it.
     (why,) = prove._new_code(url, head)()
-    assert why == "before the revision, ensure_current says ''and does not name it"
+    assert why == "before the revision, ensure_current says '' and does not name it"
     execute(url, f"UPDATE diwa_schema_version SET version_num = '{head.down_revision}'")
     after = prove._new_code(url, head)
     (why,) = after()

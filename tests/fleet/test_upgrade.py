@@ -206,7 +206,7 @@ def test_a_target_that_looks_otherwise_than_the_others_is_named(tenants):
     report = upgrade(tenants)
     assert results(report) == {"tenant_1": "done", "tenant_2": "differs", "tenant_3": "done"}
     assert report.exit_code == 1
-    assert "another one has: tenant_2" in report.notes[0]
+    assert "these have another one: tenant_2" in report.notes[0]
     checked = Fleet(Schemas(tenants)).check()
     assert results(checked) == {"tenant_1": "at head", "tenant_2": "differs", "tenant_3": "at head"}
     assert "--schema tenant_2" in checked.outcomes[1].detail

@@ -340,7 +340,7 @@ def test_a_trigger_that_stops_updates_is_noticed(before: sa.Connection):
         "CREATE TRIGGER stops BEFORE UPDATE ON memories FOR EACH ROW EXECUTE FUNCTION stops()"
     )
     stored = embeddings(before)
-    with pytest.raises(MigrationFailed, match="12 rows of memories did not take their value"):
+    with pytest.raises(MigrationFailed, match="12 rows of memories got no value"):
         paced(before, to_vector)
     assert embeddings(before) == stored
 

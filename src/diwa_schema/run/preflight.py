@@ -279,16 +279,17 @@ def _no_room(plan: Plan, link: Link, state: State) -> tuple[Obstacle, ...]:
     creates = plan.direction == "upgrade" or any(revision.retypes_back for revision in plan.revisions)
     if not creates:
         return ()
-    read_only, may_create, user = link.rows(
+    read_only, may_create, user, unusable = link.rows(
         "SELECT current_setting('transaction_read_only') = 'on',"
-        " coalesce(has_schema_privilege(to_regnamespace(%s)::oid, 'CREATE'), true), current_user::text",
+        " coalesce(has_schema_privilege(to_regnamespace(%s)::oid, 'CREATE'), true), current_user::text,"
+        f" ARRAY({_UNUSABLE})",
         (quoted(state.schema),),
     )[0]
     if read_only:
         return ()  # a read-only database has its own error
     user = quoted(user)
     missing = [] if may_create else [("CREATE", "USAGE, CREATE", f"SCHEMA {quoted(state.schema)}")]
-    missing += [("USAGE", "USAGE", what) for (what,) in link.rows(_UNUSABLE)]
+    missing += [("USAGE", "USAGE", what) for what in unusable]
     return tuple(
         Obstacle(
             f"{user} lacks a right: {right} on {what.replace('SCHEMA', 'schema', 1)}",
