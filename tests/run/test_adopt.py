@@ -322,9 +322,9 @@ def test_the_plan_says_what_the_upgrade_after_it_would_meet(legacy, cli):
     text = "\n".join(told)
     assert "IN THE WAY of 20260228010000" in text
     assert "view mine" in text
-    assert "Open now: 1 of 'diwa-test application diwa/" in text
+    assert "Open connections: 1 of 'diwa-test application diwa/" in text
     assert short
-    assert f"{short} values of memories.embedding have another length: they go to" in text
+    assert f"{short} values of memories.embedding have another length: the run moves them to" in text
     with Target.of(url).connect() as link:
         link.execute("DROP VIEW mine")
     api.migrate(url)

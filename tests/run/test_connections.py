@@ -288,7 +288,7 @@ def test_the_command_that_is_offered_works_for_a_role_of_any_name(launcher, site
     site.run(psycopg.sql.SQL("CREATE ROLE {} LOGIN SUPERUSER").format(role), before)
     with psycopg.connect(before, user=name, autocommit=True, application_name="app") as application:
         done = launcher.run("upgrade", IDS, "--url", before)
-        words = shlex.split(done.out.partition("Run: diwa-schema ")[2].splitlines()[0])
+        words = shlex.split(done.out.partition("run: diwa-schema ")[2].splitlines()[0])
         again = launcher.run(*words)
         assert again.code == 0, again.err
         assert f"Renewed {name}: 1 idle session ended." in again.out

@@ -178,7 +178,7 @@ def test_two_steps_in_one_revision_are_refused(launcher, filled, tmp_path):
     history = extended(tmp_path / "history", two)
     refused = launcher.run("upgrade", "--url", filled, history=history)
     assert refused.code == 6, refused.out
-    assert "2 steps, not one" in refused.err
+    assert "2 steps instead of one" in refused.err
     assert value(filled, VERSION) == HEAD
 
 
