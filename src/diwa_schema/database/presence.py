@@ -24,7 +24,7 @@ def versions(link: Link) -> list[tuple[str, str | None, bool, str | None]]:
     """Return the rows of the version table, in one query.
 
     Each row has revision, floor, whether all tables of head exist, and the name of Ecto's list as SQL; None without a
-    list that the role may read. Only a table with numbers for versions counts as the list.
+    list.
 
     Without a named schema, only the table in the first schema of the search path counts: a later one describes other
     tables than those that the connection's next CREATE TABLE would create. If the path may begin with a missing
@@ -49,8 +49,10 @@ _ON_SQLITE = (
     f" FROM {VERSION}"
 )
 
-_ECTOS = """(SELECT a.attrelid::regclass::text FROM pg_attribute a WHERE a.attrelid = to_regclass({relation})
-AND a.attname = 'version' AND a.atttypid = 'pg_catalog.int8'::regtype AND has_table_privilege(a.attrelid, 'SELECT'))"""
+_IS_ECTOS = (
+    "SELECT has_table_privilege(attrelid, 'SELECT') FROM pg_attribute WHERE attrelid = to_regclass(%s)"
+    " AND attname = 'version' AND atttypid = 'pg_catalog.int8'::regtype"
+)
 
 
 @cache
@@ -63,12 +65,23 @@ def _query(schema: str | None) -> str:
         f"NOT EXISTS (SELECT FROM unnest({tables}::text[]) AS t WHERE to_regclass({prefix}' || t) IS NULL)"
     )
     table = VERSION if schema is None else qualified(schema, VERSION)
-    ectos = _ECTOS.format(relation=f"{prefix}{ECTO}'")
     leads = ", current_setting('search_path'), current_user::text, current_schema()::text"
     return (
-        f"SELECT version_num, floor, {there}, {ectos}{leads if schema is None else ''} FROM {table} v"
-        f" WHERE v.tableoid = to_regclass({prefix}{VERSION}')"
+        f"SELECT version_num, floor, {there}, to_regclass({prefix}{ECTO}')::text{leads if schema is None else ''}"
+        f" FROM {table} v WHERE v.tableoid = to_regclass({prefix}{VERSION}')"
     )
+
+
+def listed(link: Link, name: str) -> tuple[int, ...] | None:
+    """Return the versions of Ecto's list; None if the role may not read it, or if its versions are no numbers.
+
+    Args:
+        link: A connection to a database.
+        name: The list's name as SQL, as `versions` returns it.
+    """
+    if link.dialect == "postgresql" and not link.value(_IS_ECTOS, (name,)):
+        return None
+    return tuple(int(version) for (version,) in link.rows(f"SELECT version FROM {name}"))
 
 
 def missing(state: State) -> tuple[str, ...]:

@@ -152,9 +152,8 @@ def judge(link: Link, history: Manifest | None = None) -> None:
 
 
 def _refuse_changed_list(link: Link, row: tuple[Any, ...]) -> None:
-    revision, floor, _, ectos = row
-    if ectos is not None:
-        listed = tuple(int(row[0]) for row in link.rows(f"SELECT version FROM {ectos}"))
+    revision, floor, _, name = row
+    if name is not None and (listed := presence.listed(link, name)) is not None:
         refuse_changed_list(State("", frozenset(), ((revision, floor),), listed), link.shown)
 
 
