@@ -93,12 +93,26 @@ def at_head(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{shutil.copy(request.getfixturevalue('head_file'), tmp_path / 'head.db')}"
 
 
+def facts() -> Path | None:
+    """Return the folder of facts about the databases in the field, which DIWA_SHARED names; None where there is none."""
+    folder = Path(os.environ.get("DIWA_SHARED") or Path(__file__).parents[2] / "shared")
+    return folder if (folder / "upstream").is_dir() else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the second opinion out where there is none: what the facts say, `tests/kit` says as well."""
+    if facts() is not None:
+        return
+    second = [item for item in items if "shared" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=second)
+    items[:] = [item for item in items if item not in second]
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of facts about the databases in the field; without it a test is skipped."""
-    folder = Path(os.environ.get("DIWA_SHARED") or Path(__file__).parents[2] / "shared")
-    if not (folder / "upstream").is_dir():
-        pytest.skip(f"no facts in {folder}: name their folder in DIWA_SHARED")
+    """The folder of facts; without it, no test that asks for it is run."""
+    folder = facts()
+    assert folder is not None
     return folder
 
 
