@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from uuid import UUID
+
 import psycopg
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 
 from diwa_schema import api
 from diwa_schema.errors import DatabaseRefused, UsageError
+from diwa_schema.models import Memory
 from diwa_schema.models.types.erlang import encode_floats
+from tests.sampling import sampled
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
 
@@ -262,3 +275,121 @@ def test_a_consumer_is_blocked(consumer_directory, cli):
     for words in (("enable-vector",), ("disable-vector",), ("index", "enable", "memories_embedding_idx")):
         done = cli(*words, "--url", "postgresql://app@127.0.0.1:9/diwa", cwd=consumer_directory)
         assert done.returncode == 3
+
+
+SOURCES = 40  # memories that nobody writes; clients without models copy their embeddings, of whatever type
+COPY = (
+    "UPDATE memories SET embedding = (SELECT s.embedding FROM memories s WHERE s.content = {}) WHERE id = {}"
+)
+
+
+def numbers(number: float) -> list[float]:
+    return [number + 0.5] * 1536
+
+
+class Turns:
+    """What one client is to write, a row and a number, until it is told to stop; a turn is over with the next one."""
+
+    def __init__(self, rows: Sequence[UUID]) -> None:
+        self.rows = rows
+        self.written: dict[UUID, int] = {}
+        self.ready, self.over = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[tuple[UUID, int]]:
+        chance = random.Random(self.rows[0].int)
+        while not self.over.wait(0.05):
+            row, number = chance.choice(self.rows), chance.randrange(SOURCES)
+            yield row, number
+            self.written[row] = number
+            self.ready.set()  # the connection is open, and has prepared what it sends
+
+
+def by_psycopg(url: str, turns: Turns, *, autocommit: bool) -> None:
+    with psycopg.connect(url, autocommit=autocommit, prepare_threshold=0) as connection:
+        for row, number in turns:
+            connection.execute(COPY.format("%s", "%s"), (f"source {number}", row))
+            connection.commit()
+
+
+def by_models(url: str, turns: Turns) -> None:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    for row, number in turns:
+        with Session(engine) as session:
+            session.get_one(Memory, row).embedding = numbers(number)
+            session.commit()
+    engine.dispose()
+
+
+def by_asyncpg(url: str, turns: Turns) -> None:
+    asyncpg = pytest.importorskip("asyncpg")
+
+    async def work() -> None:
+        connection = await asyncpg.connect(url)
+        for row, number in turns:
+            await connection.execute(COPY.format("$1", "$2"), f"source {number}", row)
+        await connection.close()
+
+    asyncio.run(work())
+
+
+def by_models_and_asyncpg(url: str, turns: Turns) -> None:
+    async def work() -> None:
+        engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
+        for row, number in turns:
+            async with AsyncSession(engine) as session:
+                (await session.get_one(Memory, row)).embedding = numbers(number)
+                await session.commit()
+        await engine.dispose()
+
+    asyncio.run(work())
+
+
+CLIENTS: tuple[Callable[[str, Turns], None], ...] = (
+    partial(by_psycopg, autocommit=True),
+    partial(by_psycopg, autocommit=False),
+    by_models,
+    by_asyncpg,
+    by_models_and_asyncpg,
+)
+
+
+@pytest.mark.parametrize(("memories", "embeddings"), sampled([(2_000, 200), (60_000, 5_000)], (2_000, 200)))
+def test_every_embedding_arrives_that_five_clients_write_meanwhile(bytes_first, memories, embeddings):
+    with psycopg.connect(bytes_first, autocommit=True) as connection:
+        insert = (
+            "INSERT INTO memories (context_id, content, embedding, inserted_at, updated_at)"
+            " SELECT c.id, %s, CASE WHEN n <= %s THEN %s END, now(), now() FROM contexts c,"
+            " generate_series(1, %s) n RETURNING id"
+        )
+        for number in range(SOURCES):
+            connection.execute(insert, (f"source {number}", 1, encode_floats(numbers(number)), 1))
+        given = connection.execute(insert, ("written", embeddings, encode_floats(numbers(-1)), memories))
+        rows = [row for (row,) in given.fetchall()]
+    parts = [Turns(rows[part :: len(CLIENTS)]) for part in range(len(CLIENTS))]
+    with ThreadPoolExecutor(len(CLIENTS)) as pool:
+        clients = [
+            pool.submit(client, bytes_first, turns) for client, turns in zip(CLIENTS, parts, strict=True)
+        ]
+        try:
+            assert all(turns.ready.wait(30) for turns in parts), [client.exception(0) for client in clients]
+            before = sum(len(turns.written) for turns in parts)
+            api.enable_vector(bytes_first)
+            during = sum(len(turns.written) for turns in parts)
+        finally:
+            for turns in parts:
+                turns.over.set()
+        assert [client.exception() for client in clients] == [None] * len(CLIENTS)
+    assert during > before
+    expected: dict[UUID, float | None] = {
+        row: -1 + 0.5 if number < embeddings else None for number, row in enumerate(rows)
+    }
+    for part in parts:
+        expected |= {row: number + 0.5 for row, number in part.written.items()}
+    with psycopg.connect(bytes_first) as connection:
+        found = connection.execute(
+            "SELECT id, (embedding::real[])[1], (embedding::real[])[1536] FROM memories WHERE content = 'written'"
+        ).fetchall()
+    assert {row: (first, last) for row, first, last in found} == {
+        row: (number, number) for row, number in expected.items()
+    }
+    assert api.check(bytes_first) == []
