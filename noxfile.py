@@ -59,7 +59,7 @@ def live(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting, the directions of imports, and what the revisions do to a database in use."""
-    session.install("-e", ".", "--group", "lint")
+    session.install("-e", ".", "--group", "lint", "--group", "test")  # the tests bring a server to look at
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports")
