@@ -62,7 +62,7 @@ def test_a_right_that_is_missing_is_met_before_the_first_revision(site: Site, po
 
 
 def test_a_list_of_ecto_that_belongs_to_somebody_else_is_met_before_the_takeover(site: Site, postgres):
-    shapes.write(postgres, shapes.SHAPES["agent_local"])
+    shapes.write(postgres, shapes.SHAPES["both_marked_bytes"])
     mine = site.login()
     role = name_of(mine)
     execute(
