@@ -216,6 +216,20 @@ def test_models_that_are_ahead_of_what_is_generated_are_told_the_command(
         assert "python -m diwa_schema.generate\n" in said
 
 
+def test_the_way_back_of_a_dropped_column_has_the_default_of_each_database(edited, own):
+    edit, revise = edited
+    root, _ = own
+    column = re.search(
+        r"    layout_type: .*\n(?:        .*\n|    \)\n)*",
+        (root / "src/diwa_schema/models/team.py").read_text(),
+    )
+    assert column
+    edit(column[0], "")
+    _, (text,) = revise("--contract")
+    assert "sqlite=\"'single'\"" in text
+    assert "postgresql=\"'single'::character varying\"" in text
+
+
 def test_a_column_goes_together_with_the_kept_rule_that_is_about_it(edited, own):
     edit, revise = edited
     root, _ = own

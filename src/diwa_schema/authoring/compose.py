@@ -23,7 +23,7 @@ from diwa_schema.database.alchemy import connection_over
 from diwa_schema.database.target import Target
 from diwa_schema.drift.compare import Finding, findings, with_names
 from diwa_schema.drift.model import Catalog, Column, Index, Table
-from diwa_schema.drift.read import read
+from diwa_schema.drift.read import at_head, read
 from diwa_schema.drift.rules import expected_in
 from diwa_schema.errors import UsageError
 from diwa_schema.generate import ours
@@ -269,7 +269,7 @@ class _Composition:
                 f"{name} is missing and {' or '.join(alike)} is new: is this its new name? If not, add --drop {name}"
             )
             self.options.append(f"--rename {name}={alike[0]}")
-        code = written.as_read(column)
+        code = written.as_read(column, _on_sqlite(table.name, column.name))
         if code is None:
             self.refused.append(f"{name} has the type {column.type}, which a downgrade could not restore")
         back = [f"op.add_column({text(table.name)}, {code})"]
@@ -287,7 +287,7 @@ class _Composition:
         )
 
     def _drop_table(self, table: Table) -> Piece:
-        code = written.table_as_read(table)
+        code = written.table_as_read(table, at_head("sqlite").table(table.name))
         if code is None:
             self.refused.append(f"{table.name} has a type that a downgrade could not restore")
         drop = f"op.drop_table({text(table.name)})"
@@ -364,8 +364,8 @@ class _Composition:
     def _alter_column(self, one: Finding) -> Iterator[Piece]:
         name = f"{one.table}.{one.name}"
         if "default" in one.fields:
-            before = one.found.default
-            yield self._set_default(one.table, one.name, f"sa.text({text(before)})" if before else "None")
+            before = written.default_as_read(one.found, _on_sqlite(one.table, one.name))
+            yield self._set_default(one.table, one.name, before)
         if "nullable" not in one.fields:
             return
         if one.expected.nullable:
@@ -449,6 +449,12 @@ def _drop_index(table: str, index: Index) -> Piece:
     return Piece(
         f"drop index {index.name}", (drop,), (written.index_as_read(index, table, step=True),), step=True
     )
+
+
+def _on_sqlite(table: str, column: str) -> Column | None:
+    """Return a column of the history as SQLite has it, in its own words."""
+    found = at_head("sqlite").table(table)
+    return None if found is None else found.column(column)
 
 
 def _backfill(table: str, column: str, value: str) -> Piece:

@@ -175,14 +175,34 @@ def kind_of(of: Column) -> str | None:
     return _OF_THE_DATABASE.get(of.type)
 
 
-def as_read(of: Column) -> str | None:
-    """Return a column read from PostgreSQL; None if this package has no such type."""
+def default_as_read(of: Column, lite: Column | None) -> str:
+    """Return the default of a column read from PostgreSQL; SQLite does not know the types in its words.
+
+    Args:
+        of: The column.
+        lite: The same column on SQLite; None if it does not exist there.
+    """
+    if of.default is None:
+        return "None"
+    if lite is None or lite.default == of.default:
+        return f"sa.text({text(of.default)})"
+    on_sqlite = "" if lite.default is None else f", sqlite={text(lite.default)}"
+    return f"ServerDefault(postgresql={text(of.default)}{on_sqlite})"
+
+
+def as_read(of: Column, lite: Column | None) -> str | None:
+    """Return a column read from PostgreSQL; None if this package has no such type.
+
+    Args:
+        of: The column.
+        lite: As for `default_as_read`.
+    """
     spelled = kind_of(of)
     if spelled is None:
         return None
     words = [text(of.name), spelled]
     if of.default is not None:
-        words.append(f"server_default=sa.text({text(of.default)})")
+        words.append(f"server_default={default_as_read(of, lite)}")
     if not of.nullable:
         words.append("nullable=False")
     if of.comment:
@@ -203,9 +223,14 @@ def index_as_read(of: Index, table: str, *, step: bool) -> str:
     return f"{'steps.create_index_concurrently' if step else 'op.create_index'}({', '.join(words)})"
 
 
-def table_as_read(of: Table) -> list[str] | None:
-    """Return the calls that create a table read from PostgreSQL; None if this package lacks a type of it."""
-    columns = [as_read(one) for one in of.columns]
+def table_as_read(of: Table, lite: Table | None) -> list[str] | None:
+    """Return the calls that create a table read from PostgreSQL; None if this package lacks a type of it.
+
+    Args:
+        of: The table.
+        lite: The same table on SQLite; None if it does not exist there.
+    """
+    columns = [as_read(one, None if lite is None else lite.column(one.name)) for one in of.columns]
     if None in columns or of.primary_key is None:
         return None
     words = [text(of.name), *map(str, columns)]
