@@ -9,7 +9,9 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -216,15 +218,18 @@ def test_models_that_are_ahead_of_what_is_generated_are_told_the_command(
         assert "python -m diwa_schema.generate\n" in said
 
 
+def without_column(edit: Callable[..., None], root: Path, column: str) -> None:
+    """Take a column of the team's models away."""
+    models = (root / "src/diwa_schema/models/team.py").read_text()
+    found = re.search(rf"    {column}: .*\n(?:        .*\n|    \)\n)*", models)
+    assert found
+    edit(found[0], "")
+
+
 def test_the_way_back_of_a_dropped_column_has_the_default_of_each_database(edited, own):
     edit, revise = edited
     root, _ = own
-    column = re.search(
-        r"    layout_type: .*\n(?:        .*\n|    \)\n)*",
-        (root / "src/diwa_schema/models/team.py").read_text(),
-    )
-    assert column
-    edit(column[0], "")
+    without_column(edit, root, "layout_type")
     _, (text,) = revise("--contract")
     assert "sqlite=\"'single'\"" in text
     assert "postgresql=\"'single'::character varying\"" in text
@@ -233,12 +238,7 @@ def test_the_way_back_of_a_dropped_column_has_the_default_of_each_database(edite
 def test_a_column_goes_together_with_the_kept_rule_that_is_about_it(edited, own):
     edit, revise = edited
     root, _ = own
-    column = re.search(
-        r"    completion_pct: .*\n(?:        .*\n|    \)\n)*",
-        (root / "src/diwa_schema/models/team.py").read_text(),
-    )
-    assert column
-    edit(column[0], "")
+    without_column(edit, root, "completion_pct")
     before = sorted((root / "src/diwa_schema/migrations/versions").iterdir())
     answer = revise("--contract", check=2)
     assert "plans.completion_pct is missing in the models, and the rule plans_completion_pct_check" in answer
