@@ -35,9 +35,9 @@ def execute(url: str, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
-def until(url: str, query: str) -> None:
-    """Wait until a query's value is true."""
-    give_up = time.monotonic() + PATIENCE
+def until(url: str, query: str, patience: float = PATIENCE) -> None:
+    """Wait until a query's value is true, `patience` seconds at most."""
+    give_up = time.monotonic() + patience
     while not value(url, query):
         assert time.monotonic() < give_up, query
         time.sleep(0.02)
