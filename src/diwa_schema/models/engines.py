@@ -13,8 +13,9 @@ through this module:
 * A successful second attempt proves a change of types. The other connections of the engine then discard their prepared
   statements before their next statement.
 * Tenants of one pool can have different types while their schemas are at different revisions. If the search path is set
-  at the beginning of each transaction, the same error returns again and again in the middle of transactions. An engine
-  that meets it so often on one connection uses no prepared statements any more.
+  at the beginning of each transaction, each change of the tenant would cause the same error in the middle of a
+  transaction. So an engine that has met it uses no prepared statements for five minutes, and none at all any more if it
+  meets it again in the five minutes after them.
 
 A listener of the application for the same events of SQLAlchemy (`do_execute`) is called as well. One that sends
 statements itself must be added after `heal(engine)`: SQLAlchemy asks no other one then.
@@ -30,8 +31,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import Callable
 from inspect import iscoroutinefunction
+from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -67,8 +70,9 @@ _ATOMIC = re.compile(
 # A text without parameters can hold several statements.
 _COMMITS = re.compile(r";.*\b(?:commit|end|prepare|call|do)\b", re.IGNORECASE | re.DOTALL)
 
-# How often one connection may meet a stale statement in the middle of a transaction. One change causes it once.
-_OFTEN = 3
+# How long an engine that met a stale statement in the middle of a transaction prepares nothing: most changes end in it.
+_PAUSE = 300.0  # seconds
+_DOUBTED = 8  # statements that one connection remembers
 
 _IDLE = 0  # PQTRANS_IDLE of libpq
 _ENFORCED = "diwa_schema.foreign_keys"
@@ -186,9 +190,8 @@ class _Postgresql:
         self.named: WeakSet[Any] = WeakSet()
         self.kinds = Kinds()
         self.changed = 0.0
-        self.doubted: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-        self.met: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-        self.unsteady = False
+        self.doubted: WeakKeyDictionary[Any, deque[str]] = WeakKeyDictionary()
+        self.pause_ends = 0.0
 
     def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement with one set of parameters."""
@@ -229,7 +232,7 @@ class _Postgresql:
         first = self.driver.is_idle(driver)
         if first and driver not in self.named and not context.execution_options.get(UNNAMED):
             self._say_release(link)
-        if self.unsteady:
+        if self.pause_ends and time.time() < self.pause_ends:
             self.driver.bypass(driver, cursor)
         else:
             self.driver.prepare(link, cursor, first=first, changed=self.changed)
@@ -245,23 +248,25 @@ class _Postgresql:
             else:
                 self.driver.suspect(link, cursor)
                 if _state(error) in _OF_TYPES:
-                    self.doubted[driver] = statement
+                    self.doubted.setdefault(driver, deque(maxlen=_DOUBTED)).append(statement)
             # In AUTOCOMMIT some of the rows may have been committed before one failed.
             once_more = unsent or (first and not (many and link.dbapi_connection.autocommit))
             if not once_more or not _ATOMIC.match(statement) or _COMMITS.search(statement):
                 raise
         else:
-            if self.doubted and self.doubted.get(driver) == statement:
-                self._count(driver)
+            if self.doubted and statement in self.doubted.get(driver, ()):
+                self._pause(driver)
             return
         send()
         self.changed = time.time()
 
-    def _count(self, driver: Any) -> None:
-        """Count a statement that failed in the middle of a transaction and works now; a mistake would fail again."""
+    def _pause(self, driver: Any) -> None:
+        """Prepare nothing for a while: a statement failed in a transaction and works now, so it was no mistake."""
         del self.doubted[driver]
-        self.met[driver] = self.met.get(driver, 0) + 1
-        self.unsteady = self.unsteady or self.met[driver] >= _OFTEN
+        now = time.time()
+        if now >= self.pause_ends:
+            self.pause_ends = inf if now < self.pause_ends + _PAUSE else now + _PAUSE
+            self.changed = now
 
     def _say_release(self, link: Any) -> None:
         """Add the release to the name of a connection without a transaction; try this only once."""
@@ -287,6 +292,7 @@ class _Psycopg:
 
     def __init__(self) -> None:
         self.fresh_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self.thresholds: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
     def is_idle(self, driver: Any) -> bool:
         return bool(driver.pgconn.transaction_status == _IDLE)
@@ -297,13 +303,17 @@ class _Psycopg:
     def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
         """Before a transaction, discard statements that were prepared before a change."""
         driver = link.driver_connection
+        if driver in self.thresholds:
+            driver.prepare_threshold = self.thresholds.pop(driver)
         if first and self.fresh_since.setdefault(driver, time.time()) < changed:
             self.renew(link.dbapi_connection, cursor)
             self.fresh_since[driver] = time.time()
 
     def bypass(self, driver: Any, _: Any) -> None:
         """Send the next statement without a prepared one."""
-        driver.prepare_threshold = None
+        if driver.prepare_threshold is not None:
+            self.thresholds[driver] = driver.prepare_threshold
+            driver.prepare_threshold = None
 
     def renew(self, connection: Any, _: Any) -> None:
         if connection.info.transaction_status == _IDLE:

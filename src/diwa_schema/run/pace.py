@@ -173,11 +173,17 @@ class Pace:
         Returns:
             The number of rows taken.
         """
-        size, done = rhythm.FIRST, 0
+        size, done, began = rhythm.FIRST, 0, 0.0
+
+        def batch(connection: sa.Connection) -> int:
+            # The attempts before the successful one, and the pauses between them, kept no row from anybody.
+            nonlocal began
+            began = time.monotonic()
+            return work(connection, size)
+
         self.progress(label, before, total)
         while True:
-            began = time.monotonic()
-            taken = self.short(lambda connection, size=size: work(connection, size))  # type: ignore[misc]
+            taken = self.short(batch)
             took = time.monotonic() - began
             if not taken:
                 return done

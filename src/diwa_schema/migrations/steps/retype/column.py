@@ -70,6 +70,8 @@ class Replacement(Succession):
                 f"CREATE TRIGGER {NOTE} AFTER INSERT",
                 f"CREATE TRIGGER {NOTE_UPDATE} AFTER UPDATE",
             )
+            # A row without a value has nothing to transfer: most applications write the embedding after the row.
+            given = f"WHEN (NEW.{column} IS NOT NULL)"
             # Bytes are compared, not values: the type's own operators may be in a schema off the search path.
             changed = f"WHEN (CAST(ROW(OLD.{column}) AS record) *<> CAST(ROW(NEW.{column}) AS record))"
             into = names.qualified(lookup.current_schema(connection), self.notes)
@@ -84,7 +86,7 @@ class Replacement(Succession):
                 # Without it, a publication of all tables would refuse that notes are deleted.
                 f"ALTER TABLE {notes} REPLICA IDENTITY FULL",
                 function,
-                f"{inserted} ON {table} FOR EACH ROW EXECUTE FUNCTION {notes}()",
+                f"{inserted} ON {table} FOR EACH ROW {given} EXECUTE FUNCTION {notes}()",
                 f"{updated} ON {table} FOR EACH ROW {changed} EXECUTE FUNCTION {notes}()",
                 f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {NOTE}, ENABLE ALWAYS TRIGGER {NOTE_UPDATE}",
             ]
