@@ -21,7 +21,7 @@ PLACE = "diwa_schema_fence"
 FUNCTION = "diwa_schema_refuse_ddl"
 _GUARDED = f"{PLACE}.guarded"
 _TRIGGERS = {"diwa_schema_commands": "ddl_command_end", "diwa_schema_drops": "sql_drop"}
-_LOCK = 5123764409126817  # for nothing else; two runs for two schemas may create the triggers at the same time
+_LOCK = 5123764409126817  # for nothing else; two runs for two schemas may create the triggers at once
 
 # The check uses session_user: unlike a setting or the current role, no session can change it for itself.
 _BODY = f"""
