@@ -175,8 +175,8 @@ class Table:
 def describe() -> tuple[Table, ...]:
     """Return the tables at head by tier, each in the order in which the models declare it.
 
-    UsageError: The catalog of head lacks a table or a column of the models.
-        UsageError: The models have a table or a column that the catalog of head has not.
+    Raises:
+        UsageError: The catalog of head lacks a table or a column of the models.
     """
     from diwa_schema.models import Base, load
 

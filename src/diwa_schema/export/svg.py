@@ -118,8 +118,7 @@ class _Drawing:
         self._place()
 
     def _ranks(self, boxes: list[_Box]) -> list[_Rank]:
-        """Return the columns of tables: each table to the right of those it refers to, and columns of similar
-        height."""
+        """Return the columns of tables, each to the right of the referenced ones, and all of similar height."""
         referred = defaultdict(set)
         for line in self.lines:
             if line.to.table != line.table.name:
