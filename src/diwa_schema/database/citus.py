@@ -23,7 +23,7 @@ OPENING = (
 """The beginning of a transaction that changes tables."""
 
 SHADOW = "SET LOCAL citus.enable_schema_based_sharding = off"
-"""The setting that keeps Citus from placing a schema, which is rolled back, on a node."""
+"""The setting that keeps Citus from assigning a node to a schema that will be rolled back."""
 
 _NODE = "SELECT groupid FROM pg_catalog.pg_dist_local_group"
 
