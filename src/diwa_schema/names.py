@@ -10,9 +10,9 @@ from hashlib import sha256
 
 LONGEST = 63  # bytes, as PostgreSQL cuts names
 
-# Everything that this package makes for itself is called so: where the schema stands, notes of a change under way, what
-# a revision or an adoption has set aside, the functions that fill columns. Roles hand it over by this, and the drop of
-# a tenant takes it along.
+# All objects that this package creates for itself have this prefix: the state of the schema, the notes of a change in
+# progress, the objects that a revision or an adoption has set aside, the functions that fill columns. Roles transfer
+# them by this prefix, and the drop of a tenant includes them.
 OURS = "diwa_schema_"
 
 _DIGITS = 8
@@ -24,7 +24,7 @@ def quoted(name: str) -> str:
 
 
 def literal(value: str | None) -> str:
-    """Return a text as an SQL literal; None is NULL. A backslash stays itself, whatever the session's settings."""
+    """Return a text as an SQL literal; None is NULL. A backslash stays itself, regardless of session settings."""
     if value is None:
         return "NULL"
     text = value.replace("'", "''")
@@ -32,22 +32,22 @@ def literal(value: str | None) -> str:
 
 
 def code(text: str) -> str:
-    """Return the code of a block or a function as a literal, whatever names are in it.
+    """Return the code of a block or a function as a literal, regardless of the names in it.
 
-    It stands between dollar signs, as people write it, unless it holds one itself: that might end it.
+    It stands between dollar signs, as usual, unless it contains one itself, which might end it.
     """
     return f"$do${text}$do$" if "$" not in text else literal(text)
 
 
 def qualified(schema: str, name: str) -> str:
-    """Return the name of something in a schema, good from any search path."""
+    """Return the name of an object in a schema, valid with any search path."""
     return f"{quoted(schema)}.{quoted(name)}"
 
 
 def cut(name: str, *, suffix: str = "") -> str:
-    """Return a made name in at most 63 bytes, with its suffix whole.
+    """Return a derived name in at most 63 bytes, with its suffix complete.
 
-    A name that fits stays as it is. Of one that does not, as much as fits is kept, followed by eight digits of a digest
+    A short enough name stays unchanged. Of a longer name, the beginning is kept, followed by eight digits of a digest
     of the whole name: names that differ anywhere stay different.
     """
     whole = f"{name}{suffix}"

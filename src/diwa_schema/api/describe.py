@@ -47,8 +47,8 @@ def check(
 ) -> list[Difference]:
     """Return the differences between a database and its revision; nothing is written.
 
-    Through an Engine it runs on a connection that is idle in its pool, where that one is as the Engine opens them; else
-    on a new one, which is closed.
+    With an Engine, the check uses an idle connection of its pool if that connection is in its original state; otherwise
+    it opens a new one and closes it.
 
     Args:
         database: As for `migrate`.
@@ -123,7 +123,7 @@ def plan(
     replay: bool = False,
     seen_within: timedelta | None = None,
 ) -> Plan:
-    """Return what `migrate` would do to a database; nothing is written.
+    """Return the plan of `migrate` for a database; nothing is written.
 
     Args:
         database: As for `migrate`.

@@ -251,7 +251,7 @@ def protect(
 
     Args:
         database: As for `migrate`.
-        reason: The reason, shown to everybody who meets the mark.
+        reason: The reason, shown to everybody who tries to change the database.
         embedded: As for `downgrade`.
         schema: As for `migrate`.
         repo: As for `migrate`.
@@ -338,8 +338,8 @@ def roles(  # noqa: PLR0913 - all by name
 ) -> Roles:
     """Compare the roles of a PostgreSQL database with the expected ones, and fix them with `apply`.
 
-    The owner role changes the schema, the application's reads and writes rows, the reader's reads them. They are
-    created without login: grant them to the logins that connect. Other roles stay as they are.
+    The owner role changes the schema, the application's role reads and writes rows, and the reader's role reads them.
+    They are created without login: grant them to the logins that connect. Other roles stay as they are.
 
     Args:
         database: As for `migrate`.
@@ -357,7 +357,7 @@ def roles(  # noqa: PLR0913 - all by name
         progress: As for `migrate`.
 
     Returns:
-        The statements, each with its reason; statements that are left to a person are never run.
+        The statements, each with its reason; statements for a person to run are never run.
 
     Raises:
         Blocked: The guard refused `apply`; no connection was opened.

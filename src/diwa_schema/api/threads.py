@@ -1,8 +1,8 @@
-"""Loading where a process has several threads: first, by one of them, what must not be loaded by two at once.
+"""Loading modules in a process with several threads: one thread loads the critical modules first.
 
-Modules that import each other can keep two threads waiting for each other. Python ends that by giving one of them a
-module that is half loaded. Alembic and SQLAlchemy consist of such modules, and so do packages here that import their
-own modules. A process with one thread loads only what it needs, because that is faster.
+Modules that import each other can make two threads wait for each other. Python resolves that by giving one of them a
+partly loaded module. Alembic and SQLAlchemy consist of such modules, and so do packages here that import their own
+modules. A process with one thread loads only the needed modules, because that is faster.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _LOADING = allocate_lock()
 
 
 def load_for_threads() -> None:
-    """Load these modules, unless this is the only thread. Every public function calls it before it loads its part."""
-    threading = sys.modules.get("threading")  # without it, nobody has started a thread
+    """Load these modules, unless this is the only thread. Every public function calls it first."""
+    threading = sys.modules.get("threading")  # without it, no code has started a thread
     if threading is None or threading.active_count() == 1:
         return
     with _LOADING:

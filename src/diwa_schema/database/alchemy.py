@@ -16,11 +16,11 @@ _NAMES = {"postgresql": "postgresql+psycopg://", "sqlite": "sqlite://"}
 
 @contextmanager
 def connection_over(link: Link) -> Iterator[sa.Connection]:
-    """Give SQLAlchemy's view of a link.
+    """Yield SQLAlchemy's view of a link.
 
     It is in autocommit mode: transactions belong to the link alone, so nothing in between can commit or lose one.
     """
-    # The schema has no hstore: without the option SQLAlchemy would ask each new connection for it.
+    # The schema has no hstore; without this option SQLAlchemy would query each new connection for it.
     options: dict[str, Any] = {"use_native_hstore": False} if link.dialect == "postgresql" else {}
     engine = sa.create_engine(
         _NAMES[link.dialect],
@@ -34,7 +34,7 @@ def connection_over(link: Link) -> Iterator[sa.Connection]:
     try:
         yield connection
     finally:
-        # Not closed but let go of: closing would roll back or close what belongs to the link.
-        if not connection.invalidated:  # the server is gone: SQLAlchemy has let go of it already
+        # The connection is detached, not closed: closing would roll back or close resources of the link.
+        if not connection.invalidated:  # the server is gone: SQLAlchemy has already dropped it
             connection.detach()
         engine.dispose(close=False)

@@ -75,22 +75,22 @@ class Bookkeeping:
         The floor of the revision is written with it.
 
         Args:
-            before: The required present revision; None if there must be no row.
-            after: The revision it is to show; None to remove it.
+            before: The required current revision; None if there must be no row.
+            after: The new revision; None to remove the row.
 
         Returns:
-            False when the row did not show `before`: somebody else has moved it.
+            False if the row did not show `before`: another process has moved it.
         """
         return bool(self.link.execute(advance_statement(self.version, before, after)))
 
     def set_version(self, revision: str | None) -> None:
-        """Let the version table show one revision, whatever rows it has; None leaves it without any."""
+        """Make the version table show one revision, regardless of its rows; None leaves it empty."""
         self.link.execute(f"DELETE FROM {self.version}")
         if revision is not None:
             self.advance(None, revision)
 
     def protect(self, by: str | None, reason: str | None) -> None:
-        """Mark the database as protected: from then on the bypass does not work on it."""
+        """Mark the database as protected: the guard then accepts no bypass for it."""
         table = qualified(self.schema, PROTECTION)
         columns = "(protected_at TEXT NOT NULL, protected_by TEXT, reason TEXT)"
         self.link.execute(f"CREATE TABLE IF NOT EXISTS {table} {columns}")
@@ -100,11 +100,11 @@ class Bookkeeping:
         self.link.execute(f"INSERT INTO {table} VALUES (%s, %s, %s)", (now(), by, reason))
 
     def unprotect(self) -> None:
-        """Take the mark away; without one nothing happens."""
+        """Remove the mark; without a mark nothing happens."""
         self.link.execute(f"DROP TABLE IF EXISTS {qualified(self.schema, PROTECTION)}")
 
     def record_in_ecto(self, revision: str, *, applied: bool) -> None:
-        """Write to Ecto's list what Ecto would have written of a revision, inside the caller's transaction."""
+        """Write Ecto's own entry for a revision to Ecto's list, inside the caller's transaction."""
         table, number = qualified(self.schema, ECTO), int(revision)
         self.link.execute(f"DELETE FROM {table} WHERE version = %s", (number,))
         if applied:
@@ -113,7 +113,7 @@ class Bookkeeping:
 
 
 def look(link: Link) -> State:
-    """Read where a database stands, in the schema that the connection is in; nothing is written.
+    """Read the state of a database, in the connection's schema; nothing is written.
 
     Raises:
         PermissionMissing: Row security hides it from the connection's role.
@@ -140,7 +140,7 @@ def look(link: Link) -> State:
 
 
 def _versions(books: Bookkeeping) -> list[tuple[str, str | None]]:
-    """Read the version rows; none of them is told from one that row security hides, or that the server refuses."""
+    """Read the version rows; an empty result is distinguished from hidden rows and from a refusal by the server."""
     try:
         rows = books.link.rows(f"SELECT version_num, floor FROM {books.version}")
     except Exception as error:
@@ -154,7 +154,7 @@ def _versions(books: Bookkeeping) -> list[tuple[str, str | None]]:
 
 
 def entries(link: Link, state: State) -> list[dict[str, Any]]:
-    """Return the ledger of a database, oldest entry first; empty where it has none.
+    """Return the ledger of a database, oldest entry first; empty without a ledger.
 
     Raises:
         PermissionMissing: Row security hides it from the connection's role.
@@ -168,9 +168,9 @@ def entries(link: Link, state: State) -> list[dict[str, Any]]:
 
 
 def create_statements(dialect: str, named: Mapping[str, str]) -> dict[str, str]:
-    """Return the SQL that creates ledger, version table and notes of releases, by their plain names.
+    """Return the SQL that creates the ledger, the version table and the notes of releases, by their plain names.
 
-    The first two are for their owner to write. Who may write the notes is as for the schema's tables.
+    Only their owner writes the first two. The notes have the same writers as the schema's tables.
 
     Args:
         dialect: postgresql or sqlite.
@@ -190,12 +190,12 @@ def create_statements(dialect: str, named: Mapping[str, str]) -> dict[str, str]:
 
 
 def advance_statement(table: str, before: str | None, after: str | None) -> str:
-    """Return the SQL that moves the version row from one revision to another, and changes no row where it is not there.
+    """Return the SQL that moves the version row between two revisions; without the expected row it changes nothing.
 
     Args:
         table: The version table's name, as SQL.
-        before: The revision the row has to show; None where there must be no row.
-        after: The revision it is to show; None to remove it.
+        before: The required current revision; None if there must be no row.
+        after: The new revision; None to remove the row.
     """
     floor = literal(load().floor(after))
     if before is None:
@@ -207,19 +207,19 @@ def advance_statement(table: str, before: str | None, after: str | None) -> str:
 
 
 def only_owner_writes(table: str) -> str:
-    """Return the SQL that takes the right to write a new table from all whom default privileges gave it.
+    """Return the SQL that revokes the right to write a new table from all roles that default privileges gave it to.
 
-    Otherwise an application that may write to new tables could say that the schema is current, or take a
-    protection away.
+    Otherwise an application with the right to write new tables could state that the schema is current, or remove a
+    protection.
 
     Args:
-        table: The table's name, as it stands in SQL.
+        table: The table's name, as SQL.
     """
     return f"DO {code(_ONLY_OWNER_WRITES.format(table=literal(table)))}"
 
 
 def _present(link: Link, names: Sequence[str]) -> tuple[str | None, frozenset[str], str | None, str | None]:
-    """Return the schema, its tables, another one on the path with a version table, and one that the path means."""
+    """Return the schema, its tables, another schema on the path with a version table, and the intended schema."""
     if link.dialect == "sqlite":
         marks = ", ".join(["%s"] * len(names))
         rows = link.rows(f"SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", names)

@@ -20,10 +20,10 @@ OPENING = (
     "SET LOCAL citus.enable_unsafe_triggers = on",
     "SET LOCAL citus.propagate_set_commands = 'local'",
 )
-"""What a transaction that changes tables begins with."""
+"""The beginning of a transaction that changes tables."""
 
 SHADOW = "SET LOCAL citus.enable_schema_based_sharding = off"
-"""What keeps a schema that is rolled back from being placed on a node."""
+"""The setting that keeps Citus from assigning a node to a schema that will be rolled back."""
 
 _NODE = "SELECT groupid FROM pg_catalog.pg_dist_local_group"
 

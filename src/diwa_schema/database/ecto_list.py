@@ -1,4 +1,4 @@
-"""The check that Ecto's list of versions still equals what the runs of this package wrote.
+"""The check that Ecto's list of versions still equals the entries of this package's runs.
 
 The module is separate from the maintenance of the list: every read of a database needs the check, and few runs change
 anything.

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 
-# What this package relies on, on every connection to PostgreSQL. A role, a database or an application may have any of
-# these set otherwise, and each would change what is read or how it is read:
-# * under row_security the server would hide rows; off, it refuses a statement that it would have to filter;
-# * a snapshot of REPEATABLE READ can be older than a lock that was waited for, so that what was committed in between
-#   would be overwritten (each transaction names its level as well);
-# * a connection of a run is idle for long, one while the other works or waits for another run;
-# * the others decide how values and definitions are written as text, how literals are read, and what comparing means.
+# The settings of this package on every connection to PostgreSQL. A role, a database or an application may have other
+# values, and any of those would change the content or the form of a result:
+# * with row_security on, the server would hide rows; off, it refuses a statement that it would have to filter;
+# * a snapshot of REPEATABLE READ can be older than a lock after a wait, so commits in between would be overwritten
+#   (each transaction names its level as well);
+# * a connection of a run is idle for a long time, one while the other works or waits for another run;
+# * the others determine the text of values and definitions, the reading of literals, and comparisons.
 SETTINGS = {
     "row_security": "off",
     "default_transaction_isolation": "read committed",

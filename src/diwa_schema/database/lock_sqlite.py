@@ -50,13 +50,13 @@ class FileLock:
         return True
 
     def holder(self) -> str:
-        """Say who holds the lock."""
+        """Describe the holder of the lock."""
         with suppress(OSError):
             return self.path.read_text() or "a run that is just starting"
         return "a run that is just ending"
 
     def held(self) -> bool:
-        """Whether some process holds the lock now. A killed run leaves the file, and no lock on it."""
+        """Whether a process holds the lock now. A killed run leaves the file without a lock."""
         try:
             descriptor = os.open(self.path, os.O_RDWR)
         except OSError:
@@ -67,7 +67,7 @@ class FileLock:
             os.close(descriptor)
 
     def prove(self) -> None:
-        """Raise MigrationLockLost unless the locked file is still the one others will look at."""
+        """Raise MigrationLockLost unless the locked file is still the one that other runs will open."""
         if self._descriptor is None or not self._still_named(self._descriptor):
             raise lost(self.database)
 

@@ -36,9 +36,9 @@ SELECT NOT EXISTS (
 
 
 def opened(url: str) -> AbstractContextManager[object]:
-    """Return what opens the guard for a test database while it is entered, and for another one opens nothing.
+    """Return a context in which the guard allows changes of a test database; for other databases it allows nothing.
 
-    A database in which there is nothing yet becomes a test database, where the role owns it.
+    An empty database becomes a test database if the role owns it.
 
     Args:
         url: The database.
@@ -58,15 +58,15 @@ def opened(url: str) -> AbstractContextManager[object]:
 
 
 def drop(url: str, *, force: bool = False) -> bool:
-    """Drop a test database with everything in it, and tell whether it was one; another one is left as it is.
+    """Drop a test database with its contents, and return whether it was one; other databases stay unchanged.
 
     Args:
         url: The database.
-        force: Whether who is connected to it is disconnected.
+        force: Whether to end the sessions of connected clients.
 
     Raises:
         DatabaseUnreachable: The database did not accept a connection.
-        LockNotObtained: Somebody is connected to it.
+        LockNotObtained: Another session is connected to it.
         PermissionMissing: The role may not drop it.
     """
     target = Target.of(url)

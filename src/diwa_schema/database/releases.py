@@ -53,7 +53,7 @@ class Connected:
 
     @property
     def told(self) -> str:
-        """What is so, within a sentence."""
+        """The fact, as part of a sentence."""
         return f"one is connected: {self}"
 
     def as_dict(self) -> dict[str, Any]:

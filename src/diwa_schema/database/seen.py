@@ -71,7 +71,7 @@ class Seen(NamedTuple):
 
     @property
     def told(self) -> str:
-        """What is so, within a sentence."""
+        """The fact, as part of a sentence."""
         return f"{self.release} has started lately: {self}"
 
     def as_dict(self) -> dict[str, Any]:

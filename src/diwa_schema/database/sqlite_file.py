@@ -43,7 +43,7 @@ def understood(scheme: str, database: str, query: Iterable[tuple[str, str]]) -> 
     """Return the database of decoded parts.
 
     Args:
-        scheme: What the URL begins with.
+        scheme: The beginning of the URL.
         database: The path, or a ``file:`` URI if the parameters ask for it.
         query: The parameters.
 

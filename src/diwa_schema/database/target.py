@@ -203,7 +203,7 @@ class Target:
     def read(self) -> Iterator[Link]:
         """Open a connection for reading: the caller's, an idle one of its Engine's pool, or a new one.
 
-        Rows may be read as row security shows them. An SQLite file that does not exist is not made.
+        Row security may filter the rows. A missing SQLite file is not created.
         """
         if self.borrowed:
             with self.work(filtered=True) as link:

@@ -176,7 +176,7 @@ def describe() -> tuple[Table, ...]:
     """Return the tables at head by tier, each in the order in which the models declare it.
 
     Raises:
-        UsageError: The models have a table or a column that the catalog of head has not.
+        UsageError: The catalog of head lacks a table or a column of the models.
     """
     from diwa_schema.models import Base, load
 
@@ -196,7 +196,7 @@ def of_tier(tier: Tier) -> tuple[Table, ...]:
 
 
 def _refuse_unknown(tables: Iterable[Any], read: Mapping[str, Read]) -> None:
-    """Refuse to go on where the models are ahead of the catalog of head, as after ``revision --no-generate``."""
+    """Raise an error if the models are ahead of the catalog of head, as after ``revision --no-generate``."""
     missing: list[str] = []
     for table in tables:
         if (there := read.get(table.name)) is None:

@@ -27,7 +27,7 @@ def _diagram(tier: Tier) -> list[str]:
 
 
 def marks(column: Column) -> list[str]:
-    """Return what a column is to keys: PK, FK, UK."""
+    """Return the role of a column in keys: PK, FK, UK."""
     found = {"PK": column.primary_key, "FK": column.refers is not None, "UK": column.unique}
     return [mark for mark, holds in found.items() if holds]
 

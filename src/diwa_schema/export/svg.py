@@ -1,8 +1,9 @@
-"""The diagram of the entities as a picture: an SVG for each tier, with the tables of other tiers that it refers to.
+"""The entity diagram as a picture: an SVG for each tier, with the referenced tables of other tiers.
 
-A table stands further right than each table that it refers to. Lines run between the columns of tables, each target in
-a lane of its own, and through a column where a place is kept free for them, so that none crosses a box. Widths are
-counted in characters of a font in which all are equally wide. All numbers are whole: the text is the same everywhere.
+A table stands to the right of each table that it refers to. Lines run between the columns of tables, and each target
+has its own lane there. Lines also pass through a column, where a free place is reserved for them, so that no line
+crosses a box. Widths are counted in characters of a monospaced font. All numbers are integers, so the text is the same
+on every system.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ PAD = 8
 SPACE = 2 * ROW  # between boxes
 LANE = 10
 MARGIN = 24
-SHIFT = 5  # by which a column begins lower than the one before, so that no two lines run at one height
-TALLEST = 62  # rows of a column, before tables that nothing refers to move on
+SHIFT = 5  # of each column below the one before, so that no two lines run at the same height
+TALLEST = 62  # rows of a column, before tables without references to them move on
 
 _STYLE = (
     f"text{{font:{SIZE}px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#1c2733}}"
@@ -36,7 +37,7 @@ _STYLE = (
 
 @dataclass(eq=False)
 class _Box:
-    """A table as it is drawn, or, without one, the place that is kept free for the lines to another table."""
+    """A drawn table, or, without a table, a reserved place for the lines to another table."""
 
     target: str
     table: Table | None = None
@@ -53,14 +54,14 @@ class _Box:
         return self.rows * ROW
 
     def middle(self, column: str = "") -> int:
-        """Return the height of the middle of a column's row, or of the place that is kept free."""
+        """Return the height of the middle of a column's row, or of the reserved place."""
         names = [one.name for one in self.columns]
         return self.y + (names.index(column) + 1 if column else 0) * ROW + ROW // 2
 
 
 @dataclass(eq=False)
 class _Rank:
-    """Tables below each other, and the lanes to the right of them."""
+    """Tables in one column, and the lanes to their right."""
 
     boxes: list[_Box] = field(default_factory=list)
     lanes: list[str] = field(default_factory=list)
@@ -72,7 +73,7 @@ class _Rank:
         return self.x + self.width
 
     def of(self, target: str) -> _Box:
-        """Return the box of a table, or the place that is kept free for the lines to it."""
+        """Return the box of a table, or the reserved place for the lines to it."""
         return next(box for box in self.boxes if box.target == target)
 
     def lane(self, target: str) -> int:
@@ -93,7 +94,7 @@ def export() -> dict[str, str]:
 
 
 class _Drawing:
-    """The picture of a tier: where everything stands, then its text."""
+    """The picture of a tier: the positions first, then the text."""
 
     def __init__(self, tier: Tier) -> None:
         self.tier = tier
@@ -117,7 +118,7 @@ class _Drawing:
         self._place()
 
     def _ranks(self, boxes: list[_Box]) -> list[_Rank]:
-        """Return the columns of tables: each right of those that it refers to, and none much taller than the others."""
+        """Return the columns of tables, each to the right of the referenced ones, and all of similar height."""
         referred = defaultdict(set)
         for line in self.lines:
             if line.to.table != line.table.name:
@@ -130,7 +131,7 @@ class _Drawing:
         for box in boxes:
             levels[depth(box.target)].append(box)
         asked = set().union(*referred.values())
-        # What stands for itself goes where there is room.
+        # A table without references goes to a column with free space.
         alone = [box for box in levels[0] if box.target not in asked]
         levels[0] = [box for box in levels[0] if box.target in asked]
         level = 0
@@ -145,7 +146,7 @@ class _Drawing:
         return [_Rank(levels[each]) for each in sorted(levels)]
 
     def _keep_free(self) -> None:
-        """Keep a place in each column that lines have to pass, and a lane for each target beside it."""
+        """Reserve a place in each column that lines pass, and a lane for each target beside it."""
         for line in self.lines:
             first, last = self.ranks.index(self.at[line.to.table]), self.ranks.index(self.at[line.table.name])
             for rank in self.ranks[first : max(last, first + 1)]:
@@ -163,7 +164,7 @@ class _Drawing:
                 box.y = y
                 y += box.height + (SPACE if box.table else ROW // 2)
             x = rank.right + 2 * MARGIN + max(len(rank.lanes) - 1, 0) * LANE
-        # A target's lane begins where it stands, so that the lowest ones cross the fewest others.
+        # A target's lane begins at the target's position, so that the lowest lanes cross the fewest others.
         for rank in self.ranks:
             rank.lanes.sort(key=lambda target, rank=rank: -rank.of(target).y)  # type: ignore[misc]
 
@@ -189,7 +190,7 @@ class _Drawing:
         return "\n".join(parts) + "\n"
 
     def _key(self, line: _Line) -> str:
-        """Return the line of a foreign key, from the column that refers to the one that it refers to."""
+        """Return the line of a foreign key, from the referring column to the referenced one."""
         rank, target = self.at[line.table.name], self.at[line.to.table]
         at, end = self.ranks.index(rank), self.ranks.index(target)
         y = rank.of(line.table.name).middle(line.column.name)
@@ -210,7 +211,7 @@ class _Drawing:
 
 
 def _foot(x: int, y: int, way: int) -> str:
-    """Return the mark of many rows at the end of a line, which leaves the box to the right (1) or to the left (-1)."""
+    """Return the mark for many rows at the end of a line, which leaves the box to the right (1) or to the left (-1)."""
     return f'<path class="foot" d="M{x} {y - 5}L{x + way * PAD} {y}L{x} {y + 5}"/>'
 
 
@@ -231,7 +232,7 @@ def _name(box: _Box) -> str:
 
 
 def _marked(box: _Box) -> int:
-    """Return how many characters the marks before the names take."""
+    """Return the width of the marks before the names, in characters."""
     return max(len(" ".join(marks(one))) for one in box.columns) + 1
 
 

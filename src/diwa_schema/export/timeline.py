@@ -1,4 +1,4 @@
-"""The history in Markdown: every revision with its phase, its purpose and what it changes."""
+"""The history in Markdown: every revision with its phase, its purpose and its changes."""
 
 from __future__ import annotations
 

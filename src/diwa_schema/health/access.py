@@ -20,7 +20,7 @@ _NO_SCHEMA = "3F000"
 
 
 def who(patient: Patient) -> Iterator[Finding]:
-    """Tell as whom the application is connected."""
+    """Report the role of the application's connection."""
     session, current, groups = patient.link.rows(
         "SELECT session_user::text, current_user::text, ARRAY(SELECT g.rolname::text FROM pg_auth_members m"
         " JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member"
@@ -38,7 +38,7 @@ def who(patient: Patient) -> Iterator[Finding]:
 
 
 def changes(patient: Patient) -> Iterator[Finding]:
-    """Try whether the connection can change the schema, which only its owner's should."""
+    """Test whether the connection can change the schema; only the owner's connection should."""
     ways = list(_ways(patient))
     if patient.role is Role.OWNER:
         code, way = ways[0] if ways else ("cannot-change", "cannot change the schema")
@@ -53,7 +53,7 @@ def changes(patient: Patient) -> Iterator[Finding]:
 
 
 def rows(patient: Patient) -> Iterator[Finding]:
-    """Tell which tables the application cannot read or write."""
+    """Report the tables that the application cannot read or write."""
     held = {
         row[0]: dict(zip(_ROWS, row[1:], strict=True))
         for row in patient.link.rows(
@@ -82,7 +82,7 @@ def _application_role() -> str:
 
 
 def _ways(patient: Patient) -> Iterator[tuple[str, str]]:
-    """Yield each way in which the connection can change the schema: a code, and what it does."""
+    """Yield each ability of the connection to change the schema: a code, and its description."""
     if patient.link.value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
         yield "superuser", "belongs to a superuser, whom no privilege limits"
         return
@@ -107,7 +107,7 @@ def _ways(patient: Patient) -> Iterator[tuple[str, str]]:
 
 
 def creates(patient: Patient) -> bool:
-    """Try to create a table in a transaction that is rolled back; nothing is left and nobody waits for it."""
+    """Try to create a table in a transaction that is rolled back; nothing remains, and nobody waits for it."""
     link, name = patient.link, f"diwa_schema_doctor_{uuid.uuid4().hex}"
     link.execute("BEGIN")
     try:
@@ -132,7 +132,7 @@ def _owns_schema(patient: Patient) -> bool:
 
 
 def _owned_by_others(patient: Patient) -> Iterator[Finding]:
-    """Tell the owner when tables it creates would not belong to the role that owns the others."""
+    """Report to the owner if its new tables would not belong to the owner role of the other tables."""
     others = patient.link.rows(
         "SELECT pg_get_userbyid(c.relowner)::text, count(*) FROM pg_class c"
         " WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = ANY(%s)"

@@ -51,11 +51,11 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 
 
 def examine(target: Target, role: Role, repository: str | None) -> list[Finding]:
-    """Run every check on a database; what one of them writes is rolled back.
+    """Run every check on a database; the writes of a check are rolled back.
 
     Args:
         target: The database.
-        role: What the repository that asks may do with the schema.
+        role: The rights of the calling repository over the schema.
         repository: Its name.
 
     Raises:
@@ -73,7 +73,7 @@ def examine(target: Target, role: Role, repository: str | None) -> list[Finding]
 
 
 def _connected(target: Target) -> AbstractContextManager[Link]:
-    # Filtered: the application sees what row security leaves it.
+    # Filtered: row security applies to the application's reads too.
     if target.in_memory and target.engine is not None:
         return target.work()
     return target.connect(create=False, filtered=True)

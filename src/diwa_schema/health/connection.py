@@ -23,7 +23,7 @@ _ENCRYPT = "Add ?sslmode=verify-full&sslrootcert=FILE to the URL (sslrootcert=sy
 
 
 def pooler(patient: Patient) -> Iterator[Finding]:
-    """Tell when the server process changes between transactions."""
+    """Report a server process that changes between transactions."""
     try:
         with patient.target.connect() as second:
             rule.refuse(patient.link, second, patient.link.shown)
@@ -33,7 +33,7 @@ def pooler(patient: Patient) -> Iterator[Finding]:
 
 
 def connected_releases(patient: Patient) -> Iterator[Finding]:
-    """Tell which releases of this package are connected."""
+    """Report the connected releases of this package."""
     found = releases.connected(patient.link)
     if found is None:
         way = "GRANT SELECT ON pg_stat_activity TO CURRENT_USER;"
@@ -44,7 +44,7 @@ def connected_releases(patient: Patient) -> Iterator[Finding]:
 
 
 def noted_releases(patient: Patient) -> Iterator[Finding]:
-    """Tell which releases have started lately, and when the start of this connection's role would not be noted."""
+    """Report the recently started releases, and a role whose start would not be noted."""
     found = seen.seen(patient.link, patient.schema, _LATELY)
     if found:
         more = f" and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
@@ -59,7 +59,7 @@ def noted_releases(patient: Patient) -> Iterator[Finding]:
 
 
 def search_path(patient: Patient) -> Iterator[Finding]:
-    """Tell when unqualified names lead elsewhere than to the schema's own tables."""
+    """Report unqualified names that do not lead to the schema's own tables."""
     path, first = patient.link.rows("SELECT current_schemas(false)::text[], current_schema()::text")[0]
     fix = f"ALTER ROLE CURRENT_USER SET search_path = {quoted(patient.schema)}, public;"
     if first != patient.schema:
@@ -90,7 +90,7 @@ def search_path(patient: Patient) -> Iterator[Finding]:
 
 
 def encryption(patient: Patient) -> Iterator[Finding]:
-    """Tell when a connection that leaves the machine is open, or when nobody checked who answers."""
+    """Report a connection to another machine without encryption, or without a check of the server's identity."""
     raw: Any = patient.link.raw
     if is_local(raw.info.host, raw.info.hostaddr):
         return
@@ -120,8 +120,8 @@ def is_local(host: str, address: str) -> bool:
     """Whether a connection stays on the machine: a socket file, or a loopback address.
 
     Args:
-        host: What libpq was given as host: a name, an address or the directory of a socket.
-        address: The address it connected to, "" for a socket.
+        host: The host that libpq was given: a name, an address or the directory of a socket.
+        address: The connected address, "" for a socket.
     """
     if host.startswith(("/", "@")):
         return True

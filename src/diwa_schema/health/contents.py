@@ -20,7 +20,7 @@ from diwa_schema.run.preflight import refuse_old_server
 
 
 def startup_check(patient: Patient) -> Iterator[Finding]:
-    """Tell what the start-up check would refuse."""
+    """Report the refusals of the start-up check."""
     try:
         startup.judge(patient.link)
     except DiwaSchemaError as error:
@@ -29,7 +29,7 @@ def startup_check(patient: Patient) -> Iterator[Finding]:
 
 
 def bypassed(patient: Patient) -> Iterator[Finding]:
-    """Tell the owner which runs came through the bypass since the last regular one."""
+    """Report to the owner the runs with the bypass since the last regular run."""
     for run in status.bypassed(patient.link):
         reason = f", because: {run['bypass_reason']}" if run["bypass_reason"] else ", without a reason"
         yield Finding(
@@ -42,18 +42,18 @@ def bypassed(patient: Patient) -> Iterator[Finding]:
 
 
 def differences(patient: Patient) -> Iterator[Finding]:
-    """Tell what differs from the schema that is expected at the database's revision, as the command `check` does."""
+    """Report the differences from the expected schema at the database's revision, as the command `check` does."""
     if bookkeeping.look(patient.link).revision is None:
         return
     try:
         with _patience(patient):
             found = check(patient.link)
     except PermissionMissing as error:
-        # Below head the expected schema is built and rolled back, which an application has no right to.
+        # Below head the expected schema is built and rolled back; an application has no right to do that.
         yield Finding("not-compared", Severity.NOTE, error.what, error.next_step)
         return
     except DatabaseRefused:
-        return  # what the start-up check tells
+        return  # the start-up check reports this
     except Exception as error:
         if sqlstate(error) != LOCK_TIMEOUT:
             raise
@@ -71,7 +71,7 @@ def differences(patient: Patient) -> Iterator[Finding]:
 
 @contextmanager
 def _patience(patient: Patient) -> Iterator[None]:
-    """Let reading give up where somebody changes a table: the server locks a table to write its definition down."""
+    """Abort a read that would wait for a change of a table: the server locks a table to write its definition."""
     if patient.link.dialect == "sqlite":
         yield
         return
@@ -84,14 +84,14 @@ def _patience(patient: Patient) -> Iterator[None]:
 
 
 def _left_undone(patient: Patient) -> set[str]:
-    """Return the constraints and indexes that have a finding of their own, with what finishes them."""
+    """Return the constraints and indexes that are reported separately, with the command that finishes each."""
     if patient.link.dialect == "sqlite":
         return set()
     return {name for _, name in (*_undone(patient, _UNVALIDATED), *_undone(patient, _INVALID))}
 
 
 def server_version(patient: Patient) -> Iterator[Finding]:
-    """Tell when the server is older than what the package is tested on."""
+    """Report a server that is older than the tested ones."""
     try:
         refuse_old_server(patient.link)
     except DatabaseRefused as error:
@@ -99,7 +99,7 @@ def server_version(patient: Patient) -> Iterator[Finding]:
 
 
 def pgvector(patient: Patient) -> Iterator[Finding]:
-    """Tell whether embeddings can be vectors, whether they are, and whether they can be compared."""
+    """Report whether embeddings can be vectors, whether they are, and whether they can be compared."""
     schema, visible, available = patient.link.rows(
         "SELECT n.nspname::text, pg_type_is_visible(t.oid),"
         " EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
@@ -133,7 +133,7 @@ def pgvector(patient: Patient) -> Iterator[Finding]:
 
 
 def unvalidated_constraints(patient: Patient) -> Iterator[Finding]:
-    """Tell which constraints hold for new rows only."""
+    """Report the constraints that apply to new rows only."""
     for table, name in _undone(patient, _UNVALIDATED):
         yield Finding(
             "constraint-not-validated",
@@ -144,7 +144,7 @@ def unvalidated_constraints(patient: Patient) -> Iterator[Finding]:
 
 
 def waiting_rules(patient: Patient) -> Iterator[Finding]:
-    """Tell which rules about rows wait, because rows break them or did."""
+    """Report the rules about rows that wait because rows break them or broke them."""
     for one in status.waiting_rules(patient.link, bookkeeping.look(patient.link)):
         if one.state == "absent":
             yield Finding(
@@ -153,7 +153,7 @@ def waiting_rules(patient: Patient) -> Iterator[Finding]:
 
 
 def invalid_indexes(patient: Patient) -> Iterator[Finding]:
-    """Tell which indexes no query uses although every write maintains them."""
+    """Report the indexes that no query uses; every write still maintains them."""
     for table, name in _undone(patient, _INVALID):
         yield Finding(
             "index-invalid",
@@ -174,7 +174,7 @@ _INVALID = (
 
 
 def _undone(patient: Patient, query: str) -> list[tuple[Any, ...]]:
-    """Return table and name of what a query finds on the tables that are there."""
+    """Return table and name of each result of a query on the existing tables."""
     here = " AND t.relnamespace = to_regnamespace(quote_ident(%s)) AND t.relname = ANY(%s) ORDER BY 1, 2"
     return patient.link.rows(query + here, (patient.schema, list(patient.tables)))
 

@@ -13,7 +13,7 @@ _USE_WAL = "sqlite3 FILE 'PRAGMA journal_mode = WAL'"
 
 
 def quick_check(patient: Patient) -> Iterator[Finding]:
-    """Tell when the file is damaged."""
+    """Report a damaged file."""
     try:
         wrong = [str(row[0]) for row in patient.link.rows("PRAGMA quick_check(10)") if row[0] != "ok"]
     except sqlite3.DatabaseError as error:
@@ -24,7 +24,7 @@ def quick_check(patient: Patient) -> Iterator[Finding]:
 
 
 def foreign_keys(patient: Patient) -> Iterator[Finding]:
-    """Tell when connections do not keep foreign keys, and which rows are orphans already."""
+    """Report connections that do not enforce foreign keys, and rows that are already orphans."""
     orphans = patient.link.rows(
         'SELECT "table", count(*) FROM pragma_foreign_key_check GROUP BY 1 ORDER BY 1'
     )
@@ -34,7 +34,7 @@ def foreign_keys(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             "foreign-keys-broken", Severity.ERROR, reason, "sqlite3 FILE 'PRAGMA foreign_key_check'"
         )
-    # A URL says nothing about the application's connections; an Engine makes them.
+    # A URL reveals nothing about the application's connections; an Engine opens them.
     made_by_engine = patient.target.engine is not None and not patient.target.in_memory
     if made_by_engine and not patient.link.value("PRAGMA foreign_keys"):
         reason = "The engine's connections do not enforce foreign keys: a deleted row leaves rows that refer to it."
@@ -43,7 +43,7 @@ def foreign_keys(patient: Patient) -> Iterator[Finding]:
 
 
 def journal(patient: Patient) -> Iterator[Finding]:
-    """Tell when a crash could damage the file, or when a writer stops every reader."""
+    """Report a journal mode in which a crash could damage the file, or a writer blocks every reader."""
     file, mode = patient.link.rows(
         "SELECT file, journal_mode FROM pragma_database_list, pragma_journal_mode"
     )[0]
@@ -58,10 +58,10 @@ def journal(patient: Patient) -> Iterator[Finding]:
 
 
 def writable(patient: Patient) -> Iterator[Finding]:
-    """Try whether rows could be written, in a transaction that is rolled back."""
+    """Test whether rows could be written, in a transaction that is rolled back."""
     try:
         patient.link.execute("BEGIN IMMEDIATE")
-        # A file that can only be read lets a writer begin, and refuses what it writes.
+        # A read-only file lets a writer begin a transaction, and refuses the write.
         patient.link.execute(f"PRAGMA user_version = {patient.link.value('PRAGMA user_version')}")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a database stands.
+    """The state of a database.
 
     Args:
         database: The masked URL.

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from diwa_schema.migrations.manifest import load
 
 LIST = "schema_migrations"
-# Ecto knows the revisions up to this one; later ones would only look like missing files to it.
+# Ecto knows the revisions up to this one; later ones would be missing files for it.
 LAST = "20260228010000"
-# The agent's own migration, which made tala_operations and idempotency_log in shapes of its own.
+# The agent's own migration, which created tala_operations and idempotency_log in its own shapes.
 AGENT = 20260109204856
-# From this revision on both of them are there in the shapes of this history; below the first revision neither is.
+# From this revision on both tables exist in the shapes of this history; below the first revision neither exists.
 AGENTS_TABLES = "20260301000000"
 # The agent's first lineage. A script recorded these seven on databases of every shape.
 AGENT_V1 = frozenset(range(20250101000001, 20250101000008))
@@ -23,5 +23,5 @@ def shared() -> frozenset[int]:
 
 
 def is_ours(versions: Iterable[int] | None) -> bool:
-    """Tell whether a list of Ecto's is about this schema: any Phoenix application has a list of that name."""
+    """Return whether a list of Ecto belongs to this schema: any Phoenix application has a list of that name."""
     return bool(versions) and not (shared() | AGENT_V1 | {AGENT}).isdisjoint(versions or ())

@@ -22,7 +22,7 @@ from diwa_schema.database.target import Target
 from diwa_schema.errors import DiwaSchemaError, UsageError
 from diwa_schema.migrations.revisions import ONE_AT_A_TIME
 
-# The inner functions of alembic.command that only look; any other is taken to change something.
+# The inner functions of alembic.command that only read; any other function counts as a change.
 _LOOKING = frozenset({"display_version", "retrieve_migrations", "_display_current_history", "show_current"})
 
 

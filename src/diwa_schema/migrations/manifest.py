@@ -19,7 +19,7 @@ DIRECTORY = Path(__file__).parent
 VERSIONS = DIRECTORY / "versions"
 PATH = DIRECTORY / "manifest.json"
 
-# What stands before the name of a table that was set aside for one of this history.
+# The prefix of the name of a table that was set aside for one of this history.
 KEPT = "diwa_schema_kept_"
 
 HEAD = "head"
@@ -36,15 +36,15 @@ class Revision(NamedTuple):
         file: The name of its file.
         sha256: The checksum of its source, line ends as LF.
         phase: expand or contract.
-        floor: The oldest head whose code still works afterwards; None leaves it as it was.
+        floor: The oldest head whose code still works afterwards; None leaves the floor unchanged.
         transactional: Whether all of it runs in one transaction.
-        irreversible: Why it cannot be reversed; None when it can.
-        leaves: The tables that reversing it leaves in place while there is something in them.
-        drops: The tables and "table.column"s that reversing it drops.
-        forgets: The tables and "table.column"s whose values of before reversing it does not bring back.
-        rewrites: The tables whose rows it writes or indexes anew while it holds a strong lock.
-        retypes: The columns, as "table.column", that it gives another type where they do not have it yet.
-        retypes_back: The same for reversing it.
+        irreversible: The reason why it cannot be reversed; None if it can.
+        leaves: The tables that its reversal leaves in place while they have rows.
+        drops: The tables and "table.column"s that its reversal drops.
+        forgets: The tables and "table.column"s whose earlier values its reversal does not restore.
+        rewrites: The tables whose rows it rewrites or reindexes under a strong lock.
+        retypes: The columns, as "table.column", whose type it changes if they do not have the new type yet.
+        retypes_back: The same for its reversal.
         released: The version of the package that first contained it; None before that.
     """
 
@@ -67,12 +67,12 @@ class Revision(NamedTuple):
 
     @property
     def path(self) -> Path:
-        """Where its source is."""
+        """The path of its source."""
         return VERSIONS / self.file
 
 
 class Manifest:
-    """The revisions in history order, and the tables they leave at head.
+    """The revisions in history order, and the tables at head.
 
     Args:
         revisions: The revisions, oldest first.
@@ -87,7 +87,7 @@ class Manifest:
 
     @cached_property
     def leftovers(self) -> frozenset[str]:
-        """The tables that may be there at base, with what was in them."""
+        """The tables that may remain at base, with their rows."""
         return frozenset(table for revision in self.revisions for table in revision.leaves)
 
     @property
@@ -106,7 +106,7 @@ class Manifest:
         return self.revisions[self._position[revision]]
 
     def position(self, revision: str | None) -> int:
-        """Return how many revisions lie up to and including this one; 0 for base."""
+        """Return the number of revisions up to and including this one; 0 for base."""
         return 0 if revision is None else self._position[revision] + 1
 
     def until(self, revision: str | None) -> tuple[Revision, ...]:
@@ -118,18 +118,18 @@ class Manifest:
         return self.revisions[self.position(lower) : self.position(upper)]
 
     def floor(self, revision: str | None) -> str | None:
-        """Return the floor that holds at a revision."""
+        """Return the effective floor at a revision."""
         return next((step.floor for step in reversed(self.until(revision)) if step.floor), None)
 
     def resolve(self, name: str, current: str | None) -> str | None:
-        """Return the id that a person means; None for base.
+        """Return the id of a revision that a person named; None for base.
 
         Args:
             name: ``head``, ``base``, a revision id or its beginning, or ``+N`` / ``-N`` from the current one.
-            current: The revision the database is at; None for base.
+            current: The current revision of the database; None for base.
 
         Raises:
-            UnknownRevision: The history has none like that, or more than one.
+            UnknownRevision: The history has no such revision, or more than one.
         """
         if name in (HEAD, "heads"):
             return self.head
@@ -160,7 +160,7 @@ class Manifest:
 
 
 def content(path: Path) -> bytes:
-    """Return what a file of this package holds, also where the package runs from an archive."""
+    """Return the content of a file of this package, even if the package runs from an archive."""
     loader: SourceLoader = globals()["__loader__"]
     return loader.get_data(str(path))
 
@@ -179,7 +179,7 @@ _LISTS = ("leaves", "drops", "forgets", "rewrites", "retypes", "retypes_back")
 
 
 def parse(document: dict[str, Any]) -> Manifest:
-    """Return the manifest that a document describes."""
+    """Return the manifest in a document."""
     revisions = tuple(
         Revision(**{**entry, **{name: tuple(entry.get(name, ())) for name in _LISTS}})
         for entry in document["revisions"]

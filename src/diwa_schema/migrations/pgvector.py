@@ -19,19 +19,18 @@ if TYPE_CHECKING:
 DIMENSIONS = 1536
 
 SHARED = "extensions"
-"""The schema that people make for extensions; where it is there, the extension goes there."""
+"""The usual name of a schema for extensions; if it exists, the extension goes there."""
 
 BYTES = "embeddings are kept as bytes"
-"""What the server says, among other words, where the extension cannot be created."""
+"""A part of the server's message if the extension cannot be created."""
 
-# Tables in a schema by which it is known as one of ours, taken over or not.
+# A schema with one of these tables is one of ours, taken over or not.
 _OURS = (
     "SELECT FROM pg_class c WHERE c.relname IN ('diwa_schema_version', 'memories')"
     " AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.relnamespace"
 )
 
-# The schema that the extension may be created in; NULL if there is none. The current schema has our tables or is
-# about to get them.
+# The schema for the creation of the extension; NULL if there is none. The current schema has or will get our tables.
 PLACE = (
     "SELECT n.nspname::text FROM pg_namespace n WHERE has_schema_privilege(n.oid, 'USAGE') AND ("
     f"n.nspname IN ('{SHARED}', 'public') AND n.nspname IS DISTINCT FROM current_schema()"
@@ -41,18 +40,19 @@ PLACE = (
 )
 
 AVAILABLE = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')"
-"""Whether the server has it."""
+"""Whether the server offers it."""
 
 _NOWHERE = (
     f"pgvector is not usable here, {BYTES}: each schema that it could go to has tables that somebody may drop, and it"
     f" would be dropped with them. As a superuser: CREATE SCHEMA {SHARED}; CREATE EXTENSION vector SCHEMA {SHARED}"
 )
 
-# No percent sign stands in this block: rendered for later, some dialects would double it.
-# An error inside is undone alone, so the transaction around it goes on. Whether the role may create the extension is
-# left to the server: a managed one lets some roles that are no superusers. Where another run creates it at the same
-# moment, the server makes this one wait for its end, and then finds the name taken: the extension is there.
-# INFO reaches every client, whatever it wants to hear of.
+# This block contains no percent sign, because some dialects would double it in printed SQL.
+# An error inside rolls back only the block, so the transaction around it continues. The server decides whether the role
+# may create the extension: a managed server permits some roles that are not superusers. If another run creates it at
+# the same moment, the server makes this run wait for the end of that one; the name is then taken, and the extension
+# exists.
+# Every client receives INFO, regardless of its settings.
 CREATE = f"""DO $do$
 DECLARE
   place text := ({PLACE});
@@ -72,25 +72,25 @@ EXCEPTION
 END
 $do$"""
 
-# Whether it is there or the server could create it; whether the role may is left to the server.
+# Whether it exists or the server could create it; the server decides whether the role may create it.
 POSSIBLE = (
     "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
     f" OR (({AVAILABLE}) AND ({PLACE}) IS NOT NULL)"
 )
 
-# The type with its schema, so that it is found whatever the search path is; NULL where pgvector is not installed.
+# The type with its schema, so that any search path finds it; NULL without pgvector.
 TYPE = (
     "SELECT quote_ident(n.nspname) || '.vector' FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
     " WHERE e.extname = 'vector'"
 )
 
-# The schema of the extension where tables of ours are beside it that somebody may drop with all that is there.
+# The schema of the extension if it also has tables of ours, so that a drop of the schema would drop both.
 _LODGES = (
     "SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
     f" WHERE e.extname = 'vector' AND EXISTS ({_OURS} = n.oid)"
     f" AND (n.nspname <> 'public' OR EXISTS ({_OURS} <> n.oid))"
 )
-# The other schemas in which a column is of one of its types, or of an array of them.
+# The other schemas with a column of one of its types, or of an array of them.
 _USERS = (
     "SELECT DISTINCT c.relnamespace::regnamespace::text FROM pg_extension e"
     " JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass"
@@ -102,13 +102,13 @@ _USERS = (
 
 
 def embedding_type(link: Link) -> str:
-    """Return the type that a column of embeddings has in a PostgreSQL database."""
+    """Return the type of embedding columns in a PostgreSQL database."""
     vector = link.value(TYPE)
     return f"{vector}({DIMENSIONS})" if vector else "bytea"
 
 
 def creation(link: Link, extension: str = "vector") -> str:
-    """Return what a superuser runs to create an extension where it may live."""
+    """Return the SQL for a superuser that creates an extension in a permitted schema."""
     place = link.value(PLACE)
     if place is not None:
         return f"CREATE EXTENSION {extension} SCHEMA {place};"
@@ -116,7 +116,7 @@ def creation(link: Link, extension: str = "vector") -> str:
 
 
 def lodging(link: Link) -> tuple[str, str] | None:
-    """Return the schema in which the extension would be dropped with a tenant, and what moves it; None elsewhere.
+    """Return the schema whose drop as a tenant would drop the extension, and the SQL that moves it; else None.
 
     Args:
         link: A connection to a PostgreSQL database.
@@ -134,7 +134,7 @@ def lodged(schema: str) -> str:
 
 
 def warning(link: Link) -> str | None:
-    """Return the same in one line, with the schemas whose embeddings are concerned; None where nothing is."""
+    """Return the same in one line, with the schemas of the endangered embeddings; None without a danger."""
     found = lodging(link)
     if found is None:
         return None
@@ -145,30 +145,30 @@ def warning(link: Link) -> str | None:
 
 
 def in_use(link: Link) -> tuple[str, ...]:
-    """Return the schemas beside the extension's own whose columns are of its types."""
+    """Return the schemas, except the extension's own, whose columns have its types."""
     return tuple(str(row[0]) for row in link.rows(_USERS))
 
 
 def out_of(link: Link, schema: str) -> str | None:
-    """Return what moves the extension out of a schema that is to be dropped; None where it lives elsewhere.
+    """Return the SQL that moves the extension out of a schema before its drop; None if it is in another schema.
 
-    The columns of other schemas, their values and their indexes stay as they are.
+    The columns of other schemas, their values and their indexes stay unchanged.
     """
     mine = "SELECT 1 FROM pg_extension WHERE extname = 'vector' AND extnamespace = to_regnamespace(%s)"
     return _move(link) if link.value(mine, (quoted(schema),)) else None
 
 
 def move_out(link: Link, schema: str) -> None:
-    """Move the extension out of a schema that is about to be dropped, where columns of another one use it.
+    """Move the extension out of a schema before its drop, if columns of another schema use it.
 
-    Where it lives elsewhere, or nobody else uses it, nothing happens.
+    If it is in another schema, or no other schema uses it, nothing happens.
 
     Args:
         link: A connection to a PostgreSQL database, as the owner of the extension.
-        schema: The schema that is to be dropped.
+        schema: The schema to be dropped.
 
     Raises:
-        The driver's error where the role may not move it; nothing was changed.
+        The driver's error, if the role may not move it; nothing was changed.
     """
     way = out_of(link, schema)
     if way and in_use(link):

@@ -1,4 +1,4 @@
-"""Running a revision's functions: its file imported, and Alembic's `op` bound to a connection."""
+"""Running a revision's functions: the import of its file, with Alembic's `op` bound to a connection."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from diwa_schema.migrations.manifest import Revision
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-# Alembic's `op` is one global of the process: without the lock, a thread would run its statements on the connection
-# that another one has bound.
+# Alembic's `op` is one global of the process: without the lock, a thread would run its statements on the connection of
+# another thread.
 ONE_AT_A_TIME = threading.Lock()
 
-# Alembic's option for it; the runner itself moves the row of that table.
+# The version table for Alembic's option; the runner itself updates its row.
 VERSION_TABLE = "diwa_schema_version"
 
 
 @contextmanager
 def operations(connection: sa.Connection, options: dict[str, Any]) -> Iterator[MigrationContext]:
-    """Bind Alembic's `op` to a connection, which one thread at a time can do; others wait for the end of the block.
+    """Bind Alembic's `op` to a connection. Only one thread at a time can; others wait for the end of the block.
 
-    What `options` holds is found by steps in the context's options.
+    Steps find `options` in the options of the context.
     """
     context = MigrationContext.configure(
         connection=connection, opts={"version_table": VERSION_TABLE, **options}
@@ -50,7 +50,7 @@ def load(revision: Revision) -> ModuleType:
     """Import a revision's file and return its module.
 
     Raises:
-        UsageError: The package runs from an archive, where revisions are no files.
+        UsageError: The package runs from an archive, which contains no files of revisions.
     """
     if not revision.path.is_file():
         raise UsageError(

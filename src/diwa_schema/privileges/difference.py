@@ -63,7 +63,7 @@ class Roles:
         schema: The schema of the tables.
         names: The names of the roles.
         changes: The statements of `apply`, in order.
-        by_hand: The statements that are left to a person.
+        by_hand: The statements that a person must run.
         applied: Whether the changes were run.
     """
 
@@ -127,7 +127,7 @@ def _ownership(existing: Existing, schema: str, names: RoleNames) -> Iterator[St
 
 
 def _handed_over(existing: Existing, names: RoleNames) -> Existing:
-    """Return what stands once the tables are the owner role's; their owners' rights went with them."""
+    """Return the rights after the transfer of the tables to the owner role; their owners' rights went with them."""
 
     def moved(thing: Thing) -> Thing:
         return replace(thing, owner=names.owner) if thing.kind in ("table", "sequence", *_KEPT) else thing
@@ -180,7 +180,7 @@ def _missing(existing: Existing, schema: str, names: RoleNames) -> Iterator[Stat
 
 @dataclass(frozen=True, slots=True)
 class _Excess:
-    """What privileges that are too much have in common when one statement takes them away."""
+    """The common facts of excessive privileges that one statement revokes."""
 
     kind: Kind
     scope: str
@@ -213,7 +213,7 @@ def _revoke(excess: _Excess, privileges: str, things: list[Thing], schema: str) 
     sql = (
         f"{_defaults(things[0])}REVOKE {option}{privileges} ON {_on(excess.kind, schema, things)} FROM {role}"
     )
-    if excess.grantor:  # only who granted it can take it away
+    if excess.grantor:  # only the grantor can revoke it
         sql = f"SET LOCAL ROLE {quoted(excess.grantor)}; {sql}; RESET ROLE"
     may = "may hand on" if excess.only_option else "has"
     what = f"{excess.grantee or 'PUBLIC'} {may} {privileges} on {_listed(excess.kind, things)}"

@@ -25,10 +25,10 @@ Kind = Literal[
     "future sequences",
 ]
 
-# Who may write these could say that the schema is current, or take the protection away.
+# A role that may write these could state that the schema is current, or remove the protection.
 READ_ONLY = (VERSION, LEDGER, PROTECTION, ECTO)
 
-# Predefined roles that reach past the privileges of single tables.
+# Predefined roles whose power extends beyond the privileges of single tables.
 _TOO_STRONG = ("pg_write_all_data", "pg_maintain")
 
 _RESERVED = ("public", "none")
@@ -36,12 +36,12 @@ _RESERVED = ("public", "none")
 
 @dataclass(frozen=True, slots=True)
 class RoleNames:
-    """How the three roles are called.
+    """The names of the three roles.
 
     Args:
-        owner: Who changes the schema.
-        app: Who reads and writes rows.
-        reader: Who reads rows.
+        owner: The role that changes the schema.
+        app: The role that reads and writes rows.
+        reader: The role that reads rows.
     """
 
     owner: str = "diwa_owner"
@@ -77,13 +77,13 @@ class RoleNames:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Something that privileges are granted on.
+    """An object of privileges.
 
     Args:
-        kind: What it is. Kept are the tables that this package made for itself and the functions that write them
-            for whoever writes a row: they belong to the owner, and what others may do with them stays as it is.
-        name: Its name; for future tables and sequences the schema, or "" where it is every schema.
-        owner: Who owns it; for future ones who creates them.
+        kind: Its kind. The kept ones are this package's own tables and the functions that write them on behalf of any
+            writer of rows: they belong to the owner, and the rights of others on them stay unchanged.
+        name: Its name; for future tables and sequences the schema, or "" for every schema.
+        owner: Its owner; for future ones the role that creates them.
         read_only: Whether only the owner may write it.
     """
 
@@ -95,14 +95,14 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One privilege that one role has on one thing.
+    """One privilege of one role on one object.
 
     Args:
-        thing: What it is on.
+        thing: The object.
         grantee: The role; None for everybody (PUBLIC).
         privilege: Its name, such as SELECT.
-        grantable: Whether the role may hand it on.
-        grantor: Who granted it; None when the owner did.
+        grantable: Whether the role may grant it to others.
+        grantor: The role that granted it; None for the owner.
         column: Whether it covers only some columns.
     """
 
@@ -121,7 +121,7 @@ class Membership:
     Args:
         role: The role it is a member of.
         member: The member.
-        grantor: Who made it one.
+        grantor: The role that granted the membership.
     """
 
     role: str
@@ -131,19 +131,20 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """What is there now.
+    """The current roles and rights.
 
     Args:
         version: The server's major version.
-        user: Who is connected.
-        superuser: Whether that is a superuser.
+        user: The connected role.
+        superuser: Whether it is a superuser.
         acts_as_owner: Whether it may act as the owner role.
         roles: Which of the three roles exist.
-        things: What privileges can be granted on; the schema is missing where it does not exist.
+        things: The objects of privileges; a missing schema is not among them.
         grants: The privileges that the three roles and PUBLIC have.
-        memberships: Memberships that would let application or reader do more than they should.
+        memberships: Memberships that would give the application or the reader excessive rights.
         detours: Roles through which the application or the reader is a member of the owner role.
-        powers: Attributes and ownerships that privileges do not limit: role, what, and what ends it.
+        powers: Attributes and ownerships that privileges do not limit: the role, the power, and the statement that ends
+            it.
     """
 
     version: int
@@ -159,13 +160,13 @@ class Existing:
 
 
 def read(link: Link, schema: str, tables: Collection[str], names: RoleNames) -> Existing:
-    """Read what the roles may do now; nothing is written.
+    """Read the current rights of the roles; nothing is written.
 
     Args:
         link: A connection to a PostgreSQL database.
         schema: The schema of the tables.
         tables: The names of the tables that belong to the schema.
-        names: How the roles are called.
+        names: The names of the roles.
     """
     version, user, superuser, acts = link.rows(
         "SELECT current_setting('server_version_num')::int / 10000, current_user::text, rolsuper,"
@@ -280,7 +281,7 @@ def _powers(link: Link, schema: str, names: RoleNames) -> tuple[tuple[str, str, 
     found = []
     for role, superuser, creates_roles, database, schema_owner, has_database, has_schema in rows:
         alter, owner = f"ALTER ROLE {quoted(role)}", quoted(names.owner)
-        if superuser:  # to whom the rest comes by itself
+        if superuser:  # which has all other powers anyway
             found.append((role, "is a superuser, whom no privilege limits", f"{alter} NOSUPERUSER"))
             continue
         if creates_roles:

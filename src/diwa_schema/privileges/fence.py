@@ -1,8 +1,8 @@
 """Event triggers that let only the migrator change a schema, even if an application owns tables.
 
-A database has them once, in a separate schema of a superuser, with a list of the protected schemas and, for each, the
-role whose members may change it. Separate triggers for each schema would slow down every change of every other schema,
-and inside a tenant's schema they would be dropped with it.
+Each database has one set of them, in a separate schema of a superuser. A list there holds the protected schemas and,
+for each, the role whose members may change it. Separate triggers for each schema would slow down every change of every
+other schema, and a drop of a tenant's schema would drop its own triggers too.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ PLACE = "diwa_schema_fence"
 FUNCTION = "diwa_schema_refuse_ddl"
 _GUARDED = f"{PLACE}.guarded"
 _TRIGGERS = {"diwa_schema_commands": "ddl_command_end", "diwa_schema_drops": "sql_drop"}
-_LOCK = 5123764409126817  # of nothing else; two runs for two schemas may make the triggers at once
+_LOCK = 5123764409126817  # for nothing else; two runs for two schemas may create the triggers at once
 
-# Asked of session_user, which no session can change for itself as it could a setting or its current role.
+# The check uses session_user: unlike a setting or the current role, no session can change it for itself.
 _BODY = f"""
 DECLARE
   refused record;
@@ -63,7 +63,7 @@ _MAKE = (
 
 
 def statement(link: Link, schema: str, owner: str) -> str | None:
-    """Return the SQL that has a schema guarded as it should be, or None where it is.
+    """Return the SQL that makes the guard of a schema complete, or None if it is complete.
 
     Args:
         link: A connection to a PostgreSQL database.
@@ -71,7 +71,7 @@ def statement(link: Link, schema: str, owner: str) -> str | None:
         owner: The role whose members may change it.
 
     Raises:
-        SchemaForeign: The schema that the triggers are to be in is somebody's who is no superuser.
+        SchemaForeign: The schema for the triggers belongs to a role that is not a superuser.
     """
     made = [
         *_missing_triggers(link),
@@ -120,7 +120,7 @@ def _missing_entry(link: Link, schema: str, owner: str) -> Iterator[str]:
 
 
 def _of_this_schema_alone(link: Link, schema: str) -> Iterator[str]:
-    """Yield what takes away the triggers that guarded this schema alone, as they were made once."""
+    """Yield the SQL that drops the former triggers for this schema alone."""
     found = link.rows(
         "SELECT e.evtname::text FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid"
         " JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = %s AND p.proname = %s ORDER BY 1",

@@ -121,7 +121,7 @@ class Change:
 
 
 class RawLine(NamedTuple):
-    """One line of what git calls the raw difference: before and after.
+    """One line of git's raw difference: before and after.
 
     Args:
         path: The path from the root of the checkout.

@@ -90,7 +90,7 @@ def _taken_over(git: Git) -> bool:
 
 
 def _unrun(git: Git, base: MergeBase) -> Iterator[Remark]:
-    """Yield the new migrations in Ecto's folder, which nothing runs any more."""
+    """Yield the new migrations in Ecto's folder; nothing runs them any more."""
 
     def ectos(path: str) -> bool:
         return path.startswith(f"{ECTOS}/") and not directories.HARMLESS.fullmatch(path)
@@ -130,7 +130,7 @@ def _consumer(git: Git, base: MergeBase) -> Iterator[Remark]:
 
 
 def _places(git: Git, base: MergeBase, tracked: list[Entry], of_alembic: set[str]) -> Directories:
-    """Return where migrations are. What the base configured counts too: no change lifts its own check."""
+    """Return the places of migrations. The base's configuration counts too: no change can disable its own check."""
     try:
         before = directories.configured(git.content(f"{base.tree}:{PYPROJECT}"))
     except UsageError:
@@ -143,7 +143,7 @@ def _places(git: Git, base: MergeBase, tracked: list[Entry], of_alembic: set[str
 
 
 def _alembic(git: Git, base: MergeBase) -> tuple[set[str], list[Remark]]:
-    """Return the places that Alembic's settings name, now and at the base, and a warning for what they hide."""
+    """Return the places in Alembic's settings, now and at the base, and a warning for each unclear place."""
     words = ("-l", "-z", "-I", "-E", "-e", "script_location|version_locations")
     files = (":(glob,icase)**/*.ini", ":(glob,icase)**/*.cfg", ":(glob)**/pyproject.toml")
     places: set[str] = set()
@@ -159,7 +159,7 @@ def _alembic(git: Git, base: MergeBase) -> tuple[set[str], list[Remark]]:
 
 
 def _objection(change: Change, before: bytes | None, *, guarded: bool) -> str | None:
-    """Return why a migration may be one of the shared schema, now or before the change; None where it is not."""
+    """Return the reason why a migration, before or after the change, may be one of the shared schema; else None."""
     if guarded:
         return "its folder belongs to the shared schema"
     contents = dict.fromkeys((*change.contents, *(() if before is None else (before,))))
@@ -167,7 +167,7 @@ def _objection(change: Change, before: bytes | None, *, guarded: bool) -> str | 
 
 
 def _judge(change: Change, entries: dict[str, Ported], why: str) -> Remark | None:
-    # An empty file does nothing; the change that fills it is found later.
+    # An empty file has no effect; the later change that fills it is found.
     if set(change.contents) == {b""}:
         return None
     entry = entries.get(change.path)

@@ -19,11 +19,11 @@ CHECKOUT = "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0"
 
 
 def shim(name: str, *, runnable: bool) -> str:
-    """Return the module that hands migrations over.
+    """Return the module that passes migrations on to this package.
 
     Args:
         name: The repository.
-        runnable: Whether it is started by its file and not by a console script.
+        runnable: Whether the module is started by its file instead of a console script.
     """
     end = '\n\nif __name__ == "__main__":\n    sys.exit(main())\n' if runnable else ""
     return f'''"""`{name}-migrate`: diwa-schema upgrades the shared schema, if its guard lets {name} do it."""
@@ -40,21 +40,21 @@ def main() -> int:
 
 
 def settings(name: str) -> str:
-    """Return the table of a pyproject.toml that says which repository it is."""
+    """Return the table of a pyproject.toml that names the repository."""
     return f'[tool.diwa-schema]\nrepo = "{name}"\n'
 
 
 def mix_aliases() -> dict[str, str]:
-    """Return what mix's own migration tasks become."""
+    """Return the replacements of mix's own migration tasks."""
     return {task: f'&diwa_schema("{task}", &1)' for task in TASKS}
 
 
 def mix_functions(name: str) -> str:
     """Return the functions that mix's aliases call; they end mix with the exit code of the command.
 
-    What Ecto's options mean is not known here: they are handed on, and the command refuses what means nothing. Only
-    `-r` is taken, because what a repository of Ecto is connected to is said by its own configuration. The URL goes
-    into the environment, where no list of processes shows its password.
+    The functions pass Ecto's options on without interpretation, and the command refuses options without a meaning. They
+    use only `-r`, because the configuration of a repository of Ecto names its database. The URL goes into the
+    environment, where no list of processes shows its password.
     """
     return f"""\
   # The shared schema is changed by diwa-schema alone; its guard decides who may.
@@ -105,7 +105,7 @@ def mix_functions(name: str) -> str:
 
 
 def hook() -> str:
-    """Return the hook as an item of a list, run by the package that the repository has installed."""
+    """Return the hook as an item of a list; the hook runs the package that the repository has installed."""
     return f"""\
   - repo: local
     hooks:
@@ -119,7 +119,7 @@ def hook() -> str:
 
 
 def workflow() -> str:
-    """Return GitHub's workflow: the check of every pull request, by the release that is installed here."""
+    """Return GitHub's workflow: the check of every pull request, with the release that is installed here."""
     return f"""\
 # A pull request fails when it adds migrations that diwa-schema does not have.
 name: diwa-schema

@@ -1,10 +1,10 @@
 """The pytest plugin: a migrated database for every test, in either repository.
 
-    diwa_session        a Session; whatever the test commits is undone after it (about a millisecond)
-    diwa_async_session  the same for asyncio, whatever plugin runs the test
-    diwa_database       the URL of a database of the test's own, a copy of a template (tens of milliseconds)
+    diwa_session        a Session; the commits of the test are undone after it (about a millisecond)
+    diwa_async_session  the same for asyncio, with any plugin that runs the test
+    diwa_database       the URL of the test's own database, a copy of a template (tens of milliseconds)
     diwa_engine         an Engine on `diwa_database`
-    diwa_survives       proves that what a piece of an application sends survives the upgrade of the schema
+    diwa_survives       checks that the statements of a piece of an application survive the upgrade of the schema
 
 A test that requests `diwa_database` or `diwa_engine` together with a session gets the session on that database, and its
 commits are real there.
@@ -121,7 +121,7 @@ def diwa_engine(diwa_database: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def diwa_session(request: pytest.FixtureRequest) -> Iterator[Session]:
-    """A Session on a database at head; what the test writes and commits is undone after it."""
+    """A Session on a database at head; the writes and commits of the test are undone after it."""
     if _own_database(request):
         from sqlalchemy.orm import Session
 
@@ -135,7 +135,7 @@ def diwa_session(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 @pytest.fixture
 def diwa_async_session(request: pytest.FixtureRequest) -> Iterator[AsyncSession]:
-    """An AsyncSession on a database at head, for one event loop; what the test commits is undone after it."""
+    """An AsyncSession on a database at head, for one event loop; the commits of the test are undone after it."""
     from diwa_schema.testing.asynchronous import async_session
 
     own = _own_database(request)

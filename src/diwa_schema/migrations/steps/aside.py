@@ -36,23 +36,23 @@ _SQLITE_INDEX = re.compile(
 
 
 def kept_name(table: str) -> str:
-    """Return the name that a table has while it is kept aside."""
+    """Return the name of a table while it is kept aside."""
     return cut(KEPT + table)
 
 
 def is_kept(table: str) -> bool:
-    """Tell whether a table of this name is kept aside in the database."""
+    """Return whether a table of this name is kept aside in the database."""
     return table_exists(op.get_bind(), kept_name(table))
 
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """What refers to tables that are to be set aside, and is to refer to their successors.
+    """References to tables that are set aside, which will refer to the successors.
 
     Args:
         tables: The tables.
         keys: On PostgreSQL, table, name and definition of each foreign key of another table.
-        texts: On SQLite, the definitions of all that is not one of the tables, by its name.
+        texts: On SQLite, the definitions of all other objects, by their names.
     """
 
     tables: tuple[str, ...]
@@ -60,10 +60,10 @@ class Others:
     texts: dict[str, str] = field(default_factory=dict)
 
     def follow(self) -> None:
-        """Tie it to the tables that have the names now, with the rights that were given on the old ones.
+        """Tie the references to the tables that have the names now, and grant the rights on the old tables there.
 
         Raises:
-            sqlalchemy.exc.IntegrityError: A row of another table refers to one that the successor does not have.
+            sqlalchemy.exc.IntegrityError: A row of another table refers to a row that the successor lacks.
         """
         connection = op.get_bind()
         if connection.dialect.name == "sqlite":
@@ -79,10 +79,10 @@ class Others:
 
 
 def others(tables: Sequence[str]) -> Others:
-    """Return what refers to tables that are to be set aside together.
+    """Return the references to tables that are set aside together.
 
     Raises:
-        MigrationFailed: There is something among it that cannot be moved to a successor, such as a view.
+        MigrationFailed: One of them, such as a view, cannot be moved to a successor.
     """
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
@@ -129,7 +129,7 @@ ORDER BY 1
 
 
 def set_aside(table: str) -> None:
-    """Rename a table and its indexes, so that another of its name can be made. Its rows stay in it."""
+    """Rename a table and its indexes, so that a new table can have its name. The old table keeps its rows."""
     connection = op.get_bind()
     kept = kept_name(table)
     if connection.dialect.name == "sqlite":
@@ -149,7 +149,7 @@ def set_aside(table: str) -> None:
 
 
 def hand_on_rights(table: str) -> None:
-    """Give the rights on a table that was set aside, and on its columns, on the one that has its name as well."""
+    """Grant the rights on a table that was set aside, and on its columns, also on its successor."""
     if offline() or dialect() == "sqlite" or not is_kept(table):
         return
     connection = op.get_bind()
@@ -170,22 +170,22 @@ def hand_on_rights(table: str) -> None:
 
 
 def role(connection: sa.Connection, grantee: int, grantable: bool) -> str:
-    """Return how a role is written behind TO in a GRANT."""
+    """Return the notation of a role after TO in a GRANT."""
     name = connection.scalar(sa.text("SELECT rolname FROM pg_roles WHERE oid = :oid"), {"oid": grantee})
     return f"{quoted(name) if name else 'PUBLIC'}{' WITH GRANT OPTION' if grantable else ''}"
 
 
 def release(*tables: str) -> None:
-    """Drop the foreign keys by which tables that stay refer to tables that are about to be dropped.
+    """Drop the foreign keys of remaining tables to tables that are about to be dropped.
 
-    Tables stay that were kept aside, and that have their names back since. SQLite drops a table without that.
+    Remaining tables are those kept aside, and those with their original names back since. SQLite needs no such step.
     """
     if dialect() == "postgresql":
         op.execute(releasing(tables))
 
 
 def releasing(tables: Sequence[str]) -> str:
-    """Return the SQL that drops the foreign keys of tables that were kept aside to the given ones."""
+    """Return the SQL that drops the foreign keys of kept tables to the given ones."""
     dropped, staying = (", ".join(map(literal, names)) for names in (tables, sorted(load().leftovers)))
     return f"""DO $do$
 DECLARE
@@ -210,10 +210,10 @@ def _set_aside_on_sqlite(connection: sa.Connection, table: str, kept: str) -> No
         {"table": table},
     ).all()
     op.rename_table(table, kept)
-    # SQLite cannot rename an index. It cuts no name either.
+    # SQLite cannot rename an index, and does not cut names.
     for index, text in indexes:
         parts = _SQLITE_INDEX.fullmatch(text)
-        if parts is None:  # SQLite writes the beginning of these texts itself
+        if parts is None:  # SQLite itself writes the beginning of these texts
             raise MigrationFailed(
                 f"The definition of index {index} cannot be read: {text}",
                 untouched=ROLLED_BACK,
@@ -227,7 +227,7 @@ def _set_aside_on_sqlite(connection: sa.Connection, table: str, kept: str) -> No
 
 
 def _put_back(connection: sa.Connection, texts: dict[str, str]) -> None:
-    """Undo what SQLite wrote into other objects' definitions when it renamed a table: they mean the name."""
+    """Undo SQLite's changes of other objects' definitions after a rename of a table: they refer to the name."""
     changed = [
         name
         for name, text in connection.execute(
@@ -237,7 +237,7 @@ def _put_back(connection: sa.Connection, texts: dict[str, str]) -> None:
     ]
     if not changed:
         return
-    # The way that SQLite's manual gives for a change that touches no row.
+    # SQLite's manual recommends this way for a change that affects no row.
     number = int(connection.scalar(sa.text("PRAGMA schema_version")) or 0)
     connection.execute(sa.text("PRAGMA writable_schema = ON"))
     for name in changed:

@@ -14,7 +14,7 @@ from alembic import op
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import Pace, dialect, ground, offline, step
 
-# Made in the current schema before it is named, so that its name alone finds it there.
+# The table is created in the current schema before any statement names it, so its plain name finds it there.
 POSITION = "diwa_schema_position"
 
 
@@ -89,9 +89,9 @@ def _in_batches(
     Args:
         table: The table.
         key: The column whose order is followed.
-        name: What the place that was reached is kept under.
-        label: What people are told that it is about.
-        statement: Returns the statement for the rows that a condition tells.
+        name: The key under which the progress is stored.
+        label: The subject of the work, for people.
+        statement: A function that returns the statement for the rows of a condition.
     """
     pace = ground().pace
 
@@ -112,7 +112,7 @@ def _in_batches(
 
 
 def begin(connection: sa.Connection, name: str) -> None:
-    """Note that a step is under way; the place that an earlier run of it reached stays."""
+    """Record the start of a step; the progress of an earlier run of it stays."""
     connection.execute(
         sa.text(f"CREATE TABLE IF NOT EXISTS {POSITION} (step text PRIMARY KEY, reached text)")
     )
@@ -122,7 +122,7 @@ def begin(connection: sa.Connection, name: str) -> None:
 
 
 def read(connection: sa.Connection, name: str) -> str | None:
-    """Return the last key that is done, or None at the beginning."""
+    """Return the last finished key, or None at the beginning."""
     reached: str | None = connection.scalar(
         sa.text(f"SELECT reached FROM {POSITION} WHERE step = :step"), {"step": name}
     )
@@ -130,7 +130,7 @@ def read(connection: sa.Connection, name: str) -> str | None:
 
 
 def extent(pace: Pace, table: str, name: str, key: str = "id") -> tuple[int, int | None]:
-    """Return how many rows of a table an earlier run of a step has done, and about how many there are, if known."""
+    """Return the number of rows that an earlier run of a step finished, and the approximate total, if known."""
     total = pace.look(lambda connection: lookup.estimated_rows(connection, table))
     reached = pace.look(lambda connection: read(connection, name))
     if reached is None:
@@ -145,7 +145,7 @@ def extent(pace: Pace, table: str, name: str, key: str = "id") -> tuple[int, int
 
 
 def move(connection: sa.Connection, name: str, reached: str) -> None:
-    """Note the last key that is done, in the transaction that did it."""
+    """Record the last finished key, in the transaction of its work."""
     connection.execute(
         sa.text(f"UPDATE {POSITION} SET reached = :reached WHERE step = :step"),
         {"step": name, "reached": reached},
@@ -153,7 +153,7 @@ def move(connection: sa.Connection, name: str, reached: str) -> None:
 
 
 def end(connection: sa.Connection, name: str) -> None:
-    """Forget a step; the table goes with the last one."""
+    """Remove the record of a step; the last step also drops the table."""
     if not lookup.table_exists(connection, POSITION):
         return
     connection.execute(sa.text(f"DELETE FROM {POSITION} WHERE step = :step"), {"step": name})
@@ -171,7 +171,7 @@ def between(connection: sa.Connection, table: str, key: str, reached: str | None
 def next_keys(
     connection: sa.Connection, table: str, key: str, reached: str | None, size: int
 ) -> tuple[str, int]:
-    """Return the last of the next keys, as text, and how many keys there are up to it: at most `size`."""
+    """Return the last of the next keys, as text, and the number of keys up to it: at most `size`."""
     column, kind = lookup.quoted(key), lookup.column_types(connection, table)[key]
     after = "" if reached is None else f"WHERE {column} > CAST(CAST(:reached AS text) AS {kind})"
     last, taken = connection.execute(

@@ -22,7 +22,7 @@ BUFFER = "tala_operations"
 IDS = ("session_id", "context_id")
 
 _UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-# What the agent's table has and this history's has not.
+# The columns of the agent's table that this history's table lacks.
 _LOOSENED = (
     *(f"ALTER COLUMN {column} DROP NOT NULL" for column in (*IDS, "tool_name", "params")),
     *(f"ALTER COLUMN {column} DROP DEFAULT" for column in ("id", "params", "inserted_at")),
@@ -114,7 +114,7 @@ def _type() -> str:
 
 
 def _copy_on_sqlite(connection: sa.Connection, items: Sequence[SchemaItem]) -> None:
-    """Put a copy of this history's shape in the place of the agent's table, with all of its columns."""
+    """Replace the agent's table by a copy in this history's shape, with all of its columns."""
     new = cut(BUFFER, suffix="_reshaped")
     op.create_table(new, *items)
     known = column_types(connection, new)
@@ -128,7 +128,7 @@ def _copy_on_sqlite(connection: sa.Connection, items: Sequence[SchemaItem]) -> N
     names = ", ".join(quoted(name) for name, _, _ in old)
     op.execute(f"INSERT INTO {new} ({names}) SELECT {names} FROM {BUFFER}")
     op.drop_table(BUFFER)
-    # What else means the table means its name: without this, SQLite would look into every view while it is absent.
+    # Other objects refer to the table by its name; otherwise SQLite would check every view while the table is absent.
     op.execute("PRAGMA legacy_alter_table = ON")
     op.rename_table(new, BUFFER)
     op.execute("PRAGMA legacy_alter_table = OFF")

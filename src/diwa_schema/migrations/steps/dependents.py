@@ -60,7 +60,7 @@ def dependents(link: Link, revisions: Iterable[Revision], *, back: bool = False)
     """Return the obstacles for revisions that change column types; nothing is changed.
 
     Args:
-        link: A connection to the database; its current schema is looked at.
+        link: A connection to the database; the function examines its current schema.
         revisions: The revisions that are about to run.
         back: Whether they are reversed.
     """
@@ -80,7 +80,7 @@ def retyped(link: Link, revisions: Iterable[Revision], *, back: bool = False) ->
     """Return the columns whose type revisions would change on this database.
 
     Args:
-        link: A connection to the database; its current schema is looked at.
+        link: A connection to the database; the function examines its current schema.
         revisions: The revisions that are about to run.
         back: Whether they are reversed.
     """
@@ -107,7 +107,7 @@ def kind_of(link: Link, table: str, column: str) -> str | None:
 
 
 def _target(link: Link, column: str, before: str, *, back: bool) -> str:
-    """Return the type that the history gives a column: an embedding, or one of the buffer's ids."""
+    """Return the type of a column in the history: of an embedding, or of one of the buffer's ids."""
     if column != "embedding":
         kept = f"SELECT EXISTS (SELECT FROM {KEPT} WHERE table_name = {literal(BUFFER)})"
         return "character varying(255)" if back and _holds(link, KEPT, kept) else "uuid"
@@ -117,16 +117,16 @@ def _target(link: Link, column: str, before: str, *, back: bool) -> str:
 
 
 def _holds(link: Link, table: str, question: str) -> bool:
-    """Ask a question about a table; without the table the answer is no."""
+    """Return the answer to a question about a table; without the table the answer is no."""
     return bool(link.value(f"SELECT {oid(table)} IS NOT NULL") and link.value(question))
 
 
 def hanging(table: str, column: str) -> str:
-    """Return SQL for the descriptions of what is in the way; it has no parameters.
+    """Return SQL for the descriptions of the obstacles; it has no parameters.
 
-    Carried over, and so not among it: indexes that are no constraint's, rights, comments, storage, statistics targets.
-    Harmless: publications of the whole table, triggers that name no column, types and functions made of its rows.
-    Meant to go: the check that refuses characters, which a column of bytes has.
+    The new column inherits indexes that belong to no constraint, rights, comments, storage and statistics targets.
+    Publications of the whole table, triggers without a column list, and types and functions of its rows are harmless.
+    The check that refuses characters in a column of bytes is meant to disappear. None of these is an obstacle.
     """
     place, name = oid(table), literal(column)
     here = f"a.attrelid = {place} AND a.attname = {name}"

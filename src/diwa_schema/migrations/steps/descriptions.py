@@ -12,7 +12,7 @@ from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
 from diwa_schema.names import code, literal
 
 Texts = Mapping[str, Mapping[str, str | None]]
-"""By table and column; None is no text."""
+"""The descriptions by table and column; None is no text."""
 
 # COMMENT accepts no parameters and only one column for each statement. The SQL contains no percent sign, because a
 # driver may interpret it.

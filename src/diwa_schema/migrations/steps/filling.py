@@ -14,26 +14,26 @@ from diwa_schema.names import quoted
 
 
 def place(filling: Filling) -> None:
-    """Let the database fill a column of every row that is written from now on.
+    """Make the database fill a column of every row that is written from now on.
 
-    The table is locked for a moment. Writers that had begun have ended by then, so whoever reads afterwards sees the
-    last row that was not filled.
+    The table is locked for a moment. All earlier writers have ended by then, so a later reader sees the last row that
+    was not filled.
     """
     _send(filling.create_on_sqlite(), filling.create)
 
 
 def take_away(filling: Filling) -> None:
-    """Leave a column to its writers; what is absent is passed over."""
+    """Stop filling a column; an absent object is skipped."""
     _send(filling.drop_on_sqlite(), filling.drop)
 
 
 def of(table: str, column: str) -> Filling:
-    """Return what fills a column."""
+    """Return the filling of a column."""
     return next(one for one in FILLINGS if (one.table, one.column) == (table, column))
 
 
 def own_schema(connection: sa.Connection) -> str:
-    """Return the schema that steps work in, quoted and with its dot; nothing on SQLite."""
+    """Return the schema of the steps, quoted and with its dot; empty on SQLite."""
     return f"{quoted(lookup.current_schema(connection))}." if connection.dialect.name == "postgresql" else ""
 
 

@@ -169,9 +169,9 @@ def build_index(on: Ground, name: str, build: Build) -> None:
     """Build an index of the current PostgreSQL schema unless it is there and valid.
 
     Args:
-        on: What the step stands on.
+        on: The environment of the step.
         name: The index.
-        build: Creates it on the given connection, concurrently if told so.
+        build: A function that creates it on the given connection, concurrently on request.
 
     Raises:
         MigrationFailed: It was built and is not valid.
@@ -246,7 +246,7 @@ def _remove(on: Ground, name: str) -> None:
 
 
 def _settled(pace: Pace, name: str) -> lookup.IndexState | None:
-    """Return the state of an index once no other server process is building it."""
+    """Return the state of an index after every other server process has stopped building it."""
 
     def builders(connection: sa.Connection) -> str | None:
         found = lookup.index_state(connection, name)
@@ -263,7 +263,7 @@ def _refuse_other(pace: Pace, name: str, wanted: lookup.IndexState) -> None:
     found = pace.look(lambda connection: lookup.index_state(connection, name))
     if found is None:
         return
-    # What the catalog calls an expression, or a column with a direction, is not spelled as a revision spells it.
+    # The catalog and a revision spell an expression, or a column with a direction, differently.
     alike = len(found.columns) == len(wanted.columns) and all(
         not there or here == there for here, there in zip(found.columns, wanted.columns, strict=True)
     )

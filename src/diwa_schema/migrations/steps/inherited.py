@@ -30,7 +30,7 @@ from diwa_schema.models.types import Timestamp, UniqueId
 _OF_CONTEXTS = f"{CONTEXTS}_id_{COLUMN}_index"
 _BOTH: dict[str, Any] = {"onupdate": "CASCADE", "ondelete": "CASCADE", "match": "FULL"}
 
-# The row of the kept values that says whose the column is; no row of a table has this id.
+# The row of the kept values for the owner of the column; no row of a table has this id.
 _NOBODY = UUID(int=0)
 
 
@@ -97,13 +97,13 @@ def drop_organization(table: str) -> None:
 
 
 def drop_organization_function() -> None:
-    """Drop the function that fills the column, where a run was killed before it was there or after it was gone."""
+    """Drop the function that fills the column, if an interrupted run left it without the column."""
     if dialect() == "postgresql":
         op.execute(lookup.verbatim(inherited.no_function()))
 
 
 class _Names:
-    """What belongs to the column on one table, and the pieces of the work on it.
+    """The objects of the column on one table, and the parts of the work on it.
 
     Args:
         table: The table.
@@ -112,18 +112,18 @@ class _Names:
     def __init__(self, table: str) -> None:
         self.table = table
         self.index = f"{table}_{COLUMN}_index"
-        # The key has this name before, after, and on the way back: Ecto's changesets know it.
+        # The key has this name before, after and on the way back, because Ecto's changesets use it.
         self.key = f"{table}_{CONTEXT}_fkey"
         self.new = f"{table}_{CONTEXT}_{COLUMN}_fkey"
         self.old = f"{table}_{CONTEXT}_alone_fkey"
 
     def refuse_others(self, connection: sa.Connection) -> None:
-        """Raise where something of that name is not what this step makes."""
+        """Raise an error if an object of that name is not from this step."""
         if self._begun(connection):
             return
         kind = lookup.column_types(connection, self.table).get(COLUMN, "uuid").lower()
         lite = connection.dialect.name == "sqlite"
-        # SQLite has its ids as texts; on PostgreSQL no key leads from a text to a uuid.
+        # On SQLite the ids are texts; on PostgreSQL no key can lead from a text to a uuid.
         if kind != "uuid" and not (lite and kind == "text"):
             raise _other(f"{self.table}.{COLUMN} is there and is {kind}", f"Rename column {COLUMN}")
         if lite:
@@ -135,7 +135,7 @@ class _Names:
                 f" WHERE d.adrelid = {lookup.oid(self.table)} AND a.attname = {lookup.literal(COLUMN)}"
             )
         ):
-            # Who leaves the column out gets that value, which is that of the context by chance alone.
+            # A writer that omits the column would get that value, which equals the context's value only by chance.
             raise _other(
                 f"{self.table}.{COLUMN} is there and has the default {default}",
                 f"Drop it (ALTER TABLE {self.table} ALTER COLUMN {COLUMN} DROP DEFAULT)",
@@ -155,7 +155,7 @@ class _Names:
             )
 
     def begin(self, connection: sa.Connection) -> None:
-        """Let each row that is written from now on have its organization."""
+        """Make sure that each row written from now on has its organization."""
         if self._begun(connection):
             return
         if COLUMN in lookup.column_types(connection, self.table):
@@ -180,14 +180,14 @@ class _Names:
         )
 
     def was_there(self, connection: sa.Connection) -> bool:
-        """Tell whether the column was there before this history had it."""
+        """Return whether the column existed before this history added it."""
         return lookup.table_exists(connection, KEPT) and (
             connection.scalar(sa.text(f"SELECT 1 FROM {KEPT} WHERE {self._mine} AND row_id = '{_NOBODY}'"))
             is not None
         )
 
     def keep(self, connection: sa.Connection) -> None:
-        """Note the values that contradict their context."""
+        """Record the values that contradict their context."""
         self._note(
             connection,
             f"SELECT :table, m.id, :column, CAST(m.{COLUMN} AS text), :reason, :now"
@@ -196,7 +196,7 @@ class _Names:
         )
 
     def validate(self, connection: sa.Connection) -> None:
-        """Look at the rows that were there before the key."""
+        """Check the rows that are older than the key."""
         if self._columns(connection, self.new):
             self._alter(connection, f"VALIDATE CONSTRAINT {self.new}")
 
@@ -207,13 +207,13 @@ class _Names:
             self._take_name(connection, self.new, [CONTEXT, COLUMN], ["id", COLUMN], **_BOTH)
 
     def settle(self, pace: Pace, beside: str) -> None:
-        """Check the rows for the key that could not take over the name of one beside it, and drop that one."""
+        """Check the rows for the key that could not take the name of another one, and drop that other one."""
         if pace.look(lambda connection: self._columns(connection, beside)):
             pace.long(lambda connection: self._alter(connection, f"VALIDATE CONSTRAINT {self.key}"))
             pace.short(lambda connection: self._alter(connection, f"DROP CONSTRAINT {beside}"))
 
     def prepare_return(self, connection: sa.Connection) -> None:
-        """Add the key as it was, beside the one over both columns."""
+        """Add the original key again, beside the one over both columns."""
         if self._columns(connection, self.key) > 1 and not self._columns(connection, self.old):
             operations(connection).create_foreign_key(
                 self.old,
@@ -226,12 +226,12 @@ class _Names:
             )
 
     def validate_return(self, connection: sa.Connection) -> None:
-        """Look at the rows for the key as it was."""
+        """Check the rows for the original key."""
         if self._columns(connection, self.old):
             self._alter(connection, f"VALIDATE CONSTRAINT {self.old}")
 
     def end(self, connection: sa.Connection, *, column: bool) -> None:
-        """Leave nothing that keeps the column right, and take the column away where it is this history's."""
+        """Drop all objects that keep the column correct, and the column itself if it belongs to this history."""
         if connection.dialect.name == "sqlite":
             for name in inherited.on_sqlite(self.table):
                 connection.execute(sa.text(f"DROP TRIGGER IF EXISTS {name}"))
@@ -247,7 +247,7 @@ class _Names:
             operations(connection).drop_column(self.table, COLUMN)
 
     def put_back(self, connection: sa.Connection) -> None:
-        """Give the rows of a column that was there before the values that were kept."""
+        """Restore the kept values of a column that existed before this history added it."""
         value = "k.value" if connection.dialect.name == "sqlite" else "CAST(k.value AS uuid)"
         name = lookup.qualified(connection, self.table)
         connection.execute(
@@ -258,7 +258,7 @@ class _Names:
         )
 
     def forget(self, connection: sa.Connection) -> None:
-        """Delete what was noted."""
+        """Delete the records."""
         connection.execute(sa.text(f"DELETE FROM {KEPT} WHERE {self._mine}"))
 
     @property
@@ -288,7 +288,7 @@ class _Names:
         return connection.scalar(sa.text(there)) is not None
 
     def _columns(self, connection: sa.Connection, key: str) -> int:
-        """Return how many columns a foreign key covers; 0 if there is none of that name."""
+        """Return the number of columns of a foreign key; 0 if no key has that name."""
         found = connection.scalar(
             sa.text(
                 f"SELECT cardinality(conkey) FROM pg_constraint WHERE conrelid = {lookup.oid(self.table)}"
@@ -300,7 +300,7 @@ class _Names:
     def _take_name(
         self, connection: sa.Connection, beside: str, columns: list[str], referred: list[str], **options: Any
     ) -> None:
-        """Put a key that was added beside the old one in its place: by its name or, on Citus, by one like it."""
+        """Replace the old key by the one beside it: by a rename or, on Citus, by a new key of the same form."""
         self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.key}")
         if lookup.renames_constraints(connection):
             self._alter(connection, f"RENAME CONSTRAINT {beside} TO {self.key}")

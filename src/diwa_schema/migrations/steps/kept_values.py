@@ -23,7 +23,7 @@ def create_kept_values() -> None:
 
 
 def columns() -> list[sa.Column[Any]]:
-    """Return the columns of the table of kept values, made anew for each table that they are to belong to."""
+    """Return the columns of the table of kept values, new objects for each table."""
     return [
         sa.Column("table_name", ShortText(63), nullable=False),
         sa.Column("row_id", UniqueId(), nullable=False),
@@ -43,7 +43,7 @@ def drop_kept_values() -> None:
 
 
 NONE = "null"
-"""What is kept where there was no value."""
+"""The kept text of a missing value."""
 
 _NOW = {
     "postgresql": "clock_timestamp() AT TIME ZONE 'UTC'",
@@ -55,15 +55,15 @@ _ALL = 1_000_000_000
 def keep(kept: str, dialect: str, table: str, column: str, reason: str, *, found: str) -> str:
     """Return a statement that records the values ``old`` of the rows ``row_id``; earlier records stay.
 
-    A row without an id, which SQLite allows, could never get its value back, so nothing is kept of it.
+    A row without an id, which SQLite allows, could never get its value back, so its value is not kept.
 
     Args:
-        kept: The table of kept values, as it is written in a statement.
-        dialect: The dialect that the SQL is for.
-        table: The table whose values they are.
-        column: The column that they are from.
-        reason: Why they cannot stay there.
-        found: The rows, as they are written in a statement.
+        kept: The table of kept values, as SQL.
+        dialect: The dialect of the SQL.
+        table: The table of the values.
+        column: The column of the values.
+        reason: The reason why they cannot stay there.
+        found: The rows, as SQL.
     """
     values = (
         f"{literal(table)}, row_id, {literal(column)}, coalesce(CAST(old AS text), '{NONE}'), {literal(reason)},"
@@ -81,7 +81,7 @@ def give_back(table: str, column: str, value: str, still: str = "true") -> None:
     Args:
         table: The table.
         column: The column.
-        value: The value to put there, as SQL, in which ``kept`` is the text that was kept.
+        value: The restored value, as SQL, in which ``kept`` is the kept text.
         still: The SQL condition for the rows to restore; other rows have been changed since and stay.
     """
     if offline():
@@ -104,12 +104,12 @@ def _mine(table: str, column: str) -> str:
 
 
 def forget(table: str, column: str, where: str) -> str:
-    """Return SQL that forgets kept values of a column."""
+    """Return SQL that deletes kept values of a column."""
     return f"DELETE FROM {KEPT} WHERE {_mine(table, column)} AND {where}"
 
 
 def note(table: str, column: str) -> str:
-    """Return SQL that keeps the values that rows have now, where none was kept of them."""
+    """Return SQL that keeps the current values of rows without a kept value."""
     now = f"(SELECT {quoted(column)} FROM {quoted(table)} WHERE id = row_id)"
     return f"UPDATE {KEPT} SET value = {now} WHERE {_mine(table, column)} AND value = '{NONE}'"
 

@@ -16,20 +16,20 @@ import sqlalchemy as sa
 from diwa_schema import names
 from diwa_schema.migrations import citus
 
-# The one place where the schema of the steps is said.
+# The only place that defines the schema of the steps.
 _SCHEMA = "current_schema()"
 
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """An index as it is.
+    """The state of an index.
 
     Args:
-        table: The table it is on.
+        table: Its table.
         columns: Its key columns; an expression is an empty string.
         unique: Whether it is unique.
         valid: Whether queries can use it.
-        builders: The server processes that are building it now.
+        builders: The server processes that are now building it.
     """
 
     table: str
@@ -40,7 +40,7 @@ class IndexState:
 
 
 def verbatim(sql: str) -> str:
-    """Return SQL in which no colon is taken for a parameter."""
+    """Return SQL in which no colon begins a parameter."""
     return sql.replace(":", r"\:")
 
 
@@ -57,37 +57,37 @@ def literal(value: str) -> str:
 def oid(name: str) -> str:
     """Return SQL for the oid of a relation of the current schema, as a regclass; NULL if there is none.
 
-    It has neither parameters nor percent signs, so that it can stand in a block that is run later.
+    It has neither parameters nor percent signs, so that it can be part of a block that runs later.
     """
     return f"to_regclass(quote_ident({_SCHEMA}) || '.' || quote_ident({literal(name)}))"
 
 
 def qualified(connection: sa.Connection, name: str) -> str:
-    """Return a name of the current schema as an identifier that is good from anywhere."""
+    """Return a name of the current schema as an identifier that is valid from every schema."""
     if connection.dialect.name == "sqlite":
         return quoted(name)
     return verbatim(names.qualified(current_schema(connection), name))
 
 
 def renames_constraints(connection: sa.Connection) -> bool:
-    """Whether a constraint can be given another name: on PostgreSQL, not where it is Citus."""
+    """Whether a constraint can be renamed: on PostgreSQL, but not on Citus."""
     return not connection.scalar(sa.text(f"SELECT {citus.THERE}"))
 
 
 def current_schema(connection: sa.Connection) -> str:
-    """Return the name of the schema that steps work in, on PostgreSQL."""
+    """Return the name of the schema of the steps, on PostgreSQL."""
     return str(connection.scalar(sa.text(f"SELECT {_SCHEMA}")))
 
 
 def table_exists(connection: sa.Connection, table: str) -> bool:
-    """Tell whether the current schema has a table."""
+    """Return whether the current schema has a table."""
     if connection.dialect.name == "sqlite":
         return sa.inspect(connection).has_table(table)
     return connection.scalar(sa.text(f"SELECT {oid(table)} IS NOT NULL")) is True
 
 
 def column_types(connection: sa.Connection, table: str) -> dict[str, str]:
-    """Return a table's columns with their types as the database writes them; empty where it does not exist."""
+    """Return a table's columns with their types in the database's notation; empty without the table."""
     if connection.dialect.name == "sqlite":
         found = connection.execute(sa.text(f"SELECT name, type FROM pragma_table_info({literal(table)})"))
     else:
@@ -101,9 +101,9 @@ def column_types(connection: sa.Connection, table: str) -> dict[str, str]:
 
 
 def estimated_rows(connection: sa.Connection, table: str) -> int | None:
-    """Return about how many rows a table has, without reading it; None where nobody has counted them yet.
+    """Return the approximate number of rows of a table, without reading it; None without an earlier count.
 
-    The server's count of what was written since is younger than that of the last ANALYZE, but a crash forgets it.
+    The server's count of recent writes is newer than that of the last ANALYZE, but a crash erases it.
     """
     counted = "coalesce(nullif(pg_stat_get_live_tuples(oid), 0), reltuples::bigint)"
     found = connection.scalar(sa.text(f"SELECT {counted} FROM pg_class WHERE oid = {oid(table)}"))
@@ -111,7 +111,7 @@ def estimated_rows(connection: sa.Connection, table: str) -> int | None:
 
 
 def index_state(connection: sa.Connection, name: str) -> IndexState | None:
-    """Return what is known of an index, or None if no such one exists."""
+    """Return the state of an index, or None if it does not exist."""
     found = connection.execute(
         sa.text(
             "SELECT t.relname, ARRAY(SELECT coalesce(a.attname::text, '')"

@@ -26,7 +26,7 @@ NUMBERED = NewIndex(
 # The unique one begins with the same column.
 PLAIN = NewIndex("memory_versions_memory_id_index", TABLE, ["memory_id"], only="postgresql")
 
-# On SQLite a time may stand in one of four spellings, and rows of one second are in the order in which they came.
+# On SQLite a time can have one of four spellings, and rows of the same second are in the order of their arrival.
 _ORDER = {"postgresql": "inserted_at, id", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', inserted_at), rowid"}
 
 
@@ -63,10 +63,10 @@ def forget_numbers() -> None:
 
 
 def _are_numbered(connection: sa.Connection) -> bool:
-    """Tell whether a run that was killed had numbered all versions already.
+    """Return whether an interrupted run had already numbered all versions.
 
-    The unique index comes after the numbers. What was written since has the numbers that writers were told, and to
-    number once more under that index would fail where the order of times is another one.
+    The unique index comes after the numbers. Later versions have the numbers that their writers received. A second
+    numbering under that index would fail if the order of times differs.
     """
     found = lookup.index_state(connection, NUMBERED.name)
     return found is not None and found.valid
@@ -91,7 +91,7 @@ def _renumber() -> None:
 
 
 def _renumber_memories(connection: sa.Connection, reached: str | None, last: str) -> None:
-    """Number the versions of memories that others write to meanwhile: what these wrote before the lock is seen."""
+    """Number the versions of memories while others write to them: the work sees all writes before the lock."""
     versions, memories, kept = (
         lookup.qualified(connection, name) for name in (TABLE, "memories", kept_values.KEPT)
     )
@@ -115,7 +115,7 @@ def _send(connection: sa.Connection, statements: Iterable[str], held: dict[str, 
 
 
 def _wrong(dialect: str, versions: str, within: str) -> str:
-    """Return SQL for the versions whose number is not their place within their memory."""
+    """Return SQL for the versions whose number differs from their position within their memory."""
     return (
         f"SELECT * FROM (SELECT id AS row_id, memory_id, {COLUMN} AS old, row_number()"
         f" OVER (PARTITION BY memory_id ORDER BY {_ORDER[dialect]}) AS number FROM {versions} WHERE {within}) AS n"

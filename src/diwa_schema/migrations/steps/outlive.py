@@ -72,9 +72,9 @@ def be_outlived(one: Outliving) -> None:
 
 
 def _exchange_key(one: Outliving, on_delete: str, *further: str) -> None:
-    """Put one foreign key in the place of another in one transaction, so that there is no moment without one.
+    """Replace one foreign key by another in one transaction, so that there is always a key.
 
-    Each change is a statement: Citus refuses a new constraint beside another change.
+    Each change is a separate statement: Citus refuses a new constraint beside another change.
     """
     key = lookup.quoted(one.key)
     added = (
@@ -110,10 +110,10 @@ def _exchange_key(one: Outliving, on_delete: str, *further: str) -> None:
 
 
 def _set_aside(one: Outliving) -> None:
-    """Move the rows whose reference is NULL to a table of the same columns; without such rows there is none."""
+    """Move the rows whose reference is NULL to a table with the same columns; without such rows, create no table."""
     kept, table, where = kept_name(one.table), one.table, f"{lookup.quoted(one.column)} IS NULL"
     if offline():
-        # SQLite cannot decide that: the copy fails, and changes nothing, where there are such rows.
+        # SQLite cannot decide that in a script: with such rows the copy fails and changes nothing.
         if dialect() == "postgresql":
             op.execute(
                 f"DO $do$ BEGIN IF EXISTS (SELECT FROM {lookup.quoted(table)} WHERE {where}) THEN"
@@ -139,7 +139,7 @@ def _set_aside(one: Outliving) -> None:
 
 
 def _identify(connection: sa.Connection, kept: str) -> None:
-    """Let rows be deleted from a table without a key where a publication takes all tables along."""
+    """Allow deletions from a table without a key while a publication covers all tables."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text(f"ALTER TABLE {lookup.qualified(connection, kept)} {_IDENTITY}"))
 
@@ -161,7 +161,7 @@ def _bring_back(one: Outliving) -> None:
 
 
 def _move(source: str, target: str, where: str, total: int | None) -> None:
-    """Move rows from one table to another, a few at a time, with the columns that both have."""
+    """Move rows from one table to another in batches, with the columns that both have."""
     place = "rowid" if dialect() == "sqlite" else "ctid"
 
     def batch(connection: sa.Connection, size: int) -> int:
@@ -170,7 +170,7 @@ def _move(source: str, target: str, where: str, total: int | None) -> None:
         some = f"SELECT {place} FROM {lookup.quoted(source)} WHERE {where} LIMIT {size}"
         rows = f"FROM {lookup.quoted(source)} WHERE {place} IN ({some})"
         if dialect() == "postgresql":
-            # One statement, so that it moves what it has read.
+            # A single statement, so that it moves exactly the rows that it has read.
             moved = f"WITH moved AS (DELETE {rows} RETURNING {names})"
             return connection.execute(
                 sa.text(f"{moved} INSERT INTO {lookup.quoted(target)} ({names}) SELECT {names} FROM moved")

@@ -69,11 +69,11 @@ class Plain:
         self._connection = connection
 
     def short(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run work now."""
+        """Run the work now."""
         return work(self._connection)
 
     def long(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run work now."""
+        """Run the work now."""
         return work(self._connection)
 
     def look(self, work: Callable[[sa.Connection], T]) -> T:
@@ -81,7 +81,7 @@ class Plain:
         return work(self._connection)
 
     def wait(self, reason: Callable[[sa.Connection], str | None]) -> None:
-        """Go on: the open transaction keeps everybody out."""
+        """Continue: the open transaction excludes everybody else."""
 
     def batches(
         self,
@@ -91,17 +91,17 @@ class Plain:
         *,
         before: int = 0,  # noqa: ARG002
     ) -> int:
-        """Run work until it takes no rows."""
+        """Run the work until no rows are left."""
         done = 0
         while taken := work(self._connection, _PLAIN_BATCH):
             done += taken
         return done
 
     def progress(self, label: str, done: int, total: int | None) -> None:
-        """Tell nobody."""
+        """Report nothing."""
 
     def say(self, line: str) -> None:
-        """Tell nobody."""
+        """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,8 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
         dangling = _dangling(connection, table)
         before = _beside(connection, table)
         with warnings.catch_warnings(), _by_name(connection):
-            # What SQLAlchemy does not read, and says so, is not copied: triggers, and indexes on an expression.
+            # SQLAlchemy warns about objects that it cannot read and does not copy: triggers, and indexes on an
+            # expression.
             warnings.filterwarnings("ignore", "Skipped unsupported reflection", sa.exc.SAWarning)
             with operations(connection).batch_alter_table(
                 table, recreate="always", reflect_kwargs={"listeners": [("column_reflect", keep_type)]}
@@ -149,7 +150,7 @@ def _referring(connection: sa.Connection, table: str) -> int:
 
 @contextmanager
 def _by_name(connection: sa.Connection) -> Iterator[None]:
-    """Let what means the table mean its name: else SQLite looks into views and triggers while it is absent."""
+    """Keep references to the table by its name: otherwise SQLite checks views and triggers while it is absent."""
     before = connection.scalar(sa.text("PRAGMA legacy_alter_table"))
     connection.execute(sa.text("PRAGMA legacy_alter_table = ON"))
     try:
@@ -159,7 +160,7 @@ def _by_name(connection: sa.Connection) -> Iterator[None]:
 
 
 def _beside(connection: sa.Connection, table: str) -> dict[str, str]:
-    """Return what creates the indexes and triggers of a table, by their names."""
+    """Return the SQL that creates the indexes and triggers of a table, by their names."""
     listed = (
         "SELECT name, sql FROM sqlite_master WHERE tbl_name = :table AND type <> 'table' AND sql IS NOT NULL"
     )

@@ -51,7 +51,7 @@ def _named(name: str) -> Rule:
     """Return a rule that a revision names.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: No rule has that name.
     """
     try:
         return ever_kept(name)
@@ -63,7 +63,7 @@ def _named(name: str) -> Rule:
 
 
 def keep(rules: Iterable[Rule]) -> None:
-    """Let PostgreSQL enforce rules, as `keep_rules` does."""
+    """Make PostgreSQL enforce rules, as `keep_rules` does."""
     if dialect() != "postgresql":
         return
     for rule in rules:
@@ -74,7 +74,7 @@ def keep(rules: Iterable[Rule]) -> None:
 
 
 def _block(rule: Rule) -> str:
-    """Return the code that adds a rule where no row breaks it, for SQL that is run later."""
+    """Return the code that adds a rule if no row breaks it, for SQL that runs later."""
     table, name = lookup.quoted(rule.table), lookup.quoted(rule.name)
     add = f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({rule.condition})"
     if rule.unique:
@@ -93,7 +93,7 @@ def _keep(on: Ground, rule: Rule) -> None:
         else:
             add_check(rule.name, rule.table, rule.condition)
     except IntegrityError:
-        # A row that breaks it came in after the count; whatever was added for it is gone again.
+        # A row that breaks it was written after the count; the added parts of the rule are gone again.
         if not on.live:
             raise
         on.pace.say(f"rule {rule.name} on {rule.table} waits: a row that breaks it was written meanwhile")

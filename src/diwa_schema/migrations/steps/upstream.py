@@ -74,7 +74,7 @@ def _recorded(versions: list[int]) -> bool:
 
 
 def _unless(versions: list[int], statements: str) -> str:
-    # A statement in a branch that is not taken is never planned, so the list need not be there.
+    # The server never plans a statement in a branch that is not taken, so the list may be absent.
     return f"""IF {oid(LIST)} IS NOT NULL THEN
     SELECT {of_ecto(versions)} INTO found;
   END IF;

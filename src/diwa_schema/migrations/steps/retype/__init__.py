@@ -47,7 +47,7 @@ def retype_embedding(table: str, to: Kind, *, unasked: bool = False) -> None:
     on = ground()
     target = on.pace.look(lambda connection: _target(connection, to))
     if target is None:
-        on.pace.short(lambda _: create_vector_extension())  # nothing in a database that Ecto made
+        on.pace.short(lambda _: create_vector_extension())  # does nothing in a database of Ecto
         target = on.pace.look(lambda connection: _target(connection, to))
     if target is not None:
         Retyping(on, Replacement(table, COLUMN, target), to).run()
@@ -100,14 +100,14 @@ def _to_bytes_later(table: str) -> str:
 
 
 def _later(table: str, kind: str, target: str, otherwise: str, refusal: str | None = None) -> str:
-    """Return a block that replaces a column without values or indexes, and else does something else.
+    """Return a block that replaces a column without values or indexes, and otherwise runs other statements.
 
     Args:
         table: The table.
-        kind: The type that is replaced.
-        target: The type that replaces it, as an expression.
-        otherwise: What is done where there are values or indexes.
-        refusal: What the table gets once it is replaced.
+        kind: The type to replace.
+        target: The new type, as an expression.
+        otherwise: The statements for a column with values or indexes.
+        refusal: The clause for the table after the replacement.
     """
     last = "" if refusal is None else f"\n    ALTER TABLE {quoted(table)} {refusal};"
     return f"""DO $do$

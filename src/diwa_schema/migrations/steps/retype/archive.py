@@ -54,13 +54,13 @@ def drop_embedding_archive() -> None:
 
 
 def create(to: Operations) -> None:
-    """Create the archive where it is absent, on the given operations."""
+    """Create the archive if it is absent, on the given operations."""
     key = sa.PrimaryKeyConstraint("table_name", "row_id", "digest", name=f"{TABLE}_pkey")
     to.create_table(TABLE, *columns(), key, if_not_exists=True)
 
 
 def columns() -> list[sa.Column[Any]]:
-    """Return the columns of the archive, made anew for each table that they are to belong to."""
+    """Return the columns of the archive, new objects for each table."""
     return [
         sa.Column("table_name", ShortText(63), nullable=False),
         sa.Column("row_id", UniqueId(), nullable=False),
@@ -73,7 +73,7 @@ def columns() -> list[sa.Column[Any]]:
 
 
 def put(connection: sa.Connection, table: str, kept: Sequence[Kept]) -> None:
-    """Keep embeddings; one that is kept already is not kept twice."""
+    """Keep embeddings; an embedding that is already kept is not kept again."""
     if not kept:
         return
     create(operations(connection))
@@ -97,9 +97,10 @@ def put(connection: sa.Connection, table: str, kept: Sequence[Kept]) -> None:
 
 
 def newest(row: str) -> str:
-    """Return SQL for the value kept last of a row of table ``:table`` whose id is given as SQL.
+    """Return SQL for the last kept value of a row of table ``:table`` whose id is given as SQL.
 
-    Characters yield NULL: they stay here, since the check on a column of bytes would refuse every UPDATE of their row.
+    Characters yield NULL: they stay here, because the check on a column of bytes would refuse every UPDATE of their
+    row.
     """
     return (
         f"(SELECT CASE WHEN {characters.are_in('a.value')} THEN NULL ELSE a.value END FROM {TABLE} a"
@@ -109,7 +110,7 @@ def newest(row: str) -> str:
 
 
 def forget_restored(connection: sa.Connection, table: str, column: str, size: int) -> int:
-    """Delete up to `size` kept values that their bytes column holds again; return how many."""
+    """Delete up to `size` kept values that their bytes column holds again; return their number."""
     if not lookup.table_exists(connection, TABLE):
         return 0
     return connection.execute(
@@ -124,7 +125,7 @@ def forget_restored(connection: sa.Connection, table: str, column: str, size: in
 
 
 def drop_empty(connection: sa.Connection) -> None:
-    """Drop the archive where it is there and empty."""
+    """Drop the archive if it exists and is empty."""
     if not lookup.table_exists(connection, TABLE):
         return
     connection.execute(sa.text(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE"))

@@ -17,7 +17,7 @@ _PROBE = "diwa_schema_probe"
 
 @dataclass(frozen=True, slots=True)
 class Succession:
-    """A column, and the type of the one that is to take its place.
+    """A column, and the type of its successor.
 
     Args:
         table: The table; its primary key is a uuid named id.
@@ -37,11 +37,11 @@ class Succession:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """An index on the old column that the new one gets as well.
+    """An index on the old column that the new column also gets.
 
     Args:
         name: Its name.
-        definition: What follows ``CREATE [UNIQUE] INDEX name ON table``, as the server writes it.
+        definition: The text after ``CREATE [UNIQUE] INDEX name ON table``, as the server writes it.
         unique: Whether it is unique.
         comment: Its comment.
     """
@@ -53,24 +53,24 @@ class Carried:
 
     @property
     def built(self) -> str:
-        """The name under which it is built before the swap."""
+        """Its name before the swap."""
         return cut(self.name, suffix="_retyped")
 
     def create(self, table: str, name: str, definition: str, *, concurrently: bool = False) -> str:
-        """Return the statement that creates one like it.
+        """Return the statement that creates an equal index.
 
         Args:
             table: The table, qualified.
-            name: The new index.
-            definition: What follows the table's name.
-            concurrently: Whether writes go on meanwhile.
+            name: The name of the new index.
+            definition: The text after the table's name.
+            concurrently: Whether writes continue during the build.
         """
         how = f"{'UNIQUE ' if self.unique else ''}INDEX {'CONCURRENTLY ' if concurrently else ''}"
         return f"CREATE {how}{quoted(name)} ON {table} {verbatim(definition)}"
 
 
 def indexes(connection: sa.Connection, replacement: Succession) -> tuple[Carried, ...]:
-    """Return the usable indexes that name the old column and that a column of the new type can have."""
+    """Return the usable indexes that name the old column and are possible on a column of the new type."""
     found = connection.execute(
         sa.text(
             f"SELECT c.relname, {_TAIL}, i.indisunique, obj_description(c.oid, 'pg_class'), m.amname FROM {_INDEX}"
@@ -103,11 +103,11 @@ _TAIL = (
 def successors(
     connection: sa.Connection, replacement: Succession, found: Sequence[Carried]
 ) -> tuple[dict[str, str], list[str]]:
-    """Return the definitions of the same indexes on the new column, and what says why one cannot be on it.
+    """Return the definitions of the same indexes on the new column, and the reasons for impossible ones.
 
-    A definition is free text: schema, expressions and conditions may hold the column's name in any other meaning. So
-    the server rewrites it. An empty table of the same columns gets the indexes, its column the new name, and then the
-    new type. All of it is gone again at the end of the transaction.
+    A definition is free text: a schema, an expression or a condition may contain the column's name in another meaning.
+    The server therefore rewrites it. An empty table of the same columns gets the indexes; its column gets the new name,
+    and then the new type. At the end of the transaction all of this is gone again.
 
     Args:
         connection: In a transaction.
@@ -144,7 +144,7 @@ def successors(
 
 
 def properties(connection: sa.Connection, replacement: Succession) -> list[str]:
-    """Return the statements that give the new column, once it has the name, what was set for the old one alone."""
+    """Return the statements that give the new column, once renamed, the individual settings of the old one."""
     table, column = qualified(connection, replacement.table), quoted(replacement.column)
     alter = f"ALTER TABLE {table} ALTER COLUMN {column} "
     a = connection.execute(

@@ -26,26 +26,27 @@ from diwa_schema.names import code, cut, literal
 
 @dataclass(frozen=True, slots=True)
 class Replacement(Succession):
-    """Puts the new column beside the old one, and in its place."""
+    """Adds the new column beside the old one, and replaces the old one by it."""
 
     @property
     def notes(self) -> str:
-        """The table and the function that note which rows were written meanwhile."""
+        """The name of the table and the function that note the rows written meanwhile."""
         return cut(f"{NOTE}_{self.table}")
 
     def begun(self, connection: sa.Connection) -> bool:
-        """Tell whether the new column stands beside the old one."""
+        """Return whether the new column exists beside the old one."""
         return self.new in lookup.column_types(connection, self.table)
 
     def refuse_dependents(self, connection: sa.Connection, unfit: Sequence[str] = ()) -> None:
-        """Raise when something hangs on the old column that the new one could not take over.
+        """Raise an error if a dependent of the old column cannot move to the new one.
 
         Args:
-            connection: The connection to look on.
-            unfit: What was found in the way already.
+            connection: The connection for the check.
+            unfit: The obstacles found earlier.
 
         Raises:
-            MigrationFailed: A view, a constraint, a policy or the like does, or row security hides rows.
+            MigrationFailed: A view, a constraint, a policy or a similar object depends on it, or row security hides
+                rows.
         """
         found = [*unfit, *connection.scalars(sa.text(verbatim(hanging(self.table, self.column))))]
         if found:
@@ -58,7 +59,7 @@ class Replacement(Succession):
             )
 
     def prepare(self, connection: sa.Connection, *, live: bool) -> None:
-        """Add the new column, and begin to note what is written to the old one, in one transaction."""
+        """Add the new column, and begin to note writes to the old one, in one transaction."""
         if self.begun(connection):
             return
         _refuse_old_snapshot(connection)
@@ -76,14 +77,14 @@ class Replacement(Succession):
             changed = f"WHEN (CAST(ROW(OLD.{column}) AS record) *<> CAST(ROW(NEW.{column}) AS record))"
             into = names.qualified(lookup.current_schema(connection), self.notes)
             body = f" BEGIN INSERT INTO {into} (row_id) VALUES (NEW.id); RETURN NULL; END "
-            # Who writes may have no right on our tables: the function runs with its owner's.
+            # A writer may have no rights on our tables: the function runs with the rights of its owner.
             function = (
                 f"CREATE FUNCTION {notes}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
                 f" SET search_path = pg_catalog AS {verbatim(code(body))}"
             )
             statements += [
                 f"CREATE TABLE {notes} (row_id uuid NOT NULL)",
-                # Without it, a publication of all tables would refuse that notes are deleted.
+                # Without it, a publication of all tables would refuse the deletion of notes.
                 f"ALTER TABLE {notes} REPLICA IDENTITY FULL",
                 function,
                 f"{inserted} ON {table} FOR EACH ROW {given} EXECUTE FUNCTION {notes}()",
@@ -94,7 +95,7 @@ class Replacement(Succession):
             connection.execute(sa.text(statement))
 
     def noted(self, connection: sa.Connection, limit: int) -> list[str]:
-        """Return the ids of at most so many rows that were written meanwhile."""
+        """Return the ids of the rows written meanwhile, up to a limit."""
         if not lookup.table_exists(connection, self.notes):
             return []
         rows = connection.scalars(
@@ -106,14 +107,14 @@ class Replacement(Succession):
         return [str(row) for row in rows]
 
     def count_noted(self, connection: sa.Connection) -> int:
-        """Return how many rows were written meanwhile."""
+        """Return the number of rows written meanwhile."""
         if not lookup.table_exists(connection, self.notes):
             return 0
         notes = qualified(connection, self.notes)
         return int(connection.scalar(sa.text(f"SELECT count(DISTINCT row_id) FROM {notes}")) or 0)
 
     def forget(self, connection: sa.Connection, rows: Sequence[str]) -> None:
-        """Delete the notes on rows that this transaction has locked and taken over."""
+        """Delete the notes on rows that this transaction has locked and transferred."""
         connection.execute(
             sa.text(
                 f"DELETE FROM {qualified(connection, self.notes)} WHERE row_id = ANY(CAST(:rows AS uuid[]))"
@@ -122,14 +123,14 @@ class Replacement(Succession):
         )
 
     def lock(self, connection: sa.Connection) -> None:
-        """Keep everybody else out of the table until the transaction ends."""
+        """Exclude everybody else from the table until the transaction ends."""
         _refuse_old_snapshot(connection)
         connection.execute(
             sa.text(f"LOCK TABLE {qualified(connection, self.table)} IN ACCESS EXCLUSIVE MODE")
         )
 
     def swap(self, connection: sa.Connection, indexes: Sequence[Carried]) -> None:
-        """Give the new column the place of the old one, which is dropped, and what that had beside its values."""
+        """Drop the old column, and give the new one its name and its attributes."""
         table, column = qualified(connection, self.table), quoted(self.column)
         kept = properties(connection, self)
         self._stop_noting(connection)
@@ -148,7 +149,7 @@ class Replacement(Succession):
             connection.execute(sa.text(statement))
 
     def abandon(self, connection: sa.Connection) -> None:
-        """Take away what an interrupted replacement left beside the column."""
+        """Remove the remains of an interrupted replacement."""
         if not self.begun(connection):
             return
         self._stop_noting(connection)
@@ -164,7 +165,7 @@ class Replacement(Succession):
 
 
 def _refuse_old_snapshot(connection: sa.Connection) -> None:
-    """Raise in a transaction that does not see what others commit while it waits for a lock."""
+    """Raise an error if the transaction does not see commits that others make while it waits for a lock."""
     level = connection.scalar(sa.text("SELECT current_setting('transaction_isolation')"))
     if level != "read committed":
         raise MigrationFailed(

@@ -25,11 +25,11 @@ Kind = Literal["vector", "bytes"]
 
 COLUMN = characters.COLUMN
 
-# A value is some forty times the work of a row without one: reading, converting, storing in the new column.
+# A value takes some forty times the work of a row without one: reading, converting, storing in the new column.
 _WEIGHT = 40
-# As many rows are taken over in milliseconds, so the swap may do it while it keeps everybody out.
+# So many rows are transferred in milliseconds, so the swap may transfer them while it excludes everybody else.
 _IN_SWAP = 5
-# Times that the swap is tried when more than that was written since the last batch.
+# The maximum number of attempts to swap, if more rows than that were written since the last batch.
 _ROUNDS = 200
 
 
@@ -38,9 +38,9 @@ class Retyping:
     """One change of an embedding column.
 
     Args:
-        on: What the step stands on.
+        on: The environment of the step.
         replacement: The column and its successor.
-        to: What it is to be.
+        to: The new kind of the column.
     """
 
     on: Ground
@@ -48,7 +48,7 @@ class Retyping:
     to: Kind
 
     def run(self) -> None:
-        """Change the column unless it is of that kind, and leave nothing beside it."""
+        """Change the column unless it is of that kind, and leave no auxiliary object."""
         pace, replacement = self.on.pace, self.replacement
         kind = pace.look(self._kind)
         if kind == plain_name(replacement.type):
@@ -107,7 +107,7 @@ class Retyping:
         return taken
 
     def _window(self, connection: sa.Connection, reached: str | None, size: int) -> tuple[str, int]:
-        """Return the last key of the next rows and their number: at most `size`, few values among them."""
+        """Return the last key of the next rows and their number: at most `size` rows, with few values among them."""
         table = qualified(connection, self.replacement.table)
         after = "" if reached is None else "WHERE id > CAST(:reached AS uuid)"
         last, taken = connection.execute(
@@ -128,13 +128,13 @@ class Retyping:
         return last, taken
 
     def _filled(self, connection: sa.Connection) -> str:
-        """Return SQL that tells whether there is something to convert, or to bring back, in a row `t`."""
+        """Return SQL that tells whether row `t` has a value to convert or to restore."""
         if self._brings_back(connection):
             return f"(t.{COLUMN} IS NOT NULL OR {archive.newest('t.id')} IS NOT NULL)"
         return f"(t.{COLUMN} IS NOT NULL)"
 
     def _values(self, connection: sa.Connection, *, bring_back: bool = True) -> str:
-        """Return SQL for a row's value as it is read, and for what the archive has for a row without one."""
+        """Return SQL for a row's value as read, and for the archived value of a row without one."""
         text = self._kind(connection) != "bytea"
         value = f"CAST(t.{COLUMN} AS text)" if text else f"t.{COLUMN}"
         if bring_back and self._brings_back(connection):
@@ -150,7 +150,7 @@ class Retyping:
         rows: Iterable[Sequence[Any]],
         kind: str,
     ) -> None:
-        """Store the rows' values in the new column, and in the archive what it cannot hold."""
+        """Store the rows' values in the new column, and impossible ones in the archive."""
         written: dict[UUID, str | bytes | None] = {}
         kept: list[Kept] = []
         for row, value, from_archive in rows:
@@ -177,7 +177,7 @@ class Retyping:
         ).rowcount
         if stored >= sum(value is not None for value in written.values()):
             return
-        # Rows may have been deleted since they were read. A row that is there and was not written is no such case.
+        # Rows may have been deleted since the read. An existing row without its value is a different case.
         missed = connection.scalar(
             sa.text(
                 f"SELECT count(*) FROM {table} AS t JOIN {given} ON t.id = v.row"
@@ -194,7 +194,7 @@ class Retyping:
             )
 
     def _catch_up(self, connection: sa.Connection, limit: int) -> int:
-        """Take over rows that were written behind the batches; their locks come first, then their notes."""
+        """Transfer rows that were written behind the batches; first lock the rows, then delete their notes."""
         noted = self.replacement.noted(connection, limit)
         if not noted:
             return 0
@@ -214,10 +214,10 @@ class Retyping:
         return len(noted)
 
     def _definitions(self) -> tuple[tuple[Carried, ...], dict[str, str]]:
-        """Return the indexes that the new column gets, and how they are written on it.
+        """Return the indexes for the new column, and their definitions on it.
 
         Raises:
-            MigrationFailed: A column of the new type cannot have one of them.
+            MigrationFailed: One of them is impossible on a column of the new type.
         """
         pace = self.on.pace
         found = pace.look(lambda connection: indexes(connection, self.replacement))
@@ -229,7 +229,7 @@ class Retyping:
         return found, definitions
 
     def _swap(self) -> None:
-        """Put the new column in place, once so little is left to take over that the swap can do it."""
+        """Replace the old column by the new one as soon as few enough rows are left for the swap to transfer."""
         for _ in range(_ROUNDS):
             found, definitions = self._definitions()
             for index in found:
@@ -252,7 +252,7 @@ class Retyping:
         build_index(self.on, index.built, build)
 
     def _catch_up_once(self) -> None:
-        """Take over as many rows as are noted now; what is written meanwhile is for the next time."""
+        """Transfer as many rows as are noted now; later writes wait for the next round."""
         left = self.on.pace.long(self.replacement.count_noted)
 
         def batch(connection: sa.Connection, size: int) -> int:
@@ -266,18 +266,18 @@ class Retyping:
         self.on.pace.batches(batch, left, f"{self.replacement.table}: rows written meanwhile")
 
     def _try_swap(self, connection: sa.Connection, built: Sequence[Carried]) -> bool:
-        """Swap, unless too much was written meanwhile to take it over at once, or another index came up."""
+        """Swap, unless too many rows were written meanwhile for one transfer, or a new index appeared."""
         self.replacement.lock(connection)
         if self.replacement.count_noted(connection) > _IN_SWAP:
             return False
         if indexes(connection, self.replacement) != built:
             return False
-        # Once more under the lock: nothing can come up behind this look.
+        # Check again under the lock: after this check nothing can change.
         self.replacement.refuse_dependents(connection)
         self._catch_up(connection, _IN_SWAP)
         self.replacement.swap(connection, built)
         if self.to == "bytes":
-            # In the same transaction: whatever was written before was a vector, and no bytes stand unguarded.
+            # In the same transaction: earlier writes were vectors, so no bytes are ever without the check.
             self._refuse_characters(connection)
         batches.end(connection, self._name)
         return True
@@ -287,7 +287,7 @@ class Retyping:
         connection.execute(sa.text(f"ALTER TABLE {qualified(connection, table)} {characters.refusal(table)}"))
 
     def _tidy_archive(self) -> None:
-        """Delete from the archive what the column holds again, and the archive once it is empty."""
+        """Delete from the archive the values that the column holds again, and drop an empty archive."""
         self.on.pace.batches(
             lambda connection, size: archive.forget_restored(
                 connection, self.replacement.table, COLUMN, max(1, size // _WEIGHT)
@@ -299,19 +299,19 @@ class Retyping:
 
 
 def abandon(connection: sa.Connection, table: str) -> None:
-    """Take away what an interrupted change, of either direction, left beside a table's embeddings."""
+    """Remove the remains of an interrupted change, in either direction, beside a table's embeddings."""
     Replacement(table, COLUMN, "").abandon(connection)
     for to in ("vector", "bytes"):
         batches.end(connection, _name(table, to))
 
 
 def _interrupted(connection: sa.Connection, replacement: Replacement) -> bool:
-    """Tell whether there is something for `abandon` to take away."""
+    """Return whether there are remains for `abandon` to remove."""
     return replacement.begun(connection) or lookup.table_exists(connection, batches.POSITION)
 
 
 def plain_name(kind: str) -> str:
-    """Return a type without the schema it is in."""
+    """Return a type without its schema."""
     return kind.rpartition(".")[2]
 
 
