@@ -384,6 +384,27 @@ def test_what_is_written_meanwhile_arrives(before: sa.Connection, connect: Conne
     check_clean(before, archived=True)
 
 
+def test_only_written_embeddings_are_noted(before: sa.Connection, connect: Connect):
+    """A row without an embedding has nothing to transfer, however many of them are inserted."""
+    other = connect(before.engine.url.render_as_string(hide_password=False))
+    numbers = iter(range(1000, 3000))
+    noted: list[str] = []
+
+    def write() -> None:
+        if other.scalar(sa.text("SELECT to_regclass('diwa_schema_note_memories') IS NULL")):
+            return
+        number = next(numbers)
+        insert_memory(other, memory(number), None)
+        insert_memory(other, memory(number + 5000), encode_floats(floats(1536, number)))
+        rows = other.scalars(sa.text("SELECT row_id FROM diwa_schema_note_memories"))
+        noted.extend(str(row) for row in rows)
+
+    paced(before, to_vector, size=200, between=write)
+    written = {str(memory(number + 5000)) for number in range(1000, next(numbers))}
+    assert len(written) > 3
+    assert set(noted) == written
+
+
 def test_no_write_of_real_traffic_is_lost(before: sa.Connection):
     """Writers in threads go on until the column has changed under them; the last committed value counts."""
     given: dict[UUID, bytes | None] = dict.fromkeys(found_bytes())

@@ -219,6 +219,15 @@ def test_the_catalog_is_asked_once_in_a_transaction(tables_url):
 
 
 @pytest.mark.parametrize("storage", ["vector", "bytea"], indirect=True)
+def test_a_cursor_that_puts_values_into_the_text_writes_embeddings_too(tables_url):
+    engine = create_engine(sqlalchemy_url(tables_url), connect_args={"cursor_factory": psycopg.ClientCursor})
+    with Session(engine) as session:
+        store(session, cached(embedding=NUMBERS))
+    assert list(map(list, every(engine))) == [pytest.approx(NUMBERS, abs=1e-6)]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("storage", ["vector", "bytea"], indirect=True)
 def test_nothing_is_asked_of_who_only_reads(tables_url):
     Recording.sent.clear()
     engine = create_engine(sqlalchemy_url(tables_url), connect_args={"cursor_factory": Recording})

@@ -191,6 +191,29 @@ def test_a_concurrent_build_inside_a_transaction_is_refused_by_the_server(launch
     assert value(filled, VERSION) == HEAD
 
 
+def test_a_batch_is_as_large_as_its_own_work_allows(launcher, filled, tmp_path):
+    """The attempts before, which met a lock, and the pauses between them are none of it."""
+    execute(
+        filled,
+        "CREATE TABLE batches (number serial, size integer)",
+        """CREATE FUNCTION count_batch() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN INSERT INTO public.batches (size) SELECT count(*) FROM changed; RETURN NULL; END'""",
+        """CREATE TRIGGER count_batch AFTER UPDATE ON memories REFERENCING NEW TABLE AS changed
+        FOR EACH STATEMENT EXECUTE FUNCTION count_batch()""",
+    )
+    history = extended(tmp_path / "history", "steps.backfill('memories', \"actor = 'calm'\", 'true')")
+    with psycopg.connect(filled) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("SELECT FROM memories ORDER BY id LIMIT 1 FOR UPDATE")
+        run = pool.submit(launcher.run, "upgrade", "--url", filled, "--max-stall", "1000", history=history)
+        until(filled, "SELECT count(*) FROM pg_locks WHERE NOT granted")
+        time.sleep(3)
+        other.rollback()
+        outcome = run.result()
+    assert outcome.code == 0, outcome.err
+    assert value(filled, "SELECT lock_waits FROM diwa_schema_ledger ORDER BY id DESC LIMIT 1") > 1
+    assert value(filled, "SELECT size FROM batches ORDER BY number OFFSET 1 LIMIT 1") >= 500
+
+
 # Vacuum of `memories` that takes minutes, and begins as soon as autovacuum looks.
 SLOW_VACUUM = """ALTER TABLE memories SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"""

@@ -156,16 +156,33 @@ def _vector(numbers: list[float], oid: int, context: Any) -> Any:
     from pgvector import Vector
 
     # SQLAlchemy wraps its own cursor around that of an asynchronous driver.
-    cursor = getattr(context.cursor, "_cursor", context.cursor)
-    cursor.adapters.register_dumper(Vector, _dumper(oid))
+    accept_vectors(getattr(context.cursor, "_cursor", context.cursor).adapters, oid)
     return Vector(numbers)
 
 
-@lru_cache
-def _dumper(oid: int) -> type[Any]:
-    from pgvector.psycopg.vector import VectorDumper
+def accept_vectors(adapters: Any, oid: int) -> None:
+    """Let psycopg send a `pgvector.Vector` as the type with an oid.
 
-    return type("_VectorDumper", (VectorDumper,), {"oid": oid})
+    The binary form comes last, which makes it the preferred one: as text, the numbers take fifty times as long. Cursors
+    that put values into the text of a statement need the other.
+
+    Args:
+        adapters: The `AdaptersMap` of a cursor or a connection.
+        oid: The oid of pgvector's type, which depends on the database.
+    """
+    from pgvector import Vector
+
+    for dumper in _dumpers(oid):
+        adapters.register_dumper(Vector, dumper)
+
+
+@lru_cache
+def _dumpers(oid: int) -> tuple[type[Any], ...]:
+    from pgvector.psycopg.vector import VectorBinaryDumper, VectorDumper
+
+    return tuple(
+        type(f"_{each.__name__}", (each,), {"oid": oid}) for each in (VectorDumper, VectorBinaryDumper)
+    )
 
 
 @lru_cache

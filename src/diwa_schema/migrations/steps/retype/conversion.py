@@ -15,8 +15,8 @@ def as_bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else encode_floats(_numbers(value))
 
 
-def as_vector(value: str | bytes | None) -> tuple[str | None, str]:
-    """Return the text of a vector(1536), or None and the reason why the embedding is none.
+def as_vector(value: str | bytes | None) -> tuple[list[float] | None, str]:
+    """Return the numbers of a vector(1536), or None and the reason why the embedding is none.
 
     The numbers of a vector have single precision; more of it is rounded off, as pgvector does with any input.
     """
@@ -29,7 +29,12 @@ def as_vector(value: str | bytes | None) -> tuple[str | None, str]:
         return None, f"{len(numbers)} numbers where a vector has {DIMENSIONS}"
     if not _fits_single_precision(numbers):
         return None, "a number too great for single precision"
-    return f"[{','.join(map(repr, numbers))}]", ""
+    return numbers, ""
+
+
+def text_of(numbers: list[float]) -> str:
+    """Return the text form of a vector."""
+    return f"[{','.join(map(repr, numbers))}]"
 
 
 def _numbers(text: str) -> list[float]:

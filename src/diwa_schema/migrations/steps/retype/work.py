@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
+from pgvector import Vector
 
 from diwa_schema.errors import MigrationFailed, command
 from diwa_schema.migrations import characters
@@ -20,6 +23,7 @@ from diwa_schema.migrations.steps.retype.archive import Kept
 from diwa_schema.migrations.steps.retype.carried import Carried, indexes, successors
 from diwa_schema.migrations.steps.retype.column import Replacement
 from diwa_schema.migrations.steps.retype.conversion import as_bytes, as_vector
+from diwa_schema.models.kinds import accept_vectors
 
 Kind = Literal["vector", "bytes"]
 
@@ -27,10 +31,13 @@ COLUMN = characters.COLUMN
 
 # A value takes some forty times the work of a row without one: reading, converting, storing in the new column.
 _WEIGHT = 40
-# So many rows are transferred in milliseconds, so the swap may transfer them while it excludes everybody else.
+# The swap excludes everybody else, so it transfers no more rows than fit into this time, and a few in any case.
+_SWAP = 0.02  # seconds
 _IN_SWAP = 5
-# The maximum number of attempts to swap, if more rows than that were written since the last batch.
+# The maximum number of attempts to swap, if more rows were written since the last batch, and the maximum time without
+# any approach.
 _ROUNDS = 200
+_PATIENCE = 300.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,39 +158,42 @@ class Retyping:
         kind: str,
     ) -> None:
         """Store the rows' values in the new column, and impossible ones in the archive."""
-        written: dict[UUID, str | bytes | None] = {}
+        written: dict[UUID, Vector | bytes | None] = {}
         kept: list[Kept] = []
         for row, value, from_archive in rows:
             if self.to == "bytes":
                 written[row] = as_bytes(value) if isinstance(value, str) else from_archive
             else:
-                written[row], reason = as_vector(value)
+                numbers, reason = as_vector(value)
+                written[row] = None if numbers is None else Vector(numbers)
                 if reason and value is not None:
                     kept.append(Kept(row, kind, as_bytes(value), reason))
         archive.put(connection, self.replacement.table, kept)
         self._store(connection, written)
 
-    def _store(self, connection: sa.Connection, written: dict[UUID, str | bytes | None]) -> None:
+    def _store(self, connection: sa.Connection, written: dict[UUID, Vector | bytes | None]) -> None:
+        if not written:
+            return
         table, new = qualified(connection, self.replacement.table), quoted(self.replacement.new)
-        array = "text[]" if self.to == "vector" else "bytea[]"
-        given = f"unnest(CAST(:rows AS uuid[]), CAST(:values AS {array})) AS v(row, value)"
-        values = {"rows": list(written), "values": list(written.values())}
+        if self.to == "vector":
+            oid = connection.scalar(
+                sa.text(f"SELECT CAST(pg_typeof(CAST(NULL AS {self.replacement.type})) AS oid)")
+            )
+            accept_vectors(connection.connection.driver_connection.adapters, oid)  # type: ignore[union-attr]
         stored = connection.execute(
             sa.text(
-                f"UPDATE {table} AS t SET {new} = CAST(v.value AS {self.replacement.type}) FROM {given}"
-                f" WHERE t.id = v.row AND (t.{new} IS NOT NULL OR v.value IS NOT NULL)"
+                f"UPDATE {table} SET {new} = CAST(:value AS {self.replacement.type}) WHERE id = CAST(:row AS uuid)"
+                f" AND ({new} IS NOT NULL OR CAST(:value AS {self.replacement.type}) IS NOT NULL)"
             ),
-            values,
+            [{"row": row, "value": value} for row, value in written.items()],
         ).rowcount
-        if stored >= sum(value is not None for value in written.values()):
+        with_value = [row for row, value in written.items() if value is not None]
+        if stored >= len(with_value):
             return
         # Rows may have been deleted since the read. An existing row without its value is a different case.
         missed = connection.scalar(
-            sa.text(
-                f"SELECT count(*) FROM {table} AS t JOIN {given} ON t.id = v.row"
-                f" WHERE t.{new} IS NULL AND v.value IS NOT NULL"
-            ),
-            values,
+            sa.text(f"SELECT count(*) FROM {table} WHERE id = ANY(CAST(:rows AS uuid[])) AND {new} IS NULL"),
+            {"rows": with_value},
         )
         if missed:
             raise MigrationFailed(
@@ -230,13 +240,18 @@ class Retyping:
 
     def _swap(self) -> None:
         """Replace the old column by the new one as soon as few enough rows are left for the swap to transfer."""
+        fewest, since = inf, time.monotonic()
         for _ in range(_ROUNDS):
             found, definitions = self._definitions()
             for index in found:
                 self._build(index, definitions[index.name])
-            self._catch_up_once()
-            if self.on.pace.short(lambda connection: self._try_swap(connection, found)):  # noqa: B023
+            left, limit = self._catch_up_once()
+            if self.on.pace.short(lambda connection: self._try_swap(connection, found, limit)):  # noqa: B023
                 return
+            if left < fewest:
+                fewest, since = left, time.monotonic()
+            elif time.monotonic() - since > _PATIENCE:
+                break
         raise MigrationFailed(
             f"The application writes embeddings of {self.replacement.table} faster than the run converts them.",
             untouched="The column is unchanged; the run keeps the converted values beside it.",
@@ -251,30 +266,38 @@ class Retyping:
 
         build_index(self.on, index.built, build)
 
-    def _catch_up_once(self) -> None:
-        """Transfer as many rows as are noted now; later writes wait for the next round."""
-        left = self.on.pace.long(self.replacement.count_noted)
+    def _catch_up_once(self) -> tuple[int, int]:
+        """Transfer as many rows as are noted now; later writes wait for the next round.
+
+        Returns:
+            The number of noted rows, and the number that the swap may transfer at the measured speed.
+        """
+        noted = left = self.on.pace.long(self.replacement.count_noted)
+        limit = _IN_SWAP
 
         def batch(connection: sa.Connection, size: int) -> int:
-            nonlocal left
-            if left <= _IN_SWAP:
+            nonlocal left, limit
+            if left <= 0:
                 return 0
+            began = time.monotonic()
             taken = self._catch_up(connection, max(1, size // _WEIGHT))
+            limit = max(_IN_SWAP, int(taken * _SWAP / (time.monotonic() - began)))
             left -= taken
             return taken
 
         self.on.pace.batches(batch, left, f"{self.replacement.table}: rows written meanwhile")
+        return noted, limit
 
-    def _try_swap(self, connection: sa.Connection, built: Sequence[Carried]) -> bool:
+    def _try_swap(self, connection: sa.Connection, built: Sequence[Carried], limit: int) -> bool:
         """Swap, unless too many rows were written meanwhile for one transfer, or a new index appeared."""
         self.replacement.lock(connection)
-        if self.replacement.count_noted(connection) > _IN_SWAP:
+        if self.replacement.count_noted(connection) > limit:
             return False
         if indexes(connection, self.replacement) != built:
             return False
         # Check again under the lock: after this check nothing can change.
         self.replacement.refuse_dependents(connection)
-        self._catch_up(connection, _IN_SWAP)
+        self._catch_up(connection, limit)
         self.replacement.swap(connection, built)
         if self.to == "bytes":
             # In the same transaction: earlier writes were vectors, so no bytes are ever without the check.
