@@ -91,6 +91,41 @@ def test_slugs_that_are_there_stay_and_the_older_of_two_has_no_number(before: sa
     assert before.exec_driver_sql("SELECT count(*) FROM diwa_schema_kept_values").scalar() == 0
 
 
+def test_the_table_is_sorted_once_for_many_batches(before: sa.Connection):
+    """No index has that order, so with a sort for each batch the time would grow with the square of the rows."""
+    sorts = []
+
+    def count(_: object, __: object, sent: str, *___: object) -> None:
+        if "ORDER BY inserted_at, id LIMIT" in sent:
+            sorts.append(sent)
+
+    for number in range(60):
+        before.execute(statement(f"Of {number}"))
+    sa.event.listen(before, "before_cursor_execute", count)
+    pace = paced(before, REVISION.upgrade, size=5)
+    assert pace.pieces > 12
+    assert len(sorts) == 2
+    assert None not in slugs(before)
+
+
+def test_many_kept_values_come_back_without_statistics_of_their_table(
+    postgres_at: Callable[[str], str], connect: Connect
+):
+    """The table has just been filled; with an estimate of a few rows, a join would read all of it for each row."""
+    connection = connect(postgres_at(SLUGS))
+    connection.exec_driver_sql(
+        """INSERT INTO organizations (id, name, slug, inserted_at, updated_at)
+        SELECT gen_random_uuid(), 'many', 'many-' || n, now(), now() FROM generate_series(1, 20000) n"""
+    )
+    connection.exec_driver_sql(
+        """INSERT INTO diwa_schema_kept_values (table_name, row_id, column_name, value, reason, kept_at)
+        SELECT 'organizations', id, 'slug', slug, '', now() FROM organizations"""
+    )
+    connection.exec_driver_sql("SET statement_timeout = '2s'")
+    paced(connection, REVISION.downgrade, size=1_000)
+    assert slugs(connection) == [None] * 20_000
+
+
 def test_after_a_hundred_of_one_name_comes_the_id(before: sa.Connection):
     up(before, SLUGS, BEFORE)
     for _ in range(102):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -14,6 +15,8 @@ from diwa_schema.migrations.steps import filling, kept_values, lookup
 from diwa_schema.migrations.steps.batches import backfill
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, operations, step
 from diwa_schema.models.filled import NOW, RANDOM_ID, filling_trigger, trigger_name
+
+_LOOKED_UP = 50_000  # rows
 
 
 @step
@@ -152,26 +155,48 @@ def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None
         op.execute(lookup.verbatim(kept_values.note(table, column)))
         return
 
+    # Rows in that order have no index to be found by, so each look sorts the table: it serves for many batches.
+    waiting: list[Any] = []
+
     def batch(connection: sa.Connection, size: int) -> int:
         rows, kept = (lookup.qualified(connection, one) for one in (table, kept_values.KEPT))
-        without = (
-            f"SELECT id FROM {rows} WHERE {name} IS NULL AND id IS NOT NULL ORDER BY {order} LIMIT {size}"
+        without = f"SELECT id FROM {rows} WHERE {name} IS NULL AND id IS NOT NULL"
+
+        def still_empty(ids: list[Any]) -> list[Any]:
+            postgresql = connection.dialect.name == "postgresql"
+            among = "ANY(CAST(:ids AS uuid[]))" if postgresql else "(SELECT value FROM json_each(:ids))"
+            values = {"ids": ids if postgresql else json.dumps(ids)}
+            found = connection.scalars(
+                sa.text(f"{without} AND id {'=' if postgresql else 'IN'} {among}"), values
+            )
+            empty = set(found)
+            return [one for one in ids if one in empty]
+
+        # A batch that was rolled back is repeated: its rows leave the list once another look finds them filled.
+        while waiting and not (taken := still_empty(waiting[:size])):
+            del waiting[:size]
+        if not waiting:
+            waiting.extend(
+                connection.scalars(sa.text(f"{without} ORDER BY {order} LIMIT {max(size, _LOOKED_UP)}"))
+            )
+            taken = waiting[:size]
+        if not taken:
+            return 0
+        given = [{"id": one} for one in taken]
+        connection.execute(sa.text(f"UPDATE {rows} SET {name} = NULL WHERE id = :id"), given)
+        one = f"(SELECT id AS row_id, {name} AS old FROM {rows} WHERE id = :id) AS r"
+        connection.execute(
+            sa.text(kept_values.keep(kept, dialect(), table, column, reason, found=one)), given
         )
-        found = [{"id": one} for one in connection.scalars(sa.text(without))]
-        if found:
-            connection.execute(sa.text(f"UPDATE {rows} SET {name} = NULL WHERE id = :id"), found)
-            one = f"(SELECT id AS row_id, {name} AS old FROM {rows} WHERE id = :id) AS r"
-            keep = kept_values.keep(kept, dialect(), table, column, reason, found=one)
-            connection.execute(sa.text(keep), found)
-        if found and [{"id": one} for one in connection.scalars(sa.text(without))] == found:
+        if unchanged := still_empty(taken):
             raise MigrationFailed(
-                f"{len(found)} rows of {table} got no value in {column}: a trigger of that table stops"
+                f"{len(unchanged)} rows of {table} got no value in {column}: a trigger of that table stops"
                 " updates.",
                 untouched="Rows that were filled before keep their values.",
                 next_step=f"Disable that trigger (psql shows it: \\d {table}), then run the command again.",
                 table=table,
             )
-        return len(found)
+        return len(taken)
 
     ground().pace.batches(batch, None, f"{table}: {column}")
 

@@ -91,6 +91,8 @@ def give_back(table: str, column: str, value: str, still: str = "true") -> None:
 
     def batch(connection: sa.Connection, size: int) -> int:
         rows, kept = (lookup.qualified(connection, name) for name in (table, KEPT))
+        if dialect() == "postgresql":
+            return _given_back(connection, table, rows, kept, column, value, still, size)
         taken = 0
         for statement in _giving_back(table, rows, kept, column, value, still, size):
             taken = connection.execute(sa.text(statement)).rowcount
@@ -112,6 +114,31 @@ def note(table: str, column: str) -> str:
     """Return SQL that keeps the current values of rows without a kept value."""
     now = f"(SELECT {quoted(column)} FROM {quoted(table)} WHERE id = row_id)"
     return f"UPDATE {KEPT} SET value = {now} WHERE {_mine(table, column)} AND value = '{NONE}'"
+
+
+def _given_back(
+    connection: sa.Connection,
+    table: str,
+    rows: str,
+    kept: str,
+    column: str,
+    value: str,
+    still: str,
+    size: int,
+) -> int:
+    """Restore a batch by its ids; without statistics of a new table, a join would read all of it for each row."""
+    mine, value, still = (lookup.verbatim(one) for one in (_mine(table, column), value, still))
+    taken = connection.execute(
+        sa.text(f"SELECT row_id, value FROM {kept} WHERE {mine} ORDER BY row_id LIMIT :size"), {"size": size}
+    ).all()
+    values = {"ids": [row for row, _ in taken], "kept": [text for _, text in taken]}
+    given = "unnest(CAST(:ids AS uuid[]), CAST(:kept AS text[])) AS k(taken, kept)"
+    for statement in (
+        f"UPDATE {rows} SET {lookup.quoted(column)} = {value} FROM {given} WHERE {rows}.id = taken AND {still}",
+        f"DELETE FROM {kept} WHERE {mine} AND row_id = ANY(CAST(:ids AS uuid[]))",
+    ):
+        connection.execute(sa.text(statement), values)
+    return len(taken)
 
 
 def _giving_back(

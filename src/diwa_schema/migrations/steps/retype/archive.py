@@ -15,10 +15,12 @@ from alembic.operations import Operations
 from diwa_schema.migrations import characters
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.dialects import drop_table_if_there
-from diwa_schema.migrations.steps.pace import ground, offline, operations
+from diwa_schema.migrations.steps.pace import Pace, ground, offline, operations
 from diwa_schema.models.types import LongText, ShortText, Timestamp, UniqueId
 
 TABLE = "diwa_schema_embedding_archive"
+
+_COMPARED = 5_000  # values in one look
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +111,42 @@ def newest(row: str) -> str:
     )
 
 
-def forget_restored(connection: sa.Connection, table: str, column: str, size: int) -> int:
-    """Delete up to `size` kept values that their bytes column holds again; return their number."""
-    if not lookup.table_exists(connection, TABLE):
-        return 0
+def forget_restored(pace: Pace, table: str, column: str) -> None:
+    """Delete the kept values that their bytes column holds again, in batches.
+
+    One look compares many values and serves for many batches: the values that stay would be compared again and again.
+    """
+    held: list[tuple[UUID, str]] = []
+
+    def batch(connection: sa.Connection, size: int) -> int:
+        if not lookup.table_exists(connection, TABLE):
+            return 0
+        # A batch that was rolled back is repeated: the values leave the list once there is nothing left to delete.
+        while held:
+            if deleted := _delete(connection, table, held[:size]):
+                return deleted
+            del held[:size]
+        found = connection.execute(
+            sa.text(
+                f"SELECT a.row_id, a.digest FROM {TABLE} a JOIN {lookup.qualified(connection, table)} t"
+                f" ON t.id = a.row_id AND t.{lookup.quoted(column)} = a.value WHERE a.table_name = :table LIMIT :size"
+            ),
+            {"table": table, "size": max(size, _COMPARED)},
+        )
+        held.extend((row, digest) for row, digest in found)
+        return _delete(connection, table, held[:size]) if held else 0
+
+    pace.batches(batch, None, f"{table}: restored embeddings")
+
+
+def _delete(connection: sa.Connection, table: str, held: Sequence[tuple[UUID, str]]) -> int:
+    given = "unnest(CAST(:rows AS uuid[]), CAST(:digests AS text[])) AS k(row, digest)"
     return connection.execute(
         sa.text(
-            f"DELETE FROM {TABLE} WHERE (table_name, row_id, digest) IN ("
-            f"SELECT a.table_name, a.row_id, a.digest FROM {TABLE} a"
-            f" JOIN {lookup.qualified(connection, table)} t ON t.id = a.row_id"
-            f" AND t.{lookup.quoted(column)} = a.value WHERE a.table_name = :table LIMIT :size)"
+            f"DELETE FROM {TABLE} a USING {given} WHERE a.table_name = :table AND a.row_id = k.row"
+            " AND a.digest = k.digest"
         ),
-        {"table": table, "size": size},
+        {"table": table, "rows": [row for row, _ in held], "digests": [digest for _, digest in held]},
     ).rowcount
 
 

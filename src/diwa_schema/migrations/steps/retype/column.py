@@ -84,6 +84,7 @@ class Replacement(Succession):
             )
             statements += [
                 f"CREATE TABLE {notes} (row_id uuid NOT NULL)",
+                f"CREATE INDEX ON {notes} (row_id)",
                 # Without it, a publication of all tables would refuse the deletion of notes.
                 f"ALTER TABLE {notes} REPLICA IDENTITY FULL",
                 function,

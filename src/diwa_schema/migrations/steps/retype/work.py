@@ -291,7 +291,7 @@ class Retyping:
     def _try_swap(self, connection: sa.Connection, built: Sequence[Carried], limit: int) -> bool:
         """Swap, unless too many rows were written meanwhile for one transfer, or a new index appeared."""
         self.replacement.lock(connection)
-        if self.replacement.count_noted(connection) > limit:
+        if len(self.replacement.noted(connection, limit + 1)) > limit:
             return False
         if indexes(connection, self.replacement) != built:
             return False
@@ -311,13 +311,7 @@ class Retyping:
 
     def _tidy_archive(self) -> None:
         """Delete from the archive the values that the column holds again, and drop an empty archive."""
-        self.on.pace.batches(
-            lambda connection, size: archive.forget_restored(
-                connection, self.replacement.table, COLUMN, max(1, size // _WEIGHT)
-            ),
-            None,
-            f"{self.replacement.table}: restored embeddings",
-        )
+        archive.forget_restored(self.on.pace, self.replacement.table, COLUMN)
         self.on.pace.short(archive.drop_empty)
 
 
