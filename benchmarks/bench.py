@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from sqlalchemy import make_url
 
 from benchmarks.measure import FEWEST_ROUNDS
 from diwa_schema.database.target import Target
@@ -51,6 +52,13 @@ class Bench:
         """Run one statement in the maintenance database."""
         with psycopg.connect(self.server, autocommit=True) as connection:
             connection.execute(statement.encode())
+
+
+def name_of(url: str) -> str:
+    """Return the name of a database; the embedded server's URL has its socket behind it."""
+    name = make_url(url).database
+    assert name is not None
+    return name
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from statistics import median
 import psycopg
 
 import diwa_schema
-from benchmarks.bench import Bench, server
+from benchmarks.bench import Bench, name_of, server
 from benchmarks.measure import timed
 from benchmarks.report import markdown
 from diwa_schema import Settings
@@ -75,7 +75,7 @@ def tenants(bench: Bench, count: int, revision: str) -> Iterator[str]:
 @contextmanager
 def copied(bench: Bench, url: str) -> Iterator[str]:
     """Give the URL of a copy of a database."""
-    with bench.database(url.rpartition("/")[2]) as copy:
+    with bench.database(name_of(url)) as copy:
         yield copy
 
 
@@ -264,7 +264,7 @@ def databases(bench: Bench, count: int) -> Iterator[Line]:
         made = stack.enter_context(tenants(bench, 1, load().ids[-1 - BEHIND]))
         for number in range(count):
             name = f"diwa_fleet_{mark}_{number}"
-            bench.execute(f"CREATE DATABASE {name} TEMPLATE {made.rpartition('/')[2]}")
+            bench.execute(f"CREATE DATABASE {name} TEMPLATE {name_of(made)}")
             stack.callback(bench.execute, f"DROP DATABASE {name} WITH (FORCE)")
         source = Databases(bench.server, f"diwa_fleet_{mark}_*", FIRST)
         members = source.find()

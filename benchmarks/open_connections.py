@@ -27,7 +27,7 @@ from uuid import UUID, uuid4
 import psycopg
 import sqlalchemy as sa
 
-from benchmarks.bench import Bench
+from benchmarks.bench import Bench, name_of
 from diwa_schema.drift.optional import OPTIONAL
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models import EmbeddingCache, Memory, Organization, TalaOperation, arenewed, heal, renewed
@@ -591,7 +591,7 @@ def changes(bench: Bench, applications: Sequence[Application], only: Sequence[st
             if only and name not in only:
                 make()
                 return
-            pooled = pooler.url(url.rpartition("/")[2].partition("?")[0])
+            pooled = pooler.url(name_of(url))
             yield measured(name, url, pooled, applications, make)
 
         def step(url: str, name: str, *words: str) -> Iterator[Change]:
@@ -605,7 +605,7 @@ def changes(bench: Bench, applications: Sequence[Application], only: Sequence[st
             index = OPTIONAL[0].index.name
             yield from step(url, "index enable", "index", "enable", index)
             # What the clients have written has values that the earlier revisions have no column for.
-            lossy = ("--confirm", url.rpartition("/")[2].partition("?")[0])
+            lossy = ("--confirm", name_of(url))
             yield from step(url, f"downgrade to {BEFORE_IDS}", "downgrade", BEFORE_IDS, *lossy)
             yield from step(url, f"downgrade to {BEFORE_VECTORS}", "downgrade", BEFORE_VECTORS, *lossy)
         with bench.database() as url:
