@@ -405,6 +405,36 @@ def test_only_written_embeddings_are_noted(before: sa.Connection, connect: Conne
     assert set(noted) == written
 
 
+def test_a_run_that_comes_no_nearer_gives_up(before: sa.Connection, connect: Connect, monkeypatch):
+    """Each piece finds as many new rows as the one before; the next run takes up the converted values."""
+    monkeypatch.setattr("diwa_schema.migrations.steps.retype.work._PATIENCE", 0.0)
+    other = connect(before.engine.url.render_as_string(hide_password=False))
+    value = encode_floats(floats(1536, 1))
+    pieces: list[int] = []
+
+    def write() -> None:
+        pieces.append(1)
+        other.execute(
+            sa.text("UPDATE memories SET embedding = :new || CAST(:number AS text)::bytea"),
+            {"new": value, "number": len(pieces)},
+        )
+
+    insert_memory(other, memory(1000), value)
+    other.execute(
+        sa.text(
+            "INSERT INTO memories (id, context_id, content, embedding, inserted_at, updated_at)"
+            " SELECT gen_random_uuid(), context_id, content, embedding, now(), now() FROM memories,"
+            " generate_series(1, 300) WHERE id = :id"
+        ),
+        {"id": memory(1000)},
+    )
+    with pytest.raises(MigrationFailed, match="faster than the run converts them"):
+        paced(before, to_vector, size=20_000, between=write)
+    assert len(pieces) < 100
+    paced(before, to_vector, size=20_000)
+    assert kind(before) == "vector(1536)"
+
+
 def test_no_write_of_real_traffic_is_lost(before: sa.Connection):
     """Writers in threads go on until the column has changed under them; the last committed value counts."""
     given: dict[UUID, bytes | None] = dict.fromkeys(found_bytes())
