@@ -232,7 +232,7 @@ class _Postgresql:
         first = self.driver.is_idle(driver)
         if first and driver not in self.named and not context.execution_options.get(UNNAMED):
             self._say_release(link)
-        if self.pause_ends and time.time() < self.pause_ends:
+        if time.time() < self.pause_ends:
             self.driver.bypass(driver, cursor)
         else:
             self.driver.prepare(link, cursor, first=first, changed=self.changed)

@@ -152,12 +152,17 @@ def _vector(numbers: list[float], oid: int, context: Any) -> Any:
     itself and must do so: a bytea column would store the characters of an untyped text.
     """
     if context.dialect.driver == "asyncpg":
-        return _text_of_vector()(f"[{','.join(map(repr, numbers))}]")
+        return _text_of_vector()(vector_text(numbers))
     from pgvector import Vector
 
     # SQLAlchemy wraps its own cursor around that of an asynchronous driver.
     accept_vectors(getattr(context.cursor, "_cursor", context.cursor).adapters, oid)
     return Vector(numbers)
+
+
+def vector_text(numbers: list[float]) -> str:
+    """Return the text form of a vector, with all digits of its numbers."""
+    return f"[{','.join(map(repr, numbers))}]"
 
 
 def accept_vectors(adapters: Any, oid: int) -> None:

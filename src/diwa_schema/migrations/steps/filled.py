@@ -163,13 +163,11 @@ def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None
         without = f"SELECT id FROM {rows} WHERE {name} IS NULL AND id IS NOT NULL"
 
         def still_empty(ids: list[Any]) -> list[Any]:
-            postgresql = connection.dialect.name == "postgresql"
-            among = "ANY(CAST(:ids AS uuid[]))" if postgresql else "(SELECT value FROM json_each(:ids))"
-            values = {"ids": ids if postgresql else json.dumps(ids)}
-            found = connection.scalars(
-                sa.text(f"{without} AND id {'=' if postgresql else 'IN'} {among}"), values
-            )
-            empty = set(found)
+            given: Any = ids
+            among = "id = ANY(CAST(:ids AS uuid[]))"
+            if dialect() == "sqlite":
+                given, among = json.dumps(ids), "id IN (SELECT value FROM json_each(:ids))"
+            empty = set(connection.scalars(sa.text(f"{without} AND {among}"), {"ids": given}))
             return [one for one in ids if one in empty]
 
         # A batch that was rolled back is repeated: its rows leave the list once another look finds them filled.

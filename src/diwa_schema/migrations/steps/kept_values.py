@@ -85,17 +85,21 @@ def give_back(table: str, column: str, value: str, still: str = "true") -> None:
         still: The SQL condition for the rows to restore; other rows have been changed since and stay.
     """
     if offline():
-        for statement in _giving_back(table, table, KEPT, column, value, still, _ALL):
+        for statement in _giving_back(
+            table, table, KEPT, column, value, still, *_chosen(_first(KEPT, table, column, _ALL))
+        ):
             op.execute(statement)
         return
 
     def batch(connection: sa.Connection, size: int) -> int:
         rows, kept = (lookup.qualified(connection, name) for name in (table, KEPT))
+        first = _first(kept, table, column, size)
+        chosen, values, taken = _chosen(first), {}, 0
         if dialect() == "postgresql":
-            return _given_back(connection, table, rows, kept, column, value, still, size)
-        taken = 0
-        for statement in _giving_back(table, rows, kept, column, value, still, size):
-            taken = connection.execute(sa.text(statement)).rowcount
+            found = connection.execute(sa.text(first)).all()
+            chosen, values = _BY_ID, {"ids": [row for row, _ in found], "kept": [text for _, text in found]}
+        for statement in _giving_back(table, rows, kept, column, value, still, *chosen):
+            taken = connection.execute(sa.text(statement), values).rowcount
         return taken
 
     ground().pace.batches(batch, None, f"{table}: {column} as it was")
@@ -116,37 +120,27 @@ def note(table: str, column: str) -> str:
     return f"UPDATE {KEPT} SET value = {now} WHERE {_mine(table, column)} AND value = '{NONE}'"
 
 
-def _given_back(
-    connection: sa.Connection,
-    table: str,
-    rows: str,
-    kept: str,
-    column: str,
-    value: str,
-    still: str,
-    size: int,
-) -> int:
-    """Restore a batch by its ids; without statistics of a new table, a join would read all of it for each row."""
-    mine, value, still = (lookup.verbatim(one) for one in (_mine(table, column), value, still))
-    taken = connection.execute(
-        sa.text(f"SELECT row_id, value FROM {kept} WHERE {mine} ORDER BY row_id LIMIT :size"), {"size": size}
-    ).all()
-    values = {"ids": [row for row, _ in taken], "kept": [text for _, text in taken]}
-    given = "unnest(CAST(:ids AS uuid[]), CAST(:kept AS text[])) AS k(taken, kept)"
-    for statement in (
-        f"UPDATE {rows} SET {lookup.quoted(column)} = {value} FROM {given} WHERE {rows}.id = taken AND {still}",
-        f"DELETE FROM {kept} WHERE {mine} AND row_id = ANY(CAST(:ids AS uuid[]))",
-    ):
-        connection.execute(sa.text(statement), values)
-    return len(taken)
+# PostgreSQL has no statistics of a table that was just filled: a join would choose the rows anew for each of them.
+_BY_ID = (
+    "(SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:kept AS text[])) AS given(taken, kept))",
+    "row_id = ANY(CAST(:ids AS uuid[]))",
+)
+
+
+def _first(kept: str, table: str, column: str, size: int) -> str:
+    mine = lookup.verbatim(_mine(table, column))
+    return f"SELECT row_id AS taken, value AS kept FROM {kept} WHERE {mine} ORDER BY row_id LIMIT {size}"
+
+
+def _chosen(first: str) -> tuple[str, str]:
+    return f"({first})", f"row_id IN (SELECT taken FROM ({first}) AS k)"
 
 
 def _giving_back(
-    table: str, rows: str, kept: str, column: str, value: str, still: str, size: int
+    table: str, rows: str, kept: str, column: str, value: str, still: str, taken: str, these: str
 ) -> tuple[str, str]:
     mine, value, still = (lookup.verbatim(one) for one in (_mine(table, column), value, still))
-    taken = f"SELECT row_id AS taken, value AS kept FROM {kept} WHERE {mine} ORDER BY row_id LIMIT {size}"
     return (
-        f"UPDATE {rows} SET {lookup.quoted(column)} = {value} FROM ({taken}) AS k WHERE {rows}.id = taken AND {still}",
-        f"DELETE FROM {kept} WHERE {mine} AND row_id IN (SELECT taken FROM ({taken}) AS k)",
+        f"UPDATE {rows} SET {lookup.quoted(column)} = {value} FROM {taken} AS k WHERE {rows}.id = taken AND {still}",
+        f"DELETE FROM {kept} WHERE {mine} AND {these}",
     )

@@ -20,8 +20,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from diwa_schema.migrations.steps.retype.conversion import as_bytes, as_vector, text_of
+from diwa_schema.migrations.steps.retype.conversion import as_bytes, as_vector
 from diwa_schema.models.base import PostgresColumn
+from diwa_schema.models.kinds import vector_text
 from diwa_schema.models.types import (
     Bytes,
     Cost,
@@ -101,7 +102,7 @@ def _embedding(source: Kind, target: Kind) -> Read | None:
         found, reason = as_vector(raw_bytes(value, source))
         if reason:
             raise Misfit(reason)
-        return None if found is None else text_of(found)
+        return None if found is None else vector_text(found)
 
     def to_bytes(value: str | bytes) -> str | None:
         return _hex(as_bytes(value) if source == "vector" else raw_bytes(value, source))

@@ -32,11 +32,6 @@ def as_vector(value: str | bytes | None) -> tuple[list[float] | None, str]:
     return numbers, ""
 
 
-def text_of(numbers: list[float]) -> str:
-    """Return the text form of a vector."""
-    return f"[{','.join(map(repr, numbers))}]"
-
-
 def _numbers(text: str) -> list[float]:
     return [float(number) for number in text[1:-1].split(",")]
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from pgvector import Vector
 
 from diwa_schema.errors import MigrationFailed, command
 from diwa_schema.migrations import characters
@@ -158,22 +157,23 @@ class Retyping:
         kind: str,
     ) -> None:
         """Store the rows' values in the new column, and impossible ones in the archive."""
-        written: dict[UUID, Vector | bytes | None] = {}
+        written: dict[UUID, list[float] | bytes | None] = {}
         kept: list[Kept] = []
         for row, value, from_archive in rows:
             if self.to == "bytes":
                 written[row] = as_bytes(value) if isinstance(value, str) else from_archive
             else:
-                numbers, reason = as_vector(value)
-                written[row] = None if numbers is None else Vector(numbers)
+                written[row], reason = as_vector(value)
                 if reason and value is not None:
                     kept.append(Kept(row, kind, as_bytes(value), reason))
         archive.put(connection, self.replacement.table, kept)
         self._store(connection, written)
 
-    def _store(self, connection: sa.Connection, written: dict[UUID, Vector | bytes | None]) -> None:
+    def _store(self, connection: sa.Connection, written: dict[UUID, list[float] | bytes | None]) -> None:
         if not written:
             return
+        from pgvector import Vector  # which loads numpy in its earlier releases
+
         table, new = qualified(connection, self.replacement.table), quoted(self.replacement.new)
         if self.to == "vector":
             oid = connection.scalar(
@@ -185,7 +185,10 @@ class Retyping:
                 f"UPDATE {table} SET {new} = CAST(:value AS {self.replacement.type}) WHERE id = CAST(:row AS uuid)"
                 f" AND ({new} IS NOT NULL OR CAST(:value AS {self.replacement.type}) IS NOT NULL)"
             ),
-            [{"row": row, "value": value} for row, value in written.items()],
+            [
+                {"row": row, "value": Vector(value) if isinstance(value, list) else value}
+                for row, value in written.items()
+            ],
         ).rowcount
         with_value = [row for row, value in written.items() if value is not None]
         if stored >= len(with_value):
@@ -281,7 +284,8 @@ class Retyping:
                 return 0
             began = time.monotonic()
             taken = self._catch_up(connection, max(1, size // _WEIGHT))
-            limit = max(_IN_SWAP, int(taken * _SWAP / (time.monotonic() - began)))
+            # The last batch of a round is small, and most of its time is the same for one row or for many.
+            limit = max(limit, int(taken * _SWAP / (time.monotonic() - began)))
             left -= taken
             return taken
 
