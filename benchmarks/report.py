@@ -20,14 +20,15 @@ def heading(url: str, rounds: int) -> str:
     """Return date, machine and versions."""
     with psycopg.connect(url) as connection:
         found = connection.execute(
-            "SELECT current_setting('server_version'), current_setting('fsync')"
+            "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('shared_buffers')"
         ).fetchone()
     assert found is not None
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return (
         f"# Measured on {datetime.now(UTC):%Y-%m-%d}\n\n"
         f"{processor()}, {os.cpu_count()} cores, {platform.system()}, load {os.getloadavg()[0]:.1f};"
-        f" Python {platform.python_version()}, {libraries}, PostgreSQL {found[0].split()[0]} (fsync {found[1]}).\n\n"
+        f" Python {platform.python_version()}, {libraries}, PostgreSQL {found[0].split()[0]}"
+        f" (fsync {found[1]}, shared_buffers {found[2]}).\n\n"
         f"Both things of a row were measured in turn, {rounds} times or more. Shown are the medians, in milliseconds,"
         " with the range of the middle half; the ratio is that of the medians."
     )
