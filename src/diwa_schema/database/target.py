@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
+    from diwa_schema.database.reused import Reused
+
 Database = Union[str, "URL", "Engine", "Connection"]
 
 APPLICATION_NAME = "diwa-schema"
@@ -40,9 +42,11 @@ class Target:
         engine: The caller's Engine; connections are opened in its way.
         connection: The caller's Connection for changes.
         schema: The named schema; None if the search path decides.
+        reused: The connections of earlier targets; None if each connection is a new one.
     """
 
     schema: str | None = None
+    reused: Reused | None = None
 
     def __init__(
         self, url: DatabaseURL, engine: Engine | None = None, connection: Connection | None = None
@@ -345,16 +349,24 @@ class Target:
             "keepalives_count": 3,
         }
         settings |= given | {"application_name": application_name(purpose)}
-        try:
+
+        def opened() -> Any:
             # A run sends each statement a few times, and after each change of a table the driver would prepare it
             # again.
-            raw = psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
+            return psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
+
+        close = None
+        try:
+            if self.reused is None:
+                raw = opened()
+            else:
+                raw, close = self.reused.lend(self.url.parameters, purpose, opened)
         except psycopg.ProgrammingError as error:
             raise InvalidDatabase(
                 f"libpq does not understand {self.shown}: {brief(error)}",
                 next_step="Correct the parameter, then run the command again.",
             ) from None
-        return Link(raw, "postgresql", self.url.shown)
+        return Link(raw, "postgresql", self.url.shown, close)
 
 
 # The parameters of most URLs. A query for all parameters of libpq takes longer than everything else before a

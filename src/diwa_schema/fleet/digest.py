@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from diwa_schema.api.opening import reading
 from diwa_schema.database.failures import is_driver_error
 from diwa_schema.database.target import Target
 from diwa_schema.drift.read import at_head, read
@@ -53,9 +54,34 @@ def together(found: Iterable[Found], schedule: Schedule) -> dict[Identity, str]:
             databases[one.place.identity].append(one)
     parts = [group[at : at + _CHUNK] for group in databases.values() for at in range(0, len(group), _CHUNK)]
     seen: dict[str, str] = {}
-    most = min(schedule.processes, schedule.per_host or schedule.processes)
-    with ThreadPoolExecutor(most) as threads:
+    with _threads(schedule) as threads:
         return dict(one for part in threads.map(lambda part: _read(part, seen), parts) for one in part)
+
+
+def every(found: Collection[Found], schedule: Schedule) -> dict[Identity, str | DiwaSchemaError]:
+    """Return the fingerprint of each target, or the error of its reading.
+
+    Args:
+        found: The census of the targets.
+        schedule: The limit of simultaneous connections.
+    """
+    read: dict[Identity, str | DiwaSchemaError] = dict(together(found, schedule))
+    others = [one for one in found if one.identity not in read]
+    with _threads(schedule) as threads:
+        read |= zip((one.identity for one in others), threads.map(_alone, others), strict=True)
+    return read
+
+
+def _threads(schedule: Schedule) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(schedule.processes, schedule.per_host or schedule.processes))
+
+
+def _alone(found: Found) -> str | DiwaSchemaError:
+    try:
+        with reading(found.member.url, None, found.member.schema) as link:
+            return fingerprint(link)
+    except DiwaSchemaError as error:
+        return error
 
 
 def _read(found: Sequence[Found], seen: dict[str, str]) -> list[tuple[Identity, str]]:

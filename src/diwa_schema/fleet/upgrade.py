@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from diwa_schema.errors import DatabaseRefused, DiwaSchemaError
 from diwa_schema.fleet import census
 from diwa_schema.fleet.course import Course
+from diwa_schema.fleet.digest import every
 from diwa_schema.fleet.report import FleetReport, Result, compared, known
 from diwa_schema.migrations.manifest import load
 from diwa_schema.run import integrity
@@ -64,9 +65,28 @@ class Upgrade:
                 everywhere, _ = self._fleet.census()
                 seen = {one.identity for one in course.found}
                 course.count([one for one in self._fleet.chosen(everywhere) if one.identity not in seen])
+            self._verify(course)
         report = course.report()
         outcomes, differences = compared(report.outcomes)
         return report._replace(outcomes=tuple(outcomes), notes=(*report.notes, *differences))
+
+    def _verify(self, course: Course) -> None:
+        """Add the fingerprints of the changed targets to their outcomes; read together, each costs a fifth."""
+        changed = {
+            number: found
+            for number, found in enumerate(course.found)
+            if (outcome := course.outcomes.get(number)) is not None
+            and outcome.result is Result.DONE
+            and outcome.after == self._history.head
+        }
+        digests = every(changed.values(), self._schedule)
+        for number, found in changed.items():
+            outcome, read = course.outcomes[number], digests[found.identity]
+            course.outcomes[number] = (
+                outcome._replace(digest=read)
+                if isinstance(read, str)
+                else outcome._replace(detail=f"The catalog could not be read after the run: {read.what}")
+            )
 
     def _settled(self, course: Course) -> _Settled:
         open_ = [course.found[number] for number in course.open]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.api.opening import reading, target_of
 from diwa_schema.database.failures import explain, is_driver_error
+from diwa_schema.database.reused import Reused
 from diwa_schema.errors import DiwaSchemaError, command
 from diwa_schema.fleet.report import Outcome, Result
 from diwa_schema.fleet.targets import naming
@@ -20,7 +21,7 @@ from diwa_schema.run.session import Session
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from diwa_schema.database.link import Link
+    from diwa_schema.database.target import Target
     from diwa_schema.fleet.targets import Member
     from diwa_schema.guard import Verdict
     from diwa_schema.run.settings import Settings
@@ -97,24 +98,17 @@ class Telling:
 
 
 def upgrade(task: Task, told: Telling) -> Outcome:
-    """Upgrade the target to a revision, then read its new shape."""
+    """Upgrade the target to a revision."""
     from diwa_schema.run.verbs import migrate
 
-    session = _session(task, told)
-    report = migrate.upgrade(session, task.orders.revision)
-    outcome = task.known._replace(
+    report = migrate.upgrade(_session(task, told), task.orders.revision)
+    return task.known._replace(
         result=Result.NOTHING if report.kind == "nothing" else Result.DONE,
         before=report.before,
         after=report.after,
         revisions=tuple(step.revision for step in report.applied),
         detail=" ".join(report.told),
     )
-    if report.after != load().head:
-        return outcome
-    try:
-        return digest(task._replace(known=outcome), told)
-    except DiwaSchemaError as error:
-        return outcome._replace(detail=f"The catalog could not be read after the run: {error.what}")
 
 
 def adopt(task: Task, told: Telling) -> Outcome:
@@ -161,54 +155,25 @@ def check(task: Task, _: Telling) -> Outcome:
 
 def digest(task: Task, _: Telling) -> Outcome:
     """Report the fingerprint of the target."""
-    found = _READER.fingerprint(task.member)
+    from diwa_schema.fleet.digest import fingerprint
+
+    target = _target(task)
+    try:
+        with (
+            target.connect(create=False, filtered=True) as link,
+            nullcontext() if link.direct else link.settled(),
+        ):
+            found = fingerprint(link)
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        raise explain(error, target.shown, "reading") from error
     result = Result.DONE if task.orders.verb == "digest" else task.known.result
     return task.known._replace(result=result, digest=found)
 
 
-class _Reader:
-    """The connection for reading catalogs, one schema of a database after the other.
-
-    A new connection would first have to load much of the system's catalog again. Between two targets the connection has
-    no open transaction, so that nobody waits for it.
-    """
-
-    def __init__(self) -> None:
-        self._of: tuple[str, str | None] | None = None
-        self._link: Link | None = None
-
-    def fingerprint(self, member: Member) -> str:
-        """Return the fingerprint of a member.
-
-        Raises:
-            DiwaSchemaError: The member cannot be reached or read.
-        """
-        from diwa_schema.fleet.digest import fingerprint
-
-        target = target_of(member.url, None)
-        # Without a given schema, the connection's own search path decides.
-        of = (target.url.driver, None if member.schema is None else "")
-        if self._link is None or self._of != of:
-            self.close()
-            self._link, self._of = target.connect(create=False, filtered=True), of
-        link = self._link
-        try:
-            with nullcontext() if link.direct else link.settled():
-                return fingerprint(link, member.schema)
-        except BaseException as error:
-            self.close()
-            if not is_driver_error(error):
-                raise
-            raise explain(error, target.shown, "reading") from error
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-
-
-_READER = _Reader()
+# The connections of this process, which the next target of the same database uses.
+_REUSED = Reused()
 
 
 VERBS: dict[str, Callable[[Task, Telling], Outcome]] = {
@@ -258,7 +223,7 @@ def serve(connection: Connection) -> None:
             task: Task = connection.recv()
             told = Telling(connection.send, task.number)
             connection.send(("ended", task.number, stop.run(task, told)))
-    _READER.close()
+    _REUSED.close()
 
 
 class _Stop:
@@ -291,8 +256,13 @@ def _session(task: Task, told: Telling) -> Session:
 
     orders = task.orders
     assert orders.verdict is not None  # noqa: S101 - the guard was asked before the run began
+    return Session(_target(task), orders.verdict, orders.settings or Settings(), told, orders.renew)
+
+
+def _target(task: Task) -> Target:
     target = target_of(task.member.url, None, task.member.schema)
-    return Session(target, orders.verdict, orders.settings or Settings(), told, orders.renew)
+    target.reused = _REUSED
+    return target
 
 
 def _at_head(task: Task) -> bool:
