@@ -78,7 +78,7 @@ class Pace:
         self._progress = progress
         self._deadlock_timeout = False
         self._long_try: float | None = None
-        self._session: dict[str, float] = {}
+        self._session: dict[str, str] = {}
         self.lock_waits = 0
 
     def short(
@@ -285,14 +285,14 @@ class Pace:
         if self._link.raw.info.server_version >= _TRANSACTION_TIMEOUT:
             limits["transaction_timeout"] = 0
         if not self._session:  # read once: a caller's connection is returned with its original settings
-            rows = self._link.rows(_SETTINGS, (list(limits),))
-            self._session = {name: float(value) for name, value in rows}
+            asked = ", ".join(f"current_setting('{name}')" for name in limits)
+            self._session = dict(zip(limits, self._link.row(f"SELECT {asked}") or (), strict=True))
         _set(self._link, limits, local=False)
         try:
             yield
         finally:
             if not self._link.raw.closed:
-                _set(self._link, self._session, local=False)
+                self._link.set(self._session)
 
     @contextmanager
     def _attended(self) -> Iterator[None]:
@@ -395,9 +395,6 @@ class Pace:
 
 # The first server version that has it, in the driver's notation.
 _TRANSACTION_TIMEOUT = 170000
-
-# In milliseconds, unlike current_setting.
-_SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
 
 _DEADLOCK_TIMEOUT = "SELECT setting::int / 1000.0 FROM pg_settings WHERE name = 'deadlock_timeout'"
 

@@ -221,7 +221,6 @@ def _create(name: str, table: str, columns: Keys, *, unique: bool = False, **opt
                 tuple(one if isinstance(one, str) else "" for one in columns),
                 unique,
                 valid=True,
-                builders=(),
             ),
         )
         build_index(on, name, build)
@@ -248,14 +247,13 @@ def _remove(on: Ground, name: str) -> None:
 def _settled(pace: Pace, name: str) -> lookup.IndexState | None:
     """Return the state of an index after every other server process has stopped building it."""
 
-    def builders(connection: sa.Connection) -> str | None:
+    def building(connection: sa.Connection) -> str | None:
         found = lookup.index_state(connection, name)
-        if found is None or not found.builders:
+        if found is None or found.valid or not (processes := lookup.index_builders(connection, name)):
             return None
-        pids = ", ".join(map(str, found.builders))
-        return f"index {name} is being built by server process {pids}"
+        return f"index {name} is being built by server process {', '.join(map(str, processes))}"
 
-    pace.wait(builders)
+    pace.wait(building)
     return pace.look(lambda connection: lookup.index_state(connection, name))
 
 

@@ -29,14 +29,12 @@ class IndexState:
         columns: Its key columns; an expression is an empty string.
         unique: Whether it is unique.
         valid: Whether queries can use it.
-        builders: The server processes that are now building it.
     """
 
     table: str
     columns: tuple[str, ...]
     unique: bool
     valid: bool
-    builders: tuple[int, ...]
 
 
 def verbatim(sql: str) -> str:
@@ -118,14 +116,24 @@ def index_state(connection: sa.Connection, name: str) -> IndexState | None:
             "   FROM unnest(i.indkey) WITH ORDINALITY k(n, o)"
             "   LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n AND k.n > 0"
             "   WHERE k.o <= i.indnkeyatts ORDER BY k.o),"
-            " i.indisunique, i.indisvalid AND i.indisready,"
-            " ARRAY(SELECT p.pid FROM pg_stat_progress_create_index p"
-            "   WHERE p.datid = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            "   AND p.index_relid = i.indexrelid)"
+            " i.indisunique, i.indisvalid AND i.indisready"
             f" FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid WHERE i.indexrelid = {oid(name)}"
         )
     ).first()
     if found is None:
         return None
-    table, columns, unique, valid, builders = found
-    return IndexState(table, tuple(columns), unique, valid, tuple(builders))
+    table, columns, unique, valid = found
+    return IndexState(table, tuple(columns), unique, valid)
+
+
+def index_builders(connection: sa.Connection, name: str) -> list[int]:
+    """Return the server processes that are now building an index."""
+    return list(
+        connection.scalars(
+            sa.text(
+                "SELECT pid FROM pg_stat_progress_create_index"
+                " WHERE datid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                f" AND index_relid = {oid(name)}"
+            )
+        )
+    )
