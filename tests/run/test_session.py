@@ -264,8 +264,21 @@ def test_threads_share_alembics_op_one_after_the_other(new_database):
 HOLD = "op.execute('LOCK TABLE memories IN ACCESS EXCLUSIVE MODE'); op.execute('SELECT pg_sleep(5)')"
 
 
-def test_what_keeps_others_waiting_is_stopped_and_named(launcher, postgres, tmp_path):
-    history = extended(tmp_path / "history", HOLD)
+# A batch of a revision can hold what a trigger takes, such as the lock on a group of names.
+ADVISORY = "op.execute('SELECT pg_advisory_xact_lock(77)'); op.execute('SELECT pg_sleep(5)')"
+
+
+@pytest.mark.parametrize(
+    ("hold", "statement", "what"),
+    [
+        pytest.param(HOLD, "DELETE FROM memories", "for memories", id="a table"),
+        pytest.param(
+            ADVISORY, "SELECT pg_advisory_xact_lock(77)", "for an advisory lock", id="an advisory lock"
+        ),
+    ],
+)
+def test_what_keeps_others_waiting_is_stopped_and_named(launcher, postgres, tmp_path, hold, statement, what):
+    history = extended(tmp_path / "history", hold)
     assert launcher.run("upgrade", "--url", postgres).code == 0
     run = launcher.start(
         "upgrade", "--url", postgres, history=history, how="pause", match="pg_sleep", at=1
@@ -275,7 +288,7 @@ def test_what_keeps_others_waiting_is_stopped_and_named(launcher, postgres, tmp_
     def write() -> None:
         with psycopg.connect(postgres, autocommit=True, application_name="a writer") as connection:
             connection.execute("SET lock_timeout = '4s'")
-            connection.execute("DELETE FROM memories")
+            connection.execute(statement.encode())
             waited.append(1.0)
 
     writer = threading.Thread(target=write)
@@ -286,7 +299,7 @@ def test_what_keeps_others_waiting_is_stopped_and_named(launcher, postgres, tmp_
     assert waited, "the writer waited for as long as the revision slept"
     assert stopped.code == 5, stopped.err
     assert "a writer" in stopped.err
-    assert "memories" in stopped.err
+    assert what in stopped.err
     assert value(postgres, "SELECT version_num FROM diwa_schema_version") == HEAD
     assert value(postgres, "SELECT outcome FROM diwa_schema_ledger ORDER BY id DESC LIMIT 1") == "failed"
 

@@ -131,9 +131,10 @@ class Watch:
 
 
 _BYSTANDERS = """
-SELECT w.pid, a.usename::text, a.application_name, w.relation::regclass::text
+SELECT w.pid, a.usename::text, a.application_name,
+       CASE w.locktype WHEN 'advisory' THEN 'an advisory lock' ELSE coalesce(w.relation::regclass::text, 'a row') END
 FROM pg_locks w LEFT JOIN pg_stat_activity a ON a.pid = w.pid
-WHERE NOT w.granted AND w.locktype <> 'advisory' AND w.waitstart < clock_timestamp() - %s * interval '1 ms'
+WHERE NOT w.granted AND w.waitstart < clock_timestamp() - %s * interval '1 ms'
   AND %s = ANY(pg_blocking_pids(w.pid))
   AND NOT EXISTS (SELECT FROM pg_locks m WHERE m.pid = %s AND NOT m.granted)
 """
@@ -203,7 +204,6 @@ class Bystanders:
                 if self._over.is_set():
                     return
                 self.waiting = tuple(
-                    f"{session(pid, user, name)}, for {table or 'a row'}"
-                    for pid, user, name, table in waiting
+                    f"{session(pid, user, name)}, for {what}" for pid, user, name, what in waiting
                 )
                 link.value("SELECT pg_cancel_backend(%s)", (self._pid,))
