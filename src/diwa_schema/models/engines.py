@@ -147,7 +147,10 @@ async def arenewed(connection: Any, error: BaseException) -> bool:
     if _state(error) not in STALE:
         return False
     if hasattr(connection, "reload_schema_state"):
+        pooled = await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid()
         await connection.reload_schema_state()
+        if pooled:  # PgBouncer has prepared the statement as well
+            await connection.execute("DEALLOCATE ALL")
         return True
     if connection.info.transaction_status == _IDLE:
         await connection.execute("BEGIN")
@@ -233,7 +236,7 @@ class _Postgresql:
         if first and driver not in self.named and not context.execution_options.get(UNNAMED):
             self._say_release(link)
         if time.time() < self.pause_ends:
-            self.driver.bypass(driver, cursor)
+            self.driver.bypass(link, cursor, first=first)
         else:
             self.driver.prepare(link, cursor, first=first, changed=self.changed)
         try:
@@ -309,8 +312,9 @@ class _Psycopg:
             self.renew(link.dbapi_connection, cursor)
             self.fresh_since[driver] = time.time()
 
-    def bypass(self, driver: Any, _: Any) -> None:
+    def bypass(self, link: Any, _: Any, *, first: bool) -> None:
         """Send the next statement without a prepared one."""
+        driver = link.driver_connection
         if driver.prepare_threshold is not None:
             self.thresholds[driver] = driver.prepare_threshold
             driver.prepare_threshold = None
@@ -328,10 +332,18 @@ class _Psycopg:
 
 
 class _Asyncpg:
-    """The reset for asyncpg: SQLAlchemy prepares statements again that are older than a cursor's time stamp."""
+    """The reset for asyncpg: SQLAlchemy prepares statements again that are older than a cursor's time stamp.
+
+    An engine without that cache never has a stale statement of its own, but a pooler may have one: PgBouncer from 1.21
+    on prepares equal texts once on each of its sessions, whatever name the client gives them, and keeps them for ever.
+    Only DEALLOCATE ALL reaches them, on the session that the transaction has. Such an engine therefore begins each
+    transaction with it for some minutes after a stale statement. It costs a round trip, and no statement of the engine
+    depends on what is lost.
+    """
 
     def __init__(self) -> None:
         self.fresh_since: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self.cleaning_ends = 0.0
 
     def is_idle(self, driver: Any) -> bool:
         return not driver.is_in_transaction()
@@ -341,16 +353,28 @@ class _Asyncpg:
 
     def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
         _prepare_anew(cursor, max(changed, self.fresh_since.get(link.driver_connection, 0.0)))
+        if first and time.time() < self.cleaning_ends:
+            self._clean(link.dbapi_connection)
 
-    def bypass(self, _: Any, cursor: Any) -> None:
+    def bypass(self, link: Any, cursor: Any, *, first: bool) -> None:
         """Prepare the next statement anew."""
-        _prepare_anew(cursor, time.time())
+        self.prepare(link, cursor, first=first, changed=time.time())
 
     def renew(self, connection: Any, cursor: Any) -> None:
         connection.rollback()
         _prepare_anew(cursor, time.time())
+        self.cleaning_ends = time.time() + _PAUSE
+        self._clean(connection)
+
+    def _clean(self, connection: Any) -> None:
+        """Begin the transaction with the end of all prepared statements, if none of them is in use by the driver."""
+        if connection._prepared_statement_cache is None:  # noqa: SLF001
+            cursor = connection.cursor()
+            cursor.execute("DEALLOCATE ALL")
+            cursor.close()
 
     def suspect(self, link: Any, cursor: Any) -> None:
+        self.cleaning_ends = time.time() + _PAUSE
         self.fresh_since[link.driver_connection] = moment = time.time()
         _prepare_anew(cursor, moment)
 
