@@ -281,6 +281,26 @@ def test_it_is_done_where_everything_else_is_done_already(launcher, before, role
             application.execute("SELECT 1")
 
 
+@pytest.mark.parametrize("through", [False, True], ids=["directly", "through another role"])
+def test_the_logins_that_were_granted_the_role_are_renewed(site: Site, before, owner_directory, through):
+    """The role itself cannot log in; a superuser that nobody granted it stays, though it may do all that the role may."""
+    site.run(f"CREATE ROLE {site.names.app} NOLOGIN", before)
+    group = site.names.app
+    if through:
+        group = site.names.reader
+        site.run(f"CREATE ROLE {group} NOLOGIN; GRANT {site.names.app} TO {group}", before)
+    app = urlsplit(before)._replace(netloc=urlsplit(site.login(group)).netloc).geturl()
+    with connected(app, "app", 2) as sessions, connected(before, "superuser") as (other,):
+        report = diwa_schema.migrate(before, IDS, renew=site.names.app)
+        assert report.connections is not None
+        assert report.connections.renewal is not None
+        assert report.connections.renewal.ended == 2
+        for session in sessions:
+            with pytest.raises(psycopg.OperationalError):
+                session.execute("SELECT 1")
+        other.execute("SELECT 1")
+
+
 def test_the_command_that_is_offered_works_for_a_role_of_any_name(launcher, site: Site, before):
     name = '-o\'dd "ü" %s'
     site.made.append(name)

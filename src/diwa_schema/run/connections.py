@@ -42,7 +42,17 @@ _CLIENTS = f"""
 SELECT coalesce(application_name, ''), usename::text, count(*) {_OTHERS}
 AND coalesce(backend_start, '-infinity') <= %s::timestamptz GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """
-_OF_ROLE = f"SELECT pid, state {_OTHERS} AND usename = %s AND coalesce(backend_start, '-infinity') <= %s::timestamptz"
+# A login that was granted the role is the usual case: `roles` creates none that can log in. pg_has_role would count every
+# superuser as well.
+_MEMBERS = """(
+  WITH RECURSIVE member(id) AS (
+    SELECT oid FROM pg_roles WHERE rolname = %s
+    UNION SELECT m.member FROM pg_auth_members m JOIN member g ON m.roleid = g.id)
+  SELECT id FROM member)"""
+_OF_ROLE = f"""
+SELECT pid, usename::text, state {_OTHERS} AND usesysid IN {_MEMBERS}
+AND coalesce(backend_start, '-infinity') <= %s::timestamptz
+"""
 # Checking and ending are one statement: with two, a request that began in between would be cut off.
 _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND usename = %s AND state = 'idle'"
 
@@ -274,12 +284,12 @@ def told(report: Report, link: Link, role: str | None, seen: Connections | None 
 
 def _renew(link: Link, role: str, since: str) -> Renewal:
     ended = busy = refused = 0
-    for pid, state in link.rows(_OF_ROLE, (role, since)):
+    for pid, login, state in link.rows(_OF_ROLE, (role, since)):
         if state != "idle":
             busy, refused = busy + (state is not None), refused + (state is None)
             continue
         try:
-            gone = link.value(_END, (pid, role))
+            gone = link.value(_END, (pid, login))
         except Exception as error:
             if not is_driver_error(error) or sqlstate(error) != PERMISSION:
                 raise
