@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -98,6 +99,37 @@ def test_what_cannot_be_stored_is_refused_before_it_is_sent(client: TestClient, 
     for limit in (0, -1, 101):
         assert client.get(path, params={"limit": limit}).status_code == 422
     assert contents(client.get(path)) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"actor": "ada"},
+        {"content": None},
+        {"metadata": None},
+        {"contents": "misspelt"},
+        {"embedding": [1e300] * 1536},
+    ],
+)
+def test_a_change_that_changes_nothing_or_cannot_be_stored_is_refused(
+    client: TestClient, context: str, body: dict[str, Any]
+) -> None:
+    path = f"/memories/{add(client, context, 'Low tide')['id']}"
+    assert client.patch(path, json=body).status_code == 422
+    assert len(client.get(f"{path}/history").json()) == 1
+    assert client.patch(path, json={"tags": None}).json()["tags"] is None
+    assert client.delete(path, params={"reason": "\0"}).status_code == 422
+
+
+def test_requests_at_once_create_an_organization_once_and_a_name_once(client: TestClient) -> None:
+    def create(number: int) -> int:
+        body = {"organization": "together", "name": f"Harbour {number % 2}"}
+        return client.post("/contexts", json=body).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        codes = sorted(threads.map(create, range(8)))
+    assert codes == [201, 201, *[409] * 6]
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,24 @@ from uuid import UUID
 from fastapi import APIRouter, HTTPException, Query
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from diwa_schema import queries
 from diwa_schema.models import Memory, MemoryVersion
 from diwa_schema.models.values import MemoryOperation
 from memory_service.searches import nearest
 from memory_service.sessions import NamedContext, NamedMemory, Session
-from memory_service.shapes import Change, Line, NewMemory, Page, Place, ShownMemory, ShownVersion, problems
+from memory_service.shapes import (
+    Change,
+    Line,
+    NewMemory,
+    Page,
+    Place,
+    ShownMemory,
+    ShownVersion,
+    Text,
+    problems,
+)
 
 router = APIRouter(tags=["memories"])
 Limit = Annotated[int, Query(ge=1, le=100, description="The most memories of the answer.")]
@@ -27,7 +38,9 @@ Tags = Annotated[
 ]
 Before = Annotated[UUID | None, Query(description="The `before` of the previous page; its memories follow.")]
 Actor = Annotated[Line | None, Query(description="The person or program that makes the change.")]
-Reason = Annotated[str | None, Query(description="The reason of the change.")]
+# No answer shows an embedding, which is larger than everything else of a memory.
+WITHOUT_EMBEDDING = defer(Memory.embedding)
+Reason = Annotated[Text | None, Query(description="The reason of the change.")]
 
 
 @router.post(
@@ -64,7 +77,7 @@ async def newest(
         query = queries.memories_tagged(context.id, *tag, limit=limit, before=last)
     else:
         query = queries.newest_memories(context.id, limit=limit, before=last)
-    found = (await session.scalars(query)).all()
+    found = (await session.scalars(query.options(WITHOUT_EMBEDDING))).all()
     return Page(memories=_shown(found), before=found[-1].id if len(found) == limit else None)
 
 
@@ -73,7 +86,8 @@ async def search(
     context: NamedContext, session: Session, words: Words, limit: Limit = 20
 ) -> list[ShownMemory]:
     """Return the memories of a context that contain all of the words."""
-    return _shown((await session.scalars(queries.memories_saying(context.id, words, limit=limit))).all())
+    query = queries.memories_saying(context.id, words, limit=limit)
+    return _shown((await session.scalars(query.options(WITHOUT_EMBEDDING))).all())
 
 
 @router.post(
@@ -84,7 +98,7 @@ async def search(
 async def neighbours(context: NamedContext, place: Place, session: Session) -> list[ShownMemory]:
     """Return the memories of a context that are nearest to an embedding; PostgreSQL with pgvector only."""
     query = queries.nearest_memories(place.embedding, context.id, limit=place.limit)
-    return _shown(await nearest(session, query))
+    return _shown(await nearest(session, query.options(WITHOUT_EMBEDDING)))
 
 
 @router.get("/memories/{memory_id}", summary="Read a memory", responses=problems(404))
@@ -97,8 +111,7 @@ async def show(memory: NamedMemory) -> ShownMemory:
 async def change(memory: NamedMemory, given: Change, session: Session) -> ShownMemory:
     """Change the given fields of a memory, and add a version to its history."""
     await _lock(session, memory)
-    values = given.model_dump(exclude_unset=True, exclude={"actor", "reason"})
-    for name, value in values.items():
+    for name, value in given.values.items():
         setattr(memory, {"metadata": "metadata_"}.get(name, name), value)
     return await _saved(session, memory, "update", given.actor, given.reason)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 
 def _storable(value: Any) -> Any:
@@ -22,8 +22,9 @@ def _storable(value: Any) -> Any:
 Text = Annotated[str, AfterValidator(_storable)]
 Line = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
 Document = Annotated[dict[str, Any], AfterValidator(_storable)]
+_LARGEST = 3.4028235e38  # of the numbers of a vector, which have four bytes
 Numbers = Annotated[
-    list[FiniteFloat],
+    list[Annotated[FiniteFloat, Field(ge=-_LARGEST, le=_LARGEST)]],
     Field(min_length=1536, max_length=1536, description="The 1536 numbers of an embedding."),
 ]
 
@@ -32,9 +33,10 @@ class NewContext(BaseModel):
     """A context to create; a new organization is created with it."""
 
     model_config = ConfigDict(
+        extra="forbid",
         json_schema_extra={
             "examples": [{"organization": "acme", "name": "Harbour", "description": "Ships and tides."}]
-        }
+        },
     )
 
     organization: Annotated[
@@ -59,11 +61,12 @@ class NewMemory(BaseModel):
     """A memory to add."""
 
     model_config = ConfigDict(
+        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"content": "Low tide at 6", "tags": ["tide"], "metadata": {"type": "fact"}, "actor": "ada"}
             ]
-        }
+        },
     )
 
     content: Annotated[Text, Field(min_length=1)]
@@ -77,17 +80,30 @@ class Change(BaseModel):
     """The fields of a memory to change; the others stay unchanged."""
 
     model_config = ConfigDict(
+        extra="forbid",
         json_schema_extra={
             "examples": [{"content": "Low tide at 7", "actor": "bob", "reason": "summer time"}]
-        }
+        },
     )
 
-    content: Annotated[Text, Field(min_length=1)] | None = None
+    # Each field may be left out; null is refused where the column takes none.
+    content: Annotated[Text, Field(min_length=1)] = None  # type: ignore[assignment]
     tags: list[Line] | None = None
-    metadata: Document | None = None
+    metadata: Document = None  # type: ignore[assignment]
     embedding: Numbers | None = None
     actor: Line | None = None
     reason: Text | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The given fields of the memory."""
+        return self.model_dump(exclude_unset=True, exclude={"actor", "reason"})
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Change:
+        if not self.values:
+            raise ValueError("name a field to change")
+        return self
 
 
 class ShownMemory(BaseModel):
