@@ -144,6 +144,19 @@ def test_rows_are_read_without_a_lock_that_stops_writers(pg: sa.Connection, work
     assert any("VALIDATE CONSTRAINT" in statement for statement in statements)
 
 
+def test_a_rebuilt_sqlite_table_has_its_indexes_in_one_order_in_every_process(sqlite: str, connect):
+    """The script of an empty database is written in that order, and compared."""
+    names = [f"by_{letter}" for letter in "hcfadgbe"]
+    connection = connect(sqlite)
+    connection.exec_driver_sql("CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT)")
+    for name in names:
+        connection.exec_driver_sql(f"CREATE INDEX {name} ON things (name, id)")
+    connection.commit()
+    paced(connection, lambda: steps.set_not_null("things", "name"))
+    order = "SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY rowid"
+    assert [row.name for row in connection.exec_driver_sql(order)] == sorted(names)
+
+
 def test_a_sqlite_table_is_not_rebuilt_where_that_would_delete_rows(sqlite: str, connect):
     connection = connect(sqlite)
     connection.exec_driver_sql("CREATE TABLE things (id integer PRIMARY KEY, name text)")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from fastapi.testclient import TestClient
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
 from diwa_schema.errors import SchemaEmpty
@@ -34,6 +36,22 @@ def url(head_file: Path, tmp_path: Path) -> str:
     return url
 
 
+@pytest.fixture(autouse=True)
+def disposed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An engine of an application lives as long as its process; here it ends with the test."""
+    made: list[Engine] = []
+    create = sqlalchemy.create_engine
+
+    def kept(*arguments: Any, **options: Any) -> Engine:
+        made.append(create(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlalchemy, "create_engine", kept)
+    yield
+    for engine in made:
+        engine.dispose()
+
+
 def executed(program: str, url: str) -> dict[str, Any]:
     names: dict[str, Any] = {"url": url, "__name__": "page"}
     exec(compile(program, "application.md", "exec"), names)
@@ -47,7 +65,6 @@ def asynchronous(url: str) -> str:
 def test_the_sync_program(url: str) -> None:
     names = executed(SYNC, url)
     assert [memory.content for memory in names["memories"]] == ["tea"]
-    names["engine"].dispose()
 
 
 def test_the_async_program(url: str) -> None:

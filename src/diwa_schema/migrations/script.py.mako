@@ -12,16 +12,16 @@ Say what a row or a column means, not which statements follow.
 """
 
 % if not piece:
-# Take these lines out once they are followed.
+# Remove these lines when the revision follows them.
 #   - Types come from diwa_schema.models.types, so that PostgreSQL and SQLite get what models expect; any other
-#     difference between the two has a name in diwa_schema.migrations.steps. Names are given to everything.
-#   - A table that has rows is changed by a safe step of that module: a revision of its own, `transactional = False`.
-#     `diwa-schema lint` tells where one is needed, and shows its code (docs/lint.md).
+#     difference between the two has a name in diwa_schema.migrations.steps. Every constraint and index has a name.
+#   - A safe step of that module changes a table with rows, in a revision of its own with `transactional = False`.
+#     `diwa-schema lint` says when one is needed, and shows its code (docs/lint.md).
 #   - `phase` is "contract" where code that runs today would break, and then `floor` is the oldest head whose code
 #     works with it. `rewrites` names the tables whose rows are written while a strong lock is held.
 #   - `drops` names the tables and "table.column"s that downgrade() takes away, so that the rows in them are counted
-#     first; `leaves` the tables that it keeps while they have rows. What cannot be reversed says
-#     `irreversible = "why"`; `forgets` names the columns whose values of before do not come back.
+#     first; `leaves` the tables that it keeps while they have rows. A revision without a way back has
+#     `irreversible = "why"`; `forgets` names the columns whose earlier values do not come back.
 % endif
 ${imports if piece else "import sqlalchemy as sa\nfrom alembic import op"}
 

@@ -42,8 +42,8 @@ _CLIENTS = f"""
 SELECT coalesce(application_name, ''), usename::text, count(*) {_OTHERS}
 AND coalesce(backend_start, '-infinity') <= %s::timestamptz GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """
-# A login that was granted the role is the usual case: `roles` creates none that can log in. pg_has_role would count every
-# superuser as well.
+# A login that was granted the role is the usual case, because `roles` creates roles without login. pg_has_role would
+# include every superuser.
 _MEMBERS = """(
   WITH RECURSIVE member(id) AS (
     SELECT oid FROM pg_roles WHERE rolname = %s

@@ -12,6 +12,7 @@ from alembic import op
 from alembic.operations import BatchOperations
 from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import UserDefinedType
+from sqlalchemy.util import OrderedSet
 
 from diwa_schema.errors import ROLLED_BACK, DatabaseRefused, MigrationFailed
 from diwa_schema.migrations.steps import lookup
@@ -49,8 +50,11 @@ def rebuild(table: str, change: Callable[[BatchOperations], None]) -> None:
         _refuse_enforcement(connection, table)
         declared = lookup.column_types(connection, table)
 
-        def keep_type(_: Any, __: Any, column: dict[str, Any]) -> None:
+        def keep_type(_: Any, reflected: sa.Table, column: dict[str, Any]) -> None:
             column["type"] = Declared(declared[column["name"]])
+            # Otherwise Alembic would create the indexes in the order of their addresses, another one in each process.
+            if not isinstance(reflected.indexes, OrderedSet):
+                reflected.indexes = OrderedSet(reflected.indexes)
 
         dangling = _dangling(connection, table)
         before = _beside(connection, table)
