@@ -203,7 +203,7 @@ def _plan_lines(found: Plan) -> list[str]:
 
 def ahead(plan: Plan) -> list[str]:
     """Return the way in which a plan would run, its obstacles, and its effects on open connections, a line each."""
-    how = " as one snapshot, in one transaction" if plan.snapshot else ", each in its own transaction"
+    how = " as one snapshot, in one transaction" if plan.snapshot else ", each on its own"
     lines = [f"{plan.before or 'base'} -> {plan.after or 'base'}: {len(plan.revisions)} revisions{how}."]
     lines += [
         f"{step.revision}  FORGETS {', '.join(step.forgets)}: a downgrade does not restore the values."
