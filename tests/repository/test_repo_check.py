@@ -212,6 +212,23 @@ def test_what_nothing_runs_any_more_fails_at_the_owner_too(tmp_path):
     assert cloud.errors("main") == [f"{ECTO}/20260201000000_new.exs", f"{ECTO}/20260202000000_newer.exs"]
 
 
+def test_mix_tasks_that_run_this_package_are_no_warning(agent):
+    """docs/elixir.md keeps Phoenix's alias of `mix test`."""
+    aliases = "".join(f'"{task}": {call},\n' for task, call in mix_aliases().items())
+    uses = 'test: ["ecto.create --quiet", "ecto.migrate --quiet", "test"],\n'
+    agent.write("ci.sh", "mix ecto.migrate\nmix ecto.load\n")
+    agent.write("mix.exs", uses)
+    agent.commit()
+    assert [(one.path, one.line) for one in check(agent.root).findings] == [
+        ("ci.sh", 1),
+        ("ci.sh", 2),
+        ("mix.exs", 1),
+    ]
+    agent.write("mix.exs", aliases + uses)
+    agent.commit()
+    assert [(one.path, one.line) for one in check(agent.root).findings] == [("ci.sh", 2)]
+
+
 def test_the_command_says_what_to_do_and_ends_with_1(agent, cli):
     agent.write(NEW)
     done = cli("repo-check", cwd=agent.root / "priv", check=1)

@@ -35,13 +35,20 @@ CODE = (
     rf"^\s*[\"']*\s*{STATEMENT}\b",
     r"\bEcto\.Migrator\.(run|up|down)\b",
 )
+# `mix` runs diwa-schema for these tasks, and for those made of them, where mix.exs has the aliases of this package.
+ALIASED = (
+    r"\bmix +ecto\.(migrate|rollback|drop|reset|setup)\b",
+    r"[\"']ecto\.(migrate|rollback|drop|reset|setup)[\"' ]",
+)
 SCRIPTS = (
-    r"\bmix +ecto\.(migrate|rollback|drop|load|reset|setup)\b",
-    r"[\"']ecto\.(migrate|rollback|drop|load|reset|setup)[\"' ]",
+    *ALIASED,
+    r"\bmix +ecto\.load\b",
+    r"[\"']ecto\.load[\"' ]",
     r"\balembic +(-[^ ]+ +[^ ]+ +)*(upgrade|downgrade|stamp)\b",
     r"\bmanage\.py +migrate\b",
 )
 PATTERN = re.compile("|".join((*CODE, *SCRIPTS)), re.IGNORECASE)
+RUNS_THIS = re.compile("|".join(ALIASED), re.IGNORECASE)
 # Git searches all files for this at once; its hits are then examined.
 COARSE = rf"op\.[a-z]+_|metadata\.(create|drop)_all|ecto\.[mrdls]|alembic +|manage\.py +migrate|{STATEMENT}"
 SUFFIXES = "py ex exs eex sh bash zsh sql yml yaml toml mk cfg ini ps1"
@@ -200,8 +207,9 @@ def _disagreements(git: Git, entries: dict[str, Ported]) -> Iterator[Remark]:
 
 def _statements(git: Git, migration: Callable[[str], bool], changed: set[str]) -> Iterator[Remark]:
     """Yield a warning for every line of a tracked file outside of migrations that changes a schema."""
+    taken_over = _taken_over(git)
     for path, line, text in _matches(git):
-        if not PATTERN.search(text):
+        if not PATTERN.search(RUNS_THIS.sub("", text) if taken_over else text):
             continue
         if not (migration(path) or text.startswith(COMMENTS) or OURS in text):
             yield Remark(
