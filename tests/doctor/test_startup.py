@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from diwa_schema import api, ensure_current
+from diwa_schema import aensure_current, api, ensure_current
 from diwa_schema.database.target import Target
 from diwa_schema.errors import NotAdopted, SchemaEmpty, SchemaForeign, SchemaOutOfDate, SchemaTooNew
 from diwa_schema.migrations.manifest import load
@@ -59,6 +59,18 @@ def test_current(database, named):
 def test_empty(named):
     with pytest.raises(SchemaEmpty, match="it is empty"):
         ensure_current(named)
+
+
+@pytest.mark.parametrize("driver", ["sqlite", "sqlite+aiosqlite"])
+def test_a_missing_file_is_empty_and_stays_missing(tmp_path, driver):
+    url, file = f"{driver}:///{tmp_path / 'app.db'}", tmp_path / "app.db"
+
+    async def check() -> None:
+        await aensure_current(create_async_engine(url))
+
+    with pytest.raises(SchemaEmpty, match="it is empty"):
+        asyncio.run(check()) if "+" in driver else ensure_current(sa.create_engine(url))
+    assert not file.exists()
 
 
 def test_behind_names_the_pending_revisions_and_the_command(database, named):

@@ -225,11 +225,26 @@ def _reading(database: Any) -> Iterator[Link]:
     if hasattr(database, "exec_driver_sql"):
         yield AlchemyLink(database)
     elif hasattr(database, "pool"):
+        if (absent := _absent(database)) is not None:  # a connection of the engine would create the file
+            with absent.connect(create=False, filtered=True) as link:
+                yield link
+            return
         with _connected(database) as connection:
             yield AlchemyLink(connection)
     else:
         with Target.of(database).connect(create=False, filtered=True) as link:
             yield link
+
+
+def _absent(engine: sa.Engine) -> Target | None:
+    """Return the target of an engine for an SQLite file that does not exist yet; None for any other engine."""
+    file = engine.url.database
+    if engine.dialect.driver not in ("pysqlite", "aiosqlite") or not file or file == ":memory:":
+        return None
+    from diwa_schema.database import engines
+
+    target = Target(engines.of_async_engine(engine) if engine.dialect.is_async else engines.of_engine(engine))
+    return target if target.absent else None
 
 
 @contextmanager
