@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import event, insert, select, text
@@ -151,9 +152,11 @@ def test_reading_by_search_paths_does_not_go_on_failing(tenants, how):
 
 def test_an_engine_prepares_again_after_a_pause_and_not_once_more(tenants, monkeypatch):
     """One change ends; tenants of different kinds stay."""
-    monkeypatch.setattr("diwa_schema.models.engines._PAUSE", 0.5)
+    later = 0.0
+    clock = SimpleNamespace(time=lambda: time.time() + later)
+    monkeypatch.setattr("diwa_schema.models.engines.time", clock)
     first = failures(tenants, "within", 60)
-    time.sleep(0.6)
+    later += 301
     second = failures(tenants, "within", 60)
-    time.sleep(1.2)
+    later += 602
     assert (first, second, failures(tenants, "within", 120)) == (1, 1, 0)
