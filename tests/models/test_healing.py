@@ -297,6 +297,33 @@ def test_an_asynchronous_session_is_healed(tables_url):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_an_engine_without_a_cache_also_ends_what_a_pooler_has_prepared(postgres, cached):
+    """PgBouncer from 1.21 on keeps statements for all its clients; an engine with a cache still has its own."""
+
+    async def run() -> int:
+        size = 100 if cached else 0
+        engine = open_async_engine(
+            postgres,
+            "asyncpg",
+            connect_args={"prepared_statement_cache_size": size, "statement_cache_size": size},
+        )
+        heal(engine)
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql("PREPARE pooled AS SELECT 1")
+            await connection.commit()
+            with pytest.raises(DBAPIError):
+                await connection.execute(text("SELECT 1 FROM pg_class WHERE oid = CAST('x' AS text)"))
+            await connection.rollback()
+            left = "SELECT count(*) FROM pg_prepared_statements WHERE name = 'pooled'"
+            found = (await connection.exec_driver_sql(left)).scalar_one()
+        await engine.dispose()
+        return int(found)
+
+    pytest.importorskip("asyncpg")
+    assert asyncio.run(run()) == cached
+
+
 @VECTOR_ONLY
 @pytest.mark.parametrize("autocommit", [True, False])
 @pytest.mark.parametrize("threshold", [0, 5])
