@@ -129,6 +129,8 @@ def typed(words: Sequence[str]) -> str:
     """Return the command for another run in a shell, without passwords and without the name of the repository."""
     import shlex
 
+    from diwa_schema.cli import masked
+
     kept, rest = ["diwa-schema"], list(words)
     while rest:
         word = rest.pop(0)
@@ -136,7 +138,11 @@ def typed(words: Sequence[str]) -> str:
             del rest[:1]
         elif not word.startswith("--repo="):
             flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-            kept.append(flag + equals + (_shown(value) if "://" in value else value))
+            if "://" in value:
+                value = _shown(value)
+            elif re.search(":.*@", value, re.DOTALL):
+                value = masked.shown_word(value)
+            kept.append(flag + equals + value)
     return shlex.join(kept)
 
 
