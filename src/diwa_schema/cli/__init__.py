@@ -64,7 +64,7 @@ def _run(words: list[str], *, as_json: bool) -> int:
         with interruptible():
             result: Result = args.run(args)
     except DiwaSchemaError as error:
-        return _print_error(error, as_json=as_json, args=args)
+        return _print_error(error, words, as_json=as_json, args=args)
     except KeyboardInterrupt as interruption:
         code = getattr(interruption, "exit_code", INTERRUPTED)
         what = f"Interrupted{interruption}. The run rolled back the step it had not finished."
@@ -78,7 +78,7 @@ def _run(words: list[str], *, as_json: bool) -> int:
         _forget(sys.stdout)
         return CLOSED_PIPE
     except Exception as error:  # noqa: BLE001 - a user must never meet a bare traceback
-        return _print_error(_unexpected(error), as_json=as_json, args=args)
+        return _print_error(_unexpected(error), words, as_json=as_json, args=args)
     return _print_result(args, result, as_json=as_json)
 
 
@@ -90,13 +90,18 @@ def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) ->
     return _print(text, int(result.exit_code), done=result.text if hasattr(args, "repo") else "")
 
 
-def _print_error(error: DiwaSchemaError, *, as_json: bool, args: argparse.Namespace | None) -> int:
+def _print_error(
+    error: DiwaSchemaError, words: list[str], *, as_json: bool, args: argparse.Namespace | None
+) -> int:
+    from diwa_schema.cli.masked import masked, masked_document
+
+    document, text = masked_document(error.as_dict(), words), masked(str(error), words)
     if as_json:
-        return _print(_document(error.as_dict()), error.exit_code, done=str(error))
+        return _print(_document(document), error.exit_code, done=text)
     if _logs_json(args):
-        _log_error(error.as_dict())
+        _log_error(document)
     else:
-        _say(str(error))
+        _say(text)
     return error.exit_code
 
 

@@ -115,19 +115,32 @@ def database_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def named(args: argparse.Namespace) -> str:
     """Return the options that name the database for another command, without the password."""
+    url, schema = getattr(args, "url", None), getattr(args, "schema", None)
     words = []
-    if (url := getattr(args, "url", None)) is not None:
-        words.append(option("--url", _shown(url)))
     if (embedded := getattr(args, "embedded", None)) is not None:
         words.append(option("--embedded", None if embedded is True else embedded))
-    if (schema := getattr(args, "schema", None)) is not None:
+    if url is not None:
+        words.append(_options(url, schema))
+    elif schema is not None:
         words.append(option("--schema", schema))
     return " ".join(words)
+
+
+def _options(url: str, schema: str | None) -> str:
+    from diwa_schema.database.url import parse
+
+    try:
+        return parse(url).options(schema)
+    except DiwaSchemaError:
+        # The command refuses it in a moment, and asks for another one.
+        return " ".join(["--url URL", *([] if schema is None else [option("--schema", schema)])])
 
 
 def typed(words: Sequence[str]) -> str:
     """Return the command for another run in a shell, without passwords and without the name of the repository."""
     import shlex
+
+    from diwa_schema.cli import masked
 
     kept, rest = ["diwa-schema"], list(words)
     while rest:
@@ -136,7 +149,11 @@ def typed(words: Sequence[str]) -> str:
             del rest[:1]
         elif not word.startswith("--repo="):
             flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-            kept.append(flag + equals + (_shown(value) if "://" in value else value))
+            if "://" in value:
+                value = _shown(value)
+            elif re.search(":.*@", value, re.DOTALL):
+                value = masked.shown_word(value)
+            kept.append(flag + equals + value)
     return shlex.join(kept)
 
 

@@ -7,7 +7,7 @@ import re
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
-from diwa_schema.errors import InvalidDatabase
+from diwa_schema.errors import InvalidDatabase, option
 
 Dialect = Literal["postgresql", "sqlite"]
 
@@ -39,6 +39,15 @@ class DatabaseURL(NamedTuple):
     def in_memory(self) -> bool:
         """Whether this is SQLite without a file, which nobody else can see."""
         return self.dialect == "sqlite" and self.file is None
+
+    def options(self, schema: str | None = None) -> str:
+        """Return the options of a command that name this database, and a schema in it, without the password.
+
+        Every printed command gets them here. The name of a database for messages is no URL: `placed` adds the schema.
+        """
+        return " ".join(
+            [option("--url", self.shown), *([] if schema is None else [option("--schema", schema)])]
+        )
 
 
 def spelled(text: str, reserved: str) -> str:

@@ -148,7 +148,7 @@ def _of_database(members: Sequence[Member]) -> list[Found]:
             named = [member.schema for member in members if member.schema is not None]
             states = dict(_states(link, named)) if named else {}
     except Exception as error:  # noqa: BLE001 - is told of each
-        failed = _explained(error, first.shown)
+        failed = _explained(error, first.url.shown)
         return [Found(member, place, error=failed) for member in members]
     return [
         Found(member, place, states[member.schema]) if member.schema in states else _alone(member, place)

@@ -87,7 +87,7 @@ class Fleet:
             first = kept.setdefault(one.identity, one)
             if first is not one:
                 notes.append(
-                    f"{one.member.full} is the same target as {first.member.full}, which stands for both."
+                    f"{one.member.shown} is the same target as {first.member.shown}, which stands for both."
                 )
         return list(kept.values()), notes
 
@@ -106,7 +106,7 @@ class Fleet:
             )
         if self._among is None:
             return kept
-        return [one for one in kept if (one.member.shown, one.member.schema) in self._among]
+        return [one for one in kept if (one.member.address, one.member.schema) in self._among]
 
     def status(self) -> FleetReport:
         """Report the state of every target, with a few queries for each database; nothing is written.

@@ -144,7 +144,9 @@ def known(found: Found) -> Outcome:
     """Return an outcome with the facts of a census, for completion by the caller."""
     member = found.member
     revision = found.state.revision if found.state else None
-    return Outcome(member.label, member.shown, member.schema, Result.CURRENT, before=revision, after=revision)
+    return Outcome(
+        member.label, member.address, member.schema, Result.CURRENT, before=revision, after=revision
+    )
 
 
 def standing(found: Found) -> Outcome:
@@ -153,7 +155,7 @@ def standing(found: Found) -> Outcome:
     outcome = known(found)
     with naming(member):
         if found.state is None:
-            return outcome.broken(found.error or DiwaSchemaError(f"{member.full} could not be read."))
+            return outcome.broken(found.error or DiwaSchemaError(f"{member.shown} could not be read."))
         try:
             refuse_unknown(found.state, history, member.shown)
             refuse_changed_list(found.state, member.shown)
@@ -188,7 +190,10 @@ def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
             told = json.loads(line)
             if "fleet" in told:
                 continue
-            result, key = known[told["result"]], (str(told["database"]), told["schema"])
+            result, schema = known[told["result"]], told["schema"]
+            # Reports of 0.1.0 repeat the schema behind the URL, which contains no blank.
+            database = str(told["database"]).partition(" (schema ")[0] if schema else str(told["database"])
+            key = database, schema
         except (ValueError, KeyError, TypeError):
             raise UsageError(
                 f"{where}, line {number}: this is not a line of a report.",

@@ -13,7 +13,7 @@ from diwa_schema.api.opening import reading
 from diwa_schema.database import url as urls
 from diwa_schema.database.state import VERSION
 from diwa_schema.database.target import Target
-from diwa_schema.errors import NAMED, DiwaSchemaError, InvalidDatabase, UsageError, option
+from diwa_schema.errors import NAMED, DiwaSchemaError, InvalidDatabase, UsageError
 
 _FIELDS = ("name", "url", "schema", "wave")
 _SHOWN = 5
@@ -54,7 +54,7 @@ class Member:
 
     @property
     def shown(self) -> str:
-        """The masked URL."""
+        """The database for messages, without a password, and the schema if it has one."""
         return self.target.shown
 
     @property
@@ -63,15 +63,14 @@ class Member:
         return self.name or self.schema or self.target.shown
 
     @property
-    def full(self) -> str:
-        """The masked URL and the schema, for people."""
-        return f"{self.shown}{f' schema {self.schema}' if self.schema else ''}"
+    def address(self) -> str:
+        """The masked URL, without the schema."""
+        return self.target.url.shown
 
     @property
     def named(self) -> str:
         """The command-line options that name it."""
-        schema = [option("--schema", self.schema)] if self.schema else []
-        return " ".join([option("--url", self.shown), *schema])
+        return self.target.url.options(self.schema)
 
 
 class naming:  # noqa: N801 - a context manager, used like a function

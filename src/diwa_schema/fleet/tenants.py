@@ -111,7 +111,7 @@ def copy(
         )
     if (of.target.url.driver, of.schema) == (to.target.url.driver, to.schema):
         raise UsageError(
-            f"{of.full} is both source and target.",
+            f"{of.shown} is both source and target.",
             next_step="Name another schema with --target-schema NAME, or another database.",
         )
     session = session_for(
