@@ -6,13 +6,14 @@ it would lose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from diwa_schema.drift.compare import TRAITS, Finding, Problem
 from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Other, Trigger
 from diwa_schema.drift.rules import Waiting
+from diwa_schema.drift.unfinished import Unfinished
 
 Severity = Literal["drift", "note"]
 
@@ -137,6 +138,19 @@ def of_list(table: str, words: str) -> Difference:
         caution="restore what `mix ecto.rollback` or `mix ecto.migrate` changed, then correct the list",
     )
     return Difference("table", table, table, "changed", text, "drift", fix)
+
+
+def of_unfinished(one: Unfinished, found: Sequence[Difference]) -> Difference:
+    """Return the differences that belong to an unfinished revision as one.
+
+    Args:
+        one: The revision.
+        found: The differences.
+    """
+    listed = ", ".join(f"{each.kind} {each.object} of {each.table}" for each in found)
+    text = f"{one.text}: these objects belong to it: {listed}"
+    fix = Fix(safe=False, caution=one.next_step)
+    return Difference("revision", one.revision or "", "", "changed", text, "drift", fix)
 
 
 def of_rule(one: Waiting, statements: tuple[str, ...]) -> Difference:

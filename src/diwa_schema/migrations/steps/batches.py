@@ -13,9 +13,7 @@ from alembic import op
 
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import Pace, dialect, ground, offline, step
-
-# The table is created in the current schema before any statement names it, so its plain name finds it there.
-POSITION = "diwa_schema_position"
+from diwa_schema.migrations.temporary import POSITION
 
 
 @step
@@ -129,6 +127,7 @@ def begin(connection: sa.Connection, name: str, *tables: str) -> None:
         name: The key of the progress.
         tables: The tables that the step reads or fills.
     """
+    # The table is created in the current schema before any statement names it, so its plain name finds it there.
     connection.execute(
         sa.text(f"CREATE TABLE IF NOT EXISTS {POSITION} (step text PRIMARY KEY, reached text, guards text)")
     )

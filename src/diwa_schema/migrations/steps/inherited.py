@@ -23,6 +23,7 @@ from diwa_schema.migrations.steps.batches import backfill
 from diwa_schema.migrations.steps.indexes import create_index_concurrently, drop_index_concurrently
 from diwa_schema.migrations.steps.kept_values import KEPT
 from diwa_schema.migrations.steps.pace import Pace, dialect, ground, offline, operations, step
+from diwa_schema.migrations.temporary import keys_beside
 from diwa_schema.models import inherited
 from diwa_schema.models.inherited import COLUMN, CONTEXT, CONTEXTS, FUNCTION
 from diwa_schema.models.types import Timestamp, UniqueId
@@ -114,8 +115,7 @@ class _Names:
         self.index = f"{table}_{COLUMN}_index"
         # The key has this name before, after and on the way back, because Ecto's changesets use it.
         self.key = f"{table}_{CONTEXT}_fkey"
-        self.new = f"{table}_{CONTEXT}_{COLUMN}_fkey"
-        self.old = f"{table}_{CONTEXT}_alone_fkey"
+        self.new, self.old = keys_beside(table, CONTEXT, COLUMN)
 
     def refuse_others(self, connection: sa.Connection) -> None:
         """Raise an error if an object of that name is not from this step."""

@@ -18,9 +18,10 @@ import sqlalchemy as sa
 from diwa_schema import names
 from diwa_schema.errors import MigrationFailed
 from diwa_schema.migrations.steps import lookup
-from diwa_schema.migrations.steps.dependents import NOTE, NOTE_UPDATE, hanging
+from diwa_schema.migrations.steps.dependents import hanging
 from diwa_schema.migrations.steps.lookup import qualified, quoted, verbatim
 from diwa_schema.migrations.steps.retype.carried import Carried, Succession, properties
+from diwa_schema.migrations.temporary import NOTE, NOTE_UPDATE
 from diwa_schema.names import code, cut, literal
 
 

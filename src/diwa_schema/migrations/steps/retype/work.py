@@ -22,6 +22,7 @@ from diwa_schema.migrations.steps.retype.archive import Kept
 from diwa_schema.migrations.steps.retype.carried import Carried, indexes, successors
 from diwa_schema.migrations.steps.retype.column import Replacement
 from diwa_schema.migrations.steps.retype.conversion import as_bytes, as_vector
+from diwa_schema.migrations.temporary import POSITION
 from diwa_schema.models.kinds import accept_vectors
 
 Kind = Literal["vector", "bytes"]
@@ -335,7 +336,7 @@ def abandon(connection: sa.Connection, table: str) -> None:
 
 def _interrupted(connection: sa.Connection, replacement: Replacement) -> bool:
     """Return whether there are remains for `abandon` to remove."""
-    return replacement.left(connection) or lookup.table_exists(connection, batches.POSITION)
+    return replacement.left(connection) or lookup.table_exists(connection, POSITION)
 
 
 def plain_name(kind: str) -> str:
