@@ -315,7 +315,7 @@ def test_a_run_that_missed_writes_converts_every_row_again(before: sa.Connection
 
 
 def test_a_run_whose_triggers_go_meanwhile_does_not_swap(before: sa.Connection):
-    dropped = []
+    dropped: list[bool] = []
 
     def drop() -> None:
         if not dropped and before.exec_driver_sql("SELECT to_regclass('diwa_schema_position')").scalar():

@@ -81,6 +81,27 @@ class Difference:
         """Whether `statement` is safe on a live table."""
         return self.fix.safe
 
+    @property
+    def fixable(self) -> bool:
+        """Whether a run may fix it on a live table: with statements that lose nothing and make nobody wait."""
+        return self.safe and bool(self.fix.statements)
+
+    def way(self) -> list[str]:
+        """Return the lines about its fix for people: each statement, and whether it is safe."""
+        lines: list[str] = []
+        if self.fix.statements:
+            lines += self.statement.splitlines()
+            lines.append(
+                "safe on a live table" if self.safe else f"not safe on a live table: {self.fix.caution}"
+            )
+        elif self.fix.caution:
+            lines.append(self.fix.caution)
+        if self.losing:
+            lost = _counted(self.fix.lost)
+            lines.append(f"this statement would lose {lost}; do not run it without a backup:")
+            lines += [f"    {line}" for line in self.losing.splitlines()]
+        return lines
+
     def __str__(self) -> str:
         """Return the difference in one line of words."""
         return self.text
@@ -100,6 +121,12 @@ class Difference:
             "losing": self.losing,
             "lost": self.fix.lost,
         }
+
+
+def _counted(lost: int | None) -> str:
+    if lost is None:
+        return "an unknown number of values"
+    return f"{lost:,} value{'' if lost == 1 else 's'}"
 
 
 def difference(finding: Finding, fix: Fix) -> Difference:
