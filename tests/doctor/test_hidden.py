@@ -53,6 +53,21 @@ def test_missing_tables_are_told_by_every_look(database, cli):
     assert "drift" in found(database)
 
 
+def test_missing_tables_below_head_stop_the_run_before_its_first_revision(database):
+    """As a restore of an older backup without pgvector leaves a database."""
+    diwa_schema.migrate(database, "20260228000500")
+    cascade = " CASCADE" if database.startswith("postgresql") else ""
+    execute(database, f"DROP TABLE memories{cascade}")
+    for look in (diwa_schema.ensure_current, diwa_schema.migrate, diwa_schema.plan):
+        with pytest.raises(
+            DriftFound, match=r"recorded at revision 20260228000500, .* missing: memories\."
+        ) as caught:
+            look(database)
+        assert caught.value.facts["missing"] == ["memories"]
+    stands = diwa_schema.status(database)
+    assert (stands.missing, stands.revision) == (("memories",), "20260228000500")
+
+
 def test_what_else_is_gone_is_told_by_the_doctor(postgres):
     diwa_schema.migrate(postgres)
     assert "drift" not in found(postgres)

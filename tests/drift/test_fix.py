@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -70,19 +71,28 @@ def test_safe_fixes_do_not_make_the_application_wait(legacy: Callable[[str], str
     assert diwa_schema.check(url) == []
 
 
-def test_what_is_not_safe_is_left_and_listed(legacy: Callable[[str], str]) -> None:
+def test_nothing_is_fixed_before_all_of_it_can_be(legacy: Callable[[str], str]) -> None:
+    """What is said is true: a refused fix changes nothing, and each next step comes nearer to the takeover."""
     url = legacy("ecto_no_vector")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER TABLE tasks ADD COLUMN surplus int")
         connection.execute("DROP INDEX tasks_status_index")
     with pytest.raises(DatabaseRefused) as refused:
         diwa_schema.adopt(url, fix=True)
-    assert [one["object"] for one in refused.value.facts["differences"]] == ["surplus"]
+    assert {one["object"] for one in refused.value.facts["differences"]} == {"surplus", "tasks_status_index"}
+    assert refused.value.untouched == "Nothing was changed."
+    assert "Decide on the one" in str(refused.value.next_step)
     with Target.of(url).connect() as link:
-        assert link.value("SELECT count(*) FROM pg_class WHERE relname = 'tasks_status_index'") == 1
-        assert (
-            link.value("SELECT count(*) FROM information_schema.columns WHERE column_name = 'surplus'") == 1
-        )
+        assert link.value("SELECT count(*) FROM pg_class WHERE relname = 'tasks_status_index'") == 0
+    # The statement that is printed for it, without the one that loses values where there are some.
+    (statement,) = re.findall(r"ALTER TABLE \S+ DROP COLUMN \S+?;", refused.value.what)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
+    with pytest.raises(DatabaseRefused) as refused:
+        diwa_schema.adopt(url)
+    assert "adopt --fix" in str(refused.value.next_step)
+    diwa_schema.adopt(url, fix=True)
+    assert diwa_schema.check(url) == []
 
 
 def test_a_fix_that_the_rows_do_not_bear_says_so(legacy: Callable[[str], str]) -> None:

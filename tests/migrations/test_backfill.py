@@ -75,6 +75,26 @@ def test_killed_anywhere_it_goes_on_where_it_stopped(pg: sa.Connection):
     assert kill_everywhere(attempt) > 14
 
 
+def test_a_column_that_was_dropped_meanwhile_is_filled_from_the_first_row(pg: sa.Connection):
+    create(pg)
+    with pytest.raises(Stopped):
+        paced(pg, fill, size=20, stop_at=5)
+    pg.exec_driver_sql("ALTER TABLE things DROP COLUMN slug")
+    pg.exec_driver_sql("ALTER TABLE things ADD COLUMN slug text")
+    paced(pg, fill, size=20)
+    assert {right for right, _ in filled(pg)} == {True}
+
+
+def test_the_place_that_an_earlier_release_left_is_not_trusted(pg: sa.Connection):
+    create(pg)
+    pg.exec_driver_sql("CREATE TABLE diwa_schema_position (step text PRIMARY KEY, reached text)")
+    step = "backfill things slug = lower(name), writes = writes + 1"
+    pg.exec_driver_sql(f"INSERT INTO diwa_schema_position VALUES ('{step}', '50')")
+    paced(pg, fill, size=20)
+    assert filled(pg) == {(True, 1)}
+    assert "diwa_schema" not in str(shape(pg))
+
+
 def test_two_backfills_do_not_share_their_place(pg: sa.Connection):
     create(pg)
     with pytest.raises(Stopped):

@@ -282,6 +282,54 @@ def test_killed_anywhere_it_is_finished_by_the_next_run(before: sa.Connection, c
     assert kill_everywhere(attempt) > 16
 
 
+DISTURBED = {
+    "no triggers": "DROP TRIGGER diwa_schema_note ON memories; DROP TRIGGER diwa_schema_note_update ON memories",
+    "one trigger": "DROP TRIGGER diwa_schema_note_update ON memories",
+    "disabled": "ALTER TABLE memories DISABLE TRIGGER diwa_schema_note_update",
+    "no column": "ALTER TABLE memories DROP COLUMN embedding_retyped",
+    "nothing": "DROP TRIGGER diwa_schema_note ON memories; DROP TRIGGER diwa_schema_note_update ON memories;"
+    " ALTER TABLE memories DROP COLUMN embedding_retyped; DROP TABLE diwa_schema_note_memories",
+}
+
+
+@pytest.mark.parametrize("what", DISTURBED)
+def test_a_run_that_missed_writes_converts_every_row_again(before: sa.Connection, what: str):
+    """Somebody removed what notes the writes of a killed run: values written since are not lost."""
+    assert killed(before, to_vector, 800, 9, late=False)
+    reached = before.exec_driver_sql("SELECT reached FROM diwa_schema_position").scalar_one()
+    assert reached is not None
+    before.exec_driver_sql(DISTURBED[what])
+    given = dict(found_bytes())
+    given |= {
+        row: encode_floats(floats(1536, 500 + number))
+        for number, row in enumerate(given)
+        if str(row) <= reached
+    }
+    before.execute(
+        sa.text("UPDATE memories SET embedding = :value WHERE id = :id"),
+        [{"id": row, "value": value} for row, value in given.items()],
+    )
+    paced(before, to_vector, size=800)
+    assert numbers_in(before) == as_vectors(given)
+    check_clean(before, archived=True)
+
+
+def test_a_run_whose_triggers_go_meanwhile_does_not_swap(before: sa.Connection):
+    dropped: list[bool] = []
+
+    def drop() -> None:
+        if not dropped and before.exec_driver_sql("SELECT to_regclass('diwa_schema_position')").scalar():
+            before.exec_driver_sql(DISTURBED["no triggers"])
+            dropped.append(True)
+
+    with pytest.raises(MigrationFailed, match="were dropped or disabled") as raised:
+        paced(before, to_vector, size=800, between=drop)
+    assert "Run the command again" in str(raised.value.next_step)
+    assert kind(before) == "bytea"
+    paced(before, to_vector, size=800)
+    check_vectors(before, dict(found_bytes()))
+
+
 @pytest.mark.matrix
 def test_killed_anywhere_on_the_way_back_it_is_finished_by_the_next_run(january: sa.Connection, copies):
     paced(january, to_vector)

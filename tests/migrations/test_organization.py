@@ -284,6 +284,33 @@ def test_killed_at_any_piece_it_is_finished_by_the_next_run(pg: sa.Connection, w
     assert kill_everywhere(attempt) > 10
 
 
+DISTURBED = {
+    "trigger": "DROP TRIGGER memories_organization_id_filled ON memories",
+    "triggers": "DROP TRIGGER memories_organization_id_filled ON memories;"
+    " DROP TRIGGER memories_organization_id_moved ON memories",
+    "column": "ALTER TABLE memories DROP COLUMN organization_id CASCADE",
+}
+
+
+@pytest.mark.parametrize("what", DISTURBED)
+def test_what_was_dropped_after_a_kill_is_made_again(pg: sa.Connection, what: str):
+    up(pg, BEFORE)
+    begun = shape(pg)
+    paced(pg, MODULE.upgrade)
+    ends = shape(pg)
+    for piece in (4, 6, 8, 10, 12):
+        paced(pg, MODULE.downgrade)
+        with pytest.raises(Stopped):
+            paced(pg, MODULE.upgrade, stop_at=piece)
+        if "memories_organization_id_filled" not in str(shape(pg)["triggers"]):
+            continue
+        pg.exec_driver_sql(DISTURBED[what])
+        paced(pg, MODULE.upgrade)
+        assert shape(pg) == ends
+    paced(pg, MODULE.downgrade)
+    assert shape(pg) == begun
+
+
 def test_what_a_killed_run_left_goes_with_the_tables(pg: sa.Connection):
     up(pg)
     down(pg, BEFORE)

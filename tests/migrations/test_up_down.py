@@ -30,6 +30,14 @@ def test_to_head_to_base_and_to_head_again(connection: sa.Connection):
     assert shape(connection) == at_head
 
 
+def test_the_manifest_knows_the_tables_of_each_revision(sqlite: str, connect: Connect):
+    connection, history = connect(sqlite), manifest.load()
+    for revision, before in zip(IDS, (None, *IDS[:-1]), strict=True):
+        up(connection, revision, before)
+        there = set(sa.inspect(connection).get_table_names()) & set(history.tables)
+        assert set(history.tables_at(revision)) == there, revision
+
+
 def test_each_revision_leads_back_to_where_it_began(connection: sa.Connection):
     for revision, before in zip(IDS, (None, *IDS[:-1]), strict=True):
         began = shape(connection)

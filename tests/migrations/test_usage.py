@@ -162,3 +162,30 @@ def test_killed_anywhere_no_record_is_lost(postgres_at: Callable[[str], str], co
         return stopped
 
     assert kill_everywhere(attempt) > 8
+
+
+def test_a_trigger_that_was_dropped_meanwhile_leaves_no_record_without_its_organization(
+    postgres_at: Callable[[str], str], connect: Connect
+):
+    pg = connect(postgres_at(BEFORE))
+    ground(pg)
+    for tokens in range(5):
+        use(pg, tokens)
+    module = HISTORY[IDS.index(COLUMN)]
+    reached = "SELECT to_regclass('diwa_schema_position') IS NOT NULL"
+    for piece in range(1, 30):
+        with pytest.raises(Stopped):
+            paced(pg, module.upgrade, size=2, stop_at=piece)
+        if (
+            pg.exec_driver_sql(reached).scalar()
+            and pg.exec_driver_sql("SELECT reached IS NOT NULL FROM diwa_schema_position").scalar()
+        ):
+            break
+    pg.exec_driver_sql("DROP TRIGGER usage_records_organization_id_filled ON usage_records")
+    last = pg.exec_driver_sql("SELECT reached FROM diwa_schema_position").scalar_one()
+    pg.exec_driver_sql(
+        "UPDATE usage_records SET organization_id = NULL"  # as a record written meanwhile has none
+        f" WHERE id <= '{last}'"
+    )
+    paced(pg, module.upgrade, size=2)
+    assert None not in records(pg, "organization_id").values()

@@ -266,13 +266,17 @@ def test_validate_says_what_still_waits_and_keeps_the_rules_once_the_rows_are_fi
     done = cli("validate", "--url", dirty, check=1)
     for name in NAMES:
         assert f"rule {name} on" in done.stdout
-    assert "Run: diwa-schema violations context_relationships_ends_check --url" in done.stdout
+    assert f"Run: diwa-schema violations {' '.join(NAMES)} --url" in done.stdout
     assert len(api.history(dirty)) == len(list(load()))
     assert standing(dirty) == {}
     execute(dirty, *FIXES[3:5])
     done = cli("validate", "plans_completion_pct_check", "--json", "--url", dirty, check=0)
     assert json.loads(done.stdout)["added"] == ["plans_completion_pct_check"]
     assert standing(dirty) == {"plans_completion_pct_check": True}
+    again = cli("validate", "plans_completion_pct_check", "--url", dirty, check=0).stdout
+    assert "the database enforced rule plans_completion_pct_check before" in again
+    assert "every rule" not in again
+    assert all(f"rule {name} on" in again for name in NAMES if name != "plans_completion_pct_check")
     document = json.loads(cli("validate", "--json", "--url", dirty, check=1).stdout)
     assert document["added"] == ["tasks_priority_check"]
     assert [one["rule"] for one in document["waiting"]] == [

@@ -49,9 +49,7 @@ def _planned(found: Adoption) -> str:
     if found.upgrade and found.upgrade.revisions:
         lines += ["The upgrade after it:", *(f"    {line}" for line in ahead(found.upgrade))]
     for one in found.differences:
-        lines += [f"differs: {one.text}", f"    {one.statement or one.fix.caution}"]
+        lines += [f"differs: {one.text}", *(f"    {line}" for line in one.way())]
     if found.differences:
-        lines.append(
-            "Adoption needs a database without differences. Run the statements, or add --fix for the safe ones."
-        )
+        lines.append(f"Adoption needs a database without differences. {found.next_step}")
     return "\n".join(lines)

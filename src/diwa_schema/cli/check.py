@@ -29,23 +29,5 @@ def _run(args: argparse.Namespace) -> Result:
 
 
 def _lines(one: Difference) -> list[str]:
-    lines = [one.text if one.severity == "drift" else f"note: {one.text}"]
-    if one.fix.statements:
-        lines += [f"    {line}" for line in one.statement.splitlines()]
-        lines.append(
-            "    safe on a live table" if one.safe else f"    not safe on a live table: {one.fix.caution}"
-        )
-    elif one.fix.caution:
-        lines.append(f"    {one.fix.caution}")
-    if one.losing:
-        lines.append(
-            f"    this statement would lose {_counted(one.fix.lost)}; do not run it without a backup:"
-        )
-        lines += [f"        {line}" for line in one.losing.splitlines()]
-    return lines
-
-
-def _counted(lost: int | None) -> str:
-    if lost is None:
-        return "an unknown number of values"
-    return f"{lost:,} value{'' if lost == 1 else 's'}"
+    first = one.text if one.severity == "drift" else f"note: {one.text}"
+    return [first, *(f"    {line}" for line in one.way())]

@@ -11,9 +11,9 @@ from diwa_schema.cli.progress import reported
 from diwa_schema.errors import command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from diwa_schema.drift.rules import BrokenRow, BrokenRule
+    from diwa_schema.drift.rules import BrokenRow, BrokenRule, Waiting
 
 _LIMIT = 20
 
@@ -71,9 +71,20 @@ def _validate(args: argparse.Namespace) -> Result:
 
     done = reported(args, validate, rules=args.rules)
     lines = [f"the database enforces rule {name} from now on" for name in done.added]
+    if not done.waiting:
+        lines.append("The database enforces every rule.")
+    elif args.rules:
+        left = {one.rule for one in done.waiting} | set(done.added)
+        lines += [f"the database enforced rule {name} before" for name in done.asked if name not in left]
     lines += [one.text for one in done.waiting]
     if done.waiting:
-        lines.append(f"The command did not change these rules. Run: {done.waiting[0].next_step}")
-    return Result(
-        done.as_dict(), "\n".join(lines) or "The database enforces every rule.", 1 if done.waiting else 0
-    )
+        lines.append("The command did not change the waiting rules.")
+        lines += [f"Run: {step}" for step in _next_steps(done.waiting)]
+    return Result(done.as_dict(), "\n".join(lines), 0 if done.done else 1)
+
+
+def _next_steps(found: Sequence[Waiting]) -> Iterator[str]:
+    """Yield the commands for waiting rules: `violations` for broken ones, `validate` for the others."""
+    for verb, broken in (("violations", True), ("validate", False)):
+        if names := [one.rule for one in found if bool(one.rows) is broken]:
+            yield command(f"{verb} {' '.join(names)}")

@@ -85,28 +85,30 @@ def listed(link: Link, name: str) -> tuple[int, ...] | None:
 
 
 def missing(state: State) -> tuple[str, ...]:
-    """Return the tables that a database at head lacks; none at any other revision, whose tables are not listed."""
+    """Return the tables that a database lacks at its revision; none at a revision that the history does not have."""
     history = load()
-    if state.revision != history.head:
+    if state.revision is None or state.revision not in history:
         return ()
-    return tuple(name for name in history.tables if name not in state.tables)
+    return tuple(name for name in history.tables_at(state.revision) if name not in state.tables)
 
 
 def refuse_missing(state: State, shown: str) -> None:
-    """Raise an error if a database is recorded at head and lacks tables of it.
+    """Raise an error if a database lacks tables of its recorded revision.
 
     Raises:
         DriftFound: Tables are missing; the message names them.
     """
     if names := missing(state):
-        raise lacking(names, shown)
+        raise lacking(names, shown, state.revision)
 
 
-def lacking(names: tuple[str, ...], shown: str) -> DriftFound:
-    """Describe a database at head that lacks tables."""
+def lacking(names: tuple[str, ...], shown: str, revision: str | None) -> DriftFound:
+    """Describe a database that lacks tables of its recorded revision."""
+    head = load().head
+    where = f"head, {head}" if revision == head else f"revision {revision}"
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return DriftFound(
-        f"{shown} is recorded at head, {load().head}, and {len(names)} of its tables"
+        f"{shown} is recorded at {where}, and {len(names)} of its tables"
         f" {'is' if len(names) == 1 else 'are'} missing: {', '.join(names[:_SHOWN])}{more}. An incomplete"
         " restore causes this, such as one without pgvector.",
         next_step=f"Restore them from the backup, pgvector first; {command('check')} lists every difference.",

@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.ecto_list import changed_list, in_words
 from diwa_schema.database.state import ECTO, refuse_unknown
+from diwa_schema.drift import unfinished
 from diwa_schema.drift.compare import Finding, findings, with_own_comments, within_capabilities
 from diwa_schema.drift.count import counted, deadline
 from diwa_schema.drift.optional import added_columns, with_ectos_columns
 from diwa_schema.drift.read import at_head, read
-from diwa_schema.drift.report import Difference, Fix, difference, of_ectos_code, of_list, of_place, of_rule
+from diwa_schema.drift.report import (
+    Difference,
+    Fix,
+    difference,
+    of_ectos_code,
+    of_list,
+    of_place,
+    of_rule,
+    of_unfinished,
+)
 from diwa_schema.drift.rules import expected_in, waiting
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from diwa_schema.database.link import Link
+    from diwa_schema.database.state import State
     from diwa_schema.drift.model import Catalog
     from diwa_schema.drift.postgresql.write import Writer
 
@@ -60,7 +71,25 @@ def check(link: Link) -> tuple[Difference, ...]:
     refuse_unknown(state, load(), link.shown)
     gone, added = changed_list(state)
     changed = (of_list(ECTO, in_words(gone, added)),) if gone or added else ()
-    return (*changed, *compare_at(link, state.revision), *_lodging(link))
+    found = _with_unfinished(link, state, compare_at(link, state.revision))
+    return (*changed, *found, *_lodging(link))
+
+
+def _with_unfinished(link: Link, state: State, found: tuple[Difference, ...]) -> tuple[Difference, ...]:
+    """Return the differences; those that belong to an unfinished revision become one, whose fix is the next run."""
+    if not found:
+        return ()
+    one = unfinished.look(link, state)
+    places: frozenset[unfinished.Place] = frozenset()
+    if one is not None:
+        places = unfinished.touched(
+            one, expected(link, state.revision), lambda revision: expected(link, revision)
+        )
+    among = [each for each in found if unfinished.belongs(each.kind, each.table, each.object, places)]
+    if not among:
+        return found
+    told = of_unfinished(one or unfinished.Unfinished(None), among)
+    return (told, *(each for each in found if each not in among))
 
 
 def _lodging(link: Link) -> Iterator[Difference]:

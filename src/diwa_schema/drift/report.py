@@ -6,13 +6,14 @@ it would lose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from diwa_schema.drift.compare import TRAITS, Finding, Problem
 from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Other, Trigger
 from diwa_schema.drift.rules import Waiting
+from diwa_schema.drift.unfinished import Unfinished
 
 Severity = Literal["drift", "note"]
 
@@ -80,6 +81,27 @@ class Difference:
         """Whether `statement` is safe on a live table."""
         return self.fix.safe
 
+    @property
+    def fixable(self) -> bool:
+        """Whether a run may fix it on a live table: with statements that lose nothing and make nobody wait."""
+        return self.safe and bool(self.fix.statements)
+
+    def way(self) -> list[str]:
+        """Return the lines about its fix for people: each statement, and whether it is safe."""
+        lines: list[str] = []
+        if self.fix.statements:
+            lines += self.statement.splitlines()
+            lines.append(
+                "safe on a live table" if self.safe else f"not safe on a live table: {self.fix.caution}"
+            )
+        elif self.fix.caution:
+            lines.append(self.fix.caution)
+        if self.losing:
+            lost = _counted(self.fix.lost)
+            lines.append(f"this statement would lose {lost}; do not run it without a backup:")
+            lines += [f"    {line}" for line in self.losing.splitlines()]
+        return lines
+
     def __str__(self) -> str:
         """Return the difference in one line of words."""
         return self.text
@@ -99,6 +121,12 @@ class Difference:
             "losing": self.losing,
             "lost": self.fix.lost,
         }
+
+
+def _counted(lost: int | None) -> str:
+    if lost is None:
+        return "an unknown number of values"
+    return f"{lost:,} value{'' if lost == 1 else 's'}"
 
 
 def difference(finding: Finding, fix: Fix) -> Difference:
@@ -137,6 +165,19 @@ def of_list(table: str, words: str) -> Difference:
         caution="restore what `mix ecto.rollback` or `mix ecto.migrate` changed, then correct the list",
     )
     return Difference("table", table, table, "changed", text, "drift", fix)
+
+
+def of_unfinished(one: Unfinished, found: Sequence[Difference]) -> Difference:
+    """Return the differences that belong to an unfinished revision as one.
+
+    Args:
+        one: The revision.
+        found: The differences.
+    """
+    listed = ", ".join(f"{each.kind} {each.object} of {each.table}" for each in found)
+    text = f"{one.text}: these objects belong to it: {listed}"
+    fix = Fix(safe=False, caution=one.next_step)
+    return Difference("revision", one.revision or "", "", "changed", text, "drift", fix)
 
 
 def of_rule(one: Waiting, statements: tuple[str, ...]) -> Difference:

@@ -199,7 +199,7 @@ def violations(link: Link, schema: str, rules: Sequence[Rule], limit: int) -> tu
             )
         if rows:
             listed = tuple(_row(rule, places, row) for row in rows)
-            found.append(BrokenRule(rule.name, rule.table, rule.why, rule.kept, rows[0][-1], listed))
+            found.append(BrokenRule(rule.name, rule.table, rule.said, rule.kept, rows[0][-1], listed))
     return tuple(found)
 
 

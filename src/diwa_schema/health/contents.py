@@ -9,6 +9,7 @@ from typing import Any
 
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.failures import LOCK_TIMEOUT, brief, is_driver_error, sqlstate
+from diwa_schema.drift import unfinished
 from diwa_schema.drift.check import check
 from diwa_schema.errors import DatabaseRefused, DiwaSchemaError, PermissionMissing, command
 from diwa_schema.guard import Role
@@ -64,7 +65,10 @@ def differences(patient: Patient) -> Iterator[Finding]:
         return
     told = _left_undone(patient)
     for one in found:
-        if one.severity == "drift" and one.object not in told:
+        if one.kind == "revision":
+            reason = f"{one.text[:1].upper()}{one.text[1:]}."
+            yield Finding("revision-unfinished", Severity.WARNING, reason, one.fix.caution)
+        elif one.severity == "drift" and one.object not in told:
             reason = one.text if one.text.endswith(".") else f"{one.text}."
             yield Finding("drift", Severity.ERROR, reason, command("check"))
 
@@ -134,12 +138,13 @@ def pgvector(patient: Patient) -> Iterator[Finding]:
 
 def unvalidated_constraints(patient: Patient) -> Iterator[Finding]:
     """Report the constraints that apply to new rows only."""
+    way = _unfinished(patient)
     for table, name in _undone(patient, _UNVALIDATED):
         yield Finding(
             "constraint-not-validated",
             Severity.WARNING,
             f"Constraint {name} of {table} was never checked against the rows that are older than it.",
-            f"ALTER TABLE {qualified(patient.schema, table)} VALIDATE CONSTRAINT {quoted(name)};",
+            way or f"ALTER TABLE {qualified(patient.schema, table)} VALIDATE CONSTRAINT {quoted(name)};",
         )
 
 
@@ -154,12 +159,13 @@ def waiting_rules(patient: Patient) -> Iterator[Finding]:
 
 def invalid_indexes(patient: Patient) -> Iterator[Finding]:
     """Report the indexes that no query uses; every write still maintains them."""
+    way = _unfinished(patient)
     for table, name in _undone(patient, _INVALID):
         yield Finding(
             "index-invalid",
             Severity.WARNING,
             f"Index {name} of {table} is not valid: its build was interrupted, or still runs.",
-            f"REINDEX INDEX CONCURRENTLY {qualified(patient.schema, name)};",
+            way or f"REINDEX INDEX CONCURRENTLY {qualified(patient.schema, name)};",
         )
 
 
@@ -171,6 +177,12 @@ _INVALID = (
     "SELECT t.relname::text, i.relname::text FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid"
     " JOIN pg_class t ON t.oid = x.indrelid WHERE NOT (x.indisvalid AND x.indisready)"
 )
+
+
+def _unfinished(patient: Patient) -> str:
+    """Return the command that finishes an unfinished revision, whose objects need no other; empty without one."""
+    one = unfinished.look(patient.link, bookkeeping.look(patient.link))
+    return one.next_step if one else ""
 
 
 def _undone(patient: Patient, query: str) -> list[tuple[Any, ...]]:

@@ -117,6 +117,22 @@ class Manifest:
         """Return the revisions after `lower` up to and including `upper`, oldest first."""
         return self.revisions[self.position(lower) : self.position(upper)]
 
+    @cached_property
+    def _created(self) -> dict[str, str]:
+        """The revision that creates each table: the last one whose reverse drops it or leaves it."""
+        return {table: one.revision for one in self.revisions for table in (*one.drops, *one.leaves)}
+
+    def tables_at(self, revision: str | None) -> tuple[str, ...]:
+        """Return the tables of the schema that exist at a revision, in the order of their foreign keys."""
+        if revision == self.head:
+            return self.tables
+        there = self.position(revision)
+        return tuple(
+            table
+            for table in self.tables
+            if (made := self._created.get(table)) is not None and self.position(made) <= there
+        )
+
     def floor(self, revision: str | None) -> str | None:
         """Return the effective floor at a revision."""
         return next((step.floor for step in reversed(self.until(revision)) if step.floor), None)

@@ -72,6 +72,13 @@ class Rule:
         """The kind of object that enforces it."""
         return "unique" if self.unique else "check"
 
+    @property
+    def said(self) -> str:
+        """The rule as text: its content and, for a rule about one row, the condition with its words or numbers."""
+        return (
+            f"{self.why} Each row needs: {self.condition}" if self.condition and not self.unique else self.why
+        )
+
     def rows(self, places: Places) -> str:
         """Return a query for the rows that break it: key, the earlier row, and the columns.
 

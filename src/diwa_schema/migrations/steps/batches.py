@@ -13,9 +13,7 @@ from alembic import op
 
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import Pace, dialect, ground, offline, step
-
-# The table is created in the current schema before any statement names it, so its plain name finds it there.
-POSITION = "diwa_schema_position"
+from diwa_schema.migrations.temporary import POSITION
 
 
 @step
@@ -78,16 +76,22 @@ def copy_rows(
         into, rows = (lookup.qualified(connection, one) for one in (target, source))
         return insert(into, rows, f"{within} AND ({where})")
 
-    _in_batches(source, key, f"copy {source} {target}", target, copy)
+    _in_batches(source, key, f"copy {source} {target}", target, copy, target)
 
 
 def _in_batches(
-    table: str, key: str, name: str, label: str, statement: Callable[[sa.Connection, str], str]
+    table: str,
+    key: str,
+    name: str,
+    label: str,
+    statement: Callable[[sa.Connection, str], str],
+    also: str | None = None,
 ) -> None:
     """Run a statement for the rows of a table, a few at a time.
 
     Args:
         table: The table.
+        also: Another table that the statement fills.
         key: The column whose order is followed.
         name: The key under which the progress is stored.
         label: The subject of the work, for people.
@@ -105,19 +109,52 @@ def _in_batches(
         move(connection, name, last)
         return taken
 
-    pace.short(lambda connection: begin(connection, name))
+    pace.short(lambda connection: begin(connection, name, table, *([also] if also else [])))
     before, total = extent(pace, table, name, key)
     pace.batches(batch, total, label, before=before)
     pace.short(lambda connection: end(connection, name))
 
 
-def begin(connection: sa.Connection, name: str) -> None:
-    """Record the start of a step; the progress of an earlier run of it stays."""
+def begin(connection: sa.Connection, name: str, *tables: str) -> None:
+    """Record the start of a step; the progress of an earlier run of it stays as long as it can be trusted.
+
+    The rows behind a batch are right because a column, a default or a trigger of the step is there since. If the tables
+    have other columns or triggers than at the start, some rows may have been written without them, and the step starts
+    again at the first row.
+
+    Args:
+        connection: In a transaction, after the step has created its columns and triggers.
+        name: The key of the progress.
+        tables: The tables that the step reads or fills.
+    """
+    # The table is created in the current schema before any statement names it, so its plain name finds it there.
     connection.execute(
-        sa.text(f"CREATE TABLE IF NOT EXISTS {POSITION} (step text PRIMARY KEY, reached text)")
+        sa.text(f"CREATE TABLE IF NOT EXISTS {POSITION} (step text PRIMARY KEY, reached text, guards text)")
     )
+    if "guards" not in lookup.column_types(connection, POSITION):
+        # An interrupted run of an earlier release left the table.
+        connection.execute(sa.text(f"ALTER TABLE {POSITION} ADD COLUMN guards text"))
     connection.execute(
-        sa.text(f"INSERT INTO {POSITION} (step) VALUES (:step) ON CONFLICT DO NOTHING"), {"step": name}
+        sa.text(
+            f"INSERT INTO {POSITION} AS p (step, guards) VALUES (:step, :guards) ON CONFLICT (step) DO UPDATE"
+            " SET reached = CASE WHEN p.guards = excluded.guards THEN p.reached END, guards = excluded.guards"
+        ),
+        {"step": name, "guards": "; ".join(_guards(connection, table) for table in tables)},
+    )
+
+
+def _guards(connection: sa.Connection, table: str) -> str:
+    """Return text that changes if the table, a column or a trigger is dropped, even if it is created again."""
+    place = lookup.oid(table)
+    return str(
+        connection.scalar(
+            sa.text(
+                f"SELECT concat_ws(' ', CAST({place} AS oid), (SELECT string_agg(concat(attnum), ',' ORDER BY attnum)"
+                f" FROM pg_attribute WHERE attrelid = {place} AND attnum > 0 AND NOT attisdropped),"
+                " (SELECT string_agg(concat(oid, tgenabled), ',' ORDER BY oid) FROM pg_trigger"
+                f" WHERE tgrelid = {place} AND NOT tgisinternal))"
+            )
+        )
     )
 
 

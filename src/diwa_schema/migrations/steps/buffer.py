@@ -16,7 +16,7 @@ from sqlalchemy.schema import SchemaItem
 from diwa_schema.migrations.steps.kept_values import KEPT
 from diwa_schema.migrations.steps.lookup import column_types, literal, oid, quoted, table_exists, verbatim
 from diwa_schema.migrations.steps.pace import dialect, offline
-from diwa_schema.names import cut
+from diwa_schema.migrations.temporary import reshaped
 
 BUFFER = "tala_operations"
 IDS = ("session_id", "context_id")
@@ -115,7 +115,7 @@ def _type() -> str:
 
 def _copy_on_sqlite(connection: sa.Connection, items: Sequence[SchemaItem]) -> None:
     """Replace the agent's table by a copy in this history's shape, with all of its columns."""
-    new = cut(BUFFER, suffix="_reshaped")
+    new = reshaped(BUFFER)
     op.create_table(new, *items)
     known = column_types(connection, new)
     old = connection.execute(

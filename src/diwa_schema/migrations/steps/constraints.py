@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import Ground, dialect, ground, offline, operations, step
 from diwa_schema.migrations.steps.rebuild import rebuild
-from diwa_schema.names import cut
+from diwa_schema.migrations.temporary import not_null
 
 Add = Callable[[Operations, bool], None]
 
@@ -176,7 +176,7 @@ def _set_not_null(on: Ground, table: str, column: str) -> None:
     )
     if on.pace.look(lambda connection: connection.scalar(there)):
         return
-    name = cut(f"diwa_schema_{column}", suffix="_not_null")
+    name = not_null(column)
     _add(
         name,
         table,

@@ -15,13 +15,12 @@ from diwa_schema.migrations.steps.buffer import BUFFER
 from diwa_schema.migrations.steps.kept_values import KEPT
 from diwa_schema.migrations.steps.lookup import oid
 from diwa_schema.migrations.steps.upstream import of_ecto
+from diwa_schema.migrations.temporary import NOTE, NOTE_UPDATE
 from diwa_schema.names import literal
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.migrations.manifest import Revision
-
-NOTE, NOTE_UPDATE = "diwa_schema_note", "diwa_schema_note_update"
 
 
 @dataclass(frozen=True, slots=True)

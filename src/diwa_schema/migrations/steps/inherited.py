@@ -23,6 +23,7 @@ from diwa_schema.migrations.steps.batches import backfill
 from diwa_schema.migrations.steps.indexes import create_index_concurrently, drop_index_concurrently
 from diwa_schema.migrations.steps.kept_values import KEPT
 from diwa_schema.migrations.steps.pace import Pace, dialect, ground, offline, operations, step
+from diwa_schema.migrations.temporary import keys_beside
 from diwa_schema.models import inherited
 from diwa_schema.models.inherited import COLUMN, CONTEXT, CONTEXTS, FUNCTION
 from diwa_schema.models.types import Timestamp, UniqueId
@@ -114,8 +115,7 @@ class _Names:
         self.index = f"{table}_{COLUMN}_index"
         # The key has this name before, after and on the way back, because Ecto's changesets use it.
         self.key = f"{table}_{CONTEXT}_fkey"
-        self.new = f"{table}_{CONTEXT}_{COLUMN}_fkey"
-        self.old = f"{table}_{CONTEXT}_alone_fkey"
+        self.new, self.old = keys_beside(table, CONTEXT, COLUMN)
 
     def refuse_others(self, connection: sa.Connection) -> None:
         """Raise an error if an object of that name is not from this step."""
@@ -158,17 +158,26 @@ class _Names:
         """Make sure that each row written from now on has its organization."""
         if self._begun(connection):
             return
-        if COLUMN in lookup.column_types(connection, self.table):
-            nobody = f"'{_NOBODY}'" if connection.dialect.name == "sqlite" else f"CAST('{_NOBODY}' AS uuid)"
-            self._note(connection, f"SELECT :table, {nobody}, :column, 'there', :reason, :now WHERE true")
-        else:
+        lite = connection.dialect.name == "sqlite"
+        # The key shows that an interrupted run began, and that somebody has dropped a trigger since.
+        again = not lite and (self._columns(connection, self.new) or self._columns(connection, self.key) > 1)
+        if not lite:
+            for trigger in inherited.names(self.table):
+                table = lookup.qualified(connection, self.table)
+                connection.execute(sa.text(f"DROP TRIGGER IF EXISTS {trigger} ON {table}"))
+        if COLUMN not in lookup.column_types(connection, self.table):
             operations(connection).add_column(self.table, sa.Column(COLUMN, UniqueId()))
-        if connection.dialect.name == "sqlite":
+        elif not again:
+            nobody = f"'{_NOBODY}'" if lite else f"CAST('{_NOBODY}' AS uuid)"
+            self._note(connection, f"SELECT :table, {nobody}, :column, 'there', :reason, :now WHERE true")
+        if lite:
             for statement in inherited.on_sqlite(self.table).values():
                 connection.execute(sa.text(lookup.verbatim(statement)))
             return
         for statement in (inherited.function(), inherited.triggers(self.table)):
             connection.execute(sa.text(lookup.verbatim(statement)))
+        if again:
+            return
         operations(connection).create_foreign_key(
             self.new,
             self.table,
@@ -281,10 +290,16 @@ class _Names:
         )
 
     def _begun(self, connection: sa.Connection) -> bool:
-        filled = lookup.literal(inherited.names(self.table)[0])
-        there = f"SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = {filled}"
+        own = inherited.names(self.table)
+        there = f"SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = {lookup.literal(own[0])}"
+        if COLUMN not in lookup.column_types(connection, self.table):
+            return False
         if connection.dialect.name == "postgresql":
-            there = f"SELECT 1 FROM pg_trigger WHERE tgrelid = {lookup.oid(self.table)} AND tgname = {filled}"
+            there = (
+                "SELECT true FROM pg_trigger"
+                f" WHERE tgrelid = {lookup.oid(self.table)} AND tgname IN ({', '.join(map(lookup.literal, own))})"
+                f" HAVING count(*) = {len(own)}"
+            )
         return connection.scalar(sa.text(there)) is not None
 
     def _columns(self, connection: sa.Connection, key: str) -> int:

@@ -84,7 +84,7 @@ def _renumber() -> None:
         batches.move(connection, name, last)
         return taken
 
-    pace.short(lambda connection: batches.begin(connection, name))
+    pace.short(lambda connection: batches.begin(connection, name, "memories", TABLE))
     before, total = batches.extent(pace, "memories", name)
     pace.batches(batch, total, f"{TABLE}: numbered by memory", before=before)
     pace.short(lambda connection: batches.end(connection, name))

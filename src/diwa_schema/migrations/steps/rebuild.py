@@ -17,7 +17,7 @@ from sqlalchemy.util import OrderedSet
 from diwa_schema.errors import ROLLED_BACK, DatabaseRefused, MigrationFailed
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.pace import ground, offline, operations
-from diwa_schema.names import cut
+from diwa_schema.migrations.temporary import reshaped
 
 
 class Declared(UserDefinedType[Any]):
@@ -134,11 +134,11 @@ def _replace(
     columns: Sequence[str],
 ) -> None:
     new, old, names = (
-        lookup.quoted(cut(table, suffix="_reshaped")),
+        lookup.quoted(reshaped(table)),
         lookup.quoted(table),
         ", ".join(map(lookup.quoted, columns)),
     )
-    create_table(cut(table, suffix="_reshaped"), *items)
+    create_table(reshaped(table), *items)
     execute(f"INSERT INTO {new} ({names}) SELECT {names} FROM {old}")
     execute(f"DROP TABLE {old}")
     execute(f"ALTER TABLE {new} RENAME TO {old}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database.state import Kind, refuse_elsewhere, refuse_unknown
 from diwa_schema.drift import check
-from diwa_schema.errors import DatabaseRefused, SchemaEmpty, command
+from diwa_schema.errors import NOTHING_CHANGED, DatabaseRefused, SchemaEmpty, command
 from diwa_schema.migrations.ecto import LAST
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import load as load_module
@@ -55,6 +55,24 @@ class Adoption:
             )
         steps.append(f"record revision {self.variant.revision or 'base'} as its revision")
         return tuple(steps)
+
+    @property
+    def unsafe(self) -> tuple[Difference, ...]:
+        """The differences that a run does not fix by itself."""
+        return tuple(one for one in self.differences if not one.fixable)
+
+    @property
+    def next_step(self) -> str:
+        """The next step of a database with differences."""
+        fix, left = command("adopt --fix"), len(self.unsafe)
+        if not left:
+            return f"Run: {fix}; it runs these statements, which are safe on a live table."
+        if left == len(self.differences):
+            return f"Decide on each difference and run its statement, then run: {command('adopt')}"
+        return (
+            f"Decide on {'the one' if left == 1 else f'the {left}'} that {'is' if left == 1 else 'are'} not safe on a"
+            f" live table and run the statement, then run: {fix}; it runs the others."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as a document for ``--json``."""
@@ -114,15 +132,19 @@ def adopt(session: Session, *, fix: bool) -> Report:
     def decide(look: Look) -> Adoption:
         found = recognise(look)
         preflight.refuse_without_rights(look, _changed(found.variant))
-        if not fix:
+        # A run that cannot end with the takeover fixes nothing either, so that each fix has an entry in the ledger.
+        if not fix or found.unsafe:
             _refuse_differences(found, look.shown)
         return found
 
     def work(change: Change, found: Adoption) -> Written:
         if fix and found.differences:
-            check.fix(change.link, found.differences, change.paced)
+            fixed = check.fix(change.link, found.differences, change.paced)
+            for one in fixed:
+                session.progress.say(f"fixed: {one.text}")
             found = recognise(change.look)
-            _refuse_differences(found, change.look.shown)
+            told = f"The run fixed {len(fixed)} other differences and took nothing over."
+            _refuse_differences(found, change.look.shown, told)
         taking = _Taking(change, found.variant)
         revision = found.variant.revision
         timeout = session.settings.build_timeout
@@ -207,14 +229,17 @@ def _differences(look: Look, variant: Variant) -> tuple[Difference, ...]:
     )
 
 
-def _refuse_differences(found: Adoption, shown: str) -> None:
+def _refuse_differences(found: Adoption, shown: str, untouched: str = NOTHING_CHANGED) -> None:
     if not found.differences:
         return
-    lines = [f"  {one.text}\n    {one.statement or one.fix.caution}" for one in found.differences]
+    lines = [
+        line for one in found.differences for line in (f"  {one.text}", *(f"    {way}" for way in one.way()))
+    ]
     raise DatabaseRefused(
         f"{shown} differs from the variant '{found.variant.name}': {len(found.differences)} differences.\n"
         + "\n".join(lines),
-        next_step=f"Run the statements, or run {command('adopt --fix')} for those that are safe on a live table.",
+        untouched=untouched,
+        next_step=found.next_step,
         differences=[one.as_dict() for one in found.differences],
     )
 

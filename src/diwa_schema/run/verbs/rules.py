@@ -21,12 +21,19 @@ class Validation(NamedTuple):
     Args:
         report: The report of the run; its kind is "nothing" if no rule could be added.
         added: The names of the rules that the database enforces from now on.
-        waiting: The rules that still wait, with the number of rows that break each.
+        waiting: All rules that still wait, with the number of rows that break each.
+        asked: The names of the rules that the call was about.
     """
 
     report: Report
     added: tuple[str, ...]
     waiting: tuple[Waiting, ...]
+    asked: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        """Whether the database enforces each rule that the call was about."""
+        return not any(one.rule in self.asked for one in self.waiting)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a document for ``--json``."""
@@ -52,7 +59,7 @@ def validate(session: Session, names: Sequence[str]) -> Validation:
     seen: list[tuple[Waiting, ...]] = []
 
     def look_at(look: Look) -> tuple[Waiting, ...]:
-        seen.append(waiting(look.link, look.state.schema, wanted))
+        seen.append(waiting(look.link, look.state.schema, KEPT))
         return seen[-1]
 
     def decide(look: Look) -> tuple[Rule, ...] | None:
@@ -75,4 +82,5 @@ def validate(session: Session, names: Sequence[str]) -> Validation:
 
     report = session.change(Verb("validate"), decide, work)
     before, after = ({one.rule for one in found} for found in (seen[0], seen[-1]))
-    return Validation(report, tuple(rule.name for rule in wanted if rule.name in before - after), seen[-1])
+    added = tuple(rule.name for rule in wanted if rule.name in before - after)
+    return Validation(report, added, seen[-1], tuple(rule.name for rule in wanted))

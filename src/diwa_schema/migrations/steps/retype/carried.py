@@ -9,10 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from diwa_schema.migrations.steps.lookup import literal, oid, qualified, quoted, verbatim
-from diwa_schema.names import cut
+from diwa_schema.migrations.temporary import PROBE, retyped
 
 _ONLY_VECTORS = ("hnsw", "ivfflat")
-_PROBE = "diwa_schema_probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Succession:
     @property
     def new(self) -> str:
         """The name of the new column before the swap."""
-        return cut(self.column, suffix="_retyped")
+        return retyped(self.column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Carried:
     @property
     def built(self) -> str:
         """Its name before the swap."""
-        return cut(self.name, suffix="_retyped")
+        return retyped(self.name)
 
     def create(self, table: str, name: str, definition: str, *, concurrently: bool = False) -> str:
         """Return the statement that creates an equal index.
@@ -116,11 +115,11 @@ def successors(
     """
     if not found:
         return {}, []
-    probe, new = qualified(connection, _PROBE), quoted(replacement.new)
+    probe, new = qualified(connection, PROBE), quoted(replacement.new)
     run = connection.execute
     run(sa.text(f"CREATE TABLE {probe} (LIKE {qualified(connection, replacement.table)})"))
     run(sa.text(f"ALTER TABLE {probe} DROP COLUMN IF EXISTS {new}"))
-    names = {index.name: f"{_PROBE}_{number}" for number, index in enumerate(found)}
+    names = {index.name: f"{PROBE}_{number}" for number, index in enumerate(found)}
     for index in found:
         run(sa.text(index.create(probe, names[index.name], index.definition)))
     run(sa.text(f"ALTER TABLE {probe} RENAME COLUMN {quoted(replacement.column)} TO {new}"))

@@ -18,9 +18,10 @@ import sqlalchemy as sa
 from diwa_schema import names
 from diwa_schema.errors import MigrationFailed
 from diwa_schema.migrations.steps import lookup
-from diwa_schema.migrations.steps.dependents import NOTE, NOTE_UPDATE, hanging
+from diwa_schema.migrations.steps.dependents import hanging
 from diwa_schema.migrations.steps.lookup import qualified, quoted, verbatim
 from diwa_schema.migrations.steps.retype.carried import Carried, Succession, properties
+from diwa_schema.migrations.temporary import NOTE, NOTE_UPDATE
 from diwa_schema.names import code, cut, literal
 
 
@@ -36,6 +37,30 @@ class Replacement(Succession):
     def begun(self, connection: sa.Connection) -> bool:
         """Return whether the new column exists beside the old one."""
         return self.new in lookup.column_types(connection, self.table)
+
+    def left(self, connection: sa.Connection) -> bool:
+        """Return whether an interrupted replacement left an object."""
+        function = (
+            "SELECT EXISTS (SELECT FROM pg_proc"
+            " WHERE pronamespace = CAST(quote_ident(current_schema()) AS regnamespace)"
+            f" AND proname = {lookup.literal(self.notes)})"
+        )
+        return (
+            self.begun(connection)
+            or lookup.table_exists(connection, self.notes)
+            or bool(connection.scalar(sa.text(function)))
+        )
+
+    def noting(self, connection: sa.Connection) -> bool:
+        """Return whether every write to the old column is noted."""
+        triggers = connection.scalar(
+            sa.text(
+                "SELECT count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
+                f" WHERE t.tgrelid = {lookup.oid(self.table)} AND t.tgname IN ('{NOTE}', '{NOTE_UPDATE}')"
+                f" AND t.tgenabled = 'A' AND p.proname = {lookup.literal(self.notes)}"
+            )
+        )
+        return triggers == len((NOTE, NOTE_UPDATE)) and lookup.table_exists(connection, self.notes)
 
     def refuse_dependents(self, connection: sa.Connection, unfit: Sequence[str] = ()) -> None:
         """Raise an error if a dependent of the old column cannot move to the new one.
@@ -59,10 +84,14 @@ class Replacement(Succession):
             )
 
     def prepare(self, connection: sa.Connection, *, live: bool) -> None:
-        """Add the new column, and begin to note writes to the old one, in one transaction."""
-        if self.begun(connection):
+        """Add the new column, and begin to note writes to the old one, in one transaction.
+
+        The column of an interrupted run is kept only if every write since has been noted: otherwise it starts again.
+        """
+        if self.begun(connection) and self.noting(connection):
             return
         _refuse_old_snapshot(connection)
+        self.abandon(connection)
         table, notes = qualified(connection, self.table), qualified(connection, self.notes)
         statements = [f"ALTER TABLE {table} ADD COLUMN {quoted(self.new)} {self.type}"]
         if live:
@@ -151,11 +180,11 @@ class Replacement(Succession):
 
     def abandon(self, connection: sa.Connection) -> None:
         """Remove the remains of an interrupted replacement."""
-        if not self.begun(connection):
+        if not self.left(connection):
             return
         self._stop_noting(connection)
         table = qualified(connection, self.table)
-        connection.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN {quoted(self.new)}"))
+        connection.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN IF EXISTS {quoted(self.new)}"))
 
     def _stop_noting(self, connection: sa.Connection) -> None:
         notes, table = qualified(connection, self.notes), qualified(connection, self.table)

@@ -22,6 +22,7 @@ from diwa_schema.migrations.steps.retype.archive import Kept
 from diwa_schema.migrations.steps.retype.carried import Carried, indexes, successors
 from diwa_schema.migrations.steps.retype.column import Replacement
 from diwa_schema.migrations.steps.retype.conversion import as_bytes, as_vector
+from diwa_schema.migrations.temporary import POSITION
 from diwa_schema.models.kinds import accept_vectors
 
 Kind = Literal["vector", "bytes"]
@@ -89,8 +90,8 @@ class Retyping:
         beside = lookup.column_types(connection, self.replacement.table).get(self.replacement.new)
         if beside is not None and plain_name(beside) != plain_name(self.replacement.type):
             abandon(connection, self.replacement.table)
-        batches.begin(connection, self._name)
         self.replacement.prepare(connection, live=self.on.live)
+        batches.begin(connection, self._name, self.replacement.table)
 
     def _convert_next(self, connection: sa.Connection, size: int) -> int:
         reached = batches.read(connection, self._name)
@@ -295,6 +296,13 @@ class Retyping:
     def _try_swap(self, connection: sa.Connection, built: Sequence[Carried], limit: int) -> bool:
         """Swap, unless too many rows were written meanwhile for one transfer, or a new index appeared."""
         self.replacement.lock(connection)
+        if self.on.live and not self.replacement.noting(connection):
+            raise MigrationFailed(
+                f"The triggers that note writes to {self.replacement.table} were dropped or disabled during the run, so"
+                " that it may have missed values.",
+                untouched="The column and its values were left as they were.",
+                next_step="Run the command again: it converts the column again from its first row.",
+            )
         if len(self.replacement.noted(connection, limit + 1)) > limit:
             return False
         if indexes(connection, self.replacement) != built:
@@ -328,7 +336,7 @@ def abandon(connection: sa.Connection, table: str) -> None:
 
 def _interrupted(connection: sa.Connection, replacement: Replacement) -> bool:
     """Return whether there are remains for `abandon` to remove."""
-    return replacement.begun(connection) or lookup.table_exists(connection, batches.POSITION)
+    return replacement.left(connection) or lookup.table_exists(connection, POSITION)
 
 
 def plain_name(kind: str) -> str:
