@@ -31,16 +31,17 @@ class _Noticing:
 def _telling(kind: type[Any], names: Iterable[str]) -> dict[str, Any]:
     """Return the changing methods of a type, each with a notification."""
 
-    def telling(method: Callable[..., Any]) -> Callable[..., Any]:
+    def telling(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def change(self: Any, *arguments: Any, **options: Any) -> Any:
             result = method(self, *arguments, **options)
             _grow(self)
             self.notice()
-            return result
+            # No other method returns what it stores. What is stored is a copy, and only a change in the copy is saved.
+            return self[arguments[0]] if name == "setdefault" else result
 
         return change
 
-    return {name: telling(getattr(kind, name)) for name in names}
+    return {name: telling(name, getattr(kind, name)) for name in names}
 
 
 _ITEMS = ("__setitem__", "__delitem__", "clear", "pop")
