@@ -92,8 +92,8 @@ def inside(container):
             yield from inside(held)
 
 
-PLAIN = {"given": [{}]}
-DICTS = {
+PLAIN: dict[str, Any] = {"given": [{}]}
+DICTS: dict[str, Any] = {
     "setdefault": lambda d: d.setdefault("l", copy.deepcopy(PLAIN)),
     "setdefault, known": lambda d: d.setdefault("list", copy.deepcopy(PLAIN)),
     "get after update": lambda d: d.update(l=copy.deepcopy(PLAIN)) or d.get("l"),
@@ -101,7 +101,7 @@ DICTS = {
     "values": lambda d: next(iter(d.values())),
     "items": lambda d: next(iter(d.items()))[1],
 }
-LISTS = {
+LISTS: dict[str, Any] = {
     "+=": lambda x: x.__iadd__([copy.deepcopy(PLAIN)]),
     "extend": lambda x: x.extend(copy.deepcopy(PLAIN) for _ in "a") or x[-1],
     "insert": lambda x: x.insert(0, copy.deepcopy(PLAIN)) or x[0],
@@ -115,7 +115,7 @@ LISTS = {
 @pytest.mark.parametrize("deep", [False, True])
 def test_what_a_method_returns_of_a_document_is_tracked(method, deep):
     """Whatever a caller gets hold of through a method, a change in it reaches the row."""
-    root = DICTS.get(method, LISTS.get(method))
+    root = {**DICTS, **LISTS}[method]
     memory: Any = Memory(metadata_={"a": {"list": []}, "list": []} if method in DICTS else [[], 1])
     found: Any = root(memory.metadata_["a" if method in DICTS else 0] if deep else memory.metadata_)
     for container in inside(found):
