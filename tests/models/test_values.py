@@ -26,12 +26,8 @@ from diwa_schema.models import (
     values,
 )
 from diwa_schema.models.types import Document, TextArray
+from tests.models.conftest import ONE_DRIVER_EACH
 from tests.models.rows import new_row, store
-
-# The two databases differ in these; their drivers do not.
-ONE_DRIVER_EACH = pytest.mark.parametrize(
-    ("storage", "driver"), [("bytea", "asyncpg"), ("vector", "psycopg"), ("sqlite", "sqlite3")], indirect=True
-)
 
 # The words that Elixir code writes there; no constraint says so.
 UPSTREAM = {

@@ -198,6 +198,7 @@ class _Postgresql:
 
     def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement with one set of parameters."""
+        _check(context)
         self.kinds.notice(statement, context)
 
         def send() -> None:
@@ -209,6 +210,7 @@ class _Postgresql:
 
     def executemany(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement with many sets of parameters."""
+        _check(context)
 
         def send() -> None:
             decided = [self.kinds.decided(each, context) for each in parameters]
@@ -219,6 +221,7 @@ class _Postgresql:
 
     def execute_bare(self, cursor: Any, statement: str, context: Any) -> bool:
         """Send a statement without parameters."""
+        _check(context)
         self.kinds.notice(statement, context)
 
         def send() -> None:
@@ -409,6 +412,7 @@ class _Sqlite:
 
     def execute_bare(self, _cursor: Any, _statement: str, context: Any) -> bool:
         """Look at a statement before SQLAlchemy sends it."""
+        _check(context)
         table = getattr(getattr(context.compiled, "statement", None), "table", None)
         writes = context.isinsert or context.isupdate or context.isdelete
         if writes and getattr(getattr(table, "metadata", None), "keeps_foreign_keys", False):
@@ -433,6 +437,17 @@ class _Sqlite:
                 " one would stay. Nothing was deleted. Call diwa_schema.models.enforce_foreign_keys(engine)"
                 " before the engine is used."
             )
+
+
+def _check(context: Any) -> None:
+    """Look once at each compiled statement for what no column converts."""
+    compiled = context.compiled
+    if compiled is None or compiled in _checked:
+        return
+    from diwa_schema.models.types.times import refuse_server_times
+
+    refuse_server_times(compiled.statement)
+    _checked.add(compiled)
 
 
 def _driver_of(link: Any) -> Any:
@@ -464,4 +479,5 @@ _DRIVERS: dict[str, Callable[[], _Psycopg | _Asyncpg]] = {
     "asyncpg": _Asyncpg,
 }
 _watched: WeakKeyDictionary[Dialect, Any] = WeakKeyDictionary()
+_checked: WeakSet[Any] = WeakSet()
 _starting = Lock()
