@@ -39,6 +39,12 @@ DRIVERS = ("psycopg", "sqlite3", *ASYNCHRONOUS)
 RUNNER = pytest.StashKey[asyncio.Runner]()
 
 
+ONE_DRIVER_EACH = pytest.mark.parametrize(
+    ("storage", "driver"), [("bytea", "asyncpg"), ("vector", "psycopg"), ("sqlite", "sqlite3")], indirect=True
+)
+"""For what depends on the database and not on the driver."""
+
+
 def sqlalchemy_url(url: str) -> str:
     return url.replace("postgresql://", "postgresql+psycopg://")
 

@@ -85,6 +85,45 @@ def test_a_default_that_is_changed_is_saved(engine):
         assert (row.tags, row.metadata_) == (["x"], {"y": 1})
 
 
+def inside(container):
+    yield container
+    for held in container.values() if isinstance(container, dict) else container:
+        if isinstance(held, dict | list):
+            yield from inside(held)
+
+
+PLAIN: dict[str, Any] = {"given": [{}]}
+DICTS: dict[str, Any] = {
+    "setdefault": lambda d: d.setdefault("l", copy.deepcopy(PLAIN)),
+    "setdefault, known": lambda d: d.setdefault("list", copy.deepcopy(PLAIN)),
+    "get after update": lambda d: d.update(l=copy.deepcopy(PLAIN)) or d.get("l"),
+    "|=": lambda d: d.__ior__({"l": copy.deepcopy(PLAIN)}),
+    "values": lambda d: next(iter(d.values())),
+    "items": lambda d: next(iter(d.items()))[1],
+}
+LISTS: dict[str, Any] = {
+    "+=": lambda x: x.__iadd__([copy.deepcopy(PLAIN)]),
+    "extend": lambda x: x.extend(copy.deepcopy(PLAIN) for _ in "a") or x[-1],
+    "insert": lambda x: x.insert(0, copy.deepcopy(PLAIN)) or x[0],
+    "a slice": lambda x: x.__setitem__(slice(0, 1), [copy.deepcopy(PLAIN)]) or x[0],
+    "copy": lambda x: x.append({}) or x.copy()[-1],
+    "reversed": lambda x: x.append({}) or next(reversed(x)),
+}
+
+
+@pytest.mark.parametrize("method", [*DICTS, *LISTS])
+@pytest.mark.parametrize("deep", [False, True])
+def test_what_a_method_returns_of_a_document_is_tracked(method, deep):
+    """Whatever a caller gets hold of through a method, a change in it reaches the row."""
+    root = {**DICTS, **LISTS}[method]
+    memory: Any = Memory(metadata_={"a": {"list": []}, "list": []} if method in DICTS else [[], 1])
+    found: Any = root(memory.metadata_["a" if method in DICTS else 0] if deep else memory.metadata_)
+    for container in inside(found):
+        before = copy.deepcopy(memory.metadata_)
+        container.update(changed=1) if isinstance(container, dict) else container.append("changed")
+        assert memory.metadata_ != before
+
+
 def test_reading_changes_nothing(engine, memory):
     with Session(engine) as session:
         read: Any = session.get_one(Memory, memory.id)

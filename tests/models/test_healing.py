@@ -450,3 +450,12 @@ def test_a_driver_that_cannot_carry_the_types_is_refused(tables_url, name):
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM embedding_cache")) == 0
     engine.dispose()
+
+
+def test_a_connection_that_is_detached_from_its_pool_works_with_the_models(engine):
+    with engine.connect() as connection:
+        own = connection.connection.dbapi_connection
+        connection.detach()
+        connection.execute(insert(EmbeddingCache).values(cached()))
+        assert connection.scalars(select(EmbeddingCache.embedding)).one() == pytest.approx(NUMBERS, abs=1e-6)
+    own.close()  # nobody else closes a connection of an asynchronous driver

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, case, func, insert, null, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, StatementError
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import Context, Memory, MemoryVersion, Organization, Plan, SyncQueue
 from diwa_schema.models.types.times import Timestamp, spell
+from tests.models.conftest import ONE_DRIVER_EACH
 from tests.models.rows import MOMENT, new_row, store
 
 TOKYO = timezone(timedelta(hours=9))
@@ -113,6 +115,68 @@ def test_the_servers_time_is_compared_in_utc(engine, storage, model):
             assert tuple(map(bool, found.one())) == expected
     with pytest.raises(ArgumentError, match="Compute it in Python"):
         _ = model.inserted_at < func.now() - timedelta(days=1)
+
+
+ASSIGNED: dict[str, Any] = {
+    "now": lambda _: func.now(),
+    "current_timestamp": lambda _: func.current_timestamp(),
+    "coalesce": lambda _: func.coalesce(null(), func.now()),
+    "case": lambda column: case((column.is_not(None), func.now()), else_=func.now()),
+}
+
+
+@ONE_DRIVER_EACH
+@pytest.mark.parametrize("name", ["deleted_at", "inserted_at", "updated_at"])
+def test_the_servers_time_is_assigned_in_utc_and_never_in_the_future(engine, storage, memory, name):
+    """Whole seconds and microseconds, text with Z on SQLite, and a session in another zone."""
+    column: Any = getattr(Memory, name)
+    with Session(engine) as session:
+        for said, made in ASSIGNED.items():
+            if storage != "sqlite":
+                session.execute(text("SET TIME ZONE 'Asia/Tokyo'"))
+            read = session.get_one(Memory, memory.id)
+            setattr(read, name, made(column))
+            session.flush()
+            now = datetime.now(UTC)
+            assert now - timedelta(seconds=20) < getattr(read, name) <= now + timedelta(milliseconds=1), said
+            if storage == "sqlite":
+                text_of = session.scalar(text(f"SELECT {name} FROM memories"))
+                assert text_of == spell(getattr(read, name), column.type.kind), said
+            session.rollback()
+    with pytest.raises(ArgumentError, match="Compute it in Python"):
+        Memory(expires_at=func.now() + timedelta(days=1))
+
+
+@ONE_DRIVER_EACH
+def test_an_object_can_be_made_with_the_servers_time(engine):
+    *needed, row = new_row(Organization)
+    row.inserted_at = func.now()
+    with Session(engine) as session:
+        store(session, *needed, row)
+        assert abs(row.inserted_at - datetime.now(UTC)) < timedelta(seconds=20)
+
+
+@ONE_DRIVER_EACH
+def test_where_the_servers_time_cannot_be_converted_it_is_refused(engine, storage, memory):
+    dialect: Any = sqlite if storage == "sqlite" else postgresql
+    table: Any = Memory.__table__
+    row = {"id": memory.id, "name": "a", "slug": "a", "updated_at": MOMENT}
+    organization = dialect.insert(Organization).values(inserted_at=MOMENT, **row)
+    with Session(engine) as session:
+        for statement in (
+            update(Memory).values(expires_at=func.now()),
+            update(Memory).values({Memory.expires_at: func.coalesce(Memory.expires_at, func.now())}),
+            update(table).values(deleted_at=func.now() + timedelta(days=1)),
+            insert(Organization).values(inserted_at=func.now(), **row),
+            insert(Organization).values([{"inserted_at": func.now(), **row}]),
+            organization.on_conflict_do_update(index_elements=["id"], set_={"inserted_at": func.now()}),
+            select(Memory.id).where(func.now() > Memory.expires_at),
+        ):
+            for _ in range(2):
+                with pytest.raises(ArgumentError, match=r"datetime\.now\(UTC\)"):
+                    session.execute(statement)
+                session.rollback()
+        assert session.get_one(Memory, memory.id).expires_at is None
 
 
 @pytest.mark.parametrize("storage", ["sqlite"], indirect=True)

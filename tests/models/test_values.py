@@ -6,7 +6,8 @@ from typing import get_args
 from uuid import UUID
 
 import pytest
-from sqlalchemy import JSON, Engine, null, select, text
+from hypothesis import HealthCheck, given, settings, strategies as st
+from sqlalchemy import JSON, Engine, literal, null, select, text, type_coerce, update
 from sqlalchemy.exc import CompileError, DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
@@ -24,6 +25,8 @@ from diwa_schema.models import (
     UsageRecord,
     values,
 )
+from diwa_schema.models.types import Document, TextArray
+from tests.models.conftest import ONE_DRIVER_EACH
 from tests.models.rows import new_row, store
 
 # The words that Elixir code writes there; no constraint says so.
@@ -200,6 +203,111 @@ def test_documents_that_contain_another_are_found_or_refused(engine, storage):
                 session.scalars(wanted)
         else:
             assert session.scalars(wanted).all() == [row.id]
+
+
+@pytest.fixture
+def one_connection(engine):
+    """Many examples of one test cost one database."""
+    with engine.connect() as connection:
+        yield connection
+
+
+TAGS = st.lists(st.one_of(st.none(), st.sampled_from(["a", "b", "ü", ""])), max_size=3)
+
+
+@ONE_DRIVER_EACH
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
+@given(held=st.none() | TAGS, wanted=TAGS)
+def test_contains_means_the_same_on_both_databases(one_connection, held, wanted):
+    """As an array of PostgreSQL: NULL equals nothing, and nothing is known about NULL instead of a list."""
+    expected = None if held is None else None not in wanted and set(wanted) <= set(held)
+    holds = literal(held, TextArray())
+    probe = select(type_coerce(holds, TextArray()).contains(wanted))
+    found = one_connection.scalar(probe)
+    assert (found if found is None else bool(found)) is expected
+
+
+OF_LISTS = {
+    "+": lambda: Memory.tags + ["new"],  # noqa: RUF005
+    "reverse +": lambda: ["new"] + Memory.tags,  # noqa: RUF005
+    "concat": lambda: Memory.tags.concat(["new"]),
+    "op": lambda: Memory.tags.op("||")(literal(["new"], TextArray())),
+    "element": lambda: Memory.tags[1],
+    "greater": lambda: Memory.tags > ["b"],
+}
+OF_DOCUMENTS = {
+    "part": lambda: Memory.metadata_["type"] == "decision",
+    "part of a part": lambda: Memory.metadata_["a", "b"] == 1,
+    "reverse": lambda: literal("decision", Document()) == Memory.metadata_["type"],
+    "not equal": lambda: Memory.metadata_["type"] != "x",
+    "no part": lambda: Memory.metadata_["absent"].is_(None),
+    "part in": lambda: Memory.metadata_["type"].in_(["decision", 1]),
+    "whole": lambda: Memory.metadata_ == {"a": {"b": 1}, "type": "decision"},
+    "op": lambda: Memory.metadata_.op("||")({"new": 1}),
+    "key": lambda: Memory.metadata_.op("?")("type"),
+    "columns": lambda: Memory.metadata_ == Memory.metadata_,
+}
+
+
+@ONE_DRIVER_EACH
+def test_an_operator_that_sqlite_would_apply_to_texts_is_refused_there(engine, storage):
+    stored(engine, Memory, tags=["one"], metadata_={"type": "decision", "a": {"b": 1}})
+    with Session(engine) as session:
+        for name, expression in {
+            **OF_LISTS,
+            **{f"documents, {k}": v for k, v in OF_DOCUMENTS.items()},
+        }.items():
+            if storage == "sqlite":
+                with pytest.raises(CompileError, match=r"as_string\(\)|Memory.tags.contains"):
+                    session.scalars(select(expression()))
+            else:
+                found = session.scalars(select(expression())).one()
+                assert found in (True, "one", ["one", "new"], ["new", "one"]) or found["new"] == 1, name
+
+
+@ONE_DRIVER_EACH
+def test_a_list_or_document_that_is_assigned_an_operation_is_right_or_unchanged(engine, storage):
+    row = stored(engine, Memory, tags=["one"], metadata_={"a": 1})
+    longer, larger = Memory.tags + ["two"], Memory.metadata_.op("||")({"b": 2})  # noqa: RUF005
+    with Session(engine) as session:
+        for name, value in {"tags": longer, "metadata_": larger}.items():
+            memory = session.get_one(Memory, row.id)
+            setattr(memory, name, value)
+            if storage == "sqlite":
+                with pytest.raises(CompileError):
+                    session.commit()
+                session.rollback()
+                with pytest.raises(CompileError):
+                    session.execute(update(Memory).values({name: value}))
+            session.commit()
+    after = read(engine, row)
+    expected = (["one"], {"a": 1}) if storage == "sqlite" else (["one", "two"], {"a": 1, "b": 2})
+    assert (after.tags, after.metadata_) == expected
+
+
+@ONE_DRIVER_EACH
+def test_the_operators_of_both_databases_stay(engine):
+    row = stored(engine, Memory, tags=["one", None], metadata_={"type": "decision"})
+    stored(engine, Memory, tags=["two"], metadata_={})
+    with Session(engine) as session:
+        for condition in (
+            Memory.tags == ["one", None],
+            Memory.tags.in_([["one", None], ["x"]]),
+            Memory.tags.is_distinct_from(["two"]),
+            Memory.metadata_["type"].as_string() == "decision",
+            Memory.metadata_["type"].as_string().is_not(None),
+        ):
+            assert session.scalars(select(Memory.id).where(condition)).all() == [row.id], condition
+        assert session.scalars(select(Memory.id).where(Memory.metadata_ == None)).all() == []  # noqa: E711
+        assert (
+            len(session.scalars(select(Memory.id).order_by(Memory.tags.desc(), Memory.metadata_)).all()) == 2
+        )
+        assert session.scalars(select(Memory.metadata_).distinct()).all()
 
 
 @pytest.mark.parametrize("storage", ["bytea"], indirect=True)

@@ -159,6 +159,38 @@ def test_leaves_it_to_whom_it_was_begun_by(diwa_async_session):
     checkout.passes(4, dsn=place)
 
 
+def test_an_async_session_writes_and_reads_models(checkout, place):
+    checkout.write(
+        """
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from diwa_schema.models import EmbeddingCache, Organization
+
+
+def test_it(diwa_async_session):
+    async def work():
+        session = diwa_async_session
+        session.add(Organization(name="A"))
+        session.add(EmbeddingCache(hash="h", model="m", embedding=[0.5] * 1536))
+        await session.commit()
+        with pytest.raises(sa.exc.DBAPIError):
+            await session.execute(sa.select(Organization).where(sa.text("nonsense")))
+        await session.rollback()
+        assert (await session.scalars(sa.select(Organization.name))).all() == ["A"]
+        assert (await session.scalars(sa.select(EmbeddingCache.embedding))).one()[0] == 0.5
+
+    asyncio.run(work())
+
+
+def test_nothing_is_left(diwa_async_session):
+    assert asyncio.run(diwa_async_session.scalar(sa.select(sa.func.count(Organization.id)))) == 0
+"""
+    )
+    checkout.passes(2, dsn=place)
+
+
 def test_sqlite_keeps_foreign_keys(checkout):
     checkout.write(
         """

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import ClauseElement, event
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import flag_modified
 
-from diwa_schema.models.types import Document, TextArray
+from diwa_schema.models.types import Document, TextArray, Timestamp
+from diwa_schema.models.types.times import as_value
 
 
 class _Noticing:
@@ -31,16 +32,17 @@ class _Noticing:
 def _telling(kind: type[Any], names: Iterable[str]) -> dict[str, Any]:
     """Return the changing methods of a type, each with a notification."""
 
-    def telling(method: Callable[..., Any]) -> Callable[..., Any]:
+    def telling(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def change(self: Any, *arguments: Any, **options: Any) -> Any:
             result = method(self, *arguments, **options)
             _grow(self)
             self.notice()
-            return result
+            # No other method returns what it stores. What is stored is a copy, and only a change in the copy is saved.
+            return self[arguments[0]] if name == "setdefault" else result
 
         return change
 
-    return {name: telling(getattr(kind, name)) for name in names}
+    return {name: telling(name, getattr(kind, name)) for name in names}
 
 
 _ITEMS = ("__setitem__", "__delitem__", "clear", "pop")
@@ -80,7 +82,7 @@ def _of_row(value: Any, state: InstanceState[Any], key: str) -> Any:
 
 
 def notice_changes(mapper: Mapper[Any], model: type[Any]) -> None:
-    """Track changes inside all documents and lists of a model."""
+    """Track changes inside all documents and lists of a model, and convert the server's time that is assigned."""
     keys = [
         each.key for each in mapper.column_attrs if isinstance(each.columns[0].type, Document | TextArray)
     ]
@@ -98,3 +100,10 @@ def notice_changes(mapper: Mapper[Any], model: type[Any]) -> None:
             return _of_row(value, state, key)
 
         event.listen(getattr(model, key), "set", given, raw=True, retval=True)
+    for each in mapper.column_attrs:
+        if isinstance(kind := each.columns[0].type, Timestamp):
+
+            def assigned(_: Any, value: Any, *__: Any, kind: Timestamp = kind) -> Any:
+                return as_value(value, kind) if isinstance(value, ClauseElement) else value
+
+            event.listen(getattr(model, each.key), "set", assigned, raw=True, retval=True)

@@ -198,6 +198,7 @@ class _Postgresql:
 
     def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement with one set of parameters."""
+        _check(context)
         self.kinds.notice(statement, context)
 
         def send() -> None:
@@ -209,6 +210,7 @@ class _Postgresql:
 
     def executemany(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement with many sets of parameters."""
+        _check(context)
 
         def send() -> None:
             decided = [self.kinds.decided(each, context) for each in parameters]
@@ -219,6 +221,7 @@ class _Postgresql:
 
     def execute_bare(self, cursor: Any, statement: str, context: Any) -> bool:
         """Send a statement without parameters."""
+        _check(context)
         self.kinds.notice(statement, context)
 
         def send() -> None:
@@ -231,7 +234,7 @@ class _Postgresql:
         self, send: Callable[[], None], cursor: Any, statement: str, context: Any, *, many: bool = False
     ) -> None:
         link = context.root_connection.connection
-        driver = link.driver_connection
+        driver = _driver_of(link)
         first = self.driver.is_idle(driver)
         if first and driver not in self.named and not context.execution_options.get(UNNAMED):
             self._say_release(link)
@@ -273,9 +276,9 @@ class _Postgresql:
 
     def _say_release(self, link: Any) -> None:
         """Add the release to the name of a connection without a transaction; try this only once."""
-        self.named.add(link.driver_connection)
+        self.named.add(_driver_of(link))
         # The server reports the name unasked, so this sends no query.
-        now = self.driver.name_of(link.driver_connection)
+        now = self.driver.name_of(_driver_of(link))
         name = application_name(now)
         if name == now:
             return
@@ -305,7 +308,7 @@ class _Psycopg:
 
     def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
         """Before a transaction, discard statements that were prepared before a change."""
-        driver = link.driver_connection
+        driver = _driver_of(link)
         if driver in self.thresholds:
             driver.prepare_threshold = self.thresholds.pop(driver)
         if first and self.fresh_since.setdefault(driver, time.time()) < changed:
@@ -314,7 +317,7 @@ class _Psycopg:
 
     def bypass(self, link: Any, _: Any, *, first: bool) -> None:
         """Send the next statement without a prepared one."""
-        driver = link.driver_connection
+        driver = _driver_of(link)
         if driver.prepare_threshold is not None:
             self.thresholds[driver] = driver.prepare_threshold
             driver.prepare_threshold = None
@@ -352,7 +355,7 @@ class _Asyncpg:
         return getattr(driver.get_settings(), "application_name", "")
 
     def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
-        _prepare_anew(cursor, max(changed, self.fresh_since.get(link.driver_connection, 0.0)))
+        _prepare_anew(cursor, max(changed, self.fresh_since.get(_driver_of(link), 0.0)))
         if first and time.time() < self.cleaning_ends:
             self._clean(link.dbapi_connection)
 
@@ -375,7 +378,7 @@ class _Asyncpg:
 
     def suspect(self, link: Any, cursor: Any) -> None:
         self.cleaning_ends = time.time() + _PAUSE
-        self.fresh_since[link.driver_connection] = moment = time.time()
+        self.fresh_since[_driver_of(link)] = moment = time.time()
         _prepare_anew(cursor, moment)
 
 
@@ -409,6 +412,7 @@ class _Sqlite:
 
     def execute_bare(self, _cursor: Any, _statement: str, context: Any) -> bool:
         """Look at a statement before SQLAlchemy sends it."""
+        _check(context)
         table = getattr(getattr(context.compiled, "statement", None), "table", None)
         writes = context.isinsert or context.isupdate or context.isdelete
         if writes and getattr(getattr(table, "metadata", None), "keeps_foreign_keys", False):
@@ -435,6 +439,23 @@ class _Sqlite:
             )
 
 
+def _check(context: Any) -> None:
+    """Look once at each compiled statement for what no column converts."""
+    compiled = context.compiled
+    if compiled is None or compiled in _checked:
+        return
+    from diwa_schema.models.types.times import refuse_server_times
+
+    refuse_server_times(compiled.statement)
+    _checked.add(compiled)
+
+
+def _driver_of(link: Any) -> Any:
+    """Return the driver's own connection; SQLAlchemy names it no more where it is detached from the pool."""
+    connection = link.dbapi_connection
+    return getattr(connection, "driver_connection", connection)
+
+
 def _state(error: BaseException) -> str | None:
     """Return the SQLSTATE of an error; SQLAlchemy's class for a stale asyncpg statement has it in its cause."""
     found = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
@@ -458,4 +479,5 @@ _DRIVERS: dict[str, Callable[[], _Psycopg | _Asyncpg]] = {
     "asyncpg": _Asyncpg,
 }
 _watched: WeakKeyDictionary[Dialect, Any] = WeakKeyDictionary()
+_checked: WeakSet[Any] = WeakSet()
 _starting = Lock()

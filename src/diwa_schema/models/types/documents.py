@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, JSON, TEXT, Boolean, ColumnElement, String, litera
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import operators
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -16,6 +17,68 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from diwa_schema.models.types.declared import Declared
 
 LENGTH = 255
+
+_ON_BOTH = frozenset({
+    operators.is_, operators.is_not,
+    operators.asc_op, operators.desc_op, operators.nulls_first_op, operators.nulls_last_op, operators.distinct_op,
+})  # fmt: skip
+_PARTS = frozenset({operators.json_getitem_op, operators.json_path_getitem_op})
+_OF_DOCUMENTS = _ON_BOTH | _PARTS
+_OF_PARTS = _OF_DOCUMENTS - {operators.is_, operators.is_not}  # an absent part is JSON's null on SQLite
+_EQUAL = frozenset({
+    operators.eq, operators.ne, operators.in_op, operators.not_in_op,
+    operators.is_distinct_from, operators.is_not_distinct_from,
+})  # fmt: skip
+_OF_LISTS = _ON_BOTH | _EQUAL
+"""The operators with one meaning on both databases: SQLite has equal texts for equal lists, but not for documents."""
+
+_WITH_DOCUMENTS = _EQUAL | {operators.lt, operators.le, operators.gt, operators.ge, operators.concat_op}
+"""The operators of PostgreSQL whose other side is a document as well, not a key of one."""
+
+
+class _OnPostgresql(FunctionElement[Any]):
+    """An operation that PostgreSQL has. SQLite would apply it to the text of the value, and is refused it.
+
+    Args:
+        operation: The operation.
+        advice: What to write instead.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, operation: ColumnElement[Any], advice: str) -> None:
+        super().__init__(operation)
+        self.type = operation.type
+        self.advice = advice
+
+
+@compiles(_OnPostgresql)
+def _operate(element: _OnPostgresql, compiler: Any, **options: Any) -> str:
+    return f"({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_OnPostgresql, "sqlite")
+def _refuse_to_operate(element: _OnPostgresql, *_: Any, **__: Any) -> str:
+    raise CompileError(element.advice)
+
+
+def _on_both(
+    op: OperatorType, operation: ColumnElement[Any], allowed: frozenset[Any], advice: str
+) -> ColumnElement[Any]:
+    """Return an operation, for PostgreSQL only if the databases differ in it; ``== None`` has become IS NULL."""
+    alike = op in allowed or getattr(operation, "operator", None) in allowed
+    return operation if alike else _OnPostgresql(operation, advice)
+
+
+_DOCUMENTS_ADVICE = (
+    "SQLite compares and changes documents only as texts. Compare their parts:"
+    " Memory.metadata_['type'].as_string() == 'decision' works on both databases. Change a document in Python:"
+    " memory.metadata_['type'] = 'decision'."
+)
+_LISTS_ADVICE = (
+    "SQLite has no operator for lists except for equality. Memory.tags.contains(['a']) works on both databases. Change"
+    " a list in Python: memory.tags.append('a')."
+)
 
 
 class _HasAll(FunctionElement[bool]):
@@ -48,10 +111,12 @@ def _refuse_to_contain(*_: Any, **__: Any) -> str:
 @compiles(_HasAllTexts, "sqlite")
 def _contains_texts(element: _HasAll, compiler: Any, **options: Any) -> str:
     column, value = (compiler.process(each, **options) for each in element.clauses)
-    # A text that is not JSON comes from early agents; such a list cannot be searched there.
+    # A text that is not JSON comes from early agents; such a list cannot be searched there. As on PostgreSQL, NULL in a
+    # list equals nothing, and nothing is known about NULL instead of a list.
     return (
-        f"(CASE WHEN json_valid({column}) THEN NOT EXISTS (SELECT 1 FROM json_each({value}) AS wanted"
-        f" WHERE wanted.value NOT IN (SELECT held.value FROM json_each({column}) AS held)) ELSE 0 END)"
+        f"(CASE WHEN {column} IS NULL OR {value} IS NULL THEN NULL WHEN json_valid({column}) THEN NOT EXISTS"
+        f" (SELECT 1 FROM json_each({value}) AS wanted WHERE wanted.value IS NULL OR wanted.value NOT IN"
+        f" (SELECT held.value FROM json_each({column}) AS held WHERE held.value IS NOT NULL)) ELSE 0 END)"
     )
 
 
@@ -70,7 +135,19 @@ class Document(TypeDecorator[Any]):
     cache_ok = True
 
     class Comparator(TypeDecorator.Comparator[Any], JSON.Comparator[Any]):
-        """The comparisons of a document."""
+        """The comparisons of a document.
+
+        SQLite refuses those that it would apply to the text of the document (CompileError).
+        """
+
+        def operate(self, op: OperatorType, *other: Any, **options: Any) -> ColumnElement[Any]:
+            of_part = getattr(self.expr, "operator", None) in _PARTS
+            allowed = _OF_PARTS if of_part else _OF_DOCUMENTS
+            return _on_both(op, super().operate(op, *other, **options), allowed, _DOCUMENTS_ADVICE)
+
+        def reverse_operate(self, op: OperatorType, other: Any, **options: Any) -> ColumnElement[Any]:
+            made = super().reverse_operate(op, other, **options)
+            return _on_both(op, made, _OF_DOCUMENTS, _DOCUMENTS_ADVICE)
 
         def contains(self, other: Any, **_: Any) -> ColumnElement[bool]:
             """Return whether a document contains another one, at every depth; PostgreSQL only.
@@ -96,6 +173,8 @@ class Document(TypeDecorator[Any]):
         return dialect.type_descriptor(JSONB(none_as_null=True))
 
     def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
+        if op in _WITH_DOCUMENTS or isinstance(value, dict):
+            return self
         return self.impl_instance.coerce_compared_value(op, value)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
@@ -136,7 +215,13 @@ class TextArray(TypeDecorator[list[str]]):
     cache_ok = True
 
     class Comparator(TypeDecorator.Comparator[list[str]], ARRAY.Comparator[list[str]]):
-        """The comparisons of a list."""
+        """The comparisons of a list. SQLite refuses all but equality and `contains` (CompileError)."""
+
+        def operate(self, op: OperatorType, *other: Any, **options: Any) -> ColumnElement[Any]:
+            return _on_both(op, super().operate(op, *other, **options), _OF_LISTS, _LISTS_ADVICE)
+
+        def reverse_operate(self, op: OperatorType, other: Any, **options: Any) -> ColumnElement[Any]:
+            return _on_both(op, super().reverse_operate(op, other, **options), _OF_LISTS, _LISTS_ADVICE)
 
         def contains(self, other: Any, **_: Any) -> ColumnElement[bool]:
             """Return whether a list contains all texts of another one, on both databases."""
@@ -151,6 +236,9 @@ class TextArray(TypeDecorator[list[str]]):
         if dialect.name == "sqlite":
             return dialect.type_descriptor(TEXT())
         return dialect.type_descriptor(ARRAY(String(LENGTH)))
+
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
+        return self.impl_instance.coerce_compared_value(op, value) if op is operators.getitem else self
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         if value is None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
-from sqlalchemy import TEXT, BinaryExpression, ColumnElement, literal_column
+from sqlalchemy import TEXT, BinaryExpression, Case, ColumnElement, literal_column
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import functions
+from sqlalchemy.sql.dml import ValuesBase
+from sqlalchemy.sql.elements import ClauseList, Grouping
 from sqlalchemy.sql.operators import OperatorType
-from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 
 from diwa_schema.models.engines import watch
@@ -29,11 +32,23 @@ class _Now(functions.FunctionElement[datetime]):
         self.type = column
 
 
+class _NowAsKept(_Now):
+    """The server's time as a column keeps it: without the fraction that PostgreSQL would round into the future."""
+
+    inherit_cache = True
+
+
+@compiles(_NowAsKept)
+def _cut_on_postgresql(_: _NowAsKept, *__: Any, **___: Any) -> str:
+    return "date_trunc('second', CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
+
+
 @compiles(_Now)
 def _utc_on_postgresql(_: _Now, *__: Any, **___: Any) -> str:
     return "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"
 
 
+@compiles(_NowAsKept, "sqlite")
 @compiles(_Now, "sqlite")
 def _utc_on_sqlite(element: _Now, compiler: Any, **options: Any) -> str:
     return f"strftime({compiler.process(element.clauses, **options)}, 'now')"
@@ -140,17 +155,85 @@ _NOW_ON_SQLITE: dict[TimestampKind, str] = {
 }
 
 
-def _in_the_columns_terms(other: Any, column: Timestamp) -> Any:
-    if isinstance(other, functions.now | functions.current_timestamp | functions.localtimestamp):
-        return _Now(column)
+_SERVER_TIMES = (functions.now, functions.current_timestamp, functions.localtimestamp)
+_PASSING_ON = (functions.ReturnTypeFromArgs, Case, Grouping)
+"""What returns one of its parts as it is, such as coalesce."""
+
+
+def _in_the_columns_terms(other: Any, column: Timestamp, now: type[_Now] = _Now) -> Any:
+    """Return the other side of a comparison with a column, or a value for it, with the server's time in UTC."""
+    if isinstance(other, _SERVER_TIMES):
+        return now(column)
     if isinstance(other, BinaryExpression) and any(
-        isinstance(each, functions.now) for each in iterate(other)
+        isinstance(each, _SERVER_TIMES) for each in iterate(other)
     ):
         raise ArgumentError(
             "A time computed from func.now() differs between the two databases. Compute it in Python:"
             " datetime.now(UTC) - timedelta(days=1)."
         )
+    if isinstance(other, _PASSING_ON) and any(isinstance(each, _SERVER_TIMES) for each in iterate(other)):
+
+        def converted(part: Any, **_: Any) -> Any:
+            if isinstance(part, _SERVER_TIMES):
+                return now(column)
+            return None if isinstance(part, (*_PASSING_ON, ClauseList)) else part
+
+        return replacement_traverse(other, {}, converted)
     return other
+
+
+def as_value(value: Any, column: Timestamp) -> Any:
+    """Return an SQL expression as a value for a column: the server's time in UTC, in the spelling of the column.
+
+    Raises:
+        ArgumentError: It computes with the server's time.
+    """
+    return _in_the_columns_terms(value, column, _Now if column.precision else _NowAsKept)
+
+
+def refuse_server_times(statement: Any) -> None:
+    """Refuse a statement in which the server's time meets a column and is not in UTC.
+
+    The attributes of a row and the comparisons of a column convert `func.now()` themselves. They know nothing of the
+    values of an INSERT or UPDATE, nor of a comparison that begins with the other side.
+
+    Args:
+        statement: The compiled statement.
+
+    Raises:
+        ArgumentError: `func.now()` is a value of a column of times, or on the left side of a comparison with one.
+    """
+    for column, value in _values(statement):
+        if isinstance(column.type, Timestamp) and as_value(value, column.type) is not value:
+            raise ArgumentError(_REFUSED.format(column=column))
+    for each in iterate(statement):
+        if (
+            isinstance(each, BinaryExpression)
+            and isinstance(each.left, _SERVER_TIMES)
+            and isinstance(each.right.type, Timestamp)
+        ):
+            raise ArgumentError(_REFUSED.format(column=each.right))
+
+
+_REFUSED = (
+    "func.now() is not in UTC here, and {column} is. Nothing was sent. Write datetime.now(UTC) instead; in a comparison,"
+    " write the column on the left side."
+)
+
+
+def _values(statement: Any) -> Iterator[tuple[Any, Any]]:
+    """Return the values that a statement writes, each with its column."""
+    if not isinstance(statement, ValuesBase):
+        return
+    columns: Any = statement.table.columns
+    kept: Any = statement
+    rows = [kept._values or {}, *(row for rows in kept._multi_values for row in rows)]  # noqa: SLF001
+    rows.append(dict(getattr(getattr(kept, "_post_values_clause", None), "update_values_to_set", ())))
+    for row in rows:
+        for key, value in row.items():
+            column = columns.get(getattr(key, "key", key))
+            if column is not None:
+                yield column, value
 
 
 def _in_utc(value: datetime) -> datetime:
