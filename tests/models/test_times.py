@@ -173,10 +173,23 @@ def test_where_the_servers_time_cannot_be_converted_it_is_refused(engine, storag
             select(Memory.id).where(func.now() > Memory.expires_at),
         ):
             for _ in range(2):
+                if storage != "sqlite":
+                    session.execute(text("SET LOCAL TIME ZONE 'Asia/Tokyo'"))
                 with pytest.raises(ArgumentError, match=r"datetime\.now\(UTC\)"):
                     session.execute(statement)
                 session.rollback()
         assert session.get_one(Memory, memory.id).expires_at is None
+
+
+@pytest.mark.parametrize("storage", ["bytea"], indirect=True)
+def test_on_a_session_in_utc_the_servers_time_is_right_as_it_is(engine, memory):
+    with Session(engine) as session:
+        session.execute(text("SET LOCAL TIME ZONE 'UTC'"))
+        session.execute(update(Memory).values(expires_at=func.now() + timedelta(0)))
+        assert session.scalars(
+            select(Memory.id).where(func.now() >= Memory.expires_at - timedelta(seconds=1))
+        ).all()
+        session.rollback()
 
 
 @pytest.mark.parametrize("storage", ["sqlite"], indirect=True)

@@ -41,7 +41,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError
 
 from diwa_schema.models.kinds import Kinds
 from diwa_schema.names import literal
@@ -75,6 +75,18 @@ _PAUSE = 300.0  # seconds
 _DOUBTED = 8  # statements that one connection remembers
 
 _IDLE = 0  # PQTRANS_IDLE of libpq
+_UTC = (
+    "UTC",
+    "Etc/UTC",
+    "GMT",
+    "Etc/GMT",
+    "Zulu",
+    "Etc/Zulu",
+    "Universal",
+    "Etc/Universal",
+    "UCT",
+    "Etc/UCT",
+)
 _ENFORCED = "diwa_schema.foreign_keys"
 
 
@@ -198,7 +210,7 @@ class _Postgresql:
 
     def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement with one set of parameters."""
-        _check(context)
+        self._refuse_server_times(context)
         self.kinds.notice(statement, context)
 
         def send() -> None:
@@ -210,7 +222,7 @@ class _Postgresql:
 
     def executemany(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement with many sets of parameters."""
-        _check(context)
+        self._refuse_server_times(context)
 
         def send() -> None:
             decided = [self.kinds.decided(each, context) for each in parameters]
@@ -221,7 +233,7 @@ class _Postgresql:
 
     def execute_bare(self, cursor: Any, statement: str, context: Any) -> bool:
         """Send a statement without parameters."""
-        _check(context)
+        self._refuse_server_times(context)
         self.kinds.notice(statement, context)
 
         def send() -> None:
@@ -274,11 +286,15 @@ class _Postgresql:
             self.pause_ends = inf if now < self.pause_ends + _PAUSE else now + _PAUSE
             self.changed = now
 
+    def _refuse_server_times(self, context: Any) -> None:
+        link = context.root_connection.connection
+        _refuse_server_times(context, lambda: self.driver.setting(_driver_of(link), "TimeZone"))
+
     def _say_release(self, link: Any) -> None:
         """Add the release to the name of a connection without a transaction; try this only once."""
         self.named.add(_driver_of(link))
         # The server reports the name unasked, so this sends no query.
-        now = self.driver.name_of(_driver_of(link))
+        now = self.driver.setting(_driver_of(link), "application_name")
         name = application_name(now)
         if name == now:
             return
@@ -303,8 +319,8 @@ class _Psycopg:
     def is_idle(self, driver: Any) -> bool:
         return bool(driver.pgconn.transaction_status == _IDLE)
 
-    def name_of(self, driver: Any) -> str:
-        return driver.info.parameter_status("application_name") or ""
+    def setting(self, driver: Any, name: str) -> str:
+        return driver.info.parameter_status(name) or ""
 
     def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
         """Before a transaction, discard statements that were prepared before a change."""
@@ -351,8 +367,8 @@ class _Asyncpg:
     def is_idle(self, driver: Any) -> bool:
         return not driver.is_in_transaction()
 
-    def name_of(self, driver: Any) -> str:
-        return getattr(driver.get_settings(), "application_name", "")
+    def setting(self, driver: Any, name: str) -> str:
+        return getattr(driver.get_settings(), name, "")
 
     def prepare(self, link: Any, cursor: Any, *, first: bool, changed: float) -> None:
         _prepare_anew(cursor, max(changed, self.fresh_since.get(_driver_of(link), 0.0)))
@@ -412,7 +428,7 @@ class _Sqlite:
 
     def execute_bare(self, _cursor: Any, _statement: str, context: Any) -> bool:
         """Look at a statement before SQLAlchemy sends it."""
-        _check(context)
+        _refuse_server_times(context)
         table = getattr(getattr(context.compiled, "statement", None), "table", None)
         writes = context.isinsert or context.isupdate or context.isdelete
         if writes and getattr(getattr(table, "metadata", None), "keeps_foreign_keys", False):
@@ -439,15 +455,27 @@ class _Sqlite:
             )
 
 
-def _check(context: Any) -> None:
-    """Look once at each compiled statement for what no column converts."""
-    compiled = context.compiled
-    if compiled is None or compiled in _checked:
-        return
-    from diwa_schema.models.types.times import refuse_server_times
+def _refuse_server_times(context: Any, zone: Callable[[], str] = str) -> None:
+    """Refuse a statement in which the server's time is not in UTC where no column converts it.
 
-    refuse_server_times(compiled.statement)
-    _checked.add(compiled)
+    Args:
+        context: The context of the statement. Each compiled statement is examined once.
+        zone: Returns the time zone of the session, which the server reports unasked; empty on SQLite, where the
+            server's time is another text than a column's.
+    """
+    compiled = context.compiled
+    if compiled is None:
+        return
+    if compiled not in _server_times:
+        from diwa_schema.models.types.times import column_of_server_time
+
+        _server_times[compiled] = column_of_server_time(compiled.statement)
+    column = _server_times[compiled]
+    if column is not None and zone() not in _UTC:
+        raise ArgumentError(
+            f"func.now() is not in UTC here, and {column} is. Nothing was sent. Write datetime.now(UTC) instead; in a"
+            " comparison, write the column on the left side."
+        )
 
 
 def _driver_of(link: Any) -> Any:
@@ -479,5 +507,5 @@ _DRIVERS: dict[str, Callable[[], _Psycopg | _Asyncpg]] = {
     "asyncpg": _Asyncpg,
 }
 _watched: WeakKeyDictionary[Dialect, Any] = WeakKeyDictionary()
-_checked: WeakSet[Any] = WeakSet()
+_server_times: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
 _starting = Lock()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
-from sqlalchemy import TEXT, BinaryExpression, Case, ColumnElement, literal_column
+from sqlalchemy import TEXT, BinaryExpression, Case, ClauseElement, ColumnElement, literal_column
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
@@ -178,7 +178,7 @@ def _in_the_columns_terms(other: Any, column: Timestamp, now: type[_Now] = _Now)
                 return now(column)
             return None if isinstance(part, (*_PASSING_ON, ClauseList)) else part
 
-        return replacement_traverse(other, {}, converted)
+        return replacement_traverse(cast(ColumnElement[Any], other), {}, converted)
     return other
 
 
@@ -191,34 +191,27 @@ def as_value(value: Any, column: Timestamp) -> Any:
     return _in_the_columns_terms(value, column, _Now if column.precision else _NowAsKept)
 
 
-def refuse_server_times(statement: Any) -> None:
-    """Refuse a statement in which the server's time meets a column and is not in UTC.
+def column_of_server_time(statement: Any) -> str | None:
+    """Return the column of times that a statement compares with, or sets to, the server's time as it is.
 
     The attributes of a row and the comparisons of a column convert `func.now()` themselves. They know nothing of the
     values of an INSERT or UPDATE, nor of a comparison that begins with the other side.
 
     Args:
         statement: The compiled statement.
-
-    Raises:
-        ArgumentError: `func.now()` is a value of a column of times, or on the left side of a comparison with one.
     """
     for column, value in _values(statement):
-        if isinstance(column.type, Timestamp) and as_value(value, column.type) is not value:
-            raise ArgumentError(_REFUSED.format(column=column))
+        parts = iterate(value) if isinstance(value, ClauseElement) else ()
+        if isinstance(column.type, Timestamp) and any(isinstance(each, _SERVER_TIMES) for each in parts):
+            return str(column)
     for each in iterate(statement):
         if (
             isinstance(each, BinaryExpression)
             and isinstance(each.left, _SERVER_TIMES)
             and isinstance(each.right.type, Timestamp)
         ):
-            raise ArgumentError(_REFUSED.format(column=each.right))
-
-
-_REFUSED = (
-    "func.now() is not in UTC here, and {column} is. Nothing was sent. Write datetime.now(UTC) instead; in a comparison,"
-    " write the column on the left side."
-)
+            return str(each.right)
+    return None
 
 
 def _values(statement: Any) -> Iterator[tuple[Any, Any]]:
