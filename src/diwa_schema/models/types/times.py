@@ -173,12 +173,12 @@ def _in_the_columns_terms(other: Any, column: Timestamp, now: type[_Now] = _Now)
         )
     if isinstance(other, _PASSING_ON) and any(isinstance(each, _SERVER_TIMES) for each in iterate(other)):
 
-        def converted(part: Any, **_: Any) -> Any:
-            if isinstance(part, _SERVER_TIMES):
+        def converted(element: Any, **_: Any) -> Any:
+            if isinstance(element, _SERVER_TIMES):
                 return now(column)
-            return None if isinstance(part, (*_PASSING_ON, ClauseList)) else part
+            return None if isinstance(element, (*_PASSING_ON, ClauseList)) else element
 
-        return replacement_traverse(cast(ColumnElement[Any], other), {}, converted)
+        return replacement_traverse(other, {}, converted)
     return other
 
 
