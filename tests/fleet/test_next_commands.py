@@ -49,7 +49,7 @@ def test_the_report_separates_the_database_from_the_schema(tenants, tmp_path, ca
     assert report.count(f'"database": "{shown}"') == 3
     # A report of 0.1.0 has the schema twice.
     old = tmp_path / "report"
-    old.write_text(re.sub(f"({re.escape(shown)})" + r'(", "schema": "(\w+)")', r"\1 (schema \3)\2", report))
+    old.write_text(re.sub(rf'({re.escape(shown)})(", "schema": "(\w+)")', r"\1 (schema \3)\2", report))
     assert "(schema tenant_1)" in old.read_text()
     main([*fleet, "--from", str(old)])
     assert '"targets": 3' in capsys.readouterr().out

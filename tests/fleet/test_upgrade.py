@@ -331,12 +331,11 @@ def test_a_signal_ends_it_like_a_single_run_and_the_report_says_what_was_done(te
         holder.execute("SELECT pg_advisory_lock(%s)", (keys("tenant_2")[0],))
         running = Commands(tenants).start("--waves", "1,1,1")
         assert running.stdout is not None
+        assert running.stderr is not None
         first = json.loads(running.stdout.readline())
-        while not holder.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name LIKE 'diwa-schema migrate since%'"
-        ).fetchone():
-            time.sleep(0.02)
+        # An idle connection of the first target has the same name as one at work.
+        while "tenant_2: waiting for the migration lock" not in running.stderr.readline():
+            assert running.poll() is None
         if number == signal.SIGINT:
             os.killpg(running.pid, number)  # as a terminal does
         else:
@@ -345,11 +344,38 @@ def test_a_signal_ends_it_like_a_single_run_and_the_report_says_what_was_done(te
     assert running.returncode == code, err
     rest = lines(out)
     assert (first["name"], first["result"]) == ("tenant_1", "done")
-    assert [(one["name"], one["result"]) for one in rest[:-1]] == [("tenant_2", "interrupted")]
+    assert [(one["name"], one["result"], one["exit_code"]) for one in rest[:-1]] == [
+        ("tenant_2", "interrupted", code)
+    ]
     assert rest[-1]["counts"] == {"done": 1, "interrupted": 1, "not begun": 1}
     assert rest[-1]["exit_code"] == code
     assert "Traceback" not in err
     assert revisions(tenants) == {"tenant_1": HEAD, "tenant_2": BEHIND, "tenant_3": BEHIND}
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "how"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "KeyboardInterrupt")]
+)
+def test_the_report_of_an_interruption_has_the_revisions_that_were_applied(tenants, number, code, how):
+    """The first revision is applied, and the second one waits for a table when the signal comes."""
+    with psycopg.connect(tenants) as holder:
+        holder.execute("LOCK tenant_1.workspaces IN SHARE UPDATE EXCLUSIVE MODE")  # as a comment needs it
+        running = Commands(tenants).start("--only", "tenant_1")
+        assert running.stdout is not None
+        waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'tenant_1.workspaces'::regclass"
+        with psycopg.connect(tenants, autocommit=True) as looking:
+            while looking.execute(waits).fetchone() is None:
+                assert running.poll() is None, running.communicate()
+        (os.killpg if number == signal.SIGINT else os.kill)(running.pid, number)
+        out, err = running.communicate(timeout=30)
+    (outcome, summary) = lines(out)
+    assert (outcome["result"], outcome["exit_code"], summary["exit_code"]) == ("interrupted", code, code), err
+    assert (outcome["before"], outcome["after"], outcome["revisions"]) == (BEHIND, STEPS[0], STEPS[:1])
+    with psycopg.connect(tenants) as looking:
+        last = looking.execute(
+            "SELECT outcome, error_class FROM tenant_1.diwa_schema_ledger ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+    assert last == ("interrupted", how)
 
 
 # So many in the gate; the whole matrix kills twenty.

@@ -192,7 +192,8 @@ def test_a_pod_that_is_ended_rolls_back_says_so_and_the_next_one_resumes(
         printed, said = pod.communicate(timeout=60)
     assert (pod.returncode, printed) == (143, "")
     last = json.loads(said.splitlines()[-1])
-    assert (last["exit_code"], last["what"]) == (143, ENDED.strip())
+    said = f"{last['what']} {last['untouched']}\n{last['next_step']}"
+    assert (last["exit_code"], said) == (143, ENDED.strip())
     status = container(["status", "--json"], **{variable: behind.migrator})
     assert [one["revision"] for one in json.loads(status.stdout)["unfinished"]] == []
     ledger = container(["history", "--applied", "--json"], **{variable: behind.migrator})

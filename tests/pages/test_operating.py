@@ -14,8 +14,8 @@ import pytest
 import diwa_schema
 from diwa_schema import api, cli, errors
 from diwa_schema.cli.parser import EXIT_CODES
-from diwa_schema.cli.signals import Terminated
 from diwa_schema.migrations.manifest import load
+from diwa_schema.run.interruption import Terminated
 from diwa_schema.run.settings import bounds
 from tests.pages.reading import blocks, commands, read
 
@@ -67,11 +67,11 @@ def test_the_commands_of_a_night_run(behind: str, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_interrupted_command_says_what_is_quoted(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    def ended(**_: object) -> None:
+    def ended(*_: object, **__: object) -> None:
         raise Terminated(15)
 
-    monkeypatch.setattr(api, "status", ended)
-    assert cli.main(["status", "--url", "sqlite:///app.db"]) == 143
+    monkeypatch.setattr(api, "migrate", ended)
+    assert cli.main(["upgrade", "--url", "sqlite:///app.db"]) == 143
     assert capsys.readouterr().err.strip() == STOPPED
 
 

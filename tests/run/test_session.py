@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -484,16 +485,19 @@ def test_a_table_that_is_missing_at_head_is_not_nothing_to_do(launcher, database
 
 @pytest.mark.parametrize(
     ("name", "code", "how"),
-    [("TERM", 143, "Terminated"), ("HUP", 129, "Terminated"), ("INT", 130, "KeyboardInterrupt")],
+    [("TERM", 143, "SIGTERM"), ("HUP", 129, "SIGHUP"), ("INT", 130, "KeyboardInterrupt")],
 )
 def test_a_signal_ends_a_run_in_order(launcher, postgres, name, code, how):
     run = launcher.start(
-        "upgrade", "--url", postgres, "--replay", how="pause", match="TABLE plans", at=1
+        "upgrade", "--url", postgres, "--replay", "--json", how="pause", match="TABLE plans", at=1
     ).pauses()
     os.kill(run.pid, getattr(signal, f"SIG{name}"))
     ended = run.wait()
     assert ended.code == code, ended.err
-    assert "rolled back" in ended.err
+    document = json.loads(ended.out)
+    assert document["exit_code"] == code
+    assert "rolled back" in document["untouched"]
+    assert "again" in document["next_step"]
     last = "SELECT outcome FROM diwa_schema_ledger ORDER BY id DESC LIMIT 1"
     assert value(postgres, last) == "interrupted"
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from diwa_schema.cli.command import Result
     from diwa_schema.errors import DiwaSchemaError
 
-INTERRUPTED = 130
 CLOSED_PIPE = 141
 
 
@@ -66,13 +65,11 @@ def _run(words: list[str], *, as_json: bool) -> int:
     except DiwaSchemaError as error:
         return _print_error(error, words, as_json=as_json, args=args)
     except KeyboardInterrupt as interruption:
-        code = getattr(interruption, "exit_code", INTERRUPTED)
-        what = f"Interrupted{interruption}. The run rolled back the step it had not finished."
-        if _logs_json(args):
-            _log_error({"error": type(interruption).__name__, "exit_code": code, "what": what})
-        else:
-            _say(f"\n{what}")
-        return code
+        from diwa_schema.run.interruption import as_dict
+
+        return _print_failed(
+            as_dict(interruption, changing=hasattr(args, "repo")), as_json=as_json, args=args
+        )
     except BrokenPipeError:
         # A command that asks a question has shown its text, and nobody reads it.
         _forget(sys.stdout)
@@ -96,13 +93,23 @@ def _print_error(
     from diwa_schema.cli.masked import masked, masked_document
 
     document, text = masked_document(error.as_dict(), words), masked(str(error), words)
+    return _print_failed(document, text, as_json=as_json, args=args)
+
+
+def _print_failed(
+    document: dict[str, object], text: str = "", *, as_json: bool, args: argparse.Namespace | None
+) -> int:
+    """Print an error or an interruption, and return its exit code."""
+    # A terminal shows ^C in the line of an interruption.
+    text = text or "\n{what} {untouched}\n{next_step}".format_map(document)
+    code = int(str(document["exit_code"]))
     if as_json:
-        return _print(_document(document), error.exit_code, done=text)
+        return _print(_document(document), code, done=text)
     if _logs_json(args):
         _log_error(document)
     else:
         _say(text)
-    return error.exit_code
+    return code
 
 
 def _logs_json(args: argparse.Namespace | None) -> bool:

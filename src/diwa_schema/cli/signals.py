@@ -9,19 +9,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from diwa_schema.run.interruption import Terminated
+
 _SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-
-
-class Terminated(KeyboardInterrupt):
-    """A signal that asks the process to end. The driver cancels a running statement for it, as it does for Ctrl-C.
-
-    Args:
-        number: The signal's number.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f" by {signal.Signals(number).name}")
-        self.exit_code = 128 + number
 
 
 @contextmanager

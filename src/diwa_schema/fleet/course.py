@@ -10,6 +10,7 @@ from diwa_schema.errors import MigrationFailed
 from diwa_schema.fleet.crew import Crew
 from diwa_schema.fleet.report import FleetReport, Interrupted, Outcome, Result, known
 from diwa_schema.fleet.work import Task
+from diwa_schema.run.interruption import CTRL_C, exit_code
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from diwa_schema.fleet.schedule import Schedule
     from diwa_schema.fleet.work import Orders
 
-_CTRL_C = 130
+_SIGNALLED = 128  # plus the number of a signal is the exit code of the process that it ended
 
 
 class Course:
@@ -56,16 +57,17 @@ class Course:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            stopped = self._crew.stop() if error is not None else []
+            code = CTRL_C if error is None else exit_code(error)
+            stopped = self._crew.stop(code - _SIGNALLED) if error is not None else []
             if isinstance(error, KeyboardInterrupt):
                 for task, outcome in stopped:
                     self.end(task.number, outcome)
                 for task in self._crew.busy:
-                    self.end(task.number, task.known._replace(result=Result.INTERRUPTED, exit_code=_CTRL_C))
+                    self.end(task.number, task.known._replace(result=Result.INTERRUPTED, exit_code=code))
         finally:
             self._crew.__exit__(kind, error, trace)
         if isinstance(error, KeyboardInterrupt):
-            raise Interrupted(self.report(), getattr(error, "exit_code", _CTRL_C)) from error
+            raise Interrupted(self.report(), code) from error
 
     def count(self, found: Collection[Found]) -> None:
         """Add targets; targets of a later call follow those of an earlier one."""
@@ -92,7 +94,8 @@ class Course:
         if (earlier := self.partial.pop(number, None)) is not None:
             both = earlier.revisions + outcome.revisions
             result = Result.DONE if outcome.result is Result.NOTHING else outcome.result
-            outcome = outcome._replace(before=earlier.before, revisions=both, result=result)
+            after = outcome.after if outcome.revisions else earlier.after
+            outcome = outcome._replace(before=earlier.before, after=after, revisions=both, result=result)
         self.outcomes[number] = outcome
         self._fleet.ended(outcome, len(self.outcomes), len(self.found))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
-import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
@@ -106,11 +105,15 @@ class Crew:
                 self._hands[hand.link] = hand._replace(task=None)
         return found
 
-    def stop(self) -> list[tuple[Task, Outcome]]:
-        """Interrupt the task of every process as in a single run, and return the outcomes."""
+    def stop(self, number: int) -> list[tuple[Task, Outcome]]:
+        """Interrupt the task of every process as in a single run, and return the outcomes.
+
+        Args:
+            number: The signal that a single run would have received.
+        """
         for hand in self._hands.values():
             if hand.task is not None and hand.process.pid is not None and hand.process.is_alive():
-                _interrupt(hand.process)
+                _interrupt(hand.process, number)
         found: list[tuple[Task, Outcome]] = []
         deadline = time.monotonic() + _PATIENCE
         while self.busy and time.monotonic() < deadline:
@@ -146,11 +149,11 @@ class Crew:
             )
 
 
-def _interrupt(process: BaseProcess) -> None:
+def _interrupt(process: BaseProcess, number: int) -> None:
     if process.pid is None:
         return
     try:
-        os.kill(process.pid, signal.SIGTERM)
+        os.kill(process.pid, number)
     except OSError:
         return  # it has just ended
 

@@ -10,12 +10,14 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.api.opening import reading, target_of
+from diwa_schema.database import bookkeeping
 from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.database.reused import Reused
-from diwa_schema.errors import DiwaSchemaError, command
+from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, command
 from diwa_schema.fleet.report import Outcome, Result
 from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
+from diwa_schema.run.interruption import exit_code, interruption
 from diwa_schema.run.session import Session
 
 if TYPE_CHECKING:
@@ -77,21 +79,30 @@ class Task(NamedTuple):
 
 
 class Telling:
-    """The progress of one run; only its messages are forwarded to the fleet."""
+    """The progress of one run; only its messages are forwarded to the fleet.
+
+    Args:
+        send: Sends a message to the fleet.
+        number: The number of the target.
+    """
 
     def __init__(self, send: Callable[[tuple[Any, ...]], None], number: int) -> None:
         self._send = send
         self._number = number
+        self.first: str | None = None
+        self.last: str | None = None
 
     def say(self, line: str) -> None:
         """Forward the line."""
         self._send(("said", self._number, line))
 
-    def revision(self, name: str, number: int, total: int) -> None:
-        """Ignore it."""
+    def revision(self, name: str, *_: int) -> None:
+        """Note the first revision that began."""
+        self.first = self.first or name.partition(" ")[0]
 
-    def done(self, name: str, milliseconds: int) -> None:
-        """Ignore it."""
+    def done(self, name: str, _: int) -> None:
+        """Note the last revision that ended."""
+        self.last = name.partition(" ")[0]
 
     def step(self, label: str, done: int, total: int | None, unit: str = "") -> None:
         """Ignore it."""
@@ -192,18 +203,32 @@ def run(task: Task, told: Telling) -> Outcome:
         try:
             outcome = VERBS[task.orders.verb](task, told)
         except DiwaSchemaError as error:
-            outcome = task.known.broken(error)
-        except KeyboardInterrupt:
-            outcome = task.known._replace(
-                result=Result.INTERRUPTED,
-                exit_code=130,
-                detail="The run rolled back the step it had not finished.",
+            outcome = _reached(task, told).broken(error)
+        except KeyboardInterrupt as error:
+            outcome = _reached(task, told, interrupted=True)._replace(
+                result=Result.INTERRUPTED, exit_code=exit_code(error), detail=ROLLED_BACK
             )
         except Exception as error:  # noqa: BLE001 - the others go on
-            outcome = task.known.broken(_unexpected(error))
+            outcome = _reached(task, told).broken(_unexpected(error))
     took = round((time.monotonic() - clock) * 1000)
     plain = outcome.error and json.loads(json.dumps(outcome.error, default=str))
     return outcome._replace(milliseconds=took, error=plain)
+
+
+def _reached(task: Task, told: Telling, *, interrupted: bool = False) -> Outcome:
+    """Return what is known of a target whose run did not reach its end: the revisions before the end are applied."""
+    if task.orders.verb != "upgrade" or not (told.first or interrupted):
+        return task.known
+    history = load()
+    before = history.get(told.first).down_revision if told.first else task.known.before
+    after = told.last or before
+    # A revision may have been committed without a report of it: the database knows.
+    with suppress(DiwaSchemaError), reading(task.member.url, None, task.member.schema) as link:
+        after = bookkeeping.look(link).revision
+    if not all(one is None or one in history for one in (before, after)):
+        return task.known
+    applied = tuple(step.revision for step in history.between(before, after))
+    return task.known._replace(before=before, after=after, revisions=applied)
 
 
 def serve(connection: Connection) -> None:
@@ -212,8 +237,9 @@ def serve(connection: Connection) -> None:
     A signal ends the running task like a single command. A second signal has no effect, because the task must clean up.
     """
     stop = _Stop()
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), stop)
     # The parent process may be gone; the current task has ended by then.
     with suppress(EOFError, OSError):
         connection.send(("ready",))
@@ -231,24 +257,30 @@ class _Stop:
 
     def __init__(self) -> None:
         self.asked = False
+        self._number = signal.SIGINT.value
         self._at_work = False
 
     def run(self, task: Task, told: Telling) -> Outcome:
         """Run a task that a signal can interrupt."""
-        interrupted = task.known._replace(result=Result.INTERRUPTED, exit_code=130)
         try:
             self._at_work = True
-            outcome = interrupted if self.asked else run(task, told)
+            outcome = self._interrupted(task) if self.asked else run(task, told)
             self._at_work = False
         except KeyboardInterrupt:
             self._at_work = False
-            return interrupted
+            return self._interrupted(task)
         return outcome
 
-    def __call__(self, *_: object) -> None:
-        first, self.asked = not self.asked, True
-        if first and self._at_work:
-            raise KeyboardInterrupt
+    def _interrupted(self, task: Task) -> Outcome:
+        code = exit_code(interruption(self._number))
+        return task.known._replace(result=Result.INTERRUPTED, exit_code=code)
+
+    def __call__(self, number: int, _: object) -> None:
+        if self.asked:
+            return
+        self.asked, self._number = True, number
+        if self._at_work:
+            raise interruption(number)
 
 
 def _session(task: Task, told: Telling) -> Session:

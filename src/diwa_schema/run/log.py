@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.errors import DiwaSchemaError
+from diwa_schema.run.interruption import exit_code
 from diwa_schema.run.settings import ROWS, Progress
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def logged_run(database: str, schema: str, before: str | None, run: Run) -> Iter
             yield
     except BaseException as error:
         name = type(error).__name__
-        code = error.exit_code if isinstance(error, DiwaSchemaError) else None
+        ended_by_us = isinstance(error, DiwaSchemaError | KeyboardInterrupt)
+        code = exit_code(error) if ended_by_us else None
         ended = {"error": name, "exit_code": code, "milliseconds": _since(began)}
         write(logging.ERROR, f"{run.kind} of {database} failed: {name}", "run_failed", **facts, **ended)
         raise

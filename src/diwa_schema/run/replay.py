@@ -14,6 +14,7 @@ from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, Mi
 from diwa_schema.migrations.manifest import Revision
 from diwa_schema.migrations.revisions import load
 from diwa_schema.run.adopt import ecto
+from diwa_schema.run.interruption import cause_of
 from diwa_schema.run.log import span
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Written
@@ -151,7 +152,7 @@ class Replay:
         origin = cause(error) if is_driver_error(error) else error
         outcome = "failed" if isinstance(error, Exception) else "interrupted"
         try:
-            self._journal.failed(entry, outcome, type(origin).__name__, sqlstate(origin), lock_waits)
+            self._journal.failed(entry, outcome, cause_of(origin), sqlstate(origin), lock_waits)
         except Exception as second:
             # The entry stays at "started", and the next run closes it; the first error is the one to report.
             if not is_driver_error(second):

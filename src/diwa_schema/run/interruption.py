@@ -1,0 +1,56 @@
+"""The end of a run by somebody outside: Ctrl-C, or a signal of the system."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from diwa_schema.errors import NOTHING_CHANGED, ROLLED_BACK
+
+CTRL_C = 130
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal that asks the process to end. The driver cancels a running statement for it, as it does for Ctrl-C.
+
+    Args:
+        number: The signal's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f" by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+def interruption(number: int) -> KeyboardInterrupt:
+    """Return the exception for a signal."""
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of an interrupted command."""
+    return int(getattr(error, "exit_code", CTRL_C))
+
+
+def cause_of(error: BaseException) -> str:
+    """Return the cause of an end as the ledger records it: the name of the signal, or the class of the error."""
+    return (
+        signal.Signals(error.exit_code - 128).name if isinstance(error, Terminated) else type(error).__name__
+    )
+
+
+def as_dict(error: KeyboardInterrupt, *, changing: bool) -> dict[str, Any]:
+    """Return an interruption as a document, with the parts of every other error.
+
+    Args:
+        error: The interruption.
+        changing: Whether the command may have changed something.
+    """
+    again = "Run the command again"
+    return {
+        "error": type(error).__name__,
+        "exit_code": exit_code(error),
+        "what": f"Interrupted{error}.",
+        "untouched": ROLLED_BACK if changing else NOTHING_CHANGED,
+        "next_step": f"{again}; it resumes where this run stopped." if changing else f"{again}.",
+    }
