@@ -169,6 +169,7 @@ def test_a_takeover_by_a_superuser_is_handed_over_whole(site, legacy, owner_dire
     with pytest.raises(PermissionMissing) as caught:
         diwa_schema.migrate(migrator)
     assert "roles --take-ownership --apply" in str(caught.value.next_step)
+    assert "roles --take-ownership --apply" in " ".join(one.command for one in diwa_schema.doctor(migrator))
     other.roles(apply=True, take_ownership=True)
     other.run("ALTER FUNCTION diwa_schema_keep_versions() OWNER TO CURRENT_USER")
     assert "diwa_schema_keep_versions" in found(migrator)["not-owned"].reason
