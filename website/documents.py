@@ -445,7 +445,21 @@ DOCUMENTS: dict[str, tuple[Document, ...]] = {
             record(
                 {
                     "indexes": many(
-                        record({"name": text(), "table": text(), "serves": text("What it is good for.")}),
+                        record(
+                            {
+                                "name": text(),
+                                "table": text(),
+                                "serves": text("What it is good for."),
+                                "state": maybe(
+                                    text(
+                                        "Whether it is there; null if no database is named.",
+                                        "there",
+                                        "not valid",
+                                        "absent",
+                                    )
+                                ),
+                            }
+                        ),
                         "The indexes that can be built.",
                     )
                 }

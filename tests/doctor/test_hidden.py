@@ -243,3 +243,9 @@ def test_an_autocommit_connection_after_a_statement(postgres):
         with pytest.raises(SchemaEmpty):
             diwa_schema.ensure_current(connection)
     engine.dispose()
+
+
+def test_the_next_command_goes_to_the_database_that_was_named(sqlite, cli, owner_directory):
+    diwa_schema.migrate(sqlite, "20260228000500")
+    told = cli("doctor", "--url", sqlite, check=1).stdout
+    assert f"python -m diwa_schema upgrade --url {sqlite}" in told

@@ -201,6 +201,12 @@ def test_a_tenant_that_is_made_meanwhile_is_at_head_and_counted(tenants):
     assert revisions(tenants)["tenant_4"] == HEAD
 
 
+def test_a_check_below_head_says_so(tenants):
+    checked = Fleet(Schemas(tenants, "tenant_1")).check()
+    assert checked.exit_code == 0
+    assert checked.outcomes[0].detail.endswith("which is behind head")
+
+
 def test_a_target_that_looks_otherwise_than_the_others_is_named(tenants):
     execute(tenants, "ALTER TABLE tenant_2.tasks ADD COLUMN mine int")
     report = upgrade(tenants)

@@ -314,6 +314,16 @@ def test_a_run_that_missed_writes_converts_every_row_again(before: sa.Connection
     check_clean(before, archived=True)
 
 
+def test_an_undisturbed_run_goes_on_where_it_stopped(before: sa.Connection):
+    reached = "SELECT reached FROM diwa_schema_position"
+    assert killed(before, to_vector, 800, 9, late=False)
+    stopped = before.exec_driver_sql(reached).scalar_one()
+    assert stopped is not None
+    for piece in range(2, 9):
+        assert killed(before, to_vector, 800, piece, late=False)
+        assert before.exec_driver_sql(reached).scalar_one() >= stopped
+
+
 def test_a_run_whose_triggers_go_meanwhile_does_not_swap(before: sa.Connection):
     dropped: list[bool] = []
 

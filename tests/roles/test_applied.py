@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +20,7 @@ from diwa_schema.errors import (
 )
 from diwa_schema.migrations.manifest import load
 from diwa_schema.privileges.existing import RoleNames
+from tests.findings import found
 from tests.fixtures_roles import CHANGES, name_of
 
 
@@ -155,6 +157,40 @@ def test_what_the_package_keeps_for_itself_is_handed_over_as_well(old):
     )
     assert site.value(left) == 0
     assert site.roles().changes == ()
+
+
+def test_a_takeover_by_a_superuser_is_handed_over_whole(site, legacy, owner_directory):
+    """The documented way: a superuser adopts, the roles come, and the migrator upgrades."""
+    url = legacy("ecto_no_vector")
+    diwa_schema.adopt(url)
+    other = replace(site, url=url)
+    other.roles(apply=True)
+    migrator = other.login(site.names.owner, acts_as=site.names.owner)
+    with pytest.raises(PermissionMissing) as caught:
+        diwa_schema.migrate(migrator)
+    assert "roles --take-ownership --apply" in str(caught.value.next_step)
+    assert "roles --take-ownership --apply" in " ".join(one.command for one in diwa_schema.doctor(migrator))
+    other.roles(apply=True, take_ownership=True)
+    other.run("ALTER FUNCTION diwa_schema_keep_versions() OWNER TO CURRENT_USER")
+    assert "diwa_schema_keep_versions" in found(migrator)["not-owned"].reason
+    again = other.roles(apply=True, take_ownership=True)
+    assert [one.what.split()[1] for one in again.changes] == ["diwa_schema_keep_versions"]
+    assert "not-owned" not in found(migrator)
+    assert diwa_schema.plan(migrator).obstacles == ()
+    diwa_schema.migrate(migrator)
+    other.forget()
+
+
+def test_who_owns_no_table_is_not_offered_the_right_to_create(site, owner_directory):
+    site.roles(apply=True)
+    diwa_schema.migrate(site.login(site.names.owner, acts_as=site.names.owner), "20260228000500")
+    for role in (site.names.app, site.names.reader):
+        url = site.login(role)
+        with pytest.raises(PermissionMissing) as caught:
+            diwa_schema.migrate(url)
+        said = [str(caught.value.next_step), *(one.command for one in diwa_schema.doctor(url))]
+        assert not [one for one in said if "GRANT" in one and "CREATE" in one]
+        assert "Connect as a member of the role that owns the tables" in said[0]
 
 
 def test_an_application_role_that_owned_the_tables_keeps_its_rows(old, refused):

@@ -259,8 +259,22 @@ def test_an_optional_index_is_no_drift_there_or_not(with_vector, cli):
     assert found is not None
     assert "hnsw" in found[0]
     cli("index", "enable", "memories_embedding_idx", "--url", with_vector, check=0)
+    assert "(there)" in cli("index", "list", "--url", with_vector, check=0).stdout
     cli("index", "disable", "memories_embedding_idx", "--url", with_vector, check=0)
     assert api.check(with_vector) == []
+    again = cli("index", "disable", "memories_embedding_idx", "--url", with_vector, check=0).stdout
+    assert "was not there" in again
+    assert "(there)" not in cli("index", "list", "--url", with_vector, check=0).stdout
+
+
+def test_an_index_of_vectors_is_refused_on_bytes(with_vector):
+    api.migrate(with_vector)
+    api.disable_vector(with_vector)
+    with pytest.raises(DatabaseRefused, match="are bytes") as caught:
+        api.enable_index("memories_embedding_idx", with_vector)
+    assert "enable-vector" in str(caught.value.next_step)
+    # The check that refuses texts stays unvalidated on purpose.
+    assert "constraint-not-validated" not in {one.code for one in api.doctor(with_vector)}
 
 
 def test_any_other_index_is_refused(postgres, cli):

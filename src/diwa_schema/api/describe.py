@@ -70,6 +70,28 @@ def check(
         return list(run(link))
 
 
+def optional_indexes(
+    database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
+) -> dict[str, str]:
+    """Return the state of each optional index: ``there``, ``not valid`` or ``absent``; nothing is written.
+
+    Args:
+        database: As for `migrate`.
+        embedded: As for `downgrade`.
+        schema: As for `migrate`.
+
+    Raises:
+        NoDatabase: No database was named.
+        DatabaseUnreachable: The database did not accept a connection.
+    """
+    load_for_threads()
+    from diwa_schema.database import bookkeeping
+    from diwa_schema.drift.optional import states
+
+    with reading(database, embedded, schema) as link:
+        return states(link, bookkeeping.look(link).schema)
+
+
 def violations(
     database: Database | None = None,
     *,

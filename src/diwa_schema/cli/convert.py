@@ -52,8 +52,21 @@ def _index(args: argparse.Namespace) -> Result:
     from diwa_schema.drift.optional import OPTIONAL
 
     if args.action == "list":
-        listed = [{"name": one.index.name, "table": one.table, "serves": one.serves} for one in OPTIONAL]
-        return Result({"indexes": listed}, "\n".join(f"{one['name']}  {one['serves']}" for one in listed))
+        state = _states(args)
+        listed = [
+            {
+                "name": one.index.name,
+                "table": one.table,
+                "serves": one.serves,
+                "state": state.get(one.index.name),
+            }
+            for one in OPTIONAL
+        ]
+        lines = [
+            "  ".join(filter(None, (one["name"], one["state"] and f"({one['state']})", one["serves"])))
+            for one in listed
+        ]
+        return Result({"indexes": listed}, "\n".join(lines))
     if args.name is None:
         from diwa_schema.errors import UsageError
 
@@ -62,9 +75,27 @@ def _index(args: argparse.Namespace) -> Result:
         )
     if args.action == "enable":
         return _done(args, enable_index, f"Index {args.name} is built", name=args.name)
-    return _done(args, disable_index, f"Index {args.name} is dropped", name=args.name)
+    return _done(
+        args,
+        disable_index,
+        f"Index {args.name} is dropped",
+        nothing=f"Index {args.name} was not there",
+        name=args.name,
+    )
 
 
-def _done(args: argparse.Namespace, call: Any, sentence: str, **more: Any) -> Result:
+def _states(args: argparse.Namespace) -> dict[str, str]:
+    """Return the states of the optional indexes; empty if no database is named."""
+    from diwa_schema.api.describe import optional_indexes
+    from diwa_schema.errors import NoDatabase
+
+    try:
+        return optional_indexes(**options.database_of(args))
+    except NoDatabase:
+        return {}
+
+
+def _done(args: argparse.Namespace, call: Any, sentence: str, *, nothing: str = "", **more: Any) -> Result:
     report = reported(args, call, **more)
-    return ended(report, f"{sentence} in {report.where}.")
+    said = nothing if nothing and report.kind == "nothing" else sentence
+    return ended(report, f"{said} in {report.where}.")

@@ -125,9 +125,10 @@ def look(link: Link) -> State:
         return State(meant or link.schema or "", frozenset(), nowhere=True)
     books = Bookkeeping(link, schema)
     versions = _versions(books) if VERSION in present else []
-    if history.head in (version for version, _ in versions) and not present.issuperset(history.tables):
-        # Another run may have ended since the list of tables; it creates the tables of head before it writes its
-        # version.
+    due = {table for version, _ in versions if version in history for table in history.tables_at(version)}
+    if not present.issuperset(due):
+        # Another run may have moved on since the list of tables; it creates the tables of a revision before it writes
+        # its version.
         _, present, elsewhere, _ = _present(link, names)
     ecto = None
     if ECTO in present:

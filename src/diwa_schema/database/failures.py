@@ -97,6 +97,14 @@ def unreachable(shown: str, error: BaseException) -> DatabaseUnreachable:
     )
 
 
+def own_the_tables() -> str:
+    """Return the next step of a role that must own the tables and does not."""
+    return (
+        "Connect as a member of the role that owns the tables. To give them to the owner role of the schema instead,"
+        f" run as a superuser: {command('roles --take-ownership --apply')}."
+    )
+
+
 def explain(  # noqa: PLR0911 - one per meaning
     error: BaseException, shown: str, doing: str, untouched: str = NOTHING_CHANGED
 ) -> DiwaSchemaError:
@@ -122,8 +130,7 @@ def explain(  # noqa: PLR0911 - one per meaning
     if state in (PERMISSION, "SQLITE_PERM", "SQLITE_AUTH"):
         return PermissionMissing(
             f"The database role lacks a right on {shown}. {stopped}",
-            next_step="Connect as the role that owns the schema."
-            f" To see the expected roles, run: {command('roles')}",
+            next_step=f"{own_the_tables()} To see the expected roles, run: {command('roles')}",
             **facts,
         )
     if state == READ_ONLY or (state or "").startswith("SQLITE_READONLY"):

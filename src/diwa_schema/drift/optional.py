@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from diwa_schema.drift.model import Catalog, Index, Other, Table
 from diwa_schema.migrations import characters
+
+if TYPE_CHECKING:
+    from diwa_schema.database.link import Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,21 @@ OPTIONAL = (
 def is_optional(table: str, index: str) -> bool:
     """Return whether the index of that name on that table is an optional one."""
     return any((one.table, one.index.name) == (table, index) for one in OPTIONAL)
+
+
+_THERE = (
+    "SELECT i.relname::text, x.indisvalid AND x.indisready FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid"
+    " WHERE i.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %s) AND i.relname = ANY(%s::name[])"
+)
+
+
+def states(link: Link, schema: str) -> dict[str, str]:
+    """Return the state of each optional index of a schema: there, not valid or absent. SQLite has none of them."""
+    found = {}
+    if link.dialect == "postgresql":
+        found = dict(link.rows(_THERE, (schema, [one.index.name for one in OPTIONAL])))
+    words = {True: "there", False: "not valid", None: "absent"}
+    return {one.index.name: words[found.get(one.index.name)] for one in OPTIONAL}
 
 
 def refuses_characters(table: str, found: object) -> bool:

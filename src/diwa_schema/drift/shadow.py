@@ -28,7 +28,8 @@ OPTIONS: Mapping[str, Any] = {"shadow": True}
 
 _SURROUNDINGS = """
 SELECT current_setting('search_path'),
-  format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user)
+  format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user),
+  EXISTS (SELECT FROM pg_class WHERE relname = 'diwa_schema_version' AND pg_has_role(relowner, 'USAGE'))
 """
 _FOREIGN_LOCKS = """
 SELECT DISTINCT c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
@@ -82,20 +83,21 @@ def expected_at(link: Link, revision: str | None) -> Catalog:
 
 def _enter(link: Link, name: str) -> None:
     # The schema of the database stays on the path after it, because it may contain pgvector's type.
-    path, grant = link.rows(_SURROUNDINGS)[0]
+    path, grant, owner = link.rows(_SURROUNDINGS)[0]
     try:
         link.execute(f"CREATE SCHEMA {quoted(name)}")
     except Exception as error:
         if not is_driver_error(error) or sqlstate(error) not in (PERMISSION, READ_ONLY):
             raise
-        why = (
-            "The role may not create a schema in"
-            if sqlstate(error) == PERMISSION
-            else "Nothing can be written to"
-        )
+        why, way = "The role may not create a schema in", f"Let its owner run `{grant}`"
+        if sqlstate(error) == READ_ONLY:
+            why, way = "Nothing can be written to", "Compare on the primary server"
+        elif not owner:
+            # The right would let an application create schemas.
+            way = "Compare as a member of the role that owns the tables"
         raise PermissionMissing(
             f"{why} {link.shown}. Below head, the comparison builds the expected schema there.",
-            next_step=f"Let its owner run `{grant}`, or upgrade first: at head the comparison only reads.",
+            next_step=f"{way}, or upgrade first: at head the comparison only reads.",
         ) from error
     # A statement that reaches a live table would make others wait.
     link.row(

@@ -155,7 +155,12 @@ def check(task: Task, _: Telling) -> Outcome:
     with reading(task.member.url, None, task.member.schema) as link:
         found = [one for one in drift.check(link) if one.severity == "drift"]
     if not found:
-        return task.known._replace(result=Result.CURRENT if _at_head(task) else Result.DONE)
+        if _at_head(task):
+            return task.known._replace(result=Result.CURRENT)
+        where = task.known.before or "base"
+        return task.known._replace(
+            result=Result.DONE, detail=f"no difference from revision {where}, which is behind head"
+        )
     return task.known._replace(
         result=Result.DIFFERS,
         exit_code=1,

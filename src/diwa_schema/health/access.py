@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
+from diwa_schema.database import bookkeeping
 from diwa_schema.database.failures import PERMISSION, READ_ONLY, is_driver_error, sqlstate
 from diwa_schema.errors import command
 from diwa_schema.guard import Role
 from diwa_schema.health.finding import Finding, Patient, Severity
 from diwa_schema.names import quoted
 from diwa_schema.privileges import existing
+from diwa_schema.run import preflight
 
 _ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _SHOWN = 3
@@ -45,6 +47,7 @@ def changes(patient: Patient) -> Iterator[Finding]:
         reason = f"The connection {way}; this repository owns the schema."
         yield Finding(code, Severity.NOTE, reason, f"{command('roles')} shows the expected roles")
         yield from _owned_by_others(patient)
+        yield from _in_the_way(patient)
         return
     asks = "a consumer" if patient.role is Role.CONSUMER else "an unknown repository"
     for code, way in ways:
@@ -149,6 +152,24 @@ def _owned_by_others(patient: Patient) -> Iterator[Finding]:
             f"Tables that a revision creates would belong to {user}, while {owner} owns the others:"
             f" the privileges that {owner} gives on future tables would not reach them.",
             f"Add ?options=-crole%3D{quote(owner)} to the URL that migrates",
+        )
+
+
+def _in_the_way(patient: Patient) -> Iterator[Finding]:
+    """Report to the owner what a run would stop at: tables and functions of another role."""
+    state = bookkeeping.look(patient.link)
+    if state.revision is None:
+        return
+    found = preflight.obstacles(patient.link, state, patient.tables, functions=True)
+    # A connection that owns no table is not the one that migrates.
+    if found and all(one.statement for one in found):
+        what = "; ".join(one.what for one in found[:_SHOWN])
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        yield Finding(
+            "not-owned",
+            Severity.WARNING,
+            f"An upgrade over this connection would be refused: {what}{more}.",
+            f"As a superuser: {command('roles --take-ownership --apply')}",
         )
 
 

@@ -6,9 +6,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from diwa_schema.database.failures import brief, explain, is_driver_error
+from diwa_schema.database.failures import (
+    PERMISSION,
+    brief,
+    explain,
+    is_driver_error,
+    own_the_tables,
+    sqlstate,
+)
 from diwa_schema.database.state import VERSION
 from diwa_schema.errors import PermissionMissing, command
+from diwa_schema.guard import Role
 from diwa_schema.health import access, connection, contents, embedded
 from diwa_schema.health.finding import Check, Finding, Patient, Severity
 from diwa_schema.migrations.manifest import load
@@ -16,7 +24,6 @@ from diwa_schema.migrations.manifest import load
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.database.target import Target
-    from diwa_schema.guard import Role
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     "postgresql": (
@@ -106,10 +113,10 @@ def _run(check: Check, patient: Patient) -> Iterator[Finding]:
         if isinstance(error, PermissionMissing):
             reason, way = error.what, error.next_step
         elif is_driver_error(error):
-            reason, way = (
-                brief(error),
-                f"Connect with a role that may read the schema, then run: {command('doctor')}",
-            )
+            reason = brief(error)
+            way = f"Connect with a role that may read the schema, then run: {command('doctor')}"
+            if patient.role is Role.OWNER and sqlstate(error) == PERMISSION:
+                way = own_the_tables()
         else:
             raise
         name = check.__name__.replace("_", "-")

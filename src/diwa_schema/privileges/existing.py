@@ -80,8 +80,8 @@ class Thing:
     """An object of privileges.
 
     Args:
-        kind: Its kind. The kept ones are this package's own tables and the functions that write them on behalf of any
-            writer of rows: they belong to the owner, and the rights of others on them stay unchanged.
+        kind: Its kind. The kept ones are this package's own tables and functions: they belong to the owner, and the
+            rights of others on them stay unchanged.
         name: Its name; for future tables and sequences the schema, or "" for every schema.
         owner: Its owner; for future ones the role that creates them.
         read_only: Whether only the owner may write it.
@@ -218,7 +218,7 @@ UNION ALL SELECT 'kept table', relname, relowner, relname, NULL, false FROM pg_c
    AND starts_with(relname, %s) AND NOT EXISTS (SELECT FROM ours WHERE ours.oid = pg_class.oid)
 UNION ALL SELECT 'kept function', proname, proowner, proname, NULL, false FROM pg_proc
  WHERE {in_schema("(SELECT oid FROM s)", relation="pg_proc.oid", catalog="pg_proc")}
-   AND prosecdef AND pronargs = 0 AND starts_with(proname, %s)
+   AND prokind = 'f' AND pronargs = 0 AND starts_with(proname, %s)
 UNION ALL SELECT CASE defaclobjtype WHEN 'r' THEN 'future tables' ELSE 'future sequences' END,
        coalesce((SELECT s.nspname FROM s WHERE s.oid = defaclnamespace), ''), defaclrole, '', defaclacl, false
   FROM pg_default_acl WHERE defaclobjtype IN ('r', 'S') AND pg_get_userbyid(defaclrole) = %s

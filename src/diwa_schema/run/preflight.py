@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from diwa_schema.database.failures import own_the_tables
 from diwa_schema.database.seen import Seen, seen
 from diwa_schema.database.state import ECTO, LEDGER, VERSION
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, ReleaseConnected, UsageError, command
@@ -84,10 +85,9 @@ def noted(plan: Plan, link: Link, state: State, settings: Settings) -> Plan:
             found[revision.revision] = f"it rewrites {' and '.join(large)}, of more than {most:,} rows"
     return plan._replace(
         stalls=found,
-        obstacles=(
-            *_no_room(plan, link, state),
-            *(() if plan.snapshot else _obstacles(link, state, load().tables, functions=True)),
-        ),
+        obstacles=_no_room(plan, link, state)
+        if plan.snapshot
+        else _with_room(plan, link, state, obstacles(link, state, load().tables, functions=True)),
         dependents=_dependents(plan, link),
         connections=connections.planned(link, plan),
         outdated=outdated(plan, link, state.schema, settings.seen_within),
@@ -149,7 +149,7 @@ def conversion(look: Look, tables: Iterable[str], kind: str | None = None) -> Pl
         f"{table}.embedding" for table in tables if kind not in (None, kind_of(link, table, "embedding"))
     ]
     return plan._replace(
-        obstacles=(*_no_room(plan, link, state), *_obstacles(link, state, tables)),
+        obstacles=_with_room(plan, link, state, obstacles(link, state, tables)),
         dependents=tuple(one for column in columns for one in dependents_of(link, column, None)),
     )
 
@@ -162,8 +162,8 @@ def refuse_without_rights(look: Look, tables: Iterable[str]) -> None:
     """
     if look.link.dialect == "postgresql":
         revision = look.state.revision
-        obstacles = _obstacles(look.link, look.state, tables, functions=True)
-        found = Plan("downgrade", revision, None, obstacles=obstacles)
+        missing = obstacles(look.link, look.state, tables, functions=True)
+        found = Plan("downgrade", revision, None, obstacles=missing)
         refuse(found, look.shown, allow_stall=True)
 
 
@@ -180,11 +180,7 @@ def refuse(plan: Plan, shown: str, *, allow_stall: bool) -> None:
         what = " ".join(f"{one.what}." for one in plan.obstacles[:_SHOWN])
         more = len(plan.obstacles) - _SHOWN
         statements = dict.fromkeys(f"{one.statement};" for one in plan.obstacles if one.statement)
-        do = (
-            f"As a superuser: {' '.join(statements)}"
-            if statements
-            else "Connect as the role that owns the schema."
-        )
+        do = f"As a superuser: {' '.join(statements)}" if statements else own_the_tables()
         raise PermissionMissing(
             f"The database role lacks a right. The run on {shown} would stop in the middle: {what}"
             f"{f' And {more} more.' if more > 0 else ''}",
@@ -274,6 +270,17 @@ def outdated(plan: Plan, link: Link, schema: str, within: timedelta) -> tuple[Ou
     return None if sessions is None and not found else found
 
 
+def _with_room(plan: Plan, link: Link, state: State, found: tuple[Obstacle, ...]) -> tuple[Obstacle, ...]:
+    """Return the obstacles with the missing rights to create objects.
+
+    Where all tables belong to another role, a right to create would not help: it would only let an application change
+    the schema.
+    """
+    if found and not any(one.statement for one in found):
+        return found
+    return (*_no_room(plan, link, state), *found)
+
+
 def _no_room(plan: Plan, link: Link, state: State) -> tuple[Obstacle, ...]:
     """Return the missing right to create objects: tables, indexes, or the notes of a retype."""
     creates = plan.direction == "upgrade" or any(revision.retypes_back for revision in plan.revisions)
@@ -307,9 +314,17 @@ def _dependents(plan: Plan, link: Link) -> tuple[Dependent, ...]:
     return dependents(link, plan.revisions, back=plan.direction == "downgrade")
 
 
-def _obstacles(
+def obstacles(
     link: Link, state: State, tables: Iterable[str], *, functions: bool = False
 ) -> tuple[Obstacle, ...]:
+    """Return the tables, and our functions, that the role does not own or cannot read whole.
+
+    Args:
+        link: A connection to a PostgreSQL database.
+        state: The state of the database.
+        tables: The tables that a run changes.
+        functions: Whether the run changes functions as well.
+    """
     listed = (ECTO,) if is_ours(state.ecto) else ()
     rows = link.rows(_RIGHTS, (state.schema, [*tables, VERSION, LEDGER, *listed]))
     user = str(link.value("SELECT current_user"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from diwa_schema.database.state import refuse_unknown
-from diwa_schema.drift.optional import OPTIONAL, OptionalIndex
+from diwa_schema.drift.optional import OPTIONAL, OptionalIndex, states
 from diwa_schema.drift.postgresql.write import Writer
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, UsageError, command
 from diwa_schema.migrations import characters, pgvector, steps
@@ -107,7 +107,11 @@ def enable_index(session: Session, name: str) -> Report:
 
         build_index(ground(), wanted.index.name, build)
 
-    return _convert(session, lambda look: preflight.conversion(look, (wanted.table,)), work)
+    def stands(look: Look) -> Plan:
+        _refuse_bytes(look, wanted)
+        return preflight.conversion(look, (wanted.table,))
+
+    return _convert(session, stands, work)
 
 
 def disable_index(session: Session, name: str) -> Report:
@@ -121,7 +125,23 @@ def disable_index(session: Session, name: str) -> Report:
         session,
         lambda look: preflight.conversion(look, (wanted.table,)),
         lambda _: steps.drop_index_concurrently(wanted.index.name, wanted.table),
+        needed=lambda look: states(look.link, look.state.schema)[wanted.index.name] != "absent",
     )
+
+
+def _refuse_bytes(look: Look, wanted: OptionalIndex) -> None:
+    """Raise an error if an index needs vectors and the embeddings are bytes.
+
+    Raises:
+        DatabaseRefused: They are.
+    """
+    from diwa_schema.migrations.steps.dependents import kind_of
+
+    if wanted.extension == "vector" and kind_of(look.link, wanted.table, characters.COLUMN) == "bytea":
+        raise DatabaseRefused(
+            f"{wanted.index.name} needs vectors, and the embeddings of {wanted.table} on {look.shown} are bytes.",
+            next_step=f"First, run: {command('enable-vector')}",
+        )
 
 
 def _optional(name: str) -> OptionalIndex:
@@ -168,15 +188,16 @@ def _convert(
     stands: Callable[[Look], Plan],
     work: Callable[[Change], None],
     notes: Callable[[Change], tuple[str, ...]] = lambda _: (),
+    needed: Callable[[Look], bool] = lambda _: True,
 ) -> Report:
     """Do the work in pieces on a database at head without obstacles, and record it."""
 
-    def decide(look: Look) -> bool:
+    def decide(look: Look) -> bool | None:
         if look.link.dialect == "sqlite":
             raise UsageError(f"{look.shown} is SQLite, which has neither vectors nor these indexes.")
         refuse_other_than_head(look)
         preflight.refuse(stands(look), look.shown, allow_stall=False)
-        return True
+        return needed(look) or None
 
     def convert(change: Change, _: bool) -> Written:
         with change.op(), change.steps():
