@@ -178,7 +178,7 @@ def _in_the_columns_terms(other: Any, column: Timestamp, now: type[_Now] = _Now)
                 return now(column)
             return None if isinstance(part, (*_PASSING_ON, ClauseList)) else part
 
-        return replacement_traverse(other, {}, converted)
+        return replacement_traverse(cast("Any", other), {}, cast("Any", converted))
     return other
 
 
@@ -216,8 +216,8 @@ def refuse_server_times(statement: Any) -> None:
 
 
 _REFUSED = (
-    "func.now() is not in UTC here, and {column} is. Nothing was sent. Write datetime.now(UTC) instead; in a comparison,"
-    " write the column on the left side."
+    "func.now() is not in UTC here, and {column} is. Nothing was sent. Write datetime.now(UTC) instead; in a"
+    " comparison, write the column on the left side."
 )
 
 
