@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 import diwa_schema
 from diwa_schema.errors import DatabaseRefused
@@ -41,6 +43,21 @@ def test_a_sound_file_has_nothing_to_fix(lite, dump):
 def test_a_missing_file_is_not_made(tmp_path, owner_directory):
     assert set(found(f"sqlite:///{tmp_path / 'none.db'}")) == {"schema-empty"}
     assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("made", [str, sa.create_engine, create_async_engine], ids=["url", "engine", "async"])
+def test_a_file_that_is_no_database_is_named_by_every_check(tmp_path, owner_directory, made):
+    path = tmp_path / "notes.db"
+    path.write_text("not a database, but long enough to look like one" * 100)
+    with pytest.raises(DatabaseRefused, match="is not an SQLite database") as said:
+        diwa_schema.status(f"sqlite:///{path}")
+    database = made(f"sqlite{'+aiosqlite' if made is create_async_engine else ''}:///{path}")
+    with pytest.raises(DatabaseRefused, match="is not an SQLite database") as raised:
+        if made is create_async_engine:
+            asyncio.run(diwa_schema.aensure_current(database))
+        else:
+            diwa_schema.ensure_current(database)
+    assert str(raised.value).replace("+aiosqlite", "") == str(said.value)
 
 
 def test_an_engine_that_keeps_no_foreign_keys_is_told(lite):

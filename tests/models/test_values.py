@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import get_args
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
@@ -310,13 +310,47 @@ def test_the_operators_of_both_databases_stay(engine):
         assert session.scalars(select(Memory.metadata_).distinct()).all()
 
 
-@pytest.mark.parametrize("storage", ["bytea"], indirect=True)
-def test_a_text_that_is_too_long_is_refused_not_cut(engine):
-    with pytest.raises(StatementError, match="too long"):
-        stored(engine, Memory, tags=["x" * 256])
+UNSTORABLE: list[tuple[Any, str, Any, str]] = [
+    (Memory, "tags", ["x" * 256], "too long"),
+    (Memory, "tags", [1], "element 0 is not a text"),
+    (Memory, "tags", [["a"]], "element 0 is not a text"),
+    (Memory, "tags", 5, "takes a list"),
+    (Memory, "tags", {"a": 1}, "takes a list"),
+    (Memory, "tags", ["a\0"], "NUL"),
+    (Memory, "content", "a\0b", "NUL"),
+    (Memory, "metadata_", {"a": [{"b": "\0"}]}, "NUL"),
+    (Memory, "metadata_", {"\0": 1}, "NUL"),
+    (Task, "title", "x" * 256, "too long"),
+    (Task, "title", "\0", "NUL"),
+]
+
+
+@ONE_DRIVER_EACH
+def test_what_one_database_cannot_keep_is_refused_by_both(engine):
+    for model, name, value, message in UNSTORABLE:
+        with pytest.raises(StatementError, match=message):
+            stored(engine, model, **{name: value})
     assert read(engine, stored(engine, Memory, tags=["ü" * 255])).tags == ["ü" * 255]
-    with pytest.raises(DBAPIError, match="too long"):
-        stored(engine, Task, title="x" * 256)
+    assert read(engine, stored(engine, Task, title="ü" * 255)).title == "ü" * 255
+    harmless = {"a": "\\u0000 \x01 ü"}
+    assert read(engine, stored(engine, Memory, metadata_=harmless)).metadata_ == harmless
+    with Session(engine) as session:
+        assert session.scalars(select(Task).where(Task.title == "x" * 300)).all() == []
+
+
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+def test_what_was_kept_before_is_read_and_stays(engine):
+    row = stored(engine, Memory)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE memories SET content = 'a' || char(0), tags = :tags"),
+            {"tags": json.dumps(["x" * 300])},
+        )
+    with Session(engine) as session:
+        memory = session.get_one(Memory, row.id)
+        memory.priority = "high"
+        session.commit()
+        assert (memory.content, memory.tags, memory.priority) == ("a\0", ["x" * 300], "high")
 
 
 @pytest.mark.parametrize("amount", ["0.000001", "1234.567891", "9999.999999", "0"])

@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from diwa_schema.database import bookkeeping, presence, seen
 from diwa_schema.database.ecto_list import refuse_changed_list
-from diwa_schema.database.failures import PERMISSION, brief, cause, is_driver_error, sqlstate, unreachable
+from diwa_schema.database.failures import (
+    PERMISSION,
+    brief,
+    cause,
+    explain,
+    is_driver_error,
+    sqlstate,
+    unreachable,
+)
 from diwa_schema.database.link import Link
 from diwa_schema.database.spelling import mask
 from diwa_schema.database.state import LEDGER, State, refuse_unknown, unknown_revision
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import embedded_url
 from diwa_schema.errors import (
+    DiwaSchemaError,
     PermissionMissing,
     SchemaEmpty,
     SchemaForeign,
@@ -69,7 +78,8 @@ def ensure_current(
         SchemaTooNew: The database no longer works with this version; the message names the version to install.
         NotAdopted: Ecto created the database, and it has not been taken over yet.
         SchemaForeign: The tables belong to another tool, or the revision is unknown.
-        DatabaseRefused: Ecto's list of versions was changed after the takeover, as `mix ecto.rollback` does.
+        DatabaseRefused: Ecto's list of versions was changed after the takeover, as `mix ecto.rollback` does, or the
+            file is damaged or no SQLite database.
         PermissionMissing: The role may not read the schema's revision, or row security hides it.
         DatabaseUnreachable: The database did not accept a connection.
         UsageError: The argument is an AsyncEngine or an AsyncConnection, names two databases or a schema of SQLite, or
@@ -143,8 +153,10 @@ def judge(link: Link, history: Manifest | None = None) -> None:
     try:
         _judge(link, bookkeeping.look(link), history)
     except Exception as error:
-        if sqlstate(error) != PERMISSION:
+        if isinstance(error, DiwaSchemaError) or not _is_refusal(error):
             raise
+        if sqlstate(error) != PERMISSION:
+            raise explain(error, link.shown, "reading") from error
         raise PermissionMissing(
             f"The database role may not read the revision of {link.shown}: {brief(error)}",
             next_step=f"Grant it the role of the application or of the reader. To see both, run: {command('roles')}",

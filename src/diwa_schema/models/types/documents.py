@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from sqlalchemy import ARRAY, JSON, TEXT, Boolean, ColumnElement, String, literal
@@ -15,6 +16,7 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from diwa_schema.models.types.declared import Declared
+from diwa_schema.models.types.scalars import storable
 
 LENGTH = 255
 
@@ -178,12 +180,26 @@ class Document(TypeDecorator[Any]):
         return self.impl_instance.coerce_compared_value(op, value)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        if value is None or dialect.name != "sqlite":
-            return value
-        return "null" if value is JSON.NULL else _write_json(value)
+        if value is None or value is JSON.NULL:
+            return "null" if value is JSON.NULL and dialect.name == "sqlite" else value
+        for each in _texts_in(value):
+            storable(each)
+        return _write_json(value) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return _read_json(value) if dialect.name == "sqlite" else value
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, held in value.items():
+            yield from _texts_in(key)
+            yield from _texts_in(held)
+    elif isinstance(value, list | tuple):
+        for held in value:
+            yield from _texts_in(held)
 
 
 def _write_json(value: Any) -> str:
@@ -206,8 +222,8 @@ class TextArray(TypeDecorator[list[str]]):
     SQLite text that is not a JSON list is read as comma-separated names, the format of early agent releases.
 
     Raises:
-        TypeError: One text is given instead of a list.
-        ValueError: A text for PostgreSQL is longer than 255 characters. SQLAlchemy wraps both errors as
+        TypeError: The value is no list of texts.
+        ValueError: A text is longer than 255 characters, or has a NUL character. SQLAlchemy wraps both errors as
             ``StatementError``.
     """
 
@@ -243,18 +259,22 @@ class TextArray(TypeDecorator[list[str]]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         if value is None:
             return None
-        if isinstance(value, str):
-            raise TypeError("A text array takes a list of texts, not one text.")
-        return _write_json(list(value)) if dialect.name == "sqlite" else _checked(list(value))
+        if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+            given = "one text" if isinstance(value, str) else type(value).__name__
+            raise TypeError(f"A text array takes a list of texts, not {given}.")
+        texts = _checked(list(value))
+        return _write_json(texts) if dialect.name == "sqlite" else texts
 
     def process_result_value(self, value: Any, dialect: Dialect) -> list[str] | None:
         return _read_texts(value) if isinstance(value, str) else value
 
 
-def _checked(texts: list[str]) -> list[str]:
+def _checked(texts: list[Any]) -> list[str]:
     # The statement casts to varchar(255)[], and an explicit cast truncates silently.
-    if any(item is not None and len(item) > LENGTH for item in texts):
-        raise ValueError(f"A text of the list is too long: a text array takes {LENGTH} characters each.")
+    for place, each in enumerate(texts):
+        if each is not None and not isinstance(each, str):
+            raise TypeError(f"A text array takes a list of texts, and its element {place} is not a text.")
+        storable(each, LENGTH)
     return texts
 
 

@@ -20,6 +20,7 @@ from diwa_schema.models.engines import watch
 from diwa_schema.models.types.erlang import decode_floats, encode_floats
 
 DIMENSIONS = 1536
+_LARGEST = 3.4028234663852886e38  # of four bytes, which a vector has for each number
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,9 @@ class Embedding(TypeDecorator[EmbeddingValue]):
     """A list of numbers: vector(1536) or bytea on PostgreSQL, BLOB on SQLite.
 
     The column accepts any sequence of finite numbers, including numpy arrays, or a `RawEmbedding`. It returns a list of
-    floats, or a `RawEmbedding` if the bytes are not one. A vector column refuses any other number of dimensions; bytes
-    accept any number.
+    floats, or a `RawEmbedding` if the bytes are not one. As a vector column does, bytes refuse any other number of
+    dimensions, because such an embedding would be lost when the column becomes a vector. They are read, and a
+    `RawEmbedding` writes any bytes.
 
     Args:
         column: The ``table.column`` of the type. PostgreSQL cannot be written to without it: the first write of a
@@ -106,7 +108,8 @@ class Embedding(TypeDecorator[EmbeddingValue]):
 
     Raises:
         TypeError: A value is not a sequence of numbers. SQLAlchemy wraps the error as ``StatementError``.
-        ValueError: A number is not finite (wrapped as well), or bytes are written into a vector column.
+        ValueError: A number is not finite or out of the range of a vector (wrapped as well), an embedding for bytes has
+            another number of dimensions, or bytes are written into a vector column.
     """
 
     impl = LargeBinary
@@ -145,7 +148,7 @@ class Embedding(TypeDecorator[EmbeddingValue]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         if value is None:
             return None
-        forms = _Raw(value.data) if isinstance(value, RawEmbedding) else _Numbers(_numbers(value))
+        forms = _Raw(value.data) if isinstance(value, RawEmbedding) else _Numbers(_in_range(_numbers(value)))
         if dialect.name != "postgresql":
             return forms.as_bytes()
         if self.column is None:
@@ -171,6 +174,11 @@ class _Numbers:
     numbers: list[float]
 
     def as_bytes(self) -> bytes:
+        if len(self.numbers) != DIMENSIONS:
+            raise ValueError(
+                f"An embedding has {DIMENSIONS} numbers, not {len(self.numbers)}: a vector column would refuse it."
+                " Nothing was written."
+            )
         return encode_floats(self.numbers)
 
     def as_vector(self) -> list[float]:
@@ -210,6 +218,14 @@ def _numbers(value: Any) -> list[float]:
     numbers = [float(number) for number in value]
     if not all(map(isfinite, numbers)):
         raise ValueError("An embedding holds only finite numbers.")
+    return numbers
+
+
+def _in_range(numbers: list[float]) -> list[float]:
+    if numbers and (max(numbers) > _LARGEST or min(numbers) < -_LARGEST):
+        raise ValueError(
+            f"A number of the embedding is out of range: a vector holds numbers up to {_LARGEST:.3g}."
+        )
     return numbers
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 from diwa_schema.models.engines import watch
@@ -123,29 +124,61 @@ class _UntypedUuid(UserDefinedType[Any]):
         return "UUID"
 
 
+def storable(text: str | None, length: int | None = None) -> str | None:
+    """Return a text that PostgreSQL accepts; SQLite would accept any, and its database could not be copied.
+
+    Raises:
+        ValueError: The text has a NUL character, or too many characters.
+    """
+    if isinstance(text, str):  # the driver refuses another type itself
+        if "\0" in text:
+            raise ValueError("A text cannot have a NUL character (\\x00). Nothing was sent.")
+        if length is not None and len(text) > length:
+            raise ValueError(f"The text is too long: the column takes {length} characters, not {len(text)}.")
+    return text
+
+
 class ShortText(TypeDecorator[str]):
-    """Text of limited length: varchar on PostgreSQL, TEXT without a limit on SQLite.
+    """Text of limited length: varchar on PostgreSQL, TEXT on SQLite, where the type itself keeps the limit.
 
     Args:
         length: The maximum number of characters.
+        compared: Whether a value is only compared, which is no error at any length.
+
+    Raises:
+        ValueError: The text is longer, or has a NUL character (SQLAlchemy wraps the error as ``StatementError``).
     """
 
     impl = String
     cache_ok = True
 
-    def __init__(self, length: int = 255) -> None:
+    def __init__(self, length: int = 255, *, compared: bool = False) -> None:
         super().__init__(length)
         self.length = length
+        self.compared = compared
+
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
+        return type(self)(self.length, compared=True) if isinstance(value, str) else self
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return storable(value, None if self.compared else self.length)
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(TEXT() if _is_sqlite(dialect) else String(self.length))
 
 
 class LongText(TypeDecorator[str]):
-    """Text of any length: text on PostgreSQL, TEXT on SQLite."""
+    """Text of any length: text on PostgreSQL, TEXT on SQLite.
+
+    Raises:
+        ValueError: The text has a NUL character (SQLAlchemy wraps the error as ``StatementError``).
+    """
 
     impl = Text
     cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return storable(value)
 
 
 class Bytes(TypeDecorator[bytes]):

@@ -178,7 +178,7 @@ def _in_the_columns_terms(other: Any, column: Timestamp, now: type[_Now] = _Now)
                 return now(column)
             return None if isinstance(element, (*_PASSING_ON, ClauseList)) else element
 
-        return replacement_traverse(other, {}, converted)
+        return replacement_traverse(cast("Any", other), {}, cast("Any", converted))
     return other
 
 
