@@ -49,6 +49,18 @@ NAMED: ContextVar[Callable[[], str]] = ContextVar("diwa_schema_named", default=s
 # command line.
 TYPED: ContextVar[Callable[[], str]] = ContextVar("diwa_schema_typed", default=str)
 
+# Whether the typed command has an option; None outside of the command line. A message offers no option that the
+# command would refuse.
+OFFERS: ContextVar[Callable[[str], bool] | None] = ContextVar("diwa_schema_offers", default=None)
+
+
+def offered(words: str, argument: str = "") -> str:
+    """Return an option such as ``--schema NAME`` if the command has it, and an argument of a function in Python."""
+    offers = OFFERS.get()
+    if offers is None:
+        return argument
+    return words if offers(words.partition(" ")[0].removeprefix("--").replace("-", "_")) else ""
+
 
 def command(words: str) -> str:
     """Return a command of this package to run next, on the same database as the command that failed."""

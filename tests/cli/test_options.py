@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("owner_directory")
         (["drop", "--c", "diwa"], "--c"),
         (["upgrade", "--embedded", "head"], "is a revision"),
         (["upgrade", "--embedded", "20251226"], "is a revision"),
-        (["upgrade", "--url", ""], "is not a database URL"),
+        (["upgrade", "--url", ""], "--url: The database URL is empty"),
     ],
 )
 def test_no_option_is_guessed(cli, tmp_path, words, said):

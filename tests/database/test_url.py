@@ -233,7 +233,7 @@ def test_without_a_database_the_error_names_every_way(monkeypatch):
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(NoDatabase) as caught:
         urls.from_environment()
-    for way in ("argument", "--url", "DATABASE_URL", "--embedded"):
+    for way in ("as the argument", "DATABASE_URL", "embedded=True"):
         assert way in str(caught.value)
 
 

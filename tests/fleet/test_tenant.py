@@ -145,7 +145,7 @@ def test_what_is_no_tenant_is_not_dropped(tenants, owner_directory):
     execute(tenants, "CREATE SCHEMA tenant_4")
     with pytest.raises(SchemaEmpty, match="not a tenant"):
         drop(tenants, "tenant_4", confirm="tenant_4")
-    with pytest.raises(PermissionMissing, match="does not exist"):
+    with pytest.raises(UsageError, match="does not exist"):
         drop(tenants, "tenant_5", confirm="tenant_5")
 
 

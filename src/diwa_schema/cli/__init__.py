@@ -36,18 +36,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         from diwa_schema.cli.completion import answer
 
         return answer()
-    from diwa_schema.errors import NAMED, TYPED
+    from diwa_schema.errors import NAMED, OFFERS, TYPED
 
-    named, typed = NAMED.set(str), TYPED.set(str)
+    named, typed, offers = NAMED.set(str), TYPED.set(str), OFFERS.set(None)
     try:
         return _run(words, as_json="--json" in words)
     finally:
+        OFFERS.reset(offers)
         TYPED.reset(typed)
         NAMED.reset(named)
 
 
 def _run(words: list[str], *, as_json: bool) -> int:
-    from diwa_schema.errors import NAMED, TYPED, DiwaSchemaError
+    from diwa_schema.errors import NAMED, OFFERS, TYPED, DiwaSchemaError
 
     args = None
     try:
@@ -60,6 +61,7 @@ def _run(words: list[str], *, as_json: bool) -> int:
         args = build_parser(words[0] if words else "").typed(words)
         NAMED.set(partial(options.named, args))  # called only if a message offers a command
         TYPED.set(partial(options.typed, words))
+        OFFERS.set(partial(hasattr, args))
         with interruptible():
             result: Result = args.run(args)
     except DiwaSchemaError as error:
@@ -83,6 +85,10 @@ def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) ->
     text = _document(result.document, line=result.line) if as_json else result.text
     if not text:
         return int(result.exit_code)
+    if "***" in text and not as_json:
+        from diwa_schema.cli.masked import with_hint
+
+        text = with_hint(text)
     # A command that asks the guard may have changed something, so stderr reports it even if nobody reads the result.
     return _print(text, int(result.exit_code), done=result.text if hasattr(args, "repo") else "")
 
@@ -90,9 +96,10 @@ def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) ->
 def _print_error(
     error: DiwaSchemaError, words: list[str], *, as_json: bool, args: argparse.Namespace | None
 ) -> int:
-    from diwa_schema.cli.masked import masked, masked_document
+    from diwa_schema.cli.masked import masked, masked_document, with_hint
 
-    document, text = masked_document(error.as_dict(), words), masked(str(error), words)
+    document, text = masked_document(error.as_dict(), words), with_hint(masked(str(error), words))
+    document["next_step"] = with_hint(document["next_step"])
     return _print_failed(document, text, as_json=as_json, args=args)
 
 

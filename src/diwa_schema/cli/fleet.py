@@ -232,7 +232,7 @@ def _one(args: argparse.Namespace, call: Callable[..., Report], **more: Any) -> 
 
     with told_by(quiet=args.json) as told:
         return call(
-            args.url or from_environment(),
+            from_environment() if args.url is None else args.url,
             args.tenant,
             repo=args.repo,
             settings=options.settings_of(args),
@@ -286,8 +286,8 @@ def _sources(args: argparse.Namespace) -> Iterator[Source]:
             next_step="Write --server URL --databases 'diwa_*'",
         )
     patterns: list[str | None] = [*args.schemas] or [None]
-    if args.url or not (args.server or args.targets):
-        url = args.url or from_environment()
+    if args.url is not None or not (args.server or args.targets):
+        url = from_environment() if args.url is None else args.url
         yield from (Schemas(url, pattern) for pattern in patterns)
     for databases in args.databases:
         yield from (Databases(args.server, databases, pattern) for pattern in patterns)

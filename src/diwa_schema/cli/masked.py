@@ -11,19 +11,23 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from diwa_schema.database.spelling import mask
+from diwa_schema.database.spelling import mask_parameters
 from diwa_schema.errors import DiwaSchemaError
 
 _UNREAD = "..."
+_HINT = "In the command, write the password instead of ***."
 
 
 def masked(text: str, words: Iterable[str]) -> str:
-    """Return a message without the passwords of the typed words and of this process."""
+    """Return a message without the passwords of the typed words.
+
+    Passwords of the process are not searched for: a short one would also be found in the words of the message.
+    """
     parts = sorted({part for word in words for part in _parts(word)}, key=lambda part: -len(part[0]))
     for secret, shown in parts:
         for form in _forms(secret):
             text = text.replace(form, shown)
-    return mask(text)
+    return mask_parameters(text)
 
 
 def masked_document(document: Any, words: Iterable[str]) -> Any:
@@ -37,11 +41,18 @@ def masked_document(document: Any, words: Iterable[str]) -> Any:
     return document
 
 
+def with_hint(text: str) -> str:
+    """Return a text that says once what is missing from its commands: the password of their URLs."""
+    if not re.search(r"--\w+ '?[\w+]+://\S*\*\*\*", text) or _HINT in text:
+        return text
+    return f"{text} {_HINT}" if text.endswith(".") else f"{text}\n{_HINT}"
+
+
 def shown_word(word: str) -> str:
     """Return a typed word for display in a command."""
     for secret, shown in _parts(word):
         word = word.replace(secret, shown)
-    return mask(word)
+    return mask_parameters(word)
 
 
 def _parts(word: str) -> Iterator[tuple[str, str]]:

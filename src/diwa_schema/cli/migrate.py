@@ -129,6 +129,8 @@ def _sentence(report: Report) -> str:
         return f"{report.where} is at {after}: nothing to do."
     if report.kind == "drop":
         return f"{report.where}: the tables of the models are dropped."
+    if report.kind == "stamp":
+        return f"{report.where}: revision {after} is recorded; before, it was {report.before or 'base'}."
     from diwa_schema.cli.measure import took
 
     total = sum(step.milliseconds for step in report.applied)

@@ -91,7 +91,7 @@ def unreachable(shown: str, error: BaseException) -> DatabaseUnreachable:
     """Describe a connection that could not be made."""
     return DatabaseUnreachable(
         f"The database {shown} cannot be reached: {brief(error)}",
-        next_step="Check that the server runs and that host, port, name and user are right."
+        next_step="Check that the server runs and that host, port, name, user and password are right."
         " Then run the command again.",
         database=shown,
     )

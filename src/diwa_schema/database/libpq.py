@@ -84,8 +84,15 @@ def read(scheme: str, rest: str) -> DatabaseURL:
     if "@" in rest:
         raise _unclear(shown)
     found = [_HOST.fullmatch(one) for one in hosts.split(",")]
-    if None in found or not all(_is_port(one["port"] or "") for one in found if one):
+    if None in found:
+        if "[" in hosts or "]" in hosts:
+            raise InvalidDatabase(
+                f"A bracket in the host of the URL '{shown}' has no partner, or stands in the wrong place.",
+                next_step="Write an IPv6 address in brackets, such as postgresql://[::1]:5432/NAME.",
+            )
         raise _unclear(shown)
+    if not all(_is_port(one["port"] or "") for one in found if one):
+        raise _no_port(shown)
     given["host"] = ",".join(decoded(one["v6"] or one["name"], shown) for one in found if one)
     given["port"] = ",".join(one["port"] or "" for one in found if one)
     given["dbname"] = decoded(name, shown)
@@ -221,7 +228,7 @@ def _check_ports(parameters: Mapping[str, str], shown: str) -> None:
     ports = parameters.get("port", "").split(",")
     hosts = parameters.get("hostaddr") or parameters.get("host", "")
     if not all(_is_port(port) for port in ports):
-        raise _unclear(shown)
+        raise _no_port(shown)
     if len(ports) not in (1, hosts.count(",") + 1):
         raise InvalidDatabase(
             f"The URL '{shown}' has {hosts.count(',') + 1} hosts and {len(ports)} ports.",
@@ -269,6 +276,14 @@ def _bracketed(host: str) -> str:
 
 def _name(name: str) -> str:
     return name if re.fullmatch(r"[a-z_]{1,40}", name) else "***"
+
+
+def _no_port(shown: str) -> InvalidDatabase:
+    # Its text is not shown: where the @ is forgotten, a password stands in its place.
+    return InvalidDatabase(
+        f"The port in the URL '{shown}' is not a number from 1 to {_LARGEST_PORT}.",
+        next_step="Write it after the host, as in postgresql://USER@HOST:5432/NAME.",
+    )
 
 
 def _unclear(shown: str) -> InvalidDatabase:

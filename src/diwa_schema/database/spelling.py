@@ -115,4 +115,9 @@ def mask(text: str) -> str:
         for form in {password, quote(password, safe=""), password.replace("\\", "\\\\").replace("'", "\\'")}:
             edge = r"\b" if len(form) < _SHORT else ""
             text = re.sub(f"{edge}{re.escape(form)}{edge}", "***", text)
+    return mask_parameters(text)
+
+
+def mask_parameters(text: str) -> str:
+    """Return a text without the values of parameters that are called a password."""
     return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^\s&]*)", r"\1***", text)

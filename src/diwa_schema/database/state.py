@@ -11,6 +11,7 @@ from diwa_schema.errors import (
     SchemaForeign,
     SchemaTooNew,
     command,
+    offered,
     option,
 )
 from diwa_schema.migrations.ecto import is_ours
@@ -92,6 +93,11 @@ class State(NamedTuple):
         return Kind.ECTO if is_ours(self.ecto) else Kind.FOREIGN
 
 
+def _with_option() -> str:
+    way = offered("--schema NAME", "the argument schema")
+    return f" with {way}" if way else ""
+
+
 def refuse_elsewhere(state: State, shown: str) -> None:
     """Raise an error if the schema cannot be used, or if another schema has the version table."""
     if state.nowhere:
@@ -99,7 +105,7 @@ def refuse_elsewhere(state: State, shown: str) -> None:
             f"Schema '{state.schema}' of {shown} does not exist, or this role may not use it."
             if state.schema
             else f"The search_path of {shown} leads to no schema that this role may use.",
-            next_step="Name another one with --schema NAME; or as its owner:"
+            next_step=f"Name another one{_with_option()}; or as its owner:"
             " CREATE SCHEMA NAME; GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
         )
     if state.elsewhere:
@@ -134,7 +140,7 @@ def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
         raise SchemaForeign(
             f"{shown} has tables named like ours ({', '.join(ours[:_SHOWN])}{', ...' if ours[_SHOWN:] else ''})"
             f" {made}.",
-            next_step="Name the intended database, an empty one, or another schema with --schema NAME.",
+            next_step=f"Name the intended database, an empty one, or another schema{_with_option()}.",
             tables=ours,
             versions=list((state.ecto or ())[:_SHOWN]),
         )

@@ -13,7 +13,7 @@ from diwa_schema.database import url as urls
 from diwa_schema.database.failures import brief, driver, is_driver_error, unreachable
 from diwa_schema.database.link import Link
 from diwa_schema.database.spelling import DatabaseURL, Dialect, placed
-from diwa_schema.errors import ConnectionInUse, DatabaseUnreachable, InvalidDatabase, UsageError
+from diwa_schema.errors import ConnectionInUse, DatabaseUnreachable, InvalidDatabase, UsageError, offered
 from diwa_schema.names import LONGEST
 from diwa_schema.release import application_name
 
@@ -32,6 +32,11 @@ APPLICATION_NAME = "diwa-schema"
 # On a search path, `$user` is the schema with the name of the role, also in quotes. The others belong to the server
 # or to one connection; the server lets a superuser create tables in information_schema that no dump contains.
 _KEPT_BY_SERVER = ("$user", "information_schema")
+
+
+def _another() -> str:
+    way = offered("--schema NAME")
+    return f"Name another one with {way}." if way else "Name another one."
 
 
 class Target:
@@ -66,7 +71,7 @@ class Target:
             ConnectionInUse: The Connection is in a transaction.
         """
         if isinstance(database, str) or database is None:
-            return cls(urls.parse(urls.from_environment() if database is None else database))
+            return cls(urls.parse(urls.from_environment()) if database is None else urls.given(database))
         alchemy = sys.modules.get("sqlalchemy")
         if alchemy is None:
             raise _not_a_database(database)
@@ -130,13 +135,11 @@ class Target:
                 f"{self.shown} is SQLite, which has no schemas.", next_step="Leave the schema out."
             )
         if schema is not None and (not schema or "\0" in schema or len(schema.encode()) > LONGEST):
-            raise UsageError(
-                "A schema's name has 1 to 63 bytes.", next_step="Name an existing schema with --schema NAME."
-            )
+            raise UsageError("A schema's name has 1 to 63 bytes.", next_step=_another())
         if schema is not None and (schema.startswith("pg_") or schema in _KEPT_BY_SERVER):
             raise UsageError(
                 f"'{schema}' is a word of PostgreSQL and cannot name a schema for tables.",
-                next_step="Name another one with --schema NAME.",
+                next_step=_another(),
             )
         self.schema = schema
         return self

@@ -8,11 +8,12 @@ URL that cannot be parsed is displayed as its scheme alone, because the place of
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diwa_schema.database.spelling import BLANKS, FORM, DatabaseURL, shown_unread, spelled
-from diwa_schema.errors import InvalidDatabase, NoDatabase
+from diwa_schema.errors import InvalidDatabase, NoDatabase, offered
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -41,7 +42,39 @@ def parse(text: str) -> DatabaseURL:
         from diwa_schema.database import sqlite_file
 
         return sqlite_file.read(scheme, rest)
-    raise InvalidDatabase(f"'{shown_unread(text)}' is not a database URL.", next_step=FORM)
+    if not text.strip(BLANKS):
+        raise InvalidDatabase("The database URL is empty.", next_step=FORM)
+    if separator:
+        raise InvalidDatabase(f"'{shown_unread(text)}' is not a URL of PostgreSQL or SQLite.", next_step=FORM)
+    # A password stands before an @ or after an equals sign, and a text without either may be shown.
+    shown = text if re.fullmatch(r"[^\s@=:]{1,100}", text) and text.isprintable() else "..."
+    raise InvalidDatabase(
+        f"'{shown}' is not a database URL: it has no '://'.",
+        next_step=f"For a file of SQLite, write {sqlite_url(Path(shown))}" if _is_file(shown) else FORM,
+    )
+
+
+def given(text: str) -> DatabaseURL:
+    """Parse a URL that a caller named.
+
+    Raises:
+        InvalidDatabase: It is no database URL; the message begins with the option, if the command has it.
+    """
+    return _named(offered("--url"), text)
+
+
+def _named(source: str, text: str) -> DatabaseURL:
+    try:
+        return parse(text)
+    except InvalidDatabase as error:
+        if source:
+            error.what = f"{source}: {error.what}"
+            error.args = (error.what,)
+        raise
+
+
+def _is_file(text: str) -> bool:
+    return text != "..." and ("/" in text or text.endswith((".db", ".sqlite", ".sqlite3")))
 
 
 def of_parts(url: URL) -> DatabaseURL:
@@ -77,17 +110,23 @@ def from_environment() -> str:
 
     Raises:
         NoDatabase: Neither variable is set.
+        InvalidDatabase: The variable does not contain a database URL.
     """
-    url = os.environ.get(MIGRATION_VARIABLE) or os.environ.get(VARIABLE)
-    if not url:
-        raise NoDatabase(
-            "No database was named.",
-            next_step=(
-                "Name one: as the argument or --url URL, in the variable DATABASE_URL, or with "
-                "--embedded [PATH] for the private SQLite database of this installation."
-            ),
-        )
-    return url
+    for name in (MIGRATION_VARIABLE, VARIABLE):
+        if url := os.environ.get(name):
+            _named(name, url)
+            return url
+    ways = [
+        offered("--url URL", "as the argument"),
+        f"in the variable {VARIABLE}",
+        offered("--embedded [PATH]", "with embedded=True"),
+    ]
+    ways[2] += " for the private SQLite database of this installation" if ways[2] else ""
+    named = [f"with {way}" if way.startswith("--") else way for way in ways if way]
+    raise NoDatabase(
+        "No database was named.",
+        next_step=f"Name one {', '.join(named[:-1])}{' or ' if named[1:] else ''}{named[-1]}.",
+    )
 
 
 def embedded_url(place: bool | str | os.PathLike[str] = True) -> str:

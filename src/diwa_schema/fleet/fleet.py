@@ -212,9 +212,14 @@ class Fleet:
                 next_step="Name one revision for all targets, or head.",
             )
         goal = load().resolve(revision, None)
+        if goal is None:
+            raise UsageError(
+                f"An upgrade leads upward only, and '{revision}' is below every revision.",
+                next_step="Name a revision, or head. To go back, run diwa-schema downgrade for each target.",
+            )
         verdict = guard.ask(guard.Operation.UPGRADE, repo=repo, allow_core_migration=allow_core_migration)
         orders = _orders("upgrade", verdict=verdict, renew=renew, settings=settings)
-        return Upgrade(self, orders, goal or "base", schedule or Schedule()).run()
+        return Upgrade(self, orders, goal, schedule or Schedule()).run()
 
     def adopt(
         self,

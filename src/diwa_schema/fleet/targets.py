@@ -13,7 +13,7 @@ from diwa_schema.api.opening import reading
 from diwa_schema.database import url as urls
 from diwa_schema.database.state import VERSION
 from diwa_schema.database.target import Target
-from diwa_schema.errors import NAMED, DiwaSchemaError, InvalidDatabase, UsageError
+from diwa_schema.errors import NAMED, OFFERS, DiwaSchemaError, InvalidDatabase, UsageError
 
 _FIELDS = ("name", "url", "schema", "wave")
 _SHOWN = 5
@@ -81,8 +81,11 @@ class naming:  # noqa: N801 - a context manager, used like a function
 
     def __enter__(self) -> None:
         self._token = NAMED.set(lambda: self._member.named)
+        # The command of a fleet names its targets otherwise than the command for one.
+        self._offers = OFFERS.set(lambda _: False)
 
     def __exit__(self, *_: object) -> None:
+        OFFERS.reset(self._offers)
         NAMED.reset(self._token)
 
 

@@ -133,11 +133,18 @@ def upgrade(state: State, manifest: Manifest, name: str, shown: str, *, replay: 
 
     Raises:
         UnknownRevision: The history has no such revision.
+        UsageError: The name leads down.
         DatabaseRefused: The database is not in a state that allows an upgrade.
     """
     refuse_unknown(state, manifest, shown)
     after = manifest.resolve(name, state.revision)
     pending = manifest.between(state.revision, after)
+    # The id of a revision below is no way back: a release may name the one that it needs.
+    if after != state.revision and (name == "base" or name.startswith("-")):
+        raise UsageError(
+            f"An upgrade leads upward only, and '{name}' is below {state.revision}, the revision of {shown}.",
+            next_step=f"To go back, run: {command(f'downgrade {name}')}",
+        )
     if not pending:
         return Plan("upgrade", state.revision, state.revision)
     fresh = state.untouched and after == manifest.head and not replay

@@ -45,9 +45,20 @@ def stamp(session: Session, name: str, *, force: bool) -> Report:
         entries = [(step.revision, step.sha256) for step in steps]
         change.at_once(record, after=revision, entries=entries)
         applied = tuple(Applied(step.revision, step.slug, 0) for step in steps)
-        return Written(revision, len(steps), applied)
+        return Written(revision, len(steps), applied, _meaning(change.state.revision, revision))
 
     return session.change(Verb("stamp", forced=force), decide, work)
+
+
+def _meaning(before: str | None, revision: str) -> tuple[str, ...]:
+    """Return what the recorded revision means for the next run, and the way back."""
+    history = load()
+    if before not in history or history.position(revision) >= history.position(before):
+        return ("The command ran no revision and changed no table of the models.",)
+    return (
+        "The command ran no revision and changed no table of the models: the next upgrade runs the revisions after it"
+        f" again. To return, run: {command(f'stamp {before}')}",
+    )
 
 
 def _refuse_missing(look: Look, revision: str) -> None:

@@ -196,7 +196,7 @@ def drop(session: Session, confirm: str | None) -> Report:
         change.paced.short(lambda _: _finish(link, schema, parts.books))
         return Written(None, 0)
 
-    report = session.change(Verb("drop", "downgrade", tables=False), decide, work)
+    report = session.change(Verb("drop", "downgrade", anywhere=True, tables=False), decide, work)
     with session.target.connect() as fresh:
         if fresh.value(_EXISTS, (session.target.schema,)):
             raise NotPersisted(
@@ -210,6 +210,10 @@ def drop(session: Session, confirm: str | None) -> Report:
 def _parts(look: Look, confirm: str | None) -> Parts:
     state, history = look.state, load()
     schema = state.schema
+    if not exists(look):
+        raise UsageError(
+            f"Schema '{schema}' of {look.shown} does not exist.", next_step="Name another tenant."
+        )
     refuse_unknown(state, history, look.shown)
     if state.revision is None:
         raise SchemaEmpty(
