@@ -17,7 +17,7 @@ ID: Any = UUID(int=1)
 NUMBER: Any = 5
 MISTAKES: list[tuple[Callable[[Any], Any], str]] = [
     (
-        lambda memory: queries.newest_memories(memory),
+        queries.newest_memories,
         "An id is a uuid.UUID or its text, not Memory: pass its id",
     ),
     (lambda _: queries.count_memories(NUMBER), "An id is a uuid.UUID or its text, not int."),
