@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pages.reading import blocks, read
+
 STATEMENTS = """
 import sqlalchemy as sa
 
@@ -189,6 +191,25 @@ def test_nothing_is_left(diwa_async_session):
 """
     )
     checkout.passes(2, dsn=place)
+
+
+@pytest.mark.parametrize("block", blocks(read("testing.md"), "python")[:-1])
+def test_each_test_of_the_page_passes_as_it_is_printed(checkout, place, block):
+    checkout.write(block)
+    checkout.passes(1, dsn=place)
+
+
+@pytest.mark.parametrize("absent", ["aiosqlite", "greenlet"])
+def test_what_an_async_session_needs_is_named(checkout, absent):
+    checkout.write(
+        "def test_it(diwa_async_session):\n    pass\n", f"import sys\n\nsys.modules[{absent!r}] = None\n"
+    )
+    result = checkout.run(dsn="sqlite://")
+    result.assert_outcomes(errors=1)
+    printed = result.stdout.str()
+    assert f"{absent} is not installed" in printed
+    assert "pip install 'diwa-schema[async]' aiosqlite" in printed
+    assert "Traceback" not in printed
 
 
 def test_sqlite_keeps_foreign_keys(checkout):

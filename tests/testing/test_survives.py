@@ -17,7 +17,6 @@ PAGE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
 *_, BLOCK = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 TESTS = """
 import sqlalchemy as sa
-from diwa_schema.models import Organization
 from diwa_schema.queries import newest_memories
 
 
@@ -39,7 +38,7 @@ def test_nothing(diwa_survives):
 
 
 def test_what_survives_passes_and_what_does_not_is_named(checkout, server):
-    checkout.write(f"{TESTS}\n\n{BLOCK}")
+    checkout.write(f"{BLOCK}\n\n{TESTS}")
     result = checkout.run("-n0", dsn=server.admin_url)
     result.assert_outcomes(passed=1, failed=2)
     printed = result.stdout.str()

@@ -21,15 +21,27 @@ def rows_before(keys: Iterable[InstrumentedAttribute[Any]], row: object) -> Colu
 
     Raises:
         UsageError: The row belongs to an asynchronous session, and one of its keys has not been loaded.
+        TypeError: The argument has no such attribute: it is no row.
     """
     keys = tuple(keys)
-    there = (literal(_read(row, key.key), key.type) for key in keys)
+    there = (literal(read(row, key.key), key.type) for key in keys)
     return tuple_(*keys) < tuple_(*there)
 
 
-def _read(row: object, key: str) -> Any:
+def read(row: object, key: str) -> Any:
+    """Return an attribute of the last row of a page.
+
+    Raises:
+        UsageError: The row belongs to an asynchronous session, and the attribute has not been loaded.
+        TypeError: The argument has no such attribute: it is no row.
+    """
     try:
         return getattr(row, key)
+    except AttributeError as error:
+        raise TypeError(
+            f"A page is continued after its last row, not after {type(row).__name__}: pass the row, which has"
+            f" {key}."
+        ) from error
     except (MissingGreenlet, StatementError) as error:
         if not isinstance(error if isinstance(error, MissingGreenlet) else error.orig, MissingGreenlet):
             raise

@@ -8,7 +8,7 @@ from sqlalchemy import Select, or_, select
 
 from diwa_schema.models import Task
 from diwa_schema.models.served import PENDING, urgency, urgency_of
-from diwa_schema.queries.pages import rows_before
+from diwa_schema.queries.pages import read, rows_before
 
 
 def pending_tasks(context: UUID, *, limit: int = 50, after: Task | None = None) -> Select[Task]:
@@ -21,7 +21,7 @@ def pending_tasks(context: UUID, *, limit: int = 50, after: Task | None = None) 
     """
     found = select(Task).where(Task.context_id == context, PENDING)
     if after is not None:
-        place = urgency_of(after.priority)
+        place = urgency_of(read(after, "priority"))
         found = found.where(
             urgency >= place, or_(urgency > place, rows_before((Task.inserted_at, Task.id), after))
         )

@@ -69,10 +69,20 @@ def _is_sqlite(dialect: Dialect) -> bool:
     return dialect.name == "sqlite"
 
 
+def _id(value: Any) -> Any:
+    if isinstance(value, uuid.UUID | str):
+        return value
+    advice = ": pass its id." if hasattr(value, "id") else "."
+    raise TypeError(f"An id is a uuid.UUID or its text, not {type(value).__name__}{advice}")
+
+
 class UniqueId(TypeDecorator[uuid.UUID]):
     """A UUID: uuid on PostgreSQL, on SQLite the 36 lower-case characters that Ecto writes.
 
     The column accepts a ``uuid.UUID`` or any spelling of one, and returns a ``uuid.UUID``.
+
+    Raises:
+        TypeError: The value is neither, such as a row instead of its id. SQLAlchemy wraps it as ``StatementError``.
     """
 
     impl = Uuid
@@ -85,7 +95,7 @@ class UniqueId(TypeDecorator[uuid.UUID]):
     def process_bind_param(self, value: uuid.UUID | str | None, dialect: Dialect) -> Any:
         if value is None:
             return None
-        identity = value if isinstance(value, uuid.UUID) else uuid.UUID(value)
+        identity = value if isinstance(value, uuid.UUID) else uuid.UUID(_id(value))
         return str(identity) if _is_sqlite(dialect) else identity
 
     def process_result_value(self, value: Any, dialect: Dialect) -> uuid.UUID | None:
@@ -109,7 +119,7 @@ class LooseId(TypeDecorator[str]):
         return dialect.type_descriptor(TEXT() if _is_sqlite(dialect) else _UntypedUuid())
 
     def process_bind_param(self, value: uuid.UUID | str | None, dialect: Dialect) -> str | None:
-        return None if value is None else str(value)
+        return None if value is None else str(_id(value))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else str(value)
