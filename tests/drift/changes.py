@@ -39,8 +39,21 @@ def plain(catalog: Catalog) -> list[Table]:
     return [table for table in catalog.tables if table.kind == "table"]
 
 
-def dropped_indexes(_: Catalog, table: Table) -> Iterator[Change]:
+def under_keys(catalog: Catalog, table: Table) -> set[tuple[str, ...]]:
+    """Return the columns that foreign keys refer to: the server keeps the index that they stand on."""
+    return {
+        one.ref_columns
+        for other in catalog.tables
+        for one in other.foreign_keys
+        if one.references == table.name
+    }
+
+
+def dropped_indexes(catalog: Catalog, table: Table) -> Iterator[Change]:
+    kept = under_keys(catalog, table)
     for index in table.indexes:
+        if index.columns in kept:
+            continue
         yield change(f"DROP INDEX {index.name}", ("missing", index_kind(index.name), index.name))
 
 
@@ -97,19 +110,13 @@ def added_triggers_sqlite(_: Catalog, table: Table) -> Iterator[Change]:
 
 
 def broken_indexes(catalog: Catalog, table: Table) -> Iterator[Change]:
-    # A key that stands on an index keeps the server from dropping it.
-    under_keys = {
-        one.ref_columns
-        for other in catalog.tables
-        for one in other.foreign_keys
-        if one.references == table.name
-    }
+    kept = under_keys(catalog, table)
     for index in table.indexes:
         wrong = ("changed", "index", index.name)
         yield change(f"ALTER INDEX {index.name} RENAME TO drifted", ("renamed", "index", index.name))
         invalid = f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{index.name}'::regclass"
         yield change(invalid, wrong)
-        if index.method == "btree" and index.columns not in under_keys:
+        if index.method == "btree" and index.columns not in kept:
             create = f"DROP INDEX {index.name}; CREATE INDEX {index.name} ON {table.name}"
             first = words(index.columns)[0]
             yield change(f'{create} USING hash ("{first}")', wrong)

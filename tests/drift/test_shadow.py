@@ -20,7 +20,7 @@ from diwa_schema.drift.read import at_head, read
 from diwa_schema.errors import DiwaSchemaError, PermissionMissing
 from diwa_schema.migrations.manifest import Revision, load
 from diwa_schema.migrations.revisions import load as load_module
-from tests.fixtures_roles import Site, name_of
+from tests.fixtures_roles import Site
 from tests.sampling import sampled
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
@@ -170,8 +170,8 @@ def test_who_may_only_read_gets_the_comparison_at_head_and_not_below(migrated: S
     migrated.run(f"UPDATE diwa_schema_version SET version_num = '{BELOW_HEAD}'")
     with pytest.raises(PermissionMissing) as refused:
         diwa_schema.check(reader)
-    database, role = migrated.value("SELECT current_database()"), name_of(reader)
-    assert f"GRANT CREATE ON DATABASE {database} TO {role}" in refused.value.next_step
+    assert "as a member of the role that owns the tables" in refused.value.next_step
+    assert "GRANT" not in refused.value.next_step
     assert "at head the comparison only reads" in refused.value.next_step
 
 

@@ -97,9 +97,8 @@ class Embedding(TypeDecorator[EmbeddingValue]):
     """A list of numbers: vector(1536) or bytea on PostgreSQL, BLOB on SQLite.
 
     The column accepts any sequence of finite numbers, including numpy arrays, or a `RawEmbedding`. It returns a list of
-    floats, or a `RawEmbedding` if the bytes are not one. As a vector column does, bytes refuse any other number of
-    dimensions, because such an embedding would be lost when the column becomes a vector. They are read, and a
-    `RawEmbedding` writes any bytes.
+    floats, or a `RawEmbedding` if the bytes are not one. A vector column refuses any other number of dimensions; bytes
+    accept any number.
 
     Args:
         column: The ``table.column`` of the type. PostgreSQL cannot be written to without it: the first write of a
@@ -108,8 +107,8 @@ class Embedding(TypeDecorator[EmbeddingValue]):
 
     Raises:
         TypeError: A value is not a sequence of numbers. SQLAlchemy wraps the error as ``StatementError``.
-        ValueError: A number is not finite or out of the range of a vector (wrapped as well), an embedding for bytes has
-            another number of dimensions, or bytes are written into a vector column.
+        ValueError: A number is not finite or out of the range of a vector (wrapped as well), or bytes are written into
+            a vector column.
     """
 
     impl = LargeBinary
@@ -174,11 +173,6 @@ class _Numbers:
     numbers: list[float]
 
     def as_bytes(self) -> bytes:
-        if len(self.numbers) != DIMENSIONS:
-            raise ValueError(
-                f"An embedding has {DIMENSIONS} numbers, not {len(self.numbers)}: a vector column would refuse it."
-                " Nothing was written."
-            )
         return encode_floats(self.numbers)
 
     def as_vector(self) -> list[float]:
