@@ -110,6 +110,8 @@ def _text(node: ast.AST) -> str:
             text = f"{_text(node.body)} / {_text(node.orelse)}"
         case ast.Call(func=ast.Name(id="command"), args=[words]):
             text = f"diwa-schema {_text(words)}"
+        case ast.Call(func=ast.Name(id="module_command"), args=[words]):
+            text = f"python -m diwa_schema {_text(words)}"
         case _:
             text = f"{{{_name(node)}}}"
     return text

@@ -67,6 +67,11 @@ def command(words: str) -> str:
     return " ".join(part for part in ("diwa-schema", words, NAMED.get()()) if part)
 
 
+def module_command(words: str) -> str:
+    """Return the same command for a checkout whose environment may not have the program on its path."""
+    return command(words).replace("diwa-schema", "python -m diwa_schema", 1)
+
+
 def option(flag: str, value: str | None = None) -> str:
     """Return an option as a shell takes it; a value that begins with a dash would be read as another option."""
     import shlex

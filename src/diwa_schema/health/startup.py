@@ -34,6 +34,7 @@ from diwa_schema.errors import (
     SchemaOutOfDate,
     UsageError,
     command,
+    module_command,
 )
 from diwa_schema.migrations.manifest import Manifest, load
 from diwa_schema.names import qualified
@@ -195,14 +196,13 @@ def _judge(link: Link, state: State, history: Manifest) -> None:
         return
     names = ", ".join(f"{step.revision} {step.slug}" for step in pending[:3])
     more = f" and {len(pending) - 3} more" if len(pending) > 3 else ""  # noqa: PLR2004 - as many as fit a line
-    upgrade = command("upgrade").replace("diwa-schema", "python -m diwa_schema", 1)
     kind = SchemaEmpty if state.revision is None else SchemaOutOfDate
     where = "empty" if state.revision is None else f"at revision {state.revision}"
     raise kind(
         f"The schema of {shown} is out of date: it is {where}, and this application needs {history.head}."
         f" Pending: {names}{more}.",
         next_step=(state.revision is None and presence.meant(presence.elsewhere(link, state.schema)))
-        or f"In the diwa-cloud repository, run: {upgrade}",
+        or f"In the diwa-cloud repository, run: {module_command('upgrade')}",
         current=state.revision,
         head=history.head,
         pending=[step.revision for step in pending],
