@@ -11,6 +11,7 @@ from diwa_schema.errors import DatabaseRefused, SchemaEmpty, command
 from diwa_schema.migrations.ecto import LAST
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import load as load_module
+from diwa_schema.names import counted
 from diwa_schema.run import losses, preflight
 from diwa_schema.run.adopt import ecto, lineage, variants
 from diwa_schema.run.adopt.variants import Variant
@@ -212,7 +213,7 @@ def _refuse_differences(found: Adoption, shown: str) -> None:
         return
     lines = [f"  {one.text}\n    {one.statement or one.fix.caution}" for one in found.differences]
     raise DatabaseRefused(
-        f"{shown} differs from the variant '{found.variant.name}': {len(found.differences)} differences.\n"
+        f"{shown} differs from the variant '{found.variant.name}': {counted(len(found.differences), 'difference')}.\n"
         + "\n".join(lines),
         next_step=f"Run the statements, or run {command('adopt --fix')} for those that are safe on a live table.",
         differences=[one.as_dict() for one in found.differences],

@@ -56,8 +56,8 @@ def _meaning(before: str | None, revision: str) -> tuple[str, ...]:
     if before not in history or history.position(revision) >= history.position(before):
         return ("The command ran no revision and changed no table of the models.",)
     return (
-        "The command ran no revision and changed no table of the models: the next upgrade runs the revisions after it"
-        f" again. To return, run: {command(f'stamp {before}')}",
+        "The command ran no revision and changed no table. The next upgrade runs the later revisions again.",
+        f"To return, run: {command(f'stamp {before}')}",
     )
 
 
