@@ -1,4 +1,4 @@
-"""The spelling of names and texts in SQL: the only quoting code in the package.
+"""The spelling of names and texts in SQL: the only quoting code in the package; and of counted things.
 
 PostgreSQL keeps 63 bytes of a name and drops the rest without an error, so two long names can become equal. This module
 therefore cuts derived names itself, and a cut name ends in a digest of the whole name.
@@ -16,6 +16,11 @@ LONGEST = 63  # bytes, as PostgreSQL cuts names
 OURS = "diwa_schema_"
 
 _DIGITS = 8
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things for people: "1 row", "1,200 rows"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def quoted(name: str) -> str:

@@ -44,6 +44,13 @@ def test_a_full_disk(sqlite, options):
     assert "rolled back" not in done.stderr
 
 
+def test_a_result_that_cannot_be_printed_is_not_there(sqlite):
+    with FULL.open("w") as full:
+        done = process([*COMMAND, "history"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2
+    assert "could not be printed" in done.stderr
+
+
 def test_a_closed_pipe(sqlite):
     words = " ".join([*COMMAND, "upgrade", "--url", sqlite])
     done = process(

@@ -120,7 +120,7 @@ def test_a_pipe_gets_lines_with_rows_rate_and_time_left(filled: str) -> None:
     # The first batch took at least that long, and the time left follows from the rate; both are rounded.
     assert 0 < rate <= BATCH / SLOW * 1.05
     assert (ROWS - BATCH) / rate * 0.94 <= left <= (ROWS - BATCH) / rate * 1.06 + 1
-    assert re.fullmatch(rf"  usage_records\.organization_id: {ROWS:,} rows in \d+ s", lines[-2])
+    assert re.fullmatch(rf"  usage_records\.organization_id: {ROWS:,} rows in \d+ m?s", lines[-2])
     assert re.fullmatch(rf"\[1/1\] {FILLING} {SLUG}  \d+ ms", lines[-1])
     assert max(map(len, lines)) <= WIDTH
 
@@ -218,6 +218,6 @@ def test_a_short_step_says_how_many_rows_it_was_and_an_empty_one_nothing(capsys)
     lines.done("1 first", 12)
     assert capsys.readouterr().err.splitlines() == [
         "[1/1] 1 first",
-        "  plans.mood: 7 rows in 0 s",
+        "  plans.mood: 7 rows in 0 ms",
         "[1/1] 1 first  12 ms",
     ]

@@ -105,3 +105,33 @@ def test_a_password_that_is_left_out_of_a_command_is_mentioned(capsys):
     assert with_hint(with_hint(command)).count(hint) == 1
     assert with_hint("Run: diwa-schema upgrade") == "Run: diwa-schema upgrade"
     assert with_hint("postgresql://u:***@h/x is at head.") == "postgresql://u:***@h/x is at head."
+
+
+def test_an_unknown_command_is_answered_with_those_like_it(capsys):
+    told = said(capsys, "upgrad")
+    assert "there is no command 'upgrad'. Did you mean upgrade?" in told
+    assert "enable-vector" not in told
+    assert "there is no verb 'statsu'. Did you mean status?" in said(capsys, "fleet", "statsu")
+    assert "Did you mean" not in said(capsys, "xyzzy")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["guard", "--operation", "dance"], "invalid choice: 'dance'"),
+        (["plan", "--seen-within", "200d"], "seen_within is '200 days, 0:00:00'"),
+    ],
+)
+def test_a_value_is_refused_in_words(capsys, words, expected):
+    assert expected in said(capsys, *words)
+
+
+def test_one_is_said_in_the_singular():
+    from diwa_schema.names import counted
+
+    assert [counted(number, "row") for number in (0, 1, 2, 1200)] == [
+        "0 rows",
+        "1 row",
+        "2 rows",
+        "1,200 rows",
+    ]

@@ -234,7 +234,7 @@ def test_the_command_says_what_to_do_and_ends_with_1(agent, cli):
     done = cli("repo-check", cwd=agent.root / "priv", check=1)
     assert f"{NEW}:1: error: a migration was added" in done.stdout
     assert ".diwa-schema/ported.toml" in done.stdout
-    assert "1 error(s)" in done.stdout
+    assert "1 error," in done.stdout
     assert done.stderr == ""
 
 

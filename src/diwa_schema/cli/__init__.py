@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from diwa_schema.errors import DiwaSchemaError
 
 CLOSED_PIPE = 141
+_UNPRINTED = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,7 +148,10 @@ def _print(text: str, code: int, *, done: str = "") -> int:
         closed = isinstance(error, BrokenPipeError)
         if done or not closed:
             _say(f"The command has ended, and its result could not be printed: {error}.\n{done}".rstrip())
-        return CLOSED_PIPE if closed and not done else code
+        if closed and not done:
+            return CLOSED_PIPE
+        # The result of a command that only reads is what it prints.
+        return code or (0 if done else _UNPRINTED)
     return code
 
 

@@ -56,13 +56,20 @@ class _Unasked:
         return lambda *_, **__: self
 
 
-def add(commands: Commands, name: str, run: Run, **options: Any) -> argparse.ArgumentParser:
+def add(
+    commands: Commands,
+    name: str,
+    run: Run,
+    *,
+    json: str = "print the result as one JSON document",
+    **options: Any,
+) -> argparse.ArgumentParser:
     """Add a command to the parser and return its own parser, on which its arguments are declared."""
     if commands.typed not in ("", name, *options.get("aliases", ())):
         return _Unasked()  # type: ignore[return-value]
     said = str(options["help"])
     options.setdefault("description", f"{said[0].upper()}{said[1:]}.")
     parser: argparse.ArgumentParser = commands.parsers.add_parser(name, **options)
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
+    parser.add_argument("--json", action="store_true", help=json)
     parser.set_defaults(run=run)
     return parser

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from diwa_schema.run.settings import Report
 
 
+_LINES = "print a JSON document for each target and one for the summary, each in a line"
+
+
 def register(commands: Commands) -> None:
     """Add `fleet` and its verbs to the parser."""
     if commands.typed not in ("", "fleet"):
@@ -31,17 +34,25 @@ def register(commands: Commands) -> None:
         fleet.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser), ""
     )
     _add_targets(
-        add(verbs, "status", _status, help="show the state of every target, with a few queries per database")
+        add(
+            verbs,
+            "status",
+            _status,
+            json=_LINES,
+            help="show the state of every target, with a few queries per database",
+        )
     )
-    plan = add(verbs, "plan", _plan, help="show the work of an upgrade for every target")
-    upgrade = add(verbs, "upgrade", _upgrade, help="bring every target up to a revision")
+    plan = add(verbs, "plan", _plan, json=_LINES, help="show the work of an upgrade for every target")
+    upgrade = add(verbs, "upgrade", _upgrade, json=_LINES, help="bring every target up to a revision")
     for parser in (plan, upgrade):
         parser.add_argument(
             "revision", nargs="?", default="head", help="head (default), or an id or its beginning"
         )
-    check = add(verbs, "check", _check, help="compare each target with the expected schema")
-    digest = add(verbs, "digest", _digest, help="show the targets with another catalog than most")
-    adopt = add(verbs, "adopt", _adopt, help="take over every target that Ecto migrated")
+    check = add(verbs, "check", _check, json=_LINES, help="compare each target with the expected schema")
+    digest = add(
+        verbs, "digest", _digest, json=_LINES, help="show the targets with another catalog than most"
+    )
+    adopt = add(verbs, "adopt", _adopt, json=_LINES, help="take over every target that Ecto migrated")
     adopt.add_argument(
         "--fix", action="store_true", help="first fix the differences that are safe to fix on a live table"
     )

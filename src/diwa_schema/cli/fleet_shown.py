@@ -142,12 +142,13 @@ def copied(done: Copied) -> Iterator[str]:
     for one in done.tables:
         if one.rows:
             yield f"{one.table:{width}}  {one.rows:>10}  {one.digest}"
+    from diwa_schema.names import counted
+
     if done.left:
         yield f"Not copied, because they are not part of the schema or were set aside: {', '.join(done.left)}."
     if done.archived:
         yield f"{done.archived} embeddings do not fit into a vector of this schema; the archive has them."
     for rule, rows in done.waits.items():
         yield f"Rule {rule} waits in the copy: {rows} row{'' if rows == 1 else 's'} break{'s' if rows == 1 else ''} it."
-    yield (
-        f"{done.source} is copied to {done.report.where}: {done.rows} rows in {len(done.tables)} tables, each compared."
-    )
+    total, tables = counted(done.rows, "row"), counted(len(done.tables), "table")
+    yield f"{done.source} is copied to {done.report.where}: {total} in {tables}, each compared."

@@ -18,8 +18,7 @@ def register(commands: Commands) -> None:
     add_guard(parser)
     parser.add_argument(
         "--operation",
-        type=Operation,
-        choices=list(Operation),
+        choices=[str(one) for one in Operation],
         default=Operation.UPGRADE,
         metavar="OPERATION",
         help=f"the operation to judge: {', '.join(Operation)} (default: %(default)s)",
@@ -29,9 +28,9 @@ def register(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> Result:
     """Show the verdict; the exit code is 0 if the operation is allowed, 3 if it is blocked. Nothing changes."""
     from diwa_schema.errors import TYPED, Blocked
-    from diwa_schema.guard import evidence_lines, judge, refused
+    from diwa_schema.guard import Operation, evidence_lines, judge, refused
 
-    verdict = judge(args.operation, repo=args.repo)
+    verdict = judge(Operation(args.operation), repo=args.repo)
     TYPED.set(str)  # the answer offers the command of the operation, not this one
     lines = [f"Role: {verdict.role}" + (f" ({verdict.repository})" if verdict.repository else "")]
     lines += evidence_lines(verdict)

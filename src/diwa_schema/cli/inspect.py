@@ -105,7 +105,7 @@ def _ended(last: dict[str, Any]) -> str:
 
 
 def _begun(one: dict[str, Any]) -> str:
-    end = "is running" if one["running"] else "did not finish; the next run resumes there"
+    end = "it runs now" if one["running"] else "it did not finish; the next run resumes there"
     return f"revision {one['revision']}, begun {one['started_at']} by {one['os_user']}@{one['host']}: {end}"
 
 

@@ -142,6 +142,20 @@ class Parser(argparse.ArgumentParser):
                     ) from error
         return found
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse an unknown command with the names that are like it, instead of with all of them."""
+        if not isinstance(action, argparse._SubParsersAction) or value in action.choices:  # noqa: SLF001
+            super()._check_value(action, value)
+            return
+        from difflib import get_close_matches
+
+        alike = get_close_matches(str(value), list(action.choices))
+        raise UsageError(
+            f"{self.prog}: there is no {str(action.metavar).lower()} {value!r}."
+            + (f" Did you mean {' or '.join(alike)}?" if alike else ""),
+            next_step=f"To see all, run: {self.prog} --help",
+        )
+
     def error(self, message: str) -> NoReturn:
         """Raise an error instead of ending the process."""
         raise UsageError(f"{self.prog}: {message}", next_step=f"Run: {self.prog} --help")

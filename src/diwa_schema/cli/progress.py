@@ -118,12 +118,13 @@ class Lines:
         self._end_step()
 
     def _end_step(self) -> None:
-        from diwa_schema.cli.measure import lasting
+        from diwa_schema.cli.measure import took
+        from diwa_schema.names import counted
 
         step, self._step = self._step, None
         # The progress of a build is read on another connection, a moment late, so it has no final count.
         if step is not None and step.moved and step.unit == ROWS:
-            self._tell(step, f"{step.moved:,} rows in {lasting(step.took)}")
+            self._tell(step, f"{counted(step.moved, 'row')} in {took(round(step.took * 1000))}")
 
     def _tell(self, step: Measure, counted: str) -> None:
         if self._above:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from diwa_schema.guard import Role, shown
+from diwa_schema.names import counted
 
 
 class Level(StrEnum):
@@ -95,9 +96,11 @@ class Review:
     def summary(self) -> str:
         """Return the result in one line."""
         warnings = len(self.findings) - self.errors
-        verdict = f"{self.errors} error(s)" if self.errors else "no error"
+        verdict = counted(self.errors, "error") if self.errors else "no error"
         against = f", compared with {self.base}" if self.base else ""
-        return f"repo-check: {self.repository} ({self.role}): {verdict}, {warnings} warning(s){against}"
+        return (
+            f"repo-check: {self.repository} ({self.role}): {verdict}, {counted(warnings, 'warning')}{against}"
+        )
 
 
 def github_annotations(report: Review) -> Iterator[str]:

@@ -100,7 +100,7 @@ class Settings:
         """Check and round what was given."""
         if not (isinstance(self.seen_within, timedelta) and timedelta(0) <= self.seen_within <= NOTES_KEPT):
             raise UsageError(
-                f"seen_within is {self.seen_within!r:.40}. The value has to be from 0 to {NOTES_KEPT.days} days.",
+                f"seen_within is {str(self.seen_within)!r:.40}. The value has to be from 0 to {NOTES_KEPT.days} days.",
                 next_step="Leave it out for 7 days, or name another time: timedelta(days=1), or --seen-within 1d",
             )
         for bound in bounds():

@@ -55,10 +55,9 @@ def _meaning(before: str | None, revision: str) -> tuple[str, ...]:
     history = load()
     if before not in history or history.position(revision) >= history.position(before):
         return ("The command ran no revision and changed no table of the models.",)
-    again = "the next upgrade runs the revisions after it again"
-    way = command(f"stamp {before}")
     return (
-        f"The command ran no revision and changed no table of the models: {again}. To return, run: {way}",
+        "The command ran no revision and changed no table. The next upgrade runs the later revisions again.",
+        f"To return, run: {command(f'stamp {before}')}",
     )
 
 
