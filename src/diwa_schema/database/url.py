@@ -112,8 +112,9 @@ def from_environment() -> str:
         NoDatabase: Neither variable is set.
         InvalidDatabase: The variable does not contain a database URL.
     """
-    for name in (MIGRATION_VARIABLE, VARIABLE):
-        if url := os.environ.get(name):
+    given = {name: os.environ.get(name) for name in (MIGRATION_VARIABLE, VARIABLE)}
+    for name, url in given.items():
+        if url:
             _named(name, url)
             return url
     ways = [

@@ -191,7 +191,7 @@ def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
             if "fleet" in told:
                 continue
             result, schema = known[told["result"]], told["schema"]
-            # Reports of 0.1.0 repeat the schema behind the URL, which contains no blank.
+            # Reports of the first release repeat the schema behind the URL, which contains no blank.
             database = str(told["database"]).partition(" (schema ")[0] if schema else str(told["database"])
             key = database, schema
         except (ValueError, KeyError, TypeError):
