@@ -384,6 +384,27 @@ def test_the_report_of_an_interruption_has_the_revisions_that_were_applied(tenan
     assert last == ("interrupted", how)
 
 
+def test_an_error_of_the_fleet_itself_interrupts_the_others(tenants, monkeypatch):
+    """An error has an exit code of its own, which is no signal's; the other process waits for a table."""
+    monkeypatch.setattr(crew, "_PATIENCE", 30.0)
+
+    def ended(*_):
+        raise UsageError("the report cannot be written")
+
+    fleet = Fleet(Schemas(tenants, "tenant_*"), only=["tenant_[12]"], ended=ended)
+    with psycopg.connect(tenants) as holder:
+        holder.execute("LOCK tenant_1.workspaces IN SHARE UPDATE EXCLUSIVE MODE")
+        began = time.monotonic()
+        with pytest.raises(UsageError, match="cannot be written"):
+            fleet.upgrade(repo="diwa-schema", schedule=Schedule(jobs=2))
+        assert time.monotonic() - began < 25
+    with psycopg.connect(tenants) as looking:
+        last = looking.execute(
+            "SELECT outcome FROM tenant_1.diwa_schema_ledger ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+    assert last == ("interrupted",)
+
+
 # So many in the gate; the whole matrix kills twenty.
 @pytest.mark.parametrize("seed", sampled(range(1, 21), 1))
 def test_killed_at_any_moment_a_rerun_makes_every_target_clean(tenants, seed):

@@ -10,7 +10,7 @@ from diwa_schema.errors import MigrationFailed
 from diwa_schema.fleet.crew import Crew
 from diwa_schema.fleet.report import FleetReport, Interrupted, Outcome, Result, known
 from diwa_schema.fleet.work import Task
-from diwa_schema.run.interruption import CTRL_C, exit_code
+from diwa_schema.run.interruption import exit_code, signal_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from diwa_schema.fleet.fleet import Fleet
     from diwa_schema.fleet.schedule import Schedule
     from diwa_schema.fleet.work import Orders
-
-_SIGNALLED = 128  # plus the number of a signal is the exit code of the process that it ended
 
 
 class Course:
@@ -57,17 +55,19 @@ class Course:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            code = CTRL_C if error is None else exit_code(error)
-            stopped = self._crew.stop(code - _SIGNALLED) if error is not None else []
+            stopped = self._crew.stop(signal_of(error)) if error is not None else []
             if isinstance(error, KeyboardInterrupt):
                 for task, outcome in stopped:
                     self.end(task.number, outcome)
                 for task in self._crew.busy:
-                    self.end(task.number, task.known._replace(result=Result.INTERRUPTED, exit_code=code))
+                    self.end(
+                        task.number,
+                        task.known._replace(result=Result.INTERRUPTED, exit_code=exit_code(error)),
+                    )
         finally:
             self._crew.__exit__(kind, error, trace)
         if isinstance(error, KeyboardInterrupt):
-            raise Interrupted(self.report(), code) from error
+            raise Interrupted(self.report(), exit_code(error)) from error
 
     def count(self, found: Collection[Found]) -> None:
         """Add targets; targets of a later call follow those of an earlier one."""

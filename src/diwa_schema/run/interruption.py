@@ -7,7 +7,7 @@ from typing import Any
 
 from diwa_schema.errors import NOTHING_CHANGED, ROLLED_BACK
 
-CTRL_C = 130
+_SIGNALLED = 128  # plus the number of a signal is the exit code of a process that it ended
 
 
 class Terminated(KeyboardInterrupt):
@@ -19,7 +19,8 @@ class Terminated(KeyboardInterrupt):
 
     def __init__(self, number: int) -> None:
         super().__init__(f" by {signal.Signals(number).name}")
-        self.exit_code = 128 + number
+        self.number = number
+        self.exit_code = _SIGNALLED + number
 
 
 def interruption(number: int) -> KeyboardInterrupt:
@@ -29,14 +30,17 @@ def interruption(number: int) -> KeyboardInterrupt:
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code of an interrupted command."""
-    return int(getattr(error, "exit_code", CTRL_C))
+    return int(getattr(error, "exit_code", _SIGNALLED + signal.SIGINT))
+
+
+def signal_of(error: BaseException) -> int:
+    """Return the number of the signal that ends others in the same way: SIGINT for Ctrl-C, and for an error."""
+    return error.number if isinstance(error, Terminated) else signal.SIGINT
 
 
 def cause_of(error: BaseException) -> str:
     """Return the cause of an end as the ledger records it: the name of the signal, or the class of the error."""
-    return (
-        signal.Signals(error.exit_code - 128).name if isinstance(error, Terminated) else type(error).__name__
-    )
+    return signal.Signals(error.number).name if isinstance(error, Terminated) else type(error).__name__
 
 
 def as_dict(error: KeyboardInterrupt, *, changing: bool) -> dict[str, Any]:
