@@ -18,7 +18,7 @@ OURS = "diwa_schema_"
 _DIGITS = 8
 
 
-def counted(number: int, thing: str) -> str:
+def amount(number: int, thing: str) -> str:
     """Return a number of things for people: "1 row", "1,200 rows"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 

@@ -127,9 +127,9 @@ def test_a_value_is_refused_in_words(capsys, words, expected):
 
 
 def test_one_is_said_in_the_singular():
-    from diwa_schema.names import counted
+    from diwa_schema.names import amount
 
-    assert [counted(number, "row") for number in (0, 1, 2, 1200)] == [
+    assert [amount(number, "row") for number in (0, 1, 2, 1200)] == [
         "0 rows",
         "1 row",
         "2 rows",

@@ -138,17 +138,17 @@ def _row(one: Outcome) -> tuple[str, str, str, str]:
 
 def copied(done: Copied) -> Iterator[str]:
     """Yield the result of a copy: its tables with rows, the uncopied objects, and the sum."""
+    from diwa_schema.names import amount
+
     width = max((len(one.table) for one in done.tables), default=0)
     for one in done.tables:
         if one.rows:
             yield f"{one.table:{width}}  {one.rows:>10}  {one.digest}"
-    from diwa_schema.names import counted
-
     if done.left:
         yield f"Not copied, because they are not part of the schema or were set aside: {', '.join(done.left)}."
     if done.archived:
         yield f"{done.archived} embeddings do not fit into a vector of this schema; the archive has them."
     for rule, rows in done.waits.items():
-        yield f"Rule {rule} waits in the copy: {rows} row{'' if rows == 1 else 's'} break{'s' if rows == 1 else ''} it."
-    total, tables = counted(done.rows, "row"), counted(len(done.tables), "table")
+        yield f"Rule {rule} waits in the copy: {amount(rows, 'row')} break{'s' if rows == 1 else ''} it."
+    total, tables = amount(done.rows, "row"), amount(len(done.tables), "table")
     yield f"{done.source} is copied to {done.report.where}: {total} in {tables}, each compared."

@@ -119,12 +119,12 @@ class Lines:
 
     def _end_step(self) -> None:
         from diwa_schema.cli.measure import took
-        from diwa_schema.names import counted
+        from diwa_schema.names import amount
 
         step, self._step = self._step, None
         # The progress of a build is read on another connection, a moment late, so it has no final count.
         if step is not None and step.moved and step.unit == ROWS:
-            self._tell(step, f"{counted(step.moved, 'row')} in {took(round(step.took * 1000))}")
+            self._tell(step, f"{amount(step.moved, 'row')} in {took(round(step.took * 1000))}")
 
     def _tell(self, step: Measure, counted: str) -> None:
         if self._above:

@@ -53,10 +53,10 @@ def _script(found: Roles) -> Iterator[str]:
     """Yield the statements as a script for psql, each below its reason."""
     yield f"-- {_one_line(found.database)}, schema {_one_line(found.schema)}"
     if found.changes:
-        from diwa_schema.names import counted
+        from diwa_schema.names import amount
 
         done = "applied" if found.applied else "not applied: run this script, or add --apply"
-        yield f"-- {counted(len(found.changes), 'change')}, {done}"
+        yield f"-- {amount(len(found.changes), 'change')}, {done}"
         yield from ("", "BEGIN;")
         for change in found.changes:
             yield from (f"-- {change.kind}: {_one_line(change.what)}", f"{change.sql};")

@@ -14,6 +14,7 @@ from diwa_schema.drift.compare import TRAITS, Finding, Problem
 from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Other, Trigger
 from diwa_schema.drift.rules import Waiting
 from diwa_schema.drift.unfinished import Unfinished
+from diwa_schema.names import amount
 
 Severity = Literal["drift", "note"]
 
@@ -97,7 +98,7 @@ class Difference:
         elif self.fix.caution:
             lines.append(self.fix.caution)
         if self.losing:
-            lost = _counted(self.fix.lost)
+            lost = "an unknown number of values" if self.fix.lost is None else amount(self.fix.lost, "value")
             lines.append(f"this statement would lose {lost}; do not run it without a backup:")
             lines += [f"    {line}" for line in self.losing.splitlines()]
         return lines
@@ -121,12 +122,6 @@ class Difference:
             "losing": self.losing,
             "lost": self.fix.lost,
         }
-
-
-def _counted(lost: int | None) -> str:
-    if lost is None:
-        return "an unknown number of values"
-    return f"{lost:,} value{'' if lost == 1 else 's'}"
 
 
 def difference(finding: Finding, fix: Fix) -> Difference:

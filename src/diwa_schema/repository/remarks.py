@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from diwa_schema.guard import Role, shown
-from diwa_schema.names import counted
+from diwa_schema.names import amount
 
 
 class Level(StrEnum):
@@ -96,10 +96,10 @@ class Review:
     def summary(self) -> str:
         """Return the result in one line."""
         warnings = len(self.findings) - self.errors
-        verdict = counted(self.errors, "error") if self.errors else "no error"
+        verdict = amount(self.errors, "error") if self.errors else "no error"
         against = f", compared with {self.base}" if self.base else ""
         return (
-            f"repo-check: {self.repository} ({self.role}): {verdict}, {counted(warnings, 'warning')}{against}"
+            f"repo-check: {self.repository} ({self.role}): {verdict}, {amount(warnings, 'warning')}{against}"
         )
 
 

@@ -17,7 +17,7 @@ from diwa_schema.database.failures import PERMISSION, is_driver_error, sqlstate
 from diwa_schema.database.target import APPLICATION_NAME
 from diwa_schema.errors import UsageError, command, option
 from diwa_schema.migrations.manifest import load
-from diwa_schema.names import literal
+from diwa_schema.names import amount, literal
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -114,14 +114,14 @@ class Renewal:
     @property
     def lines(self) -> tuple[str, ...]:
         """Return the result as text for people."""
-        said = [f"Renewed {self.role}: {_counted(self.ended, 'idle session')} ended."]
+        said = [f"Renewed {self.role}: {amount(self.ended, 'idle session')} ended."]
         if self.busy:
             said.append(
-                f"{_counted(self.busy, 'session')} of {self.role} active or in a transaction: unchanged."
+                f"{amount(self.busy, 'session')} of {self.role} active or in a transaction: unchanged."
             )
         if self.refused:
             said.append(
-                f"{_counted(self.refused, 'session')} of {self.role} unchanged: this role may not see or end"
+                f"{amount(self.refused, 'session')} of {self.role} unchanged: this role may not see or end"
                 f" them. It needs membership in {self.role}, or in pg_read_all_stats and pg_signal_backend."
             )
         return tuple(said)
@@ -307,7 +307,3 @@ def _clients(link: Link, since: str) -> tuple[Client, ...]:
 def _moment(link: Link) -> str:
     """Return the server's time: later connections have no prepared statements that could fail."""
     return str(link.value("SELECT clock_timestamp()::text"))
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -11,7 +11,7 @@ from diwa_schema.errors import NOTHING_CHANGED, DatabaseRefused, SchemaEmpty, co
 from diwa_schema.migrations.ecto import LAST
 from diwa_schema.migrations.manifest import load
 from diwa_schema.migrations.revisions import load as load_module
-from diwa_schema.names import counted
+from diwa_schema.names import amount
 from diwa_schema.run import losses, preflight
 from diwa_schema.run.adopt import ecto, lineage, variants
 from diwa_schema.run.adopt.variants import Variant
@@ -237,7 +237,7 @@ def _refuse_differences(found: Adoption, shown: str, untouched: str = NOTHING_CH
         line for one in found.differences for line in (f"  {one.text}", *(f"    {way}" for way in one.way()))
     ]
     raise DatabaseRefused(
-        f"{shown} differs from the variant '{found.variant.name}': {counted(len(found.differences), 'difference')}.\n"
+        f"{shown} differs from the variant '{found.variant.name}': {amount(len(found.differences), 'difference')}.\n"
         + "\n".join(lines),
         untouched=untouched,
         next_step=found.next_step,
