@@ -6,12 +6,11 @@ import json
 import signal
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.api.opening import reading, target_of
 from diwa_schema.database import bookkeeping
-from diwa_schema.database.failures import explain, is_driver_error
 from diwa_schema.database.reused import Reused
 from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, command
 from diwa_schema.fleet.report import Outcome, Result
@@ -23,7 +22,6 @@ from diwa_schema.run.session import Session
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from diwa_schema.database.target import Target
     from diwa_schema.fleet.targets import Member
     from diwa_schema.guard import Verdict
     from diwa_schema.run.settings import Settings
@@ -173,19 +171,9 @@ def digest(task: Task, _: Telling) -> Outcome:
     """Report the fingerprint of the target."""
     from diwa_schema.fleet.digest import fingerprint
 
-    target = _target(task)
-    try:
-        with (
-            target.connect(create=False, filtered=True) as link,
-            nullcontext() if link.direct else link.settled(),
-        ):
-            found = fingerprint(link)
-    except Exception as error:
-        if not is_driver_error(error):
-            raise
-        raise explain(error, target.shown, "reading") from error
-    result = Result.DONE if task.orders.verb == "digest" else task.known.result
-    return task.known._replace(result=result, digest=found)
+    with reading(task.member.url, None, task.member.schema) as link:
+        found = fingerprint(link)
+    return task.known._replace(result=Result.DONE, digest=found)
 
 
 # The connections of this process, which the next target of the same database uses.
@@ -293,13 +281,9 @@ def _session(task: Task, told: Telling) -> Session:
 
     orders = task.orders
     assert orders.verdict is not None  # noqa: S101 - the guard was asked before the run began
-    return Session(_target(task), orders.verdict, orders.settings or Settings(), told, orders.renew)
-
-
-def _target(task: Task) -> Target:
     target = target_of(task.member.url, None, task.member.schema)
     target.reused = _REUSED
-    return target
+    return Session(target, orders.verdict, orders.settings or Settings(), told, orders.renew)
 
 
 def _at_head(task: Task) -> bool:

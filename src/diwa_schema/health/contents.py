@@ -138,8 +138,9 @@ def pgvector(patient: Patient) -> Iterator[Finding]:
 
 def unvalidated_constraints(patient: Patient) -> Iterator[Finding]:
     """Report the constraints that apply to new rows only."""
-    way = _unfinished(patient)
-    for table, name in _undone(patient, _UNVALIDATED):
+    found = _undone(patient, _UNVALIDATED)
+    way = _unfinished(patient) if found else ""
+    for table, name in found:
         if name == characters.check_on(table):
             continue  # it refuses new texts only, on purpose
         yield Finding(
@@ -161,8 +162,9 @@ def waiting_rules(patient: Patient) -> Iterator[Finding]:
 
 def invalid_indexes(patient: Patient) -> Iterator[Finding]:
     """Report the indexes that no query uses; every write still maintains them."""
-    way = _unfinished(patient)
-    for table, name in _undone(patient, _INVALID):
+    found = _undone(patient, _INVALID)
+    way = _unfinished(patient) if found else ""
+    for table, name in found:
         yield Finding(
             "index-invalid",
             Severity.WARNING,

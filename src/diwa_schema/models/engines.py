@@ -159,10 +159,13 @@ async def arenewed(connection: Any, error: BaseException) -> bool:
     if _state(error) not in STALE:
         return False
     if hasattr(connection, "reload_schema_state"):
-        pooled = await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid()
+        # Behind a pooler, which may have prepared the statement as well, another process answers. In a transaction that
+        # has failed, the server answers no query.
+        if not connection.is_in_transaction():
+            answering = await connection.fetchval("SELECT pg_backend_pid()")
+            if answering != connection.get_server_pid():
+                await connection.execute("DEALLOCATE ALL")
         await connection.reload_schema_state()
-        if pooled:  # PgBouncer has prepared the statement as well
-            await connection.execute("DEALLOCATE ALL")
         return True
     if connection.info.transaction_status == _IDLE:
         await connection.execute("BEGIN")
@@ -210,7 +213,7 @@ class _Postgresql:
 
     def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement with one set of parameters."""
-        self._refuse_server_times(context)
+        self._refuse_other_zones(context)
         self.kinds.notice(statement, context)
 
         def send() -> None:
@@ -222,7 +225,7 @@ class _Postgresql:
 
     def executemany(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         """Send a statement with many sets of parameters."""
-        self._refuse_server_times(context)
+        self._refuse_other_zones(context)
 
         def send() -> None:
             decided = [self.kinds.decided(each, context) for each in parameters]
@@ -233,7 +236,7 @@ class _Postgresql:
 
     def execute_bare(self, cursor: Any, statement: str, context: Any) -> bool:
         """Send a statement without parameters."""
-        self._refuse_server_times(context)
+        self._refuse_other_zones(context)
         self.kinds.notice(statement, context)
 
         def send() -> None:
@@ -286,7 +289,7 @@ class _Postgresql:
             self.pause_ends = inf if now < self.pause_ends + _PAUSE else now + _PAUSE
             self.changed = now
 
-    def _refuse_server_times(self, context: Any) -> None:
+    def _refuse_other_zones(self, context: Any) -> None:
         link = context.root_connection.connection
         _refuse_server_times(context, lambda: self.driver.setting(_driver_of(link), "TimeZone"))
 

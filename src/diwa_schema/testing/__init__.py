@@ -136,9 +136,11 @@ def diwa_session(request: pytest.FixtureRequest) -> Iterator[Session]:
 @pytest.fixture
 def diwa_async_session(request: pytest.FixtureRequest) -> Iterator[AsyncSession]:
     """An AsyncSession on a database at head, for one event loop; the commits of the test are undone after it."""
+    from importlib.util import find_spec
+
     own = _own_database(request)
     url = request.getfixturevalue("diwa_database") if own else request.getfixturevalue("_diwa_savepoints").url
-    if absent := [name for name in _needed(url) if not _importable(name)]:
+    if absent := [name for name in _needed(url) if find_spec(name) is None]:
         # Without the traceback of an import, which shows neither the extra nor the other packages.
         pytest.fail(
             f"{' and '.join(absent)} is not installed, and diwa_async_session needs it."
@@ -179,16 +181,6 @@ def diwa_survives(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 def _needed(url: str) -> tuple[str, ...]:
     return ("greenlet", "aiosqlite") if url.startswith("sqlite") else ("greenlet",)
-
-
-def _importable(name: str) -> bool:
-    from importlib import import_module
-
-    try:
-        import_module(name)
-    except ImportError:
-        return False
-    return True
 
 
 def _own_database(request: pytest.FixtureRequest) -> bool:
