@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from diwa_schema import application_name
 from diwa_schema.database.reused import Reused
 from diwa_schema.database.target import Target
 from diwa_schema.fleet import Fleet, Schedule, Schemas
@@ -113,15 +114,22 @@ def test_a_link_that_is_closed_twice_does_not_take_the_connection_from_the_next(
             assert third.server_process != second.server_process
 
 
-def test_a_connection_serves_one_purpose_and_one_database(postgres, reused):
-    with reusing(postgres, reused).connect("one") as link:
+def test_a_connection_takes_the_name_of_its_next_use(postgres, reused):
+    """A name that changes with the time, like that of the lock, opens no connection."""
+    used = set()
+    for purpose in ("diwa-schema", "diwa-schema migrate since 10:00:01", "diwa-schema migrate since 10:00:02"):
+        with reusing(postgres, reused).connect(purpose) as link:
+            used.add(link.server_process)
+            name = link.value("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+            assert name == application_name(purpose)
+    assert len(used) == 1
+
+
+def test_a_connection_serves_one_database(postgres, reused):
+    with reusing(postgres, reused).connect() as link:
         one = link.server_process
-    with reusing(postgres, reused).connect("two") as link:
-        assert link.server_process != one
-    with reusing(postgres, reused).connect("one") as link:
-        assert link.server_process == one
     elsewhere = urlsplit(postgres)._replace(path="/postgres").geturl()
-    with reusing(elsewhere, reused).connect("one") as link:
+    with reusing(elsewhere, reused).connect() as link:
         assert link.server_process != one
     assert not _there(postgres, one)
 

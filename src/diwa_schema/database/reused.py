@@ -27,76 +27,75 @@ class _Idle(NamedTuple):
 
 
 class Reused:
-    """The idle connections of a process, all to one database.
-
-    A connection serves only one purpose, because its application_name is that of its start.
-    """
+    """The idle connections of a process, all to one database. Each borrower gives its connection a new name."""
 
     def __init__(self) -> None:
         self._database: Any = None
-        self._idle: dict[str, list[_Idle]] = {}
+        self._idle: list[_Idle] = []
         self._one = threading.Lock()  # a run's second thread opens connections as well
 
-    def lend(self, database: Any, purpose: str, opened: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+    def lend(self, database: Any, name: str, opened: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
         """Return an idle connection or a new one, and the function that ends its use.
 
         Args:
             database: The parameters of the connection. Idle connections to another database are closed.
-            purpose: The beginning of its application_name.
-            opened: Opens a new one.
+            name: Its application_name.
+            opened: Opens a new one with this name.
         """
-        found = self._taken(database, purpose)
+        found = self._taken(database, name)
         if found is None:
             found = _Idle(opened(), 0)
-            if not _answers(found.raw):
+            if not _answers(found.raw, name):
                 return found.raw, found.raw.close
         raw, used = found
         lent = [raw]
 
         def close() -> None:
             if lent:  # a link may be closed twice, and somebody else has the connection by then
-                self._give(lent.pop(), used + 1, database, purpose)
+                self._give(lent.pop(), used + 1, database)
 
         return raw, close
 
     def close(self) -> None:
         """Close the idle connections."""
         with self._one:
-            for idle in self._idle.values():
-                for one in idle:
-                    one.raw.close()
+            for one in self._idle:
+                one.raw.close()
             self._idle.clear()
 
-    def _taken(self, database: Any, purpose: str) -> _Idle | None:
+    def _taken(self, database: Any, name: str) -> _Idle | None:
         if self._database != database:
             self.close()
             self._database = database
         while True:
             with self._one:
-                idle = self._idle.get(purpose)
-                if not idle:
+                if not self._idle:
                     return None
-                found = idle.pop()
-            if _answers(found.raw):
+                found = self._idle.pop()
+            if _answers(found.raw, name):
                 return found
             found.raw.close()
 
-    def _give(self, raw: Any, used: int, database: Any, purpose: str) -> None:
+    def _give(self, raw: Any, used: int, database: Any) -> None:
         kept = False
         try:
             if used < _MOST and self._database == database and _freed(raw):
                 with self._one:
-                    self._idle.setdefault(purpose, []).append(_Idle(raw, used))
+                    self._idle.append(_Idle(raw, used))
                 kept = True
         finally:
             if not kept:
                 raw.close()
 
 
-def _answers(raw: Any) -> bool:
-    """Return whether the process that accepted the connection answers; a time limit of the server may have ended it."""
+def _answers(raw: Any, name: str) -> bool:
+    """Name a connection, and return whether the process that accepted it answers.
+
+    A time limit of the server may have ended that process.
+    """
+    ask = "SELECT pg_backend_pid(), set_config('application_name', %s, false)"
     try:
-        direct = raw.execute("SELECT pg_backend_pid()").fetchone()[0] == raw.info.backend_pid
+        direct = raw.execute(ask, (name,)).fetchone()[0] == raw.info.backend_pid
     except Exception as error:
         if not is_driver_error(error):
             raise

@@ -363,7 +363,7 @@ class Target:
             if self.reused is None:
                 raw = opened()
             else:
-                raw, close = self.reused.lend(self.url.parameters, purpose, opened)
+                raw, close = self.reused.lend(self.url.parameters, settings["application_name"], opened)
         except psycopg.ProgrammingError as error:
             raise InvalidDatabase(
                 f"libpq does not understand {self.shown}: {brief(error)}",
