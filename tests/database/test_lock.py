@@ -93,19 +93,21 @@ def test_a_lock_file_that_was_replaced_is_not_proved(sqlite, tmp_path):
 
 def test_the_fence_keeps_a_second_runner_out_of_a_transaction(postgres):
     with Target.of(postgres).connect() as first, Target.of(postgres).connect() as second:
-        with first.transaction():
-            lock.fence(first, "public")
-            with second.transaction(), pytest.raises(MigrationLockLost):
-                lock.fence(second, "public")
-        with second.transaction():
-            lock.fence(second, "public")
+        with lock.fence(first, "public"):
+            with pytest.raises(MigrationLockLost), lock.fence(second, "public"):
+                pass
+            assert not second.raw.info.transaction_status
+        with lock.fence(second, "public"):
+            pass
 
 
 def test_a_new_holder_waits_for_a_transaction_that_the_former_left_open(postgres):
-    with Target.of(postgres).connect() as former, former.transaction():
-        lock.fence(former, "public")
-        with pytest.raises(MigrationLockBusy):
-            lock.acquire(Target.of(postgres), "public", 0.2, print)
+    with (
+        Target.of(postgres).connect() as former,
+        lock.fence(former, "public"),
+        pytest.raises(MigrationLockBusy),
+    ):
+        lock.acquire(Target.of(postgres), "public", 0.2, print)
 
 
 def test_schemas_have_locks_of_their_own():

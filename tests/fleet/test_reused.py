@@ -117,7 +117,11 @@ def test_a_link_that_is_closed_twice_does_not_take_the_connection_from_the_next(
 def test_a_connection_takes_the_name_of_its_next_use(postgres, reused):
     """A name that changes with the time, like that of the lock, opens no connection."""
     used = set()
-    for purpose in ("diwa-schema", "diwa-schema migrate since 10:00:01", "diwa-schema migrate since 10:00:02"):
+    for purpose in (
+        "diwa-schema",
+        "diwa-schema migrate since 10:00:01",
+        "diwa-schema migrate since 10:00:02",
+    ):
         with reusing(postgres, reused).connect(purpose) as link:
             used.add(link.server_process)
             name = link.value("SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()")

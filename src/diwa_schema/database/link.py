@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -238,17 +238,25 @@ class Link:
             ) from error
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, first: str | None = None) -> Iterator[tuple[Any, ...]]:
         """Run the block in one transaction; on SQLite it takes the write lock at once.
 
         The isolation level is explicit: a role may have another default, with a snapshot older than the locks of the
         block.
+
+        Args:
+            first: A SELECT, which PostgreSQL runs in the same round trip as BEGIN. Its first row is yielded.
         """
-        self.raw.execute(
-            "BEGIN ISOLATION LEVEL READ COMMITTED" if self.dialect == "postgresql" else "BEGIN IMMEDIATE"
-        )
+        begin = "BEGIN ISOLATION LEVEL READ COMMITTED" if self.dialect == "postgresql" else "BEGIN IMMEDIATE"
         try:
-            yield
+            if first is not None and not self.citus:
+                cursor = self._run(f"{begin}; {first}", ())
+                cursor.nextset()
+                row = cursor.fetchone()
+            else:
+                self.raw.execute(begin)
+                row = None if first is None else self.row(first)
+            yield row or ()
         except BaseException:
             self.abandon()
             raise
@@ -288,6 +296,7 @@ class Link:
 _MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|%s""")
 
 
+@lru_cache(maxsize=500)
 def _numbered(sql: str) -> str:
     """Return a statement with $1, $2 and so on in place of its marks."""
     numbers = count(1)

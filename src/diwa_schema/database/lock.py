@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
@@ -170,12 +171,15 @@ class AdvisoryLock:
         return holder(self.link, self.key, self.fence) or "a run that is just ending"
 
     def prove(self) -> None:
-        """Raise MigrationLockLost unless this same session still holds the key."""
+        """Raise MigrationLockLost unless this same session still holds the key.
+
+        A session lock lives as long as its session, and only this class could unlock it. Without a pooler, an answer
+        on the connection is therefore the proof. A pooler can answer from another session, so the locks are read; the
+        server collects all of them for that.
+        """
         try:
-            held = self.link.value(
-                f"SELECT 1 FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}",
-                _halves(self.key),
-            )
+            proof = ("SELECT true",) if self.link.direct else (_MINE, _halves(self.key))
+            held = self.link.value(*proof)
         except Exception as error:
             if not is_driver_error(error):
                 raise
@@ -225,33 +229,39 @@ _HELD = (
     " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
 
+_MINE = f"SELECT true FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}"
+
 
 def _halves(key: int) -> tuple[int, int]:
     unsigned = key & 0xFFFFFFFFFFFFFFFF
     return unsigned >> 32, unsigned & 0xFFFFFFFF
 
 
-def fence(link: Link, schema: str, *calls: str) -> None:
-    """Take the fence inside the open transaction of a revision; a second runner cannot pass it.
+@contextmanager
+def fence(link: Link, schema: str, *calls: str) -> Iterator[None]:
+    """Run the block in a transaction that has the fence; a second runner cannot pass it.
 
     Args:
         link: The connection of the transaction.
         schema: The schema of the version table.
-        calls: Further calls in the same round trip, as SQL.
+        calls: Further calls in its first round trip, as SQL.
 
     Raises:
-        MigrationLockLost: Another runner is inside a revision's transaction.
+        MigrationLockLost: Another runner is inside such a transaction.
     """
     if link.dialect == "sqlite":
-        return  # BEGIN IMMEDIATE is the fence
-    take = ", ".join(("pg_try_advisory_xact_lock(%s::bigint)", *calls))
-    if not link.value(f"SELECT {take}", (keys(schema)[1],)):
-        raise lost(link.shown)
+        with link.transaction():  # BEGIN IMMEDIATE is the fence
+            yield
+        return
+    take = ", ".join((f"pg_try_advisory_xact_lock('{keys(schema)[1]}')", *calls))
+    with link.transaction(f"SELECT {take}") as row:
+        if not row[0]:
+            raise lost(link.shown)
+        yield
 
 
 def fenced(link: Link, schema: str) -> bool:
     """Return whether the transaction with the fence is still open; its own statements can have ended it."""
     if link.dialect == "sqlite":
         return bool(link.raw.in_transaction)
-    mine = f"SELECT 1 FROM pg_locks l WHERE l.granted AND l.pid = pg_backend_pid() AND {_HELD}"
-    return bool(link.value(mine, _halves(keys(schema)[1])))
+    return bool(link.value(_MINE, _halves(keys(schema)[1])))

@@ -182,7 +182,16 @@ def content(path: Path) -> bytes:
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes with every line end as LF."""
+    """Return the SHA-256 of a file's bytes with every line end as LF; an unchanged file is read once a process."""
+    try:
+        file = path.stat()
+    except OSError:  # in an archive
+        return checksum_of(content(path))
+    return _checksum(path, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns)
+
+
+@cache
+def _checksum(path: Path, *_: int) -> str:
     return checksum_of(content(path))
 
 

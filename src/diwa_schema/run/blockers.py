@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from diwa_schema.database.failures import connection_lost, is_driver_error
 from diwa_schema.database.lock import session
+from diwa_schema.run.overtime import Overtime
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -162,24 +163,21 @@ class Bystanders:
         self._connect = connect
         self._pid = pid
         self._stall = stall
-        self._over = threading.Event()
         self._deciding = threading.Lock()
-        self._thread = threading.Thread(target=self._watch, name="diwa-schema-bystanders", daemon=True)
+        self._beside = Overtime(stall / 2, self._watch, "diwa-schema-bystanders")
         self.waiting: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._beside.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         # After the end of the work, no cancellation is sent: it would hit the next piece.
         with self._deciding:
-            self._over.set()
-        self._thread.join()
+            self._beside.over.set()
+        self._beside.end()
 
     def _watch(self) -> None:
-        if self._over.wait(self._stall / 2):
-            return
         link = self._connect()
         if link is None:
             return
@@ -192,7 +190,7 @@ class Bystanders:
 
     def _look(self, link: Link) -> None:
         seen_since: float | None = None
-        while not self._over.wait(self._stall / 8):
+        while not self._beside.over.wait(self._stall / 8):
             waiting = link.rows(_BYSTANDERS, (self._stall * 500, self._pid, self._pid))
             if not waiting:
                 seen_since = None
@@ -201,7 +199,7 @@ class Bystanders:
             if time.monotonic() - seen_since < self._stall / 2:
                 continue
             with self._deciding:
-                if self._over.is_set():
+                if self._beside.over.is_set():
                     return
                 self.waiting = tuple(
                     f"{session(pid, user, name)}, for {what}" for pid, user, name, what in waiting

@@ -25,6 +25,7 @@ from diwa_schema.names import quoted
 from diwa_schema.run import rhythm
 from diwa_schema.run.blockers import Bystanders, Watch, blocking, blocking_anywhere
 from diwa_schema.run.building import building
+from diwa_schema.run.overtime import Overtime
 from diwa_schema.run.settings import Progress, Settings
 
 if TYPE_CHECKING:
@@ -204,12 +205,12 @@ class Pace:
         self, work: Callable[[sa.Connection], T], attempt: int, timeout: float | None, *, unseen: bool
     ) -> T:
         self._lock.prove()
-        with self._link.transaction():
-            if self._link.dialect == "sqlite":
+        if self._link.dialect == "sqlite":
+            with fence(self._link, self._schema):
                 return work(self._connection)
-            lock = self._lock_timeout(attempt)
-            limits = self._limits(lock, timeout or self._settings.strong_timeout)
-            fence(self._link, self._schema, *_calls(limits, local=True))
+        lock = self._lock_timeout(attempt)
+        limits = self._limits(lock, timeout or self._settings.strong_timeout)
+        with fence(self._link, self._schema, *_calls(limits, local=True)):
             if self._link.citus:
                 for statement in (*citus.OPENING, *citus.heard({"lock_timeout": lock})):
                     self._link.execute(statement)
@@ -300,27 +301,18 @@ class Pace:
 
         A concurrent build waits for every older transaction of the database, even without a connection to the table.
         """
-        over, lost = threading.Event(), list[MigrationLockLost]()
+        lost = list[MigrationLockLost]()
         pid = self._link.server_process
-        thread = threading.Thread(
-            target=self._attend, args=(pid, over, lost), name="diwa-schema-attend", daemon=True
-        )
-        thread.start()
+        beside = Overtime(_ATTEND, lambda: self._attend(pid, beside.over, lost), "diwa-schema-attend")
         try:
-            yield
+            with beside:
+                yield
         except Exception as error:
-            over.set()
-            thread.join()
             if lost:
                 raise lost[0] from error
             raise
-        finally:
-            over.set()
-            thread.join()
 
     def _attend(self, pid: int, over: threading.Event, lost: list[MigrationLockLost]) -> None:
-        if over.wait(_ATTEND):
-            return  # most pieces have ended by then, and need no connection for this
         told = ""
         link = self._second_connection()
         if link is None:

@@ -410,8 +410,11 @@ class Change:
         """Bind Alembic's `op` to the connection for the block; other threads of the process wait."""
         from diwa_schema.database.alchemy import connection_over
         from diwa_schema.migrations.revisions import operations
+        from diwa_schema.migrations.steps import lookup
 
         with connection_over(self.link) as connection, operations(connection, {}) as context:
+            if self.link.dialect == "postgresql":
+                lookup.remember_schema(connection, self.link.value("SELECT current_schema()"))
             self.connection, self.context = connection, context
             self.new_pace()
             try:

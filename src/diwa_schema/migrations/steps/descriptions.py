@@ -56,8 +56,16 @@ def describe(texts: Texts, *, instead_of: Texts | None = None) -> None:
     ]
     if offline():
         op.execute(_block(rows))
-    else:
-        ground().pace.short(lambda connection: connection.execute(sa.text(_block(rows))))
+        return
+    on = ground()
+
+    def work(connection: sa.Connection) -> None:
+        if on.live:
+            # With some hundred schemas beside this one, the planner would read the whole of pg_class for its 31 tables.
+            connection.execute(sa.text("SET LOCAL enable_seqscan = off"))
+        connection.execute(sa.text(_block(rows)))
+
+    on.pace.short(work)
 
 
 def _block(rows: list[tuple[str, str, str | None, str | None]]) -> str:

@@ -165,18 +165,24 @@ def _drop_columns(table: str, names: Sequence[str]) -> None:
     ground().pace.short(work)
 
 
-def build_index(on: Ground, name: str, build: Build) -> None:
+def build_index(
+    on: Ground,
+    name: str,
+    build: Build,
+    refuse: Callable[[lookup.IndexState], None] = lambda _: None,
+) -> None:
     """Build an index of the current PostgreSQL schema unless it is there and valid.
 
     Args:
         on: The environment of the step.
         name: The index.
         build: A function that creates it on the given connection, concurrently on request.
+        refuse: A function that raises an error if an index with its name is another one.
 
     Raises:
         MigrationFailed: It was built and is not valid.
     """
-    found = _settled(on.pace, name)
+    found = _settled(on.pace, name, refuse)
     if found is not None and found.valid:
         return
     if found is not None:
@@ -212,18 +218,9 @@ def _create(name: str, table: str, columns: Keys, *, unique: bool = False, **opt
             )
         )
     else:
-        on = ground()
-        _refuse_other(
-            on.pace,
-            name,
-            lookup.IndexState(
-                table,
-                tuple(one if isinstance(one, str) else "" for one in columns),
-                unique,
-                valid=True,
-            ),
-        )
-        build_index(on, name, build)
+        keys = tuple(one if isinstance(one, str) else "" for one in columns)
+        wanted = lookup.IndexState(table, keys, unique, valid=True)
+        build_index(ground(), name, build, lambda found: _refuse_other(name, found, wanted))
 
 
 def _drop(name: str, table: str) -> None:
@@ -244,23 +241,28 @@ def _remove(on: Ground, name: str) -> None:
     )
 
 
-def _settled(pace: Pace, name: str) -> lookup.IndexState | None:
+def _settled(pace: Pace, name: str, refuse: Callable[[lookup.IndexState], None]) -> lookup.IndexState | None:
     """Return the state of an index after every other server process has stopped building it."""
 
-    def building(connection: sa.Connection) -> str | None:
+    def look(connection: sa.Connection) -> lookup.IndexState | None:
         found = lookup.index_state(connection, name)
-        if found is None or found.valid or not (processes := lookup.index_builders(connection, name)):
+        if found is not None:
+            refuse(found)
+        return found
+
+    def building(connection: sa.Connection) -> str | None:
+        if not (processes := lookup.index_builders(connection, name)):
             return None
         return f"index {name} is being built by server process {', '.join(map(str, processes))}"
 
+    found = pace.look(look)
+    if found is None or found.valid:
+        return found
     pace.wait(building)
-    return pace.look(lambda connection: lookup.index_state(connection, name))
+    return pace.look(look)
 
 
-def _refuse_other(pace: Pace, name: str, wanted: lookup.IndexState) -> None:
-    found = pace.look(lambda connection: lookup.index_state(connection, name))
-    if found is None:
-        return
+def _refuse_other(name: str, found: lookup.IndexState, wanted: lookup.IndexState) -> None:
     # The catalog and a revision spell an expression, or a column with a direction, differently.
     alike = len(found.columns) == len(wanted.columns) and all(
         not there or here == there for here, there in zip(found.columns, wanted.columns, strict=True)

@@ -18,6 +18,7 @@ from diwa_schema.migrations import citus
 
 # The only place that defines the schema of the steps.
 _SCHEMA = "current_schema()"
+_KNOWN = "diwa_schema_current_schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,12 @@ def renames_constraints(connection: sa.Connection) -> bool:
 
 def current_schema(connection: sa.Connection) -> str:
     """Return the name of the schema of the steps, on PostgreSQL."""
-    return str(connection.scalar(sa.text(f"SELECT {_SCHEMA}")))
+    return str(connection.info.get(_KNOWN) or connection.scalar(sa.text(f"SELECT {_SCHEMA}")))
+
+
+def remember_schema(connection: sa.Connection, schema: str) -> None:
+    """Remember the name of the schema, for a connection whose search path stays as it is."""
+    connection.info[_KNOWN] = schema
 
 
 def table_exists(connection: sa.Connection, table: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from diwa_schema.database import presence
 from diwa_schema.database.ecto_list import refuse_changed_list
 from diwa_schema.database.state import State
@@ -11,16 +13,19 @@ from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 
+_FRESH = 1.0  # seconds
+
 
 def upgrade(session: Session, revision: str) -> Report:
     """Bring the database up to a revision."""
     history = manifest.load()
     installed = integrity.installed(history)
+    allowed = _Allowed(session)
 
     def decide(look: Look) -> Plan | None:
         decided = wanted(look.state, revision, look.shown, replay=session.settings.replay)
         integrity.verify(look, history, installed)
-        return _allowed(session, look, decided)
+        return allowed(look, decided)
 
     return session.change(Verb("migrate"), decide, _work)
 
@@ -43,13 +48,14 @@ def downgrade(session: Session, revision: str, confirm: str | None = None) -> Re
     from diwa_schema.run import losses
 
     history = manifest.load()
+    allowed = _Allowed(session)
 
     def decide(look: Look) -> Plan | None:
         decided = plan.downgrade(look.state, history, revision, look.shown)
         # Before the count of rows, which needs the same rights.
-        allowed = _allowed(session, look, decided)
+        noted = allowed(look, decided)
         losses.confirm(look, losses.of(look, decided.revisions), confirm)
-        return allowed
+        return noted
 
     def work(change: Change, decided: Plan) -> Written:
         back = [column for one in decided.revisions for column in one.retypes_back]
@@ -60,15 +66,34 @@ def downgrade(session: Session, revision: str, confirm: str | None = None) -> Re
     return session.change(Verb("migrate", "downgrade"), decide, work)
 
 
-def _allowed(session: Session, look: Look, decided: Plan) -> Plan | None:
-    if not decided.revisions:
-        return None
-    from diwa_schema.run import preflight
+class _Allowed:
+    """The plans of a run's two looks: each is refused if something is in its way.
 
-    settings = session.settings
-    noted = preflight.noted(decided, look.link, look.state, settings)
-    preflight.refuse(noted, look.shown, allow_stall=settings.allow_stall)
-    return noted
+    Rights and columns of the first look count for the second one, if the lock was free and the state has stayed the
+    same: less than a second lies between both. Releases that have just connected count, so a plan that breaks releases
+    is examined twice.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._first: tuple[Plan, State, Plan, float] | None = None
+
+    def __call__(self, look: Look, decided: Plan) -> Plan | None:
+        """Return the plan with its notes, or None if it has nothing to do."""
+        if not decided.revisions:
+            return None
+        if self._first is not None:
+            before, state, noted, moment = self._first
+            if (before, state) == (decided, look.state) and time.monotonic() - moment < _FRESH:
+                return noted
+        from diwa_schema.run import preflight
+
+        settings = self._session.settings
+        noted = preflight.noted(decided, look.link, look.state, settings)
+        preflight.refuse(noted, look.shown, allow_stall=settings.allow_stall)
+        if not any(one.floor for one in decided.revisions):
+            self._first = decided, look.state, noted, time.monotonic()
+        return noted
 
 
 def _work(change: Change, decided: Plan) -> Written:
