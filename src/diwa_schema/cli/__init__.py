@@ -90,6 +90,10 @@ def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) ->
         from diwa_schema.cli.masked import with_hint
 
         text = with_hint(text)
+    if not as_json and not result.verbatim:
+        from diwa_schema.terminal import fitted
+
+        text = fitted(text, sys.stdout)
     # A command that asks the guard may have changed something, so stderr reports it even if nobody reads the result.
     return _print(text, int(result.exit_code), done=result.text if hasattr(args, "repo") else "")
 
@@ -156,8 +160,10 @@ def _print(text: str, code: int, *, done: str = "") -> int:
 
 
 def _say(text: str) -> None:
+    from diwa_schema.terminal import fitted
+
     try:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{fitted(text, sys.stderr)}\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         _forget(sys.stderr)

@@ -318,7 +318,9 @@ def run_lint(args: argparse.Namespace) -> Result:
         text = json.dumps(document, indent=2)
     else:
         text = "\n".join([*_lines(review), *(_annotations(review) if args.format == GITHUB else ())])
-    return Result(document, text, CheckFailed.exit_code if review.findings else 0)
+    return Result(
+        document, text, CheckFailed.exit_code if review.findings else 0, verbatim=args.format != TEXT
+    )
 
 
 def _lines(review: Review) -> Iterator[str]:

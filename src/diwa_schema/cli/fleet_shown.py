@@ -49,11 +49,13 @@ class Shown:
 
     def said(self, line: str) -> None:
         """Show a line."""
+        from diwa_schema.terminal import fitted
+
         with suppress(OSError, ValueError):
             if self._foot is not None:
                 self._foot.say(line)
             else:
-                sys.stderr.write(f"{line}\n")
+                sys.stderr.write(f"{fitted(line, sys.stderr)}\n")
                 sys.stderr.flush()
 
     def close(self) -> None:

@@ -162,7 +162,7 @@ def _plan(args: argparse.Namespace) -> Result:
     lines = _plan_lines(found)
     if args.observe:
         return _observed(args, found, lines)
-    return Result(found.as_dict(), _listed(args, lines))
+    return Result(found.as_dict(), _listed(args, lines), verbatim=args.markdown)
 
 
 def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result:
@@ -173,16 +173,25 @@ def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result
     document = found.as_dict()
     if found.snapshot:
         why = "The database is empty: one snapshot creates everything, and there is nothing to observe."
-        return Result(document | {"observed": None, "unobserved": why}, _listed(args, [*lines, why]))
+        return Result(
+            document | {"observed": None, "unobserved": why},
+            _listed(args, [*lines, why]),
+            verbatim=args.markdown,
+        )
     try:
         seen = observe(found, **options.database_of(args))
     except DiwaSchemaError as error:
         # The plan itself is still right.
         text = _listed(args, [*lines, "Nothing was observed.", *str(error).splitlines()])
-        return Result(document | {"observed": None, "unobserved": error.as_dict()}, text, error.exit_code)
+        return Result(
+            document | {"observed": None, "unobserved": error.as_dict()},
+            text,
+            error.exit_code,
+            verbatim=args.markdown,
+        )
     document |= {"observed": [one.as_dict() for one in seen], "unobserved": None}
     shown = observed.markdown(seen) if args.markdown else observed.text(seen)
-    return Result(document, "\n\n".join(filter(None, (_listed(args, lines), shown))))
+    return Result(document, "\n\n".join(filter(None, (_listed(args, lines), shown))), verbatim=args.markdown)
 
 
 def _listed(args: argparse.Namespace, lines: list[str]) -> str:

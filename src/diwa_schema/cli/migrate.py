@@ -116,7 +116,7 @@ def _script(args: argparse.Namespace, direction: str) -> Result:
     except NoDatabase:
         dialect = urls.parse("postgresql://").dialect
     text = render(dialect, args.revision, direction)
-    return Result({"dialect": dialect, "sql": text}, text)
+    return Result({"dialect": dialect, "sql": text}, text, verbatim=True)
 
 
 def _told(report: Report) -> Result:

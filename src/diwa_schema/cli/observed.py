@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import shutil
-import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,7 @@ def text(found: Iterable[Observed]) -> str:
                 )
             console.print(table)
         for line in _remarks(one):
-            console.print(textwrap.fill(line, width, initial_indent="  ", subsequent_indent="  "))
+            console.print(f"  {line}", soft_wrap=True)
         if one.sql and any(_remarks(one)):
             console.print()
         for statement in one.sql:
