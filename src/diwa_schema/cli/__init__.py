@@ -87,7 +87,7 @@ def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) ->
     if not text:
         return int(result.exit_code)
     if "***" in text and not as_json:
-        from diwa_schema.cli.masked import with_hint
+        from diwa_schema.errors import with_hint
 
         text = with_hint(text)
     if not as_json and not result.verbatim:
@@ -101,7 +101,8 @@ def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) ->
 def _print_error(
     error: DiwaSchemaError, words: list[str], *, as_json: bool, args: argparse.Namespace | None
 ) -> int:
-    from diwa_schema.cli.masked import masked, masked_document, with_hint
+    from diwa_schema.cli.masked import masked, masked_document
+    from diwa_schema.errors import with_hint
 
     document, text = masked_document(error.as_dict(), words), with_hint(masked(str(error), words))
     document["next_step"] = with_hint(document["next_step"])
