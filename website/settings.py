@@ -143,8 +143,8 @@ def _parts() -> Iterator[str]:
         rows = [(f"`{one.name}`", one.meaning, one.before) for one in variables]
         yield _table(("variable", "meaning", "what goes before it"), rows)
     yield (
-        "libpq reads its own variables beside these (`PGHOST`, `PGPASSWORD`, `PGPASSFILE`, `PGSSLMODE` and others) where the URL"
-        " leaves something out. `NO_COLOR` takes the colours away."
+        "libpq reads its own variables beside these (`PGHOST`, `PGPASSWORD`, `PGPASSFILE`, `PGSSLMODE` and others)"
+        " where the URL leaves something out. `NO_COLOR` takes the colours away."
     )
     yield "## pyproject.toml"
     yield "The table `[tool.diwa-schema]`:"
