@@ -59,7 +59,8 @@ def check(
         schema: As for `migrate`.
 
     Returns:
-        The differences, in the order in which they can be fixed; empty if there are none.
+        The differences, in the order in which they can be fixed; empty if there are none. For an empty database, a
+        note that nothing was compared.
 
     Raises:
         DatabaseRefused: The database is not at a revision of the installed history.

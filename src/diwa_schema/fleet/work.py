@@ -155,10 +155,10 @@ def check(task: Task, _: Telling) -> Outcome:
     if not found:
         if _at_head(task):
             return task.known._replace(result=Result.CURRENT)
-        where = task.known.before or "base"
-        return task.known._replace(
-            result=Result.DONE, detail=f"no difference from revision {where}, which is behind head"
-        )
+        where = task.known.before
+        none = "it has no part of the schema, so nothing was compared"
+        detail = none if where is None else f"no difference from revision {where}, which is behind head"
+        return task.known._replace(result=Result.DONE, detail=detail)
     return task.known._replace(
         result=Result.DIFFERS,
         exit_code=1,
