@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from diwa_schema.authoring.durations import LITTLE
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from diwa_schema.authoring.observe import Observed, Touched
@@ -105,8 +106,8 @@ def _events(one: Touched) -> Iterator[str]:
     if one.scan_waits:
         yield f"all rows read, {one.scan_waits} wait" + ("s" if one.scan_waits == "nobody" else "")
     if one.written:
-        rows = f" on {one.sample} sample rows" if one.sample else ""
-        yield f"rows written ({one.written} writes{rows})"
+        rows = f" on {amount(one.sample, 'sample row')}" if one.sample else ""
+        yield f"rows written ({amount(one.written, 'write')}{rows})"
     yield from (f"{name} not validated" for name in one.unvalidated)
     yield from (f"{name} (known from the kind of the step)" for name in one.known)
     if (

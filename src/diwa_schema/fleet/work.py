@@ -16,6 +16,7 @@ from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, command
 from diwa_schema.fleet.report import Outcome, Result
 from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
+from diwa_schema.names import amount
 from diwa_schema.run.interruption import exit_code, interruption
 from diwa_schema.run.session import Session
 
@@ -162,7 +163,7 @@ def check(task: Task, _: Telling) -> Outcome:
     return task.known._replace(
         result=Result.DIFFERS,
         exit_code=1,
-        detail=f"{len(found)} difference{'s' if found[1:] else ''}: {_some([one.text for one in found])}"
+        detail=f"{amount(len(found), 'difference')}: {_some([one.text for one in found])}"
         f" All of them: {command('check')}",
     )
 
