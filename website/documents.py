@@ -512,6 +512,7 @@ DOCUMENTS: dict[str, tuple[Document, ...]] = {
         _DONE,
         Document("ecto.migrations", _STATUS.schema),
         Document("ecto.drop of a test database", record({"kind": {"const": "dropped"}})),
+        Document("ecto.drop of an absent database", record({"kind": {"const": "nothing"}})),
     ),
     "revision": (
         Document(

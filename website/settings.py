@@ -76,6 +76,7 @@ VARIABLES = {
     ),
     "The terminal and CI": (
         Variable("TERM", "empty, `dumb` or `unknown`: progress is plain lines, as in a pipe"),
+        Variable("COLUMNS", "the width of lines on a terminal, and of help; by default the terminal's own"),
         Variable("CI", "anything but empty, `0` and `false`: progress is plain lines"),
         Variable(
             "GITHUB_ACTIONS", "`true`: `lint` and `repo-check` print annotations of GitHub", "`--format`"
@@ -142,8 +143,8 @@ def _parts() -> Iterator[str]:
         rows = [(f"`{one.name}`", one.meaning, one.before) for one in variables]
         yield _table(("variable", "meaning", "what goes before it"), rows)
     yield (
-        "libpq reads its own variables beside these (`PGHOST`, `PGPASSFILE`, `PGSSLMODE` and others) where the URL"
-        " leaves something out. `NO_COLOR` takes the colours away, and `COLUMNS` sets the width of help."
+        "libpq reads its own variables beside these (`PGHOST`, `PGPASSWORD`, `PGPASSFILE`, `PGSSLMODE` and others)"
+        " where the URL leaves something out. `NO_COLOR` takes the colours away."
     )
     yield "## pyproject.toml"
     yield "The table `[tool.diwa-schema]`:"

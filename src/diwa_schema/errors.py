@@ -81,6 +81,20 @@ def option(flag: str, value: str | None = None) -> str:
     return shlex.quote(f"{flag}={value}") if value.startswith("-") else f"{flag} {shlex.quote(value)}"
 
 
+_HINT = "In the command, write the password instead of ***, or leave :*** out and set PGPASSWORD."
+
+
+def with_hint(text: str) -> str:
+    """Return a text that says once what is missing from its commands: the password of their URLs."""
+    if "***" not in text or _HINT in text:
+        return text
+    import re
+
+    if not re.search(r"--\w+ '?[\w+]+://\S*\*\*\*", text):
+        return text
+    return f"{text} {_HINT}" if text.endswith(".") else f"{text}\n{_HINT}"
+
+
 class DiwaSchemaError(Exception):
     """The base of all errors: it states the problem, the untouched state and the next step.
 
@@ -108,7 +122,7 @@ class DiwaSchemaError(Exception):
         self.facts = facts
 
     def __str__(self) -> str:
-        return "\n".join(part for part in (self.what, self.untouched, self.next_step) if part)
+        return with_hint("\n".join(part for part in (self.what, self.untouched, self.next_step) if part))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the error as a document for ``--json``."""
@@ -117,7 +131,7 @@ class DiwaSchemaError(Exception):
             "exit_code": self.exit_code,
             "what": self.what,
             "untouched": self.untouched,
-            "next_step": self.next_step,
+            "next_step": with_hint(self.next_step),
             **self.facts,
         }
 

@@ -29,6 +29,7 @@ from diwa_schema.drift.model import Catalog, dumps
 from diwa_schema.drift.read import path as catalog_path, read
 from diwa_schema.errors import DiwaSchemaError, UsageError
 from diwa_schema.migrations import manifest
+from diwa_schema.names import amount
 from diwa_schema.run import printed, snapshot
 from diwa_schema.run.settings import Settings
 
@@ -104,7 +105,7 @@ def history() -> ScriptDirectory:
     # Alembic would only warn, and read one of them.
     for revision, paths in twins().items():
         raise UsageError(
-            f"{len(paths)} revisions have the id {revision}, because they were begun in the same second:"
+            f"{amount(len(paths), 'revision')} have the id {revision}, because they were begun in the same second:"
             f" {', '.join(path.name for path in paths)}.",
             next_step=REBASE,
         )

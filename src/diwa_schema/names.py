@@ -18,9 +18,16 @@ OURS = "diwa_schema_"
 _DIGITS = 8
 
 
-def amount(number: int, thing: str) -> str:
-    """Return a number of things for people: "1 row", "1,200 rows"."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def amount(number: int, thing: str, verb: str = "") -> str:
+    """Return a number of things for people, and what they do: "1 row breaks", "1,200 rows break".
+
+    Args:
+        number: The number.
+        thing: The thing in the singular.
+        verb: The verb for one thing, which ends in s.
+    """
+    counted = f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{counted} {verb if number == 1 else verb.removesuffix('s')}" if verb else counted
 
 
 def quoted(name: str) -> str:

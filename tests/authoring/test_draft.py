@@ -33,7 +33,7 @@ def test_a_revision_is_begun_and_listed_and_has_nothing_to_find(own):
     assert made["file"].endswith(f"versions/{made['revision']}_let_a_memory_have_a_mood.py")
     assert text.startswith('"""Let a memory have a mood.\n')
     assert 'phase = "expand"\nfloor = None\n' in text
-    assert "1 revision(s), 0 finding(s)" in call("lint", made["file"]).stdout
+    assert "1 revision, 0 findings" in call("lint", made["file"]).stdout
     (again,) = json.loads(call("revision", "-m", "Take the mood away", "--contract", *BARE).stdout)[
         "revisions"
     ]
@@ -42,7 +42,7 @@ def test_a_revision_is_begun_and_listed_and_has_nothing_to_find(own):
     listed = json.loads((root / "src/diwa_schema/migrations/manifest.json").read_text())["revisions"]
     assert [one["revision"] for one in listed[-2:]] == [made["revision"], again["revision"]]
     assert listed[-1]["floor"] == again["revision"]
-    assert "0 finding(s)" in call("lint").stdout
+    assert "0 findings" in call("lint").stdout
 
 
 @pytest.mark.parametrize("message", sampled(["", "...", "one\ntwo", 'a "mood"', "a \\ mood"], 'a "mood"'))

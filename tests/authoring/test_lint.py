@@ -101,7 +101,7 @@ def test_a_finding_says_where_and_what_to_paste(tmp_path, cli):
 
 def test_what_is_safe_ends_with_0(tmp_path, cli):
     path = write(tmp_path, up("pass"))
-    assert "0 finding(s)" in cli("lint", str(path), check=0).stdout
+    assert "0 findings" in cli("lint", str(path), check=0).stdout
 
 
 def test_since_judges_what_was_changed_or_is_new(checkout, cli):

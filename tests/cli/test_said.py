@@ -93,12 +93,12 @@ def test_what_is_wrong_with_a_url_is_said(capsys, monkeypatch, url, words):
 
 
 def test_a_password_that_is_left_out_of_a_command_is_mentioned(capsys):
-    hint = "write the password instead of ***"
+    hint = "write the password instead of ***, or leave :*** out and set PGPASSWORD"
     told = said(capsys, "upgrade", "99", "--url", "postgresql://u:pw@127.0.0.1:1/x")
     assert "password" in told
     main(["status", "--url", "postgresql://u:pw@127.0.0.1:1/x", "--schema", "x", "--json"])
     assert "password" in json.loads(capsys.readouterr().out)["next_step"]
-    from diwa_schema.cli.masked import with_hint
+    from diwa_schema.errors import with_hint
 
     command = "Run: diwa-schema upgrade --url 'postgresql://u:***@h/x'"
     assert with_hint(command).endswith(f"In the command, {hint}.")

@@ -10,7 +10,17 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from diwa_schema import aensure_current, api, ensure_current
 from diwa_schema.database.target import Target
-from diwa_schema.errors import NotAdopted, SchemaEmpty, SchemaForeign, SchemaOutOfDate, SchemaTooNew
+from diwa_schema.database.url import parse
+from diwa_schema.errors import (
+    DatabaseUnreachable,
+    NotAdopted,
+    SchemaEmpty,
+    SchemaForeign,
+    SchemaOutOfDate,
+    SchemaTooNew,
+    UnknownRevision,
+    UsageError,
+)
 from diwa_schema.migrations.manifest import load
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
@@ -54,6 +64,68 @@ def named(request, database):
 def test_current(database, named):
     api.migrate(database)
     ensure_current(named)
+
+
+def test_the_next_command_goes_to_the_checked_database(database, named, monkeypatch):
+    with pytest.raises(SchemaEmpty) as empty:
+        ensure_current(named)
+    # An engine's URL has the name of its driver.
+    said = empty.value.next_step.replace("+psycopg", "")
+    assert said.endswith(f"run: python -m diwa_schema upgrade {parse(database).options()}")
+    monkeypatch.setenv("DATABASE_URL", database)
+    with pytest.raises(SchemaEmpty) as empty:
+        ensure_current()
+    assert empty.value.next_step.endswith(
+        "run: python -m diwa_schema upgrade"
+    )  # it reads the variable as well
+
+
+def test_the_next_command_names_the_schema_and_the_file(tmp_path, postgres):
+    execute(postgres, "CREATE SCHEMA tenant")
+    with pytest.raises(SchemaEmpty) as empty:
+        ensure_current(postgres, schema="tenant")
+    assert empty.value.next_step.endswith(f"upgrade {parse(postgres).options('tenant')}")
+    with pytest.raises(SchemaEmpty) as empty:
+        ensure_current(embedded=tmp_path / "a b.db")
+    assert empty.value.next_step.endswith(f"upgrade --embedded '{tmp_path}/a b.db'")
+    with pytest.raises(UnknownRevision) as refused:
+        api.migrate(postgres, revision="99", schema="tenant", repo="diwa-schema")
+    assert refused.value.next_step.endswith(parse(postgres).options("tenant"))
+
+
+def test_every_function_of_a_database_names_it_in_its_commands():
+    functions = [getattr(api, name) for name in api.__all__ if name != "target_of"]
+    assert [one.__name__ for one in (*functions, ensure_current) if not hasattr(one, "__wrapped__")] == []
+
+
+def test_a_password_is_hidden_in_the_next_command_and_the_message_says_how_to_give_it(postgres):
+    with pytest.raises(SchemaEmpty) as empty:
+        ensure_current(postgres.replace("@", ":secret@"))
+    assert "secret" not in str(empty.value)
+    assert str(empty.value).endswith(
+        "write the password instead of ***, or leave :*** out and set PGPASSWORD."
+    )
+    assert empty.value.as_dict()["next_step"].endswith("set PGPASSWORD.")
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "pg8000", "PG8000"])
+@pytest.mark.parametrize("kind", [str, sa.make_url])
+def test_a_driver_that_the_models_refuse_is_refused_at_the_start(driver, kind, monkeypatch):
+    url = f"postgresql+{driver}://app:secret@127.0.0.1:1/x"
+    with pytest.raises(
+        UsageError, match=f"The driver {driver.lower()} does not support the types"
+    ) as refused:
+        ensure_current(kind(url))
+    assert refused.value.next_step == "Connect with postgresql+psycopg:// or postgresql+asyncpg://"
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(UsageError, match="does not support the types"):
+        ensure_current()
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg_async", "asyncpg"])
+def test_a_driver_of_the_models_is_none_of_its_business(driver):
+    with pytest.raises(DatabaseUnreachable):
+        ensure_current(f"postgresql+{driver}://app@127.0.0.1:1/x")
 
 
 def test_empty(named):

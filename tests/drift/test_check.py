@@ -10,6 +10,7 @@ import pytest
 
 import diwa_schema
 from diwa_schema.database.target import Target
+from diwa_schema.database.url import parse
 from diwa_schema.drift import check
 from diwa_schema.drift.optional import OPTIONAL
 from diwa_schema.errors import NotAdopted, SchemaForeign
@@ -138,6 +139,19 @@ def test_a_database_that_is_at_no_revision_is_refused(legacy: Callable[[str], st
     run(postgres, "CREATE TABLE tasks (id int)")
     with pytest.raises(SchemaForeign):
         diwa_schema.check(postgres)
+
+
+def test_of_an_empty_database_nothing_is_compared_and_the_command_says_so(database: str, cli: Cli) -> None:
+    said = (
+        "note: the database has no part of the schema, so nothing was compared\n"
+        f"    Run: diwa-schema upgrade {parse(database).options()}\n"
+    )
+    assert cli("check", "--url", database, check=0).stdout == said
+    diwa_schema.migrate(database, repo="diwa-schema")
+    diwa_schema.downgrade(database, "base", repo="diwa-schema")
+    assert cli("check", "--url", database, check=0).stdout == said
+    if database.startswith("postgresql"):
+        assert "has no part" in cli("fleet", "check", "--url", database).stdout
 
 
 def test_the_command_says_what_and_how_and_ends_with_1(head: str, cli: Cli) -> None:

@@ -314,5 +314,7 @@ def test_the_refusal_offers_the_command_as_it_was_typed(capsys, words):
 def test_a_refused_function_offers_a_command_that_exists(call, words):
     with pytest.raises(Blocked) as blocked:
         call(database="postgresql://owner@127.0.0.1:1/diwa")
-    assert f"diwa-schema {words}\n" in f"{blocked.value.next_step}\n"
+    assert (
+        f"diwa-schema {words} --url postgresql://owner@127.0.0.1:1/diwa\n" in f"{blocked.value.next_step}\n"
+    )
     assert callable(build_parser().parse_args(words.split()).run)

@@ -78,6 +78,13 @@ def test_mix_itself_hands_on_what_it_was_asked(elixir, cli, postgres):
     refused = mix(elixir, "ecto.migrate", "--pool-size", "2")
     assert (refused.returncode, "has no option --pool-size" in refused.stderr) == (2, True)
 
+    for name in ("Nope", "nope", "Enum"):
+        unknown = mix(elixir, "ecto.migrate", "-r", name)
+        assert (unknown.returncode, unknown.stdout.splitlines()[2:]) == (2, [])
+        assert unknown.stderr.strip().startswith("** (Mix) ")
+        assert f"'{name}' is not a repository of Ecto" in unknown.stderr
+        assert len(unknown.stderr.strip().splitlines()) == 1
+
     # As Phoenix writes it into the alias of `mix test`.
     migrated = mix(elixir, "ecto.migrate", "--quiet", MIX_ENV="test")
     assert (migrated.returncode, migrated.stdout.splitlines()[2:]) == (0, []), migrated.stderr

@@ -36,7 +36,28 @@ def test_a_database_that_was_empty_is_open_in_the_test_environment_and_stays_so(
         assert "is dropped" in cli(*TESTING, "ecto.drop", "--", "--force-drop", check=0).stdout
     with pytest.raises(Exception, match=f'"{name}" does not exist'):
         value(at, TABLES)
+    gone = cli(*TESTING, "ecto.drop", check=0)
+    assert (gone.stdout, gone.stderr) == (f"The database {parse(at).shown} is already down.\n", "")
+    assert cli(*TESTING, "ecto.drop", "--", "--quiet", check=0).stdout == ""
+    assert "already down" in cli("mix", "--repo", "diwa-cloud", "ecto.drop", check=0).stdout
+    assert "[SAFETY BLOCK]" in cli(*AGENT, "ecto.drop", check=3).stderr
+    assert "cannot be reached" in cli(*TESTING, "ecto.migrate", check=4).stderr
     server.create(name)
+
+
+def test_a_server_that_does_not_answer_may_have_the_database(cli, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/test")
+    assert "cannot be reached" in cli(*TESTING, "ecto.drop", check=4).stderr
+
+
+@pytest.mark.parametrize("environment", ["dev", "test"])
+def test_a_file_that_is_not_there_is_already_down(cli, tmp_path, monkeypatch, environment):
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'test.db'}")
+    assert (
+        "nothing to do"
+        in cli("mix", "--repo", "diwa-cloud", "--env", environment, "ecto.drop", check=0).stdout
+    )
+    assert list(tmp_path.glob("*.db")) == []
 
 
 def test_a_database_with_tables_is_not(cli, at):

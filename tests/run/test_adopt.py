@@ -324,7 +324,7 @@ def test_the_plan_says_what_the_upgrade_after_it_would_meet(legacy, cli):
     assert "view mine" in text
     assert "Open connections: 1 of 'diwa-test application diwa/" in text
     assert short
-    assert f"{short} values of memories.embedding have another length: the run moves them to" in text
+    assert f"{short} values of memories.embedding with another length: the run moves them to" in text
     with Target.of(url).connect() as link:
         link.execute("DROP VIEW mine")
     api.migrate(url)

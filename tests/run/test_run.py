@@ -302,6 +302,25 @@ def test_a_stamp_records_what_is_there(database):
     assert api.migrate(database).kind == "nothing"
 
 
+def test_a_stamp_lists_and_records_the_revisions_that_were_not_recorded_before(database):
+    history = load()
+    before, skipped = history.ids[-3], history.ids[-2:]
+    api.migrate(database, before)
+    recorded = len(api.history(database))
+    for revision, expected in ((HEAD, skipped), (before, [before]), (HEAD, skipped)):
+        report = api.stamp(database, revision, force=True)
+        assert [step.revision for step in report.applied] == list(expected)
+        entries = api.history(database)[recorded:]
+        assert [(one["revision"], one["kind"]) for one in entries] == [(each, "stamp") for each in expected]
+        recorded += len(entries)
+
+
+def test_a_stamp_of_an_unrecorded_database_records_every_revision(sqlite):
+    report = api.stamp(sqlite, HEAD, force=True)
+    assert [step.revision for step in report.applied] == list(load().ids)
+    assert len(api.history(sqlite)) == len(load().ids)
+
+
 def test_a_forced_stamp_is_recorded_as_forced(database):
     api.stamp(database, "20251226000000", force=True)
     assert {entry["forced"] for entry in api.history(database)} <= {True}

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from diwa_schema import guard
 from diwa_schema.api.opening import Embedded, session_for
+from diwa_schema.database.named import naming_its_database
 from diwa_schema.run.settings import Progress, Report, Settings
 
 if TYPE_CHECKING:
     from diwa_schema.database.target import Database
 
 
+@naming_its_database
 def migrate(
     database: Database | None = None,
     revision: str = "head",
@@ -71,6 +73,7 @@ def migrate(
     return verb.upgrade(session, revision)
 
 
+@naming_its_database
 def downgrade(  # noqa: PLR0913 - all by name
     database: Database | None = None,
     revision: str = "-1",
@@ -123,6 +126,7 @@ def downgrade(  # noqa: PLR0913 - all by name
     return verb.downgrade(session, revision, confirm)
 
 
+@naming_its_database
 def stamp(
     database: Database | None = None,
     revision: str = "head",
@@ -171,6 +175,7 @@ def stamp(
     return verb.stamp(session, revision, force=force)
 
 
+@naming_its_database
 def adopt(
     database: Database | None = None,
     *,
@@ -222,6 +227,7 @@ def adopt(
     return takeover.adopt(session, fix=fix)
 
 
+@naming_its_database
 def drop(
     database: Database | None = None,
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from diwa_schema import guard
 from diwa_schema.api.opening import Embedded, reading, target_of
 from diwa_schema.api.threads import load_for_threads
+from diwa_schema.database.named import naming_its_database
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from diwa_schema.run.plan import Plan
 
 
+@naming_its_database
 def status(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
 ) -> Status:
@@ -42,6 +44,7 @@ def status(
         return standing.read(link)
 
 
+@naming_its_database
 def check(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
 ) -> list[Difference]:
@@ -56,7 +59,8 @@ def check(
         schema: As for `migrate`.
 
     Returns:
-        The differences, in the order in which they can be fixed; empty if there are none.
+        The differences, in the order in which they can be fixed; empty if there are none. For an empty database, a
+        note that nothing was compared.
 
     Raises:
         DatabaseRefused: The database is not at a revision of the installed history.
@@ -70,6 +74,7 @@ def check(
         return list(run(link))
 
 
+@naming_its_database
 def optional_indexes(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
 ) -> dict[str, str]:
@@ -92,6 +97,7 @@ def optional_indexes(
         return states(link, bookkeeping.look(link).schema)
 
 
+@naming_its_database
 def violations(
     database: Database | None = None,
     *,
@@ -136,6 +142,7 @@ def violations(
         return list(of_rows.violations(link, state.schema, wanted, limit))
 
 
+@naming_its_database
 def plan(
     database: Database | None = None,
     revision: str = "head",
@@ -171,6 +178,7 @@ def plan(
         return preflight.to_read(found, link, state, settings)
 
 
+@naming_its_database
 def history(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
 ) -> list[dict[str, Any]]:
@@ -197,6 +205,7 @@ def history(
         return [{"schema": state.schema, **entry} for entry in bookkeeping.entries(link, state)]
 
 
+@naming_its_database
 def examine(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
 ) -> Adoption:
@@ -221,6 +230,7 @@ def examine(
         return run(Look(link, bookkeeping.look(link)))
 
 
+@naming_its_database
 def doctor(
     database: Database | None = None,
     *,

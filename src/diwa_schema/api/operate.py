@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from diwa_schema import guard
 from diwa_schema.api.opening import Embedded, reading, session_for
 from diwa_schema.api.threads import load_for_threads
+from diwa_schema.database.named import naming_its_database
 from diwa_schema.run.settings import Progress, Report, Settings
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from diwa_schema.run.verbs.rules import Validation
 
 
+@naming_its_database
 def enable_vector(
     database: Database | None = None,
     *,
@@ -61,6 +63,7 @@ def enable_vector(
     return convert.enable_vector(session)
 
 
+@naming_its_database
 def disable_vector(
     database: Database | None = None,
     *,
@@ -105,6 +108,7 @@ def disable_vector(
     return convert.disable_vector(session)
 
 
+@naming_its_database
 def enable_index(
     name: str,
     database: Database | None = None,
@@ -149,6 +153,7 @@ def enable_index(
     return convert.enable_index(session, name)
 
 
+@naming_its_database
 def disable_index(
     name: str,
     database: Database | None = None,
@@ -192,6 +197,7 @@ def disable_index(
     return convert.disable_index(session, name)
 
 
+@naming_its_database
 def validate(
     database: Database | None = None,
     *,
@@ -237,6 +243,7 @@ def validate(
     return verb.validate(session, rules)
 
 
+@naming_its_database
 def protect(
     database: Database | None = None,
     *,
@@ -280,6 +287,7 @@ def protect(
     return protection.protect(session, reason)
 
 
+@naming_its_database
 def unprotect(
     database: Database | None = None,
     *,
@@ -321,6 +329,7 @@ def unprotect(
     return protection.unprotect(session)
 
 
+@naming_its_database
 def roles(  # noqa: PLR0913 - all by name
     database: Database | None = None,
     *,

@@ -42,7 +42,7 @@ from diwa_schema.generate import ours
 from diwa_schema.health.startup import judge
 from diwa_schema.migrations import manifest
 from diwa_schema.migrations.manifest import BASE, Manifest, Revision
-from diwa_schema.names import quoted
+from diwa_schema.names import amount, quoted
 from diwa_schema.run.settings import Settings
 from diwa_schema.testing.scratch import scratch
 
@@ -283,7 +283,7 @@ def _without(forgotten: Sequence[str], table: str, rows: list[dict[str, str]]) -
 
 def _difference(found: list[dict[str, str]], expected: list[dict[str, str]]) -> str:
     if len(found) != len(expected):
-        return f"{len(found)} rows instead of {len(expected)}"
+        return f"{amount(len(found), 'row')} instead of {len(expected)}"
     for one, other in zip(found, expected, strict=True):
         for name, value in other.items():
             if one.get(name) != value:

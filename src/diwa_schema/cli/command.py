@@ -18,12 +18,14 @@ class Result(NamedTuple):
         text: The result for people, printed otherwise.
         exit_code: The exit code of the process.
         line: Whether the document is printed as one line, because others were printed before it.
+        verbatim: Whether the text is code, a file or a table, whose lines a terminal gets as they are.
     """
 
     document: dict[str, Any]
     text: str = ""
     exit_code: int = 0
     line: bool = False
+    verbatim: bool = False
 
 
 def ended(report: Report, text: str) -> Result:

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> Result:
         ) from error
     # The shell should not complete unknown words as names of files.
     code = shellcode([PROGRAM], shell=args.shell, complete_arguments=["-o", "nospace"])
-    return Result({"shell": args.shell, "code": code}, code.strip())
+    return Result({"shell": args.shell, "code": code}, code.strip(), verbatim=True)
 
 
 def answer() -> int:

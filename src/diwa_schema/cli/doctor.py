@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from diwa_schema.health.finding import Finding
@@ -37,4 +38,4 @@ def _lines(found: list[Finding], ill: int) -> Iterator[str]:
         yield f"         next: {finding.command}"
     notes = len(found) - ill
     verdict = f"{ill} to fix" if ill else "Nothing to fix"
-    yield f"{verdict}, {notes} note{'s' if notes != 1 else ''}."
+    yield f"{verdict}, {amount(notes, 'note')}."

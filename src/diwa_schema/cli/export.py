@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> Result:
     files = export(args.format, **_options(args))
     document = {"format": args.format, "files": files, "output": str(args.output) if args.output else None}
     if args.output is None:
-        return Result(document, "\n".join(files.values()).rstrip("\n"))
+        return Result(document, "\n".join(files.values()).rstrip("\n"), verbatim=True)
     for name, text in files.items():
         _write(args.output / name, text)
     return Result(document, "\n".join(f"Written: {args.output / name}" for name in files))

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from diwa_schema.names import amount
+
 if TYPE_CHECKING:
     from diwa_schema.cli.foot import Foot
     from diwa_schema.cli.measure import Measure
@@ -49,11 +51,13 @@ class Shown:
 
     def said(self, line: str) -> None:
         """Show a line."""
+        from diwa_schema.terminal import fitted
+
         with suppress(OSError, ValueError):
             if self._foot is not None:
                 self._foot.say(line)
             else:
-                sys.stderr.write(f"{line}\n")
+                sys.stderr.write(f"{fitted(line, sys.stderr)}\n")
                 sys.stderr.flush()
 
     def close(self) -> None:
@@ -116,8 +120,7 @@ def lines(report: FleetReport, *, interrupted: bool) -> Iterator[str]:
     counts = ", ".join(f"{count} {result}" for result, count in report.counts.items())
     if rows:
         yield ""
-    number = len(report.outcomes)
-    said = f"{number} target{'' if number == 1 else 's'}: {counts or 'none'}, in {report.seconds:.1f} s."
+    said = f"{amount(len(report.outcomes), 'target')}: {counts or 'none'}, in {report.seconds:.1f} s."
     yield f"Interrupted. {said}" if interrupted else said
 
 
@@ -129,7 +132,7 @@ def _row(one: Outcome) -> tuple[str, str, str, str]:
     before, after = one.before or "base", one.after or "base"
     detail = one.detail.splitlines()[0] if one.detail and not one.error else ""
     if not detail and one.revisions:
-        detail = f"{len(one.revisions)} revision{'s' if one.revisions[1:] else ''}"
+        detail = amount(len(one.revisions), "revision")
     if one.digest:
         detail = f"{detail}  {one.digest}".strip()
     place = f"{before} -> {after}" if before != after else before
@@ -138,8 +141,6 @@ def _row(one: Outcome) -> tuple[str, str, str, str]:
 
 def copied(done: Copied) -> Iterator[str]:
     """Yield the result of a copy: its tables with rows, the uncopied objects, and the sum."""
-    from diwa_schema.names import amount
-
     width = max((len(one.table) for one in done.tables), default=0)
     for one in done.tables:
         if one.rows:
@@ -147,8 +148,8 @@ def copied(done: Copied) -> Iterator[str]:
     if done.left:
         yield f"Not copied, because they are not part of the schema or were set aside: {', '.join(done.left)}."
     if done.archived:
-        yield f"{done.archived} embeddings do not fit into a vector of this schema; the archive has them."
+        yield f"The archive has {amount(done.archived, 'embedding')} of another length than this schema's vectors."
     for rule, rows in done.waits.items():
-        yield f"Rule {rule} waits in the copy: {amount(rows, 'row')} break{'s' if rows == 1 else ''} it."
+        yield f"Rule {rule} waits in the copy: {amount(rows, 'row', 'breaks')} it."
     total, tables = amount(done.rows, "row"), amount(len(done.tables), "table")
     yield f"{done.source} is copied to {done.report.where}: {total} in {tables}, each compared."

@@ -58,8 +58,10 @@ class Foot:
 
     def say(self, line: str) -> None:
         """Print a line above."""
+        from diwa_schema.terminal import fitted
+
         with suppress(OSError, ValueError):
-            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._live.console.print(fitted(line, sys.stderr), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Remove the lines."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
 from diwa_schema.errors import command
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from diwa_schema.health.status import Status
@@ -59,9 +60,7 @@ def _status_lines(found: Status) -> list[str]:
             f"pending   {len(found.pending)}: {', '.join(found.pending[:5])}{' ...' if found.pending[5:] else ''}"
         )
     if found.missing:
-        lines.append(
-            f"missing   {len(found.missing)} table{'s' if len(found.missing) > 1 else ''}: {', '.join(found.missing)}"
-        )
+        lines.append(f"missing   {amount(len(found.missing), 'table')}: {', '.join(found.missing)}")
     lines += [f"bypassed  {_bypassed(run)}" for run in found.bypassed]
     lines += [f"{'running ' if one['running'] else 'stopped '}  {_begun(one)}" for one in found.unfinished]
     if found.ended:
@@ -162,7 +161,7 @@ def _plan(args: argparse.Namespace) -> Result:
     lines = _plan_lines(found)
     if args.observe:
         return _observed(args, found, lines)
-    return Result(found.as_dict(), _listed(args, lines))
+    return Result(found.as_dict(), _listed(args, lines), verbatim=args.markdown)
 
 
 def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result:
@@ -173,16 +172,25 @@ def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result
     document = found.as_dict()
     if found.snapshot:
         why = "The database is empty: one snapshot creates everything, and there is nothing to observe."
-        return Result(document | {"observed": None, "unobserved": why}, _listed(args, [*lines, why]))
+        return Result(
+            document | {"observed": None, "unobserved": why},
+            _listed(args, [*lines, why]),
+            verbatim=args.markdown,
+        )
     try:
         seen = observe(found, **options.database_of(args))
     except DiwaSchemaError as error:
         # The plan itself is still right.
         text = _listed(args, [*lines, "Nothing was observed.", *str(error).splitlines()])
-        return Result(document | {"observed": None, "unobserved": error.as_dict()}, text, error.exit_code)
+        return Result(
+            document | {"observed": None, "unobserved": error.as_dict()},
+            text,
+            error.exit_code,
+            verbatim=args.markdown,
+        )
     document |= {"observed": [one.as_dict() for one in seen], "unobserved": None}
     shown = observed.markdown(seen) if args.markdown else observed.text(seen)
-    return Result(document, "\n\n".join(filter(None, (_listed(args, lines), shown))))
+    return Result(document, "\n\n".join(filter(None, (_listed(args, lines), shown))), verbatim=args.markdown)
 
 
 def _listed(args: argparse.Namespace, lines: list[str]) -> str:
@@ -204,7 +212,9 @@ def _plan_lines(found: Plan) -> list[str]:
 def ahead(plan: Plan) -> list[str]:
     """Return the way in which a plan would run, its obstacles, and its effects on open connections, a line each."""
     how = " as one snapshot, in one transaction" if plan.snapshot else ", each on its own"
-    lines = [f"{plan.before or 'base'} -> {plan.after or 'base'}: {len(plan.revisions)} revisions{how}."]
+    lines = [
+        f"{plan.before or 'base'} -> {plan.after or 'base'}: {amount(len(plan.revisions), 'revision')}{how}."
+    ]
     lines += [
         f"{step.revision}  FORGETS {', '.join(step.forgets)}: a downgrade does not restore the values."
         for step in plan.revisions
@@ -221,7 +231,7 @@ def ahead(plan: Plan) -> list[str]:
         for one in plan.dependents
     ]
     lines += [
-        f"{count} values of {column} have another length: the run moves them to the table"
+        f"{amount(count, 'value')} of {column} with another length: the run moves them to the table"
         " diwa_schema_embedding_archive."
         for column, count in plan.archived.items()
     ]
@@ -231,6 +241,6 @@ def ahead(plan: Plan) -> list[str]:
 
         lines.append(UNSEEN)
     for table, size in plan.sizes.items():
-        rows = "an unknown number of rows" if size.rows is None else f"about {size.rows:,} rows"
-        lines.append(f"{table} is rewritten or retyped: {rows}, {size.size:,} bytes.")
+        rows = "an unknown number of rows" if size.rows is None else f"about {amount(size.rows, 'row')}"
+        lines.append(f"{table} is rewritten or retyped: {rows}, {amount(size.size, 'byte')}.")
     return [*lines, *(plan.connections.lines(plan.after, planned=True) if plan.connections else ())]

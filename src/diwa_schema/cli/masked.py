@@ -15,7 +15,6 @@ from diwa_schema.database.spelling import mask_parameters
 from diwa_schema.errors import DiwaSchemaError
 
 _UNREAD = "..."
-_HINT = "In the command, write the password instead of ***."
 
 
 def masked(text: str, words: Iterable[str]) -> str:
@@ -39,13 +38,6 @@ def masked_document(document: Any, words: Iterable[str]) -> Any:
     if isinstance(document, list | tuple):
         return [masked_document(value, words) for value in document]
     return document
-
-
-def with_hint(text: str) -> str:
-    """Return a text that says once what is missing from its commands: the password of their URLs."""
-    if not re.search(r"--\w+ '?[\w+]+://\S*\*\*\*", text) or _HINT in text:
-        return text
-    return f"{text} {_HINT}" if text.endswith(".") else f"{text}\n{_HINT}"
 
 
 def shown_word(word: str) -> str:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
+from diwa_schema.names import amount
 from diwa_schema.run.settings import ROWS
 
 _WINDOW = 30.0  # seconds: a rate describes the present, not the last hour
@@ -78,8 +79,9 @@ class Measure:
         if not self.unit:
             return ""
         about = "about " if self.unit == ROWS else ""
-        of = "" if self.total is None else f" of {about}{self.total:,}"
-        parts = [f"{self.done:,}{of} {self.unit}"]
+        thing = self.unit.removesuffix("s")
+        of = "" if self.total is None else f"{self.done:,} of {about}"
+        parts = [of + amount(self.done if self.total is None else self.total, thing)]
         if self.rate is not None:
             parts.append(f"{_rounded(self.rate)}/s")
         if self.left is not None:

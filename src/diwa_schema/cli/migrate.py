@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add, ended
 from diwa_schema.cli.progress import reported
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from diwa_schema.run.settings import Report
@@ -116,7 +117,7 @@ def _script(args: argparse.Namespace, direction: str) -> Result:
     except NoDatabase:
         dialect = urls.parse("postgresql://").dialect
     text = render(dialect, args.revision, direction)
-    return Result({"dialect": dialect, "sql": text}, text)
+    return Result({"dialect": dialect, "sql": text}, text, verbatim=True)
 
 
 def _told(report: Report) -> Result:
@@ -136,7 +137,7 @@ def _sentence(report: Report) -> str:
     total = sum(step.milliseconds for step in report.applied)
     if report.kind == "snapshot":
         total = report.applied[0].milliseconds
-        how = f"{len(report.applied)} revisions as one snapshot"
+        how = f"{amount(len(report.applied), 'revision')} as one snapshot"
     else:
-        how = f"{len(report.applied)} revision{'s' if len(report.applied) != 1 else ''}"
+        how = amount(len(report.applied), "revision")
     return f"{report.where}: {report.before or 'base'} -> {after} ({how}, {took(total)})."

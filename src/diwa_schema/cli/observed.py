@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import math
 import shutil
-import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from diwa_schema.authoring.durations import LITTLE
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from diwa_schema.authoring.observe import Observed, Touched
@@ -50,7 +50,7 @@ def text(found: Iterable[Observed]) -> str:
                 )
             console.print(table)
         for line in _remarks(one):
-            console.print(textwrap.fill(line, width, initial_indent="  ", subsequent_indent="  "))
+            console.print(f"  {line}", soft_wrap=True)
         if one.sql and any(_remarks(one)):
             console.print()
         for statement in one.sql:
@@ -106,8 +106,8 @@ def _events(one: Touched) -> Iterator[str]:
     if one.scan_waits:
         yield f"all rows read, {one.scan_waits} wait" + ("s" if one.scan_waits == "nobody" else "")
     if one.written:
-        rows = f" on {one.sample} sample rows" if one.sample else ""
-        yield f"rows written ({one.written} writes{rows})"
+        rows = f" on {amount(one.sample, 'sample row')}" if one.sample else ""
+        yield f"rows written ({amount(one.written, 'write')}{rows})"
     yield from (f"{name} not validated" for name in one.unvalidated)
     yield from (f"{name} (known from the kind of the step)" for name in one.known)
     if (

@@ -64,8 +64,10 @@ def progress(*, quiet: bool = False, log_format: str = "text") -> Iterator[Progr
 
 
 def _write(line: str) -> None:
+    from diwa_schema.terminal import fitted
+
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{fitted(line, sys.stderr)}\n")
         sys.stderr.flush()
 
 

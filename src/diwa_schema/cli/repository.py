@@ -49,7 +49,12 @@ def run_check(args: argparse.Namespace) -> Result:
 
     report = check(base=args.base, repo=args.repo)
     lines = [*report.lines(), *(github_annotations(report) if args.format == GITHUB else ())]
-    return Result(report.as_dict(), "\n".join(lines), CheckFailed.exit_code if report.errors else 0)
+    return Result(
+        report.as_dict(),
+        "\n".join(lines),
+        CheckFailed.exit_code if report.errors else 0,
+        verbatim=args.format == GITHUB,
+    )
 
 
 def run_init(args: argparse.Namespace) -> Result:
@@ -67,7 +72,7 @@ def run_init(args: argparse.Namespace) -> Result:
     made = [f"Written: {files}" if write else f"Not written: {files}"] if files else []
     by_hand = ["Add by hand, to existing files:", *wanted.notes] if wanted.notes else []
     lines = [*made, *by_hand] or ["Nothing is missing."]
-    return Result({**wanted.as_dict(), "written": write}, "\n\n".join(lines))
+    return Result({**wanted.as_dict(), "written": write}, "\n\n".join(lines), verbatim=True)
 
 
 def _confirmed() -> bool:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> Result:
 
     names = ("apply", "owner", "app", "reader", "event_trigger", "take_ownership")
     found = reported(args, roles, **{name: getattr(args, name) for name in names})
-    return Result(found.as_dict(), "\n".join(_script(found)))
+    return Result(found.as_dict(), "\n".join(_script(found)), verbatim=True)
 
 
 def _script(found: Roles) -> Iterator[str]:

@@ -9,6 +9,7 @@ from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
 from diwa_schema.cli.progress import reported
 from diwa_schema.errors import command
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +51,7 @@ def _violations(args: argparse.Namespace) -> Result:
 
 def _lines(one: BrokenRule) -> Iterator[str]:
     what = "to be enforced by the database" if one.kept else "checked only"
-    yield f"{one.rule}: {one.total:,} row{'' if one.total == 1 else 's'} of {one.table} ({what})"
+    yield f"{one.rule}: {amount(one.total, 'row')} of {one.table} ({what})"
     yield f"    {one.why}"
     for row in one.rows:
         yield f"    {_row(row)}"

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from diwa_schema.database.spelling import DatabaseURL, decoded, remember, shown_unread, spelled
 from diwa_schema.errors import InvalidDatabase
+from diwa_schema.names import amount
 
 _RESERVED = "%?#/@:,[]&=+'\" "
 _HOST = re.compile(r"(?:\[(?P<v6>[^]/?,]+)\]|(?P<name>[^:/?,\[\]]*))(?::(?P<port>[^/?,]*))?")
@@ -231,7 +232,7 @@ def _check_ports(parameters: Mapping[str, str], shown: str) -> None:
         raise _no_port(shown)
     if len(ports) not in (1, hosts.count(",") + 1):
         raise InvalidDatabase(
-            f"The URL '{shown}' has {hosts.count(',') + 1} hosts and {len(ports)} ports.",
+            f"The URL '{shown}' has {amount(hosts.count(',') + 1, 'host')} and {amount(len(ports), 'port')}.",
             next_step="Name one port for all hosts, or one for each.",
         )
 

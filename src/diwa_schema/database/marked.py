@@ -15,7 +15,7 @@ from diwa_schema.database import libpq
 from diwa_schema.database.failures import PERMISSION, brief, explain, is_driver_error, sqlstate
 from diwa_schema.database.target import Target
 from diwa_schema.database.url import parse
-from diwa_schema.errors import LockNotObtained
+from diwa_schema.errors import DatabaseUnreachable, LockNotObtained
 from diwa_schema.guard import OwnDatabase
 from diwa_schema.names import literal, quoted
 
@@ -94,6 +94,27 @@ def drop(url: str, *, force: bool = False) -> bool:
     finally:
         server.close()
     return True
+
+
+def is_absent(url: str) -> bool:
+    """Whether the server of a database answers and has no such database.
+
+    An error of a connection carries no code, and its text is translated, so the server is asked.
+    """
+    target = Target.of(url)
+    if target.dialect != "postgresql":
+        return target.absent
+    name = dict(target.url.parameters).get("dbname")
+    try:
+        server = Target(libpq.changed(parse(url), dbname="postgres")).connect("diwa-schema tests")
+    except DatabaseUnreachable:
+        return False
+    try:
+        return not server.value(
+            f"SELECT {literal(name)} IS NULL OR EXISTS (SELECT FROM pg_database WHERE datname = {literal(name)})"
+        )
+    finally:
+        server.close()
 
 
 def _is_marked(link: Link) -> bool:

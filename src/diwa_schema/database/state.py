@@ -16,6 +16,7 @@ from diwa_schema.errors import (
 )
 from diwa_schema.migrations.ecto import is_ours
 from diwa_schema.migrations.manifest import KEPT, Manifest, load
+from diwa_schema.names import amount
 
 VERSION = "diwa_schema_version"
 LEDGER = "diwa_schema_ledger"
@@ -122,12 +123,13 @@ def refuse_unknown(state: State, manifest: Manifest, shown: str) -> None:
     refuse_elsewhere(state, shown)
     if len(state.versions) > 1:
         raise SchemaForeign(
-            f"The version table of {shown} has {len(state.versions)} rows, and a linear history has one.",
+            f"The version table of {shown} has {amount(len(state.versions), 'row')}, and a linear history has one.",
             next_step=f"To find their writer, read the ledger: {command('history --applied')}",
         )
     if state.kind is Kind.ECTO:
         raise NotAdopted(
-            f"{shown} was made by Ecto ({len(state.ecto or ())} versions recorded) and is not taken over yet.",
+            f"{shown} was made by Ecto ({amount(len(state.ecto or ()), 'version')} recorded)"
+            " and is not taken over yet.",
             next_step=f"Run: {command('adopt --plan')}, then {command('adopt')}",
         )
     if state.kind is Kind.FOREIGN:

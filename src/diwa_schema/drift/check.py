@@ -18,6 +18,7 @@ from diwa_schema.drift.report import (
     Difference,
     Fix,
     difference,
+    of_base,
     of_ectos_code,
     of_list,
     of_place,
@@ -72,6 +73,8 @@ def check(link: Link) -> tuple[Difference, ...]:
     gone, added = changed_list(state)
     changed = (of_list(ECTO, in_words(gone, added)),) if gone or added else ()
     found = _with_unfinished(link, state, compare_at(link, state.revision))
+    if state.revision is None and not (changed or found):
+        return (of_base(),)
     return (*changed, *found, *_lodging(link))
 
 

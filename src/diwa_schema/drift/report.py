@@ -14,6 +14,7 @@ from diwa_schema.drift.compare import TRAITS, Finding, Problem
 from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Other, Trigger
 from diwa_schema.drift.rules import Waiting
 from diwa_schema.drift.unfinished import Unfinished
+from diwa_schema.errors import command
 from diwa_schema.names import amount
 
 Severity = Literal["drift", "note"]
@@ -160,6 +161,14 @@ def of_list(table: str, words: str) -> Difference:
         caution="restore what `mix ecto.rollback` or `mix ecto.migrate` changed, then correct the list",
     )
     return Difference("table", table, table, "changed", text, "drift", fix)
+
+
+def of_base() -> Difference:
+    """Return a note on a database without any part of the schema: to find no difference there says nothing."""
+    text = "the database has no part of the schema, so nothing was compared"
+    return Difference(
+        "schema", "", "", "missing", text, "note", Fix(safe=False, caution=f"Run: {command('upgrade')}")
+    )
 
 
 def of_unfinished(one: Unfinished, found: Sequence[Difference]) -> Difference:

@@ -6,6 +6,7 @@ from diwa_schema.export.description import TIERS, Column, Table, Tier, describe,
 from diwa_schema.export.history import history, since
 from diwa_schema.models.dossier import INVENTED
 from diwa_schema.models.rules import KEPT
+from diwa_schema.names import amount
 
 _TITLES: dict[Tier, str] = {"core": "Core tier", "team": "Team tier", "enterprise": "Enterprise tier"}
 
@@ -20,7 +21,7 @@ def _contents() -> str:
     lines = [
         "# Dictionary of the schema",
         "",
-        f"{len(describe())} tables with {count} columns, as they are at head on PostgreSQL.",
+        f"{amount(len(describe()), 'table')} with {amount(count, 'column')}, as they are at head on PostgreSQL.",
         "These pages are generated: run `diwa-schema export dictionary --output DIR`.",
         "The [diagram of the entities](entities.md) and the [history](history.md) stand beside them.",
         f"There is a picture of each tier: {', '.join(f'[{tier}]({tier}.svg)' for tier in TIERS)}.",

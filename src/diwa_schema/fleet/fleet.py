@@ -14,6 +14,7 @@ from diwa_schema.fleet.report import FleetReport, Outcome, Result, compared, kno
 from diwa_schema.fleet.schedule import Schedule
 from diwa_schema.fleet.targets import Member, Source, sources_of
 from diwa_schema.migrations.manifest import load
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from diwa_schema.fleet.census import Found
@@ -101,7 +102,7 @@ class Fleet:
         kept = [one for one in found if not self._only or _matches(one.member, self._only)]
         if self._only and not kept:
             raise UsageError(
-                f"None of {len(found)} targets matches {' or '.join(map(repr, self._only))}.",
+                f"None of {amount(len(found), 'target')} matches {' or '.join(map(repr, self._only))}.",
                 next_step="Name targets by their name or schema: --only 'tenant_1*'",
             )
         if self._among is None:

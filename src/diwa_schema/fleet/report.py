@@ -13,6 +13,7 @@ from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import CheckFailed, DiwaSchemaError, MigrationFailed, UsageError
 from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from diwa_schema.fleet.census import Found
@@ -226,7 +227,7 @@ def compared(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[str]]:
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         named = f"{', '.join(others[:_SHOWN])}{more}"
         notes.append(
-            f"{count} targets have the same catalog, {usual[lite]}; these have another one: {named}."
+            f"the catalog of {amount(count, 'target')} is {usual[lite]}; these have another one: {named}."
         )
     return [_differing(one, usual.get(_lite(one))) for one in outcomes], notes
 

@@ -16,6 +16,7 @@ from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, command
 from diwa_schema.fleet.report import Outcome, Result
 from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
+from diwa_schema.names import amount
 from diwa_schema.run.interruption import exit_code, interruption
 from diwa_schema.run.session import Session
 
@@ -155,14 +156,14 @@ def check(task: Task, _: Telling) -> Outcome:
     if not found:
         if _at_head(task):
             return task.known._replace(result=Result.CURRENT)
-        where = task.known.before or "base"
-        return task.known._replace(
-            result=Result.DONE, detail=f"no difference from revision {where}, which is behind head"
-        )
+        where = task.known.before
+        none = "it has no part of the schema, so nothing was compared"
+        detail = none if where is None else f"no difference from revision {where}, which is behind head"
+        return task.known._replace(result=Result.DONE, detail=detail)
     return task.known._replace(
         result=Result.DIFFERS,
         exit_code=1,
-        detail=f"{len(found)} difference{'s' if found[1:] else ''}: {_some([one.text for one in found])}"
+        detail=f"{amount(len(found), 'difference')}: {_some([one.text for one in found])}"
         f" All of them: {command('check')}",
     )
 

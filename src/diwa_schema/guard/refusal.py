@@ -21,6 +21,7 @@ from diwa_schema.guard.verdict import (
     Verdict,
     decide,
 )
+from diwa_schema.terminal import fitted
 
 COMMANDS = {
     Operation.CONVERT: "enable-vector",
@@ -91,7 +92,7 @@ def ask(
     if not verdict.allowed:
         raise refused(verdict, words)
     if verdict.bypass:
-        sys.stderr.write(_bypassed(verdict, verdict.bypass) + "\n")
+        sys.stderr.write(fitted(_bypassed(verdict, verdict.bypass), sys.stderr) + "\n")
     return verdict
 
 

@@ -11,7 +11,7 @@ from diwa_schema.database.failures import PERMISSION, READ_ONLY, is_driver_error
 from diwa_schema.errors import command
 from diwa_schema.guard import Role
 from diwa_schema.health.finding import Finding, Patient, Severity
-from diwa_schema.names import quoted
+from diwa_schema.names import amount, quoted
 from diwa_schema.privileges import existing
 from diwa_schema.run import preflight
 
@@ -184,4 +184,4 @@ def _tables(patient: Patient, condition: str, names: Sequence[str]) -> list[str]
 
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_SHOWN])
-    return f"{shown} and {len(names) - _SHOWN} more tables" if len(names) > _SHOWN else shown
+    return f"{shown} and {amount(len(names) - _SHOWN, 'more table')}" if len(names) > _SHOWN else shown

@@ -22,10 +22,11 @@ from diwa_schema.database.failures import (
     unreachable,
 )
 from diwa_schema.database.link import Link
+from diwa_schema.database.named import naming_its_database
 from diwa_schema.database.spelling import mask
 from diwa_schema.database.state import LEDGER, State, refuse_unknown, unknown_revision
 from diwa_schema.database.target import Target
-from diwa_schema.database.url import embedded_url
+from diwa_schema.database.url import embedded_url, from_environment
 from diwa_schema.errors import (
     DiwaSchemaError,
     PermissionMissing,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _OPENED = "diwa_schema_opened"
 
 
+@naming_its_database
 def ensure_current(
     database: Database | None = None,
     *,
@@ -84,7 +86,7 @@ def ensure_current(
         PermissionMissing: The role may not read the schema's revision, or row security hides it.
         DatabaseUnreachable: The database did not accept a connection.
         UsageError: The argument is an AsyncEngine or an AsyncConnection, names two databases or a schema of SQLite, or
-            is an engine whose driver does not support the types of the schema.
+            is an engine or a URL whose driver does not support the types of the schema.
     """
     if hasattr(database, "sync_engine"):
         raise UsageError(
@@ -99,6 +101,9 @@ def ensure_current(
         from diwa_schema.models.engines import watch
 
         watch(dialect)
+    elif database is None or isinstance(database, str) or hasattr(database, "drivername"):
+        database = from_environment() if database is None else database
+        _refuse_driver(getattr(database, "drivername", None) or str(database).partition("://")[0])
     with _reading(database) as link:
         if schema is not None and link.dialect == "sqlite":
             raise UsageError(
@@ -109,6 +114,15 @@ def ensure_current(
         judge(link)
         if seen.wanted(note):
             _note(link)
+
+
+def _refuse_driver(scheme: str) -> None:
+    """Refuse a URL with whose driver the models do not work; this check itself would, over its own driver."""
+    family, named, driver = scheme.strip().lower().partition("+")
+    if named and family in ("postgresql", "postgres"):
+        from diwa_schema.models.engines import refuse_driver
+
+        refuse_driver(driver)
 
 
 async def aensure_current(

@@ -21,6 +21,7 @@ from diwa_schema.database.state import VERSION
 from diwa_schema.database.target import Target
 from diwa_schema.errors import DiwaSchemaError, UsageError
 from diwa_schema.migrations.revisions import ONE_AT_A_TIME
+from diwa_schema.terminal import fitted
 
 # The inner functions of alembic.command that only read; any other function counts as a change.
 _LOOKING = frozenset({"display_version", "retrieve_migrations", "_display_current_history", "show_current"})
@@ -101,7 +102,7 @@ def _name_revisions(_: object, __: object, directives: list[Any]) -> None:
 def _fail(error: DiwaSchemaError) -> NoReturn:
     if context.config.cmd_opts is None:
         raise error
-    sys.stderr.write(f"{error}\n")
+    sys.stderr.write(f"{fitted(str(error), sys.stderr)}\n")
     raise SystemExit(error.exit_code)
 
 

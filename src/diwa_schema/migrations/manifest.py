@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.errors import UnknownRevision, command
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from importlib.abc import SourceLoader
@@ -158,7 +159,7 @@ class Manifest:
             raise UnknownRevision(
                 f"There is no revision '{name}' in the installed history."
                 if not found
-                else f"'{name}' is the beginning of {len(found)} revisions, from {found[0]} to {found[-1]}.",
+                else f"'{name}' is the beginning of {amount(len(found), 'revision')}, from {found[0]} to {found[-1]}.",
                 next_step=f"To see the revisions, run: {command('history')}",
                 revision=name,
             )

@@ -190,19 +190,29 @@ def watch(dialect: Dialect) -> None:
             event.listen(dialect, "do_execute_no_params", watcher.execute_bare)
 
 
+def refuse_driver(driver: str) -> None:
+    """Refuse a driver for PostgreSQL with which the models do not work.
+
+    Raises:
+        UsageError: The driver does not support the types of the schema.
+    """
+    if driver not in _DRIVERS:
+        from diwa_schema.errors import UsageError
+
+        raise UsageError(
+            f"The driver {driver} does not support the types of the schema: it would write an"
+            " embedding as plain text. Nothing was sent.",
+            next_step="Connect with postgresql+psycopg:// or postgresql+asyncpg://",
+        )
+
+
 class _Postgresql:
     """The executor of one engine's statements on PostgreSQL."""
 
     def __init__(self, dialect: Dialect) -> None:
         # A dialect without a driver only renders statements.
-        if dialect.driver not in _DRIVERS and getattr(dialect, "dbapi", None) is not None:
-            from diwa_schema.errors import UsageError
-
-            raise UsageError(
-                f"The driver {dialect.driver} does not support the types of the schema: it would write an"
-                " embedding as plain text. Nothing was sent.",
-                next_step="Connect with postgresql+psycopg:// or postgresql+asyncpg://",
-            )
+        if getattr(dialect, "dbapi", None) is not None:
+            refuse_driver(dialect.driver)
         self.driver: _Psycopg | _Asyncpg = _DRIVERS.get(dialect.driver, _Psycopg)()
         self.dbapi: Any = getattr(dialect, "dbapi", None)
         self.named: WeakSet[Any] = WeakSet()

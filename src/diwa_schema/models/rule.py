@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from diwa_schema.names import literal, quoted
+from diwa_schema.names import amount, literal, quoted
 
 KEY = "id"  # of every table with a rule
 _TABLES = "{tables}."
@@ -107,7 +107,7 @@ class Rule:
 
 def broken_by(rows: int) -> str:
     """Return a text with the number of rows that break a rule."""
-    return f"{rows:,} row{' breaks' if rows == 1 else 's break'} it"
+    return f"{amount(rows, 'row', 'breaks')} it"
 
 
 def one_of(column: str, words: object) -> str:

@@ -63,6 +63,8 @@ def mix_functions(name: str) -> str:
     {{named, options}} = repositories(options)
     every = Application.get_env(Mix.Project.config()[:app], :ecto_repos, [])
     repositories = if named == [], do: every, else: named
+    if repositories == [], do: Mix.raise("The configuration lacks :ecto_repos", exit_status: 2)
+    for repository <- repositories, do: ensure_repository(repository)
     for repository <- repositories, do: diwa_schema(task, options, repository)
   end
 
@@ -73,6 +75,14 @@ def mix_functions(name: str) -> str:
     io = [into: IO.stream(:stdio, :line), env: [{{variable, url}}]]
     {{_, status}} = System.cmd("python3", ["-m", "diwa_schema" | arguments], io)
     if status != 0, do: exit({{:shutdown, status}})
+  end
+
+  defp ensure_repository(repository) do
+    # As Ecto's tasks do: an unknown name is a sentence, not a stack trace.
+    if not (Code.ensure_loaded?(repository) and function_exported?(repository, :__adapter__, 0)) do
+      name = String.replace_prefix("#{{repository}}", "Elixir.", "")
+      Mix.raise("'#{{name}}' is not a repository of Ecto", exit_status: 2)
+    end
   end
 
   defp repositories([flag, name | rest]) when flag in ["-r", "--repo"] do

@@ -16,7 +16,7 @@ from diwa_schema.database.state import ECTO, LEDGER, VERSION
 from diwa_schema.errors import DatabaseRefused, PermissionMissing, ReleaseConnected, UsageError, command
 from diwa_schema.migrations.ecto import is_ours
 from diwa_schema.migrations.manifest import load
-from diwa_schema.names import OURS, qualified, quoted
+from diwa_schema.names import OURS, amount, qualified, quoted
 from diwa_schema.release import order
 from diwa_schema.run import connections
 from diwa_schema.run.plan import Obstacle, Outdated, Plan, Size
@@ -82,7 +82,9 @@ def noted(plan: Plan, link: Link, state: State, settings: Settings) -> Plan:
     for revision in plan.revisions:
         large = [table for table in revision.rewrites if _has_more(link, state, table, most)]
         if large:
-            found[revision.revision] = f"it rewrites {' and '.join(large)}, of more than {most:,} rows"
+            found[revision.revision] = (
+                f"it rewrites {' and '.join(large)}, of more than {amount(most, 'row')}"
+            )
     return plan._replace(
         stalls=found,
         obstacles=_no_room(plan, link, state)

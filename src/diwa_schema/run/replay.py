@@ -13,6 +13,7 @@ from diwa_schema.database.lock import AdvisoryLock, fenced
 from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, MigrationLockLost, command
 from diwa_schema.migrations.manifest import Revision
 from diwa_schema.migrations.revisions import load
+from diwa_schema.names import amount
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.interruption import cause_of
 from diwa_schema.run.log import span
@@ -123,7 +124,7 @@ class Replay:
         # A downgrade may have nothing to do.
         if len(ran) > 1 or (work is module.upgrade and not ran):
             raise MigrationFailed(
-                f"Revision {revision.revision} is declared as not transactional, and it ran {len(ran)} steps"
+                f"Revision {revision.revision} is declared as not transactional, and it ran {amount(len(ran), 'step')}"
                 " instead of one.",
                 untouched="The run did not write the version row. The next run finishes the revision.",
                 next_step="Split the revision into revisions of one step each.",

@@ -359,8 +359,8 @@ class Session(NamedTuple):
             )[0]
         if (revision, count) != (written.after, written.entries):
             raise NotPersisted(
-                f"A fresh connection to {self.target.shown} sees revision {revision or 'base'} with {count} ledger"
-                f" entries of this run. The run wrote {written.after or 'base'} with {written.entries} entries.",
+                f"A fresh connection to {self.target.shown} sees revision {revision or 'base'} and a ledger"
+                f" with {count} of this run's entries. The run wrote {written.after or 'base'} with {written.entries}.",
                 untouched="The state of the database is unknown.",
                 next_step=f"Run: {command('status')}, then {command('check')}",
             )

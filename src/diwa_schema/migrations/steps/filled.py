@@ -15,6 +15,7 @@ from diwa_schema.migrations.steps import filling, kept_values, lookup
 from diwa_schema.migrations.steps.batches import backfill
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, operations, step
 from diwa_schema.models.filled import NOW, RANDOM_ID, filling_trigger, trigger_name
+from diwa_schema.names import amount
 
 _LOOKED_UP = 50_000  # rows
 
@@ -188,7 +189,7 @@ def fill_by_trigger(table: str, column: str, *, order: str, reason: str) -> None
         )
         if unchanged := still_empty(taken):
             raise MigrationFailed(
-                f"{len(unchanged)} rows of {table} got no value in {column}: a trigger of that table stops"
+                f"{amount(len(unchanged), 'row')} of {table} got no value in {column}: a trigger of that table stops"
                 " updates.",
                 untouched="Rows that were filled before keep their values.",
                 next_step=f"Disable that trigger (psql shows it: \\d {table}), then run the command again.",

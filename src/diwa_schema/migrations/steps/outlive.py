@@ -13,6 +13,7 @@ from diwa_schema.migrations.steps import lookup, rebuild
 from diwa_schema.migrations.steps.aside import kept_name
 from diwa_schema.migrations.steps.constraints import set_not_null
 from diwa_schema.migrations.steps.pace import dialect, ground, offline, step
+from diwa_schema.names import amount
 
 _IDENTITY = "REPLICA IDENTITY FULL"
 _ACTIONS = {"SET NULL": "n", "NO ACTION": "a"}
@@ -135,7 +136,7 @@ def _set_aside(one: Outliving) -> None:
 
     on.pace.short(create)
     _move(table, kept, where, count)
-    on.pace.say(f"{count} rows of {table} whose {one.column} is NULL are kept in {kept}")
+    on.pace.say(f"kept in {kept}: {amount(count, 'row')} of {table} whose {one.column} is NULL")
 
 
 def _identify(connection: sa.Connection, kept: str) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 from diwa_schema.models import kinds
 from diwa_schema.models.engines import watch
 from diwa_schema.models.types.erlang import decode_floats, encode_floats
+from diwa_schema.names import amount
 
 DIMENSIONS = 1536
 _LARGEST = 3.4028234663852886e38  # of four bytes, which a vector has for each number
@@ -34,7 +35,7 @@ class RawEmbedding:
 
     def __repr__(self) -> str:
         """Return the size and the first bytes only: an embedding has thousands."""
-        return f"RawEmbedding({len(self.data)} bytes: {self.data[:8]!r}…)"
+        return f"RawEmbedding({amount(len(self.data), 'byte')}: {self.data[:8]!r}…)"
 
 
 EmbeddingValue = list[float] | RawEmbedding
@@ -179,7 +180,7 @@ class _Numbers:
         return self.numbers
 
     def __repr__(self) -> str:
-        return f"<{len(self.numbers)} numbers>"
+        return f"<{amount(len(self.numbers), 'number')}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import (
     DOUBLE_PRECISION,
     TEXT,
+    BigInteger,
     Boolean,
     Double,
     Integer,
@@ -27,6 +28,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 from diwa_schema.models.engines import watch
 from diwa_schema.models.types.declared import Declared
+
+_LEAST, _MOST = -(2**31), 2**31 - 1  # an integer of PostgreSQL has four bytes
+_HIGHEST = 10_000  # an amount has ten digits, six of them after the point
 
 
 class ServerDefault(ColumnElement[Any]):
@@ -232,6 +236,9 @@ class Cost(TypeDecorator[Decimal]):
     """An amount with six decimal places: numeric(10,6) on PostgreSQL, DECIMAL(10,6) on SQLite.
 
     SQLite stores it as a floating-point number, which preserves ten digits.
+
+    Raises:
+        ValueError: The amount is not below 10,000 (SQLAlchemy wraps the error as ``StatementError``).
     """
 
     impl = Numeric
@@ -245,11 +252,27 @@ class Cost(TypeDecorator[Decimal]):
             return Declared("DECIMAL(10,6)")
         return dialect.type_descriptor(Numeric(10, 6))
 
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
+        return self if _affordable(value) else Numeric()
+
     def process_bind_param(self, value: Decimal | float | None, dialect: Dialect) -> Any:
+        if not _affordable(value):
+            raise ValueError(
+                "The amount is too large, or no number: the column takes amounts below"
+                f" {_HIGHEST:,}, not {value}. Nothing was sent."
+            )
         return value if value is None or not _is_sqlite(dialect) else float(_six_places(value))
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return None if value is None else _six_places(value)
+
+
+def _affordable(amount: Any) -> bool:
+    """Whether an amount has at most four digits before its point; the driver refuses another type itself."""
+    if not isinstance(amount, int | float | Decimal):
+        return True
+    exact = Decimal(str(amount))
+    return exact.is_finite() and (abs(exact) < _HIGHEST - 1 or abs(_six_places(exact)) < _HIGHEST)
 
 
 def _six_places(amount: Any) -> Decimal:
@@ -257,10 +280,30 @@ def _six_places(amount: Any) -> Decimal:
 
 
 class Count(TypeDecorator[int]):
-    """A whole number: integer on PostgreSQL, INTEGER on SQLite."""
+    """A whole number: integer on PostgreSQL, INTEGER on SQLite, which would also keep a larger one.
+
+    Raises:
+        ValueError: The number does not fit into four bytes (SQLAlchemy wraps the error as ``StatementError``).
+    """
 
     impl = Integer
     cache_ok = True
+
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
+        # A comparison with a larger number is no error, and only finds nothing.
+        return self if _fits(value) else BigInteger()
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        if not _fits(value):
+            raise ValueError(
+                f"The number is too large: the column takes {_LEAST:,} to {_MOST:,}, not {value:,}. Nothing was sent."
+            )
+        return value
+
+
+def _fits(value: Any) -> bool:
+    """Whether a value is in the range of an integer of PostgreSQL; the driver refuses another type itself."""
+    return not isinstance(value, int | float | Decimal) or _LEAST <= value <= _MOST
 
 
 class SearchVector(TypeDecorator[str]):

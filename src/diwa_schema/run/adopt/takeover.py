@@ -52,7 +52,8 @@ class Adoption:
             steps.append(f"keep the agent's own tala_operations; it gets its new shape {moment}")
         if self.variant.reshape:
             steps.append(
-                f"set {len(lineage.TABLES)} tables of the first lineage aside and copy their rows into new ones"
+                f"set {amount(len(lineage.TABLES), 'table')} of the first lineage aside and copy"
+                " their rows into new ones"
             )
         steps.append(f"record revision {self.variant.revision or 'base'} as its revision")
         return tuple(steps)
@@ -144,7 +145,7 @@ def adopt(session: Session, *, fix: bool) -> Report:
             for one in fixed:
                 session.progress.say(f"fixed: {one.text}")
             found = recognise(change.look)
-            told = f"The run fixed {len(fixed)} other differences and took nothing over."
+            told = f"The run fixed {amount(len(fixed), 'other difference')} and took nothing over."
             _refuse_differences(found, change.look.shown, told)
         taking = _Taking(change, found.variant)
         revision = found.variant.revision

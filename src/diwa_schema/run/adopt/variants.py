@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from diwa_schema.errors import DatabaseRefused, command
 from diwa_schema.migrations.ecto import AGENT, AGENT_V1
+from diwa_schema.names import amount
 
 # Published in both lineages with the same content.
 COMMON = 20251231080526
@@ -59,7 +60,7 @@ def recognise(versions: Collection[int], ids: tuple[str, ...], shown: str, *, ag
         raise _gaps(shown, missing, applied)
     revision = str(applied[-1]) if applied else None
     if AGENT not in recorded and not agents_buffer:
-        return Variant(f"{len(applied)} shared versions", revision, strange=strange)
+        return Variant(f"{amount(len(applied), 'shared version')}", revision, strange=strange)
     if revision is None:
         # Only the agent's two tables exist; their foreign keys refer to an absent table.
         name = "agent release on its own"

@@ -38,7 +38,7 @@ from diwa_schema.models.types import (
     UniqueId,
 )
 from diwa_schema.models.types.documents import LENGTH
-from diwa_schema.names import quoted
+from diwa_schema.names import amount, quoted
 
 Kind = Literal["vector", "bytea", "blob"]
 Read = Callable[[Any], str | None]
@@ -188,7 +188,7 @@ def _short(value: Any, length: int) -> str:
     """Refuse a text that is too long: PostgreSQL would silently cut spaces at its end."""
     text = _plain(value)
     if len(text) > length:
-        raise ValueError(f"it has {len(text)} characters, and at most {length} are allowed")
+        raise ValueError(f"it has {amount(len(text), 'character')}, and at most {length} are allowed")
     return text
 
 

@@ -20,7 +20,7 @@ from diwa_schema.migrations.steps.retype.conversion import as_vector
 from diwa_schema.models import load as load_models
 from diwa_schema.models.base import Base
 from diwa_schema.models.types import Embedding
-from diwa_schema.names import qualified, quoted
+from diwa_schema.names import amount, qualified, quoted
 from diwa_schema.run.copy.columns import Misfit, Travelling, raw_bytes, travelling
 from diwa_schema.run.copy.source import Source, kind_of, streamed
 
@@ -119,8 +119,8 @@ class Loading:
                 found.add(_compared(columns, row))
             if found != wanted:
                 raise NotPersisted(
-                    f"Table {table} of {self.link.shown} has {found.rows} rows with digest {found.digest}."
-                    f" The copy read {wanted.rows} rows with digest {wanted.digest} from"
+                    f"Table {table} of {self.link.shown} has {amount(found.rows, 'row')} with digest {found.digest}."
+                    f" The copy read {amount(wanted.rows, 'row')} with digest {wanted.digest} from"
                     f" {self.source.shown}.",
                     untouched=f"{ROLLED_BACK} The source is unchanged.",
                     next_step="Report this message: the copy changed a value.",

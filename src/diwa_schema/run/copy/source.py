@@ -15,7 +15,7 @@ from diwa_schema.errors import DriftFound, SchemaEmpty, SchemaOutOfDate, command
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models import searched
 from diwa_schema.models.rules import KEPT
-from diwa_schema.names import qualified
+from diwa_schema.names import amount, qualified
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
@@ -180,7 +180,7 @@ def _refuse_other_than_head(state: State, shown: str) -> None:
     if state.revision != history.head:
         pending = len(history.ids) - history.position(state.revision)
         raise SchemaOutOfDate(
-            f"{shown} is at {state.revision}, {pending} revision{'' if pending == 1 else 's'} behind; a copy"
+            f"{shown} is at {state.revision}, {amount(pending, 'revision')} behind; a copy"
             " needs a source at head.",
             untouched="Nothing was copied.",
             next_step=f"Run: {command('upgrade')}",

@@ -14,7 +14,7 @@ from diwa_schema.errors import UsageError, command
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models.rules import KEPT
-from diwa_schema.names import qualified, quoted
+from diwa_schema.names import amount, qualified, quoted
 from diwa_schema.run import preflight, snapshot
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
@@ -146,7 +146,7 @@ def _fill(change: Change, source: Source, total: int) -> tuple[tuple[Moved, ...]
         if rule.name in source.waits and not rule.unique:
             link.execute(f"ALTER TABLE {qualified(schema, rule.table)} DROP CONSTRAINT {quoted(rule.name)}")
     loading = Loading(source, link, schema, told)
-    progress.say(f"copying about {total:,} rows" if total else "copying the rows")
+    progress.say(f"copying about {amount(total, 'row')}" if total else "copying the rows")
     told(0)
     loading.load()
     progress.say("the rows are copied; creating keys and indexes")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from diwa_schema.database.state import LEDGER
 from diwa_schema.drift import check
 from diwa_schema.errors import DatabaseRefused, UsageError, command
-from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.manifest import Revision, load
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
 from diwa_schema.run.settings import Applied, Report
@@ -13,7 +16,7 @@ _SHOWN = 5
 
 
 def stamp(session: Session, name: str, *, force: bool) -> Report:
-    """Record a revision in the version table and the ledger, one entry for each revision it stands for.
+    """Record a revision in the version table and the ledger, one entry for each revision that they did not have.
 
     Raises:
         DatabaseRefused: Tables or columns of the revision are missing, and `force` is not set.
@@ -35,7 +38,7 @@ def stamp(session: Session, name: str, *, force: bool) -> Report:
         return revision
 
     def work(change: Change, revision: str) -> Written:
-        steps = history.until(revision)
+        steps = _unrecorded(change, revision)
 
         def record() -> None:
             keeper = ecto.Keeper.of(change.books, change.state)
@@ -48,6 +51,19 @@ def stamp(session: Session, name: str, *, force: bool) -> Report:
         return Written(revision, len(steps), applied, _meaning(change.state.revision, revision))
 
     return session.change(Verb("stamp", forced=force), decide, work)
+
+
+def _unrecorded(change: Change, revision: str) -> Sequence[Revision]:
+    """Return the revisions to record: those that the ledger does not hold yet as a part of this schema.
+
+    The checksum of a revision that was applied stays as it is: a stamp applies nothing. On the way back nothing is new,
+    and the entry is that of the stamped revision.
+    """
+    before, steps = change.state.revision, load().until(revision)
+    if before is None or before not in load():
+        return steps
+    held = change.books.ledger.checksums() if LEDGER in change.state.tables else {}
+    return [one for one in steps if one.revision > before or one.revision not in held] or steps[-1:]
 
 
 def _meaning(before: str | None, revision: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from diwa_schema.errors import (
 )
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import KEPT, load
-from diwa_schema.names import OURS, qualified, quoted
+from diwa_schema.names import OURS, amount, qualified, quoted
 from diwa_schema.run import losses, preflight, snapshot
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Look, Session, Verb, Written
@@ -235,7 +235,7 @@ def _parts(look: Look, confirm: str | None) -> Parts:
     preflight.refuse_without_rights(look, tables)
     if confirm != schema:
         raise UsageError(
-            f"Schema '{schema}' of {look.shown} and all rows of its {len(tables)} tables would be lost"
+            f"Schema '{schema}' of {look.shown} and all rows of its {amount(len(tables), 'table')} would be lost"
             f"{'' if confirm is None else f', and {confirm!r} is not its name'}.",
             next_step=f"To accept the loss, add {option('--confirm', schema)}",
             confirm=schema,

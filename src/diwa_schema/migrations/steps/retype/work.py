@@ -24,6 +24,7 @@ from diwa_schema.migrations.steps.retype.column import Replacement
 from diwa_schema.migrations.steps.retype.conversion import as_bytes, as_vector
 from diwa_schema.migrations.temporary import POSITION
 from diwa_schema.models.kinds import accept_vectors
+from diwa_schema.names import amount
 
 Kind = Literal["vector", "bytes"]
 
@@ -201,7 +202,7 @@ class Retyping:
         )
         if missed:
             raise MigrationFailed(
-                f"{missed} rows of {self.replacement.table} got no value: a trigger of that table stops"
+                f"{amount(missed, 'row')} of {self.replacement.table} got no value: a trigger of that table stops"
                 " updates.",
                 untouched="The run did not change the column and its values.",
                 next_step="Disable the trigger, run the command again, then enable it.",
