@@ -143,7 +143,7 @@ class Existing:
         grants: The privileges that the three roles and PUBLIC have.
         memberships: Memberships that would give the application or the reader excessive rights.
         detours: Roles through which the application or the reader is a member of the owner role.
-        bereft: Owners of tables that would lose their rows with the tables: they are members of no role that keeps them.
+        bereft: Owners of tables that would lose their rows with the tables, as members of no role that keeps them.
         powers: Attributes and ownerships that privileges do not limit: the role, the power, and the statement that ends
             it.
     """
