@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 import diwa_schema
 from diwa_schema import errors, guard
+from diwa_schema.database.target import Target
 from diwa_schema.migrations import manifest
 from diwa_schema.migrations.ecto import LAST
 from tests.fixtures_roles import Site, name_of
@@ -456,6 +457,33 @@ def test_a_setting_of_the_role_changes_nothing(server_roles, postgres, setting):
     diwa_schema.migrate(url, repo="diwa-cloud", settings=diwa_schema.Settings(replay=True))
     assert [one for one in diwa_schema.check(url) if one.severity == "drift"] == []
     diwa_schema.downgrade(url, "base", repo="diwa-cloud")
+
+
+LIMITS = (
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+)
+
+
+def test_no_time_limit_of_the_role_ends_a_connection(server_roles, postgres):
+    role = server_roles("owner", superuser=False)
+    known = value(
+        postgres, f"SELECT array_agg(name) FROM pg_settings WHERE name = ANY('{{{','.join(LIMITS)}}}')"
+    )
+    assert isinstance(known, list)
+    for limit in known:
+        execute(postgres, f"ALTER ROLE \"{role.name}\" SET {limit} = '1h'")
+    with Target.of(role.url(postgres)).connect() as link:
+        assert {limit: link.value(f"SHOW {limit}") for limit in known} == dict.fromkeys(known, "0")
+    engine = sa.create_engine(role.url(postgres).replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        diwa_schema.status(connection)
+        assert {limit: connection.scalar(sa.text(f"SHOW {limit}")) for limit in known} == dict.fromkeys(
+            known, "1h"
+        )
+    engine.dispose()
 
 
 def test_a_role_that_writes_without_its_triggers_is_refused(server_roles, postgres):

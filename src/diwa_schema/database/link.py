@@ -50,6 +50,10 @@ SETTINGS = {
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
 }
+# A role's limits on its statements protect a server from an application. The work of a run has limits of its own, and a
+# comparison takes as long as the schema needs: a limit of the role would end either in its middle. They hold for a
+# session alone, so a start-up check of an application keeps those of its role.
+_LIMITS = {"statement_timeout": 0, "idle_in_transaction_session_timeout": 0, "transaction_timeout": 170000}
 # Only a superuser can reset these, so they are checked: with any other value, triggers would not fire or damaged rows
 # would be skipped.
 REQUIRED = {
@@ -91,6 +95,11 @@ class Link:
     def shown(self) -> str:
         """The database for messages, without a password, and the schema if one was named."""
         return placed(self.database, self.schema)
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The settings of this server that limit the time of a statement or a transaction."""
+        return tuple(name for name, since in _LIMITS.items() if since <= self.raw.info.server_version)
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return all rows. Placeholders are ``%s`` on both dialects."""
@@ -183,6 +192,8 @@ class Link:
         is set if another process answers, or while a required setting has a wrong value.
         """
         wanted = {name: literal(value) for name, value in SETTINGS.items()}
+        if not local:
+            wanted |= dict.fromkeys(self.limits, literal("0"))
         if self.filtered:
             del wanted["row_security"]
         if self.schema is not None:

@@ -117,6 +117,14 @@ def _roles(existing: Existing, schema: str, names: RoleNames) -> Iterator[Statem
 
 
 def _ownership(existing: Existing, schema: str, names: RoleNames) -> Iterator[Statement]:
+    # First, because an application that runs as the owner of its tables would lose every row with them.
+    for owner in existing.bereft:
+        sql = f"GRANT {quoted(names.app)} TO {quoted(owner)}"
+        if existing.version >= 16:  # noqa: PLR2004 - where a grant says whether the member inherits
+            sql += " WITH INHERIT TRUE"
+        yield Statement(
+            "by hand", f"{owner} owns tables; it keeps their rows as a member of {names.app}", sql
+        )
     for thing in existing.things:
         if thing.kind in ("table", *_KEPT) and thing.owner != names.owner:
             noun = thing.kind.removeprefix("kept ")

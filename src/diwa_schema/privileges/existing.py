@@ -143,6 +143,7 @@ class Existing:
         grants: The privileges that the three roles and PUBLIC have.
         memberships: Memberships that would give the application or the reader excessive rights.
         detours: Roles through which the application or the reader is a member of the owner role.
+        bereft: Owners of tables that would lose their rows with the tables, as members of no role that keeps them.
         powers: Attributes and ownerships that privileges do not limit: the role, the power, and the statement that ends
             it.
     """
@@ -156,6 +157,7 @@ class Existing:
     grants: frozenset[Grant]
     memberships: tuple[Membership, ...]
     detours: tuple[tuple[str, str], ...]
+    bereft: tuple[str, ...]
     powers: tuple[tuple[str, str, str], ...]
 
 
@@ -187,6 +189,7 @@ def read(link: Link, schema: str, tables: Collection[str], names: RoleNames) -> 
         grants=grants,
         memberships=_memberships(link, names),
         detours=_detours(link, names),
+        bereft=_bereft(link, [thing.owner for thing in things if thing.kind == "table"], names),
         powers=_powers(link, schema, names),
     )
 
@@ -267,6 +270,16 @@ def _detours(link: Link, names: RoleNames) -> tuple[tuple[str, str], ...]:
         ([names.app, names.reader], names.owner, [names.app, names.reader]),
     )
     return tuple((row[0], row[1]) for row in rows)
+
+
+def _bereft(link: Link, owners: list[str], names: RoleNames) -> tuple[str, ...]:
+    rows = link.rows(
+        "SELECT m.rolname::text FROM pg_roles m WHERE m.rolname = ANY(%s) AND m.rolname <> ALL(%s)"
+        " AND NOT m.rolsuper AND NOT EXISTS (SELECT FROM pg_roles g WHERE g.rolname = ANY(%s)"
+        " AND (pg_has_role(m.oid, g.oid, 'USAGE') OR pg_has_role(g.oid, m.oid, 'MEMBER'))) ORDER BY 1",
+        (owners, list(names), [names.owner, names.app]),
+    )
+    return tuple(row[0] for row in rows)
 
 
 def _powers(link: Link, schema: str, names: RoleNames) -> tuple[tuple[str, str, str], ...]:

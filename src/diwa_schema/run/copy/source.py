@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from diwa_schema.run.copy.columns import Kind
 
 _SHOWN = 3
-_LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout")
-_TRANSACTION_TIMEOUT = 170000
 _LOCK_TIMEOUT = "5s"
 
 _TABLES = {
@@ -154,14 +152,10 @@ def _held(link: Link, state: State) -> Iterator[None]:
         finally:
             link.abandon()
         return
-    limits = [
-        *_LIMITS,
-        *(["transaction_timeout"] if link.raw.info.server_version >= _TRANSACTION_TIMEOUT else []),
-    ]
     names = sorted(state.tables & {*load().tables, *load().leftovers, VERSION})
     with link.settled(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        *(f"SET LOCAL {name} = 0" for name in limits),
+        *(f"SET LOCAL {name} = 0" for name in link.limits),
         f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'",
         f"LOCK TABLE {', '.join(qualified(state.schema, name) for name in names)} IN ACCESS SHARE MODE",
     ):
