@@ -223,7 +223,7 @@ class Pace:
             "statement_timeout": timeout * 1000,
             "idle_in_transaction_session_timeout": 0,
         }
-        if self._link.raw.info.server_version >= _TRANSACTION_TIMEOUT:
+        if "transaction_timeout" in self._link.limits:
             limits["transaction_timeout"] = 0
         if self._deadlock_timeout:
             limits["deadlock_timeout"] = lock * 0.4
@@ -283,7 +283,7 @@ class Pace:
     @contextmanager
     def _session_timeouts(self, lock: float, statement: float) -> Iterator[None]:
         limits = {"lock_timeout": lock, "statement_timeout": statement}
-        if self._link.raw.info.server_version >= _TRANSACTION_TIMEOUT:
+        if "transaction_timeout" in self._link.limits:
             limits["transaction_timeout"] = 0
         if not self._session:  # read once: a caller's connection is returned with its original settings
             asked = ", ".join(f"current_setting('{name}')" for name in limits)
@@ -384,9 +384,6 @@ class Pace:
             sqlstate=sqlstate(failure),
         )
 
-
-# The first server version that has it, in the driver's notation.
-_TRANSACTION_TIMEOUT = 170000
 
 _DEADLOCK_TIMEOUT = "SELECT setting::int / 1000.0 FROM pg_settings WHERE name = 'deadlock_timeout'"
 
