@@ -179,6 +179,13 @@ def test_a_build_without_fts5_searches_as_before_until_one_that_has_it_fixes_it(
             connection.exec_driver_sql("UPDATE memories SET content = content || '.'")
             assert said(connection, "HARBOUR emp") == [ONE]
             assert said(connection, "") == []
+            connection.exec_driver_sql(
+                "UPDATE memories SET content = 'Ähre HARBOUR' WHERE id = ?", (str(ONE),)
+            )
+            assert said(connection, "Ähre harbour") == [ONE]
+            connection.exec_driver_sql(
+                "UPDATE memories SET content = 'a harbour, empty' WHERE id = ?", (str(ONE),)
+            )
     with engine.connect() as connection:
         fix(sqlite, connection)
         assert_in_step(connection)

@@ -325,6 +325,10 @@ UNSTORABLE: list[tuple[Any, str, Any, str]] = [
     (UsageRecord, "total_tokens", 2**31, "too large.*-2,147,483,648 to 2,147,483,647, not 2,147,483,648"),
     (UsageRecord, "total_tokens", -(2**31) - 1, "too large"),
     (UsageRecord, "total_tokens", 10**30, "too large"),
+    (UsageRecord, "total_tokens", 1.5, "whole numbers, not 1.5"),
+    (UsageRecord, "total_tokens", Decimal("NaN"), "whole numbers, not NaN"),
+    (UsageRecord, "total_tokens", float("inf"), "whole numbers, not inf"),
+    (Memory, "confidence", float("nan"), "no number"),
     (UsageRecord, "cost_estimate", Decimal("9999.9999995"), "too large.*below 10,000, not 9999.9999995"),
     (UsageRecord, "cost_estimate", Decimal(-10000), "too large"),
     (UsageRecord, "cost_estimate", float("inf"), "too large"),
@@ -341,11 +345,12 @@ def test_what_one_database_cannot_keep_is_refused_by_both(engine):
     assert read(engine, stored(engine, Task, title="ü" * 255)).title == "ü" * 255
     harmless = {"a": "\\u0000 \x01 ü"}
     assert read(engine, stored(engine, Memory, metadata_=harmless)).metadata_ == harmless
-    for most in (2**31 - 1, -(2**31)):
+    for most in (2**31 - 1, -(2**31), 7.0):
         assert read(engine, stored(engine, UsageRecord, duration_ms=most)).duration_ms == most
     with Session(engine) as session:
         assert session.scalars(select(Task).where(Task.title == "x" * 300)).all() == []
         assert session.scalars(select(UsageRecord).where(UsageRecord.total_tokens > 2**40)).all() == []
+        assert session.scalars(select(UsageRecord).where(UsageRecord.total_tokens > 1e9 + 0.5)).all() == []
         with pytest.raises(StatementError, match="too large"):
             session.execute(update(UsageRecord).values(total_tokens=2**40))
 

@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -318,6 +319,7 @@ def test_words_as_a_person_types_them_are_never_an_error_and_the_best_memories_c
         @settings(max_examples=60, deadline=None, database=None)
         @given(TYPED)
         @example("lesson " * 3000)
+        @example("or \u1c90")
         @example(" ".join(f"w{number}" for number in range(3000)))
         def typed(words: str) -> None:
             query = queries.memories_saying(CONTEXT, words, limit=999)
@@ -331,6 +333,22 @@ def test_words_as_a_person_types_them_are_never_an_error_and_the_best_memories_c
 
         typed()
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        lambda: queries.newest_memories(CONTEXT, limit=-1),
+        lambda: queries.memories_saying(CONTEXT, "harbour", limit=-1),
+        lambda: queries.nearest_memories(NEAR, limit=-1),
+        lambda: queries.expired_memories(limit=-1),
+        lambda: queries.pending_tasks(CONTEXT, limit=-1),
+        lambda: queries.ready_to_sync(limit=-1),
+    ],
+)
+def test_a_negative_limit_is_refused_and_does_not_return_everything(query: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="not -1"):
+        query()
 
 
 def test_an_asynchronous_driver_gets_the_same_rows(session: Session, at_head: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from diwa_schema.cli import options
@@ -12,6 +13,7 @@ from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from diwa_schema.health.status import Status
+    from diwa_schema.migrations.manifest import Revision
     from diwa_schema.run.plan import Plan
 
 
@@ -158,13 +160,12 @@ def _plan(args: argparse.Namespace) -> Result:
 
     named = options.database_of(args)
     found = plan(revision=args.revision, replay=args.replay, seen_within=args.seen_within, **named)
-    lines = _plan_lines(found)
     if args.observe:
-        return _observed(args, found, lines)
-    return Result(found.as_dict(), _listed(args, lines), verbatim=args.markdown)
+        return _observed(args, found)
+    return Result(found.as_dict(), _listed(args, found), verbatim=args.markdown)
 
 
-def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result:
+def _observed(args: argparse.Namespace, found: Plan) -> Result:
     from diwa_schema.authoring.observe import observe
     from diwa_schema.cli import observed
     from diwa_schema.errors import DiwaSchemaError
@@ -174,14 +175,14 @@ def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result
         why = "The database is empty: one snapshot creates everything, and there is nothing to observe."
         return Result(
             document | {"observed": None, "unobserved": why},
-            _listed(args, [*lines, why]),
+            _listed(args, found, why),
             verbatim=args.markdown,
         )
     try:
         seen = observe(found, **options.database_of(args))
     except DiwaSchemaError as error:
         # The plan itself is still right.
-        text = _listed(args, [*lines, "Nothing was observed.", *str(error).splitlines()])
+        text = _listed(args, found, "Nothing was observed.", *str(error).splitlines())
         return Result(
             document | {"observed": None, "unobserved": error.as_dict()},
             text,
@@ -190,23 +191,36 @@ def _observed(args: argparse.Namespace, found: Plan, lines: list[str]) -> Result
         )
     document |= {"observed": [one.as_dict() for one in seen], "unobserved": None}
     shown = observed.markdown(seen) if args.markdown else observed.text(seen)
-    return Result(document, "\n\n".join(filter(None, (_listed(args, lines), shown))), verbatim=args.markdown)
+    return Result(document, "\n\n".join(filter(None, (_listed(args, found), shown))), verbatim=args.markdown)
 
 
-def _listed(args: argparse.Namespace, lines: list[str]) -> str:
-    return "\n".join(f"- {line}" if args.markdown else line for line in lines)
+def _listed(args: argparse.Namespace, found: Plan, *further: str) -> str:
+    """Return the revisions of a plan and its remarks, as lines or as Markdown."""
+    if not args.markdown:
+        return "\n".join([*_plan_lines(found), *further])
+    rows = [(one.revision, one.phase, one.slug, "; ".join(_marks(one))) for one in found.revisions]
+    table = [("revision", "phase", "name", "remark"), ("---",) * 4, *rows, ()] if rows else []
+    remarks = [*_plan_lines(found)[len(rows) :], *further]
+    return "\n".join(
+        [*(f"| {' | '.join(row)} |" if row else "" for row in table), *(f"- {line}" for line in remarks)]
+    )
 
 
 def _plan_lines(found: Plan) -> list[str]:
     if not found.revisions:
         return [f"At {found.after or 'base'}: nothing to do."]
-    lines = [
-        f"{step.revision}  {step.phase:8}  {step.slug}"
-        f"{'' if step.transactional else '  (one step outside a transaction)'}"
-        f"{f'  (NO WAY BACK: {step.irreversible})' if step.irreversible else ''}"
-        for step in found.revisions
-    ]
-    return [*lines, *ahead(found)]
+    listed = (
+        "  ".join([one.revision, f"{one.phase:8}", one.slug, *(f"({mark})" for mark in _marks(one))])
+        for one in found.revisions
+    )
+    return [*listed, *ahead(found)]
+
+
+def _marks(step: Revision) -> Iterator[str]:
+    if not step.transactional:
+        yield "one step outside a transaction"
+    if step.irreversible:
+        yield f"NO WAY BACK: {step.irreversible}"
 
 
 def ahead(plan: Plan) -> list[str]:

@@ -103,7 +103,7 @@ def _unprotect(args: argparse.Namespace) -> Result:
     from diwa_schema.api import unprotect
 
     report = reported(args, unprotect)
-    return Result({**report.as_dict(), "protected": False}, f"{report.where} is not protected.")
+    return Result({**report.as_dict(), "protected": False}, f"{report.where} is no longer protected.")
 
 
 def _script(args: argparse.Namespace, direction: str) -> Result:

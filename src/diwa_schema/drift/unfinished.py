@@ -59,7 +59,7 @@ class Unfinished(NamedTuple):
                 " continues there. Drop none of these objects by hand"
             )
         way = "downgrade" if self.back else "upgrade"
-        return f"Run: {command(way)}; it continues there. Drop none of these objects by hand: values would be lost"
+        return f"Run: {command(way)}; it continues there. Drop none of these objects by hand: the revision needs them"
 
 
 def look(link: Link, state: State) -> Unfinished | None:

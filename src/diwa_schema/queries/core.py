@@ -20,7 +20,7 @@ from diwa_schema.models.served import (
     of_type,
     searched_in,
 )
-from diwa_schema.queries.pages import rows_before
+from diwa_schema.queries.pages import at_most, rows_before
 from diwa_schema.queries.words import hits
 
 _NEWEST_FIRST = tuple(key.desc() for key in ARRIVAL)
@@ -120,7 +120,7 @@ def expired_memories(moment: datetime | None = None, *, limit: int = 500) -> Sel
         limit: The maximum number of rows.
     """
     past = Memory.expires_at < (moment or datetime.now(UTC))
-    return select(Memory).where(EXPIRING, past).order_by(Memory.expires_at).limit(limit)
+    return select(Memory).where(EXPIRING, past).order_by(Memory.expires_at).limit(at_most(limit))
 
 
 def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Memory]:
@@ -137,7 +137,7 @@ def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Mem
     """
     found = hits(context, words)
     said = select(Memory).join(found, found.c.id == Memory.id).where(searched_in(context), LIVE)
-    return said.order_by(found.c.fit.desc(), *_NEWEST_FIRST).limit(limit)
+    return said.order_by(found.c.fit.desc(), *_NEWEST_FIRST).limit(at_most(limit))
 
 
 def nearest_memories(
@@ -161,7 +161,7 @@ def nearest_memories(
     if context is not None:
         near = near.where(Memory.context_id == context)
     comparable: Any = Memory.embedding
-    return near.order_by(comparable.cosine_distance(embedding)).limit(limit)
+    return near.order_by(comparable.cosine_distance(embedding)).limit(at_most(limit))
 
 
 def versions_of(memory: UUID) -> Select[MemoryVersion]:
@@ -200,4 +200,4 @@ def context_named(organization: UUID, name: str) -> Select[Context]:
 def _page(found: Select[Memory], limit: int, before: Memory | None) -> Select[Memory]:
     if before is not None:
         found = found.where(rows_before(ARRIVAL, before))
-    return found.order_by(*_NEWEST_FIRST).limit(limit)
+    return found.order_by(*_NEWEST_FIRST).limit(at_most(limit))

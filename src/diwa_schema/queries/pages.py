@@ -51,3 +51,14 @@ def read(row: object, key: str) -> Any:
             untouched="Nothing was sent.",
             next_step=f'Before: await session.refresh(row, ["{key}"])',
         ) from None
+
+
+def at_most(limit: int) -> int:
+    """Return the maximum number of rows of a query.
+
+    Raises:
+        ValueError: It is negative: SQLite would return all rows.
+    """
+    if limit < 0:
+        raise ValueError(f"A query returns 0 rows or more, not {limit}: pass a limit that is not negative.")
+    return limit

@@ -8,6 +8,7 @@ from sqlalchemy import Select, select
 
 from diwa_schema.models import SyncQueue
 from diwa_schema.models.served import READY
+from diwa_schema.queries.pages import at_most
 
 
 def ready_to_sync(moment: datetime | None = None, *, limit: int = 10) -> Select[SyncQueue]:
@@ -24,5 +25,9 @@ def ready_to_sync(moment: datetime | None = None, *, limit: int = 10) -> Select[
     due = SyncQueue.scheduled_at <= (moment or datetime.now(UTC))
     in_turn = (SyncQueue.priority.desc(), SyncQueue.inserted_at, SyncQueue.id)
     return (
-        select(SyncQueue).where(READY, due).order_by(*in_turn).limit(limit).with_for_update(skip_locked=True)
+        select(SyncQueue)
+        .where(READY, due)
+        .order_by(*in_turn)
+        .limit(at_most(limit))
+        .with_for_update(skip_locked=True)
     )

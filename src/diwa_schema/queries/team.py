@@ -8,7 +8,7 @@ from sqlalchemy import Select, or_, select
 
 from diwa_schema.models import Task
 from diwa_schema.models.served import PENDING, urgency, urgency_of
-from diwa_schema.queries.pages import read, rows_before
+from diwa_schema.queries.pages import at_most, read, rows_before
 
 
 def pending_tasks(context: UUID, *, limit: int = 50, after: Task | None = None) -> Select[Task]:
@@ -25,4 +25,4 @@ def pending_tasks(context: UUID, *, limit: int = 50, after: Task | None = None) 
         found = found.where(
             urgency >= place, or_(urgency > place, rows_before((Task.inserted_at, Task.id), after))
         )
-    return found.order_by(urgency, Task.inserted_at.desc(), Task.id.desc()).limit(limit)
+    return found.order_by(urgency, Task.inserted_at.desc(), Task.id.desc()).limit(at_most(limit))

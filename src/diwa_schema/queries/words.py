@@ -32,7 +32,8 @@ def hits(context: UUID, words: str) -> TableValuedAlias:
         words: The words.
     """
     words = words.replace("\0", " ")  # neither database accepts a text that contains it
-    each = list(dict.fromkeys(word.lower() for word in words.split()))
+    # The database itself ignores the case of both sides: Python's lower() also changes letters that SQLite leaves.
+    each = list(dict.fromkeys(words.split()))
     # FTS5 interprets nothing between quotes. Like PostgreSQL, it ignores a word without letters and digits; if no other
     # words remain, the query finds nothing. A repeated word costs four times as much.
     phrases = " ".join(map(quoted, each)) or quoted("")
@@ -66,5 +67,6 @@ def _hits_in_the_index(element: _Hits, compiler: Any, **options: Any) -> str:
         # No keys means no index: this SQLite had no FTS5.
         f" UNION ALL SELECT m.id, 0.0 FROM memories AS m WHERE NOT EXISTS (SELECT 1 FROM {KEYS})"
         f" AND m.context_id = {context} AND {listed} <> '[]'"
-        f" AND NOT EXISTS (SELECT 1 FROM json_each({listed}) AS said WHERE instr(lower(m.content), said.value) = 0))"
+        f" AND NOT EXISTS (SELECT 1 FROM json_each({listed}) AS said"
+        " WHERE instr(lower(m.content), lower(said.value)) = 0))"
     )

@@ -118,7 +118,8 @@ def _sizes(plan: Plan, link: Link, state: State) -> dict[str, Size]:
     if link.dialect == "sqlite":
         return {}
     named = {table for one in plan.revisions for table in one.rewrites}
-    named |= {column.partition(".")[0] for one in plan.revisions for column in one.retypes}
+    # Where a database has the new type already, the revision changes nothing.
+    named |= {one.column.partition(".")[0] for one in (plan.connections.retypes if plan.connections else ())}
     return sizes(link, state.schema, named)
 
 

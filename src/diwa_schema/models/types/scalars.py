@@ -220,10 +220,20 @@ class Flag(TypeDecorator[bool]):
 
 
 class Real(TypeDecorator[float]):
-    """A floating-point number: double precision on PostgreSQL, NUMERIC on SQLite."""
+    """A floating-point number: double precision on PostgreSQL, NUMERIC on SQLite.
+
+    Raises:
+        ValueError: The value is NaN, which SQLite would store as NULL (SQLAlchemy wraps the error as
+            ``StatementError``).
+    """
 
     impl = Double
     cache_ok = True
+
+    def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
+        if value is not None and value != value:  # noqa: PLR0124 - only NaN differs from itself
+            raise ValueError("The value is no number (NaN). Nothing was sent.")
+        return value
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return Numeric(asdecimal=False) if _is_sqlite(dialect) else DOUBLE_PRECISION()
@@ -283,22 +293,32 @@ class Count(TypeDecorator[int]):
     """A whole number: integer on PostgreSQL, INTEGER on SQLite, which would also keep a larger one.
 
     Raises:
-        ValueError: The number does not fit into four bytes (SQLAlchemy wraps the error as ``StatementError``).
+        ValueError: The number does not fit into four bytes, or is no whole number: PostgreSQL would round it, and
+            SQLite would store it as it is (SQLAlchemy wraps the error as ``StatementError``).
     """
 
     impl = Integer
     cache_ok = True
 
     def coerce_compared_value(self, op: OperatorType | None, value: Any) -> Any:
-        # A comparison with a larger number is no error, and only finds nothing.
-        return self if _fits(value) else BigInteger()
+        # A comparison with a larger number, or with a fraction, is no error.
+        if _whole(value):
+            return self if _fits(value) else BigInteger()
+        return Numeric()
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        if not _whole(value):
+            raise ValueError(f"The column takes whole numbers, not {value}. Nothing was sent.")
         if not _fits(value):
             raise ValueError(
                 f"The number is too large: the column takes {_LEAST:,} to {_MOST:,}, not {value:,}. Nothing was sent."
             )
-        return value
+        return int(value) if isinstance(value, float | Decimal) else value
+
+
+def _whole(value: Any) -> bool:
+    """Whether a number has no fraction; the driver refuses another type itself."""
+    return not isinstance(value, float | Decimal) or value == value // 1
 
 
 def _fits(value: Any) -> bool:
