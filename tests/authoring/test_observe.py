@@ -132,7 +132,7 @@ def test_a_retype_and_what_is_said_to_people(launcher, postgres, server):
     assert len(blocks) == 1
     # The page shows a terminal, which wraps what a pipe gets in one line.
     assert " ".join(blocks[0].split()) in " ".join(shown.split())
-    table = shown.partition("what happens")[2].partition("DO $do$")[0]
+    table = shown.partition("what happens")[2].partition("tala_operations.session_id:")[0]
     assert max(map(len, table.splitlines())) <= 80
     pull_request = launcher.run("plan", RETYPES, "--observe", "--markdown", "--url", postgres).out
     assert "| tala_operations | ? | 48 kB | ACCESS EXCLUSIVE | reads and writes | rewritten;" in pull_request
