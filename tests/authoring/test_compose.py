@@ -195,6 +195,7 @@ def test_what_a_person_has_to_decide_is_asked_and_nothing_is_written(edited, old
     edit({"TITLE": TITLE, "DESCRIPTION": DESCRIPTION}.get(old, old), TITLE + new if old == "TITLE" else new)
     answer = revise(check=2)
     assert all(words in answer for words in said)
+    assert ("--fill" in answer) == any("--fill" in words for words in said)
 
 
 @pytest.mark.matrix

@@ -148,6 +148,7 @@ class _Composition:
     asked: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    perhaps_renamed: set[str] = field(default_factory=set)
 
     def pieces(self) -> list[Piece]:
         retired = list(self._retired())
@@ -269,6 +270,7 @@ class _Composition:
                 f"{name} is missing and {' or '.join(alike)} is new: is this its new name? If not, add --drop {name}"
             )
             self.options.append(f"--rename {name}={alike[0]}")
+            self.perhaps_renamed |= {f"{table.name}.{new}" for new in alike}
         code = written.as_read(column, _on_sqlite(table.name, column.name))
         if code is None:
             self.refused.append(f"{name} has the type {column.type}, which a downgrade could not restore")
@@ -342,6 +344,8 @@ class _Composition:
             code = add.format(written.column(column, **options))
             return Piece(f"column {name}", (code,), (drop,), drops=(name,))
 
+        if name in self.perhaps_renamed:
+            return  # that question comes first: a column with a new name needs no value
         if not wanted.nullable and wanted.default is None and (fill is None or not self.answers.contract):
             self.asked.append(
                 f"{name} takes no NULL and has no default in the database, so code without the column could"
