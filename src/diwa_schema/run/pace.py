@@ -242,20 +242,24 @@ class Pace:
         if self._connection is None or self._settings.allow_stall:
             yield
             return
-        from sqlalchemy import event
-
         began = time.monotonic()
 
-        def shorten(*_: object) -> None:
+        def shorten() -> None:
             left = self._settings.max_stall - (time.monotonic() - began) * 1000
             if left < lock:
                 _set(self._link, {"lock_timeout": max(left, min(lock, _SHORTEST_WAIT))}, local=True)
 
-        event.listen(self._connection, "before_cursor_execute", shorten)
+        # A listener for each transaction would take as long as one of its statements.
+        kept = self._connection.info
+        if _BEFORE not in kept:
+            from sqlalchemy import event
+
+            event.listen(self._connection, "before_cursor_execute", _before)
+        kept[_BEFORE] = shorten
         try:
             yield
         finally:
-            event.remove(self._connection, "before_cursor_execute", shorten)
+            kept[_BEFORE] = None
 
     @contextmanager
     def _nobody_waits(self) -> Iterator[None]:
@@ -389,6 +393,14 @@ _DEADLOCK_TIMEOUT = "SELECT setting::int / 1000.0 FROM pg_settings WHERE name = 
 
 # has_parameter_privilege and the grant exist since PostgreSQL 15.
 _MAY_SET_DEADLOCK_TIMEOUT = "SELECT has_parameter_privilege('deadlock_timeout', 'SET')"
+
+
+_BEFORE = "diwa_schema_before_a_statement"
+
+
+def _before(connection: sa.Connection, *_: object) -> None:
+    if (before := connection.info.get(_BEFORE)) is not None:
+        before()
 
 
 def _set(link: Link, limits: dict[str, float], *, local: bool) -> None:
