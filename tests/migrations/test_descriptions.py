@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+import sqlalchemy as sa
 
 import diwa_schema
 from diwa_schema.database.target import Target
+from diwa_schema.migrations import steps
+from diwa_schema.migrations.revisions import operations
 from diwa_schema.models import Base
 from diwa_schema.testing import embedded
 from tests.fixtures_checkout import Cli
@@ -69,6 +72,17 @@ def test_a_comment_of_somebody_else_stays_on_the_way_up_and_down(before: str) ->
     diwa_schema.downgrade(before, BEFORE)
     assert read(before) == {PLACE: OWN}
     assert diwa_schema.check(before) == []
+
+
+def test_a_text_arrives_with_all_its_characters(postgres: str) -> None:
+    diwa_schema.migrate(postgres)
+    table, _, column = PLACE.partition(".")
+    text = OWN + " %(name)s %% :name \\:name $do$ {x}"
+    engine = sa.create_engine(postgres.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection, operations(connection, {}):
+        steps.describe({table: {column: text}}, instead_of=TEXTS)
+    engine.dispose()
+    assert read(postgres) == {**wanted(), PLACE: text}
 
 
 def test_a_text_that_somebody_has_changed_since_stays_on_the_way_down(postgres: str) -> None:
