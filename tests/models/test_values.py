@@ -321,6 +321,8 @@ UNSTORABLE: list[tuple[Any, str, Any, str]] = [
     (Memory, "metadata_", {"a": [{"b": "\0"}]}, "NUL"),
     (Memory, "metadata_", {"\0": 1}, "NUL"),
     (Task, "title", "x" * 256, "too long"),
+    (Task, "title", 5, "A text is a str, not int"),
+    (Memory, "content", 5, "A text is a str, not int"),
     (Task, "title", "\0", "NUL"),
     (UsageRecord, "total_tokens", 2**31, "too large.*-2,147,483,648 to 2,147,483,647, not 2,147,483,648"),
     (UsageRecord, "total_tokens", -(2**31) - 1, "too large"),

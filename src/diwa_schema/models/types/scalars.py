@@ -143,12 +143,16 @@ def storable(text: str | None, length: int | None = None) -> str | None:
 
     Raises:
         ValueError: The text has a NUL character, or too many characters.
+        TypeError: It is no text: some drivers would write a number as its digits, and others refuse it.
     """
-    if isinstance(text, str):  # the driver refuses another type itself
-        if "\0" in text:
-            raise ValueError("A text cannot have a NUL character (\\x00). Nothing was sent.")
-        if length is not None and len(text) > length:
-            raise ValueError(f"The text is too long: the column takes {length} characters, not {len(text)}.")
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise TypeError(f"A text is a str, not {type(text).__name__}. Nothing was sent.")
+    if "\0" in text:
+        raise ValueError("A text cannot have a NUL character (\\x00). Nothing was sent.")
+    if length is not None and len(text) > length:
+        raise ValueError(f"The text is too long: the column takes {length} characters, not {len(text)}.")
     return text
 
 
