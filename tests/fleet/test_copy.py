@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+from datetime import datetime
 
 import psycopg
 import pytest
@@ -34,7 +35,7 @@ from diwa_schema.fleet import Member, copy
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models import Base
 from diwa_schema.models.types import Embedding, Timestamp
-from diwa_schema.run.copy import columns
+from diwa_schema.run.copy import columns, rows as copied_rows
 from diwa_schema.run.settings import Silence
 from tests.fleet.tenants import HEAD, execute
 from tests.kit import shapes
@@ -220,10 +221,19 @@ def test_a_sqlite_file_becomes_a_schema(community, postgres, server, capsys, own
     assert [one for one in diwa_schema.check(postgres, schema="t1") if one.severity == "drift"] == []
 
 
-def test_vectors_become_bytes_and_vectors_again(server, filled, new_database, owner_directory):
+class HalfPast(datetime):
+    """A clock whose fraction PostgreSQL shows in another spelling."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.now(tz).replace(microsecond=500_000)
+
+
+def test_vectors_become_bytes_and_vectors_again(server, filled, new_database, owner_directory, monkeypatch):
     """The extension has no place in the second database; what a vector cannot be goes to the archive of the third."""
     if not server.has_vector:
         pytest.skip("this server has no vectors")
+    monkeypatch.setattr(copied_rows, "datetime", HalfPast)
     url, other = new_database(filled), new_database(filled)
     before = rows(url)
     execute(other, "DROP EXTENSION vector CASCADE")

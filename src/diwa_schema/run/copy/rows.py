@@ -193,7 +193,8 @@ class Loading:
                 if self.archived:
                     kept.add((str(row[at[0]]), str(row[at[1]])))
                 yield row
-        now = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+        # Whole seconds: PostgreSQL shows a fraction without its last zeros, and the copy is compared as text.
+        now = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
         for table in self.archived:
             kind = self.source.kind(table)
             for key, value in self.source.rows(table, [quoted("id"), quoted("embedding")]):
