@@ -163,14 +163,15 @@ def _whole(value: Any) -> str:
     return str(value)
 
 
-def _moment(value: Any) -> str:
+def moment(value: Any) -> str:
+    """Return a time as PostgreSQL shows it: a fraction without its last zeros."""
     text: str = value.replace(tzinfo=None).isoformat(sep=" ")
     return text.rstrip("0") if "." in text else text
 
 
 def _second(value: Any) -> str:
     # PostgreSQL would round, and so move half of all times into the future.
-    return _moment(value.replace(microsecond=0))
+    return moment(value.replace(microsecond=0))
 
 
 def _flag(value: Any) -> str:
@@ -197,7 +198,7 @@ _FINISH: dict[Any, Callable[[Any], str]] = {
     LooseId: lambda value: str(UUID(value)),
     Real: repr,
     Cost: str,
-    Timestamp: _moment,
+    Timestamp: moment,
     Flag: _flag,
     TextArray: _list,
     Bytes: _hex,

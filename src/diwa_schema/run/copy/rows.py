@@ -21,7 +21,7 @@ from diwa_schema.models import load as load_models
 from diwa_schema.models.base import Base
 from diwa_schema.models.types import Embedding
 from diwa_schema.names import amount, qualified, quoted
-from diwa_schema.run.copy.columns import Misfit, Travelling, raw_bytes, travelling
+from diwa_schema.run.copy.columns import Misfit, Travelling, moment, raw_bytes, travelling
 from diwa_schema.run.copy.source import Source, kind_of, streamed
 
 if TYPE_CHECKING:
@@ -193,8 +193,7 @@ class Loading:
                 if self.archived:
                     kept.add((str(row[at[0]]), str(row[at[1]])))
                 yield row
-        # Whole seconds: PostgreSQL shows a fraction without its last zeros, and the copy is compared as text.
-        now = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+        now = moment(datetime.now(UTC))
         for table in self.archived:
             kind = self.source.kind(table)
             for key, value in self.source.rows(table, [quoted("id"), quoted("embedding")]):
