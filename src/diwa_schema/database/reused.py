@@ -91,11 +91,13 @@ class Reused:
 def _answers(raw: Any, name: str) -> bool:
     """Name a connection, and return whether the process that accepted it answers.
 
-    A time limit of the server may have ended that process.
+    A time limit of the server may have ended that process. Behind a pooler another one answers, which may serve another
+    client next, so it gets no name.
     """
-    ask = "SELECT pg_backend_pid(), set_config('application_name', %s, false)"
+    accepted = raw.info.backend_pid
+    ask = "SELECT CASE pg_backend_pid() WHEN %s THEN set_config('application_name', %s, false) END IS NOT NULL"
     try:
-        direct = raw.execute(ask, (name,)).fetchone()[0] == raw.info.backend_pid
+        direct = raw.execute(ask, (accepted, name)).fetchone()[0]
     except Exception as error:
         if not is_driver_error(error):
             raise
