@@ -387,8 +387,14 @@ def test_the_report_of_an_interruption_has_the_revisions_that_were_applied(tenan
 def test_an_error_of_the_fleet_itself_interrupts_the_others(tenants, monkeypatch):
     """An error has an exit code of its own, which is no signal's; the other process waits for a table."""
     monkeypatch.setattr(crew, "_PATIENCE", 30.0)
+    last = "SELECT outcome FROM tenant_1.diwa_schema_ledger ORDER BY id DESC LIMIT 1"
 
     def ended(*_):
+        with psycopg.connect(tenants, autocommit=True) as looking:
+            for _ in range(200):  # the other process may have begun later
+                if looking.execute(last).fetchone() == ("started",):
+                    break
+                time.sleep(0.05)
         raise UsageError("the report cannot be written")
 
     fleet = Fleet(Schemas(tenants, "tenant_*"), only=["tenant_[12]"], ended=ended)
@@ -399,10 +405,7 @@ def test_an_error_of_the_fleet_itself_interrupts_the_others(tenants, monkeypatch
             fleet.upgrade(repo="diwa-schema", schedule=Schedule(jobs=2))
         assert time.monotonic() - began < 25
     with psycopg.connect(tenants) as looking:
-        last = looking.execute(
-            "SELECT outcome FROM tenant_1.diwa_schema_ledger ORDER BY id DESC LIMIT 1"
-        ).fetchone()
-    assert last == ("interrupted",)
+        assert looking.execute(last).fetchone() == ("interrupted",)
 
 
 # So many in the gate; the whole matrix kills twenty.
