@@ -391,7 +391,7 @@ def test_an_error_of_the_fleet_itself_interrupts_the_others(tenants, monkeypatch
 
     def ended(*_):
         with psycopg.connect(tenants, autocommit=True) as looking:
-            for _ in range(200):  # the other process may have begun later
+            for _attempt in range(200):  # the other process may have begun later
                 if looking.execute(last).fetchone() == ("started",):
                     break
                 time.sleep(0.05)
