@@ -95,7 +95,9 @@ def _answers(raw: Any, name: str) -> bool:
     client next, so it gets no name.
     """
     accepted = raw.info.backend_pid
-    ask = "SELECT CASE pg_backend_pid() WHEN %s THEN set_config('application_name', %s, false) END IS NOT NULL"
+    ask = (
+        "SELECT CASE pg_backend_pid() WHEN %s THEN set_config('application_name', %s, false) END IS NOT NULL"
+    )
     try:
         direct = raw.execute(ask, (accepted, name)).fetchone()[0]
     except Exception as error:
