@@ -79,7 +79,7 @@ def drop(url: str, *, force: bool = False) -> bool:
         link.close()
     if not ours:
         return False
-    server = Target(libpq.changed(parse(url), dbname="postgres")).connect("diwa-schema tests")
+    server = _server(url)
     try:
         server.execute(f"DROP DATABASE IF EXISTS {quoted(name)}{' WITH (FORCE)' if force else ''}")
     except Exception as error:
@@ -106,7 +106,7 @@ def is_absent(url: str) -> bool:
         return target.absent
     name = dict(target.url.parameters).get("dbname")
     try:
-        server = Target(libpq.changed(parse(url), dbname="postgres")).connect("diwa-schema tests")
+        server = _server(url)
     except DatabaseUnreachable:
         return False
     try:
@@ -115,6 +115,11 @@ def is_absent(url: str) -> bool:
         )
     finally:
         server.close()
+
+
+def _server(url: str) -> Link:
+    """Connect to the server of a database, because nobody can drop or miss the database of the connection."""
+    return Target(libpq.changed(parse(url), dbname="postgres")).connect("diwa-schema tests")
 
 
 def _is_marked(link: Link) -> bool:

@@ -218,13 +218,7 @@ class Pace:
                 return work(self._connection)
 
     def _limits(self, lock: float, timeout: float) -> dict[str, float]:
-        limits = {
-            "lock_timeout": lock,
-            "statement_timeout": timeout * 1000,
-            "idle_in_transaction_session_timeout": 0,
-        }
-        if "transaction_timeout" in self._link.limits:
-            limits["transaction_timeout"] = 0
+        limits = {"lock_timeout": lock, "statement_timeout": timeout * 1000}
         if self._deadlock_timeout:
             limits["deadlock_timeout"] = lock * 0.4
         return limits
@@ -287,8 +281,6 @@ class Pace:
     @contextmanager
     def _session_timeouts(self, lock: float, statement: float) -> Iterator[None]:
         limits = {"lock_timeout": lock, "statement_timeout": statement}
-        if "transaction_timeout" in self._link.limits:
-            limits["transaction_timeout"] = 0
         if not self._session:  # read once: a caller's connection is returned with its original settings
             asked = ", ".join(f"current_setting('{name}')" for name in limits)
             self._session = dict(zip(limits, self._link.row(f"SELECT {asked}") or (), strict=True))

@@ -414,7 +414,7 @@ class Change:
 
         with connection_over(self.link) as connection, operations(connection, {}) as context:
             if self.link.dialect == "postgresql":
-                lookup.remember_schema(connection, self.link.value("SELECT current_schema()"))
+                lookup.remember_schema(connection, self.state.schema)
             self.connection, self.context = connection, context
             self.new_pace()
             try:
