@@ -12,7 +12,7 @@ from diwa_schema.cli.parser import build_parser
 from diwa_schema.database.lock import acquire
 from diwa_schema.database.target import Target
 from diwa_schema.errors import UsageError
-from diwa_schema.run.pace import Pace, _calls
+from diwa_schema.run.pace import Pace, Patience, _calls
 from diwa_schema.run.settings import Settings, Silence, bounds
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
@@ -110,7 +110,7 @@ def test_a_stall_of_a_millisecond_is_one(postgres):
     settings = Settings(max_stall=0.3, strong_timeout=0.0001)
     with target.connect() as link:
         held = acquire(target, "public", 0, print)
-        pace = Pace(target, link, None, held, "public", settings, Silence())
+        pace = Pace(target, link, None, held, "public", settings, Silence(), Patience(link))
 
         def shown(name: str, _: object) -> str:
             return str(link.value(f"SHOW {name}"))

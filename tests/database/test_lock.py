@@ -74,7 +74,8 @@ def test_a_lock_whose_session_was_ended_is_not_proved(postgres):
     assert isinstance(held, lock.AdvisoryLock)
     held.prove()
     with psycopg.connect(postgres, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s)", (held.link.raw.info.backend_pid,))
+        # The second argument lets the server wait for the end, in milliseconds.
+        other.execute("SELECT pg_terminate_backend(%s, 60000)", (held.link.raw.info.backend_pid,))
     with pytest.raises(MigrationLockLost):
         held.prove()
     held.release()

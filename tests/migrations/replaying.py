@@ -49,7 +49,7 @@ class TestPace:
         late: bool = False,
     ) -> None:
         self.connection = connection
-        self.size = size
+        self.size = self.first_batch = size
         self.between = between
         self.stop_at = stop_at
         self.late = late

@@ -75,6 +75,13 @@ def test_killed_anywhere_it_goes_on_where_it_stopped(pg: sa.Connection):
     assert kill_everywhere(attempt) > 14
 
 
+def test_a_table_of_less_than_one_batch_is_filled_in_one_piece(pg: sa.Connection):
+    """Nothing is stored about its progress: a killed run has filled all rows or none."""
+    create(pg)
+    assert paced(pg, fill, size=1_000).pieces == 1
+    assert filled(pg) == {(True, 1)}
+
+
 def test_a_column_that_was_dropped_meanwhile_is_filled_from_the_first_row(pg: sa.Connection):
     create(pg)
     with pytest.raises(Stopped):

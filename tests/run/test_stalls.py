@@ -93,6 +93,7 @@ def test_after_ectos_last_version_only_what_goes_in_batches_depends_on_the_numbe
 ):
     assert launcher.run("upgrade", "20260228010000", "--url", postgres).code == 0
     seeds.fill(postgres, 2)
+    seeds.multiply(postgres, 1_000)  # more than a first batch
     name = database_name()
     many = server.create(name, postgres.rpartition("/")[2])
     try:

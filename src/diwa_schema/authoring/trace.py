@@ -323,6 +323,8 @@ def _stronger(lock: str | None, other: str) -> str:
 class _Pace:
     """The pace of a step in a shadow: it has the pieces of a live database, and each is observed."""
 
+    first_batch = 0  # a large table has more rows than the shadow
+
     def __init__(self, shadow: Shadow, connection: sa.Connection) -> None:
         self._shadow = shadow
         self._piece = shadow._piece  # noqa: SLF001 - one thing in two roles

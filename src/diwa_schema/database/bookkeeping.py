@@ -20,6 +20,9 @@ from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, RE
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import code, literal, qualified
 
+# The tables that every change of the schema needs.
+OWN = (LEDGER, VERSION, RELEASES)
+
 # The SQL contains no percent sign, because some dialects would double it in a script.
 _ONLY_OWNER_WRITES = """
 DECLARE
@@ -64,7 +67,7 @@ class Bookkeeping:
 
     def create(self, state: State) -> None:
         """Create the version table, the ledger and the notes of releases if they are absent."""
-        named = {name: qualified(self.schema, name) for name in (LEDGER, VERSION, RELEASES)}
+        named = {name: qualified(self.schema, name) for name in OWN}
         for name, statement in create_statements(self.link.dialect, named).items():
             if name not in state.tables:
                 self.link.script(statement)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+import selectors
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ Tell = Callable[[str], None]
 
 _FIRST_PAUSE = 0.025
 _LONGEST_PAUSE = 1.0
+_SILENCE = 0.5  # seconds
 
 
 class Attempted(Protocol):
@@ -154,6 +157,7 @@ class AdvisoryLock:
     def __init__(self, link: Link, schema: str) -> None:
         self.link = link
         self.key, self.fence = keys(schema)
+        self._answered = -math.inf
 
     def attempt(self) -> bool:
         """Take the lock if it is free, and no former holder has an open transaction."""
@@ -174,12 +178,18 @@ class AdvisoryLock:
         """Raise MigrationLockLost unless this same session still holds the key.
 
         A session lock lives as long as its session, and only this class could unlock it. Without a pooler, an answer
-        on the connection is therefore the proof. A pooler can answer from another session, so the locks are read; the
-        server collects all of them for that.
+        on the connection is therefore the proof, and a server that ends a session sends that at once: a connection
+        that has answered a moment ago and is silent since needs no further question. A pooler can answer from another
+        session, so the locks are read; the server collects all of them for that.
         """
         try:
-            proof = ("SELECT true",) if self.link.direct else (_MINE, _halves(self.key))
-            held = self.link.value(*proof)
+            if self.link.direct:
+                if time.monotonic() - self._answered < _SILENCE and not _spoke(self.link.raw):
+                    return
+                held = self.link.value("SELECT true")
+                self._answered = time.monotonic()
+            else:
+                held = self.link.value(_MINE, _halves(self.key))
         except Exception as error:
             if not is_driver_error(error):
                 raise
@@ -190,6 +200,13 @@ class AdvisoryLock:
     def release(self) -> None:
         """Close the lock's connection, which frees the lock."""
         self.link.close()
+
+
+def _spoke(raw: Any) -> bool:
+    """Return whether a server has sent something on an idle connection, such as the end of the session."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(raw.fileno(), selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def holder(link: Link, *keys: int) -> str | None:

@@ -69,7 +69,13 @@ class Revision(NamedTuple):
     @property
     def path(self) -> Path:
         """The path of its source."""
-        return VERSIONS / self.file
+        return _in(VERSIONS, self.file)
+
+
+@cache
+def _in(folder: Path, file: str) -> Path:
+    """Return a path; a run asks for those of all revisions several times, and joining takes as long as reading."""
+    return folder / file
 
 
 class Manifest:

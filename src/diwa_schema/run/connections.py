@@ -187,12 +187,14 @@ class TypeWatch:
         look: The state under the lock.
         progress: The receiver of progress reports.
         back: Whether revisions are reversed.
+        idle: Whether the change is known to keep all types, so that nothing is compared.
     """
 
-    def __init__(self, look: Look, progress: Progress, *, back: bool) -> None:
+    def __init__(self, look: Look, progress: Progress, *, back: bool, idle: bool = False) -> None:
         self._look = look
         self._progress = progress
         self._back = back
+        self._idle = idle
 
     def __enter__(self) -> Self:
         self._before = self._types()
@@ -241,7 +243,7 @@ class TypeWatch:
 
     def _types(self) -> dict[str, tuple[int, int, str]]:
         link = self._look.link
-        if link.dialect == "sqlite":
+        if self._idle or link.dialect == "sqlite":
             return {}
         rows = link.rows(_TYPES, (self._look.state.schema, list(load().tables)))
         return {name: (oid, modifier, shown.rpartition(".")[2]) for name, oid, modifier, shown in rows}

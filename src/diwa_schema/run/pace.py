@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from diwa_schema.database import citus
 from diwa_schema.database.failures import DEADLOCK, LOCK_TIMEOUT, STATEMENT_TIMEOUT, is_driver_error, sqlstate
@@ -47,6 +47,38 @@ _ATTEND = 1.0
 _SELDOM = 10  # checks, one of which asks all nodes of Citus
 
 
+class Patience:
+    """The limits of a session for long statements: set before the first one, and reset at the end of the run.
+
+    Short pieces set limits of their own for their transaction, and reads in between wait for nobody.
+
+    Args:
+        link: The connection of the changes.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._before: dict[str, str] = {}
+
+    def begin(self, statement: float) -> None:
+        """Let statements wait for locks without a limit, and run for so many milliseconds."""
+        if self._before:
+            return
+        limits = {"lock_timeout": 0.0, "statement_timeout": statement}
+        # The server evaluates the list from left to right.
+        looks = [f"current_setting('{name}')" for name in limits]
+        found = self._link.row(f"SELECT {', '.join([*looks, *_calls(limits, local=False)])}") or ()
+        self._before = dict(zip(limits, found, strict=False))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A caller's connection is returned with its original settings.
+        if self._before and not self._link.raw.closed:
+            self._link.set(self._before)
+
+
 class Pace:
     """Runs pieces of work on one connection under the run's settings.
 
@@ -58,7 +90,10 @@ class Pace:
         schema: The schema of the version table.
         settings: The timeouts and safety limits of the run.
         progress: The receiver of progress reports.
+        patience: The limits of the session for long statements.
     """
+
+    first_batch = rhythm.FIRST
 
     def __init__(
         self,
@@ -69,6 +104,7 @@ class Pace:
         schema: str,
         settings: Settings,
         progress: Progress,
+        patience: Patience,
     ) -> None:
         self._target = target
         self._link = link
@@ -79,7 +115,7 @@ class Pace:
         self._progress = progress
         self._deadlock_timeout = False
         self._long_try: float | None = None
-        self._session: dict[str, str] = {}
+        self._patience = patience
         self.lock_waits = 0
 
     def short(
@@ -129,8 +165,8 @@ class Pace:
         self._lock.prove()
         if self._link.dialect == "sqlite":
             return work(self._connection)
-        milliseconds = self._settings.build_timeout * 1000
-        with self._session_timeouts(lock=0, statement=milliseconds), self._attended():
+        self._patience.begin(self._settings.build_timeout * 1000)
+        with self._attended():
             return work(self._connection)
 
     def look(self, work: Callable[[sa.Connection], T]) -> T:
@@ -174,7 +210,7 @@ class Pace:
         Returns:
             The number of rows taken.
         """
-        size, done, began = rhythm.FIRST, 0, 0.0
+        size, done, began = self.first_batch, 0, 0.0
 
         def batch(connection: sa.Connection) -> int:
             # The attempts before the successful one, and the pauses between them, kept no row from anybody.
@@ -241,7 +277,11 @@ class Pace:
         def shorten() -> None:
             left = self._settings.max_stall - (time.monotonic() - began) * 1000
             if left < lock:
-                _set(self._link, {"lock_timeout": max(left, min(lock, _SHORTEST_WAIT))}, local=True)
+                limits = {"lock_timeout": max(left, min(lock, _SHORTEST_WAIT))}
+                self._link.row(f"SELECT {', '.join(_calls(limits, local=True))}")
+                if self._link.citus:
+                    for statement in citus.heard(limits):
+                        self._link.execute(statement)
 
         # A listener for each transaction would take as long as one of its statements.
         kept = self._connection.info
@@ -277,19 +317,6 @@ class Pace:
                 next_step="Choose a quiet hour and add --allow-stall, or allow a longer wait: --max-stall MS.",
                 waiting=list(watch.waiting),
             ) from error
-
-    @contextmanager
-    def _session_timeouts(self, lock: float, statement: float) -> Iterator[None]:
-        limits = {"lock_timeout": lock, "statement_timeout": statement}
-        if not self._session:  # read once: a caller's connection is returned with its original settings
-            asked = ", ".join(f"current_setting('{name}')" for name in limits)
-            self._session = dict(zip(limits, self._link.row(f"SELECT {asked}") or (), strict=True))
-        _set(self._link, limits, local=False)
-        try:
-            yield
-        finally:
-            if not self._link.raw.closed:
-                self._link.set(self._session)
 
     @contextmanager
     def _attended(self) -> Iterator[None]:
@@ -393,13 +420,6 @@ _BEFORE = "diwa_schema_before_a_statement"
 def _before(connection: sa.Connection, *_: object) -> None:
     if (before := connection.info.get(_BEFORE)) is not None:
         before()
-
-
-def _set(link: Link, limits: dict[str, float], *, local: bool) -> None:
-    link.row(f"SELECT {', '.join(_calls(limits, local=local))}")
-    if local and link.citus:
-        for statement in citus.heard(limits):
-            link.execute(statement)
 
 
 def _calls(limits: dict[str, float], *, local: bool) -> list[str]:

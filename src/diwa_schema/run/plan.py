@@ -94,6 +94,13 @@ class Plan(NamedTuple):
     outdated: tuple[Outdated, ...] | None = ()
     sizes: Mapping[str, Size] = MappingProxyType({})
 
+    @property
+    def keeps_types(self) -> bool:
+        """Whether no column gets another type: every revision declares its columns that do."""
+        back = self.direction == "downgrade"
+        kinds = (one.retypes_back if back else one.retypes for one in self.revisions)
+        return bool(self.revisions) and not self.snapshot and not any(kinds)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as a document for ``--json``."""
         retypes = self.connections.retypes if self.connections else ()

@@ -45,10 +45,12 @@ SELECT c.relname::text, pg_get_userbyid(c.relowner)::text, pg_has_role(c.relowne
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') ORDER BY 1
 """
-# A function outlives its table, and an owner that hands tables over by hand forgets it.
+# A function outlives its table, and an owner that hands tables over by hand forgets it. pg_proc has no index on
+# schemas, so beside a thousand other schemas the dependencies find the functions of one faster.
 _FUNCTIONS = """
 SELECT p.oid::regprocedure::text, pg_get_userbyid(p.proowner)::text
-FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+FROM pg_namespace n JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
+JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
 WHERE n.nspname = %s AND starts_with(p.proname::text, %s) AND NOT pg_has_role(p.proowner, 'USAGE') ORDER BY 1
 """
 # What anybody may use, unless somebody took that away.
@@ -229,10 +231,8 @@ def refuse_old_server(link: Link) -> None:
     """
     if link.dialect == "sqlite":
         return
-    number, shown = link.rows(
-        "SELECT current_setting('server_version_num')::int, current_setting('server_version')"
-    )[0]
-    if number // 10000 < OLDEST_SERVER:
+    if link.raw.info.server_version // 10000 < OLDEST_SERVER:
+        shown = link.value("SELECT current_setting('server_version')")
         raise DatabaseRefused(
             f"The server of {link.shown} is PostgreSQL {shown}; this package needs {OLDEST_SERVER} or newer.",
             next_step=f"Upgrade the server to PostgreSQL {OLDEST_SERVER} or newer.",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 
+from diwa_schema.database.bookkeeping import OWN
 from diwa_schema.database.failures import cause, connection_lost, explain, is_driver_error, lost, sqlstate
 from diwa_schema.database.ledger import Ledger
 from diwa_schema.database.lock import AdvisoryLock, fenced
@@ -48,8 +49,9 @@ class Replay:
             DiwaSchemaError: A revision failed and was rolled back; the revisions before it stay applied.
         """
         change, revisions = self._change, self._plan.revisions
-        with change.link.transaction():
-            change.books.create(change.state)
+        if not change.state.tables.issuperset(OWN):
+            with change.link.transaction():
+                change.books.create(change.state)
         progress, done = change.session.progress, []
         with change.op():
             for number, revision in enumerate(revisions, 1):

@@ -158,6 +158,7 @@ class Session(NamedTuple):
             from diwa_schema.run import connections
             from diwa_schema.run.adopt import ecto
             from diwa_schema.run.log import logged_run
+            from diwa_schema.run.plan import Plan
 
             self._refuse_read_only(link)
             migrator = ecto.MigratorKeptOut(
@@ -175,8 +176,14 @@ class Session(NamedTuple):
                 self._close_unfinished(look)
                 change = Change(self, look, held, self._run(verb))
                 with (
-                    connections.TypeWatch(look, self.progress, back=verb.direction == "downgrade") as watch,
+                    connections.TypeWatch(
+                        look,
+                        self.progress,
+                        back=verb.direction == "downgrade",
+                        idle=isinstance(decided, Plan) and decided.keeps_types,
+                    ) as watch,
                     logged_run(look.shown, look.state.schema, look.state.revision, change.run),
+                    change.patience,
                 ):
                     written = work(change, decided)
                 migrator.settle(written.after)
@@ -395,6 +402,8 @@ class Change:
     paced: Pace
 
     def __init__(self, session: Session, look: Look, held: MigrationLock, run: Run) -> None:
+        from diwa_schema.run.pace import Patience
+
         self.session = session
         self.look = look
         self.held = held
@@ -403,6 +412,7 @@ class Change:
         self.context: MigrationContext | None = None
         self.began = now()
         self.clock = time.monotonic()
+        self.patience = Patience(look.link)
         self.new_pace()  # without a connection of SQLAlchemy, which most verbs do not need
 
     @contextmanager
@@ -459,6 +469,7 @@ class Change:
             self.state.schema,
             session.settings,
             session.progress,
+            self.patience,
         )
         return self.paced
 

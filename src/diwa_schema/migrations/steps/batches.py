@@ -99,16 +99,33 @@ def _in_batches(
     """
     pace = ground().pace
 
+    def rows(connection: sa.Connection, reached: str | None, last: str) -> None:
+        within = between(connection, table, key, reached)
+        connection.execute(sa.text(statement(connection, within)), {"reached": reached, "last": last})
+
+    def all_at_once(connection: sa.Connection) -> int | None:
+        if lookup.table_exists(connection, POSITION):
+            return None
+        last, taken = next_keys(connection, table, key, None, pace.first_batch)
+        if taken == pace.first_batch:
+            return None
+        if taken:
+            rows(connection, None, last)
+        return taken
+
     def batch(connection: sa.Connection, size: int) -> int:
         reached = read(connection, name)
         last, taken = next_keys(connection, table, key, reached, size)
         if not taken:
             return 0
-        within = between(connection, table, key, reached)
-        connection.execute(sa.text(statement(connection, within)), {"reached": reached, "last": last})
+        rows(connection, reached, last)
         move(connection, name, last)
         return taken
 
+    # A small table has no progress to store: an interrupted run has done all of it or nothing.
+    if (small := pace.short(all_at_once)) is not None:
+        pace.progress(label, small, small)
+        return
     pace.short(lambda connection: begin(connection, name, table, *([also] if also else [])))
     before, total = extent(pace, table, name, key)
     pace.batches(batch, total, label, before=before)

@@ -193,8 +193,7 @@ def build_index(
         if on.live:
             _remove(on, name)
         raise
-    built = on.pace.look(lambda connection: lookup.index_state(connection, name))
-    if built is None or not built.valid:
+    if not on.pace.look(lambda connection: lookup.usable_index(connection, name)):
         raise MigrationFailed(
             f"The build of index {name} ended, and the index is not valid.",
             untouched="Queries do not use it; the tables are unchanged.",

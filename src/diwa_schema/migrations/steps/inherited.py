@@ -10,6 +10,7 @@ keeps it. A value that contradicts its context goes to the table of kept values,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -119,9 +120,10 @@ class _Names:
 
     def refuse_others(self, connection: sa.Connection) -> None:
         """Raise an error if an object of that name is not from this step."""
-        if self._begun(connection):
+        columns = lookup.column_types(connection, self.table)
+        if self._begun(connection, columns):
             return
-        kind = lookup.column_types(connection, self.table).get(COLUMN, "uuid").lower()
+        kind = columns.get(COLUMN, "uuid").lower()
         lite = connection.dialect.name == "sqlite"
         # On SQLite the ids are texts; on PostgreSQL no key can lead from a text to a uuid.
         if kind != "uuid" and not (lite and kind == "text"):
@@ -156,16 +158,18 @@ class _Names:
 
     def begin(self, connection: sa.Connection) -> None:
         """Make sure that each row written from now on has its organization."""
-        if self._begun(connection):
+        columns = lookup.column_types(connection, self.table)
+        if self._begun(connection, columns):
             return
         lite = connection.dialect.name == "sqlite"
+        keys = {} if lite else self._keys(connection)
         # The key shows that an interrupted run began, and that somebody has dropped a trigger since.
-        again = not lite and (self._columns(connection, self.new) or self._columns(connection, self.key) > 1)
+        again = self.new in keys or keys.get(self.key, 0) > 1
         if not lite:
             for trigger in inherited.names(self.table):
                 table = lookup.qualified(connection, self.table)
                 connection.execute(sa.text(f"DROP TRIGGER IF EXISTS {trigger} ON {table}"))
-        if COLUMN not in lookup.column_types(connection, self.table):
+        if COLUMN not in columns:
             operations(connection).add_column(self.table, sa.Column(COLUMN, UniqueId()))
         elif not again:
             nobody = f"'{_NOBODY}'" if lite else f"CAST('{_NOBODY}' AS uuid)"
@@ -206,24 +210,27 @@ class _Names:
 
     def validate(self, connection: sa.Connection) -> None:
         """Check the rows that are older than the key."""
-        if self._columns(connection, self.new):
+        if self.new in self._keys(connection):
             self._alter(connection, f"VALIDATE CONSTRAINT {self.new}")
 
     def exchange(self, connection: sa.Connection) -> None:
         """Give the new key the name of the old one."""
-        self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.old}")
-        if self._columns(connection, self.new):
+        keys = self._keys(connection)
+        if self.old in keys:
+            self._alter(connection, f"DROP CONSTRAINT {self.old}")
+        if self.new in keys:
             self._take_name(connection, self.new, [CONTEXT, COLUMN], ["id", COLUMN], **_BOTH)
 
     def settle(self, pace: Pace, beside: str) -> None:
         """Check the rows for the key that could not take the name of another one, and drop that other one."""
-        if pace.look(lambda connection: self._columns(connection, beside)):
+        if beside in pace.look(self._keys):
             pace.long(lambda connection: self._alter(connection, f"VALIDATE CONSTRAINT {self.key}"))
             pace.short(lambda connection: self._alter(connection, f"DROP CONSTRAINT {beside}"))
 
     def prepare_return(self, connection: sa.Connection) -> None:
         """Add the original key again, beside the one over both columns."""
-        if self._columns(connection, self.key) > 1 and not self._columns(connection, self.old):
+        keys = self._keys(connection)
+        if keys.get(self.key, 0) > 1 and self.old not in keys:
             operations(connection).create_foreign_key(
                 self.old,
                 self.table,
@@ -236,7 +243,7 @@ class _Names:
 
     def validate_return(self, connection: sa.Connection) -> None:
         """Check the rows for the original key."""
-        if self._columns(connection, self.old):
+        if self.old in self._keys(connection):
             self._alter(connection, f"VALIDATE CONSTRAINT {self.old}")
 
     def end(self, connection: sa.Connection, *, column: bool) -> None:
@@ -250,7 +257,7 @@ class _Names:
                 connection.execute(sa.text(f"DROP TRIGGER IF EXISTS {name} ON {on}"))
             connection.execute(sa.text(lookup.verbatim(inherited.no_function())))
             self._alter(connection, f"DROP CONSTRAINT IF EXISTS {self.new}")
-            if self._columns(connection, self.old):
+            if self.old in self._keys(connection):
                 self._take_name(connection, self.old, [CONTEXT], ["id"], ondelete="CASCADE")
         if column and COLUMN in lookup.column_types(connection, self.table):
             operations(connection).drop_column(self.table, COLUMN)
@@ -289,10 +296,10 @@ class _Names:
             ).bindparams(*bound)
         )
 
-    def _begun(self, connection: sa.Connection) -> bool:
+    def _begun(self, connection: sa.Connection, columns: Mapping[str, str]) -> bool:
         own = inherited.names(self.table)
         there = f"SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = {lookup.literal(own[0])}"
-        if COLUMN not in lookup.column_types(connection, self.table):
+        if COLUMN not in columns:
             return False
         if connection.dialect.name == "postgresql":
             there = (
@@ -302,15 +309,15 @@ class _Names:
             )
         return connection.scalar(sa.text(there)) is not None
 
-    def _columns(self, connection: sa.Connection, key: str) -> int:
-        """Return the number of columns of a foreign key; 0 if no key has that name."""
-        found = connection.scalar(
+    def _keys(self, connection: sa.Connection) -> dict[str, int]:
+        """Return the foreign keys of the table, each with its number of columns."""
+        found = connection.execute(
             sa.text(
-                f"SELECT cardinality(conkey) FROM pg_constraint WHERE conrelid = {lookup.oid(self.table)}"
-                f" AND contype = 'f' AND conname = {lookup.literal(key)}"
+                "SELECT conname, cardinality(conkey) FROM pg_constraint"
+                f" WHERE conrelid = {lookup.oid(self.table)} AND contype = 'f'"
             )
         )
-        return int(found or 0)
+        return {name: int(columns) for name, columns in found}
 
     def _take_name(
         self, connection: sa.Connection, beside: str, columns: list[str], referred: list[str], **options: Any

@@ -132,6 +132,12 @@ def index_state(connection: sa.Connection, name: str) -> IndexState | None:
     return IndexState(table, tuple(columns), unique, valid)
 
 
+def usable_index(connection: sa.Connection, name: str) -> bool:
+    """Return whether an index exists and queries can use it."""
+    state = f"SELECT indisvalid AND indisready FROM pg_index WHERE indexrelid = {oid(name)}"
+    return connection.scalar(sa.text(state)) is True
+
+
 def index_builders(connection: sa.Connection, name: str) -> list[int]:
     """Return the server processes that are now building an index."""
     return list(

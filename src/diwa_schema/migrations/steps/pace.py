@@ -20,12 +20,18 @@ PACE = "pace"
 STEPS = "steps"
 
 _PLAIN_BATCH = 1_000
+_OPERATIONS = "diwa_schema_operations"
 
 _inside: ContextVar[bool] = ContextVar("diwa_schema_inside_a_step", default=False)
 
 
 class Pace(Protocol):
     """The pace of a step: it runs the pieces so that nobody else has to wait for them."""
+
+    @property
+    def first_batch(self) -> int:
+        """The number of rows of the first batch of a step."""
+        ...
 
     def short(self, work: Callable[[sa.Connection], T]) -> T:
         """Run work in one short transaction under a lock_timeout; repeat all of it after a timeout."""
@@ -65,6 +71,8 @@ class Plain:
         connection: The connection whose transaction it is.
     """
 
+    first_batch = _PLAIN_BATCH
+
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
@@ -93,7 +101,7 @@ class Plain:
     ) -> int:
         """Run the work until no rows are left."""
         done = 0
-        while taken := work(self._connection, _PLAIN_BATCH):
+        while taken := work(self._connection, self.first_batch):
             done += taken
         return done
 
@@ -138,7 +146,10 @@ def ground() -> Ground:
 
 def operations(connection: sa.Connection) -> Operations:
     """Return Alembic's operations on a connection, with no naming convention of any application."""
-    return Operations(MigrationContext.configure(connection=connection))
+    known: Operations | None = connection.info.get(_OPERATIONS)
+    if known is None or known.get_bind() is not connection:
+        known = connection.info[_OPERATIONS] = Operations(MigrationContext.configure(connection=connection))
+    return known
 
 
 def step(function: Callable[P, T]) -> Callable[P, T]:
