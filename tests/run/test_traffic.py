@@ -53,7 +53,7 @@ STEPS: dict[str, tuple[str, str | tuple[str, ...]]] = {
         "head",
         ("steps.add_foreign_key('version_of', 'memory_versions', ['memory_id'], 'memories')",),
     ),
-    "set not null": ("head", ("steps.set_not_null('memories', 'sync_origin')",)),
+    "set not null": ("head", ("steps.set_not_null('memories', 'organization_id')",)),
 }
 
 
