@@ -297,7 +297,9 @@ def _ledger() -> dict[str, Schema]:
 
 
 _LEDGER = _ledger()
-_RUNNING = {name: _LEDGER[name] for name in ("run_id", "revision", "started_at", "os_user", "host", "pid")}
+_RUNNING = {
+    name: _LEDGER[name] for name in ("run_id", "kind", "revision", "started_at", "os_user", "host", "pid")
+}
 _BYPASSED = {
     name: _LEDGER[name]
     for name in ("run_id", "started_at", "kind", "repository", "os_user", "host", "bypass", "bypass_reason")

@@ -23,6 +23,7 @@ from diwa_schema.drift.report import (
     of_list,
     of_place,
     of_rule,
+    of_stopped,
     of_unfinished,
 )
 from diwa_schema.drift.rules import expected_in, waiting
@@ -80,9 +81,9 @@ def check(link: Link) -> tuple[Difference, ...]:
 
 def _with_unfinished(link: Link, state: State, found: tuple[Difference, ...]) -> tuple[Difference, ...]:
     """Return the differences; those that belong to an unfinished revision become one, whose fix is the next run."""
-    if not found:
-        return ()
     one = unfinished.look(link, state)
+    if not found and (one is None or not one.again):
+        return ()
     places: frozenset[unfinished.Place] = frozenset()
     if one is not None:
         places = unfinished.touched(
@@ -90,7 +91,9 @@ def _with_unfinished(link: Link, state: State, found: tuple[Difference, ...]) ->
         )
     among = [each for each in found if unfinished.belongs(each.kind, each.table, each.object, places)]
     if not among:
-        return found
+        # A revision without remains is the next upgrade's; other work is continued only if somebody knows of it.
+        stopped = one is not None and one.again and not one.failed
+        return (of_stopped(one), *found) if one is not None and stopped else found
     told = of_unfinished(one or unfinished.Unfinished(None), among)
     return (told, *(each for each in found if each not in among))
 

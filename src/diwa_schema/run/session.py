@@ -17,9 +17,10 @@ Most runs have nothing to do. Modules that only a change needs are loaded only f
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.bookkeeping import Bookkeeping
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.lock import MigrationLock
     from diwa_schema.database.target import Target
     from diwa_schema.guard import Verdict
+    from diwa_schema.run.journal import Journal
     from diwa_schema.run.pace import Pace
 
 _RECONNECT = 2.0  # seconds
@@ -314,19 +316,23 @@ class Session(NamedTuple):
             return
         ledger = look.books.ledger
         unfinished = ledger.unfinished()
-        for revision, since, user, host in unfinished:
-            self._tell_end(revision, since, user, host, "ended")
+        for entry in unfinished:
+            self._tell_end(entry, "ended")
         if unfinished:
             ledger.close_unfinished()
         elif last := ledger.ended():
-            self._tell_end(
-                last["revision"], str(last["started_at"])[:19], last["os_user"], last["host"], how(last)
-            )
+            self._tell_end(last, how(last))
 
-    def _tell_end(self, revision: str, since: str, user: str, host: str, ended: str) -> None:
+    def _tell_end(self, entry: Mapping[str, Any], ended: str) -> None:
+        since, revision = str(entry["started_at"])[:19], entry["revision"]
+        inside = f" inside revision {revision}" if revision else f" inside its work ({entry['kind']})"
+        finish = (
+            "the server rolled the revision back, or this run finishes it"
+            if revision
+            else "the same command continues there"
+        )
         self.progress.say(
-            f"an earlier run of {user} on {host}, begun at {since}, {ended} inside revision {revision}; the"
-            " server rolled the revision back, or this run finishes it"
+            f"an earlier run of {entry['os_user']} on {entry['host']}, begun at {since}, {ended}{inside}; {finish}"
         )
 
     @contextmanager
@@ -392,8 +398,6 @@ class Change:
         run: The common facts of the ledger's entries.
     """
 
-    paced: Pace
-
     def __init__(self, session: Session, look: Look, held: MigrationLock, run: Run) -> None:
         self.session = session
         self.look = look
@@ -402,6 +406,7 @@ class Change:
         self.connection: sa.Connection | None = None
         self.context: MigrationContext | None = None
         self.began = now()
+        self.entry: int | None = None
         self.clock = time.monotonic()
         self.new_pace()  # without a connection of SQLAlchemy, which most verbs do not need
 
@@ -446,12 +451,55 @@ class Change:
         if said:
             self.session.progress.say(said)
 
+    @property
+    def paced(self) -> Pace:
+        """The pace of work in pieces; the ledger has the start of that work."""
+        assert self.entry is not None  # noqa: S101 - a kill between two pieces would leave no trace
+        return self._pace
+
+    @contextmanager
+    def begun(self, revision: str | None = None, checksum: str | None = None) -> Iterator[int]:
+        """Record the start of the block's work in pieces, and its end if it fails.
+
+        `at_once` in the block records that it was applied.
+
+        Args:
+            revision: The revision of the work; None for work without one.
+            checksum: The checksum of the revision.
+
+        Yields:
+            The id of the ledger's entry.
+        """
+        self.create_books(LEDGER)
+        with self._journal.begun(self.run, revision, checksum, lambda: self._pace.lock_waits) as entry:
+            self.entry = entry
+            try:
+                yield entry
+            finally:
+                self.entry = None
+
+    def create_books(self, *only: str) -> None:
+        """Create the package's own tables, by default all of them, in a transaction before the work."""
+        missing = self.books.missing(self.state, only)
+        if not missing:
+            return
+        with self.link.transaction():
+            self.books.create(self.state, missing)
+        there = self.state._replace(tables=self.state.tables | set(missing))
+        self.look = self.look._replace(state=there)
+
+    @cached_property
+    def _journal(self) -> Journal:
+        from diwa_schema.run.journal import Journal
+
+        return Journal(self.books, self.held)
+
     def new_pace(self) -> Pace:
         """Return a pace for the next pieces of work, with its own count of lock waits."""
         from diwa_schema.run.pace import Pace
 
         session = self.session
-        self.paced = Pace(
+        self._pace = Pace(
             session.target,
             self.link,
             self.connection,
@@ -460,7 +508,7 @@ class Change:
             session.settings,
             session.progress,
         )
-        return self.paced
+        return self._pace
 
     @contextmanager
     def steps(self) -> Iterator[list[str]]:
@@ -493,7 +541,8 @@ class Change:
             after: The new revision of the version row.
             entries: Its entries in the ledger.
             timeout: The longest time of one statement, in seconds; by default that of strong locks.
-            record: Whether to write version row and entries; otherwise only the work is done.
+            record: Whether to write version row and entries; otherwise only the work is done. The entry of a start
+                becomes the entry without a revision.
             unseen: Whether the work only creates tables, for which nobody can wait before the commit.
             first: The work before the creation of the package's own tables.
 
@@ -510,10 +559,18 @@ class Change:
             work()
             if after != self.state.revision or len(self.state.versions) > 1:
                 self.books.set_version(after)
-            self.books.ledger.record(self.run, entries, self.began, self.milliseconds())
+            self._record(entries)
             return self.milliseconds()
 
-        return self.paced.short(transaction, timeout=timeout, unseen=unseen)
+        return self._pace.short(transaction, timeout=timeout, unseen=unseen)
+
+    def _record(self, entries: Sequence[Entry]) -> None:
+        ledger, took = self.books.ledger, self.milliseconds()
+        if self.entry is not None:
+            ledger.applied(self.entry, took, self._pace.lock_waits)
+            entries = [one for one in entries if one != (None, None)]
+        if entries:
+            ledger.record(self.run, entries, self.began, took)
 
     def milliseconds(self) -> int:
         """Return the duration of the work so far."""
