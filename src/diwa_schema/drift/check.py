@@ -29,6 +29,7 @@ from diwa_schema.drift.report import (
 from diwa_schema.drift.rules import expected_in, waiting
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.renamed import as_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -117,7 +118,11 @@ def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
 
 def _rules(link: Link, live: Catalog, wanted: Catalog, told: set[str]) -> Iterator[Difference]:
     """Yield notes on the waiting rules of existing tables that no difference names."""
-    rules = [rule for rule in expected_in(wanted) if rule.name not in told and live.table(rule.table)]
+    rules = [
+        as_named(rule, [column.name for column in table.columns])
+        for rule in expected_in(wanted)
+        if rule.name not in told and (table := live.table(rule.table))
+    ]
     for one in waiting(link, live.origin.schema, rules):
         rule = next(rule for rule in rules if rule.name == one.rule)
         yield of_rule(one, _writer(live).rule(rule) if one.state == "absent" and not one.rows else ())
