@@ -13,6 +13,7 @@ from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, Mi
 from diwa_schema.migrations.manifest import Revision
 from diwa_schema.migrations.revisions import load
 from diwa_schema.names import amount
+from diwa_schema.run import interruption
 from diwa_schema.run.adopt import ecto
 from diwa_schema.run.log import span
 from diwa_schema.run.plan import Plan
@@ -33,6 +34,7 @@ class Replay:
         self._plan = plan
         self._keeper = ecto.Keeper.of(change.books, change.state)
         self._shown = change.look.shown
+        self._done = 0
 
     def run(self) -> Written:
         """Run the plan's revisions, each in its own transaction with its version row and ledger entry.
@@ -52,9 +54,33 @@ class Replay:
                     revision=revision.revision,
                     slug=revision.slug,
                 ):
+                    self._done = number - 1
+                    self._at(revision)
                     done.append(self._one(revision))
+                    self._done = number
+                    interruption.at("between two revisions", self._finished(), interruption.RESUMES)
                 progress.done(name, done[-1].milliseconds)
         return Written(self._plan.after, len(done), tuple(done))
+
+    def _at(self, revision: Revision) -> None:
+        """Say that the run is inside a revision."""
+        what = (
+            "The run rolled the revision back."
+            if revision.transactional
+            else "The finished parts of the revision stay, and the next run finishes it."
+        )
+        interruption.at(
+            f"in revision {revision.revision} ({revision.slug})",
+            f"{what} {self._finished()}".rstrip(),
+            interruption.RESUMES,
+        )
+
+    def _finished(self) -> str:
+        """Return the fate of the revisions that this run has finished."""
+        if not self._done:
+            return ""
+        state = "applied" if self._plan.direction == "upgrade" else "reversed"
+        return f"{amount(self._done, 'revision', 'stays')} {state}."
 
     def _one(self, revision: Revision) -> Applied:
         pace = self._change.new_pace()
@@ -81,6 +107,7 @@ class Replay:
     def _whole(
         self, revision: Revision, work: Callable[[], None], record: Callable[[], None], _: object
     ) -> None:
+        self._at(revision)
         work()
         if not fenced(self._change.link, self._change.state.schema):
             raise MigrationFailed(
@@ -125,6 +152,7 @@ class Replay:
         elif before is None:
             self._keeper.keep()
         self._change.books.ledger.applied(entry, took, lock_waits)
+        interruption.at_commit(f"revision {revision.revision} is")
 
     def _explained(self, error: Exception, revision: Revision) -> DiwaSchemaError:
         doing = f"Revision {revision.revision} ({revision.slug})"

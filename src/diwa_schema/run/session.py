@@ -38,6 +38,7 @@ from diwa_schema.errors import (
     NotPersisted,
     command,
 )
+from diwa_schema.run import interruption
 from diwa_schema.run.settings import Applied, Progress, Report, Settings
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class Session(NamedTuple):
         Raises:
             DiwaSchemaError: See its class; unfinished work is rolled back.
         """
+        interruption.at("before the run changed anything")
         if self.target.absent and not self._rehearsed(verb, decide):
             return Report(self.target.url.shown, None, None)
         with self._explained(), self.target.work() as link, self._heard(link):
@@ -163,12 +165,13 @@ class Session(NamedTuple):
 
             self._refuse_read_only(link)
             migrator = ecto.MigratorKeptOut(
-                self.target, look.books, look.state, self.settings.lock_wait, self.progress
+                self.target, look.books, look.state, self.settings.lock_wait, self.progress, self._waits
             )
             with (
                 self._locked(link, look.state.schema) as held,
                 migrator if verb.tables else nullcontext(),
             ):
+                interruption.at("before the run changed anything")
                 look = self._look(verb, link)
                 decided = decide(look)
                 if decided is None:
@@ -180,7 +183,11 @@ class Session(NamedTuple):
                     connections.TypeWatch(look, self.progress, back=verb.direction == "downgrade") as watch,
                     logged_run(look.shown, look.state.schema, look.state.revision, change.run),
                 ):
+                    interruption.at_work()
                     written = work(change, decided)
+                    interruption.at(
+                        "after the last change", "The change is complete.", f"Run: {command('status')}"
+                    )
                 migrator.settle(written.after)
             run = change.run
             self._prove(look, run, written)
@@ -292,13 +299,18 @@ class Session(NamedTuple):
             self.target,
             schema,
             self.settings.lock_wait,
-            self.progress.say,
+            self._waits,
             check=lambda own: self._keep(own, link),
         )
         try:
             yield held
         finally:
             held.release()
+
+    def _waits(self, line: str) -> None:
+        """Report that the run waits for another one."""
+        interruption.at_waiting(line)
+        self.progress.say(line)
 
     def _keep(self, own: Link, link: Link) -> None:
         """Refuse a pooler that changes server processes; both connections are then known to keep theirs."""
@@ -473,6 +485,8 @@ class Change:
         self.create_books(LEDGER)
         with self._journal.begun(self.run, revision, checksum, lambda: self._pace.lock_waits) as entry:
             self.entry = entry
+            if revision is None:
+                interruption.at("in its work", interruption.PARTS_STAY, interruption.AGAIN)
             try:
                 yield entry
             finally:
@@ -554,12 +568,15 @@ class Change:
             if not record:
                 work()
                 return self.milliseconds()
+            if self.entry is None:
+                interruption.at("in its only transaction", "The run rolled it back: nothing was changed.")
             first()
             self.books.create(self.state)
             work()
             if after != self.state.revision or len(self.state.versions) > 1:
                 self.books.set_version(after)
             self._record(entries)
+            interruption.at_commit("the change is")
             return self.milliseconds()
 
         return self._pace.short(transaction, timeout=timeout, unseen=unseen)
