@@ -373,6 +373,11 @@ DOCUMENTS: dict[str, tuple[Document, ...]] = {
                 {
                     "differences": many(DIFFERENCE, "What differs, notes included."),
                     "drift": number("How many of them are more than notes."),
+                    "revision": maybe(
+                        text("The revision that the database was compared with; null for base.")
+                    ),
+                    "head": text("The last revision of this release."),
+                    "pending": many(text(), "The revisions between both, which were not compared."),
                 }
             ),
         ),

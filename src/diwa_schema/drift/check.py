@@ -63,7 +63,40 @@ class Pace(Protocol):
         """Run work outside a transaction."""
 
 
-def check(link: Link) -> tuple[Difference, ...]:
+class Comparison(list[Difference]):
+    """The differences of a database from the schema of its revision, in the order in which they can be fixed.
+
+    Args:
+        differences: The differences.
+        revision: The revision of the database, with whose schema it was compared; None for base.
+    """
+
+    def __init__(self, differences: Iterable[Difference], revision: str | None) -> None:
+        super().__init__(differences)
+        self.revision = revision
+
+    @property
+    def head(self) -> str:
+        """The last revision of the installed package."""
+        return load().head
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The revisions between the database and head, which the comparison leaves out."""
+        return tuple(one.revision for one in load().between(self.revision, self.head))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the comparison as a document for ``--json``."""
+        return {
+            "revision": self.revision,
+            "head": self.head,
+            "pending": list(self.pending),
+            "differences": [one.as_dict() for one in self],
+            "drift": sum(one.severity == "drift" for one in self),
+        }
+
+
+def check(link: Link) -> Comparison:
     """Return the differences of a database from the schema of its revision; nothing is written.
 
     Raises:
@@ -76,8 +109,8 @@ def check(link: Link) -> tuple[Difference, ...]:
     changed = (of_list(ECTO, in_words(gone, added)),) if gone or added else ()
     found = _with_unfinished(link, state, compare_at(link, state.revision))
     if state.revision is None and not (changed or found):
-        return (of_base(),)
-    return (*changed, *found, *_lodging(link))
+        return Comparison([of_base()], None)
+    return Comparison([*changed, *found, *_lodging(link)], state.revision)
 
 
 def _with_unfinished(link: Link, state: State, found: tuple[Difference, ...]) -> tuple[Difference, ...]:
