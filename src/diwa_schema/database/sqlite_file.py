@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import unquote
 
 from diwa_schema.database.spelling import DatabaseURL, shown_unread, spelled
@@ -123,12 +124,12 @@ def _of_uri(scheme: str, database: str, query: list[tuple[str, str]], timeout: s
 
 
 def _is_relative(path: str, file: str | None) -> bool:
-    return file is not None and not os.path.isabs(path)
+    return file is not None and not Path(path).is_absolute()
 
 
 def _absolute(path: str) -> str:
     """Return the absolute path; links stay, because they may lead to another file tomorrow."""
-    return os.path.abspath(path)
+    return str(Path(path).absolute())
 
 
 def pairs(query: str) -> list[tuple[str, str]]:
