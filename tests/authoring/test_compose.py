@@ -290,6 +290,28 @@ def test_a_column_that_could_have_a_new_name_goes_only_where_that_is_said(edited
 
 
 @pytest.mark.matrix
+def test_a_rule_follows_the_new_name_of_its_column(edited, own):
+    edit, revise = edited
+    root, call = own
+    edit("    completion_pct: Mapped[int | None]", "    done: Mapped[int | None]")
+    answer = ("--rename", "plans.completion_pct=done", "--contract")
+    assert "Write the new name of plans.completion_pct into models/rules.py" in revise(*answer, check=2)
+    edit('"completion_pct >= 0 AND completion_pct <= 100"', '"done >= 0 AND done <= 100"', "rules.py")
+    edit('("completion_pct",)', '("done",)', "rules.py")
+    _, (file,) = revise(*answer)
+    assert calls(file, "upgrade") == [
+        'op.alter_column("plans", "completion_pct", new_column_name="done")',
+    ]
+    list_anew(root)
+    listed = json.loads((root / "src/diwa_schema/migrations/manifest.json").read_text())["revisions"]
+    assert listed[-1]["renames"] == ["plans.completion_pct=done"]
+    assert "renames" not in listed[-2]
+    # The replay adds the rule under the old name.
+    again = call("revision", "-m", "Again", "--autogenerate", "--no-generate", "--json", check=0)
+    assert json.loads(again.stdout) == {"revisions": [], "generated": []}
+
+
+@pytest.mark.matrix
 def test_an_index_on_a_column_comes_after_its_new_name(edited):
     edit, revise = edited
     edit("    name: Mapped[str] = mapped_column(", "    title: Mapped[str] = mapped_column(", "core.py")

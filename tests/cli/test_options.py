@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import partial
 
 import pytest
@@ -52,7 +53,7 @@ def test_the_next_step_names_the_database_that_was_named(cli, tmp_path):
     done = cli("upgrade", "20990101", "--url", url, env=other, check=2)
     assert f"diwa-schema history --url 'sqlite:///{tmp_path}/it'\"'\"'s.db'" in done.stderr
     done = cli("downgrade", "20990101", "--embedded", "my own.db", env=other, check=2)
-    assert "diwa-schema history --embedded 'my own.db'" in done.stderr
+    assert re.search("diwa-schema history --embedded '/.*/my own.db'", done.stderr)
     done = cli("plan", "20990101", env={"DATABASE_URL": "sqlite://"}, check=2)
     assert done.stderr.rstrip().endswith("diwa-schema history")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sqlite3
 from contextlib import closing
 from urllib.parse import quote
@@ -274,3 +276,34 @@ def libpq(text: str) -> dict[str, str]:
     """Return what libpq reads; hosts without any port have a list of empty ones there."""
     found = conninfo_to_dict(text)
     return {name: str(value) for name, value in found.items() if name != "port" or str(value).strip(",")}
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("sqlite:///app.db", "sqlite:///{folder}/app.db"),
+        ("sqlite+aiosqlite:///a b/app%3F.db?timeout=5", "sqlite+aiosqlite:///{folder}/a b/app%3F.db"),
+        ("sqlite:///../app.db", "sqlite:///{folder}/../app.db"),
+        ("sqlite:///file:app.db?mode=ro&uri=true", "sqlite:///file:{folder}/app.db?mode=ro&uri=true"),
+        ("sqlite:////srv/app.db", "sqlite:////srv/app.db"),
+        ("sqlite://", "sqlite://"),
+        ("sqlite:///file:x?mode=memory&uri=true", "sqlite:///file:x?mode=memory&uri=true"),
+        ("postgresql://db/diwa", "postgresql://db/diwa"),
+    ],
+)
+def test_a_printed_command_names_the_same_file_in_every_directory(tmp_path, monkeypatch, text, offered):
+    monkeypatch.chdir(tmp_path)
+    read = urls.parse(text)
+    expected = offered.format(folder=tmp_path)
+    assert shlex.split(read.options()) == ["--url", expected]
+    monkeypatch.chdir("/")
+    assert urls.parse(expected).file == read.file
+
+
+def test_a_printed_command_runs_in_another_directory(owner_directory, monkeypatch, cli):
+    for named in (("--url", "sqlite:///app.db"), ("--embedded", "app.db")):
+        said = cli("status", *named, check=1).stdout
+        (command,) = re.findall(r"^next +diwa-schema (.*)$", said, re.MULTILINE)
+        cli(*shlex.split(command), cwd=owner_directory.parent, env={"DIWA_REPO": "diwa-cloud"}, check=0)
+        assert (owner_directory / "app.db").stat().st_size
+        (owner_directory / "app.db").unlink()

@@ -72,7 +72,7 @@ def found_and_fixed(link: Link, change: Change) -> None:
 @given(change=by_maker("postgresql"))
 def test_any_drift_of_postgresql(server: Server, template: str, change: Change) -> None:
     with copy_of(server, template) as link:
-        assert check.check(link) == ()
+        assert check.check(link) == []
         found_and_fixed(link, change)
 
 

@@ -14,6 +14,7 @@ from diwa_schema.database.url import parse
 from diwa_schema.drift import check
 from diwa_schema.drift.optional import OPTIONAL
 from diwa_schema.errors import NotAdopted, SchemaForeign
+from diwa_schema.migrations.manifest import load
 from diwa_schema.testing import embedded
 from tests.fixtures_checkout import Cli
 from tests.fixtures_server import Server
@@ -57,7 +58,7 @@ def test_how_a_session_likes_its_output_makes_no_difference(head: str) -> None:
         link.script(
             "SET quote_all_identifiers = on; SET DateStyle = 'German'; SET IntervalStyle = 'iso_8601'"
         )
-        assert check.check(link) == ()
+        assert check.check(link) == []
         assert link.value("SHOW quote_all_identifiers") == "on"
 
 
@@ -155,7 +156,9 @@ def test_of_an_empty_database_nothing_is_compared_and_the_command_says_so(databa
 
 
 def test_the_command_says_what_and_how_and_ends_with_1(head: str, cli: Cli) -> None:
-    assert "No differences." in cli("check", "--url", head, check=0).stdout
+    last, before = load().head, load().ids[-2]
+    said = cli("check", "--url", head, check=0).stdout
+    assert said == f"No differences.\nCompared with revision {last}, the head.\n"
 
     run(head, "CREATE INDEX mine ON tasks (title)")
     noted = cli("check", "--url", head, check=0).stdout
@@ -183,6 +186,16 @@ def test_the_command_says_what_and_how_and_ends_with_1(head: str, cli: Cli) -> N
         ("tasks_status_index", True, "drift"),
         ("surplus", False, "drift"),
     ]
+    assert (document["revision"], document["head"], document["pending"]) == (last, last, [])
     for one in document["differences"]:
         run(head, one["fix"] or one["losing"])
     cli("check", "--url", head, check=0)
+
+    diwa_schema.downgrade(head, "-1", repo="diwa-schema")
+    behind = cli("check", "--url", head, check=0).stdout
+    assert behind.startswith(
+        f"No differences.\nCompared with revision {before}. The head, {last}, is 1 revision further"
+    )
+    assert "run: diwa-schema upgrade" in behind
+    document = json.loads(cli("check", "--url", head, "--json", check=0).stdout)
+    assert (document["revision"], document["head"], document["pending"]) == (before, last, [last])

@@ -235,3 +235,27 @@ def test_a_value_of_sqlite_that_another_type_would_change_stops_the_copy(
         assert refused[0].startswith("CHECK constraint failed")
         assert link.rows("SELECT version_number FROM memory_versions") == [(value,)]
         assert [one.text for one in compare_at(link, load().head)] == [found.text]
+
+
+def test_a_lost_table_comes_from_the_backup_and_never_empty(at_head: str, cli: Cli) -> None:
+    sqlite_file = at_head.startswith("sqlite")
+    with Target.of(at_head).connect() as link:
+        for name in ("embedding_cache", "tasks"):
+            link.execute(f"DROP TABLE {name}")
+    found = {one.object: one for one in diwa_schema.check(at_head) if one.kind == "table"}
+    assert set(found) == {"embedding_cache", "tasks"}
+    for name, one in found.items():
+        assert (one.statement, one.safe, one.fixable, one.fix.lost) == ("", False, False, None)
+        first, second, *rest = one.way()
+        assert first.startswith("Its rows are lost with it. Restore the table from the backup")
+        assert ("after the extension vector" in first) is (name == "embedding_cache" and not sqlite_file)
+        assert second == "only if it had no rows, or nobody needs them, create an empty one:"
+        assert any("CREATE TABLE" in line for line in rest)
+    printed = cli("check", "--url", at_head, check=1).stdout
+    assert printed.index("Its rows are lost") < printed.index("CREATE TABLE")
+    # The statement that gives the rows up is complete.
+    with Target.of(at_head).connect() as link:
+        for one in found.values():
+            for statement in one.fix.losing:
+                link.execute(statement)
+    assert [one.text for one in diwa_schema.check(at_head) if one.kind == "table"] == []

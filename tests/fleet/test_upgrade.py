@@ -353,6 +353,8 @@ def test_a_signal_ends_it_like_a_single_run_and_the_report_says_what_was_done(te
     assert [(one["name"], one["result"], one["exit_code"]) for one in rest[:-1]] == [
         ("tenant_2", "interrupted", code)
     ]
+    assert "while waiting for the migration lock, held by pid" in rest[0]["detail"]
+    assert rest[0]["detail"].endswith("Nothing was changed.")
     assert rest[-1]["counts"] == {"done": 1, "interrupted": 1, "not begun": 1}
     assert rest[-1]["exit_code"] == code
     assert "Traceback" not in err

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
@@ -277,19 +278,24 @@ sys.exit(", ".join(set({modules!r}) & set(sys.modules)) or None)
         "validate tasks_priority_check",
         "roles --apply --app app",
         "fleet upgrade --schemas 'tenant_*' --waves 1,rest",
+        "drop --embedded=home.db",
         "fleet copy sqlite:///home.db postgresql://owner:***@db/diwa --target-schema tenant_9",
     ],
 )
 def test_the_refusal_offers_the_command_as_it_was_typed(capsys, words):
     url = "postgresql://owner:secret@db/diwa"
     typed = shlex.split(words.replace("***", "secret"))
-    if "copy" not in typed:
+    if "copy" not in typed and "home.db" not in words:
         typed += ["--url", url]
         words += " --url 'postgresql://owner:***@db/diwa'"
     assert main([*typed, "--repo", "diwa-agent"]) == 3
     said = capsys.readouterr().err
     assert "secret" not in said
     (offered,) = re.findall(r"^  cd \.\./diwa-cloud\n  (diwa-schema .*)$", said, re.MULTILINE)
+    # It runs in another directory.
+    words = words.replace("sqlite:///", f"sqlite:///{Path.cwd()}/").replace(
+        "embedded=", f"embedded={Path.cwd()}/"
+    )
     assert shlex.split(offered) == ["diwa-schema", *shlex.split(words)]
 
 

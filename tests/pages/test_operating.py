@@ -16,6 +16,7 @@ from diwa_schema import api, cli, errors
 from diwa_schema.cli.parser import EXIT_CODES
 from diwa_schema.migrations.manifest import load
 from diwa_schema.run.interruption import Terminated
+from diwa_schema.run.replay import Replay
 from diwa_schema.run.settings import bounds
 from tests.pages.reading import blocks, commands, read
 
@@ -66,13 +67,20 @@ def test_the_commands_of_a_night_run(behind: str, monkeypatch: pytest.MonkeyPatc
     assert codes == [("status", 1), ("check", 0), ("plan", 0), ("upgrade", 0), ("status", 0), ("check", 0)]
 
 
-def test_an_interrupted_command_says_what_is_quoted(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+def test_an_interrupted_command_says_what_is_quoted(
+    behind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def ended(*_: object, **__: object) -> None:
         raise Terminated(15)
 
-    monkeypatch.setattr(api, "migrate", ended)
-    assert cli.main(["upgrade", "--url", "sqlite:///app.db"]) == 143
-    assert capsys.readouterr().err.strip() == STOPPED
+    monkeypatch.setattr(Replay, "_function", ended)
+    assert cli.main(["upgrade", "--url", behind]) == 143
+    step = load().get(load().head)
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .endswith(STOPPED.replace("REVISION (SLUG)", f"{step.revision} ({step.slug})"))
+    )
 
 
 def test_a_schema_out_of_date_is_told_as_quoted(behind: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+from diwa_schema.generate import renames
 from diwa_schema.migrations import manifest
 
 FIRST = 29990101000000
@@ -74,4 +75,5 @@ def _write(versions: Path, number: int, down: str, upgrade: str) -> manifest.Rev
         file=path.name,
         sha256=manifest.checksum(path),
         transactional=transactional,
+        renames=renames(path.read_text()),
     )

@@ -135,7 +135,7 @@ def test_a_run_is_interrupted_from_the_keyboard(launcher, postgres):
     os.kill(run.pauses().pid, signal.SIGINT)
     ended = run.wait()
     assert ended.code == 130
-    assert "rolled back" in ended.err
+    assert "rolled the revision back" in ended.err
     assert "Traceback" not in ended.err
     assert value(postgres, VERSION) == manifest.load().ids[1]
     assert launcher.run("upgrade", "--url", postgres, "--lock-wait", "0").code == 0

@@ -20,12 +20,14 @@ from diwa_schema import api
 from diwa_schema.cli.parser import build_parser
 from diwa_schema.errors import Blocked, DatabaseRefused, UsageError
 from diwa_schema.migrations.manifest import load
+from diwa_schema.models.rule import Rule
 from diwa_schema.models.rules import KEPT, RULES
 from tests.fixtures_databases import database_name
 from tests.fixtures_server import Server
 from tests.kit.postgrex import Repo, ServerError
 from tests.kit.rules import BREAKS, BROKEN, FIXES, GROUND
 from tests.run.asking import execute, value
+from tests.run.histories import extended
 from tests.run.launcher import Launcher
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
@@ -356,7 +358,7 @@ def test_what_check_prints_lets_the_database_keep_a_rule(clean):
         "DROP TABLE plans",
     )
     for one in api.check(clean):
-        execute(clean, *one.fix.statements)
+        execute(clean, *(one.fix.statements or one.fix.losing))
     assert api.check(clean) == []
     assert standing(clean) == dict.fromkeys(NAMES, True)
 
@@ -444,6 +446,46 @@ def test_rows_that_row_security_hides_are_no_clean_table(dirty, server):
         assert waiting["plans_completion_pct_check"] == 1
     finally:
         execute(dirty, "DROP OWNED BY half_blind", "DROP ROLE half_blind")
+
+
+RENAME = "op.alter_column('plans', 'completion_pct', new_column_name='done')"
+
+
+def test_a_rule_on_a_renamed_column_is_found_under_the_new_name(
+    new_database: Callable[[str], str], head_template: str, launcher: Launcher, tmp_path: Path
+):
+    """Whether it waits or not: revisions add it under the old name, and every question is about the new one."""
+    url = new_database(head_template)
+    execute(url, "ALTER TABLE plans DROP CONSTRAINT plans_completion_pct_check", *GROUND)
+    execute(url, BREAKS["plans_completion_pct_check"])
+    history = extended(tmp_path / "history", RENAME)
+    assert launcher.run("upgrade", "--url", url, history=history).code == 0
+
+    def asked(*words: str, code: int) -> str:
+        done = launcher.run(*words, "--url", url, history=history)
+        assert done.code == code, done.err
+        return done.out
+
+    broken = asked("violations", code=1)
+    assert "plans_completion_pct_check: 1 row of plans" in broken
+    assert "Each row needs: done >= 0 AND done <= 100" in broken
+    assert "done 101" in broken
+    assert "rule plans_completion_pct_check on plans waits: 1 row breaks it" in asked("status", code=0)
+    asked("validate", "plans_completion_pct_check", code=1)
+    execute(url, "UPDATE plans SET done = 1")
+    asked("validate", "plans_completion_pct_check", code=0)
+    assert standing(url)["plans_completion_pct_check"]
+    assert asked("violations", code=0) == "No row breaks a rule.\n"
+    with pytest.raises(refusals.CheckViolation):
+        execute(url, "UPDATE plans SET done = 101")
+
+
+def test_the_words_of_a_rule_stay_where_its_column_has_their_name():
+    rule = Rule("r", "t", ("status",), "Why.", "status IN ('status', 'open') AND lower(status_code) <> ''")
+    assert (
+        rule.with_names({"status": "state"}).condition
+        == "state IN ('status', 'open') AND lower(status_code) <> ''"
+    )
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()

@@ -524,7 +524,8 @@ def test_a_signal_ends_a_run_in_order(launcher, postgres, name, code, how):
     assert ended.code == code, ended.err
     document = json.loads(ended.out)
     assert document["exit_code"] == code
-    assert "rolled back" in document["untouched"]
+    assert f"in revision {IDS[2]} (" in document["what"]
+    assert document["untouched"] == "The run rolled the revision back. 2 revisions stay applied."
     assert "again" in document["next_step"]
     last = "SELECT outcome FROM diwa_schema_ledger ORDER BY id DESC LIMIT 1"
     assert value(postgres, last) == "interrupted"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 import pytest
 
@@ -9,6 +11,7 @@ import diwa_schema
 from diwa_schema.migrations.manifest import load
 from tests.fixtures_server import Server
 from tests.run import seeds
+from tests.run.asking import execute
 from tests.run.launcher import KILLED, Launcher
 
 pytestmark = pytest.mark.usefixtures("owner_directory")
@@ -72,3 +75,64 @@ def test_a_killed_one_offers_the_next_run(launcher: Launcher, server: Server, po
     assert "diwa-schema upgrade" in said
     assert launcher.run("upgrade", revision, "--url", postgres).code == 0
     assert diwa_schema.check(postgres) == []
+
+
+def bytes_instead_of_vectors(url: str) -> None:
+    for table in ("memories", "embedding_cache"):
+        execute(url, f"ALTER TABLE {table} ALTER COLUMN embedding TYPE bytea USING NULL")
+
+
+@pytest.mark.parametrize(
+    ("words", "before", "statement"),
+    [
+        pytest.param(
+            ["enable-vector"], bytes_instead_of_vectors, r"embedding_cache\W+ ADD COLUMN", id="enable-vector"
+        ),
+        pytest.param(
+            ["disable-vector"], lambda _: None, r"embedding_cache\W+ ADD COLUMN", id="disable-vector"
+        ),
+        pytest.param(
+            ["index", "enable", "memories_embedding_idx"],
+            lambda _: None,
+            "CREATE INDEX CONCURRENTLY",
+            id="index",
+        ),
+        pytest.param(
+            ["validate"],
+            lambda url: execute(url, "ALTER TABLE tasks DROP CONSTRAINT tasks_status_check"),
+            "VALIDATE CONSTRAINT",
+            id="validate",
+        ),
+    ],
+)
+def test_a_killed_change_without_a_revision_leaves_its_start(
+    launcher: Launcher,
+    server: Server,
+    new_database: Callable[..., str],
+    head_template: str,
+    words: list[str],
+    before: Callable[[str], object],
+    statement: str,
+):
+    if not server.has_vector:
+        pytest.skip("this server does not have pgvector")
+    url = new_database(head_template)
+    before(url)
+    # Before the second table: the first one is whole, and no object of a step is there.
+    assert launcher.run(*words, "--url", url, match=statement, at=1).code == KILLED
+    again = " ".join(words).replace("memories_embedding_idx", "NAME")
+    (found,) = (each for each in diwa_schema.doctor(url) if each.code == "revision-unfinished")
+    assert f"a run was interrupted in {again.removesuffix(' NAME')}, begun at" in found.reason.lower()
+    assert f"diwa-schema {again}" in found.command
+    assert any(each.kind == "revision" for each in diwa_schema.check(url))
+    assert [one["kind"] for one in diwa_schema.status(url).unfinished] == [
+        diwa_schema.history(url)[-1]["kind"]
+    ]
+    stopped = launcher.run("status", "--url", url).out
+    assert "it did not finish; the same command continues there" in stopped
+    resumed = launcher.run(*words, "--url", url)
+    assert resumed.code == 0, resumed.err
+    assert "inside its work" in resumed.err
+    assert diwa_schema.check(url) == []
+    assert [one["outcome"] for one in diwa_schema.history(url)[-2:]] == ["interrupted", "applied"]
+    assert "revision-unfinished" not in {each.code for each in diwa_schema.doctor(url)}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from diwa_schema.database.target import Database
-    from diwa_schema.drift.report import Difference
+    from diwa_schema.drift.check import Comparison
     from diwa_schema.drift.rules import BrokenRule
     from diwa_schema.health.finding import Finding
     from diwa_schema.health.status import Status
@@ -47,7 +47,7 @@ def status(
 @naming_its_database
 def check(
     database: Database | None = None, *, embedded: Embedded = None, schema: str | None = None
-) -> list[Difference]:
+) -> Comparison:
     """Return the differences between a database and its revision; nothing is written.
 
     With an Engine, the check uses an idle connection of its pool if that connection is in its original state; otherwise
@@ -59,8 +59,9 @@ def check(
         schema: As for `migrate`.
 
     Returns:
-        The differences, in the order in which they can be fixed; empty if there are none. For an empty database, a
-        note that nothing was compared.
+        The differences as a list, in the order in which they can be fixed; empty if there are none. For an empty
+        database, a note that nothing was compared. Its `revision` is that of the database, and `pending` has the
+        revisions up to the head of the installed package.
 
     Raises:
         DatabaseRefused: The database is not at a revision of the installed history.
@@ -71,7 +72,7 @@ def check(
     from diwa_schema.drift.check import check as run
 
     with reading(database, embedded, schema) as link:
-        return list(run(link))
+        return run(link)
 
 
 @naming_its_database

@@ -28,6 +28,8 @@ from diwa_schema.drift.rules import expected_in
 from diwa_schema.errors import UsageError
 from diwa_schema.generate import ours
 from diwa_schema.migrations import manifest, pgvector
+from diwa_schema.migrations.renamed import drafted
+from diwa_schema.models.rule import with_names as renamed_in
 from diwa_schema.models.rules import KEPT
 from diwa_schema.run.settings import Settings
 
@@ -91,9 +93,10 @@ def compose(server: Scratch, answers: Answers) -> list[Piece]:
     Raises:
         UsageError: An answer is missing or has no question, or a change has no safe form that could be drafted.
     """
-    _refuse_without_columns()
+    _refuse_without_columns(answers)
     with server.database() as url:
-        migrate(url, settings=Settings(replay=True))
+        with drafted(answers.renamed):
+            migrate(url, settings=Settings(replay=True))
         with Target.of(url).connect() as link:
             history = ours(link)
     # Models have no class for values that are kept for the downgrade.
@@ -104,7 +107,7 @@ def compose(server: Scratch, answers: Answers) -> list[Piece]:
     return _Composition(history, models, tables, answers).pieces()
 
 
-def _refuse_without_columns() -> None:
+def _refuse_without_columns(answers: Answers) -> None:
     """Refuse models that lack a column of an enforced rule: the history adds the rule by its name."""
     from diwa_schema.models import Base
 
@@ -116,11 +119,17 @@ def _refuse_without_columns() -> None:
         if (rule.table, column) not in there
     ]
     if lacking:
+        renamed = {f"{rule.table}.{column}" for rule in KEPT for column in rule.columns} & set(
+            answers.renamed
+        )
         raise UsageError(
             "\n  ".join(["This has no draft:", *lacking]),
             untouched="Nothing was written.",
             next_step=(
-                "Move the rule from KEPT to RETIRED in models/rules.py, as it is: revisions of the history add it"
+                f"Write the new name of {' and '.join(sorted(renamed))} into models/rules.py: the history"
+                " finds the column under either name. Then run the command again."
+                if renamed
+                else "Move the rule from KEPT to RETIRED in models/rules.py, as it is: revisions of the history add it"
                 " by its name. Then run the command again."
             ),
         )
@@ -218,7 +227,7 @@ class _Composition:
             if not (went and came):
                 self.refused.append(f"--rename {name}={new} does not name a missing column and a new one")
                 continue
-            self.history = with_names(self.history, {table: {old: new}})
+            self.history = _checks_renamed(with_names(self.history, {table: {old: new}}), table, {old: new})
             change = f"op.alter_column({text(table)}, {{}}, new_column_name={{}})"
             yield Piece(
                 f"rename {name} to {new}",
@@ -476,6 +485,19 @@ def _described(one: Finding) -> str:
     differs = f" ({', '.join(one.fields)})" if one.fields else ""
     what = one.name if one.kind == "table" else f"{one.name} of {one.table}"
     return f"{one.kind} {what} is {one.problem}{differs}"
+
+
+def _checks_renamed(history: Catalog, table: str, names: Mapping[str, str]) -> Catalog:
+    """Return a catalog whose checks of a table follow its renamed columns, as PostgreSQL's do."""
+
+    def followed(one: Table) -> Table:
+        checks = (
+            replace(each, definition=renamed_in(each.definition, names)) if each.kind == "check" else each
+            for each in one.others
+        )
+        return replace(one, others=tuple(checks)) if one.name == table else one
+
+    return replace(history, tables=tuple(map(followed, history.tables)))
 
 
 def _plain(columns: tuple[str, ...]) -> tuple[str, ...]:

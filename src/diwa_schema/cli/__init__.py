@@ -58,11 +58,13 @@ def _run(words: list[str], *, as_json: bool) -> int:
         from diwa_schema.cli import options
         from diwa_schema.cli.parser import build_parser
         from diwa_schema.cli.signals import interruptible
+        from diwa_schema.run.interruption import MOMENT
 
         args = build_parser(words[0] if words else "").typed(words)
         NAMED.set(partial(options.named, args))  # called only if a message offers a command
         TYPED.set(partial(options.typed, words))
         OFFERS.set(partial(hasattr, args))
+        MOMENT.set(None)
         with interruptible():
             result: Result = args.run(args)
     except DiwaSchemaError as error:
@@ -70,9 +72,7 @@ def _run(words: list[str], *, as_json: bool) -> int:
     except KeyboardInterrupt as interruption:
         from diwa_schema.run.interruption import as_dict
 
-        return _print_failed(
-            as_dict(interruption, changing=hasattr(args, "repo")), as_json=as_json, args=args
-        )
+        return _print_failed(as_dict(interruption), as_json=as_json, args=args)
     except BrokenPipeError:
         # A command that asks a question has shown its text, and nobody reads it.
         _forget(sys.stdout)

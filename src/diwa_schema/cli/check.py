@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.errors import command
+from diwa_schema.names import amount
 
 if TYPE_CHECKING:
+    from diwa_schema.drift.check import Comparison
     from diwa_schema.drift.report import Difference
 
 
@@ -23,9 +26,21 @@ def _run(args: argparse.Namespace) -> Result:
 
     found = check(**options.database_of(args))
     drift = [one for one in found if one.severity == "drift"]
-    document = {"differences": [one.as_dict() for one in found], "drift": len(drift)}
-    lines = [line for one in found for line in _lines(one)]
-    return Result(document, "\n".join(lines) or "No differences.", 1 if drift else 0)
+    lines = [line for one in found for line in _lines(one)] or ["No differences."]
+    if found.revision is not None:
+        lines += _standing(found)
+    return Result(found.as_dict(), "\n".join(lines), 1 if drift else 0)
+
+
+def _standing(found: Comparison) -> list[str]:
+    """Return the revision of the comparison, and the way to head if the database is behind."""
+    if not found.pending:
+        return [f"Compared with revision {found.revision}, the head."]
+    further = amount(len(found.pending), "revision")
+    return [
+        f"Compared with revision {found.revision}. The head, {found.head}, is {further} further, and was not compared.",
+        f"To apply {'it' if len(found.pending) == 1 else 'them'}, run: {command('upgrade')}",
+    ]
 
 
 def _lines(one: Difference) -> list[str]:

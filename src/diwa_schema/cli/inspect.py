@@ -102,12 +102,17 @@ def _ended(last: dict[str, Any]) -> str:
 
     by = f"by {last['os_user']}@{last['host']}"
     where = f"revision {last['revision']}" if last["revision"] else last["kind"]
-    return f"{where}, begun {last['started_at']} {by}: {how(last)}; the next run resumes there"
+    return f"{where}, begun {last['started_at']} {by}: {how(last)}; {_resumes(last)}"
 
 
 def _begun(one: dict[str, Any]) -> str:
-    end = "it runs now" if one["running"] else "it did not finish; the next run resumes there"
-    return f"revision {one['revision']}, begun {one['started_at']} by {one['os_user']}@{one['host']}: {end}"
+    end = "it runs now" if one["running"] else f"it did not finish; {_resumes(one)}"
+    where = f"revision {one['revision']}" if one["revision"] else one["kind"]
+    return f"{where}, begun {one['started_at']} by {one['os_user']}@{one['host']}: {end}"
+
+
+def _resumes(one: dict[str, Any]) -> str:
+    return "the next run resumes there" if one["revision"] else "the same command continues there"
 
 
 def _bypassed(run: dict[str, Any]) -> str:

@@ -115,10 +115,12 @@ def database_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def named(args: argparse.Namespace) -> str:
     """Return the options that name the database for another command, without the password."""
+    from diwa_schema.database.named import embedded_option
+
     url, schema = getattr(args, "url", None), getattr(args, "schema", None)
     words = []
     if (embedded := getattr(args, "embedded", None)) is not None:
-        words.append(option("--embedded", None if embedded is True else embedded))
+        words.append(embedded_option(embedded))
     if url is not None:
         words.append(_options(url, schema))
     elif schema is not None:
@@ -149,7 +151,9 @@ def typed(words: Sequence[str]) -> str:
             del rest[:1]
         elif not word.startswith("--repo="):
             flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-            if "://" in value:
+            if "--embedded" in (flag, kept[-1]) and value and not value.startswith("-"):
+                value = _absolute(value)
+            elif "://" in value:
                 value = _shown(value)
             elif re.search(":.*@", value, re.DOTALL):
                 value = masked.shown_word(value)
@@ -157,11 +161,20 @@ def typed(words: Sequence[str]) -> str:
     return shlex.join(kept)
 
 
+def _absolute(path: str) -> str:
+    from diwa_schema.database.url import absolute
+
+    try:
+        return str(absolute(path))
+    except DiwaSchemaError:
+        return path  # the command refuses it in a moment
+
+
 def _shown(url: str) -> str:
     from diwa_schema.database.url import parse
 
     try:
-        return parse(url).shown
+        return parse(url).offered
     except DiwaSchemaError:
         return "URL"  # the command refuses it in a moment, and asks for another one
 

@@ -21,7 +21,7 @@ from diwa_schema.migrations.manifest import load
 from diwa_schema.names import code, literal, qualified
 
 # The tables that every change of the schema needs.
-OWN = (LEDGER, VERSION, RELEASES)
+_OWN = (LEDGER, VERSION, RELEASES)
 
 # The SQL contains no percent sign, because some dialects would double it in a script.
 _ONLY_OWNER_WRITES = """
@@ -65,12 +65,17 @@ class Bookkeeping:
         """Return the same tables on another connection."""
         return Bookkeeping(link, self.schema)
 
-    def create(self, state: State) -> None:
-        """Create the version table, the ledger and the notes of releases if they are absent."""
-        named = {name: qualified(self.schema, name) for name in OWN}
+    def create(self, state: State, only: Sequence[str] = ()) -> None:
+        """Create the absent ones of the version table, the ledger and the notes of releases, or only some of them."""
+        named = {name: qualified(self.schema, name) for name in _OWN}
+        wanted = self.missing(state, only)
         for name, statement in create_statements(self.link.dialect, named).items():
-            if name not in state.tables:
+            if name in wanted:
                 self.link.script(statement)
+
+    def missing(self, state: State, only: Sequence[str] = ()) -> list[str]:
+        """Return the absent ones of the version table, the ledger and the notes of releases, or only some of them."""
+        return [name for name in only or _OWN if name not in state.tables]
 
     def advance(self, before: str | None, after: str | None) -> bool:
         """Move the version row from one revision to another inside the caller's transaction.
@@ -166,6 +171,20 @@ def entries(link: Link, state: State) -> list[dict[str, Any]]:
     if LEDGER not in state.tables:
         return []
     found = Bookkeeping(link, state.schema).ledger.entries()
+    if not found and (error := hidden(link, state.schema, LEDGER)):
+        raise error
+    return found
+
+
+def latest(link: Link, state: State, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the last entry of each kind in the ledger of a database, as `Ledger.latest` does; empty without a ledger.
+
+    Raises:
+        PermissionMissing: Row security hides it from the connection's role.
+    """
+    if LEDGER not in state.tables:
+        return {}
+    found = Bookkeeping(link, state.schema).ledger.latest(kinds)
     if not found and (error := hidden(link, state.schema, LEDGER)):
         raise error
     return found

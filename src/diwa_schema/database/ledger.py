@@ -73,7 +73,7 @@ class Run(NamedTuple):
         repository_role: Its role.
         bypass: The source of the bypass; None without one.
         bypass_reason: The reason for it.
-        kind: migrate, snapshot, stamp, adopt, drop, convert, roles, protect or unprotect.
+        kind: migrate, snapshot, stamp, adopt, drop, convert (embeddings), index, validate, roles, protect or unprotect.
         direction: upgrade or downgrade.
         forced: Whether a check was overridden.
     """
@@ -134,19 +134,36 @@ class Ledger(NamedTuple):
             (outcome, now(), error_class, sqlstate, lock_waits, entry),
         )
 
-    def unfinished(self) -> list[tuple[str, str, str, str]]:
-        """Return the entries without an end: revision, start, user and host.
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Return the entries without an end: kind, revision, start, user and host.
 
         While no run holds the migration lock, each of them belongs to a killed run.
         """
+        names = ("kind", "revision", "started_at", "os_user", "host")
         rows = self.link.rows(
-            f"SELECT revision, started_at, os_user, host FROM {self.table} WHERE outcome = 'started' ORDER BY id"
+            f"SELECT {', '.join(names)} FROM {self.table} WHERE outcome = 'started' ORDER BY id"
         )
-        return [(str(row[0]), _plain(row[1])[:19], str(row[2]), str(row[3])) for row in rows]
+        return [{name: _plain(value) for name, value in zip(names, row, strict=True)} for row in rows]
 
     def close_unfinished(self) -> None:
         """Mark every entry without an end as interrupted. Only the holder of the lock can know this."""
         self.link.execute(f"UPDATE {self.table} SET outcome = 'interrupted' WHERE outcome = 'started'")
+
+    def latest(self, kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the last entry of each kind: its revision, direction, outcome, and start as text to the second."""
+        # The server writes the time: a driver cannot read every spelling that a session may ask for.
+        since = (
+            "to_char(started_at, 'YYYY-MM-DD HH24:MI:SS')"
+            if self.link.dialect == "postgresql"
+            else "substr(started_at, 1, 19)"
+        )
+        rows = self.link.rows(
+            f"SELECT kind, revision, direction, outcome, {since} FROM {self.table} WHERE id IN"
+            f" (SELECT max(id) FROM {self.table} WHERE kind IN ({', '.join(['%s'] * len(kinds))}) GROUP BY kind)",
+            kinds,
+        )
+        names = ("kind", "revision", "direction", "outcome", "since")
+        return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
 
     def ended(self) -> dict[str, Any] | None:
         """Return the end of the last run if it recorded itself as unfinished; otherwise None.

@@ -34,10 +34,20 @@ def naming_its_database(function: Callable[P, T]) -> Callable[P, T]:
     return named
 
 
+def embedded_option(place: Any) -> str:
+    """Return the option that names the embedded database, with a path that is the same in every directory."""
+    if place is True:
+        return option("--embedded")
+    try:
+        return option("--embedded", str(urls.absolute(place)))
+    except DiwaSchemaError:
+        return option("--embedded", str(place))  # the function refuses it in a moment
+
+
 def options(database: Any, embedded: Any = None, schema: Any = None) -> str:
     """Return the options of the command line that name a database, without its password."""
     if embedded is not None and embedded is not False:
-        return option("--embedded", None if embedded is True else str(embedded))
+        return embedded_option(embedded)
     if database is None:
         return "" if schema is None else option("--schema", schema)
     try:

@@ -26,6 +26,7 @@ class DatabaseURL(NamedTuple):
         parameters: The arguments of the driver's connect function: libpq's keywords, or options of sqlite3.
         file: The SQLite file, absolute, with links followed; None if there is none.
         uri: Whether SQLite should read `driver` as a ``file:`` URI.
+        anywhere: The URL for a printed command, if `shown` has a relative path; empty otherwise.
     """
 
     dialect: Dialect
@@ -34,11 +35,17 @@ class DatabaseURL(NamedTuple):
     parameters: tuple[tuple[str, Any], ...] = ()
     file: str | None = None
     uri: bool = False
+    anywhere: str = ""
 
     @property
     def in_memory(self) -> bool:
         """Whether this is SQLite without a file, which nobody else can see."""
         return self.dialect == "sqlite" and self.file is None
+
+    @property
+    def offered(self) -> str:
+        """The URL for a printed command, without the password: it names the same file in every directory."""
+        return self.anywhere or self.shown
 
     def options(self, schema: str | None = None) -> str:
         """Return the options of a command that name this database, and a schema in it, without the password.
@@ -46,7 +53,7 @@ class DatabaseURL(NamedTuple):
         Every printed command gets them here. The name of a database for messages is no URL: `placed` adds the schema.
         """
         return " ".join(
-            [option("--url", self.shown), *([] if schema is None else [option("--schema", schema)])]
+            [option("--url", self.offered), *([] if schema is None else [option("--schema", schema)])]
         )
 
 

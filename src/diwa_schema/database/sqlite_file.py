@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import unquote
 
 from diwa_schema.database.spelling import DatabaseURL, shown_unread, spelled
@@ -81,7 +82,8 @@ def of_path(path: str, scheme: str = "sqlite", timeout: str | None = None) -> Da
     """
     file = None if path in ("", MEMORY) else _resolved(path)
     shown = f"{scheme}://{f'/{spelled(path, _RESERVED)}' if path else ''}"
-    return DatabaseURL("sqlite", path or MEMORY, shown, _options(timeout), file)
+    anywhere = f"{scheme}:///{spelled(_absolute(path), _RESERVED)}" if _is_relative(path, file) else ""
+    return DatabaseURL("sqlite", path or MEMORY, shown, _options(timeout), file, anywhere=anywhere)
 
 
 def _of_uri(scheme: str, database: str, query: list[tuple[str, str]], timeout: str | None) -> DatabaseURL:
@@ -103,15 +105,31 @@ def _of_uri(scheme: str, database: str, query: list[tuple[str, str]], timeout: s
         raise _twice(twice)
     file = None if path in ("", MEMORY) or dict(given).get("mode") == "memory" else _resolved(path)
     options = "&".join(f"{spelled(name, _RESERVED)}={spelled(value, _RESERVED)}" for name, value in given)
-    uri = f"file:{spelled(path, _RESERVED)}{'?' if options else ''}{options}"
+
+    def written(path: str) -> str:
+        return f"file:{spelled(path, _RESERVED)}{'?' if options else ''}{options}"
+
+    def shown(uri: str) -> str:
+        return f"{scheme}:///{uri}{'&' if options else '?'}uri=true"
+
     return DatabaseURL(
         "sqlite",
-        uri,
-        f"{scheme}:///{uri}{'&' if options else '?'}uri=true",
+        written(path),
+        shown(written(path)),
         _options(timeout),
         file,
         uri=True,
+        anywhere=shown(written(_absolute(path))) if _is_relative(path, file) else "",
     )
+
+
+def _is_relative(path: str, file: str | None) -> bool:
+    return file is not None and not Path(path).is_absolute()
+
+
+def _absolute(path: str) -> str:
+    """Return the absolute path; links stay, because they may lead to another file tomorrow."""
+    return str(Path(path).absolute())
 
 
 def pairs(query: str) -> list[tuple[str, str]]:

@@ -23,11 +23,13 @@ from diwa_schema.drift.report import (
     of_list,
     of_place,
     of_rule,
+    of_stopped,
     of_unfinished,
 )
 from diwa_schema.drift.rules import expected_in, waiting
 from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.renamed import as_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +63,40 @@ class Pace(Protocol):
         """Run work outside a transaction."""
 
 
-def check(link: Link) -> tuple[Difference, ...]:
+class Comparison(list[Difference]):
+    """The differences of a database from the schema of its revision, in the order in which they can be fixed.
+
+    Args:
+        differences: The differences.
+        revision: The revision of the database, with whose schema it was compared; None for base.
+    """
+
+    def __init__(self, differences: Iterable[Difference], revision: str | None) -> None:
+        super().__init__(differences)
+        self.revision = revision
+
+    @property
+    def head(self) -> str:
+        """The last revision of the installed package."""
+        return load().head
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The revisions between the database and head, which the comparison leaves out."""
+        return tuple(one.revision for one in load().between(self.revision, self.head))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the comparison as a document for ``--json``."""
+        return {
+            "revision": self.revision,
+            "head": self.head,
+            "pending": list(self.pending),
+            "differences": [one.as_dict() for one in self],
+            "drift": sum(one.severity == "drift" for one in self),
+        }
+
+
+def check(link: Link) -> Comparison:
     """Return the differences of a database from the schema of its revision; nothing is written.
 
     Raises:
@@ -74,15 +109,15 @@ def check(link: Link) -> tuple[Difference, ...]:
     changed = (of_list(ECTO, in_words(gone, added)),) if gone or added else ()
     found = _with_unfinished(link, state, compare_at(link, state.revision))
     if state.revision is None and not (changed or found):
-        return (of_base(),)
-    return (*changed, *found, *_lodging(link))
+        return Comparison([of_base()], None)
+    return Comparison([*changed, *found, *_lodging(link)], state.revision)
 
 
 def _with_unfinished(link: Link, state: State, found: tuple[Difference, ...]) -> tuple[Difference, ...]:
     """Return the differences; those that belong to an unfinished revision become one, whose fix is the next run."""
-    if not found:
-        return ()
     one = unfinished.look(link, state)
+    if not found and (one is None or not one.again):
+        return ()
     places: frozenset[unfinished.Place] = frozenset()
     if one is not None:
         places = unfinished.touched(
@@ -90,7 +125,9 @@ def _with_unfinished(link: Link, state: State, found: tuple[Difference, ...]) ->
         )
     among = [each for each in found if unfinished.belongs(each.kind, each.table, each.object, places)]
     if not among:
-        return found
+        # A revision without remains is the next upgrade's; other work is continued only if somebody knows of it.
+        stopped = one is not None and one.again and not one.failed
+        return (of_stopped(one), *found) if one is not None and stopped else found
     told = of_unfinished(one or unfinished.Unfinished(None), among)
     return (told, *(each for each in found if each not in among))
 
@@ -114,7 +151,11 @@ def compare_at(link: Link, revision: str | None) -> tuple[Difference, ...]:
 
 def _rules(link: Link, live: Catalog, wanted: Catalog, told: set[str]) -> Iterator[Difference]:
     """Yield notes on the waiting rules of existing tables that no difference names."""
-    rules = [rule for rule in expected_in(wanted) if rule.name not in told and live.table(rule.table)]
+    rules = [
+        as_named(rule, [column.name for column in table.columns])
+        for rule in expected_in(wanted)
+        if rule.name not in told and (table := live.table(rule.table))
+    ]
     for one in waiting(link, live.origin.schema, rules):
         rule = next(rule for rule in rules if rule.name == one.rule)
         yield of_rule(one, _writer(live).rule(rule) if one.state == "absent" and not one.rows else ())

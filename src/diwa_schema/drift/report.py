@@ -33,9 +33,11 @@ class Fix:
         safe: Whether they are safe on a live table: they remove nothing that somebody has added, and nobody waits for
             longer than a moment.
         caution: The reason why they are not safe, or a check to make beforehand.
-        losing: SQL that removes the difference together with values; check the values before running it.
+        losing: SQL that removes the difference together with values, or gives up lost ones; check the values before
+            running it.
         counting: A query for the number of values that would be lost.
         lost: The result of that query; None if it was not run or failed.
+        condition: The condition under which to run `losing`; empty if the number of lost values tells it.
     """
 
     statements: tuple[str, ...] = ()
@@ -44,6 +46,7 @@ class Fix:
     losing: tuple[str, ...] = ()
     counting: str = ""
     lost: int | None = None
+    condition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ class Difference:
             lines.append(self.fix.caution)
         if self.losing:
             lost = "an unknown number of values" if self.fix.lost is None else amount(self.fix.lost, "value")
-            lines.append(f"this statement would lose {lost}; do not run it without a backup:")
+            told = f"this statement would lose {lost}; do not run it without a backup"
+            lines.append(f"{self.fix.condition or told}:")
             lines += [f"    {line}" for line in self.losing.splitlines()]
         return lines
 
@@ -136,6 +140,22 @@ def difference(finding: Finding, fix: Fix) -> Difference:
         text=_line(finding),
         severity="note" if note else "drift",
         fix=fix,
+    )
+
+
+def of_lost_table(create: Sequence[str], *, vectors: bool = False) -> Fix:
+    """Return the fix of a missing table: the backup, and not an empty table, because its rows are gone as well.
+
+    Args:
+        create: The statements that create an empty one.
+        vectors: Whether the table may have vectors, without whose extension a restore leaves it out.
+    """
+    first = ", after the extension vector: without it, a restore leaves the table out" if vectors else ""
+    return Fix(
+        safe=False,
+        caution=f"Its rows are lost with it. Restore the table from the backup{first}.",
+        losing=tuple(create),
+        condition="only if it had no rows, or nobody needs them, create an empty one",
     )
 
 
@@ -182,6 +202,12 @@ def of_unfinished(one: Unfinished, found: Sequence[Difference]) -> Difference:
     text = f"{one.text}: these objects belong to it: {listed}"
     fix = Fix(safe=False, caution=one.next_step)
     return Difference("revision", one.revision or "", "", "changed", text, "drift", fix)
+
+
+def of_stopped(one: Unfinished) -> Difference:
+    """Return a note on a run that somebody has to continue, although no object of an unfinished step is there."""
+    fix = Fix(safe=False, caution=one.next_step)
+    return Difference("revision", "", "", "changed", one.text, "note", fix)
 
 
 def of_rule(one: Waiting, statements: tuple[str, ...]) -> Difference:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from diwa_schema.database.relations import in_schema
 from diwa_schema.drift.count import counted, deadline, seeing_all
 from diwa_schema.errors import UsageError, command
+from diwa_schema.migrations.manifest import load
+from diwa_schema.migrations.renamed import as_named, renames
 from diwa_schema.models.rule import Places, Rule, broken_by
 from diwa_schema.models.rules import EVER_KEPT, KEPT, RULES
 
@@ -139,7 +141,9 @@ def tolerated(kind: str, found: Any, expected: Any) -> bool:
 def follows(table: str, name: str, columns: Collection[tuple[str, str]]) -> bool:
     """Return whether a rule's check differs only because one of its columns, named with its table, differs."""
     rule = next((rule for rule in EVER_KEPT if rule.name == name), None)
-    return rule is not None and any((table, column) in columns for column in rule.columns)
+    return rule is not None and any(
+        (table, name) in columns for column in rule.columns for name in load().names_of(table, column)
+    )
 
 
 def expected_in(catalog: Catalog) -> tuple[Rule, ...]:
@@ -147,6 +151,24 @@ def expected_in(catalog: Catalog) -> tuple[Rule, ...]:
     names = {one.name for table in catalog.tables for one in table.others}
     names |= {one.name for table in catalog.tables for one in table.indexes}
     return tuple(rule for rule in EVER_KEPT if rule.name in names)
+
+
+def _as_named(link: Link, schema: str, rules: Sequence[Rule]) -> Sequence[Rule]:
+    """Return rules with the present names of their columns; a history without a rename asks the database nothing."""
+    if not renames():
+        return rules
+    types = _types(link, schema)
+    return [as_named(rule, types.get(rule.table, ())) for rule in rules]
+
+
+def _types(link: Link, schema: str) -> dict[str, dict[str, str]]:
+    """Return the columns of each table with their types."""
+    types: dict[str, dict[str, str]] = {}
+    for table, column, kind in link.rows(
+        _COLUMNS[link.dialect], () if link.dialect == "sqlite" else (schema,)
+    ):
+        types.setdefault(table, {})[column] = kind.partition("(")[0]
+    return types
 
 
 def waiting(link: Link, schema: str, rules: Sequence[Rule] = KEPT) -> tuple[Waiting, ...]:
@@ -167,7 +189,7 @@ def waiting(link: Link, schema: str, rules: Sequence[Rule] = KEPT) -> tuple[Wait
             "not validated" if (rule.table, rule.name) in standing else "absent",
             counted(link, rule.count(places), until),
         )
-        for rule in rules
+        for rule in _as_named(link, schema, rules)
         if not standing.get((rule.table, rule.name))
     )
 
@@ -184,12 +206,11 @@ def violations(link: Link, schema: str, rules: Sequence[Rule], limit: int) -> tu
         limit: The maximum number of rows for each rule.
     """
     lite = link.dialect == "sqlite"
-    types: dict[str, dict[str, str]] = {}
-    for table, column, kind in link.rows(_COLUMNS[link.dialect], () if lite else (schema,)):
-        types.setdefault(table, {})[column] = kind.partition("(")[0]
+    types = _types(link, schema)
     places = Places(lite=True) if lite else Places(schema, link.value(_PGVECTOR))
     found = []
-    for rule in rules:
+    for written in rules:
+        rule = as_named(written, types.get(written.table, ()))
         if not _fits(rule, types.get(rule.table, {}), lite=lite):
             continue
         with seeing_all(link):

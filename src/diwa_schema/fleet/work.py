@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diwa_schema.api.opening import reading, target_of
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.reused import Reused
-from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, command
+from diwa_schema.errors import NOTHING_CHANGED, DiwaSchemaError, command
 from diwa_schema.fleet.report import Outcome, Result
 from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import amount
-from diwa_schema.run.interruption import exit_code, interruption
+from diwa_schema.run.interruption import MOMENT, exit_code, interruption
 from diwa_schema.run.session import Session
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ VERBS: dict[str, Callable[[Task, Telling], Outcome]] = {
 def run(task: Task, told: Telling) -> Outcome:
     """Run a task; any error becomes the outcome of its target and affects no other target."""
     clock = time.monotonic()
+    MOMENT.set(None)
     with naming(task.member):
         try:
             outcome = VERBS[task.orders.verb](task, told)
@@ -200,13 +201,19 @@ def run(task: Task, told: Telling) -> Outcome:
             outcome = _reached(task, told).broken(error)
         except KeyboardInterrupt as error:
             outcome = _reached(task, told, interrupted=True)._replace(
-                result=Result.INTERRUPTED, exit_code=exit_code(error), detail=ROLLED_BACK
+                result=Result.INTERRUPTED, exit_code=exit_code(error), detail=_fate()
             )
         except Exception as error:  # noqa: BLE001 - the others go on
             outcome = _reached(task, told).broken(_unexpected(error))
     took = round((time.monotonic() - clock) * 1000)
     plain = outcome.error and json.loads(json.dumps(outcome.error, default=str))
     return outcome._replace(milliseconds=took, error=plain)
+
+
+def _fate() -> str:
+    """Return the effect of an interruption on the target."""
+    moment = MOMENT.get()
+    return f"Interrupted {moment.during}. {moment.untouched}" if moment else NOTHING_CHANGED
 
 
 def _reached(task: Task, told: Telling, *, interrupted: bool = False) -> Outcome:

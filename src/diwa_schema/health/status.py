@@ -32,8 +32,8 @@ class Status:
         known: Whether the installed history contains its revision.
         protected: Whether the guard refuses the bypass for it.
         bypassed: The runs with the bypass since the last regular run, oldest first.
-        unfinished: The revisions that a run has begun and not finished, each with its start time, user and host, and
-            whether the run is still active.
+        unfinished: The work that a run has begun and not finished, each with its kind, revision, start time, user and
+            host, and whether the run is still active.
         ended: The end of the last run if it was interrupted or failed, as recorded in the ledger; None otherwise.
         ecto: The changes of Ecto's list of versions outside this package: removed and added versions.
         refused: The reason why no run could begin; empty if a run could begin.
@@ -150,7 +150,7 @@ def _changed_list(state: State) -> dict[str, tuple[int, ...]]:
 def _unfinished(link: Link, state: State, entries: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     begun = [entry for entry in entries if entry["outcome"] == "started"]
     at_work = bool(begun) and lock.running(link, state.schema)
-    kept = ("run_id", "revision", "started_at", "os_user", "host", "pid")
+    kept = ("run_id", "kind", "revision", "started_at", "os_user", "host", "pid")
     return tuple({name: entry[name] for name in kept} | {"running": at_work} for entry in begun)
 
 

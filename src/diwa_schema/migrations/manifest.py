@@ -46,6 +46,7 @@ class Revision(NamedTuple):
         rewrites: The tables whose rows it rewrites or reindexes under a strong lock.
         retypes: The columns, as "table.column", whose type it changes if they do not have the new type yet.
         retypes_back: The same for its reversal.
+        renames: The columns that it renames, as "table.column=new".
         released: The version of the package that first contained it; None before that.
     """
 
@@ -64,6 +65,7 @@ class Revision(NamedTuple):
     rewrites: tuple[str, ...] = ()
     retypes: tuple[str, ...] = ()
     retypes_back: tuple[str, ...] = ()
+    renames: tuple[str, ...] = ()
     released: str | None = None
 
     @property
@@ -140,6 +142,33 @@ class Manifest:
             if (made := self._created.get(table)) is not None and self.position(made) <= there
         )
 
+    @property
+    def renames(self) -> bool:
+        """Whether a revision renames a column."""
+        return bool(self._renamed)
+
+    @cached_property
+    def _renamed(self) -> tuple[str, ...]:
+        return tuple(name for one in self.revisions for name in one.renames)
+
+    def names_of(self, table: str, column: str, drafted: tuple[str, ...] = ()) -> frozenset[str]:
+        """Return all names that a column has at some revision, by one of them.
+
+        Args:
+            table: The table.
+            column: One of its names.
+            drafted: Further renames, as "table.column=new".
+        """
+        found = frozenset((column,))
+        renames = (
+            name.removeprefix(f"{table}.") for name in self._renamed + drafted if name.startswith(f"{table}.")
+        )
+        steps = [frozenset(name.split("=")) for name in renames]
+        for names in (*steps, *reversed(steps)):
+            if names & found:
+                found |= names
+        return found
+
     def floor(self, revision: str | None) -> str | None:
         """Return the effective floor at a revision."""
         return next((step.floor for step in reversed(self.until(revision)) if step.floor), None)
@@ -207,7 +236,7 @@ def checksum_of(content: bytes) -> str:
     return sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
-_LISTS = ("leaves", "drops", "forgets", "rewrites", "retypes", "retypes_back")
+_LISTS = ("leaves", "drops", "forgets", "rewrites", "retypes", "retypes_back", "renames")
 
 
 def parse(document: dict[str, Any]) -> Manifest:

@@ -5,7 +5,9 @@ Constraints, the messages about them and the queries for rows all come from here
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from diwa_schema.names import amount, literal, quoted
@@ -72,6 +74,18 @@ class Rule:
         """The kind of object that enforces it."""
         return "unique" if self.unique else "check"
 
+    def with_names(self, names: Mapping[str, str]) -> Rule:
+        """Return the rule on renamed columns: each old name with the new one."""
+        if not names:
+            return self
+        return replace(
+            self,
+            columns=tuple(names.get(column, column) for column in self.columns),
+            condition=with_names(self.condition, names),
+            on_sqlite=with_names(self.on_sqlite, names),
+            unique=tuple(with_names(one, names) for one in self.unique),
+        )
+
     @property
     def said(self) -> str:
         """The rule as text: its content and, for a rule about one row, the condition with its words or numbers."""
@@ -114,6 +128,15 @@ def one_of(column: str, words: object) -> str:
     """Return the condition that a column holds a word of a value set or NULL."""
     listed = words if isinstance(words, tuple) else get_args(words)
     return f"{column} IN ({', '.join(map(literal, listed))})"
+
+
+def with_names(sql: str, names: Mapping[str, str]) -> str:
+    """Return the SQL of a condition with renamed columns."""
+    # Every second part is a literal, whose words stay.
+    parts = re.split(r"('(?:[^']|'')*')", sql)
+    words = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
+    parts[::2] = [words.sub(lambda found: names[found[0]], part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _prefix(schema: str | None) -> str:

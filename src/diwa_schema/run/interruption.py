@@ -1,13 +1,68 @@
-"""The end of a run by somebody outside: Ctrl-C, or a signal of the system."""
+"""The end of a run by somebody outside: Ctrl-C, or a signal of the system.
+
+A run says where it is (`at`), so that the message of an interruption tells what has really happened: nothing, a step
+that was rolled back, or a complete change.
+"""
 
 from __future__ import annotations
 
 import signal
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
-from diwa_schema.errors import NOTHING_CHANGED, ROLLED_BACK
+from diwa_schema.errors import NOTHING_CHANGED, ROLLED_BACK, command
 
 _SIGNALLED = 128  # plus the number of a signal is the exit code of a process that it ended
+
+
+AGAIN = "Run the command again."
+RESUMES = "Run the command again; it resumes where this run stopped."
+PARTS_STAY = "The finished parts stay, and the same command finishes the work."
+
+
+class Moment(NamedTuple):
+    """A point of a run at which an interruption may come.
+
+    Args:
+        during: The activity, as a phrase of time; it follows "Interrupted".
+        untouched: The effect of an interruption at that point.
+        next_step: The next step after it.
+    """
+
+    during: str
+    untouched: str
+    next_step: str
+
+
+# The present point of the last run in this context; None before the first one.
+MOMENT: ContextVar[Moment | None] = ContextVar("diwa_schema_moment", default=None)
+
+
+def at(during: str, untouched: str = NOTHING_CHANGED, next_step: str = AGAIN) -> None:
+    """Say where a run is from now on; see `Moment`."""
+    MOMENT.set(Moment(during, untouched, next_step))
+
+
+def at_waiting(line: str) -> None:
+    """Say that a run waits for another one, in the words of its progress: ``waiting for the migration lock, …``."""
+    at(
+        f"while {line}",
+        next_step=f"Let that run end, then run the command again. To see it, run: {command('status')}",
+    )
+
+
+def at_work(during: str = "in its work") -> None:
+    """Say that a run works in pieces."""
+    at(during, ROLLED_BACK, RESUMES)
+
+
+def at_commit(what: str) -> None:
+    """Say that a run commits something, named with its verb: only the database knows the result of an interruption."""
+    at(
+        f"during a commit; {what} either complete or rolled back as a whole",
+        "Only the database knows which.",
+        f"Run: {command('status')}",
+    )
 
 
 class Terminated(KeyboardInterrupt):
@@ -43,18 +98,14 @@ def cause_of(error: BaseException) -> str:
     return signal.Signals(error.number).name if isinstance(error, Terminated) else type(error).__name__
 
 
-def as_dict(error: KeyboardInterrupt, *, changing: bool) -> dict[str, Any]:
-    """Return an interruption as a document, with the parts of every other error.
-
-    Args:
-        error: The interruption.
-        changing: Whether the command may have changed something.
-    """
-    again = "Run the command again"
+def as_dict(error: KeyboardInterrupt) -> dict[str, Any]:
+    """Return an interruption as a document, with the parts of every other error."""
+    # A command without a run has changed no database, whatever else it writes.
+    moment = MOMENT.get() or Moment("", "No database was changed.", AGAIN)
     return {
         "error": type(error).__name__,
         "exit_code": exit_code(error),
-        "what": f"Interrupted{error}.",
-        "untouched": ROLLED_BACK if changing else NOTHING_CHANGED,
-        "next_step": f"{again}; it resumes where this run stopped." if changing else f"{again}.",
+        "what": f"Interrupted{error}{f' {moment.during}' if moment.during else ''}.",
+        "untouched": moment.untouched,
+        "next_step": moment.next_step,
     }

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 
-from diwa_schema.database.bookkeeping import OWN
-from diwa_schema.database.failures import cause, connection_lost, explain, is_driver_error, lost, sqlstate
-from diwa_schema.database.ledger import Ledger
-from diwa_schema.database.lock import AdvisoryLock, fenced
+from diwa_schema.database.failures import connection_lost, explain, is_driver_error
+from diwa_schema.database.lock import fenced
 from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, MigrationLockLost, command
 from diwa_schema.migrations.manifest import Revision
 from diwa_schema.migrations.revisions import load
 from diwa_schema.names import amount
+from diwa_schema.run import interruption
 from diwa_schema.run.adopt import ecto
-from diwa_schema.run.interruption import cause_of
 from diwa_schema.run.log import span
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Change, Written
@@ -36,11 +34,7 @@ class Replay:
         self._plan = plan
         self._keeper = ecto.Keeper.of(change.books, change.state)
         self._shown = change.look.shown
-        # The ledger's "started" is committed separately from the revision, so that it survives a rollback: on the
-        # lock's connection, which has no transaction. SQLite has one writer, so there it comes before the revision
-        # begins.
-        journal = change.held.link if isinstance(change.held, AdvisoryLock) else change.link
-        self._journal: Ledger = change.books.on(journal).ledger
+        self._done = 0
 
     def run(self) -> Written:
         """Run the plan's revisions, each in its own transaction with its version row and ledger entry.
@@ -49,9 +43,7 @@ class Replay:
             DiwaSchemaError: A revision failed and was rolled back; the revisions before it stay applied.
         """
         change, revisions = self._change, self._plan.revisions
-        if not change.state.tables.issuperset(OWN):
-            with change.link.transaction():
-                change.books.create(change.state)
+        change.create_books()
         progress, done = change.session.progress, []
         with change.op():
             for number, revision in enumerate(revisions, 1):
@@ -62,50 +54,60 @@ class Replay:
                     revision=revision.revision,
                     slug=revision.slug,
                 ):
+                    self._done = number - 1
+                    self._at(revision)
                     done.append(self._one(revision))
+                    self._done = number
+                    interruption.at("between two revisions", self._finished(), interruption.RESUMES)
                 progress.done(name, done[-1].milliseconds)
         return Written(self._plan.after, len(done), tuple(done))
 
+    def _at(self, revision: Revision) -> None:
+        """Say that the run is inside a revision."""
+        what = (
+            "The run rolled the revision back."
+            if revision.transactional
+            else "The finished parts of the revision stay, and the next run finishes it."
+        )
+        interruption.at(
+            f"in revision {revision.revision} ({revision.slug})",
+            f"{what} {self._finished()}".rstrip(),
+            interruption.RESUMES,
+        )
+
+    def _finished(self) -> str:
+        """Return the fate of the revisions that this run has finished."""
+        if not self._done:
+            return ""
+        state = "applied" if self._plan.direction == "upgrade" else "reversed"
+        return f"{amount(self._done, 'revision', 'stays')} {state}."
+
     def _one(self, revision: Revision) -> Applied:
         pace = self._change.new_pace()
-        entry = self._started(revision)
         began = time.monotonic()
-
-        def record() -> None:
-            self._record(revision, entry, _since(began), pace.lock_waits)
-
         try:
-            module = load(revision)
-            if revision.transactional:
-                pace.short(partial(self._whole, revision, self._function(module), record))
-            else:
-                self._single_step(revision, module)
-                pace.short(lambda _: record())
-        except BaseException as error:
-            self._journal_failure(entry, error, pace.lock_waits)
-            if isinstance(error, Exception):
-                raise self._explained(error, revision) from error
-            raise
+            with self._change.begun(revision.revision, revision.sha256) as entry:
+
+                def record() -> None:
+                    self._record(revision, entry, _since(began), pace.lock_waits)
+
+                module = load(revision)
+                if revision.transactional:
+                    pace.short(partial(self._whole, revision, self._function(module), record))
+                else:
+                    self._single_step(revision, module)
+                    pace.short(lambda _: record())
+        except Exception as error:
+            raise self._explained(error, revision) from error
         return Applied(revision.revision, revision.slug, _since(began), pace.lock_waits)
 
     def _function(self, module: ModuleType) -> Callable[[], None]:
         return module.upgrade if self._plan.direction == "upgrade" else module.downgrade  # type: ignore[no-any-return]
 
-    def _started(self, revision: Revision) -> int:
-        try:
-            return self._journal.started(self._change.run, revision.revision, revision.sha256)
-        except Exception as error:
-            if (
-                self._journal.link is not self._change.link
-                and is_driver_error(error)
-                and connection_lost(error)
-            ):
-                raise lost(self._shown) from error
-            raise
-
     def _whole(
         self, revision: Revision, work: Callable[[], None], record: Callable[[], None], _: object
     ) -> None:
+        self._at(revision)
         work()
         if not fenced(self._change.link, self._change.state.schema):
             raise MigrationFailed(
@@ -150,16 +152,7 @@ class Replay:
         elif before is None:
             self._keeper.keep()
         self._change.books.ledger.applied(entry, took, lock_waits)
-
-    def _journal_failure(self, entry: int, error: BaseException, lock_waits: int) -> None:
-        origin = cause(error) if is_driver_error(error) else error
-        outcome = "failed" if isinstance(error, Exception) else "interrupted"
-        try:
-            self._journal.failed(entry, outcome, cause_of(origin), sqlstate(origin), lock_waits)
-        except Exception as second:
-            # The entry stays at "started", and the next run closes it; the first error is the one to report.
-            if not is_driver_error(second):
-                raise
+        interruption.at_commit(f"revision {revision.revision} is")
 
     def _explained(self, error: Exception, revision: Revision) -> DiwaSchemaError:
         doing = f"Revision {revision.revision} ({revision.slug})"

@@ -17,9 +17,10 @@ Most runs have nothing to do. Modules that only a change needs are loaded only f
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.bookkeeping import Bookkeeping
@@ -37,6 +38,7 @@ from diwa_schema.errors import (
     NotPersisted,
     command,
 )
+from diwa_schema.run import interruption
 from diwa_schema.run.settings import Applied, Progress, Report, Settings
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.lock import MigrationLock
     from diwa_schema.database.target import Target
     from diwa_schema.guard import Verdict
+    from diwa_schema.run.journal import Journal
     from diwa_schema.run.pace import Pace
 
 _RECONNECT = 2.0  # seconds
@@ -144,6 +147,7 @@ class Session(NamedTuple):
         Raises:
             DiwaSchemaError: See its class; unfinished work is rolled back.
         """
+        interruption.at("before the run changed anything")
         if self.target.absent and not self._rehearsed(verb, decide):
             return Report(self.target.url.shown, None, None)
         with self._explained(), self.target.work() as link, self._heard(link):
@@ -162,12 +166,13 @@ class Session(NamedTuple):
 
             self._refuse_read_only(link)
             migrator = ecto.MigratorKeptOut(
-                self.target, look.books, look.state, self.settings.lock_wait, self.progress
+                self.target, look.books, look.state, self.settings.lock_wait, self.progress, self._waits
             )
             with (
                 self._locked(link, look.state.schema) as held,
                 migrator if verb.tables else nullcontext(),
             ):
+                interruption.at("before the run changed anything")
                 look = self._look(verb, link)
                 decided = decide(look)
                 if decided is None:
@@ -185,7 +190,11 @@ class Session(NamedTuple):
                     logged_run(look.shown, look.state.schema, look.state.revision, change.run),
                     change.patience,
                 ):
+                    interruption.at_work()
                     written = work(change, decided)
+                    interruption.at(
+                        "after the last change", "The change is complete.", f"Run: {command('status')}"
+                    )
                 migrator.settle(written.after)
             run = change.run
             self._prove(look, run, written)
@@ -297,13 +306,18 @@ class Session(NamedTuple):
             self.target,
             schema,
             self.settings.lock_wait,
-            self.progress.say,
+            self._waits,
             check=lambda own: self._keep(own, link),
         )
         try:
             yield held
         finally:
             held.release()
+
+    def _waits(self, line: str) -> None:
+        """Report that the run waits for another one."""
+        interruption.at_waiting(line)
+        self.progress.say(line)
 
     def _keep(self, own: Link, link: Link) -> None:
         """Refuse a pooler that changes server processes; both connections are then known to keep theirs."""
@@ -321,19 +335,23 @@ class Session(NamedTuple):
             return
         ledger = look.books.ledger
         unfinished = ledger.unfinished()
-        for revision, since, user, host in unfinished:
-            self._tell_end(revision, since, user, host, "ended")
+        for entry in unfinished:
+            self._tell_end(entry, "ended")
         if unfinished:
             ledger.close_unfinished()
         elif last := ledger.ended():
-            self._tell_end(
-                last["revision"], str(last["started_at"])[:19], last["os_user"], last["host"], how(last)
-            )
+            self._tell_end(last, how(last))
 
-    def _tell_end(self, revision: str, since: str, user: str, host: str, ended: str) -> None:
+    def _tell_end(self, entry: Mapping[str, Any], ended: str) -> None:
+        since, revision = str(entry["started_at"])[:19], entry["revision"]
+        inside = f" inside revision {revision}" if revision else f" inside its work ({entry['kind']})"
+        finish = (
+            "the server rolled the revision back, or this run finishes it"
+            if revision
+            else "the same command continues there"
+        )
         self.progress.say(
-            f"an earlier run of {user} on {host}, begun at {since}, {ended} inside revision {revision}; the"
-            " server rolled the revision back, or this run finishes it"
+            f"an earlier run of {entry['os_user']} on {entry['host']}, begun at {since}, {ended}{inside}; {finish}"
         )
 
     @contextmanager
@@ -399,8 +417,6 @@ class Change:
         run: The common facts of the ledger's entries.
     """
 
-    paced: Pace
-
     def __init__(self, session: Session, look: Look, held: MigrationLock, run: Run) -> None:
         from diwa_schema.run.pace import Patience
 
@@ -411,6 +427,7 @@ class Change:
         self.connection: sa.Connection | None = None
         self.context: MigrationContext | None = None
         self.began = now()
+        self.entry: int | None = None
         self.clock = time.monotonic()
         self.patience = Patience(look.link)
         self.new_pace()  # without a connection of SQLAlchemy, which most verbs do not need
@@ -456,12 +473,57 @@ class Change:
         if said:
             self.session.progress.say(said)
 
+    @property
+    def paced(self) -> Pace:
+        """The pace of work in pieces; the ledger has the start of that work."""
+        assert self.entry is not None  # noqa: S101 - a kill between two pieces would leave no trace
+        return self._pace
+
+    @contextmanager
+    def begun(self, revision: str | None = None, checksum: str | None = None) -> Iterator[int]:
+        """Record the start of the block's work in pieces, and its end if it fails.
+
+        `at_once` in the block records that it was applied.
+
+        Args:
+            revision: The revision of the work; None for work without one.
+            checksum: The checksum of the revision.
+
+        Yields:
+            The id of the ledger's entry.
+        """
+        self.create_books(LEDGER)
+        with self._journal.begun(self.run, revision, checksum, lambda: self._pace.lock_waits) as entry:
+            self.entry = entry
+            if revision is None:
+                interruption.at("in its work", interruption.PARTS_STAY, interruption.AGAIN)
+            try:
+                yield entry
+            finally:
+                self.entry = None
+
+    def create_books(self, *only: str) -> None:
+        """Create the package's own tables, by default all of them, in a transaction before the work."""
+        missing = self.books.missing(self.state, only)
+        if not missing:
+            return
+        with self.link.transaction():
+            self.books.create(self.state, missing)
+        there = self.state._replace(tables=self.state.tables | set(missing))
+        self.look = self.look._replace(state=there)
+
+    @cached_property
+    def _journal(self) -> Journal:
+        from diwa_schema.run.journal import Journal
+
+        return Journal(self.books, self.held)
+
     def new_pace(self) -> Pace:
         """Return a pace for the next pieces of work, with its own count of lock waits."""
         from diwa_schema.run.pace import Pace
 
         session = self.session
-        self.paced = Pace(
+        self._pace = Pace(
             session.target,
             self.link,
             self.connection,
@@ -471,7 +533,7 @@ class Change:
             session.progress,
             self.patience,
         )
-        return self.paced
+        return self._pace
 
     @contextmanager
     def steps(self) -> Iterator[list[str]]:
@@ -504,7 +566,8 @@ class Change:
             after: The new revision of the version row.
             entries: Its entries in the ledger.
             timeout: The longest time of one statement, in seconds; by default that of strong locks.
-            record: Whether to write version row and entries; otherwise only the work is done.
+            record: Whether to write version row and entries; otherwise only the work is done. The entry of a start
+                becomes the entry without a revision.
             unseen: Whether the work only creates tables, for which nobody can wait before the commit.
             first: The work before the creation of the package's own tables.
 
@@ -516,15 +579,26 @@ class Change:
             if not record:
                 work()
                 return self.milliseconds()
+            if self.entry is None:
+                interruption.at("in its only transaction", "The run rolled it back: nothing was changed.")
             first()
             self.books.create(self.state)
             work()
             if after != self.state.revision or len(self.state.versions) > 1:
                 self.books.set_version(after)
-            self.books.ledger.record(self.run, entries, self.began, self.milliseconds())
+            self._record(entries)
+            interruption.at_commit("the change is")
             return self.milliseconds()
 
-        return self.paced.short(transaction, timeout=timeout, unseen=unseen)
+        return self._pace.short(transaction, timeout=timeout, unseen=unseen)
+
+    def _record(self, entries: Sequence[Entry]) -> None:
+        ledger, took = self.books.ledger, self.milliseconds()
+        if self.entry is not None:
+            ledger.applied(self.entry, took, self._pace.lock_waits)
+            entries = [one for one in entries if one != (None, None)]
+        if entries:
+            ledger.record(self.run, entries, self.began, took)
 
     def milliseconds(self) -> int:
         """Return the duration of the work so far."""

@@ -15,7 +15,8 @@ from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Key
 from diwa_schema.drift.postgresql import write as ddl
 from diwa_schema.drift.postgresql.types import keeps_rows
 from diwa_schema.drift.postgresql.write import Writer
-from diwa_schema.drift.report import Fix
+from diwa_schema.drift.report import Fix, of_lost_table
+from diwa_schema.migrations import characters
 from diwa_schema.migrations.manifest import KEPT
 from diwa_schema.names import cut, literal, quoted
 
@@ -158,7 +159,7 @@ class Fixer:
     def _table(self, finding: Finding) -> Fix:
         create = tuple(self._write.table(finding.expected))
         if finding.problem == "missing":
-            return Fix(create)
+            return of_lost_table(create, vectors=finding.name in characters.TABLES)
         kind = finding.found.kind
         if kind == "partitioned table":
             return Fix(safe=False, caution=_BY_HAND)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from diwa_schema.drift.compare import Finding
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Table, Trigger
-from diwa_schema.drift.report import Fix
+from diwa_schema.drift.report import Fix, of_lost_table
 from diwa_schema.drift.scan import listed
 from diwa_schema.models import searched
 from diwa_schema.names import quoted
@@ -79,6 +79,8 @@ class Fixer:
     def _table(self, finding: Finding) -> Fix:
         create = (_create(finding.expected), *_belongings(finding.expected))
         if finding.problem == "missing":
+            if finding.name not in (searched.KEYS, searched.WORDS):
+                return of_lost_table(create)
             refilled = finding.name == searched.KEYS and self._live.table(searched.WORDS) is not None
             return Fix((*create, *(_REFILLED if refilled else ())))
         return Fix((f"DROP VIEW {quoted(finding.name)}", *create), safe=False, caution=_ASIDE)

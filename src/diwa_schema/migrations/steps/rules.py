@@ -8,12 +8,14 @@ applied, and `diwa-schema validate` adds it later. SQLite enforces none: it woul
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.exc import IntegrityError
 
 from diwa_schema.errors import UsageError
+from diwa_schema.migrations.renamed import as_named, renames
 from diwa_schema.migrations.steps import lookup
 from diwa_schema.migrations.steps.constraints import add_check
 from diwa_schema.migrations.steps.indexes import create_index_concurrently, drop_index_concurrently
@@ -82,7 +84,8 @@ def _block(rule: Rule) -> str:
     return f" BEGIN IF NOT EXISTS ({rule.rows(Places())}) THEN {add}; END IF; END "
 
 
-def _keep(on: Ground, rule: Rule) -> None:
+def _keep(on: Ground, written: Rule) -> None:
+    rule = on.pace.look(partial(_as_named, written)) if renames() else written
     broken = on.pace.long(lambda connection: _broken(connection, rule))
     if broken:
         on.pace.say(f"rule {rule.name} on {rule.table} waits: {broken_by(broken)}")
@@ -97,6 +100,11 @@ def _keep(on: Ground, rule: Rule) -> None:
         if not on.live:
             raise
         on.pace.say(f"rule {rule.name} on {rule.table} waits: a row that breaks it was written meanwhile")
+
+
+def _as_named(rule: Rule, connection: sa.Connection) -> Rule:
+    """Return a rule with the names that its columns have at this point of the history."""
+    return as_named(rule, lookup.column_types(connection, rule.table))
 
 
 def _broken(connection: sa.Connection, rule: Rule) -> int:

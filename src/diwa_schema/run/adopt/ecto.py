@@ -8,7 +8,7 @@ list.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -133,12 +133,20 @@ class MigratorKeptOut:
         state: The state of the database; without Ecto's list, or with that of another application, nothing is locked
             or kept.
         wait: The longest wait for Ecto, in seconds.
-        progress: The receiver of messages about the wait.
+        progress: The receiver of messages.
+        waits: The receiver of messages about the wait.
     """
 
     def __init__(
-        self, target: Target, books: Bookkeeping, state: State, wait: float, progress: Progress
+        self,
+        target: Target,
+        books: Bookkeeping,
+        state: State,
+        wait: float,
+        progress: Progress,
+        waits: Callable[[str], None],
     ) -> None:
+        self._waits = waits
         self._target = target
         self._books = books
         self._wait = wait
@@ -159,7 +167,7 @@ class MigratorKeptOut:
                 lock.poll(
                     _ListLock(self._link, self._books.schema),
                     self._wait,
-                    self._progress.say,
+                    self._waits,
                     waiting="a migrator of Ecto:",
                     busy=f"A migrator of Ecto is at work on {self._target.shown} and holds its lock",
                 )

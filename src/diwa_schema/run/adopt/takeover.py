@@ -140,13 +140,19 @@ def adopt(session: Session, *, fix: bool) -> Report:
         return found
 
     def work(change: Change, found: Adoption) -> Written:
-        if fix and found.differences:
+        if not (fix and found.differences):
+            return take(change, found)
+        with change.begun():
             fixed = check.fix(change.link, found.differences, change.paced)
             for one in fixed:
                 session.progress.say(f"fixed: {one.text}")
             found = recognise(change.look)
             told = f"The run fixed {amount(len(fixed), 'other difference')} and took nothing over."
             _refuse_differences(found, change.look.shown, told)
+            written = take(change, found)
+        return written._replace(entries=written.entries + 1)
+
+    def take(change: Change, found: Adoption) -> Written:
         taking = _Taking(change, found.variant)
         revision = found.variant.revision
         timeout = session.settings.build_timeout

@@ -48,7 +48,7 @@ def enable_vector(session: Session) -> Report:
             raise _without_vector(look.link)
         return preflight.conversion(look, characters.TABLES, f"vector({pgvector.DIMENSIONS})")
 
-    return _convert(session, stands, work, notes)
+    return _convert(session, Verb("convert"), stands, work, notes)
 
 
 def _without_vector(link: Link) -> DatabaseRefused:
@@ -82,7 +82,10 @@ def disable_vector(session: Session) -> Report:
             *embeddings.refused(link, schema, characters.TABLES),
         )
 
-    return _convert(session, lambda look: preflight.conversion(look, characters.TABLES, "bytea"), work, notes)
+    def stands(look: Look) -> Plan:
+        return preflight.conversion(look, characters.TABLES, "bytea")
+
+    return _convert(session, Verb("convert", "downgrade"), stands, work, notes)
 
 
 def enable_index(session: Session, name: str) -> Report:
@@ -111,7 +114,7 @@ def enable_index(session: Session, name: str) -> Report:
         _refuse_bytes(look, wanted)
         return preflight.conversion(look, (wanted.table,))
 
-    return _convert(session, stands, work)
+    return _convert(session, Verb("index"), stands, work)
 
 
 def disable_index(session: Session, name: str) -> Report:
@@ -123,6 +126,7 @@ def disable_index(session: Session, name: str) -> Report:
     wanted = _optional(name)
     return _convert(
         session,
+        Verb("index", "downgrade"),
         lambda look: preflight.conversion(look, (wanted.table,)),
         lambda _: steps.drop_index_concurrently(wanted.index.name, wanted.table),
         needed=lambda look: states(look.link, look.state.schema)[wanted.index.name] != "absent",
@@ -185,6 +189,7 @@ def refuse_other_than_head(look: Look) -> None:
 
 def _convert(
     session: Session,
+    verb: Verb,
     stands: Callable[[Look], Plan],
     work: Callable[[Change], None],
     notes: Callable[[Change], tuple[str, ...]] = lambda _: (),
@@ -200,9 +205,10 @@ def _convert(
         return needed(look) or None
 
     def convert(change: Change, _: bool) -> Written:
-        with change.op(), change.steps():
-            work(change)
-        change.at_once(lambda: None, after=change.state.revision)
+        with change.begun():
+            with change.op(), change.steps():
+                work(change)
+            change.at_once(lambda: None, after=change.state.revision)
         return Written(change.state.revision, 1, notes=notes(change))
 
-    return session.change(Verb("convert"), decide, convert)
+    return session.change(verb, decide, convert)

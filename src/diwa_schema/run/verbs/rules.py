@@ -74,9 +74,10 @@ def validate(session: Session, names: Sequence[str]) -> Validation:
         return tuple(rule for rule in wanted if rule.name in free) or None
 
     def work(change: Change, rules: tuple[Rule, ...]) -> Written:
-        with change.op(), change.steps():
-            keep(rules)
-        change.at_once(lambda: None, after=change.state.revision)
+        with change.begun():
+            with change.op(), change.steps():
+                keep(rules)
+            change.at_once(lambda: None, after=change.state.revision)
         look_at(change.look)
         return Written(change.state.revision, 1)
 

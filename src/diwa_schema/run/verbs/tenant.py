@@ -190,10 +190,13 @@ def drop(session: Session, confirm: str | None) -> Report:
             for table, name in parts.keys
         ]
         pieces += [f"DROP TABLE {qualified(schema, table)}" for table in parts.tables]
-        for number, piece in enumerate(pieces):
-            change.paced.short(partial(_execute, link, piece))
-            change.session.progress.step("dropping", max(0, number + 1 - len(parts.keys)), total, "tables")
-        change.paced.short(lambda _: _finish(link, schema, parts.books))
+        with change.begun():  # the last piece drops the ledger
+            for number, piece in enumerate(pieces):
+                change.paced.short(partial(_execute, link, piece))
+                change.session.progress.step(
+                    "dropping", max(0, number + 1 - len(parts.keys)), total, "tables"
+                )
+            change.paced.short(lambda _: _finish(link, schema, parts.books))
         return Written(None, 0)
 
     report = session.change(Verb("drop", "downgrade", anywhere=True, tables=False), decide, work)
