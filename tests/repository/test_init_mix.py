@@ -131,11 +131,19 @@ CONFIGURATIONS = {
     'endpoints: [{"b", 1}, {"c", 2}], database: "a"': {"host": "b,c", "port": "1,2", "dbname": "a"},
     'database: "a", ssl: true': {"host": "pg", "port": "7", "dbname": "a", "sslmode": "require"},
     'database: "a", ssl: [cacertfile: "/c a", certfile: "/b", keyfile: "/k"]': {
-        **{"host": "pg", "port": "7", "dbname": "a", "sslmode": "verify-full"},
-        **{"sslrootcert": "/c a", "sslcert": "/b", "sslkey": "/k"},
+        "host": "pg",
+        "port": "7",
+        "dbname": "a",
+        "sslmode": "verify-full",
+        "sslrootcert": "/c a",
+        "sslcert": "/b",
+        "sslkey": "/k",
     },
     'database: "a", ssl: true, ssl_opts: [verify: :verify_none, cacertfile: "/c"]': {
-        **{"host": "pg", "port": "7", "dbname": "a", "sslmode": "require"},
+        "host": "pg",
+        "port": "7",
+        "dbname": "a",
+        "sslmode": "require",
     },
 }
 FILES = {

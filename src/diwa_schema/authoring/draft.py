@@ -90,6 +90,7 @@ def autogenerate(message: str, answers: Answers) -> list[Draft]:
 
     script, head = _begin()
     text = _message(message)
+    generate.refuse_undescribed()
     with scratch() as server:
         if server is None or not server.has_vector:
             raise UsageError(
