@@ -96,19 +96,28 @@ def document(release: str | None = None, *, listed: Mapping[str, Listed] | None 
 
 
 def refuse_undescribed() -> None:
-    """Refuse models without a meaning: a release freezes the comments in the database and the pages.
+    """Refuse models without a meaning: a release freezes the comments in the database, and the exports show them.
 
     Raises:
-        UsageError: A table or a column of the models lacks its description.
+        UsageError: A class or a column of the models lacks its description, or a table its writer.
     """
     from diwa_schema.models import Base
-    from diwa_schema.models.dossier import undescribed
+    from diwa_schema.models.dossier import undescribed, unwritten
 
-    if lacking := undescribed(Base.metadata):
+    classes = [mapper.class_ for mapper in Base.registry.mappers]
+    silent = [f"class {one.__name__}" for one in classes if not (one.__doc__ or "").strip().endswith(".")]
+    if lacking := [*sorted(silent), *undescribed(Base.metadata)]:
         raise UsageError(
             f"These lack a description, a sentence from a capital letter to a full stop: {', '.join(lacking)}.",
             untouched="Nothing was written.",
-            next_step='Describe a column in its model: **described("How the task feels."). Then run the command again.',
+            next_step='Describe a class in its docstring, and a column with **described("How the task feels.").'
+            " Then run the command again.",
+        )
+    if lacking := unwritten(Base.metadata):
+        raise UsageError(
+            f"These tables do not name the application that writes them: {', '.join(lacking)}.",
+            untouched="Nothing was written.",
+            next_step='Add to the class: __table_args__ = written_by("agent"). Then run the command again.',
         )
 
 

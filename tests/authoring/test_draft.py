@@ -198,6 +198,16 @@ def test_two_revisions_that_were_begun_in_the_same_second_get_ids_of_their_own(o
     assert [one["revision"] for one in listed[-3:]] == [same, first["revision"], second["revision"]]
 
 
+@pytest.mark.parametrize(
+    ("message", "name"), [("Ünï cöde, naïve", "uni_code_naive.py"), ("気分", "revision.py")]
+)
+def test_a_file_has_a_name_in_plain_letters(own, message, name):
+    root, call = own
+    (made,) = json.loads(call("revision", "-m", message, *BARE).stdout)["revisions"]
+    assert made["file"].endswith(f"{made['revision']}_{name}")
+    assert message in (root / made["file"]).read_text()
+
+
 @pytest.mark.parametrize("name", ["20990101000000_copy.py", "copy.py"])
 def test_a_copy_of_a_revision_keeps_its_work(own, name):
     """A newcomer copies the file of a revision, and forgets the id in it or in its name."""
@@ -229,9 +239,16 @@ def test_a_copy_of_a_revision_keeps_its_work(own, name):
     assert "'mine' in" in run(generate, cwd=root, env=environment, check=2).stderr
 
 
-def test_a_column_without_a_meaning_gets_no_revision(own):
+def test_what_has_no_meaning_gets_no_revision(own):
     root, call = own
     team = root / "src/diwa_schema/models/team.py"
+    source = team.read_text()
+    for doc, args, lacks in (("", "", "class Mood"), ('"""A mood."""', "", "writes them: moods")):
+        team.write_text(
+            f'{source}\n\nclass Mood(Base):\n    {doc}\n    __tablename__ = "moods"{args}\n    id: Mapped[ClientId]\n'
+        )
+        assert lacks in call("revision", "-m", "Moods", "--autogenerate", check=2).stderr
+    team.write_text(source)
     team.write_text(
         team.read_text().replace(
             "    status: Mapped[TaskStatus", "    mood: Mapped[str | None]\n    status: Mapped[TaskStatus"

@@ -88,6 +88,11 @@ def undescribed(metadata: MetaData) -> list[str]:
     ]
 
 
+def unwritten(metadata: MetaData) -> list[str]:
+    """Return the tables that name no writer."""
+    return [table.name for table in metadata.sorted_tables if KEY not in table.info]
+
+
 def written_by(writer: Writer) -> dict[str, Any]:
     """Return the options of a table that name its writer."""
     return {"info": {KEY: {"writer": writer}}}
