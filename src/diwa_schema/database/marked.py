@@ -156,7 +156,7 @@ def _removed(target: Target) -> bool:
 def _is_marked(target: Target, link: Link) -> bool:
     if target.dialect == "postgresql":
         return str(link.value(_MARKED)) == MARK
-    return link.value("PRAGMA application_id") == _number(target)
+    return bool(link.value("PRAGMA application_id") == _number(target))
 
 
 def _number(target: Target) -> int:
