@@ -429,10 +429,3 @@ def test_workers_share_the_queue_and_documents_and_places_are_asked_for_on_postg
     session.commit()
     assert session.scalars(queries.nearest_memories(NEAR, CONTEXT)).all() == found
     assert "memories_embedded_index" in plan_of(session, queries.nearest_memories(NEAR, CONTEXT))
-
-
-def test_a_list_of_tags_and_a_limit_that_is_text_are_refused_where_they_are_written():
-    with pytest.raises(TypeError, match="write a star"):
-        queries.memories_tagged(CONTEXT, ["tide"])  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="A limit is a whole number, not str"):
-        queries.newest_memories(CONTEXT, limit="2")  # type: ignore[arg-type]
