@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 import sqlalchemy as sa
 
@@ -11,7 +13,8 @@ from diwa_schema.database.target import Target
 from diwa_schema.drift.check import compare
 from diwa_schema.drift.read import at_head, read
 from diwa_schema.drift.rules import waiting
-from diwa_schema.migrations import pgvector
+from diwa_schema.errors import UsageError
+from diwa_schema.migrations import manifest, pgvector
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models import Base
 
@@ -57,3 +60,15 @@ def test_every_way_to_head_ends_in_the_catalog_that_ships(database, way):
         ]
     assert found == []
     assert len(live.tables) >= len(load().tables)
+
+
+@pytest.mark.parametrize("file", ["manifest", "catalog"])
+def test_a_file_with_the_marks_of_a_conflict_is_an_error_in_words(tmp_path, monkeypatch, file):
+    broken = tmp_path / "broken.json"
+    broken.write_text("{\n<<<<<<< HEAD\n")
+    at_head = import_module("diwa_schema.drift.read")
+    monkeypatch.setattr(manifest, "PATH", broken)
+    monkeypatch.setattr(at_head, "path", lambda _dialect: broken)
+    with pytest.raises(UsageError, match=r"^broken\.json of this package cannot be read") as caught:
+        manifest.load.__wrapped__() if file == "manifest" else at_head.at_head.__wrapped__("sqlite")
+    assert "revision --rebase" in caught.value.next_step

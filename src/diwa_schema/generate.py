@@ -70,7 +70,7 @@ def document(release: str | None = None, *, listed: Mapping[str, Listed] | None 
 
     Raises:
         UsageError: A released revision was edited or is missing, the history cannot be read, has two ends or is out of
-            order, or the manifest is invalid.
+            order, the manifest is invalid, or a column lacks its description.
     """
     if listed is None:
         listed = known(manifest.PATH.read_bytes()) if manifest.PATH.exists() else {}
@@ -89,27 +89,61 @@ def document(release: str | None = None, *, listed: Mapping[str, Listed] | None 
             f"The manifest cannot list the present history: {error}.",
             next_step="Run: diwa-schema lint",
         ) from error
+    refuse_undescribed()
     from diwa_schema.models import Base
 
     tables = [table.name for table in Base.metadata.sorted_tables]
     return {"tables": tables, "revisions": revisions}
 
 
+def refuse_undescribed() -> None:
+    """Refuse models without a meaning: a release freezes the comments in the database, and the exports show them.
+
+    Raises:
+        UsageError: A class or a column of the models lacks its description, or a table its writer.
+    """
+    from diwa_schema.models import Base
+    from diwa_schema.models.dossier import undescribed, unwritten
+
+    classes = [mapper.class_ for mapper in Base.registry.mappers]
+    silent = [f"class {one.__name__}" for one in classes if not (one.__doc__ or "").strip().endswith(".")]
+    if lacking := [*sorted(silent), *undescribed(Base.metadata)]:
+        raise UsageError(
+            f"These lack a description, a sentence from a capital letter to a full stop: {', '.join(lacking)}.",
+            untouched="Nothing was written.",
+            next_step='Describe a class in its docstring, and a column with **described("How the task feels.").'
+            " Then run the command again.",
+        )
+    if lacking := unwritten(Base.metadata):
+        raise UsageError(
+            f"These tables do not name the application that writes them: {', '.join(lacking)}.",
+            untouched="Nothing was written.",
+            next_step='Add to the class: __table_args__ = written_by("agent"). Then run the command again.',
+        )
+
+
 def history() -> ScriptDirectory:
     """Return the revision files as Alembic reads them, all imported.
 
     Raises:
-        UsageError: One of them cannot be read, or two have the same id.
+        UsageError: One of them cannot be read, two have the same id, or a file's name does not begin with its id.
     """
     from alembic.script import ScriptDirectory
 
     # Alembic would only warn, and read one of them.
     for revision, paths in twins().items():
         raise UsageError(
-            f"{amount(len(paths), 'revision')} have the id {revision}, because they were begun in the same second:"
-            f" {', '.join(path.name for path in paths)}.",
+            f"{amount(len(paths), 'revision')} have the id {revision}, because one is a copy or they were begun in the"
+            f" same second: {', '.join(path.name for path in paths)}.",
             next_step=REBASE,
         )
+    for revision, (path,) in _files().items():
+        if not path.name.startswith(f"{revision}_"):
+            name = re.sub(r"^\d+_", "", path.name)
+            raise UsageError(
+                f"The name of {path.name} does not begin with its revision {revision}.",
+                next_step=f"Run: mv {path} {path.with_name(f'{revision}_{name}')}",
+            )
     script = ScriptDirectory(str(manifest.DIRECTORY), messaging_opts={"quiet": True})
     try:
         script.get_heads()
@@ -122,11 +156,16 @@ def history() -> ScriptDirectory:
 
 def twins() -> dict[str, list[Path]]:
     """Return the files of revisions that have the same id, by that id; an id is a second, so two people can get one."""
+    return {revision: paths for revision, paths in _files().items() if len(paths) > 1}
+
+
+def _files() -> dict[str, list[Path]]:
+    """Return the files of each id, under whatever name: Alembic reads all of them."""
     found = defaultdict(list)
-    for path in sorted(manifest.VERSIONS.glob("[0-9]*.py")):
+    for path in sorted(manifest.VERSIONS.glob("*.py")):
         if said := _ID.search(path.read_text(encoding="utf-8", errors="replace")):
             found[said[1]].append(path)
-    return {revision: paths for revision, paths in found.items() if len(paths) > 1}
+    return found
 
 
 def _refuse_edited(listed: Iterable[Listed]) -> None:
@@ -154,8 +193,12 @@ def _entries(
                 " times, and one out of order is passed over on a database that is further.",
                 next_step="Give it an id of now, in its `revision` and in the name of its file: date -u +%Y%m%d%H%M%S",
             )
-        path = manifest.VERSIONS / f"{module.__name__}.py"
-        path = next(manifest.VERSIONS.glob(f"{step.revision}_*.py"), path)
+        path = next(manifest.VERSIONS.glob(f"{step.revision}_*.py"), None)
+        if path is None:
+            raise UsageError(
+                f"The id {step.revision!r} in {Path(step.path).name} is not a UTC time of 14 digits.",
+                next_step="Take the file away, and begin the revision with: diwa-schema revision -m TEXT",
+            )
         before = listed.get(step.revision)
         entry = manifest.Revision(
             revision=step.revision,

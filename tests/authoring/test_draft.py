@@ -76,6 +76,7 @@ def test_a_history_that_cannot_be_read_or_has_two_ends_gets_none(own):
     early = head.replace(
         f'down_revision = "{load().get(load().head).down_revision}"', f'down_revision = "{load().head}"'
     )
+    other = other.rename(versions / "20250101000000_other.py")
     other.write_text(early.replace(f'revision = "{load().head}"', 'revision = "20250101000000"', 1))
     before = content(root)
     for words in (generate, [sys.executable, "-m", "diwa_schema", "revision", "-m", "A mood"]):
@@ -83,6 +84,7 @@ def test_a_history_that_cannot_be_read_or_has_two_ends_gets_none(own):
         assert f"goes on from {load().head} and does not sort after it" in said
         assert content(root) == before
     # What has no phase cannot be listed: neither the file nor half a manifest stays.
+    other = other.rename(versions / "20990101000000_other.py")
     other.write_text(
         f'revision = "20990101000000"\ndown_revision = "{load().head}"\n\n\ndef upgrade():\n    pass\n'
     )
@@ -194,6 +196,70 @@ def test_two_revisions_that_were_begun_in_the_same_second_get_ids_of_their_own(o
     }
     listed = json.loads((root / "src/diwa_schema/migrations/manifest.json").read_text())["revisions"]
     assert [one["revision"] for one in listed[-3:]] == [same, first["revision"], second["revision"]]
+
+
+@pytest.mark.parametrize(
+    ("message", "name"), [("Ünï cöde, naïve", "uni_code_naive.py"), ("気分", "revision.py")]
+)
+def test_a_file_has_a_name_in_plain_letters(own, message, name):
+    root, call = own
+    (made,) = json.loads(call("revision", "-m", message, *BARE).stdout)["revisions"]
+    assert made["file"].endswith(f"{made['revision']}_{name}")
+    assert message in (root / made["file"]).read_text()
+
+
+@pytest.mark.parametrize("name", ["20990101000000_copy.py", "copy.py"])
+def test_a_copy_of_a_revision_keeps_its_work(own, name):
+    """A newcomer copies the file of a revision, and forgets the id in it or in its name."""
+    root, call = own
+    versions = root / "src/diwa_schema/migrations/versions"
+    environment = {"PYTHONPATH": str(root / "src")}
+    generate = [sys.executable, "-m", "diwa_schema.generate", "--check"]
+    released = versions / load().get(load().head).file
+    before, copy = released.read_text(), versions / name
+    git(root, "checkout", "-q", "-b", "main")
+    (root / ".gitignore").write_text("__pycache__\n")
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "before")
+    copy.write_text(f"{before}\n# work of many hours\n")
+    said = run(generate, cwd=root, env=environment, check=2).stderr
+    assert f"2 revisions have the id {load().head}, because one is a copy" in said
+    (moved,) = json.loads(call("revision", "--rebase", *BARE).stdout)["revisions"]
+    assert released.read_text() == before
+    (kept,) = [path for path in versions.glob("*.py") if "work of many hours" in path.read_text()]
+    assert kept.name == f"{moved['revision']}_copy.py"
+    assert f'down_revision = "{load().head}"' in kept.read_text()
+
+    kept.rename(copy)
+    said = run(generate, cwd=root, env=environment, check=2).stderr
+    assert f"The name of {name} does not begin with its revision {moved['revision']}." in said
+    run(["sh", "-c", said.rpartition("Run: ")[2]], cwd=root, check=0)
+    assert kept.exists()
+    kept.write_text(kept.read_text().replace(f'"{moved["revision"]}"', '"mine"'))
+    assert "'mine' in" in run(generate, cwd=root, env=environment, check=2).stderr
+
+
+def test_what_has_no_meaning_gets_no_revision(own):
+    root, call = own
+    team = root / "src/diwa_schema/models/team.py"
+    source = team.read_text()
+    for doc, args, lacks in (("", "", "class Mood"), ('"""A mood."""', "", "writes them: moods")):
+        team.write_text(
+            f'{source}\n\nclass Mood(Base):\n    {doc}\n    __tablename__ = "moods"{args}\n    id: Mapped[ClientId]\n'
+        )
+        assert lacks in call("revision", "-m", "Moods", "--autogenerate", check=2).stderr
+    team.write_text(source)
+    team.write_text(
+        team.read_text().replace(
+            "    status: Mapped[TaskStatus", "    mood: Mapped[str | None]\n    status: Mapped[TaskStatus"
+        )
+    )
+    before = content(root)
+    for words in (("--autogenerate",), ()):
+        assert "full stop: tasks.mood." in call("revision", "-m", "A mood", *words, check=2).stderr
+    generate = [sys.executable, "-m", "diwa_schema.generate", "--check"]
+    assert "tasks.mood" in run(generate, cwd=root, env={"PYTHONPATH": str(root / "src")}, check=2).stderr
+    assert content(root) == before
 
 
 @pytest.mark.matrix

@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from diwa_schema import aensure_current, api, ensure_current
 from diwa_schema.database.target import Target
-from diwa_schema.database.url import parse
+from diwa_schema.database.url import embedded_url, parse
 from diwa_schema.errors import (
     DatabaseUnreachable,
+    InvalidDatabase,
     NotAdopted,
     SchemaEmpty,
     SchemaForeign,
@@ -229,3 +230,30 @@ def test_in_an_async_application(postgres):
         await engine.dispose()
 
     asyncio.run(start())
+
+
+@pytest.mark.parametrize(
+    ("url", "way"),
+    [
+        ("sqlite://", "A database in memory begins empty. Call diwa_schema.migrate(engine)"),
+        ("sqlite:///app.db", "In the diwa-cloud repository, with the whole path of the file, run: "),
+        ("sqlite:////nowhere/app.db", "In the diwa-cloud repository, run: "),
+        (None, "Run: python -m diwa_schema upgrade --embedded"),
+    ],
+)
+def test_the_next_step_is_the_one_for_this_file(url, way, tmp_path, monkeypatch):
+    """A relative path is another file in the repository of the owner, and a private file needs no owner."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "da ta"))
+    with pytest.raises(SchemaEmpty) as caught:
+        ensure_current(sa.create_engine(url or embedded_url()))
+    assert caught.value.next_step.startswith(way)
+    if url is None:
+        with pytest.raises(SchemaEmpty) as caught:
+            ensure_current(embedded=True)
+        assert caught.value.next_step == way
+
+
+def test_a_directory_is_no_server_that_does_not_run(tmp_path):
+    with pytest.raises(InvalidDatabase, match="is a directory") as caught:
+        ensure_current(sa.create_engine(f"sqlite:///{tmp_path}"))
+    assert caught.value.next_step == "Name a file in it."

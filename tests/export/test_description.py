@@ -17,6 +17,7 @@ from diwa_schema.export.history import history, since
 from diwa_schema.migrations.ecto import LAST
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models import Base
+from diwa_schema.models.dossier import undescribed
 from diwa_schema.models.types import ShortText
 from tests.kit.facts import HISTORY
 from tests.kit.writer import parse
@@ -25,16 +26,6 @@ DOCS = Path(__file__).parents[2] / "docs" / "dictionary"
 COLUMNS = [(table, column) for table in describe() for column in table.columns]
 # What the facts leave out: Ecto's migrations know nothing of these.
 OURS = {"idempotency_log"}
-
-
-def undescribed(metadata: MetaData) -> list[str]:
-    """The columns that lack a description, or whose description is no sentence."""
-    return [
-        str(column)
-        for table in metadata.sorted_tables
-        for column in table.columns
-        if not re.fullmatch(r"[A-Z].{10,}\.", column.doc or "")
-    ]
 
 
 def test_every_column_is_described():

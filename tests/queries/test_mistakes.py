@@ -15,6 +15,8 @@ from diwa_schema.models import Memory, TalaOperation
 
 ID: Any = UUID(int=1)
 NUMBER: Any = 5
+TAGS: Any = ["a"]
+TEXT: Any = "2"
 MISTAKES: list[tuple[Callable[[Any], Any], str]] = [
     (
         queries.newest_memories,
@@ -33,7 +35,9 @@ MISTAKES: list[tuple[Callable[[Any], Any], str]] = [
         "is continued after its last row, not after UUID",
     ),
     (lambda _: queries.pending_tasks(ID, after=ID), "after its last row, not after UUID"),
-    (lambda _: queries.memories_tagged(ID, NUMBER), "takes a list of texts, and its element 0"),
+    (lambda _: queries.memories_tagged(ID, NUMBER), "Each tag is an argument of its own, and a text"),
+    (lambda _: queries.memories_tagged(ID, TAGS), "write a star before it"),
+    (lambda _: queries.newest_memories(limit=TEXT), "A limit is a whole number, not str"),
 ]
 
 

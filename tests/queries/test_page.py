@@ -49,7 +49,7 @@ def test_the_programs_run(
         session.add_all(memories)
         session.commit()
     engine.dispose()
-    names: dict[str, object] = {"organization": organization.id, "context_id": context.id}
+    names: dict[str, object] = {"organization_id": organization.id, "context_id": context.id}
     for program in re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL):
         exec(program, names)
     names["engine"].dispose()  # type: ignore[attr-defined]

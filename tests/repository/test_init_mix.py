@@ -89,3 +89,89 @@ def test_mix_itself_hands_on_what_it_was_asked(elixir, cli, postgres):
     migrated = mix(elixir, "ecto.migrate", "--quiet", MIX_ENV="test")
     assert (migrated.returncode, migrated.stdout.splitlines()[2:]) == (0, []), migrated.stderr
     assert "nothing to do" in mix(elixir, "ecto.migrations", MIX_ENV="test").stdout
+
+
+PROBE = """\
+  defp urls([path]) do
+    {asked, _} = Code.eval_file(path)
+
+    for {adapter, config} <- asked do
+      IO.puts(
+        try do
+          database_url(adapter, DiwaAgent.Repo, config)
+        rescue
+          error in Mix.Error -> "refused: " <> error.message
+        end
+      )
+    end
+  end
+"""
+POSTGRES, LITE, PASSWORD = "Ecto.Adapters.Postgres", "Ecto.Adapters.SQLite3", "p@:/ß %"
+LOGIN = {"user": "ada", "password": PASSWORD}
+# The configuration of a repository of Ecto, and what libpq is told, or the refusal.
+CONFIGURATIONS = {
+    'username: "ada", password: "p@:/ß %", database: "a b"': {
+        **LOGIN,
+        "host": "pg",
+        "port": "7",
+        "dbname": "a b",
+    },
+    # libpq would take the first part of a login for the user, and show it.
+    'password: "p@:/ß %", database: "a"': {"password": PASSWORD, "host": "pg", "port": "7", "dbname": "a"},
+    # libpq would take the database with the name of the user.
+    'username: "ada", password: "x"': "lacks :database",
+    'username: "ada", database: ""': "lacks :database",
+    'hostname: "b", port: 8, database: "a"': {"host": "b", "port": "8", "dbname": "a"},
+    'hostname: "b", socket_dir: "/run/pg", database: "a"': {"host": "/run/pg", "port": "7", "dbname": "a"},
+    'hostname: "b", socket: "/run/pg/.s.PGSQL.9", database: "a"': {
+        "host": "/run/pg",
+        "port": "9",
+        "dbname": "a",
+    },
+    'endpoints: [{"b", 1}, {"c", 2}], database: "a"': {"host": "b,c", "port": "1,2", "dbname": "a"},
+    'database: "a", ssl: true': {"host": "pg", "port": "7", "dbname": "a", "sslmode": "require"},
+    'database: "a", ssl: [cacertfile: "/c a", certfile: "/b", keyfile: "/k"]': {
+        "host": "pg",
+        "port": "7",
+        "dbname": "a",
+        "sslmode": "verify-full",
+        "sslrootcert": "/c a",
+        "sslcert": "/b",
+        "sslkey": "/k",
+    },
+    'database: "a", ssl: true, ssl_opts: [verify: :verify_none, cacertfile: "/c"]': {
+        "host": "pg",
+        "port": "7",
+        "dbname": "a",
+        "sslmode": "require",
+    },
+}
+FILES = {
+    'database: "/a b?c#d%20.db"': Path("/a b?c#d%20.db"),
+    'database: ":memory:"': "in memory",
+    "database: nil": "lacks :database",
+}
+
+
+@pytest.mark.skipif(not shutil.which("mix"), reason="Elixir is not installed")
+def test_the_database_is_that_of_the_application(elixir):
+    follow(elixir)
+    text = (elixir.root / MIX).read_text().replace('"ecto.migrate"]', '"ecto.migrate"],\n      urls: &urls/1')
+    elixir.write(MIX, f"{text.rstrip().removesuffix('end')}\n{PROBE}end\n")
+    asked = [
+        *((POSTGRES, config) for config in CONFIGURATIONS),
+        *((LITE, config) for config in FILES),
+        ("Ecto.Adapters.MyXQL", 'database: "a"'),
+    ]
+    elixir.write("asked.exs", f"[{', '.join(f'{{{adapter}, [{config}]}}' for adapter, config in asked)}]")
+    told = mix(elixir, "urls", "asked.exs", PGHOST="pg", PGPORT="7", PGDATABASE="")
+    assert told.returncode == 0, told.stderr
+    expected = [*CONFIGURATIONS.values(), *FILES.values(), "Ecto.Adapters.MyXQL"]
+    for line, right, (_, config) in zip(told.stdout.splitlines(), expected, asked, strict=True):
+        if isinstance(right, str):
+            assert line.startswith("refused: "), config
+            assert right in line, config
+        elif isinstance(right, Path):
+            assert parse(line).file == str(right), config
+        else:
+            assert dict(parse(line).parameters) == right, config

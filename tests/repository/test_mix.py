@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import psycopg
 import pytest
 
@@ -66,9 +69,49 @@ def test_a_database_with_tables_is_not(cli, at):
     assert "[SAFETY BLOCK]" in told
     assert "Nothing was changed." in told
     assert "connected to" not in told
-    assert "This one was not empty. Drop it" in told
+    parts = dict(parse(at).parameters)
+    server = "".join(
+        f" --{option}={parts[part]}"
+        for part, option in {"host": "host", "port": "port", "user": "username"}.items()
+        if part in parts
+    )
+    assert f"drop it: dropdb{server} {parts['dbname']}\n" in told
     assert "[SAFETY BLOCK]" in cli(*TESTING, "ecto.drop", check=3).stderr
     assert value(at, TABLES) == 1
+
+
+def test_a_file_is_open_in_the_test_environment_as_a_database_is(cli, tmp_path, monkeypatch):
+    file = tmp_path / "a test.db"
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{file}")
+    assert "[SAFETY BLOCK]" in cli(*AGENT, "ecto.migrate", check=3).stderr
+    assert not file.exists()
+    assert cli(*TESTING, "ecto.migrate", "--", "--quiet", check=0).stdout == ""
+    assert "1 revision," in cli(*TESTING, "ecto.rollback", check=0).stdout
+    assert "[SAFETY BLOCK]" in cli(*AGENT, "ecto.migrate", check=3).stderr
+    assert "[SAFETY BLOCK]" in cli(*AGENT, "ecto.drop", check=3).stderr
+    # A copy in another place may be a database that somebody uses.
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(file.read_bytes())
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{copy}")
+    assert f"drop it: rm {copy}\n" in cli(*TESTING, "ecto.migrate", check=3).stderr
+    assert "[SAFETY BLOCK]" in cli(*TESTING, "ecto.drop", check=3).stderr
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{file}")
+    assert "is dropped" in cli(*TESTING, "ecto.drop", check=0).stdout
+    assert [path.name for path in tmp_path.glob("*.db*")] == [copy.name]
+
+
+def test_a_file_that_cannot_be_a_test_database(cli, tmp_path, monkeypatch):
+    """Another program's file stays as it is, and what is no database is an error in words."""
+    file = tmp_path / "test.db"
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{file}")
+    with closing(sqlite3.connect(file)) as lite:
+        lite.execute("PRAGMA application_id = 7")
+    before = file.read_bytes()
+    assert "[SAFETY BLOCK]" in cli(*TESTING, "ecto.migrate", check=3).stderr
+    assert file.read_bytes() == before
+    file.write_text("no database " * 100)
+    for task in ("ecto.migrate", "ecto.drop"):
+        assert "is not a database" in cli(*TESTING, task, check=7).stderr
 
 
 def test_the_next_step_names_the_database(cli, at):

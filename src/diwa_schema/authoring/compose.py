@@ -157,6 +157,7 @@ class _Composition:
     asked: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    mistaken: list[str] = field(default_factory=list)
     perhaps_renamed: set[str] = field(default_factory=set)
 
     def pieces(self) -> list[Piece]:
@@ -178,7 +179,13 @@ class _Composition:
             self.asked += [f"{one.title}: it breaks running code" for one in pieces if one.contract]
             self.options.append("--contract")
         if unknown := set(self.answers.fills) - self._columns():
-            self.refused.append(f"--fill names no column of the models: {', '.join(sorted(unknown))}")
+            self.mistaken.append(f"--fill names no column of the models: {', '.join(sorted(unknown))}")
+        if self.mistaken:
+            raise UsageError(
+                "\n  ".join(["These options do not fit the models and the history:", *self.mistaken]),
+                untouched="Nothing was written.",
+                next_step="Correct the names, and run the command again.",
+            )
         if self.refused:
             raise UsageError(
                 "\n  ".join(["This has no draft:", *self.refused]),
@@ -225,7 +232,7 @@ class _Composition:
             went = here and here.column(old) and not here.column(new)
             came = there and there.column(new) and not there.column(old)
             if not (went and came):
-                self.refused.append(f"--rename {name}={new} does not name a missing column and a new one")
+                self.mistaken.append(f"--rename {name}={new} does not name a missing column and a new one")
                 continue
             self.history = _checks_renamed(with_names(self.history, {table: {old: new}}), table, {old: new})
             change = f"op.alter_column({text(table)}, {{}}, new_column_name={{}})"
@@ -246,7 +253,7 @@ class _Composition:
             if there.column(one.name) is None
         }
         if unknown := set(self.answers.dropped) - went:
-            self.refused.append(f"--drop does not name a missing column: {', '.join(sorted(unknown))}")
+            self.mistaken.append(f"--drop does not name a missing column: {', '.join(sorted(unknown))}")
         for table in self.history.tables:
             there = self.models.table(table.name)
             if there is None:

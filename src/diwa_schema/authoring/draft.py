@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import traceback
@@ -12,6 +13,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 from alembic.config import CommandLine
 
@@ -90,6 +92,7 @@ def autogenerate(message: str, answers: Answers) -> list[Draft]:
 
     script, head = _begin()
     text = _message(message)
+    generate.refuse_undescribed()
     with scratch() as server:
         if server is None or not server.has_vector:
             raise UsageError(
@@ -185,7 +188,17 @@ def _write(
     made = script.generate_revision(
         revision, text, head=head, phase=phase, floor=floor, piece=piece, imports=imports
     )
-    return Draft(revision, head, Path(made.path), text)  # type: ignore[union-attr]  # its environment decides so
+    path = Path(made.path)  # type: ignore[union-attr]  # its environment decides so
+    return Draft(revision, head, path.rename(path.with_name(_plain(path.name))), text)
+
+
+def _plain(name: str) -> str:
+    """Return the name of a file in plain letters, which git prints as it is."""
+    if own.FILE.fullmatch(name):
+        return name
+    revision, _, slug = name.removesuffix(".py").partition("_")
+    letters = normalize("NFKD", slug).encode("ascii", "ignore").decode()
+    return f"{revision}_{re.sub('[^a-z0-9]+', '_', letters.lower()).strip('_') or 'revision'}.py"
 
 
 def _listed(calls: Sequence[Callable[[], Draft]]) -> list[Draft]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,5 +199,5 @@ def _after_reasons(source: Source, found: list[Finding], unlooked: Collection[st
 def _baseline(source: Source) -> dict[str, str]:
     if not source.installed:
         return {}
-    reasons: dict[str, dict[str, str]] = json.loads(manifest.content(BASELINE))
+    reasons: dict[str, dict[str, str]] = manifest.document(BASELINE)
     return reasons.get(source.revision, {})

@@ -84,15 +84,16 @@ def _apart(git: Git) -> Iterator[None]:
         for revision, paths in generate.twins().items():
             shared = _shared(git, paths)
             new = after(max(path.name.partition("_")[0] for path in manifest.VERSIONS.glob("[0-9]*.py")))
-            for path in sorted(manifest.VERSIONS.glob("[0-9]*.py")):
+            for path in sorted(manifest.VERSIONS.glob("*.py")):
                 text = path.read_text(encoding="utf-8")
                 if path.name in shared or f'"{revision}"' not in text:
                     continue
-                target = path.with_name(path.name.replace(revision, new, 1))
+                target = _named(path, new) if path in paths else path
                 old[path] = path.read_bytes()
                 written.append(target)
-                path.unlink()
                 target.write_text(text.replace(f'"{revision}"', f'"{new}"'), encoding="utf-8")
+                if target != path:
+                    path.unlink()
         yield
     except BaseException:
         for target in written:
@@ -164,6 +165,11 @@ def _staying(git: Git, branches: Mapping[str, Sequence[Script]], released: Mappi
     )
 
 
+def _named(path: Path, revision: str) -> Path:
+    """Return the file of a revision with another id; the name of a file that was made by hand may have no id."""
+    return path.with_name(f"{revision}_{re.sub('^[0-9]+_', '', path.name)}")
+
+
 def _move(onto: str, moving: Sequence[Script], listed: Mapping[str, generate.Listed]) -> list[Draft]:
     """Write files under new ids and the manifest, then remove the old files: all of it, or nothing."""
     new, last = {}, onto
@@ -184,7 +190,7 @@ def _move(onto: str, moving: Sequence[Script], listed: Mapping[str, generate.Lis
                 r"^down_revision\b.*$", f'down_revision = "{last}"', text, count=1, flags=re.MULTILINE
             )
             below, last = last, new[one.revision]
-            target = path.with_name(path.name.replace(one.revision, last, 1))
+            target = _named(path, last)
             target.write_text(text, encoding="utf-8")
             written.append(target)
             made.append(Draft(last, below, target, one.doc.partition("\n")[0].removesuffix(".")))

@@ -57,7 +57,7 @@ class Recorded(NamedTuple):
 
 def load() -> Recorded | None:
     """Return the record of the last release; None before the first one."""
-    document = json.loads(manifest.content(PATH))
+    document = manifest.document(PATH)
     if document["release"] is None:
         return None
     statements = tuple(Statement(one["sql"], tuple(one["values"])) for one in document["statements"])

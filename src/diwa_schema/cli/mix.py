@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from diwa_schema.repository.ecto_tasks import Translated
 
 TEST = "test"
+# The options of PostgreSQL's programs, by the parameter of libpq.
+_SERVER = {"host": "host", "port": "port", "user": "username"}
 
 
 def register(commands: Commands) -> None:
@@ -73,7 +76,7 @@ def _ran(meant: argparse.Namespace, url: str, asked: Translated, *, testing: boo
 
         if marked.drop(url, force=asked.disconnects):
             return Result({"kind": "dropped"}, "The test database is dropped.")
-    with _opened(url, testing=testing), _statements(shown=asked.shows_sql):
+    with _opened(url, asked, testing=testing), _statements(shown=asked.shows_sql):
         try:
             result: Result = meant.run(meant)
         except Blocked as error:
@@ -82,19 +85,31 @@ def _ran(meant: argparse.Namespace, url: str, asked: Translated, *, testing: boo
                 error.untouched = NOTHING_CHANGED
                 error.next_step += (
                     "\nIn the test environment the guard opens a database that diwa-schema found empty at"
-                    " its first run. This one was not empty. Drop it, then run: MIX_ENV=test mix do"
-                    " ecto.create, ecto.migrate"
+                    " its first run. This one was not empty. If it only has rows of tests, drop it:"
+                    f" {_dropping(url)}\nThen run: MIX_ENV=test mix do ecto.create, ecto.migrate"
                 )
             raise
     return result
 
 
-def _opened(url: str, *, testing: bool) -> AbstractContextManager[object]:
+def _dropping(url: str) -> str:
+    """Return the command that drops a database, which neither Ecto's task nor its alias does here."""
+    from diwa_schema.database.url import parse
+
+    meant = parse(url)
+    if meant.file is not None:
+        return f"rm {shlex.quote(meant.file)}"
+    parts = dict(meant.parameters)
+    server = [f"--{name}={parts[part]}" for part, name in _SERVER.items() if part in parts]
+    return shlex.join(["dropdb", *server, parts.get("dbname", "")])
+
+
+def _opened(url: str, asked: Translated, *, testing: bool) -> AbstractContextManager[object]:
     if not testing:
         return nullcontext()
     from diwa_schema.database.marked import opened
 
-    return opened(url)
+    return opened(url, makes=asked.words[0] == "upgrade")
 
 
 @contextmanager

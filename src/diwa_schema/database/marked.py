@@ -1,15 +1,17 @@
 """A permanent test database, as mix uses it, in either repository.
 
 The guard allows changes to a database that this process created. An earlier process created a permanent one, so it
-carries a mark: a comment on the database, written while the database was empty. An empty database has nothing to
-protect, and a shared one is not empty. If the database in a test run is neither empty nor marked, the guard decides as
-usual.
+carries a mark, written while the database was empty: a comment on a database of PostgreSQL, a number in the head of an
+SQLite file. An empty database has nothing to protect, and a shared one is not empty. If the database in a test run is
+neither empty nor marked, the guard decides as usual.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from diwa_schema.database import libpq
 from diwa_schema.database.failures import PERMISSION, brief, explain, is_driver_error, sqlstate
@@ -33,25 +35,36 @@ SELECT NOT EXISTS (
     AND NOT EXISTS (
       SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
 """
+_EMPTY_FILE = "SELECT count(*) = 0 FROM sqlite_master"
+# SQLite keeps these beside a file.
+_BESIDE = ("", "-wal", "-shm", "-journal")
 
 
-def opened(url: str) -> AbstractContextManager[object]:
+def opened(url: str, *, makes: bool = True) -> AbstractContextManager[object]:
     """Return a context in which the guard allows changes of a test database; for other databases it allows nothing.
 
     An empty database becomes a test database if the role owns it.
 
     Args:
         url: The database.
+        makes: Whether the block makes the tables; otherwise a missing SQLite file stays missing.
 
     Raises:
         DatabaseUnreachable: The database did not accept a connection.
     """
     target = Target.of(url)
-    if target.dialect != "postgresql":
+    if target.in_memory:
         return nullcontext()
+    if target.absent and not makes:
+        return OwnDatabase(target.identity)
     link = target.connect("diwa-schema tests")
     try:
-        ours = _is_marked(link) or (bool(link.value(_EMPTY)) and _mark(link))
+        empty = _EMPTY if target.dialect == "postgresql" else _EMPTY_FILE
+        ours = _is_marked(target, link) or (bool(link.value(empty)) and _mark(target, link))
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        raise explain(error, target.shown, "looking for the mark of a test database") from error
     finally:
         link.close()
     return OwnDatabase(target.identity) if ours else nullcontext()
@@ -71,10 +84,10 @@ def drop(url: str, *, force: bool = False) -> bool:
     """
     target = Target.of(url)
     if target.dialect != "postgresql":
-        return False
+        return _removed(target)
     link = target.connect("diwa-schema tests")
     try:
-        ours, name = _is_marked(link), str(link.value("SELECT current_database()"))
+        ours, name = _is_marked(target, link), str(link.value("SELECT current_database()"))
     finally:
         link.close()
     if not ours:
@@ -122,15 +135,44 @@ def _server(url: str) -> Link:
     return Target(libpq.changed(parse(url), dbname="postgres")).connect("diwa-schema tests")
 
 
-def _is_marked(link: Link) -> bool:
-    return str(link.value(_MARKED)) == MARK
-
-
-def _mark(link: Link) -> bool:
+def _removed(target: Target) -> bool:
+    """Remove a test database that is an SQLite file, and return whether it was one."""
+    if target.url.file is None or target.in_memory or target.absent:
+        return False
+    link = target.connect(create=False)
     try:
-        link.execute(
-            f"COMMENT ON DATABASE {quoted(str(link.value('SELECT current_database()')))} IS {literal(MARK)}"
-        )
+        ours = _is_marked(target, link)
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        raise explain(error, target.shown, "looking for the mark of a test database") from error
+    finally:
+        link.close()
+    for end in _BESIDE if ours else ():
+        Path(f"{target.url.file}{end}").unlink(missing_ok=True)
+    return ours
+
+
+def _is_marked(target: Target, link: Link) -> bool:
+    if target.dialect == "postgresql":
+        return str(link.value(_MARKED)) == MARK
+    return bool(link.value("PRAGMA application_id") == _number(target))
+
+
+def _number(target: Target) -> int:
+    """Return the mark of an SQLite file: it depends on the path, so a copy elsewhere is not marked."""
+    return crc32(f"{MARK}: {target.url.file}".encode()) >> 1
+
+
+def _mark(target: Target, link: Link) -> bool:
+    try:
+        if target.dialect == "postgresql":
+            name = quoted(str(link.value("SELECT current_database()")))
+            link.execute(f"COMMENT ON DATABASE {name} IS {literal(MARK)}")
+        elif link.value("PRAGMA application_id"):
+            return False  # the number of another program's file
+        else:
+            link.execute(f"PRAGMA application_id = {_number(target)}")
     except Exception as error:
         if sqlstate(error) != PERMISSION:
             raise

@@ -187,7 +187,7 @@ class Target:
             if not is_driver_error(error):
                 raise
             if self.url.file is not None:
-                raise self._unopened(self.url.file, error) from error
+                raise self.unopened(self.url.file, error) from error
             raise unreachable(self.shown, error) from error
 
     @contextmanager
@@ -288,7 +288,7 @@ class Target:
             raise InvalidDatabase(what, next_step="Name another path.") from error
         return True
 
-    def _unopened(self, file: str, error: Exception) -> DatabaseUnreachable:
+    def unopened(self, file: str, error: Exception) -> DatabaseUnreachable:
         """Describe an SQLite file that cannot be opened; SQLite itself does not say why."""
         there = self._exists(file)
         if not there and not self._exists(os.path.dirname(file)):  # noqa: PTH120 - as above
@@ -303,6 +303,18 @@ class Target:
         return DatabaseUnreachable(
             f"The file of {self.shown} cannot be opened: {reason}.", next_step=way, database=self.shown
         )
+
+    def refuse_directory(self) -> None:
+        """Refuse a directory in the place of an SQLite file.
+
+        Raises:
+            InvalidDatabase: It is one.
+        """
+        if self.url.file is not None and self._exists(self.url.file) and Path(self.url.file).is_dir():
+            raise InvalidDatabase(
+                f"'{self.url.file}' is a directory, and SQLite keeps a database in one file.",
+                next_step="Name a file in it.",
+            )
 
     def make_folder(self) -> None:
         """Create the folder of an SQLite file if it is absent.
@@ -326,11 +338,7 @@ class Target:
         path = self.url.driver if self.url.uri else self.url.file or ":memory:"
         if not create and self.absent:
             path = ":memory:"
-        if self.url.file is not None and self._exists(self.url.file) and Path(self.url.file).is_dir():
-            raise InvalidDatabase(
-                f"'{self.url.file}' is a directory, and SQLite keeps a database in one file.",
-                next_step="Name a file in it.",
-            )
+        self.refuse_directory()
         options = {"timeout": 5.0, **dict(self.url.parameters)}
         raw = sqlite.connect(path, isolation_level=None, uri=self.url.uri, check_same_thread=False, **options)
         return Link(raw, "sqlite", self.url.shown)

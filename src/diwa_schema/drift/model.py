@@ -261,7 +261,12 @@ def dumps(catalog: Catalog) -> str:
 
 def loads(text: str) -> Catalog:
     """Return the catalog of a JSON text."""
-    return _value(Catalog, json.loads(text))
+    return of_document(json.loads(text))
+
+
+def of_document(document: Any) -> Catalog:
+    """Return the catalog of a JSON document."""
+    return _value(Catalog, document)
 
 
 def _entry(item: dict[str, Any]) -> str:

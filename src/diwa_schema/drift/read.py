@@ -6,8 +6,8 @@ from collections.abc import Collection
 from functools import cache
 from typing import TYPE_CHECKING
 
-from diwa_schema.drift.model import Catalog, loads
-from diwa_schema.migrations.manifest import DIRECTORY, content
+from diwa_schema.drift.model import Catalog, of_document
+from diwa_schema.migrations.manifest import DIRECTORY, document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,4 +55,4 @@ def path(dialect: str) -> Path:
 @cache
 def at_head(dialect: str) -> Catalog:
     """Return the catalog expected at head."""
-    return loads(content(path(dialect)).decode())
+    return of_document(document(path(dialect)))

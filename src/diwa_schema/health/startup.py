@@ -26,7 +26,7 @@ from diwa_schema.database.named import naming_its_database
 from diwa_schema.database.spelling import mask
 from diwa_schema.database.state import LEDGER, State, refuse_unknown, unknown_revision
 from diwa_schema.database.target import Target
-from diwa_schema.database.url import embedded_url, from_environment
+from diwa_schema.database.url import default_embedded_path, embedded_url, from_environment, parse
 from diwa_schema.errors import (
     DiwaSchemaError,
     PermissionMissing,
@@ -216,10 +216,28 @@ def _judge(link: Link, state: State, history: Manifest) -> None:
         f"The schema of {shown} is out of date: it is {where}, and this application needs {history.head}."
         f" Pending: {names}{more}.",
         next_step=(state.revision is None and presence.meant(presence.elsewhere(link, state.schema)))
-        or f"In the diwa-cloud repository, run: {module_command('upgrade')}",
+        or _way(shown),
         current=state.revision,
         head=history.head,
         pending=[step.revision for step in pending],
+    )
+
+
+def _way(shown: str) -> str:
+    """Return the next step where revisions are pending: the owner's, unless the database belongs to nobody else."""
+    again = module_command("upgrade")
+    if "--embedded" in again:
+        return f"Run: {again}"
+    if not shown.startswith("sqlite"):
+        return f"In the diwa-cloud repository, run: {again}"
+    named = parse(shown)
+    if named.in_memory:
+        return "A database in memory begins empty. Call diwa_schema.migrate(engine) first, or name a file."
+    if named.file == str(default_embedded_path()):
+        return "Run: python -m diwa_schema upgrade --embedded"
+    relative = re.match(r"[^/]*:///[^/]", shown)
+    return (
+        f"In the diwa-cloud repository{', with the whole path of the file' if relative else ''}, run: {again}"
     )
 
 
@@ -265,13 +283,18 @@ def _reading(database: Any) -> Iterator[Link]:
 
 def _absent(engine: sa.Engine) -> Target | None:
     """Return the target of an engine for an SQLite file that does not exist yet; None for any other engine."""
+    target = _of_file(engine)
+    return target if target is not None and target.absent else None
+
+
+def _of_file(engine: sa.Engine) -> Target | None:
+    """Return the target of an engine for an SQLite file; None for any other engine."""
     file = engine.url.database
     if engine.dialect.driver not in ("pysqlite", "aiosqlite") or not file or file == ":memory:":
         return None
     from diwa_schema.database import engines
 
-    target = Target(engines.of_async_engine(engine) if engine.dialect.is_async else engines.of_engine(engine))
-    return target if target.absent else None
+    return Target(engines.of_async_engine(engine) if engine.dialect.is_async else engines.of_engine(engine))
 
 
 @contextmanager
@@ -291,6 +314,9 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
         connection = engine.connect()
     except Exception as error:
         if _is_refusal(error) or isinstance(cause(error), OSError):
+            if (target := _of_file(engine)) is not None and target.url.file is not None:
+                target.refuse_directory()
+                raise target.unopened(target.url.file, error) from error
             raise unreachable(mask(str(engine.url)), error) from error
         raise
     with connection:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diwa_schema.errors import UnknownRevision, command
+from diwa_schema.errors import UnknownRevision, UsageError, command
 from diwa_schema.names import amount
 
 if TYPE_CHECKING:
@@ -217,6 +217,22 @@ def content(path: Path) -> bytes:
     return loader.get_data(str(path))
 
 
+def document(path: Path) -> Any:
+    """Return the content of a JSON file of this package.
+
+    Raises:
+        UsageError: It cannot be read; for example, git has left the marks of a conflict in it.
+    """
+    try:
+        return json.loads(content(path))
+    except ValueError as error:
+        raise UsageError(
+            f"{path.name} of this package cannot be read: {error}.",
+            next_step="In a checkout of diwa-schema, after a merge, run: diwa-schema revision --rebase\n"
+            "Elsewhere, install the package again: pip install --force-reinstall diwa-schema",
+        ) from None
+
+
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file's bytes with every line end as LF; an unchanged file is read once a process."""
     try:
@@ -251,4 +267,4 @@ def parse(document: dict[str, Any]) -> Manifest:
 @cache
 def load() -> Manifest:
     """Return the installed package's manifest."""
-    return parse(json.loads(content(PATH)))
+    return parse(document(PATH))

@@ -7,7 +7,11 @@ annotation has the words of a value set, and the history has the revision.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+import re
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
 
 Writer = Literal["agent", "cloud", "database", "unknown"]
 """Who fills a column: diwa-agent, diwa-cloud, the database itself, or no program that is known.
@@ -72,6 +76,21 @@ def documented(doc: str, unit: str | None = None, *, invented: bool = False) -> 
     """
     parts = [doc, *([f"Unit: {unit}."] if unit else []), *([INVENTED] if invented else [])]
     return {"doc": doc, "comment": " ".join(parts)}
+
+
+def undescribed(metadata: MetaData) -> list[str]:
+    """Return the columns that lack a description, or whose description is no sentence."""
+    return [
+        str(column)
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if not re.fullmatch(r"[A-Z].{10,}\.", column.doc or "")
+    ]
+
+
+def unwritten(metadata: MetaData) -> list[str]:
+    """Return the tables that name no writer."""
+    return [table.name for table in metadata.sorted_tables if KEY not in table.info]
 
 
 def written_by(writer: Writer) -> dict[str, Any]:

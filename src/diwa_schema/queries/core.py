@@ -75,7 +75,14 @@ def memories_tagged(
         tags: The tags.
         limit: The maximum number of rows.
         before: The last row of the page before.
+
+    Raises:
+        TypeError: A tag is no text.
     """
+    if not all(isinstance(tag, str) for tag in tags):
+        raise TypeError(
+            "Each tag is an argument of its own, and a text. For a list, write a star before it: *tags"
+        )
     tagged = select(Memory).where(searched_in(context), LIVE, Memory.tags.contains(list(tags)))
     return _page(tagged, limit, before)
 

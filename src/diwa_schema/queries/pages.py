@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import index
 from typing import Any
 
 from sqlalchemy import ColumnElement, literal, tuple_
@@ -58,7 +59,12 @@ def at_most(limit: int) -> int:
 
     Raises:
         ValueError: It is negative: SQLite would return all rows.
+        TypeError: It is no whole number.
     """
+    try:
+        limit = index(limit)
+    except TypeError:
+        raise TypeError(f"A limit is a whole number, not {type(limit).__name__}.") from None
     if limit < 0:
         raise ValueError(f"A query returns 0 rows or more, not {limit}: pass a limit that is not negative.")
     return limit

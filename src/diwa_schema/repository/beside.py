@@ -9,7 +9,6 @@ belong to this package.
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -96,7 +95,7 @@ def _is_ours(word: str) -> bool:
 @cache
 def _names() -> frozenset[str]:
     """Return the names of the shared tables, and of their indexes, constraints and triggers."""
-    catalog = json.loads(manifest.content(manifest.DIRECTORY / "catalog_postgresql.json"))
+    catalog = manifest.document(manifest.DIRECTORY / "catalog_postgresql.json")
     found = set(manifest.load().tables) | set(manifest.load().leftovers)
     for table in catalog["tables"]:
         parts = [value for key, value in table.items() if key != "columns"]

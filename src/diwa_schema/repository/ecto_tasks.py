@@ -29,7 +29,7 @@ TAKEN = {
 _WHY_NOT = {
     "--force": "A drop that loses rows needs the name of the database: --confirm NAME.",
     "--migrations-path": "The migrations come from the installed diwa-schema, not from a folder.",
-    "--repo": "Only the alias in mix.exs takes it; the alias passes the URL of that repository.",
+    "--repo": "Only the alias in mix.exs takes it, and passes the URL of that repository.",
     "--pool-size": "A run opens its own connections.",
 }
 
@@ -117,10 +117,12 @@ def _read(task: str, options: Sequence[str]) -> dict[str, str]:
                 next_step=f"Leave it out. The options of the task: {', '.join(sorted(TAKEN[task]))}.",
             )
         if name in _VALUES and not assigned:
-            if not left:
+            if not left or left[0].startswith("--"):
                 raise UsageError(f"mix {task}: {typed} lacks its value.", next_step=f"Write: {name} VALUE")
             value = left.pop(0)
         if name in _NUMBERS and not (value.isascii() and value.isdigit() and int(value)):
-            raise UsageError(f"mix {task}: {value!r} is not a number.", next_step=f"Write: {name} NUMBER")
+            raise UsageError(
+                f"mix {task}: {value!r} is not a number above 0.", next_step=f"Write: {name} NUMBER"
+            )
         found[name] = value
     return found

@@ -61,9 +61,9 @@ def _order(git: Git, base: MergeBase) -> Iterator[Remark]:
                 path, "the name of a revision file is a UTC time and a slug, such as 20260131120000_add_it.py"
             )
         elif other := seen.get(identity):
-            yield _fault(path, f"its id is also that of {other}")
+            yield _fault(path, f"its id is also that of {other}", _behind(base))
         elif name not in before and identity <= last:
-            yield _fault(path, f"its id is not above {last}, the last one of '{base.name}'")
+            yield _fault(path, f"its id is not above {last}, the last one of '{base.name}'", _behind(base))
         seen.setdefault(identity, name)
 
 
@@ -84,8 +84,14 @@ def _is_time(identity: str) -> bool:
     return True
 
 
-def _fault(path: str, what: str) -> Remark:
-    fix = "Write a new revision instead; a released revision never changes." if "released" in what else ""
+def _behind(base: MergeBase) -> str:
+    return f"Move it behind the others: git merge {base.name}, then diwa-schema revision --rebase"
+
+
+def _fault(path: str, what: str, fix: str = "") -> Remark:
+    fix = fix or (
+        "Write a new revision instead; a released revision never changes." if "released" in what else ""
+    )
     return Remark(
         Level.ERROR,
         path,
