@@ -236,14 +236,16 @@ def test_in_an_async_application(postgres):
     ("url", "way"),
     [
         ("sqlite://", "A database in memory begins empty. Call diwa_schema.migrate(engine)"),
-        ("sqlite:///app.db", "In the diwa-cloud repository, with the whole path of the file, run: "),
-        ("sqlite:////nowhere/app.db", "In the diwa-cloud repository, run: "),
+        ("sqlite:///app.db", "In the diwa-cloud repository, run: {command} --url sqlite:///{here}/app.db"),
+        ("sqlite:////nowhere/app.db", "In the diwa-cloud repository, run: {command} --url sqlite:////nowhere/"),
         (None, "Run: python -m diwa_schema upgrade --embedded"),
     ],
 )
 def test_the_next_step_is_the_one_for_this_file(url, way, tmp_path, monkeypatch):
     """A relative path is another file in the repository of the owner, and a private file needs no owner."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "da ta"))
+    monkeypatch.chdir(tmp_path)
+    way = way.format(command="python -m diwa_schema upgrade", here=tmp_path)
     with pytest.raises(SchemaEmpty) as caught:
         ensure_current(sa.create_engine(url or embedded_url()))
     assert caught.value.next_step.startswith(way)

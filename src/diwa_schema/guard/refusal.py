@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Hashable, Iterator
 from pathlib import Path
@@ -165,8 +164,6 @@ def _unread(verdict: Verdict) -> list[str]:
 def _right_way(verdict: Verdict, again: str) -> Iterator[str]:
     if verdict.role is Role.CONSUMER:
         yield from ("Run it in the repository that owns the schema:", "  cd ../diwa-cloud", f"  {again}")
-        if re.search(r"sqlite[a-z+]*:///[^/]", again):
-            yield "The path of the file is that of this folder: write the whole path there."
     elif unread := _unread(verdict):
         yield from ("Fix it, then run the command again:", *(f"  {source}" for source in unread))
     else:

@@ -228,17 +228,13 @@ def _way(shown: str) -> str:
     again = module_command("upgrade")
     if "--embedded" in again:
         return f"Run: {again}"
-    if not shown.startswith("sqlite"):
-        return f"In the diwa-cloud repository, run: {again}"
-    named = parse(shown)
-    if named.in_memory:
-        return "A database in memory begins empty. Call diwa_schema.migrate(engine) first, or name a file."
-    if named.file == str(default_embedded_path()):
-        return "Run: python -m diwa_schema upgrade --embedded"
-    relative = re.match(r"[^/]*:///[^/]", shown)
-    return (
-        f"In the diwa-cloud repository{', with the whole path of the file' if relative else ''}, run: {again}"
-    )
+    if shown.startswith("sqlite"):
+        named = parse(shown)
+        if named.in_memory:
+            return "A database in memory begins empty. Call diwa_schema.migrate(engine) first, or name a file."
+        if named.file == str(default_embedded_path()):
+            return "Run: python -m diwa_schema upgrade --embedded"
+    return f"In the diwa-cloud repository, run: {again}"
 
 
 def _judge_newer(link: Link, state: State, history: Manifest) -> None:
