@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import reduce
 from typing import Any, get_args
 from uuid import UUID
 
@@ -142,7 +141,7 @@ REFUSED = {
 def test_json_that_one_database_would_not_keep_is_refused_with_its_place(engine, said):
     """In the words of the models, whatever the driver says of it, and whichever way it is written."""
     with pytest.raises(StatementError) as refused, Session(engine) as session:
-        session.execute(insert(Memory.__table__).values(id=UUID(int=2), metadata=REFUSED[said]))
+        session.execute(insert(Memory).values(id=UUID(int=2), metadata_=REFUSED[said]))
     assert not isinstance(refused.value, DBAPIError)
     assert said in str(refused.value.orig)
     assert "Nothing was sent." in str(refused.value.orig)
@@ -160,7 +159,9 @@ def test_half_of_a_surrogate_pair_is_refused_in_every_text(engine):
 
 @ONE_DRIVER_EACH
 def test_a_document_of_many_levels_comes_back(engine):
-    deep: Any = reduce(lambda held, _: {"a": [held]}, range(240), 1)
+    deep: Any = 1
+    for _ in range(240):
+        deep = {"a": [deep]}
     row = stored(engine, Memory, metadata_=deep)
     with Session(engine) as session:
         found = session.get_one(Memory, row.id).metadata_
