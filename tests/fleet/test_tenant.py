@@ -160,6 +160,8 @@ def test_a_drop_that_was_ended_is_finished_by_the_same_command(tenants, monkeypa
     assert schemas(tenants) == list(TENANTS)
     (one,) = Fleet(Schemas(tenants, "tenant_1")).status().outcomes
     assert one.exit_code == 1
+    ended = diwa_schema.status(tenants, schema="tenant_1").ended or {}
+    assert (ended["kind"], ended["outcome"]) == ("drop", "interrupted")
     drop(tenants, "tenant_1", confirm="tenant_1", repo="diwa-schema")
     assert schemas(tenants) == ["tenant_2", "tenant_3"]
 

@@ -202,6 +202,9 @@ def test_what_differs_is_refused_listed_and_fixed(legacy, dump):
     assert "--fix" in caught.value.next_step
     assert dump(url) == before
     assert api.adopt(url, fix=True).after == "20260228010000"
+    # The fixes are their own transactions, so their start is recorded before them.
+    (first,) = [one for one in api.history(url) if one["revision"] is None]
+    assert (first["id"], first["kind"], first["outcome"]) == (1, "adopt", "applied")
     api.migrate(url)
     assert api.check(url) == []
 

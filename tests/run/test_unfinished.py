@@ -103,6 +103,12 @@ def bytes_instead_of_vectors(url: str) -> None:
             "VALIDATE CONSTRAINT",
             id="validate",
         ),
+        pytest.param(  # everything is done but the record of it
+            ["validate"],
+            lambda url: execute(url, "ALTER TABLE tasks DROP CONSTRAINT tasks_status_check"),
+            "SET outcome = 'applied'",
+            id="validate-before-the-record",
+        ),
     ],
 )
 def test_a_killed_change_without_a_revision_leaves_its_start(

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, make_url, text
 
 import diwa_schema
 from diwa_schema.errors import SchemaEmpty
@@ -59,6 +61,43 @@ def test_it_does_not_start_on_a_schema_that_is_behind(postgresql: str) -> None:
         said = str(process.args)
     assert "is out of date: it is at revision" in said
     assert "python -m diwa_schema upgrade" in said
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_a_database_that_goes_away_and_comes_back(postgresql: str, driver: str) -> None:
+    """A restart of the server costs no request; while the database is not there, the answer is 503."""
+    path = "/contexts/00000000-0000-0000-0000-000000000000"
+    name = make_url(postgresql).database
+    app = create_app(postgresql.replace("postgresql://", f"postgresql+{driver}://", 1))
+    server = create_engine(
+        make_url(postgresql).set(drivername="postgresql+psycopg", database="postgres"),
+        isolation_level="AUTOCOMMIT",
+    )
+    end = text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name")
+    with TestClient(app, raise_server_exceptions=False) as client, server.connect() as other:
+        assert client.get(path).status_code == 404
+        other.execute(end, {"name": name})
+        assert client.get(path).status_code == 404
+        other.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+        other.execute(end, {"name": name})
+        refused = client.get(path)
+        assert (refused.status_code, refused.json()) == (
+            503,
+            {"detail": "The database is not available now."},
+        )
+        other.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
+        assert client.get(path).status_code == 404
+    server.dispose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://u:secret@h/d", "secret", "postgresql://u@h:secret/d", " "],
+)
+def test_a_wrong_setting_is_told_without_a_password(url: str) -> None:
+    with pytest.raises(ValueError, match=r"DATABASE_URL is no URL of a database: write") as refused:
+        create_app(url)
+    assert "secret" not in "".join(traceback.format_exception(refused.value)).replace(f'"{url}"', "")
 
 
 def test_it_does_not_start_without_a_schema(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from diwa_schema.models.types import (
     Timestamp,
     UniqueId,
 )
+from diwa_schema.models.types.documents import name_documents
 from diwa_schema.models.values import VALUE_SETS
 
 NAMING = {
@@ -163,6 +164,12 @@ class Base(DeclarativeBase):
         list[str]: TextArray(),
         **dict.fromkeys(VALUE_SETS, ShortText()),
     }
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Map a model, and let the errors about its documents name their columns."""
+        super().__init_subclass__(**options)
+        if isinstance(table := cls.__dict__.get("__table__"), Table):
+            name_documents(table)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute, but refuse `metadata`: the value would stay on the object and never be written."""

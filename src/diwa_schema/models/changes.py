@@ -8,7 +8,7 @@ for one type at one depth, but a document is any JSON. An unpickled row tracks n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ClauseElement, event
 from sqlalchemy.orm import InstanceState, Mapper
@@ -56,18 +56,58 @@ def _noticing(value: Any, notice: Callable[[], None]) -> Any:
     """Return a tracking copy of a dict or list; other values are returned unchanged."""
     if not isinstance(value, dict | list):
         return value
-    copy: Any = _Dict(value) if isinstance(value, dict) else _List(value)
-    copy.notice = notice
-    _grow(copy)
+    copy = _copy(value, notice)
+    _grow(copy, value)
     return copy
 
 
-def _grow(container: Any) -> None:
-    """Replace the dicts and lists inside a container by tracking ones."""
-    kind: Any = dict if isinstance(container, dict) else list
-    for key, held in list(container.items() if kind is dict else enumerate(container)):
-        if isinstance(held, dict | list) and getattr(held, "notice", None) is not container.notice:
-            kind.__setitem__(container, key, _noticing(held, container.notice))
+def _copy(value: Any, notice: Callable[[], None]) -> Any:
+    copy: Any = _Dict(value) if isinstance(value, dict) else _List(value)
+    copy.notice = notice
+    return copy
+
+
+class _Inside(NamedTuple):
+    """A container whose parts are to be replaced, and what it is a copy of.
+
+    Args:
+        copy: The container.
+        source: The original.
+        around: The same of the container around it.
+    """
+
+    copy: Any
+    source: Any
+    around: _Inside | None
+
+    def holds(self, value: Any) -> bool:
+        """Return whether a value contains itself here."""
+        at: _Inside | None = self
+        while at is not None:
+            if at.source is value:
+                return True
+            at = at.around
+        return False
+
+
+def _grow(container: Any, source: Any = None) -> None:
+    """Replace the dicts and lists inside a container by tracking ones.
+
+    A value that contains itself stays what it is: no document can be written of it, and the flush refuses it.
+    """
+    # Not recursive: a document may be deeper than Python's stack.
+    rest = [_Inside(container, container if source is None else source, None)]
+    while rest:
+        inside = rest.pop()
+        kind: Any = dict if isinstance(inside.copy, dict) else list
+        for key, held in list(inside.copy.items() if kind is dict else enumerate(inside.copy)):
+            if not isinstance(held, dict | list) or getattr(held, "notice", None) is container.notice:
+                continue
+            if inside.holds(held):
+                continue
+            copy = _copy(held, container.notice)
+            kind.__setitem__(inside.copy, key, copy)
+            rest.append(_Inside(copy, held, inside))
 
 
 def _of_row(value: Any, state: InstanceState[Any], key: str) -> Any:

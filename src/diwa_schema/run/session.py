@@ -78,6 +78,13 @@ class Look(NamedTuple):
         """The masked URL, for messages."""
         return self.link.shown
 
+    def left(self, kind: str) -> bool:
+        """Return whether the last run of a kind did not record its end; there may be nothing left to do but that."""
+        if LEDGER not in self.state.tables:
+            return False
+        last = self.books.ledger.latest((kind,)).get(kind)
+        return last is not None and last["outcome"] != "applied"
+
 
 class Verb(NamedTuple):
     """One kind of change, as the ledger names it.

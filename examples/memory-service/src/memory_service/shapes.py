@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,18 +9,30 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 
-def _storable(value: Any) -> Any:
-    """Refuse values that JSON can contain and PostgreSQL cannot: NUL, half a character, NaN."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+def _storable(text: str) -> str:
+    """Refuse texts that JSON can contain and PostgreSQL cannot: NUL, half a character."""
     text.encode()
-    if "\0" in text or "\\u0000" in text:
+    if "\0" in text:
         raise ValueError("a text cannot contain NUL")
-    return value
+    return text
 
 
+def _answerable(document: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a document that no answer could contain; the models refuse the values that a database would not keep."""
+    level: list[Any] = [document]
+    for _ in range(_DEEPEST):
+        inside = (
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        )
+        if not (level := [held for parts in inside for held in parts]):
+            return document
+    raise ValueError(f"a document has at most {_DEEPEST} levels")
+
+
+_DEEPEST = 100  # Pydantic writes about 250
 Text = Annotated[str, AfterValidator(_storable)]
 Line = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
-Document = Annotated[dict[str, Any], AfterValidator(_storable)]
+Document = Annotated[dict[str, Any], AfterValidator(_answerable)]
 _LARGEST = 3.4028235e38  # of the numbers of a vector, which have four bytes
 Numbers = Annotated[
     list[Annotated[FiniteFloat, Field(ge=-_LARGEST, le=_LARGEST)]],
@@ -161,9 +172,10 @@ _PROBLEMS = {
     409: "The organization already has a context of this name.",
     410: "The memory was deleted.",
     501: "This database does not support the search.",
+    503: "The database is not available now.",
 }
 
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Return the refusals of a request, for its description in `/docs`."""
-    return {code: {"model": Problem, "description": _PROBLEMS[code]} for code in codes}
+    return {code: {"model": Problem, "description": _PROBLEMS[code]} for code in (*codes, 503)}

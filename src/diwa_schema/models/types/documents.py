@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from sqlalchemy import ARRAY, JSON, TEXT, Boolean, ColumnElement, String, literal
+from sqlalchemy import ARRAY, JSON, TEXT, Boolean, ColumnElement, String, Table, literal
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
@@ -16,6 +16,7 @@ from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from diwa_schema.models.types.declared import Declared
+from diwa_schema.models.types.keepable import refuse_unkeepable
 from diwa_schema.models.types.scalars import storable
 
 LENGTH = 255
@@ -131,6 +132,11 @@ class Document(TypeDecorator[Any]):
 
     Args:
         sqlite: The declared type on SQLite.
+
+    Raises:
+        TypeError: JSON does not have a part of the document, such as a set, or a key that is no text.
+        ValueError: One of the databases would refuse or change a part: NaN, half of a surrogate pair, a NUL character,
+            a whole number beyond eight bytes. SQLAlchemy wraps both errors as ``StatementError``.
     """
 
     impl = JSON
@@ -160,6 +166,8 @@ class Document(TypeDecorator[Any]):
             return _HasAll(self.expr, literal(other, self.type))
 
     comparator_factory = Comparator
+    place = ""
+    """The name of its column for messages; empty for a document of no column."""
 
     def __init__(self, sqlite: Literal["TEXT", "JSONB"] = "TEXT") -> None:
         super().__init__(none_as_null=True)
@@ -182,24 +190,11 @@ class Document(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         if value is None or value is JSON.NULL:
             return "null" if value is JSON.NULL and dialect.name == "sqlite" else value
-        for each in _texts_in(value):
-            storable(each)
+        refuse_unkeepable(value, self.place or "The document")
         return _write_json(value) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return _read_json(value) if dialect.name == "sqlite" else value
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, held in value.items():
-            yield from _texts_in(key)
-            yield from _texts_in(held)
-    elif isinstance(value, list | tuple):
-        for held in value:
-            yield from _texts_in(held)
 
 
 def _write_json(value: Any) -> str:
@@ -214,6 +209,13 @@ def _read_json(value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         return value
+
+
+def name_documents(table: Table) -> None:
+    """Tell the documents of a table the names of their columns, for messages."""
+    for column in table.columns:
+        if isinstance(column.type, Document):
+            column.type.place = f"{table.name}.{column.name}"
 
 
 class TextArray(TypeDecorator[list[str]]):

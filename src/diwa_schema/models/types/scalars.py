@@ -28,6 +28,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 from diwa_schema.models.engines import watch
 from diwa_schema.models.types.declared import Declared
+from diwa_schema.models.types.keepable import unkeepable
 
 _LEAST, _MOST = -(2**31), 2**31 - 1  # an integer of PostgreSQL has four bytes
 _HIGHEST = 10_000  # an amount has ten digits, six of them after the point
@@ -142,15 +143,15 @@ def storable(text: str | None, length: int | None = None) -> str | None:
     """Return a text that PostgreSQL accepts; SQLite would accept any, and its database could not be copied.
 
     Raises:
-        ValueError: The text has a NUL character, or too many characters.
+        ValueError: The text has a NUL character, half of a surrogate pair, or too many characters.
         TypeError: It is no text: some drivers would write a number as its digits, and others refuse it.
     """
     if text is None:
         return None
     if not isinstance(text, str):
         raise TypeError(f"A text is a str, not {type(text).__name__}. Nothing was sent.")
-    if "\0" in text:
-        raise ValueError("A text cannot have a NUL character (\\x00). Nothing was sent.")
+    if found := unkeepable(text):
+        raise ValueError(f"A text cannot have {found}. Nothing was sent.")
     if length is not None and len(text) > length:
         raise ValueError(f"The text is too long: the column takes {length} characters, not {len(text)}.")
     return text

@@ -202,7 +202,7 @@ def _convert(
             raise UsageError(f"{look.shown} is SQLite, which has neither vectors nor these indexes.")
         refuse_other_than_head(look)
         preflight.refuse(stands(look), look.shown, allow_stall=False)
-        return needed(look) or None
+        return needed(look) or look.left(verb.kind) or None
 
     def convert(change: Change, _: bool) -> Written:
         with change.begun():
