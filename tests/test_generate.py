@@ -13,7 +13,7 @@ from diwa_schema.database.target import Target
 from diwa_schema.drift.check import compare
 from diwa_schema.drift.read import at_head, read
 from diwa_schema.drift.rules import waiting
-from diwa_schema.errors import UsageError
+from diwa_schema.errors import MigrationFailed, UsageError
 from diwa_schema.migrations import manifest, pgvector
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models import Base
@@ -72,3 +72,12 @@ def test_a_file_with_the_marks_of_a_conflict_is_an_error_in_words(tmp_path, monk
     with pytest.raises(UsageError, match=r"^broken\.json of this package cannot be read") as caught:
         manifest.load.__wrapped__() if file == "manifest" else at_head.at_head.__wrapped__("sqlite")
     assert "revision --rebase" in caught.value.next_step
+
+
+def test_a_revision_that_fails_is_to_be_fixed_and_not_only_run_again(monkeypatch, capsys):
+    def fails(*_: object) -> None:
+        raise MigrationFailed("Revision 1 failed.", next_step="Run the command again; it resumes there.")
+
+    monkeypatch.setattr(generate, "listing", fails)
+    assert generate.main(["--check"]) == 6
+    assert capsys.readouterr().err.endswith("Fix the revision, then run: python -m diwa_schema.generate\n")

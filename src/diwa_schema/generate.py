@@ -28,7 +28,7 @@ from diwa_schema.database.target import Target
 from diwa_schema.database.url import sqlite_url
 from diwa_schema.drift.model import Catalog, dumps
 from diwa_schema.drift.read import path as catalog_path, read
-from diwa_schema.errors import DiwaSchemaError, UsageError
+from diwa_schema.errors import DiwaSchemaError, MigrationFailed, UsageError
 from diwa_schema.migrations import manifest
 from diwa_schema.names import amount
 from diwa_schema.run import printed, snapshot
@@ -351,6 +351,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _database() as url:
             return int(write(frozen, url, args.pg_dump, check=args.check))
     except DiwaSchemaError as error:
+        if isinstance(error, MigrationFailed):
+            # Its database was a temporary one, in which nothing resumes.
+            error.untouched = "The files that were not named above are as they were."
+            error.next_step = "Fix the revision, then run: python -m diwa_schema.generate"
         sys.stderr.write(f"{error}\n")
         return error.exit_code
 

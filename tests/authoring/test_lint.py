@@ -135,6 +135,7 @@ def test_broken_input_is_said_and_ends_with_2(tmp_path, cli, checkout):
         assert "Traceback" not in done.stderr
     assert "cannot be read" in cli("lint", "absent.py", cwd=tmp_path, check=2).stderr
     assert "is not a checkout" in cli("lint", "--since", "main", cwd=tmp_path, check=2).stderr
+    assert "--since lacks a branch" in cli("lint", "--since", "", cwd=checkout, check=2).stderr
     assert "(named by --since)" in cli("lint", "--since", "nowhere", cwd=checkout, check=2).stderr
     assert "Leave one of them out" in cli("lint", "x.py", "--since", "main", cwd=checkout, check=2).stderr
 

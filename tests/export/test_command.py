@@ -64,3 +64,10 @@ def test_what_cannot_be_is_refused(cli, tmp_path, words, told):
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_an_empty_folder_is_not_the_working_directory(cli, tmp_path):
+    assert (
+        "expected the name of a folder" in cli("export", "ecto", "--output", "", cwd=tmp_path, check=2).stderr
+    )
+    assert list(tmp_path.iterdir()) == []

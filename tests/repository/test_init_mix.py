@@ -51,6 +51,11 @@ def test_what_is_printed_is_all_that_is_missing(elixir):
         assert f'"{task}": &diwa_schema("{task}", &1),' in notes
     follow(elixir)
     assert not [note for note in plan(elixir.root).notes if note.startswith(MIX)]
+    text = (elixir.root / MIX).read_text()
+    elixir.write(MIX, text.replace("Path.expand(path)", "path"))
+    (note,) = [note for note in plan(elixir.root).notes if note.startswith(MIX)]
+    assert "write these functions in place of" in note
+    assert "Path.expand(path)" in note
 
 
 @pytest.mark.skipif(not shutil.which("mix"), reason="Elixir is not installed")

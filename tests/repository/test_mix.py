@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import psycopg
 import pytest
 
+from diwa_schema.database.lock import keys
 from diwa_schema.database.url import parse
 from diwa_schema.migrations.manifest import load
 from tests.run.asking import execute, value
@@ -112,6 +115,22 @@ def test_a_file_that_cannot_be_a_test_database(cli, tmp_path, monkeypatch):
     file.write_text("no database " * 100)
     for task in ("ecto.migrate", "ecto.drop"):
         assert "is not a database" in cli(*TESTING, task, check=7).stderr
+
+
+def test_a_run_ends_with_mix(at):
+    """Neither Ctrl-C nor a signal for mix reaches the command, which mix starts in a session of its own."""
+    run = [sys.executable, "-m", "diwa_schema", "mix", "--repo", "diwa-cloud", "ecto.migrate"]
+    with psycopg.connect(at, autocommit=True) as holder:
+        holder.execute("SELECT pg_advisory_lock(%s)", (keys("public")[0],))
+        mix = subprocess.Popen(
+            ["sh", "-c", '"$@" & wait', "sh", *run], stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert mix.stderr is not None
+        assert "waiting for the migration lock" in mix.stderr.readline()
+        mix.kill()
+        # The pipe ends with the last process that has it, which is the run.
+        assert "SIGTERM" in mix.communicate(timeout=60)[1]
+    assert value(at, TABLES) == 0
 
 
 def test_the_next_step_names_the_database(cli, at):

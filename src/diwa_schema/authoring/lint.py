@@ -131,6 +131,8 @@ def lint(
 def _changed(since: str, directory: Path | None) -> list[Path]:
     """Return the changed revisions, whether committed, staged, saved or new."""
     git = Git.open(directory)
+    if not since.strip():
+        raise UsageError("--since lacks a branch or a commit.", next_step="Name one: --since main")
     if not git.commit(since) and not git.commit(f"origin/{since}"):
         raise UsageError(
             f"There is no branch or commit '{since}' here (named by --since).",

@@ -25,7 +25,7 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("format", choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))
     parser.add_argument(
-        "--output", metavar="DIR", type=Path, help="write the files into DIR (default: print them)"
+        "--output", metavar="DIR", type=_folder, help="write the files into DIR (default: print them)"
     )
     parser.add_argument(
         "--embedding",
@@ -35,6 +35,13 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--namespace", metavar="NAME", help="ecto: the first part of the module names (DiwaSchema)"
     )
+
+
+def _folder(text: str) -> Path:
+    """Return a folder; an empty text, as of a variable without a value, would be the working directory."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected the name of a folder")
+    return Path(text)
 
 
 def run(args: argparse.Namespace) -> Result:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
+from diwa_schema.cli.signals import ending_with_its_parent
 from diwa_schema.errors import NAMED, NOTHING_CHANGED, TYPED, Blocked, DatabaseUnreachable
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> Result:
     NAMED.set(partial(options.named, meant))
     TYPED.set(str)  # the words are those of mix, which takes its URL from the configuration
     try:
-        result = _ran(meant, url, asked, testing=testing)
+        with ending_with_its_parent():
+            result = _ran(meant, url, asked, testing=testing)
     except DatabaseUnreachable:
         from diwa_schema.database import marked
 

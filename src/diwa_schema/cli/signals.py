@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import NoReturn
 
 from diwa_schema.run.interruption import Terminated
 
+# Seconds between two looks at the parent, of which no system tells a child.
+_LOOKS = 0.2
 _SIGNALS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
@@ -34,6 +37,28 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ending_with_its_parent() -> Iterator[None]:
+    """End the process like SIGTERM when the program that started it ends in the block.
+
+    mix starts a command in a session of its own, so neither Ctrl-C nor the signal that ends mix reaches it: the run
+    would go on, and nobody would see it.
+    """
+    parent, over = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_LOOKS):
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    threading.Thread(target=watch, name="diwa-schema parent", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _raise(number: int, _: FrameType | None) -> NoReturn:

@@ -216,25 +216,27 @@ def _judge(link: Link, state: State, history: Manifest) -> None:
         f"The schema of {shown} is out of date: it is {where}, and this application needs {history.head}."
         f" Pending: {names}{more}.",
         next_step=(state.revision is None and presence.meant(presence.elsewhere(link, state.schema)))
-        or _way(shown),
+        or _another_way(shown)
+        or f"In the diwa-cloud repository, run: {module_command('upgrade')}",
         current=state.revision,
         head=history.head,
         pending=[step.revision for step in pending],
     )
 
 
-def _way(shown: str) -> str:
-    """Return the next step where revisions are pending: the owner's, unless the database belongs to nobody else."""
+def _another_way(shown: str) -> str:
+    """Return the next step for pending revisions where it is not simply the owner's; empty if it is."""
     again = module_command("upgrade")
     if "--embedded" in again:
         return f"Run: {again}"
-    if shown.startswith("sqlite"):
-        named = parse(shown)
-        if named.in_memory:
-            return "A database in memory begins empty. Call diwa_schema.migrate(engine) first, or name a file."
-        if named.file == str(default_embedded_path()):
-            return "Run: python -m diwa_schema upgrade --embedded"
-    return f"In the diwa-cloud repository, run: {again}"
+    if not shown.startswith("sqlite"):
+        return ""
+    named = parse(shown)
+    if named.in_memory:
+        return "A database in memory begins empty. Call diwa_schema.migrate(engine) first, or name a file."
+    if named.file == str(default_embedded_path()):
+        return "Run: python -m diwa_schema upgrade --embedded"
+    return ""
 
 
 def _judge_newer(link: Link, state: State, history: Manifest) -> None:

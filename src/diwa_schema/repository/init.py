@@ -198,8 +198,14 @@ def _mix_notes(mix: str | None, name: str) -> Iterator[str]:
             " has none yet, write `aliases: aliases(),` into the list of `project`, and these lines into a new"
             f" `defp aliases do [...] end`:\n\n{lines}"
         )
+    functions = templates.mix_functions(name)
     if "defp diwa_schema(" not in mix:
-        yield f"{MIX}: add before the last `end` of the module:\n\n{templates.mix_functions(name)}"
+        yield f"{MIX}: add before the last `end` of the module:\n\n{functions}"
+    elif functions not in mix:
+        yield (
+            f"{MIX}: write these functions in place of those from `defp diwa_schema` to the last `defp database_url`,"
+            f" which are of another release, or were changed:\n\n{functions}"
+        )
 
 
 def _alembic_notes(git: Git) -> Iterator[str]:
