@@ -237,7 +237,10 @@ def test_in_an_async_application(postgres):
     [
         ("sqlite://", "A database in memory begins empty. Call diwa_schema.migrate(engine)"),
         ("sqlite:///app.db", "In the diwa-cloud repository, run: {command} --url sqlite:///{here}/app.db"),
-        ("sqlite:////nowhere/app.db", "In the diwa-cloud repository, run: {command} --url sqlite:////nowhere/"),
+        (
+            "sqlite:////nowhere/app.db",
+            "In the diwa-cloud repository, run: {command} --url sqlite:////nowhere/",
+        ),
         (None, "Run: python -m diwa_schema upgrade --embedded"),
     ],
 )
