@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from diwa_schema.authoring import draft
 from diwa_schema.migrations.manifest import load
+from diwa_schema.run.interruption import as_dict
 from tests.fixtures_checkout import checkout, run
 from tests.sampling import sampled
 
@@ -237,6 +239,19 @@ def test_a_copy_of_a_revision_keeps_its_work(own, name):
     assert kept.exists()
     kept.write_text(kept.read_text().replace(f'"{moved["revision"]}"', '"mine"'))
     assert "'mine' in" in run(generate, cwd=root, env=environment, check=2).stderr
+
+
+def test_an_interruption_after_the_revisions_are_written_says_so(monkeypatch):
+    def interrupted(*_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(draft, "program", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        draft.refresh()
+    said = as_dict(caught.value, changing=False)
+    assert said["untouched"] == "The command keeps the new revision files."
+    assert said["next_step"] == "Run: python -m diwa_schema.generate"
+    assert as_dict(KeyboardInterrupt(), changing=False)["untouched"] == "Nothing was changed."
 
 
 def test_what_has_no_meaning_gets_no_revision(own):

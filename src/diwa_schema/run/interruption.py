@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from diwa_schema.errors import NOTHING_CHANGED, ROLLED_BACK
@@ -43,6 +45,16 @@ def cause_of(error: BaseException) -> str:
     return signal.Signals(error.number).name if isinstance(error, Terminated) else type(error).__name__
 
 
+@contextmanager
+def leaving(untouched: str, next_step: str) -> Iterator[None]:
+    """Say what an interruption of the block leaves, and the next step."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        vars(error).update(untouched=untouched, next_step=next_step)
+        raise
+
+
 def as_dict(error: KeyboardInterrupt, *, changing: bool) -> dict[str, Any]:
     """Return an interruption as a document, with the parts of every other error.
 
@@ -51,10 +63,12 @@ def as_dict(error: KeyboardInterrupt, *, changing: bool) -> dict[str, Any]:
         changing: Whether the command may have changed something.
     """
     again = "Run the command again"
+    left = vars(error)
     return {
         "error": type(error).__name__,
         "exit_code": exit_code(error),
         "what": f"Interrupted{error}.",
-        "untouched": ROLLED_BACK if changing else NOTHING_CHANGED,
-        "next_step": f"{again}; it resumes where this run stopped." if changing else f"{again}.",
+        "untouched": left.get("untouched") or (ROLLED_BACK if changing else NOTHING_CHANGED),
+        "next_step": left.get("next_step")
+        or (f"{again}; it resumes where this run stopped." if changing else f"{again}."),
     }
