@@ -36,8 +36,8 @@ class Mood(Base):
     __table_args__ = (Index(None, "task_id", "name", unique=True), written_by("unknown"))
 
     id: Mapped[ClientId]
-    task_id: Mapped[uuid.UUID] = belongs_to("tasks.id", **described("The task."))
-    name: Mapped[str] = mapped_column(**defaulted("calm"), **described("The mood."))
+    task_id: Mapped[uuid.UUID] = belongs_to("tasks.id", **described("The task that the mood is of."))
+    name: Mapped[str] = mapped_column(**defaulted("calm"), **described("The name of the mood."))
     inserted_at: Mapped[ChangedFiner]
 '''
 
@@ -280,7 +280,7 @@ def test_a_column_that_could_have_a_new_name_goes_only_where_that_is_said(edited
     edit, revise = edited
     edit("    title: Mapped[str] =", "    headline: Mapped[str] =")
     # That old code may break says nothing about a name, and dropping the column would lose its values.
-    assert "tasks.title went and headline came" in revise("--contract", check=2)
+    assert "tasks.title is missing and headline is new" in revise("--contract", check=2)
     assert "--drop does not name a missing column: tasks.status" in revise("--drop", "tasks.status", check=2)
     _, files = revise("--drop", "tasks.title", "--fill", "tasks.headline='x'", "--contract")
     made = [call for file in files for call in calls(file, "upgrade")]

@@ -25,6 +25,7 @@ from diwa_schema.errors import Blocked, DiwaSchemaError, UsageError
 from diwa_schema.migrations import manifest
 from diwa_schema.repository import own
 from diwa_schema.repository.git import OWN, Git, identify
+from diwa_schema.run.interruption import leaving
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # What `export` writes into docs/dictionary.
 PAGES = ("dictionary", "mermaid", "svg", "history")
 
+_KEPT, _AGAIN = "The command keeps the new revision files.", "Run: python -m diwa_schema.generate"
 _TIME = "%Y%m%d%H%M%S"
 _INSTEAD = (
     f"For the shared schema: cd ../{OWN}, then run: diwa-schema revision -m TEXT\n"
@@ -140,10 +142,11 @@ def refresh() -> list[str]:
         UsageError: A revision fails, or the models and the history do not match; the message contains the
             output.
     """
-    said = program("diwa_schema.generate")
-    pages = Git.open(None).root / "docs" / "dictionary"
-    for form in PAGES if pages.is_dir() else ():
-        program("diwa_schema", "export", form, "--output", str(pages))
+    with leaving(_KEPT, _AGAIN):
+        said = program("diwa_schema.generate")
+        pages = Git.open(None).root / "docs" / "dictionary"
+        for form in PAGES if pages.is_dir() else ():
+            program("diwa_schema", "export", form, "--output", str(pages))
     return [line.removesuffix(" is written") for line in said.splitlines() if line.endswith(" is written")]
 
 
@@ -159,7 +162,7 @@ def program(*words: str) -> str:
     if done.returncode:
         raise UsageError(
             f"`python -m {' '.join(words)}` failed:\n{(done.stderr or done.stdout).strip()}",
-            untouched="The command keeps the new revision files.",
+            untouched=_KEPT,
             next_step="Fix the revision, then run: python -m diwa_schema.generate",
         )
     return done.stderr

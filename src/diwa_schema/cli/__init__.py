@@ -72,7 +72,9 @@ def _run(words: list[str], *, as_json: bool) -> int:
     except KeyboardInterrupt as interruption:
         from diwa_schema.run.interruption import as_dict
 
-        return _print_failed(as_dict(interruption), as_json=as_json, args=args)
+        return _print_failed(
+            as_dict(interruption, changing=hasattr(args, "repo")), as_json=as_json, args=args
+        )
     except BrokenPipeError:
         # A command that asks a question has shown its text, and nobody reads it.
         _forget(sys.stdout)

@@ -7,13 +7,15 @@ that was rolled back, or a complete change.
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from diwa_schema.errors import NOTHING_CHANGED, ROLLED_BACK, command
 
+_LEFT = "diwa_schema_left"
 _SIGNALLED = 128  # plus the number of a signal is the exit code of a process that it ended
-
 
 AGAIN = "Run the command again."
 RESUMES = "Run the command again; it resumes where this run stopped."
@@ -98,10 +100,26 @@ def cause_of(error: BaseException) -> str:
     return signal.Signals(error.number).name if isinstance(error, Terminated) else type(error).__name__
 
 
-def as_dict(error: KeyboardInterrupt) -> dict[str, Any]:
-    """Return an interruption as a document, with the parts of every other error."""
+@contextmanager
+def leaving(untouched: str, next_step: str) -> Iterator[None]:
+    """Say what an interruption of the block leaves, and the next step, whatever runs inside the block say."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        vars(error)[_LEFT] = Moment("", untouched, next_step)
+        raise
+
+
+def as_dict(error: KeyboardInterrupt, *, changing: bool) -> dict[str, Any]:
+    """Return an interruption as a document, with the parts of every other error.
+
+    Args:
+        error: The interruption.
+        changing: Whether the command changes a database; otherwise its runs are on databases of its own.
+    """
+    run = MOMENT.get() if changing else None
     # A command without a run has changed no database, whatever else it writes.
-    moment = MOMENT.get() or Moment("", "No database was changed.", AGAIN)
+    moment = vars(error).get(_LEFT) or run or Moment("", "No database was changed.", AGAIN)
     return {
         "error": type(error).__name__,
         "exit_code": exit_code(error),
