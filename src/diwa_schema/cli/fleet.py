@@ -145,7 +145,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
 def _add_schedule(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("order")
     group.add_argument(
-        "--jobs", type=int, metavar="N", help="the number of targets at once (the number of processors)"
+        "--jobs", type=int, metavar="N", help="the number of targets at once (one more than the processors)"
     )
     group.add_argument("--per-host", type=int, metavar="N", help="the most targets of one server at once")
     group.add_argument(

@@ -19,7 +19,8 @@ class Schedule(NamedTuple):
     """The order and the limits of a fleet's work.
 
     Args:
-        jobs: The number of simultaneous targets, each in its own process; None for the number of processors.
+        jobs: The number of simultaneous targets, each in its own process; None for one more than the
+            processors, because a process waits for the server half of its time.
         per_host: The maximum number of these on one server.
         waves: The sizes of the waves; remaining targets form the last wave. A wave begins after the previous one has
             ended. Targets with their own wave number come before all of these.
@@ -35,7 +36,7 @@ class Schedule(NamedTuple):
     @property
     def processes(self) -> int:
         """The number of simultaneous targets."""
-        return self.jobs or min(os.cpu_count() or 1, _MOST)
+        return self.jobs or min((os.cpu_count() or 1) + 1, _MOST)
 
     def refuse_impossible(self) -> None:
         """Raise if one of the numbers is not usable.
