@@ -177,10 +177,11 @@ def test_a_recipe_of_the_page_is_planned_and_proven(followed, own, name, new_dat
                 "--rename tasks.title=headline",
             ],
         ),
-        (
+        pytest.param(
             "    completion_pct: Mapped[int | None]",
             "    completion_pct: Mapped[float | None]",
             ["column completion_pct of plans is changed (type)", "keep the old beside the new"],
+            marks=pytest.mark.matrix,
         ),
         pytest.param(
             "DESCRIPTION",
@@ -227,6 +228,7 @@ def without_column(edit: Callable[..., None], root: Path, column: str) -> None:
     edit(found[0], "")
 
 
+@pytest.mark.matrix
 def test_the_way_back_of_a_dropped_column_has_the_default_of_each_database(edited, own):
     edit, revise = edited
     root, _ = own
@@ -236,6 +238,7 @@ def test_the_way_back_of_a_dropped_column_has_the_default_of_each_database(edite
     assert "postgresql=\"'single'::character varying\"" in text
 
 
+@pytest.mark.matrix
 def test_a_column_goes_together_with_the_kept_rule_that_is_about_it(edited, own):
     edit, revise = edited
     root, _ = own

@@ -61,6 +61,7 @@ def test_what_only_changes_the_catalog_has_nothing_to_find(looked):
     }  # fmt: skip
 
 
+@pytest.mark.matrix
 def test_what_the_text_shows_or_the_revision_declares_is_not_said_twice(looked):
     plain = looked(
         'def upgrade():\n    op.create_index("i", "tasks", ["title"])\n\n\ndef downgrade():\n    pass\n'

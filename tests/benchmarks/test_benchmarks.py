@@ -103,6 +103,7 @@ def test_every_kind_of_application_sends_every_request(postgres):
     assert stalls.longest(postgres) > 300
 
 
+@pytest.mark.matrix
 @pytest.mark.usefixtures("owner_directory")
 def test_every_question_is_asked_of_both_databases(server):
     if not server.has_vector:
