@@ -393,10 +393,13 @@ def test_an_error_of_the_fleet_itself_interrupts_the_others(tenants, monkeypatch
 
     def ended(*_):
         with psycopg.connect(tenants, autocommit=True) as looking:
-            for _attempt in range(200):  # the other process may have begun later
-                if looking.execute(last).fetchone() == ("started",):
+            # The other process may have begun later, and is inside the revision only when it waits for the table.
+            waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'relation')"
+            for _attempt in range(1000):
+                if looking.execute(waits).fetchone() == (True,):
                     break
-                time.sleep(0.05)
+                time.sleep(0.01)
+            assert looking.execute(last).fetchone() == ("started",)
         raise UsageError("the report cannot be written")
 
     fleet = Fleet(Schemas(tenants, "tenant_*"), only=["tenant_[12]"], ended=ended)
