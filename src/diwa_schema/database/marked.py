@@ -8,7 +8,8 @@ neither empty nor marked, the guard decides as usual.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -57,16 +58,9 @@ def opened(url: str, *, makes: bool = True) -> AbstractContextManager[object]:
         return nullcontext()
     if target.absent and not makes:
         return OwnDatabase(target.identity)
-    link = target.connect("diwa-schema tests")
-    try:
+    with _looked_at(target) as link:
         empty = _EMPTY if target.dialect == "postgresql" else _EMPTY_FILE
         ours = _is_marked(target, link) or (bool(link.value(empty)) and _mark(target, link))
-    except Exception as error:
-        if not is_driver_error(error):
-            raise
-        raise explain(error, target.shown, "looking for the mark of a test database") from error
-    finally:
-        link.close()
     return OwnDatabase(target.identity) if ours else nullcontext()
 
 
@@ -85,11 +79,8 @@ def drop(url: str, *, force: bool = False) -> bool:
     target = Target.of(url)
     if target.dialect != "postgresql":
         return _removed(target)
-    link = target.connect("diwa-schema tests")
-    try:
+    with _looked_at(target) as link:
         ours, name = _is_marked(target, link), str(link.value("SELECT current_database()"))
-    finally:
-        link.close()
     if not ours:
         return False
     server = _server(url)
@@ -130,6 +121,18 @@ def is_absent(url: str) -> bool:
         server.close()
 
 
+@contextmanager
+def _looked_at(target: Target) -> Iterator[Link]:
+    """Connect to a database to look for its mark."""
+    with target.connect("diwa-schema tests") as link:
+        try:
+            yield link
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            raise explain(error, target.shown, "looking for the mark of a test database") from error
+
+
 def _server(url: str) -> Link:
     """Connect to the server of a database, because nobody can drop or miss the database of the connection."""
     return Target(libpq.changed(parse(url), dbname="postgres")).connect("diwa-schema tests")
@@ -139,15 +142,8 @@ def _removed(target: Target) -> bool:
     """Remove a test database that is an SQLite file, and return whether it was one."""
     if target.url.file is None or target.in_memory or target.absent:
         return False
-    link = target.connect(create=False)
-    try:
+    with _looked_at(target) as link:
         ours = _is_marked(target, link)
-    except Exception as error:
-        if not is_driver_error(error):
-            raise
-        raise explain(error, target.shown, "looking for the mark of a test database") from error
-    finally:
-        link.close()
     for end in _BESIDE if ours else ():
         Path(f"{target.url.file}{end}").unlink(missing_ok=True)
     return ours
