@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 NOTHING_CHANGED = "Nothing was changed."
 ROLLED_BACK = "The run rolled back the step it had not finished."
+RESUMES = "Run the command again; it resumes where this run stopped."
 
 # The arguments that named the database on the command line, with passwords masked. A suggested next command must not
 # silently go to the database that the environment names.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from diwa_schema.database.spelling import mask
 from diwa_schema.errors import (
     NOTHING_CHANGED,
+    RESUMES,
     DatabaseReadOnly,
     DatabaseRefused,
     DatabaseUnreachable,
@@ -184,6 +185,6 @@ def lost(shown: str) -> MigrationLockLost:
     return MigrationLockLost(
         f"The migration lock of {shown} was lost: its connection ended, or another run took it.",
         untouched="The run stopped before the next change and rolled back the step it had not finished.",
-        next_step="Run the command again; it resumes where this run stopped.",
+        next_step=RESUMES,
         pid=os.getpid(),
     )

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from diwa_schema.errors import NOTHING_CHANGED, ROLLED_BACK, command
+from diwa_schema.errors import NOTHING_CHANGED, RESUMES, ROLLED_BACK, command
 
 _LEFT = "diwa_schema_left"
 _SIGNALLED = 128  # plus the number of a signal is the exit code of a process that it ended
 
 AGAIN = "Run the command again."
-RESUMES = "Run the command again; it resumes where this run stopped."
 PARTS_STAY = "The finished parts stay, and the same command finishes the work."
 
 

@@ -9,15 +9,23 @@ from types import ModuleType
 
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
 from diwa_schema.database.lock import fenced
-from diwa_schema.errors import ROLLED_BACK, DiwaSchemaError, MigrationFailed, MigrationLockLost, command
+from diwa_schema.errors import (
+    RESUMES,
+    ROLLED_BACK,
+    DiwaSchemaError,
+    MigrationFailed,
+    MigrationLockLost,
+    command,
+)
 from diwa_schema.migrations.manifest import Revision
 from diwa_schema.migrations.revisions import load
 from diwa_schema.names import amount
 from diwa_schema.run import interruption
 from diwa_schema.run.adopt import ecto
+from diwa_schema.run.change import Change
 from diwa_schema.run.log import span
 from diwa_schema.run.plan import Plan
-from diwa_schema.run.session import Change, Written
+from diwa_schema.run.session import Written
 from diwa_schema.run.settings import Applied
 
 
@@ -58,7 +66,7 @@ class Replay:
                     self._at(revision)
                     done.append(self._one(revision))
                     self._done = number
-                    interruption.at("between two revisions", self._finished(), interruption.RESUMES)
+                    interruption.at("between two revisions", self._finished(), RESUMES)
                 progress.done(name, done[-1].milliseconds)
         return Written(self._plan.after, len(done), tuple(done))
 
@@ -72,7 +80,7 @@ class Replay:
         interruption.at(
             f"in revision {revision.revision} ({revision.slug})",
             f"{what} {self._finished()}".rstrip(),
-            interruption.RESUMES,
+            RESUMES,
         )
 
     def _finished(self) -> str:

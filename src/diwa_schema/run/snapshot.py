@@ -10,7 +10,7 @@ from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import DIRECTORY, content
 from diwa_schema.models import inherited, searched
 from diwa_schema.run.adopt import ecto
-from diwa_schema.run.session import Change, Written
+from diwa_schema.run.session import Written
 from diwa_schema.run.settings import Applied
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from diwa_schema.database.link import Link
+    from diwa_schema.run.change import Change
     from diwa_schema.run.plan import Plan
 
 # The placeholder for a column that is a vector in a database with pgvector, and bytes in one without.

@@ -16,12 +16,13 @@ from diwa_schema.run import losses, preflight
 from diwa_schema.run.adopt import ecto, lineage, variants
 from diwa_schema.run.adopt.variants import Variant
 from diwa_schema.run.plan import Plan
-from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Applied, Report, Settings
 
 if TYPE_CHECKING:
     from diwa_schema.database.ledger import Entry
     from diwa_schema.drift.report import Difference
+    from diwa_schema.run.change import Change
 
 # The revisions that create tala_operations, for a database on which somebody marked them as done.
 _BUFFER = (variants.BUFFER, "20260119152124")

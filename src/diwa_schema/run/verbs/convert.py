@@ -16,13 +16,14 @@ from diwa_schema.migrations.steps.indexes import build_index
 from diwa_schema.migrations.steps.pace import ground
 from diwa_schema.run import embeddings, preflight
 from diwa_schema.run.plan import Plan
-from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from diwa_schema.database.link import Link
+    from diwa_schema.run.change import Change
 
 
 def enable_vector(session: Session) -> Report:

@@ -17,12 +17,13 @@ from diwa_schema.models.rules import KEPT
 from diwa_schema.names import amount, qualified, quoted
 from diwa_schema.run import preflight, snapshot
 from diwa_schema.run.plan import Plan
-from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Applied, Report
 from diwa_schema.run.verbs import tenant
 
 if TYPE_CHECKING:
     from diwa_schema.privileges.existing import RoleNames
+    from diwa_schema.run.change import Change
     from diwa_schema.run.copy.rows import Moved
     from diwa_schema.run.copy.source import Source
 

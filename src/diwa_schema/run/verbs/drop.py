@@ -12,7 +12,8 @@ from diwa_schema.models.filled import FILLINGS
 from diwa_schema.names import qualified, quoted
 from diwa_schema.run import losses, preflight
 from diwa_schema.run.adopt import ecto
-from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.change import Change
+from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 
 

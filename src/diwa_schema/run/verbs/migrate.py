@@ -9,8 +9,9 @@ from diwa_schema.database.ecto_list import refuse_changed_list
 from diwa_schema.database.state import State
 from diwa_schema.migrations import characters, manifest
 from diwa_schema.run import embeddings, integrity, plan
+from diwa_schema.run.change import Change
 from diwa_schema.run.plan import Plan
-from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 
 _FRESH = 1.0  # seconds

@@ -10,11 +10,12 @@ from diwa_schema.errors import PermissionMissing, UsageError
 from diwa_schema.migrations.manifest import load
 from diwa_schema.privileges import difference as roles, existing as privileges, fence as ddl_fence
 from diwa_schema.privileges.existing import RoleNames
-from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.session import Look, Session, Verb, Written
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.privileges.difference import Roles, Statement
+    from diwa_schema.run.change import Change
 
 
 def difference(

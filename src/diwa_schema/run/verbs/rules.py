@@ -10,7 +10,8 @@ from diwa_schema.errors import UsageError
 from diwa_schema.migrations.steps.rules import keep
 from diwa_schema.models.rule import Rule
 from diwa_schema.models.rules import KEPT
-from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.change import Change
+from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 from diwa_schema.run.verbs.convert import refuse_other_than_head
 

@@ -9,7 +9,8 @@ from diwa_schema.drift import check
 from diwa_schema.errors import DatabaseRefused, UsageError, command
 from diwa_schema.migrations.manifest import Revision, load
 from diwa_schema.run.adopt import ecto
-from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.change import Change
+from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Applied, Report
 
 _SHOWN = 5

@@ -26,7 +26,7 @@ from diwa_schema.migrations.manifest import KEPT, load
 from diwa_schema.names import OURS, amount, qualified, quoted
 from diwa_schema.run import losses, preflight, snapshot
 from diwa_schema.run.plan import Plan
-from diwa_schema.run.session import Change, Look, Session, Verb, Written
+from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 from diwa_schema.run.verbs import roles as of_roles
 from diwa_schema.run.verbs.drop import refuse_references
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.privileges.difference import Statement
     from diwa_schema.privileges.existing import RoleNames
+    from diwa_schema.run.change import Change
 
 _SHOWN = 5
 
