@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from diwa_schema.database.failures import connection_lost, explain, is_driver_error
 from diwa_schema.database.lock import fenced
@@ -22,11 +23,13 @@ from diwa_schema.migrations.revisions import load
 from diwa_schema.names import amount
 from diwa_schema.run import interruption
 from diwa_schema.run.adopt import ecto
-from diwa_schema.run.change import Change
 from diwa_schema.run.log import span
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Written
 from diwa_schema.run.settings import Applied
+
+if TYPE_CHECKING:
+    from diwa_schema.run.change import Change
 
 
 class Replay:

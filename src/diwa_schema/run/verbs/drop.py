@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import SchemaForeign
@@ -12,9 +13,11 @@ from diwa_schema.models.filled import FILLINGS
 from diwa_schema.names import qualified, quoted
 from diwa_schema.run import losses, preflight
 from diwa_schema.run.adopt import ecto
-from diwa_schema.run.change import Change
 from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
+
+if TYPE_CHECKING:
+    from diwa_schema.run.change import Change
 
 
 def drop(session: Session, confirm: str | None) -> Report:

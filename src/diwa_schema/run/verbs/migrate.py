@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from diwa_schema.database import presence
 from diwa_schema.database.ecto_list import refuse_changed_list
 from diwa_schema.database.state import State
 from diwa_schema.migrations import characters, manifest
 from diwa_schema.run import embeddings, integrity, plan
-from diwa_schema.run.change import Change
 from diwa_schema.run.plan import Plan
 from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
+
+if TYPE_CHECKING:
+    from diwa_schema.run.change import Change
 
 _FRESH = 1.0  # seconds
 

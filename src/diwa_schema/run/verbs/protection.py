@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from diwa_schema.database.ledger import os_user
 from diwa_schema.database.state import refuse_unknown
 from diwa_schema.errors import SchemaEmpty, command
 from diwa_schema.migrations.manifest import load
-from diwa_schema.run.change import Change
 from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
+
+if TYPE_CHECKING:
+    from diwa_schema.run.change import Change
 
 
 def protect(session: Session, reason: str | None) -> Report:

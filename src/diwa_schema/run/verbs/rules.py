@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.drift.rules import Waiting, named, waiting
 from diwa_schema.errors import UsageError
 from diwa_schema.migrations.steps.rules import keep
 from diwa_schema.models.rule import Rule
 from diwa_schema.models.rules import KEPT
-from diwa_schema.run.change import Change
 from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Report
 from diwa_schema.run.verbs.convert import refuse_other_than_head
+
+if TYPE_CHECKING:
+    from diwa_schema.run.change import Change
 
 
 class Validation(NamedTuple):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from diwa_schema.database.state import LEDGER
 from diwa_schema.drift import check
 from diwa_schema.errors import DatabaseRefused, UsageError, command
 from diwa_schema.migrations.manifest import Revision, load
 from diwa_schema.run.adopt import ecto
-from diwa_schema.run.change import Change
 from diwa_schema.run.session import Look, Session, Verb, Written
 from diwa_schema.run.settings import Applied, Report
+
+if TYPE_CHECKING:
+    from diwa_schema.run.change import Change
 
 _SHOWN = 5
 
