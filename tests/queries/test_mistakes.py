@@ -11,12 +11,13 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.exc import StatementError
 
 from diwa_schema import queries
-from diwa_schema.models import Memory, TalaOperation
+from diwa_schema.models import Context, Memory, TalaOperation
 
 ID: Any = UUID(int=1)
 NUMBER: Any = 5
 TAGS: Any = ["a"]
 TEXT: Any = "2"
+NEW: Any = Context(name="not flushed")
 MISTAKES: list[tuple[Callable[[Any], Any], str]] = [
     (
         queries.newest_memories,
@@ -37,6 +38,8 @@ MISTAKES: list[tuple[Callable[[Any], Any], str]] = [
     (lambda _: queries.pending_tasks(ID, after=ID), "after its last row, not after UUID"),
     (lambda _: queries.memories_tagged(ID, NUMBER), "Each tag is an argument of its own, and a text"),
     (lambda _: queries.memories_tagged(ID, TAGS), "write a star before it"),
+    (lambda _: queries.newest_memories(NEW.id), "The context is None: flush its session"),
+    (lambda _: queries.nearest_memories([0.0] * 1536, NEW.id), "The context is None: flush its session"),
     (lambda _: queries.newest_memories(limit=TEXT), "A limit is a whole number, not str"),
 ]
 

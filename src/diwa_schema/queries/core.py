@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from enum import Enum
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -26,8 +27,19 @@ from diwa_schema.queries.words import hits
 _NEWEST_FIRST = tuple(key.desc() for key in ARRIVAL)
 
 
+class _All(Enum):
+    CONTEXTS = "all contexts"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+_ALL_CONTEXTS: Final = _All.CONTEXTS
+_Contexts = UUID | Literal[_All.CONTEXTS]
+
+
 def newest_memories(
-    context: UUID | None = None, *, limit: int = 100, before: Memory | None = None
+    context: _Contexts = _ALL_CONTEXTS, *, limit: int = 100, before: Memory | None = None
 ) -> Select[Memory]:
     """Return the live memories of a context, or of all contexts, newest first.
 
@@ -35,11 +47,11 @@ def newest_memories(
         context: The context; all contexts by default.
         limit: The maximum number of rows.
         before: The last row of the page before; by default the first page is returned.
+
+    Raises:
+        TypeError: The context is None.
     """
-    found = select(Memory).where(LIVE)
-    if context is not None:
-        found = found.where(Memory.context_id == context)
-    return _page(found, limit, before)
+    return _page(_within(context, select(Memory).where(LIVE)), limit, before)
 
 
 def count_memories(context: UUID) -> Select[int]:
@@ -148,7 +160,7 @@ def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Mem
 
 
 def nearest_memories(
-    embedding: Sequence[float], context: UUID | None = None, *, limit: int = 10
+    embedding: Sequence[float], context: _Contexts = _ALL_CONTEXTS, *, limit: int = 10
 ) -> Select[Memory]:
     """Return the live memories nearest to an embedding by cosine distance, nearest first.
 
@@ -162,11 +174,10 @@ def nearest_memories(
         limit: The maximum number of rows.
 
     Raises:
+        TypeError: The context is None.
         CompileError: The statement is compiled for SQLite; nothing is sent.
     """
-    near = select(Memory).where(EMBEDDED)
-    if context is not None:
-        near = near.where(Memory.context_id == context)
+    near = _within(context, select(Memory).where(EMBEDDED))
     comparable: Any = Memory.embedding
     return near.order_by(comparable.cosine_distance(embedding)).limit(at_most(limit))
 
@@ -202,6 +213,15 @@ def bound_context(kind: str, value: str) -> Select[Context]:
 def context_named(organization: UUID, name: str) -> Select[Context]:
     """Return the contexts of an organization with a name, regardless of case; there may be several."""
     return select(Context).where(Context.organization_id == organization, context_name == func.lower(name))
+
+
+def _within(context: _Contexts, found: Select[Memory]) -> Select[Memory]:
+    # None is the id of a context that was never flushed: it must not read the memories of every tenant.
+    if context is None:
+        raise TypeError(
+            "The context is None: flush its session and pass its id. Only without the argument are all contexts read."
+        )
+    return found if context is _ALL_CONTEXTS else found.where(Memory.context_id == context)
 
 
 def _page(found: Select[Memory], limit: int, before: Memory | None) -> Select[Memory]:
