@@ -155,6 +155,17 @@ def test_of_an_empty_database_nothing_is_compared_and_the_command_says_so(databa
         assert "has no part" in cli("fleet", "check", "--url", database).stdout
 
 
+def test_a_column_that_is_added_again_does_not_bring_its_values_back(database: str, cli: Cli) -> None:
+    diwa_schema.migrate(database)
+    run(database, "ALTER TABLE sessions DROP COLUMN summary")
+    printed = cli("check", "--url", database, check=1).stdout
+    assert "column summary is missing on sessions\n    ALTER TABLE" in printed
+    assert (
+        "    safe on a live table. The new column is empty: values that the lost one had are only in a backup.\n"
+        in printed
+    )
+
+
 def test_the_command_says_what_and_how_and_ends_with_1(head: str, cli: Cli) -> None:
     last, before = load().head, load().ids[-2]
     said = cli("check", "--url", head, check=0).stdout

@@ -23,6 +23,10 @@ _LONGEST = 160  # displayed characters of a definition
 _LONGEST_COMMENT = 60
 
 
+# A missing column is added, because the code that runs needs it; what it held, no statement brings back.
+OF_LOST_COLUMN = "The new column is empty: values that the lost one had are only in a backup."
+
+
 @dataclass(frozen=True, slots=True)
 class Fix:
     """The fix of one difference.
@@ -96,9 +100,10 @@ class Difference:
         lines: list[str] = []
         if self.fix.statements:
             lines += self.statement.splitlines()
-            lines.append(
-                "safe on a live table" if self.safe else f"not safe on a live table: {self.fix.caution}"
-            )
+            if self.safe:
+                lines.append(". ".join(filter(None, ("safe on a live table", self.fix.caution))))
+            else:
+                lines.append(f"not safe on a live table: {self.fix.caution}")
         elif self.fix.caution:
             lines.append(self.fix.caution)
         if self.losing:

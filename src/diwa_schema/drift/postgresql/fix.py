@@ -15,7 +15,7 @@ from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Key
 from diwa_schema.drift.postgresql import write as ddl
 from diwa_schema.drift.postgresql.types import keeps_rows
 from diwa_schema.drift.postgresql.write import Writer
-from diwa_schema.drift.report import Fix, of_lost_table
+from diwa_schema.drift.report import OF_LOST_COLUMN, Fix, of_lost_table
 from diwa_schema.migrations import characters
 from diwa_schema.migrations.manifest import KEPT
 from diwa_schema.names import cut, literal, quoted
@@ -273,7 +273,9 @@ class Fixer:
         if finding.problem == "missing":
             fix = self._add_column(table, expected)
             said = (self._write.comment(table, expected),) if expected.comment else ()
-            return replace(fix, statements=(*fix.statements, *said))
+            lost = "" if expected.generated is not None else OF_LOST_COLUMN
+            caution = " ".join(filter(None, (fix.caution, lost)))
+            return replace(fix, statements=(*fix.statements, *said), caution=caution)
         if found.generated != expected.generated:
             return Fix(safe=False, caution=_UNKNOWN)
         if (found.type, found.collation) != (expected.type, expected.collation):

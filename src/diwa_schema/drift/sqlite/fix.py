@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from diwa_schema.drift.compare import Finding
 from diwa_schema.drift.model import Catalog, Column, ForeignKey, Index, Table, Trigger
-from diwa_schema.drift.report import Fix, of_lost_table
+from diwa_schema.drift.report import OF_LOST_COLUMN, Fix, of_lost_table
 from diwa_schema.drift.scan import listed
 from diwa_schema.models import searched
 from diwa_schema.names import quoted
@@ -88,7 +88,7 @@ class Fixer:
     def _column(self, finding: Finding) -> Fix:
         alter = f"ALTER TABLE {quoted(finding.table)}"
         if finding.problem == "missing":
-            return Fix((f"{alter} ADD COLUMN {_declared(finding.expected)}",))
+            return Fix((f"{alter} ADD COLUMN {_declared(finding.expected)}",), caution=OF_LOST_COLUMN)
         name = quoted(finding.found.name)
         if finding.problem == "renamed":
             caution = f"If {finding.found.name} is a column of its own, add {finding.expected.name} instead."
