@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> Result:
     if args.repo is not None and asked.words[0] != "status":
         words += ["--repo", args.repo]
     meant = build_parser(words[0]).typed(words)
-    meant.url = url
+    meant.url, meant.quiet = url, asked.quiet
     NAMED.set(partial(options.named, meant))
     TYPED.set(str)  # the words are those of mix, which takes its URL from the configuration
     try:

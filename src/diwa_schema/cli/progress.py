@@ -28,7 +28,8 @@ _FIRST, _LAST = 1.0, 60.0
 
 def reported(args: argparse.Namespace, call: Callable[..., T], **more: Any) -> T:
     """Call a function of the API with the typed options, show its progress, and return its result."""
-    with progress(quiet=args.json, log_format=args.log_format) as told:
+    quiet = args.json or getattr(args, "quiet", False)  # the second is of a task of Ecto
+    with progress(quiet=quiet, log_format=args.log_format) as told:
         return call(
             repo=args.repo,
             settings=options.settings_of(args),

@@ -90,7 +90,7 @@ def _missing_triggers(link: Link) -> Iterator[str]:
     )
     if place is not None and (not place[1] or place[2]):
         raise SchemaForeign(
-            f"Schema {PLACE} of {link.shown} belongs to {place[0]}, or other roles may create objects in it:"
+            f"Schema {PLACE} of {link.database} belongs to {place[0]}, or other roles may create objects in it:"
             " such a role could disable the event trigger.",
             next_step=f"Inspect the schema. Then, as a superuser: DROP SCHEMA {PLACE} CASCADE;",
         )

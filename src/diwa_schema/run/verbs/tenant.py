@@ -109,7 +109,7 @@ def create(session: Session, names: RoleNames | None) -> Report:
         schema = look.state.schema
         if exists(look):
             raise UsageError(
-                f"Schema '{schema}' of {look.shown} already exists.",
+                f"Schema '{schema}' of {look.link.database} already exists.",
                 next_step=f"Name another one. If it is to be a tenant, run: {command('upgrade')}",
             )
         refuse_no_room(look)
@@ -216,17 +216,17 @@ def _parts(look: Look, confirm: str | None) -> Parts:
     schema = state.schema
     if not exists(look):
         raise UsageError(
-            f"Schema '{schema}' of {look.shown} does not exist.", next_step="Name another tenant."
+            f"Schema '{schema}' of {look.link.database} does not exist.", next_step="Name another tenant."
         )
     refuse_unknown(state, history, look.shown)
     if state.revision is None:
         raise SchemaEmpty(
-            f"Schema '{schema}' of {look.shown} has no revision of this schema, so it is not a tenant.",
+            f"Schema '{schema}' of {look.link.database} has no revision of this schema, so it is not a tenant.",
             next_step=f"To drop it anyway, as its owner: {_emptied(look)}",
         )
     if state.protected:
         raise DatabaseProtected(
-            f"Schema '{schema}' of {look.shown} is protected.",
+            f"Schema '{schema}' of {look.link.database} is protected.",
             next_step=f"To drop it anyway, run: {command('unprotect')}",
         )
     there = losses.tables(look)
@@ -239,8 +239,8 @@ def _parts(look: Look, confirm: str | None) -> Parts:
     preflight.refuse_without_rights(look, tables)
     if confirm != schema:
         raise UsageError(
-            f"Schema '{schema}' of {look.shown} and all rows of its {amount(len(tables), 'table')} would be lost"
-            f"{'' if confirm is None else f', and {confirm!r} is not its name'}.",
+            f"Schema '{schema}' of {look.link.database} and all rows of its {amount(len(tables), 'table')} would be"
+            f" lost{'' if confirm is None else f', and {confirm!r} is not its name'}.",
             next_step=f"To accept the loss, add {option('--confirm', schema)}",
             confirm=schema,
         )
@@ -269,7 +269,7 @@ def _refuse_extension(look: Look) -> None:
     users = pgvector.in_use(look.link)
     theirs = f", and a drop would take the embeddings of {', '.join(users)} with it" if users else ""
     raise SchemaForeign(
-        f"Schema '{schema}' of {look.shown} cannot be dropped: extension vector is in it{theirs}.",
+        f"Schema '{schema}' of {look.link.database} cannot be dropped: extension vector is in it{theirs}.",
         next_step=f"As the owner of the extension: {way} Then run the command again.",
         foreign=["extension vector"],
     )
@@ -280,7 +280,7 @@ def _refuse_foreign(look: Look, ours: list[str], there: list[str]) -> None:
     if found:
         more = f" and {len(found) - _SHOWN} more" if found[_SHOWN:] else ""
         raise SchemaForeign(
-            f"Schema '{look.state.schema}' of {look.shown} cannot be dropped: it contains objects of other"
+            f"Schema '{look.state.schema}' of {look.link.database} cannot be dropped: it contains objects of other"
             f" applications: {', '.join(found[:_SHOWN])}{more}.",
             next_step="Drop them first, or move them to another schema: ALTER ... SET SCHEMA NAME;",
             foreign=found,
