@@ -122,20 +122,24 @@ def send(url: str) -> None:
     ready = threading.Barrier(len(CLIENTS) + 1)
 
     def work(name: str, first: int) -> None:
-        with CLIENTS[name](url) as ask:
-            number = first
-            _ask_all(ask, contexts, memories, number)
-            ready.wait()
-            while not over.is_set():
-                number += len(CLIENTS)
-                kind = list(STATEMENTS)[number // len(CLIENTS) % len(STATEMENTS)]
-                began, error = time.monotonic(), None
-                try:
-                    ask(request(kind, contexts, memories, number))
-                except Exception as failure:  # noqa: BLE001 - whatever a client meets is what is measured
-                    error = f"{kind}: {failure}".splitlines()[0][:120]
-                answers.append(Answer(name, kind, began, (time.monotonic() - began) * 1000, error))
-                over.wait(max(0.0, began + 1 / RATE - time.monotonic()))
+        try:
+            with CLIENTS[name](url) as ask:
+                number = first
+                _ask_all(ask, contexts, memories, number)
+                ready.wait()
+                while not over.is_set():
+                    number += len(CLIENTS)
+                    kind = list(STATEMENTS)[number // len(CLIENTS) % len(STATEMENTS)]
+                    began, error = time.monotonic(), None
+                    try:
+                        ask(request(kind, contexts, memories, number))
+                    except Exception as failure:  # noqa: BLE001 - whatever a client meets is what is measured
+                        error = f"{kind}: {failure}".splitlines()[0][:120]
+                    answers.append(Answer(name, kind, began, (time.monotonic() - began) * 1000, error))
+                    over.wait(max(0.0, began + 1 / RATE - time.monotonic()))
+        except BaseException:
+            ready.abort()  # nobody waits for a client that could not start
+            raise
 
     threads = [threading.Thread(target=work, args=(name, place)) for place, name in enumerate(CLIENTS)]
     for thread in threads:
