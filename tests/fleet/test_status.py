@@ -171,6 +171,17 @@ def test_schema_and_wave_of_a_row_are_heard(tenants):
     assert (member.name, member.schema, member.wave) == ("a", "tenant_1", 3)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost"])
+def test_a_row_gives_its_name_and_wave_to_a_target_that_a_pattern_finds(address, tenants):
+    row = Member(tenants.replace("127.0.0.1", address), "tenant_3", name="canary", wave=1)
+    found, _ = Fleet(Schemas(tenants, "tenant_*"), row).census()
+    assert [(one.member.label, one.member.wave) for one in found] == [
+        ("tenant_1", None),
+        ("tenant_2", None),
+        ("canary", 1),
+    ]
+
+
 def test_a_pattern_that_matches_nothing_is_refused_and_says_what_there_is(tenants, capsys):
     assert main(["fleet", "status", "--url", tenants, "--schemas", "nobody_*"]) == 2
     said = capsys.readouterr().err

@@ -28,13 +28,12 @@ class Shown:
         self._foot: Foot | None = None
         self._targets: Measure | None = None
         self._gone = False
+        self._printed: dict[tuple[str, ...], tuple[str, str]] = {}
 
     def ended(self, outcome: Outcome, done: int, total: int) -> None:
         """Show the outcome of a target."""
         if self._as_json:
-            import json
-
-            self._print(json.dumps(outcome.as_dict(), default=str))
+            self._document(outcome)
         elif not self._quiet:
             from diwa_schema.cli.foot import drawable
             from diwa_schema.fleet.report import Result
@@ -48,6 +47,18 @@ class Shown:
 
                 lasted = "" if outcome.milliseconds is None else f"  {took(outcome.milliseconds)}"
                 self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{lasted}")
+
+    def finish(self, report: FleetReport) -> None:
+        """Print the documents of a report that a machine does not have: targets not begun, and changed outcomes."""
+        for outcome in report.outcomes if self._as_json else ():
+            if self._printed.get(_key(outcome)) != _told(outcome):
+                self._document(outcome)
+
+    def _document(self, outcome: Outcome) -> None:
+        import json
+
+        self._printed[_key(outcome)] = _told(outcome)
+        self._print(json.dumps(outcome.as_dict(), default=str))
 
     def said(self, line: str) -> None:
         """Show a line."""
@@ -84,6 +95,14 @@ class Shown:
         if self._targets is not None:
             self._targets.reach(done, total)
             self._foot.show("fleet", self._targets)
+
+
+def _key(outcome: Outcome) -> tuple[str, ...]:
+    return outcome.name, outcome.database, str(outcome.schema)
+
+
+def _told(outcome: Outcome) -> tuple[str, str]:
+    return str(outcome.result), outcome.detail
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
@@ -51,6 +51,11 @@ class Member:
     def target(self) -> Target:
         """The validated target; no connection is opened."""
         return Target(_parsed(self.url)).in_schema(self.schema)
+
+    def joined(self, other: Member) -> Member:
+        """Return this member with the name and the wave of another one for the same target, if it has none."""
+        wave = other.wave if self.wave is None else self.wave
+        return replace(self, name=self.name or other.name, wave=wave)
 
     @property
     def shown(self) -> str:
