@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diwa_schema.api.opening import reading, target_of
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.reused import Reused
+from diwa_schema.database.state import refuse_elsewhere
 from diwa_schema.errors import NOTHING_CHANGED, DiwaSchemaError, command
 from diwa_schema.fleet.report import Outcome, Result
 from diwa_schema.fleet.targets import naming
@@ -173,6 +174,8 @@ def digest(task: Task, _: Telling) -> Outcome:
     from diwa_schema.fleet.digest import fingerprint
 
     with reading(task.member.url, None, task.member.schema) as link:
+        # A missing schema would have the fingerprint of an empty one, and be compared with the others.
+        refuse_elsewhere(bookkeeping.look(link), task.member.shown)
         found = fingerprint(link)
     return task.known._replace(result=Result.DONE, digest=found)
 
