@@ -298,7 +298,7 @@ UNFIT = {
     "UPDATE contexts SET name = x'ff' WHERE rowid = 1": "column name",
     "DELETE FROM panels": "together: .*panel_id",
     "UPDATE ingest_jobs SET stats = '[NaN]'": "column stats.*NaN",
-    "UPDATE ingest_jobs SET metadata = '{\"a\": \"\\u0000\"}'": r"Row \S{36} of ingest_jobs, column metadata",
+    'UPDATE ingest_jobs SET metadata = \'{"a": "\\u0000"}\'': r"Row \S{36} of ingest_jobs, column metadata",
     "UPDATE plans SET notes = CAST(x'fffe' AS TEXT) WHERE rowid = 1": r"Row \S{36} of plans, column notes.*not a text",
     "UPDATE sessions SET started_at = 'yesterday'": "column started_at",
     "UPDATE usage_records SET tokens_input = 3000000000, total_tokens = NULL": "column tokens_input",

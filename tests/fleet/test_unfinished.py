@@ -26,7 +26,7 @@ def fleet(tenants, capsys, tmp_path, owner_directory):
 
 @pytest.fixture
 def report(tmp_path):
-    return str(tmp_path / "report")
+    return tmp_path / "report"
 
 
 def results(documents):
@@ -42,7 +42,7 @@ def test_the_report_of_a_stopped_run_has_the_targets_that_were_not_begun(tenants
         ("tenant_2", "not begun"),
         ("tenant_3", "not begun"),
     ]
-    code, documents = fleet("upgrade", "--from", report)
+    code, documents = fleet("upgrade", "--from", str(report))
     assert code == 6
     assert sorted(results(documents)) == [
         ("tenant_1", "failed"),
@@ -60,7 +60,7 @@ def test_a_target_that_turns_out_to_differ_at_the_end_has_another_line(tenants, 
     assert differs["digest"] in differs["detail"]
     assert differs == documents[-2]
     # The last line of a target counts.
-    _, documents = fleet("status", "--from", report)
+    _, documents = fleet("status", "--from", str(report))
     assert results(documents) == [("tenant_2", "at head")]
 
 
@@ -69,9 +69,8 @@ def test_a_report_that_lacks_targets_is_refused(kept, fleet, report, capsys, ten
     """A killed run leaves such a report, and a stopped one of the first release."""
     _, documents = fleet("status")
     lines = [json.dumps(one) for one in (documents[:kept] if kept != 1 else [*documents[:1], documents[-1]])]
-    with open(report, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines))
-    assert main(["fleet", "upgrade", "--url", tenants, "--from", report]) == 2
+    report.write_text("\n".join(lines))
+    assert main(["fleet", "upgrade", "--url", tenants, "--from", str(report)]) == 2
     assert "without --from" in capsys.readouterr().err
     assert len(set(revisions(tenants).values())) == 1
 
@@ -79,20 +78,21 @@ def test_a_report_that_lacks_targets_is_refused(kept, fleet, report, capsys, ten
 def test_an_error_is_one_line_and_leads_to_no_target(fleet, report, capsys):
     code, (document,) = fleet("upgrade", "--only", "nobody")
     assert code == document["exit_code"] == 2
-    code, (document,) = fleet("upgrade", "--from", report)
+    code, (document,) = fleet("upgrade", "--from", str(report))
     assert code == 2
     assert "without --from" in document["next_step"]
 
 
-def test_a_server_that_could_not_be_searched_stands_for_its_targets(tenants, fleet, report, capsys, listing, closed):
+def test_a_server_that_could_not_be_searched_stands_for_its_targets(
+    tenants, fleet, report, capsys, listing, closed
+):
     """The report names what a search would have found by the URL of the search only."""
     words = ["fleet", "status", "--targets", str(listing(f"here,{tenants},tenant_1,")), "--json"]
     assert main([*words, "--url", closed, "--schemas", "tenant_*"]) == 6
     unreachable, *others = map(json.loads, capsys.readouterr().out.splitlines())
     unreachable["database"] = parse(tenants).shown  # the same server runs again
-    with open(report, "w", encoding="utf-8") as file:
-        file.write("\n".join(map(json.dumps, [unreachable, *others])))
-    main([*words, "--url", tenants, "--schemas", "tenant_*", "--from", report])
+    report.write_text("\n".join(map(json.dumps, [unreachable, *others])))
+    main([*words, "--url", tenants, "--schemas", "tenant_*", "--from", str(report)])
     again = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {schema for schema, _ in results(again)} == set(TENANTS)
     assert "is no target any more" in again[-1]["notes"][-1]

@@ -238,6 +238,20 @@ def test_a_process_that_is_killed_is_told_and_the_others_go_on(tenants, monkeypa
     assert applied(tenants, "tenant_1") == STEPS
 
 
+@pytest.mark.parametrize("given", ["file", "standard input"])
+def test_a_script_runs_once_and_needs_no_guard_for_its_name(given, tenants, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from diwa_schema.fleet import Fleet, Schemas\n"
+        "print('begun')\n"
+        f"print(Fleet(Schemas({tenants!r})).upgrade(repo='diwa-schema').counts)\n"
+    )
+    words = [sys.executable, "-" if given == "standard input" else str(script)]
+    with script.open() as text:
+        done = subprocess.run(words, stdin=text, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == ["begun", "{'done': 3}"], done.stderr
+
+
 @pytest.mark.parametrize("revision", ["+1", "-1", "nonsense"])
 def test_a_revision_that_not_all_can_be_brought_to_is_refused(revision, closed):
     with pytest.raises(UsageError):
@@ -351,7 +365,8 @@ def test_a_signal_ends_it_like_a_single_run_and_the_report_says_what_was_done(te
     rest = lines(out)
     assert (first["name"], first["result"]) == ("tenant_1", "done")
     assert [(one["name"], one["result"], one["exit_code"]) for one in rest[:-1]] == [
-        ("tenant_2", "interrupted", code)
+        ("tenant_2", "interrupted", code),
+        ("tenant_3", "not begun", 6),
     ]
     assert "while waiting for the migration lock, held by pid" in rest[0]["detail"]
     assert rest[0]["detail"].endswith("Nothing was changed.")

@@ -28,8 +28,7 @@ Ended = Callable[[Outcome, int, int], None]
 class Fleet:
     """A set of targets; no connection is opened before a method is called.
 
-    Methods that change targets work in separate, newly started Python processes: a script needs ``if __name__ ==
-    "__main__":`` around the call, as with `multiprocessing`.
+    Methods that change or compare targets work in separate processes, which do not run the calling script again.
 
     Args:
         targets: The sources of targets: `Schemas`, `Databases`, `listed(...)`, `Member`s or URLs, in the order of the

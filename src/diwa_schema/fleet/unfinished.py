@@ -40,9 +40,7 @@ class Unfinished(NamedTuple):
         could not be searched. Targets that the report does not name are then unfinished, too.
         """
         lost = bool(self._lost(found))
-        return [
-            one for one in found if _key(one) in self.open or (lost and _key(one) not in self.settled)
-        ]
+        return [one for one in found if _key(one) in self.open or (lost and _key(one) not in self.settled)]
 
     def notes(self, found: Collection[Found]) -> Iterator[str]:
         """Yield a note if unfinished targets of the report have no counterpart."""
