@@ -21,8 +21,9 @@ from diwa_schema import Settings
 from diwa_schema.cli import main
 from diwa_schema.database.lock import keys
 from diwa_schema.errors import Blocked, UsageError
-from diwa_schema.fleet import Fleet, Member, Schedule, Schemas, crew
+from diwa_schema.fleet import Fleet, Interrupted, Member, Schedule, Schemas, crew
 from diwa_schema.migrations.manifest import load
+from diwa_schema.run.interruption import as_dict
 from tests.fixtures_roles import as_user, name_of
 from tests.fleet.tenants import BEHIND, HEAD, TENANTS, applied, execute, revisions
 from tests.sampling import sampled
@@ -399,6 +400,18 @@ def test_the_report_of_an_interruption_has_the_revisions_that_were_applied(tenan
             "SELECT outcome, error_class FROM tenant_1.diwa_schema_ledger ORDER BY id DESC LIMIT 1"
         ).fetchone()
     assert last == ("interrupted", how)
+
+
+def test_a_second_interruption_ends_the_wait_and_keeps_the_report(tenants, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crew.Crew, "ended", interrupted)
+    with pytest.raises(Interrupted) as caught:
+        upgrade(tenants, schedule=Schedule(jobs=1))
+    assert caught.value.report.counts == {"interrupted": 1, "not begun": 2}
+    told = as_dict(KeyboardInterrupt(), changing=True)
+    assert told["untouched"] == "The finished targets stay as they are."
 
 
 def test_an_error_of_the_fleet_itself_interrupts_the_others(tenants, monkeypatch):

@@ -10,6 +10,7 @@ from diwa_schema.errors import MigrationFailed
 from diwa_schema.fleet.crew import Crew
 from diwa_schema.fleet.report import FleetReport, Interrupted, Outcome, Result, known
 from diwa_schema.fleet.work import Task
+from diwa_schema.run import interruption
 from diwa_schema.run.interruption import exit_code, signal_of
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from diwa_schema.fleet.fleet import Fleet
     from diwa_schema.fleet.schedule import Schedule
     from diwa_schema.fleet.work import Orders
+
+_UNTOLD = "Its process was ended before it reported; the server rolls the unfinished step back."
 
 
 class Course:
@@ -48,6 +51,7 @@ class Course:
         self._crew = Crew(schedule.processes, self._say)
 
     def __enter__(self) -> Self:
+        interruption.at("during the work on the targets", "The finished targets stay as they are.")
         self._crew.__enter__()
         return self
 
@@ -62,7 +66,9 @@ class Course:
                 for task in self._crew.busy:
                     self.end(
                         task.number,
-                        task.known._replace(result=Result.INTERRUPTED, exit_code=exit_code(error)),
+                        task.known._replace(
+                            result=Result.INTERRUPTED, exit_code=exit_code(error), detail=_UNTOLD
+                        ),
                     )
         finally:
             self._crew.__exit__(kind, error, trace)

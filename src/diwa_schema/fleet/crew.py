@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -122,6 +122,8 @@ class Crew:
     def stop(self, number: int) -> list[tuple[Task, Outcome]]:
         """Interrupt the task of every process as in a single run, and return the outcomes.
 
+        A further interruption ends the wait for them; `busy` then has the tasks without an outcome.
+
         Args:
             number: The signal that a single run would have received.
         """
@@ -130,8 +132,9 @@ class Crew:
                 _interrupt(hand.process, number)
         found: list[tuple[Task, Outcome]] = []
         deadline = time.monotonic() + _PATIENCE
-        while self.busy and time.monotonic() < deadline:
-            found += self.ended()
+        with suppress(KeyboardInterrupt):
+            while self.busy and time.monotonic() < deadline:
+                found += self.ended()
         return found
 
     def _started(self) -> Connection:
