@@ -377,6 +377,23 @@ def test_a_signal_ends_it_like_a_single_run_and_the_report_says_what_was_done(te
     assert revisions(tenants) == {"tenant_1": HEAD, "tenant_2": BEHIND, "tenant_3": BEHIND}
 
 
+def test_nobody_works_on_after_the_fleet_is_killed(tenants):
+    sessions = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with psycopg.connect(tenants, autocommit=True) as holder:
+        holder.execute("SELECT pg_advisory_lock(%s)", (keys("tenant_1")[0],))
+        running = Commands(tenants).start("--only", "tenant_1")
+        assert running.stderr is not None
+        while "waiting for the migration lock" not in running.stderr.readline():
+            assert running.poll() is None
+        running.kill()
+        deadline = time.monotonic() + 20
+        while (left := holder.execute(sessions).fetchone()) != (0,):
+            assert time.monotonic() < deadline, left
+    assert "Traceback" not in running.communicate()[1]
+
+
 @pytest.mark.parametrize(
     ("number", "code", "how"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "KeyboardInterrupt")]
 )
