@@ -20,7 +20,7 @@ import diwa_schema
 from diwa_schema import Settings
 from diwa_schema.cli import main
 from diwa_schema.database.lock import keys
-from diwa_schema.errors import Blocked, UsageError
+from diwa_schema.errors import Blocked, DatabaseUnreachable, UsageError
 from diwa_schema.fleet import Fleet, Interrupted, Member, Schedule, Schemas, crew
 from diwa_schema.migrations.manifest import load
 from diwa_schema.run.interruption import as_dict
@@ -200,6 +200,38 @@ def test_a_tenant_that_is_made_meanwhile_is_at_head_and_counted(tenants):
         "tenant_5": "nothing to do",
     }
     assert revisions(tenants)["tenant_4"] == HEAD
+
+
+def test_a_tenant_that_is_dropped_meanwhile_has_not_failed(tenants):
+    def ended(outcome, *_):
+        if outcome.name == "tenant_1":
+            execute(tenants, "DROP SCHEMA tenant_2 CASCADE")
+
+    report = Fleet(Schemas(tenants, "tenant_*"), ended=ended).upgrade(
+        repo="diwa-schema", schedule=Schedule(jobs=1)
+    )
+    assert results(report) == {"tenant_1": "done", "tenant_2": "nothing to do", "tenant_3": "done"}
+    assert (report.exit_code, report.outcomes[1].detail) == (0, "It was dropped during the run.")
+
+
+class Once:
+    """The tenants of a database, until it cannot be reached any more."""
+
+    def __init__(self, url):
+        self.url = url
+        self._asked = False
+
+    def find(self):
+        if self._asked:
+            raise DatabaseUnreachable("The server is gone.")
+        self._asked = True
+        return Schemas(self.url, "tenant_*").find()
+
+
+def test_a_server_that_goes_meanwhile_leaves_the_report(tenants):
+    report = Fleet(Once(tenants)).upgrade(repo="diwa-schema")
+    assert report.counts == {"done": 3, "failed": 1}
+    assert (report.exit_code, report.outcomes[-1].detail) == (6, "The server is gone.")
 
 
 def test_a_check_below_head_says_so(tenants):

@@ -55,8 +55,12 @@ class Fleet:
         self.ended = ended or (lambda *_: None)
         self.said = said or (lambda _: None)
 
-    def members(self) -> list[Member]:
+    def members(self, *, again: bool = False) -> list[Member]:
         """Return all targets of the sources; a target that is named twice in the same words appears once.
+
+        Args:
+            again: Whether the sources were searched before. A source without targets then has none any more, and one
+                that cannot be searched becomes a member with this error.
 
         Raises:
             UsageError: A pattern matches nothing.
@@ -67,9 +71,11 @@ class Fleet:
             try:
                 members = source.find()
             except UsageError:
-                raise
+                if not again:
+                    raise
+                members = []
             except DiwaSchemaError as error:
-                if len(self._sources) == 1:
+                if len(self._sources) == 1 and not again:
                     raise
                 members = [Member(source.url, error=error)]
             for member in members:
@@ -77,15 +83,18 @@ class Fleet:
                 found[key] = found[key].joined(member) if key in found else member
         return list(found.values())
 
-    def census(self) -> tuple[list[Found], list[str]]:
+    def census(self, *, again: bool = False) -> tuple[list[Found], list[str]]:
         """Return the state of all targets, and notes on targets with a second name or without a counterpart.
+
+        Args:
+            again: As for `members`.
 
         Raises:
             DiwaSchemaError: As for `members`. A problem with one target is part of its result.
         """
         notes: list[str] = []
         kept: dict[census.Identity, Found] = {}
-        for one in census.take(self.members()):
+        for one in census.take(self.members(again=again)):
             first = kept.setdefault(one.identity, one)
             if first is not one:
                 kept[one.identity] = first._replace(member=first.member.joined(one.member))
