@@ -134,7 +134,10 @@ def test_what_cannot_be_reached_or_read_is_told_and_keeps_nobody_from_being_told
     assert "hunter2" not in repr(report) + json.dumps(report.as_dict())
 
 
-@pytest.mark.parametrize("shape", ["{}", '["one", "{}"]', '{{"url": "{}", "name": "one"}}', "one,{},,"])
+@pytest.mark.parametrize(
+    "shape",
+    ["{}", '"{}"', '["one", "{}"]', '{{"url": "{}", "name": "one"}}', "one,{},,", '"one" , "{}", "", ""'],
+)
 def test_a_line_may_be_a_url_or_a_row(shape, tenants):
     (member,) = listed([shape.format(tenants), "", "# nobody"]).find()
     assert member.url == tenants
@@ -150,6 +153,7 @@ def test_a_line_may_be_a_url_or_a_row(shape, tenants):
         "a,,b,1",
         '{"url": "postgresql://h/d", "color": 1}',
         "a,postgresql://h/d,s,0",
+        "a,postgresql://h/d,with,comma,1",
     ],
 )
 def test_a_malformed_line_is_named_and_not_shown(line, listing, capsys):
@@ -164,6 +168,13 @@ def test_targets_are_read_from_standard_input(tenants, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO(f",{tenants},tenant_1,\n"))
     assert main(["fleet", "status", "--targets", "-"]) == 1
     assert "1 target: 1 behind" in capsys.readouterr().out
+
+
+def test_a_spreadsheet_may_have_written_the_list(tenants, listing, capsys):
+    path = listing()
+    path.write_text(f'"Acme, Inc.",{tenants},"tenant_1",\r\n', encoding="utf-8-sig")
+    assert main(["fleet", "status", "--targets", str(path), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["name"] == "Acme, Inc."
 
 
 def test_schema_and_wave_of_a_row_are_heard(tenants):

@@ -310,9 +310,10 @@ def _sources(args: argparse.Namespace) -> Iterator[Source]:
 def _read(file: str) -> list[str]:
     try:
         if file == "-":
-            return sys.stdin.read().splitlines()
-        with open(file, encoding="utf-8") as opened:  # noqa: PTH123 - what was typed, whatever it is
-            return opened.read().splitlines()
+            return sys.stdin.read().split("\n")
+        # A spreadsheet writes a mark at the beginning. What was typed may be anything, such as a pipe.
+        with open(file, encoding="utf-8-sig") as opened:  # noqa: PTH123
+            return opened.read().split("\n")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "the text is not UTF-8"
         raise UsageError(f"{file} cannot be read: {why}.", next_step="Name another file.") from error

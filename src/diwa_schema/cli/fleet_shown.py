@@ -155,7 +155,7 @@ def _row(one: Outcome) -> tuple[str, str, str, str]:
     if one.digest:
         detail = f"{detail}  {one.digest}".strip()
     place = f"{before} -> {after}" if before != after else before
-    return one.name, str(one.result), place if one.result.settled or one.before else "", detail
+    return one.name, str(one.result), place if one.result.settled or one.before or one.after else "", detail
 
 
 def copied(done: Copied) -> Iterator[str]:
