@@ -260,6 +260,16 @@ def test_a_schema_with_any_name_is_a_target(tenants, owner_directory):
     assert one.result is Result.CURRENT
 
 
+def test_a_name_writes_no_lines_of_its_own(tenants, capsys):
+    name = "tenant_4\ntenant_1  at head\x1b[2J"
+    execute(tenants, f'CREATE SCHEMA "{name}"')
+    assert main(["fleet", "check", "--url", tenants, "--schemas", "tenant_*"]) == 0
+    shown = capsys.readouterr()
+    for text in (shown.out, shown.err):
+        assert "tenant_4?tenant_1  at head?[2J" in text
+        assert "\x1b" not in text
+
+
 def test_sqlite_files_are_targets_too(sqlite, tenants, owner_directory):
     diwa_schema.migrate(sqlite)
     report = Fleet(sqlite, Member(tenants, "tenant_1")).status()

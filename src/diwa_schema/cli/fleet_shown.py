@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from diwa_schema.names import amount
+from diwa_schema.names import amount, on_one_line
 
 if TYPE_CHECKING:
     from diwa_schema.cli.foot import Foot
@@ -46,7 +46,7 @@ class Shown:
                 from diwa_schema.cli.measure import took
 
                 lasted = "" if outcome.milliseconds is None else f"  {took(outcome.milliseconds)}"
-                self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{lasted}")
+                self.said(f"[{done}/{total}] {on_one_line(outcome.name)}: {outcome.result}{lasted}")
 
     def finish(self, report: FleetReport) -> None:
         """Print the documents of a report that a machine does not have: targets not begun, and changed outcomes."""
@@ -131,7 +131,7 @@ def lines(report: FleetReport, *, interrupted: bool) -> Iterator[str]:
             ).rstrip()
     for one in shown:
         if one.error:
-            yield from ("", f"{one.name} ({one.database}): exit {one.exit_code}")
+            yield from ("", on_one_line(f"{one.name} ({one.database}): exit {one.exit_code}"))
             yield from (
                 f"  {line}" for part in ("what", "untouched", "next_step") for line in _texts(one, part)
             )
@@ -144,7 +144,7 @@ def lines(report: FleetReport, *, interrupted: bool) -> Iterator[str]:
 
 
 def _texts(outcome: Outcome, part: str) -> list[str]:
-    return str((outcome.error or {}).get(part) or "").splitlines()
+    return [on_one_line(line) for line in str((outcome.error or {}).get(part) or "").splitlines()]
 
 
 def _row(one: Outcome) -> tuple[str, str, str, str]:
@@ -155,7 +155,10 @@ def _row(one: Outcome) -> tuple[str, str, str, str]:
     if one.digest:
         detail = f"{detail}  {one.digest}".strip()
     place = f"{before} -> {after}" if before != after else before
-    return one.name, str(one.result), place if one.result.settled or one.before or one.after else "", detail
+    if not (one.result.settled or one.before or one.after):
+        place = ""
+    # The name of a tenant may be its customer's choice.
+    return on_one_line(one.name), str(one.result), place, on_one_line(detail)
 
 
 def copied(done: Copied) -> Iterator[str]:

@@ -10,6 +10,7 @@ from diwa_schema.errors import MigrationFailed
 from diwa_schema.fleet.crew import Crew
 from diwa_schema.fleet.report import FleetReport, Interrupted, Outcome, Result, known
 from diwa_schema.fleet.work import Task
+from diwa_schema.names import on_one_line
 from diwa_schema.run import interruption
 from diwa_schema.run.interruption import exit_code, signal_of
 
@@ -184,4 +185,4 @@ class Course:
         return FleetReport(self._verb, outcomes, tuple(self.notes), time.monotonic() - self._clock)
 
     def _say(self, task: Task, line: str) -> None:
-        self._fleet.said(f"{task.known.name}: {line}")
+        self._fleet.said(f"{on_one_line(task.known.name)}: {line}")
