@@ -164,6 +164,14 @@ def test_an_extension_in_a_tenant_keeps_it_from_going(tenants, server, owner_dir
         drop(tenants, "tenant_1", confirm="tenant_1")
 
 
+def test_an_empty_public_goes_by_the_printed_statements(tenants, owner_directory):
+    """The extension cannot move to the schema that is to go."""
+    with pytest.raises(SchemaEmpty) as refusal:
+        drop(tenants, "public", confirm="public")
+    execute(tenants, *filter(None, refusal.value.next_step.partition(": ")[2].split("; ")))
+    assert value(tenants, "SELECT to_regnamespace('public')") is None
+
+
 def test_what_is_no_tenant_is_not_dropped(tenants, owner_directory):
     execute(tenants, "CREATE SCHEMA tenant_4")
     with pytest.raises(SchemaEmpty, match="not a tenant"):
