@@ -30,6 +30,11 @@ def amount(number: int, thing: str, verb: str = "") -> str:
     return f"{counted} {verb if number == 1 else verb.removesuffix('s')}" if verb else counted
 
 
+def on_one_line(text: str) -> str:
+    """Return a text that stays on its line and that no terminal obeys, whatever names others gave."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def quoted(name: str) -> str:
     """Return a name as an identifier in double quotes, as PostgreSQL and SQLite read it."""
     return '"' + name.replace('"', '""') + '"'

@@ -298,6 +298,8 @@ UNFIT = {
     "UPDATE contexts SET name = x'ff' WHERE rowid = 1": "column name",
     "DELETE FROM panels": "together: .*panel_id",
     "UPDATE ingest_jobs SET stats = '[NaN]'": "column stats.*NaN",
+    'UPDATE ingest_jobs SET metadata = \'{"a": "\\u0000"}\'': r"Row \S{36} of ingest_jobs, column metadata",
+    "UPDATE plans SET notes = CAST(x'fffe' AS TEXT) WHERE rowid = 1": r"Row \S{36} of plans, column notes.*not a text",
     "UPDATE sessions SET started_at = 'yesterday'": "column started_at",
     "UPDATE usage_records SET tokens_input = 3000000000, total_tokens = NULL": "column tokens_input",
 }
@@ -312,6 +314,15 @@ def test_a_row_that_cannot_be_there_is_named(community_file, tmp_path, postgres,
         assert failure.value.untouched == "Nothing was copied."
         assert "Failing row" not in str(failure.value)
     assert not there(postgres, "t1")
+
+
+def test_a_number_of_any_length_stays_a_number(community, postgres, owner_directory):
+    digits = "9" * 5_000
+    change(community, f"UPDATE ingest_jobs SET stats = '{{\"n\": {digits}}}'")
+    copy(community, Member(postgres, "t1"))
+    with psycopg.connect(postgres) as connection:
+        found = connection.execute("SELECT DISTINCT stats->>'n' FROM t1.ingest_jobs").fetchall()
+    assert found == [(digits,)]
 
 
 def test_a_value_that_changes_on_its_way_is_noticed(filled, new_database, monkeypatch, owner_directory):

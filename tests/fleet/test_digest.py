@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from diwa_schema.database.target import Target
-from diwa_schema.fleet import Fleet, Schedule, Schemas, crew, digest as digests
+from diwa_schema.fleet import Fleet, Member, Schedule, Schemas, crew, digest as digests
 from diwa_schema.fleet.digest import fingerprint, together
 from tests.fleet.tenants import TENANTS, execute
 
@@ -63,3 +63,12 @@ def test_one_that_changes_while_it_is_read_tells_for_nobody(tenants, monkeypatch
     monkeypatch.undo()
     now = alone(tenants)
     assert digests_of == {tenant: now[tenant] for tenant in ("tenant_2", "tenant_3")}
+
+
+def test_a_schema_that_is_not_there_is_not_compared(tenants):
+    missing = [Member(tenants, name) for name in ("tenant_8", "tenant_9")]
+    report = Fleet(Member(tenants, "tenant_1"), *missing).digest()
+    assert [str(one.result) for one in report.outcomes] == ["done", "failed", "failed"]
+    assert "does not exist" in report.outcomes[1].detail
+    assert 'CREATE SCHEMA "tenant_8"; GRANT' in report.outcomes[1].error["next_step"]
+    assert not report.notes

@@ -134,7 +134,10 @@ def test_what_cannot_be_reached_or_read_is_told_and_keeps_nobody_from_being_told
     assert "hunter2" not in repr(report) + json.dumps(report.as_dict())
 
 
-@pytest.mark.parametrize("shape", ["{}", '["one", "{}"]', '{{"url": "{}", "name": "one"}}', "one,{},,"])
+@pytest.mark.parametrize(
+    "shape",
+    ["{}", '"{}"', '["one", "{}"]', '{{"url": "{}", "name": "one"}}', "one,{},,", '"one" , "{}", "", ""'],
+)
 def test_a_line_may_be_a_url_or_a_row(shape, tenants):
     (member,) = listed([shape.format(tenants), "", "# nobody"]).find()
     assert member.url == tenants
@@ -150,6 +153,7 @@ def test_a_line_may_be_a_url_or_a_row(shape, tenants):
         "a,,b,1",
         '{"url": "postgresql://h/d", "color": 1}',
         "a,postgresql://h/d,s,0",
+        "a,postgresql://h/d,with,comma,1",
     ],
 )
 def test_a_malformed_line_is_named_and_not_shown(line, listing, capsys):
@@ -166,9 +170,27 @@ def test_targets_are_read_from_standard_input(tenants, monkeypatch, capsys):
     assert "1 target: 1 behind" in capsys.readouterr().out
 
 
+def test_a_spreadsheet_may_have_written_the_list(tenants, listing, capsys):
+    path = listing()
+    path.write_text(f'"Acme, Inc.",{tenants},"tenant_1",\r\n', encoding="utf-8-sig")
+    assert main(["fleet", "status", "--targets", str(path), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["name"] == "Acme, Inc."
+
+
 def test_schema_and_wave_of_a_row_are_heard(tenants):
     (member,) = listed([f'["a", "{tenants}", "tenant_1", 3]']).find()
     assert (member.name, member.schema, member.wave) == ("a", "tenant_1", 3)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost"])
+def test_a_row_gives_its_name_and_wave_to_a_target_that_a_pattern_finds(address, tenants):
+    row = Member(tenants.replace("127.0.0.1", address), "tenant_3", name="canary", wave=1)
+    found, _ = Fleet(Schemas(tenants, "tenant_*"), row).census()
+    assert [(one.member.label, one.member.wave) for one in found] == [
+        ("tenant_1", None),
+        ("tenant_2", None),
+        ("canary", 1),
+    ]
 
 
 def test_a_pattern_that_matches_nothing_is_refused_and_says_what_there_is(tenants, capsys):
@@ -236,6 +258,16 @@ def test_a_schema_with_any_name_is_a_target(tenants, owner_directory):
     diwa_schema.migrate(tenants, schema="Te nant's%s")
     (one,) = Fleet(Schemas(tenants, "Te*")).status().outcomes
     assert one.result is Result.CURRENT
+
+
+def test_a_name_writes_no_lines_of_its_own(tenants, capsys):
+    name = "tenant_4\ntenant_1  at head\x1b[2J"
+    execute(tenants, f'CREATE SCHEMA "{name}"')
+    assert main(["fleet", "check", "--url", tenants, "--schemas", "tenant_*"]) == 0
+    shown = capsys.readouterr()
+    for text in (shown.out, shown.err):
+        assert "tenant_4?tenant_1  at head?[2J" in text
+        assert "\x1b" not in text
 
 
 def test_sqlite_files_are_targets_too(sqlite, tenants, owner_directory):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -20,6 +21,7 @@ from diwa_schema.errors import (
 from diwa_schema.fleet import Fleet, Schemas, create, drop
 from diwa_schema.run.pace import Pace
 from diwa_schema.run.verbs import tenant
+from tests.fixtures_roles import name_of
 from tests.fleet.tenants import HEAD, TENANTS, execute, revisions
 from tests.run.asking import value
 
@@ -66,11 +68,32 @@ def test_nothing_is_made_where_not_all_of_it_can_be(site, owner_directory):
     site.run(
         f"GRANT CREATE ON DATABASE {site.value('SELECT current_database()')} TO {login.split('/')[2].split(':')[0]}"
     )
-    with pytest.raises(PermissionMissing):
+    with pytest.raises(PermissionMissing, match="--no-roles"):
         create(login, "tenant_1", roles=site.names)
     assert schemas(site.url) is None
     create(login, "tenant_1")
     assert schemas(site.url) == ["tenant_1"]
+
+
+def test_who_is_no_superuser_but_owns_the_database_makes_one_with_its_roles(site, owner_directory):
+    """As the administrator of a managed server does."""
+    admin = site.login(attributes="CREATEROLE")
+    site.run(f"ALTER DATABASE {site.url.rpartition('/')[2]} OWNER TO {name_of(admin)}")
+    create(admin, "tenant_1", roles=site.names)
+    assert site.roles(admin, schema="tenant_1", take_ownership=True).changes == ()
+
+
+def test_of_two_tenants_that_need_the_same_new_role_both_are_made(site, owner_directory):
+    with psycopg.connect(site.url) as other:
+        other.execute(f'CREATE ROLE "{site.names.app}"'.encode())
+        with ThreadPoolExecutor(1) as thread:
+            made = thread.submit(create, site.url, "tenant_1", roles=site.names)
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+            while not site.value(waits) and not made.done():
+                pass
+            other.commit()
+            made.result(timeout=30)
+    assert site.roles(schema="tenant_1").changes == ()
 
 
 def test_a_tenant_goes_and_the_others_stay(tenants, capsys, owner_directory):
@@ -139,6 +162,14 @@ def test_an_extension_in_a_tenant_keeps_it_from_going(tenants, server, owner_dir
     execute(tenants, "ALTER EXTENSION vector SET SCHEMA tenant_1")
     with pytest.raises(SchemaForeign, match="extension vector"):
         drop(tenants, "tenant_1", confirm="tenant_1")
+
+
+def test_an_empty_public_goes_by_the_printed_statements(tenants, owner_directory):
+    """The extension cannot move to the schema that is to go."""
+    with pytest.raises(SchemaEmpty) as refusal:
+        drop(tenants, "public", confirm="public")
+    execute(tenants, *filter(None, refusal.value.next_step.partition(": ")[2].split("; ")))
+    assert value(tenants, "SELECT to_regnamespace('public')") is None
 
 
 def test_what_is_no_tenant_is_not_dropped(tenants, owner_directory):

@@ -20,9 +20,10 @@ import diwa_schema
 from diwa_schema import Settings
 from diwa_schema.cli import main
 from diwa_schema.database.lock import keys
-from diwa_schema.errors import Blocked, UsageError
-from diwa_schema.fleet import Fleet, Member, Schedule, Schemas, crew
+from diwa_schema.errors import Blocked, DatabaseUnreachable, UsageError
+from diwa_schema.fleet import Fleet, Interrupted, Member, Schedule, Schemas, crew
 from diwa_schema.migrations.manifest import load
+from diwa_schema.run.interruption import as_dict
 from tests.fixtures_roles import as_user, name_of
 from tests.fleet.tenants import BEHIND, HEAD, TENANTS, applied, execute, revisions
 from tests.sampling import sampled
@@ -201,6 +202,38 @@ def test_a_tenant_that_is_made_meanwhile_is_at_head_and_counted(tenants):
     assert revisions(tenants)["tenant_4"] == HEAD
 
 
+def test_a_tenant_that_is_dropped_meanwhile_has_not_failed(tenants):
+    def ended(outcome, *_):
+        if outcome.name == "tenant_1":
+            execute(tenants, "DROP SCHEMA tenant_2 CASCADE")
+
+    report = Fleet(Schemas(tenants, "tenant_*"), ended=ended).upgrade(
+        repo="diwa-schema", schedule=Schedule(jobs=1)
+    )
+    assert results(report) == {"tenant_1": "done", "tenant_2": "nothing to do", "tenant_3": "done"}
+    assert (report.exit_code, report.outcomes[1].detail) == (0, "It was dropped during the run.")
+
+
+class Once:
+    """The tenants of a database, until it cannot be reached any more."""
+
+    def __init__(self, url):
+        self.url = url
+        self._asked = False
+
+    def find(self):
+        if self._asked:
+            raise DatabaseUnreachable("The server is gone.")
+        self._asked = True
+        return Schemas(self.url, "tenant_*").find()
+
+
+def test_a_server_that_goes_meanwhile_leaves_the_report(tenants):
+    report = Fleet(Once(tenants)).upgrade(repo="diwa-schema")
+    assert report.counts == {"done": 3, "failed": 1}
+    assert (report.exit_code, report.outcomes[-1].detail) == (6, "The server is gone.")
+
+
 def test_a_check_below_head_says_so(tenants):
     checked = Fleet(Schemas(tenants, "tenant_1")).check()
     assert checked.exit_code == 0
@@ -236,6 +269,20 @@ def test_a_process_that_is_killed_is_told_and_the_others_go_on(tenants, monkeypa
     monkeypatch.undo()
     assert upgrade(tenants).exit_code == 0
     assert applied(tenants, "tenant_1") == STEPS
+
+
+@pytest.mark.parametrize("given", ["file", "standard input"])
+def test_a_script_runs_once_and_needs_no_guard_for_its_name(given, tenants, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from diwa_schema.fleet import Fleet, Schemas\n"
+        "print('begun')\n"
+        f"print(Fleet(Schemas({tenants!r})).upgrade(repo='diwa-schema').counts)\n"
+    )
+    words = [sys.executable, "-" if given == "standard input" else str(script)]
+    with script.open() as text:
+        done = subprocess.run(words, stdin=text, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == ["begun", "{'done': 3}"], done.stderr
 
 
 @pytest.mark.parametrize("revision", ["+1", "-1", "nonsense"])
@@ -351,7 +398,8 @@ def test_a_signal_ends_it_like_a_single_run_and_the_report_says_what_was_done(te
     rest = lines(out)
     assert (first["name"], first["result"]) == ("tenant_1", "done")
     assert [(one["name"], one["result"], one["exit_code"]) for one in rest[:-1]] == [
-        ("tenant_2", "interrupted", code)
+        ("tenant_2", "interrupted", code),
+        ("tenant_3", "not begun", 6),
     ]
     assert "while waiting for the migration lock, held by pid" in rest[0]["detail"]
     assert rest[0]["detail"].endswith("Nothing was changed.")
@@ -359,6 +407,23 @@ def test_a_signal_ends_it_like_a_single_run_and_the_report_says_what_was_done(te
     assert rest[-1]["exit_code"] == code
     assert "Traceback" not in err
     assert revisions(tenants) == {"tenant_1": HEAD, "tenant_2": BEHIND, "tenant_3": BEHIND}
+
+
+def test_nobody_works_on_after_the_fleet_is_killed(tenants):
+    sessions = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with psycopg.connect(tenants, autocommit=True) as holder:
+        holder.execute("SELECT pg_advisory_lock(%s)", (keys("tenant_1")[0],))
+        running = Commands(tenants).start("--only", "tenant_1")
+        assert running.stderr is not None
+        while "waiting for the migration lock" not in running.stderr.readline():
+            assert running.poll() is None
+        running.kill()
+        deadline = time.monotonic() + 20
+        while (left := holder.execute(sessions).fetchone()) != (0,):
+            assert time.monotonic() < deadline, left
+    assert "Traceback" not in running.communicate()[1]
 
 
 @pytest.mark.parametrize(
@@ -384,6 +449,18 @@ def test_the_report_of_an_interruption_has_the_revisions_that_were_applied(tenan
             "SELECT outcome, error_class FROM tenant_1.diwa_schema_ledger ORDER BY id DESC LIMIT 1"
         ).fetchone()
     assert last == ("interrupted", how)
+
+
+def test_a_second_interruption_ends_the_wait_and_keeps_the_report(tenants, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crew.Crew, "ended", interrupted)
+    with pytest.raises(Interrupted) as caught:
+        upgrade(tenants, schedule=Schedule(jobs=1))
+    assert caught.value.report.counts == {"interrupted": 1, "not begun": 2}
+    told = as_dict(KeyboardInterrupt(), changing=True)
+    assert told["untouched"] == "The finished targets stay as they are."
 
 
 def test_an_error_of_the_fleet_itself_interrupts_the_others(tenants, monkeypatch):

@@ -37,7 +37,7 @@ MISSING: dict[str, tuple[str, str, Call, str]] = {
         diwa_schema.migrate,
         "LANGUAGE plpgsql",
     ),
-    "vector": (BELOW, "REVOKE USAGE ON TYPE vector FROM PUBLIC", diwa_schema.migrate, "TYPE vector"),
+    "vector": (BELOW, "REVOKE USAGE ON TYPE vector FROM PUBLIC", diwa_schema.migrate, "TYPE public.vector"),
 }
 
 
@@ -57,7 +57,7 @@ def test_a_right_that_is_missing_is_met_before_the_first_revision(site: Site, po
     assert value(postgres, "SELECT version_num FROM diwa_schema_version") == revision
     assert caught.value.untouched == errors.NOTHING_CHANGED
     granted = caught.value.next_step.partition("As a superuser: ")[2].rpartition(";")[0]
-    execute(postgres, granted)
+    execute(postgres, f"SET search_path = pg_catalog; {granted}")
     change(mine)
 
 

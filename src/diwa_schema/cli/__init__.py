@@ -72,9 +72,8 @@ def _run(words: list[str], *, as_json: bool) -> int:
     except KeyboardInterrupt as interruption:
         from diwa_schema.run.interruption import as_dict
 
-        return _print_failed(
-            as_dict(interruption, changing=hasattr(args, "repo")), as_json=as_json, args=args
-        )
+        document = as_dict(interruption, changing=hasattr(args, "repo"))
+        return _print_failed(document, words, as_json=as_json, args=args)
     except BrokenPipeError:
         # A command that asks a question has shown its text, and nobody reads it.
         _forget(sys.stdout)
@@ -108,18 +107,24 @@ def _print_error(
 
     document, text = masked_document(error.as_dict(), words), with_hint(masked(str(error), words))
     document["next_step"] = with_hint(document["next_step"])
-    return _print_failed(document, text, as_json=as_json, args=args)
+    return _print_failed(document, words, text, as_json=as_json, args=args)
 
 
 def _print_failed(
-    document: dict[str, object], text: str = "", *, as_json: bool, args: argparse.Namespace | None
+    document: dict[str, object],
+    words: list[str],
+    text: str = "",
+    *,
+    as_json: bool,
+    args: argparse.Namespace | None,
 ) -> int:
     """Print an error or an interruption, and return its exit code."""
     # A terminal shows ^C in the line of an interruption.
     text = text or "\n{what} {untouched}\n{next_step}".format_map(document)
     code = int(str(document["exit_code"]))
     if as_json:
-        return _print(_document(document), code, done=text)
+        # Whoever reads the documents of a fleet reads one per line.
+        return _print(_document(document, line=words[:1] == ["fleet"]), code, done=text)
     if _logs_json(args):
         _log_error(document)
     else:

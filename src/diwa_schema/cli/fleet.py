@@ -271,6 +271,7 @@ def _reported(args: argparse.Namespace, call: Callable[[Fleet], FleetReport]) ->
             report, code = call(fleet), None
         except Interrupted as interruption:
             report, code = interruption.report, interruption.exit_code
+        shown.finish(report)
     return Result(
         report.as_dict() | ({} if code is None else {"exit_code": code}),
         "\n".join(lines(report, interrupted=code is not None)),
@@ -281,9 +282,9 @@ def _reported(args: argparse.Namespace, call: Callable[[Fleet], FleetReport]) ->
 
 def _fleet(args: argparse.Namespace, shown: Shown) -> Fleet:
     from diwa_schema.fleet import Fleet
-    from diwa_schema.fleet.report import unsettled
+    from diwa_schema.fleet.unfinished import unfinished
 
-    among = unsettled(_read(args.report), args.report) if args.report else None
+    among = unfinished(_read(args.report), args.report) if args.report else None
     return Fleet(*_sources(args), only=args.only, among=among, ended=shown.ended, said=shown.said)
 
 
@@ -309,9 +310,10 @@ def _sources(args: argparse.Namespace) -> Iterator[Source]:
 def _read(file: str) -> list[str]:
     try:
         if file == "-":
-            return sys.stdin.read().splitlines()
-        with open(file, encoding="utf-8") as opened:  # noqa: PTH123 - what was typed, whatever it is
-            return opened.read().splitlines()
+            return sys.stdin.read().split("\n")
+        # A spreadsheet writes a mark at the beginning. What was typed may be anything, such as a pipe.
+        with open(file, encoding="utf-8-sig") as opened:  # noqa: PTH123
+            return opened.read().split("\n")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "the text is not UTF-8"
         raise UsageError(f"{file} cannot be read: {why}.", next_step="Name another file.") from error

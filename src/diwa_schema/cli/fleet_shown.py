@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from diwa_schema.names import amount
+from diwa_schema.names import amount, on_one_line
 
 if TYPE_CHECKING:
     from diwa_schema.cli.foot import Foot
@@ -28,13 +28,12 @@ class Shown:
         self._foot: Foot | None = None
         self._targets: Measure | None = None
         self._gone = False
+        self._printed: dict[tuple[str, ...], tuple[str, str]] = {}
 
     def ended(self, outcome: Outcome, done: int, total: int) -> None:
         """Show the outcome of a target."""
         if self._as_json:
-            import json
-
-            self._print(json.dumps(outcome.as_dict(), default=str))
+            self._document(outcome)
         elif not self._quiet:
             from diwa_schema.cli.foot import drawable
             from diwa_schema.fleet.report import Result
@@ -47,7 +46,19 @@ class Shown:
                 from diwa_schema.cli.measure import took
 
                 lasted = "" if outcome.milliseconds is None else f"  {took(outcome.milliseconds)}"
-                self.said(f"[{done}/{total}] {outcome.name}: {outcome.result}{lasted}")
+                self.said(f"[{done}/{total}] {on_one_line(outcome.name)}: {outcome.result}{lasted}")
+
+    def finish(self, report: FleetReport) -> None:
+        """Print the documents of a report that a machine does not have: targets not begun, and changed outcomes."""
+        for outcome in report.outcomes if self._as_json else ():
+            if self._printed.get(_key(outcome)) != _told(outcome):
+                self._document(outcome)
+
+    def _document(self, outcome: Outcome) -> None:
+        import json
+
+        self._printed[_key(outcome)] = _told(outcome)
+        self._print(json.dumps(outcome.as_dict(), default=str))
 
     def said(self, line: str) -> None:
         """Show a line."""
@@ -86,6 +97,14 @@ class Shown:
             self._foot.show("fleet", self._targets)
 
 
+def _key(outcome: Outcome) -> tuple[str, ...]:
+    return outcome.name, outcome.database, str(outcome.schema)
+
+
+def _told(outcome: Outcome) -> tuple[str, str]:
+    return str(outcome.result), outcome.detail
+
+
 @contextmanager
 def progress(args: argparse.Namespace) -> Iterator[Shown]:
     """Yield the display of a running fleet."""
@@ -112,7 +131,7 @@ def lines(report: FleetReport, *, interrupted: bool) -> Iterator[str]:
             ).rstrip()
     for one in shown:
         if one.error:
-            yield from ("", f"{one.name} ({one.database}): exit {one.exit_code}")
+            yield from ("", on_one_line(f"{one.name} ({one.database}): exit {one.exit_code}"))
             yield from (
                 f"  {line}" for part in ("what", "untouched", "next_step") for line in _texts(one, part)
             )
@@ -125,7 +144,7 @@ def lines(report: FleetReport, *, interrupted: bool) -> Iterator[str]:
 
 
 def _texts(outcome: Outcome, part: str) -> list[str]:
-    return str((outcome.error or {}).get(part) or "").splitlines()
+    return [on_one_line(line) for line in str((outcome.error or {}).get(part) or "").splitlines()]
 
 
 def _row(one: Outcome) -> tuple[str, str, str, str]:
@@ -136,7 +155,10 @@ def _row(one: Outcome) -> tuple[str, str, str, str]:
     if one.digest:
         detail = f"{detail}  {one.digest}".strip()
     place = f"{before} -> {after}" if before != after else before
-    return one.name, str(one.result), place if one.result.settled or one.before else "", detail
+    if not (one.result.settled or one.before or one.after):
+        place = ""
+    # The name of a tenant may be its customer's choice.
+    return on_one_line(one.name), str(one.result), place, on_one_line(detail)
 
 
 def copied(done: Copied) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from diwa_schema.cli import options
 from diwa_schema.cli.command import Commands, Result, add
 from diwa_schema.cli.progress import reported
+from diwa_schema.names import on_one_line
 
 if TYPE_CHECKING:
     from diwa_schema.privileges.difference import Roles
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> Result:
 
 def _script(found: Roles) -> Iterator[str]:
     """Yield the statements as a script for psql, each below its reason."""
-    yield f"-- {_one_line(found.database)}, schema {_one_line(found.schema)}"
+    yield f"-- {on_one_line(found.database)}, schema {on_one_line(found.schema)}"
     if found.changes:
         from diwa_schema.names import amount
 
@@ -59,7 +60,7 @@ def _script(found: Roles) -> Iterator[str]:
         yield f"-- {amount(len(found.changes), 'change')}, {done}"
         yield from ("", "BEGIN;")
         for change in found.changes:
-            yield from (f"-- {change.kind}: {_one_line(change.what)}", f"{change.sql};")
+            yield from (f"-- {change.kind}: {on_one_line(change.what)}", f"{change.sql};")
         yield "COMMIT;"
     else:
         yield "-- The roles are as they should be."
@@ -69,10 +70,5 @@ def _script(found: Roles) -> Iterator[str]:
             f"-- To do by hand ({len(found.by_hand)}); --take-ownership also gives tables to the owner:",
         )
         for change in found.by_hand:
-            yield f"-- {_one_line(change.what)}:"
+            yield f"-- {on_one_line(change.what)}:"
             yield from (f"--     {line}" for line in f"{change.sql};".splitlines())
-
-
-def _one_line(text: str) -> str:
-    """Return a text that stays within its comment, whatever names it contains."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

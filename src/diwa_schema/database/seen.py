@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.database.state import RELEASES
-from diwa_schema.names import code, literal, qualified, quoted
+from diwa_schema.names import code, literal, on_one_line, qualified, quoted
 from diwa_schema.release import NOTES_KEPT, order
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def seen(link: Link, schema: str, within: timedelta = NOTES_KEPT) -> tuple[Seen,
         )
     # Every application may write there, and a terminal obeys control characters.
     return tuple(
-        Seen(release, _printable(user), _printable(host), _written(at))
+        Seen(release, on_one_line(user), on_one_line(host), _written(at))
         for release, user, host, at in rows
         if order(release) is not None
     )
@@ -222,9 +222,5 @@ def _host() -> str:
 
 def _written(moment: datetime | str) -> str:
     if isinstance(moment, str):
-        return _printable(moment)
+        return on_one_line(moment)
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else "?" for one in text)

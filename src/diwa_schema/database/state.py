@@ -16,7 +16,7 @@ from diwa_schema.errors import (
 )
 from diwa_schema.migrations.ecto import is_ours
 from diwa_schema.migrations.manifest import KEPT, Manifest, load
-from diwa_schema.names import amount
+from diwa_schema.names import amount, quoted
 
 VERSION = "diwa_schema_version"
 LEDGER = "diwa_schema_ledger"
@@ -102,12 +102,13 @@ def _with_option() -> str:
 def refuse_elsewhere(state: State, shown: str) -> None:
     """Raise an error if the schema cannot be used, or if another schema has the version table."""
     if state.nowhere:
+        name = quoted(state.schema) if state.schema else "NAME"
         raise PermissionMissing(
             f"Schema '{state.schema}' of {shown} does not exist, or this role may not use it."
             if state.schema
             else f"The search_path of {shown} leads to no schema that this role may use.",
             next_step=f"Name another one{_with_option()}; or as its owner:"
-            " CREATE SCHEMA NAME; GRANT USAGE, CREATE ON SCHEMA NAME TO ROLE.",
+            f" CREATE SCHEMA {name}; GRANT USAGE, CREATE ON SCHEMA {name} TO ROLE.",
         )
     if state.elsewhere:
         raise SchemaForeign(

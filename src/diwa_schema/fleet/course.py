@@ -10,6 +10,8 @@ from diwa_schema.errors import MigrationFailed
 from diwa_schema.fleet.crew import Crew
 from diwa_schema.fleet.report import FleetReport, Interrupted, Outcome, Result, known
 from diwa_schema.fleet.work import Task
+from diwa_schema.names import on_one_line
+from diwa_schema.run import interruption
 from diwa_schema.run.interruption import exit_code, signal_of
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from diwa_schema.fleet.fleet import Fleet
     from diwa_schema.fleet.schedule import Schedule
     from diwa_schema.fleet.work import Orders
+
+_UNTOLD = "Its process was ended before it reported; the server rolls the unfinished step back."
 
 
 class Course:
@@ -48,6 +52,7 @@ class Course:
         self._crew = Crew(schedule.processes, self._say)
 
     def __enter__(self) -> Self:
+        interruption.at("during the work on the targets", "The finished targets stay as they are.")
         self._crew.__enter__()
         return self
 
@@ -62,7 +67,9 @@ class Course:
                 for task in self._crew.busy:
                     self.end(
                         task.number,
-                        task.known._replace(result=Result.INTERRUPTED, exit_code=exit_code(error)),
+                        task.known._replace(
+                            result=Result.INTERRUPTED, exit_code=exit_code(error), detail=_UNTOLD
+                        ),
                     )
         finally:
             self._crew.__exit__(kind, error, trace)
@@ -178,4 +185,4 @@ class Course:
         return FleetReport(self._verb, outcomes, tuple(self.notes), time.monotonic() - self._clock)
 
     def _say(self, task: Task, line: str) -> None:
-        self._fleet.said(f"{task.known.name}: {line}")
+        self._fleet.said(f"{on_one_line(task.known.name)}: {line}")

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from diwa_schema.errors import ROLLED_BACK, MigrationFailed, command
+from diwa_schema.errors import NOTHING_CHANGED, ROLLED_BACK, MigrationFailed, command
 from diwa_schema.fleet.report import Outcome
 from diwa_schema.fleet.targets import naming
 from diwa_schema.fleet.work import MODULES, Task, serve
@@ -29,11 +33,19 @@ Said = Callable[[Task, str], None]
 
 
 class Hand(NamedTuple):
-    """One process and its current task."""
+    """One process and its current task.
+
+    Args:
+        process: The process.
+        link: The connection to it.
+        task: Its current task.
+        ready: Whether it has started completely.
+    """
 
     process: BaseProcess
     link: Connection
     task: Task | None = None
+    ready: bool = False
 
 
 class Crew:
@@ -103,10 +115,14 @@ class Crew:
             elif message[0] == "ended":
                 found.append((hand.task, message[2]))
                 self._hands[hand.link] = hand._replace(task=None)
+            else:
+                self._hands[hand.link] = hand._replace(ready=True)
         return found
 
     def stop(self, number: int) -> list[tuple[Task, Outcome]]:
         """Interrupt the task of every process as in a single run, and return the outcomes.
+
+        A further interruption ends the wait for them; `busy` then has the tasks without an outcome.
 
         Args:
             number: The signal that a single run would have received.
@@ -116,15 +132,17 @@ class Crew:
                 _interrupt(hand.process, number)
         found: list[tuple[Task, Outcome]] = []
         deadline = time.monotonic() + _PATIENCE
-        while self.busy and time.monotonic() < deadline:
-            found += self.ended()
+        with suppress(KeyboardInterrupt):
+            while self.busy and time.monotonic() < deadline:
+                found += self.ended()
         return found
 
     def _started(self) -> Connection:
         context = _context()
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
-        process.start()
+        with _without_main():
+            process.start()
         theirs.close()
         self._hands[ours] = Hand(process, ours)
         return ours
@@ -139,14 +157,35 @@ class Crew:
         hand.process.join(_PATIENCE)
         assert hand.task is not None  # noqa: S101 - it was busy
         code = hand.process.exitcode
+        how = f" by signal {-code}" if code and code < 0 else ""
         with naming(hand.task.member):
             return hand.task.known.broken(
                 MigrationFailed(
-                    f"The process of this target ended{f' by signal {-code}' if code and code < 0 else ''}.",
-                    untouched=ROLLED_BACK,
+                    f"The process of this target ended{how}{'' if hand.ready else ' before its work began'}.",
+                    untouched=ROLLED_BACK if hand.ready else NOTHING_CHANGED,
                     next_step=f"To see its state, run: {command('status')}. Then run the command again.",
                 )
             )
+
+
+_STARTING = threading.Lock()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start a process in the block that does not run the main module of this one again.
+
+    `multiprocessing` repeats the main module in each process, for functions that are defined there. A script that calls
+    a fleet without asking for its own name would call it again, and a script from standard input cannot be repeated.
+    The work of a fleet needs nothing from it.
+    """
+    with _STARTING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _interrupt(process: BaseProcess, number: int) -> None:

@@ -50,7 +50,8 @@ def together(found: Iterable[Found], schedule: Schedule) -> dict[Identity, str]:
     """
     databases: dict[Identity, list[Found]] = defaultdict(list)
     for one in found:
-        if one.place is not None and one.state is not None and one.member.schema is not None:
+        state = one.state
+        if one.place is not None and state and not state.nowhere and one.member.schema is not None:
             databases[one.place.identity].append(one)
     parts = [group[at : at + _CHUNK] for group in databases.values() for at in range(0, len(group), _CHUNK)]
     seen: dict[str, str] = {}

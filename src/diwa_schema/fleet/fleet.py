@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from diwa_schema.names import amount
 
 if TYPE_CHECKING:
     from diwa_schema.fleet.census import Found
+    from diwa_schema.fleet.unfinished import Unfinished
     from diwa_schema.fleet.work import Orders
     from diwa_schema.run.settings import Settings
 
@@ -27,15 +28,14 @@ Ended = Callable[[Outcome, int, int], None]
 class Fleet:
     """A set of targets; no connection is opened before a method is called.
 
-    Methods that change targets work in separate, newly started Python processes: a script needs ``if __name__ ==
-    "__main__":`` around the call, as with `multiprocessing`.
+    Methods that change or compare targets work in separate processes, which do not run the calling script again.
 
     Args:
         targets: The sources of targets: `Schemas`, `Databases`, `listed(...)`, `Member`s or URLs, in the order of the
-            work. A target that is named twice counts once.
+            work. A target that is named twice counts once, with the first name and the first wave that it has.
         only: Patterns with ``*`` and ``?``: a target is included only if its name, schema or masked URL matches one of
             them.
-        among: A selection by masked URL and schema, as `report.unsettled` reads it from an earlier report.
+        among: The unfinished targets of an earlier run, as `unfinished.unfinished` reads them from its report.
         ended: A callback in this process for each outcome, with the number of finished targets and the number of all
             targets.
         said: A callback for the messages of a run, prefixed with the name of the target.
@@ -45,7 +45,7 @@ class Fleet:
         self,
         *targets: Source | Member | str,
         only: Sequence[str] = (),
-        among: Collection[tuple[str, str | None]] | None = None,
+        among: Unfinished | None = None,
         ended: Ended | None = None,
         said: Callable[[str], None] | None = None,
     ) -> None:
@@ -55,8 +55,12 @@ class Fleet:
         self.ended = ended or (lambda *_: None)
         self.said = said or (lambda _: None)
 
-    def members(self) -> list[Member]:
+    def members(self, *, again: bool = False) -> list[Member]:
         """Return all targets of the sources; a target that is named twice in the same words appears once.
+
+        Args:
+            again: Whether the sources were searched before. A source without targets then has none any more, and one
+                that cannot be searched becomes a member with this error.
 
         Raises:
             UsageError: A pattern matches nothing.
@@ -67,30 +71,38 @@ class Fleet:
             try:
                 members = source.find()
             except UsageError:
-                raise
+                if not again:
+                    raise
+                members = []
             except DiwaSchemaError as error:
-                if len(self._sources) == 1:
+                if len(self._sources) == 1 and not again:
                     raise
                 members = [Member(source.url, error=error)]
             for member in members:
-                found.setdefault((member.target.url.driver, member.schema), member)
+                key = member.target.url.driver, member.schema
+                found[key] = found[key].joined(member) if key in found else member
         return list(found.values())
 
-    def census(self) -> tuple[list[Found], list[str]]:
-        """Return the state of all targets, and notes on targets with a second name.
+    def census(self, *, again: bool = False) -> tuple[list[Found], list[str]]:
+        """Return the state of all targets, and notes on targets with a second name or without a counterpart.
+
+        Args:
+            again: As for `members`.
 
         Raises:
             DiwaSchemaError: As for `members`. A problem with one target is part of its result.
         """
         notes: list[str] = []
         kept: dict[census.Identity, Found] = {}
-        for one in census.take(self.members()):
+        for one in census.take(self.members(again=again)):
             first = kept.setdefault(one.identity, one)
             if first is not one:
+                kept[one.identity] = first._replace(member=first.member.joined(one.member))
                 notes.append(
                     f"{one.member.shown} is the same target as {first.member.shown}, which stands for both."
                 )
-        return list(kept.values()), notes
+        found = list(kept.values())
+        return found, [*notes, *(self._among.notes(found) if self._among else ())]
 
     def chosen(self, found: Iterable[Found]) -> list[Found]:
         """Return the targets that `only` and `among` select.
@@ -105,9 +117,7 @@ class Fleet:
                 f"None of {amount(len(found), 'target')} matches {' or '.join(map(repr, self._only))}.",
                 next_step="Name targets by their name or schema: --only 'tenant_1*'",
             )
-        if self._among is None:
-            return kept
-        return [one for one in kept if (one.member.address, one.member.schema) in self._among]
+        return kept if self._among is None else self._among.of(kept)
 
     def status(self) -> FleetReport:
         """Report the state of every target, with a few queries for each database; nothing is written.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.database import presence
 from diwa_schema.database.ecto_list import refuse_changed_list
 from diwa_schema.database.state import refuse_unknown
-from diwa_schema.errors import CheckFailed, DiwaSchemaError, MigrationFailed, UsageError
+from diwa_schema.errors import CheckFailed, DiwaSchemaError, MigrationFailed
 from diwa_schema.fleet.targets import naming
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import amount
@@ -167,46 +167,6 @@ def standing(found: Found) -> Outcome:
     if not pending:
         return outcome
     return outcome._replace(result=Result.BEHIND, exit_code=CheckFailed.exit_code, revisions=pending)
-
-
-def unsettled(lines: Iterable[str], where: str) -> set[tuple[str, str | None]]:
-    """Return the unsettled targets of an earlier run's report, by database and schema.
-
-    Args:
-        lines: The report as printed by ``--json``: one document per line.
-        where: The source of the report, for the error message.
-
-    Raises:
-        UsageError: The text is not such a report.
-    """
-    import json
-
-    found: set[tuple[str, str | None]] = set()
-    known = {str(result): result for result in Result}
-    seen = 0
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            told = json.loads(line)
-            if "fleet" in told:
-                continue
-            result, schema = known[told["result"]], told["schema"]
-            # Reports of the first release repeat the schema behind the URL, which contains no blank.
-            database = str(told["database"]).partition(" (schema ")[0] if schema else str(told["database"])
-            key = database, schema
-        except (ValueError, KeyError, TypeError):
-            raise UsageError(
-                f"{where}, line {number}: this is not a line of a report.",
-                next_step="Name the output of `diwa-schema fleet ... --json`.",
-                line=number,
-            ) from None
-        seen += 1
-        if not result.settled:
-            found.add(key)
-    if not seen:
-        raise UsageError(f"{where} contains no target.", next_step="Name the report of a run.")
-    return found
 
 
 def compared(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[str]]:

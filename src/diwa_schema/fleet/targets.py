@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
@@ -51,6 +52,11 @@ class Member:
     def target(self) -> Target:
         """The validated target; no connection is opened."""
         return Target(_parsed(self.url)).in_schema(self.schema)
+
+    def joined(self, other: Member) -> Member:
+        """Return this member with the name and the wave of another one for the same target, if it has none."""
+        wave = other.wave if self.wave is None else self.wave
+        return replace(self, name=self.name or other.name, wave=wave)
 
     @property
     def shown(self) -> str:
@@ -210,7 +216,7 @@ def listed(lines: Iterable[str], where: str = "the list of targets") -> Listed:
     """Read targets, one per line: a URL; or name, URL, schema and wave as JSON array, object or comma-separated.
 
     A row needs only the URL: ``,postgresql://db/diwa,tenant_1,`` has neither name nor wave. Empty lines and lines that
-    begin with ``#`` are ignored.
+    begin with ``#`` are ignored. A value with a comma stands in quotes.
 
     Args:
         lines: The lines.
@@ -247,12 +253,18 @@ def _member(line: str) -> Member:
         return _of_row(
             dict(zip(_FIELDS, given, strict=False)) if isinstance(given, list) else given, len(given)
         )
-    parts = [part.strip() for part in line.split(",")]
-    if len(parts) == 1 or "://" in parts[0]:
+    # As a spreadsheet writes it: a value with a comma or a quote stands in quotes.
+    parts = [part.strip() for part in next(csv.reader([line], skipinitialspace=True))]
+    if len(parts) == 1:
+        return Member(parts[0])
+    if "://" in parts[0]:
         # Commas separate several hosts of one URL.
         return Member(line)
     if len(parts) > len(_FIELDS):
         name, *middle, schema, wave = parts
+        hosts = middle[0].partition("://")[2]
+        if "/" in hosts and "?" not in hosts:  # the URL is complete, so the comma belongs to another value
+            raise UsageError("a row has name, url, schema and wave; a value with a comma stands in quotes.")
         parts = [name, ",".join(middle), schema, wave]
     return _of_row({key: value or None for key, value in zip(_FIELDS, parts, strict=False)}, len(parts))
 

@@ -62,7 +62,8 @@ class Upgrade:
                 self._stages(course, everywhere)
                 if course.stopped or (number and before == len(course.open)):
                     break
-                everywhere, _ = self._fleet.census()
+                everywhere, _ = self._fleet.census(again=True)
+                _forget_dropped(course, everywhere)
                 seen = {one.identity for one in course.found}
                 course.count([one for one in self._fleet.chosen(everywhere) if one.identity not in seen])
             self._verify(course)
@@ -215,6 +216,20 @@ class _Settled:
             return not wanted(state, self._goal, target.shown).revisions
         except DiwaSchemaError:
             return False
+
+
+def _forget_dropped(course: Course, everywhere: list[Found]) -> None:
+    """Count a failed target as finished if a complete search does not find it any more."""
+    if any(one.member.error for one in everywhere):
+        return
+    there = {one.identity for one in everywhere}
+    for number, outcome in course.outcomes.items():
+        found = course.found[number]
+        if outcome.result is Result.FAILED and found.place is not None and found.identity not in there:
+            detail = "It was dropped during the run."
+            course.outcomes[number] = outcome._replace(
+                result=Result.NOTHING, exit_code=0, detail=detail, error=None
+            )
 
 
 def _position(revision: str | None) -> int:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.api.opening import reading, target_of
 from diwa_schema.database import bookkeeping
 from diwa_schema.database.reused import Reused
+from diwa_schema.database.state import refuse_elsewhere
 from diwa_schema.errors import NOTHING_CHANGED, DiwaSchemaError, command
 from diwa_schema.fleet.report import Outcome, Result
 from diwa_schema.fleet.targets import naming
@@ -173,6 +177,8 @@ def digest(task: Task, _: Telling) -> Outcome:
     from diwa_schema.fleet.digest import fingerprint
 
     with reading(task.member.url, None, task.member.schema) as link:
+        # A missing schema would have the fingerprint of an empty one, and be compared with the others.
+        refuse_elsewhere(bookkeeping.look(link), task.member.shown)
         found = fingerprint(link)
     return task.known._replace(result=Result.DONE, digest=found)
 
@@ -235,22 +241,36 @@ def _reached(task: Task, told: Telling, *, interrupted: bool = False) -> Outcome
 def serve(connection: Connection) -> None:
     """Take tasks from a connection until it is closed.
 
-    A signal ends the running task like a single command. A second signal has no effect, because the task must clean up.
+    A signal ends the running task like a single command, and so does the end of the fleet's own process, which may be
+    killed. A second signal has no effect, because the task must clean up.
     """
     stop = _Stop()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):  # Windows has no SIGHUP
             signal.signal(getattr(signal, name), stop)
-    # The parent process may be gone; the current task has ended by then.
+    threading.Thread(target=_end_with_the_fleet, name="diwa-schema fleet", daemon=True).start()
+    sending = threading.Lock()
+
+    def send(message: tuple[Any, ...]) -> None:
+        # A run has several threads that report, and goes on if nobody listens any more.
+        with sending, suppress(OSError):
+            connection.send(message)
+
     with suppress(EOFError, OSError):
-        connection.send(("ready",))
+        send(("ready",))
         while not stop.asked:
             if not connection.poll(1.0):
                 continue
             task: Task = connection.recv()
-            told = Telling(connection.send, task.number)
-            connection.send(("ended", task.number, stop.run(task, told)))
+            send(("ended", task.number, stop.run(task, Telling(send, task.number))))
     _REUSED.close()
+
+
+def _end_with_the_fleet() -> None:
+    """End this process like SIGTERM when the process of the fleet has ended; the system tells no child of it."""
+    if (fleet := parent_process()) is not None:
+        fleet.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Stop:

@@ -155,7 +155,7 @@ def out_of(link: Link, schema: str) -> str | None:
     The columns of other schemas, their values and their indexes stay unchanged.
     """
     mine = "SELECT 1 FROM pg_extension WHERE extname = 'vector' AND extnamespace = to_regnamespace(%s)"
-    return _move(link) if link.value(mine, (quoted(schema),)) else None
+    return _move(link, schema) if link.value(mine, (quoted(schema),)) else None
 
 
 def move_out(link: Link, schema: str) -> None:
@@ -175,11 +175,12 @@ def move_out(link: Link, schema: str) -> None:
         link.script(way)
 
 
-def _move(link: Link) -> str:
+def _move(link: Link, leaving: str = "") -> str:
+    """Return the SQL that moves the extension to a shared schema, which is not the one that it leaves."""
     free = (
         f"SELECT to_regnamespace('public') IS NOT NULL AND NOT EXISTS ({_OURS} = to_regnamespace('public'))"
     )
-    if link.value(free):
+    if leaving != "public" and link.value(free):
         return "ALTER EXTENSION vector SET SCHEMA public;"
     return _shared(link) + f"ALTER EXTENSION vector SET SCHEMA {SHARED};"
 

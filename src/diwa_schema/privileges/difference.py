@@ -95,9 +95,11 @@ def compare(
     then = _handed_over(existing, names) if take_ownership else existing
     changes = (
         *_roles(existing, schema, names),
+        # Only a role with CREATE on the schema can receive its tables, unless a superuser gives them.
+        *_missing(then, schema, names, (names.owner,)),
         *(replace(change, kind="missing") for change in owned if take_ownership),
         *_memberships(existing),
-        *_missing(then, schema, names),
+        *_missing(then, schema, names, (names.app, names.reader)),
         *_too_much(then, schema, names),
     )
     by_hand = (*_powers(existing), *_detours(existing, names), *(() if take_ownership else owned))
@@ -166,7 +168,9 @@ def _wanted(role: str, names: RoleNames, thing: Thing) -> frozenset[str]:
     return (_APP if role == names.app else _READER)[thing.kind]
 
 
-def _missing(existing: Existing, schema: str, names: RoleNames) -> Iterator[Statement]:
+def _missing(
+    existing: Existing, schema: str, names: RoleNames, roles: tuple[str, ...]
+) -> Iterator[Statement]:
     held: dict[tuple[Kind, str, str | None], set[str]] = defaultdict(set)
     for grant in existing.grants:
         if not grant.column:
@@ -175,7 +179,7 @@ def _missing(existing: Existing, schema: str, names: RoleNames) -> Iterator[Stat
     if not any(thing.kind == "schema" for thing in things):
         things.insert(1, Thing("schema", schema, names.owner))
     groups: dict[tuple[Kind, str, frozenset[str]], list[Thing]] = defaultdict(list)
-    for role in names:
+    for role in roles:
         for thing in things:
             lacking = _wanted(role, names, thing) - held[thing.kind, thing.name, role]
             if lacking:

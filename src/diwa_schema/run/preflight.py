@@ -48,7 +48,8 @@ WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p') ORDER B
 # A function outlives its table, and an owner that hands tables over by hand forgets it. pg_proc has no index on
 # schemas, so beside a thousand other schemas the dependencies find the functions of one faster.
 _FUNCTIONS = """
-SELECT p.oid::regprocedure::text, pg_get_userbyid(p.proowner)::text
+SELECT p.oid::regprocedure::text, pg_get_userbyid(p.proowner)::text,
+  format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
 FROM pg_namespace n JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
 JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
 WHERE n.nspname = %s AND starts_with(p.proname::text, %s) AND NOT pg_has_role(p.proowner, 'USAGE') ORDER BY 1
@@ -56,9 +57,9 @@ WHERE n.nspname = %s AND starts_with(p.proname::text, %s) AND NOT pg_has_role(p.
 # What anybody may use, unless somebody took that away.
 _UNUSABLE = """
 SELECT 'LANGUAGE plpgsql' FROM pg_language WHERE lanname = 'plpgsql' AND NOT has_language_privilege(oid, 'USAGE')
-UNION ALL SELECT 'TYPE ' || t.oid::regtype FROM pg_extension e
+UNION ALL SELECT format('TYPE %I.%I', tn.nspname, t.typname) FROM pg_extension e
 JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.classid = 'pg_type'::regclass
-JOIN pg_type t ON t.oid = d.objid
+JOIN pg_type t ON t.oid = d.objid JOIN pg_namespace tn ON tn.oid = t.typnamespace
 WHERE e.extname = 'vector' AND t.typname = 'vector' AND NOT has_type_privilege(t.oid, 'USAGE')
 """
 _SIZE = "SELECT reltuples, pg_total_relation_size(oid) FROM pg_class WHERE oid = to_regclass(%s)"
@@ -336,8 +337,9 @@ def obstacles(
         # A transfer of the whole schema is not a sensible next step: this is the role of another application.
         return (Obstacle(f"the tables belong to {' and '.join(owners)}, not to {user}"),)
     found = [
-        Obstacle(f"function {name} belongs to {owner}", f"ALTER FUNCTION {name} OWNER TO {quoted(user)}")
-        for name, owner in (link.rows(_FUNCTIONS, (state.schema, OURS)) if functions else ())
+        # Who runs the statement may have another search path.
+        Obstacle(f"function {name} belongs to {owner}", f"ALTER FUNCTION {whole} OWNER TO {quoted(user)}")
+        for name, owner, whole in (link.rows(_FUNCTIONS, (state.schema, OURS)) if functions else ())
     ]
     for table, owner, owned, filtered, withheld in rows:
         where = qualified(state.schema, table)

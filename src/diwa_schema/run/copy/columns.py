@@ -214,7 +214,8 @@ def _document(value: Any) -> str:
         return json.dumps(value)
     text: str = value.decode() if isinstance(value, bytes) else value
     try:
-        json.loads(text, parse_constant=_no_number)
+        # Python refuses to convert a whole number of more than 4,300 digits; here only the syntax matters.
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_number)
     except _NotANumberError as error:
         raise ValueError("it has NaN or Infinity, which jsonb does not take") from error
     except ValueError:

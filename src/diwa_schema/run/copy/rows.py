@@ -277,8 +277,11 @@ def _compared(columns: Sequence[Travelling], texts: Sequence[str | None]) -> lis
 
 
 def _place(context: str | None) -> tuple[int | None, str | None]:
-    """Return line and column of "COPY memories, line 2, column tags: …", which the server may translate."""
+    """Return line and column of "COPY memories, line 2, column tags: …", which the server may translate.
+
+    The line may follow another one, which shows the part of a document.
+    """
     import re
 
-    found = re.match(r"COPY \w+, \D*(\d+)(?:, \w+ (\w+))?", context or "")
+    found = re.search(r"^COPY \w+, \D*(\d+)(?:, \w+ (\w+))?", context or "", re.MULTILINE)
     return (int(found[1]), found[2]) if found else (None, None)

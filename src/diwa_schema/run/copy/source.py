@@ -93,9 +93,18 @@ class Source(NamedTuple):
         query = f"SELECT {', '.join(expressions)} FROM {qualified(self.state.schema, table)}"
         with explained(self.shown):
             if self.lite:
+                self.link.raw.text_factory = _text
                 yield from self.link.raw.execute(query)
             else:
                 yield from streamed(self.link, query)
+
+
+def _text(value: bytes) -> str | bytes:
+    """Return a text of SQLite; its bytes if they are no UTF-8, so that the error can name the row and the column."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def streamed(link: Link, query: str) -> Iterator[tuple[Any, ...]]:

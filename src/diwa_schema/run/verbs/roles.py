@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from diwa_schema.database.failures import sqlstate
 from diwa_schema.database.state import LEDGER, VERSION, Kind, refuse_unknown
 from diwa_schema.errors import PermissionMissing, UsageError
 from diwa_schema.migrations.manifest import load
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from diwa_schema.database.link import Link
     from diwa_schema.privileges.difference import Roles, Statement
     from diwa_schema.run.change import Change
+
+
+_ATTEMPTS = 10
+# A role of that name, its row in the catalog, or a row that another transaction has just changed.
+_MEANWHILE = frozenset({"42710", "23505", "XX000"})
 
 
 def difference(
@@ -78,8 +85,7 @@ def apply(session: Session, names: RoleNames, *, event_trigger: bool, take_owner
 
     def work(change: Change, _: bool) -> Written:
         def run_all() -> None:
-            for one in found[0].changes:
-                change.link.script(one.sql)
+            found[:] = [run_missing(change.link, lambda: compare(change.look))]
             refuse_rest(compare(change.look).changes, change.look.shown)
 
         recorded = {VERSION, LEDGER} <= change.state.tables
@@ -88,6 +94,37 @@ def apply(session: Session, names: RoleNames, *, event_trigger: bool, take_owner
 
     session.change(Verb("roles", anywhere=True, tables=False), decide, work)
     return replace(found[0], applied=True)
+
+
+def run_missing(link: Link, compare: Callable[[], Roles]) -> Roles:
+    """Run the statements between the roles as they are and as they should be, in the transaction of a connection.
+
+    Roles belong to the whole server, and rights on a database to all its schemas: the run of another schema or database
+    may create or grant the same at the same moment. What it did is then left out.
+
+    Args:
+        link: The connection, in a transaction.
+        compare: Returns these statements.
+
+    Returns:
+        The comparison whose statements were run.
+
+    Raises:
+        The driver's error; the transaction cannot go on.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        found = compare()
+        link.execute("SAVEPOINT diwa_roles")
+        try:
+            for one in found.changes:
+                link.script(one.sql)
+        except Exception as error:
+            if attempt == _ATTEMPTS or sqlstate(error) not in _MEANWHILE:
+                raise
+            link.execute("ROLLBACK TO SAVEPOINT diwa_roles")
+        else:
+            break
+    return found
 
 
 def _refuse_fence(found: Roles, *, event_trigger: bool) -> None:

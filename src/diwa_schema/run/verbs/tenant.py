@@ -10,8 +10,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from diwa_schema.database.failures import PERMISSION, brief, sqlstate
 from diwa_schema.database.state import BOOKKEEPING, LEDGER, VERSION, refuse_unknown
 from diwa_schema.errors import (
+    ROLLED_BACK,
     DatabaseProtected,
     NotPersisted,
     PermissionMissing,
@@ -33,7 +35,7 @@ from diwa_schema.run.verbs.drop import refuse_references
 
 if TYPE_CHECKING:
     from diwa_schema.database.link import Link
-    from diwa_schema.privileges.difference import Statement
+    from diwa_schema.privileges.difference import Roles
     from diwa_schema.privileges.existing import RoleNames
     from diwa_schema.run.change import Change
 
@@ -161,14 +163,24 @@ def grant(change: Change, names: RoleNames | None) -> None:
     """
     if names is None:
         return
-    roles, link, schema = names, change.link, change.state.schema
+    roles, link, schema, shown = names, change.link, change.state.schema, change.look.shown
 
-    def missing() -> tuple[Statement, ...]:
-        return of_roles.difference(link, roles, schema, event_trigger=False, take_ownership=True).changes
+    def missing() -> Roles:
+        return of_roles.difference(link, roles, schema, event_trigger=False, take_ownership=True)
 
-    for one in missing():
-        link.script(one.sql)
-    of_roles.refuse_rest(missing(), change.look.shown)
+    try:
+        of_roles.run_missing(link, missing)
+    except Exception as error:
+        if sqlstate(error) != PERMISSION:
+            raise
+        raise PermissionMissing(
+            f"The database role may not give the roles {', '.join(roles)} their rights in {shown}: {brief(error)}",
+            untouched=ROLLED_BACK,
+            next_step="Run the command as a superuser, or as a role that may grant these roles. To leave roles and"
+            " rights alone, add --no-roles.",
+            sqlstate=PERMISSION,
+        ) from error
+    of_roles.refuse_rest(missing().changes, shown)
 
 
 def drop(session: Session, confirm: str | None) -> Report:
