@@ -11,7 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import Memory
-from tests.models.rows import new_row, store
+from tests.models.conftest import ONE_DRIVER_EACH
+from tests.models.rows import NUMBERS, new_row, store
 
 DOCUMENT = {"a": {"b": [1, {"c": 2}]}, "list": []}
 
@@ -156,3 +157,42 @@ def test_copies_are_plain(memory):
     for made in (copy.deepcopy(memory.metadata_), pickle.loads(pickle.dumps(memory.metadata_))):
         assert made == DOCUMENT
         assert (type(made), type(made["a"]), type(made["a"]["b"])) == (dict, dict, list)
+
+
+def unpickled(session, memory):
+    session.add(row := pickle.loads(pickle.dumps(memory)))
+    return row
+
+
+def merged_beside_a_loaded_one(session, memory):
+    session.get_one(Memory, memory.id)
+    return session.merge(memory, load=False)
+
+
+@ONE_DRIVER_EACH
+@pytest.mark.parametrize(
+    "taken",
+    [unpickled, lambda session, memory: session.merge(memory, load=False), merged_beside_a_loaded_one],
+    ids=["unpickled", "merged", "merged beside a loaded one"],
+)
+def test_a_row_that_comes_from_a_cache_is_tracked(engine, memory, taken):
+    """Rows in a cache are pickled, or merged without a query, and changed in a later session."""
+    with Session(engine) as session:
+        memory = session.get_one(Memory, memory.id)
+        session.expunge(memory)
+        change_all(taken(session, memory))
+        session.commit()
+        read: Any = session.get_one(Memory, memory.id)
+        assert (read.metadata_, read.tags) == (CHANGED, ["two", "one"])
+
+
+@ONE_DRIVER_EACH
+def test_a_changed_number_of_an_embedding_is_saved(engine, memory):
+    with Session(engine) as session:
+        read: Any = session.get_one(Memory, memory.id)
+        read.embedding = list(NUMBERS)
+        read.embedding[0] = 0.25
+        session.commit()
+        read.embedding[1] = 0.125
+        session.commit()
+        assert read.embedding[:3] == pytest.approx([0.25, 0.125, NUMBERS[2]])

@@ -28,7 +28,7 @@ from diwa_schema.models import (
 )
 from diwa_schema.models.types import Document, TextArray
 from tests.models.conftest import ONE_DRIVER_EACH
-from tests.models.rows import new_row, store
+from tests.models.rows import attributes, new_row, store
 
 # The words that Elixir code writes there; no constraint says so.
 UPSTREAM = {
@@ -375,6 +375,24 @@ def test_a_list_or_document_that_is_assigned_an_operation_is_right_or_unchanged(
     after = read(engine, row)
     expected = (["one"], {"a": 1}) if storage == "sqlite" else (["one", "two"], {"a": 1, "b": 2})
     assert (after.tags, after.metadata_) == expected
+
+
+@ONE_DRIVER_EACH
+@pytest.mark.parametrize("model", [Memory, ConflictPerformance])
+def test_a_statement_returns_and_sets_whole_rows_with_documents(engine, model):
+    """SQLAlchemy finds the columns of a statement in dicts, where it compares them with ``==``."""
+    document = "metadata_" if model is Memory else "resolutions"
+    *needed, row = new_row(model)
+    with Session(engine) as session:
+        store(session, *needed)
+        values = {key: getattr(row, key) for key, column in attributes(row) if column.nullable is False}
+        values = {key: value for key, value in values.items() if value is not None} | {document: [1]}
+        returned = session.scalars(insert(model).returning(model), [values]).one()
+        session.execute(update(model).where(model.id == returned.id).values({document: [2]}))
+        assert getattr(returned, document) == [2]
+        getattr(returned, document).append(3)
+        session.commit()
+        assert getattr(returned, document) == [2, 3]
 
 
 @ONE_DRIVER_EACH

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
 
-from diwa_schema.models.changes import notice_changes
+from diwa_schema.models.changes import notice_changes, track_again
 from diwa_schema.models.dossier import documented
 from diwa_schema.models.filled import NOW, RANDOM_ID
 from diwa_schema.models.rules import KEPT
@@ -176,6 +176,11 @@ class Base(DeclarativeBase):
         if name == "metadata":
             raise AttributeError(_NOT_THE_COLUMN)
         super().__setattr__(name, value)
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        """Take the values of a pickled row, and track changes inside them."""
+        self.__dict__.update(values)
+        track_again(self)
 
     @property
     def awaitable_attrs(self) -> Any:

@@ -53,6 +53,11 @@ class _OnPostgresql(FunctionElement[Any]):
         super().__init__(operation)
         self.type = operation.type
         self.advice = advice
+        self.operation = operation
+
+    def __bool__(self) -> bool:
+        """Return what the operation returns: SQLAlchemy finds columns in dicts by ``==``."""
+        return bool(self.operation)
 
 
 @compiles(_OnPostgresql)
