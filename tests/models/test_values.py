@@ -28,7 +28,7 @@ from diwa_schema.models import (
 )
 from diwa_schema.models.types import Document, TextArray
 from tests.models.conftest import ONE_DRIVER_EACH
-from tests.models.rows import attributes, new_row, store
+from tests.models.rows import attributes as columns_of, new_row, store
 
 # The words that Elixir code writes there; no constraint says so.
 UPSTREAM = {
@@ -385,7 +385,7 @@ def test_a_statement_returns_and_sets_whole_rows_with_documents(engine, model):
     *needed, row = new_row(model)
     with Session(engine) as session:
         store(session, *needed)
-        values = {key: getattr(row, key) for key, column in attributes(row) if column.nullable is False}
+        values = {key: getattr(row, key) for key, column in columns_of(row) if column.nullable is False}
         values = {key: value for key, value in values.items() if value is not None} | {document: [1]}
         returned = session.scalars(insert(model).returning(model), [values]).one()
         session.execute(update(model).where(model.id == returned.id).values({document: [2]}))

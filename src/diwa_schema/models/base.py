@@ -60,7 +60,7 @@ class SharedMetaData(MetaData):
     """The tables of the schema; creating or dropping them asks the guard before anything is sent."""
 
     keeps_foreign_keys = True
-    """Whether SQLite has to keep foreign keys where rows of these tables are written."""
+    """Whether SQLite has to keep foreign keys on a connection that uses these tables."""
 
     def __get__(self, row: Any, model: type[Any]) -> SharedMetaData:
         """Return the tables on a class, as its `metadata`; on a row, that name belongs to the column."""
