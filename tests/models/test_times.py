@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
-from sqlalchemy import Engine, case, func, insert, null, select, text, update
+from sqlalchemy import Engine, case, func, insert, literal, null, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, StatementError
+from sqlalchemy.exc import ArgumentError, CompileError, StatementError
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import Context, Memory, MemoryVersion, Organization, Plan, SyncQueue
@@ -123,6 +123,27 @@ ASSIGNED: dict[str, Any] = {
     "coalesce": lambda _: func.coalesce(null(), func.now()),
     "case": lambda column: case((column.is_not(None), func.now()), else_=func.now()),
 }
+
+
+@ONE_DRIVER_EACH
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Memory.deleted_at - timedelta(hours=1) < MOMENT,
+        Memory.deleted_at + timedelta(hours=1) > MOMENT,
+        Memory.updated_at - Memory.deleted_at > timedelta(hours=1),
+        literal(MOMENT, Memory.deleted_at.type) - Memory.deleted_at < timedelta(hours=1),
+    ],
+    ids=str,
+)
+def test_a_time_that_is_computed_is_right_or_refused(engine, storage, memory, condition):
+    """SQLite would compute with the first number of the text, and find nothing."""
+    with Session(engine) as session:
+        if storage == "sqlite":
+            with pytest.raises(CompileError, match="Compute in Python"):
+                session.scalars(select(Memory.id).where(condition))
+        else:
+            assert session.scalars(select(Memory.id).where(condition)).all() == [memory.id]
 
 
 @ONE_DRIVER_EACH

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
-from sqlalchemy import JSON, Engine, insert, literal, null, select, text, type_coerce, update
+from sqlalchemy import JSON, Engine, all_, any_, insert, literal, null, select, text, type_coerce, update
 from sqlalchemy.exc import CompileError, DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
@@ -280,6 +280,25 @@ def test_an_old_spelling_of_tags_is_not_found_and_no_error(engine):
         assert session.scalars(select(Memory.id).where(Memory.tags.contains(["one"]))).all() == []
 
 
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+def test_a_document_that_is_not_json_has_no_parts_and_is_no_error(engine):
+    """An early agent's text in one row must not stop a query over all rows."""
+    row = stored(engine, Memory, metadata_={"type": "decision", "n": {"k": 1}})
+    stored(engine, Memory)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE memories SET metadata = 'no json' WHERE id <> :id"), {"id": str(row.id)}
+        )
+    with Session(engine) as session:
+        for condition in (
+            Memory.metadata_["type"].as_string() == "decision",
+            Memory.metadata_["n"]["k"].as_integer() == 1,
+            Memory.metadata_["n", "k"].as_integer() == 1,
+        ):
+            assert session.scalars(select(Memory.id).where(condition)).all() == [row.id]
+        assert len(session.scalars(select(Memory.metadata_["type"])).all()) == 2
+
+
 def test_documents_that_contain_another_are_found_or_refused(engine, storage):
     row = stored(engine, Memory, metadata_={"type": "decision", "depth": {"n": 3, "m": 4}})
     stored(engine, Memory, metadata_={"type": "lesson"})
@@ -326,6 +345,9 @@ OF_LISTS = {
     "op": lambda: Memory.tags.op("||")(literal(["new"], TextArray())),
     "element": lambda: Memory.tags[1],
     "greater": lambda: Memory.tags > ["b"],
+    "any": lambda: literal("one") == any_(Memory.tags),
+    "any, other side": lambda: any_(Memory.tags) == "one",
+    "all": lambda: literal("two") != all_(Memory.tags),
 }
 OF_DOCUMENTS = {
     "part": lambda: Memory.metadata_["type"] == "decision",

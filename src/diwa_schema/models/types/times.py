@@ -10,7 +10,7 @@ from sqlalchemy import TEXT, BinaryExpression, Case, ClauseElement, ColumnElemen
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import functions
+from sqlalchemy.sql import functions, operators
 from sqlalchemy.sql.dml import ValuesBase
 from sqlalchemy.sql.elements import ClauseList, Grouping
 from sqlalchemy.sql.operators import OperatorType
@@ -18,6 +18,7 @@ from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 
 from diwa_schema.models.engines import watch
+from diwa_schema.models.types.refused import OnPostgresql
 
 TimestampKind = Literal["utc_datetime_usec", "utc_datetime", "naive_datetime"]
 
@@ -83,7 +84,11 @@ class Timestamp(TypeDecorator[datetime]):
 
         def operate(self, op: OperatorType, *other: Any, **options: Any) -> ColumnElement[Any]:
             kind = cast(Timestamp, self.type)
-            return super().operate(op, *(_in_the_columns_terms(each, kind) for each in other), **options)
+            converted = (_in_the_columns_terms(each, kind) for each in other)
+            return _computed(op, super().operate(op, *converted, **options))
+
+        def reverse_operate(self, op: OperatorType, other: Any, **options: Any) -> ColumnElement[Any]:
+            return _computed(op, super().reverse_operate(op, other, **options))
 
     comparator_factory = Comparator
 
@@ -153,6 +158,19 @@ _NOW_ON_SQLITE: dict[TimestampKind, str] = {
     "utc_datetime": "%Y-%m-%dT%H:%M:%SZ",
     "naive_datetime": "%Y-%m-%dT%H:%M:%S",
 }
+
+
+_COMPUTES = frozenset({operators.add, operators.sub})
+
+
+def _computed(op: OperatorType, operation: ColumnElement[Any]) -> ColumnElement[Any]:
+    if op not in _COMPUTES:
+        return operation
+    return OnPostgresql(
+        operation,
+        "SQLite cannot compute with times, which it keeps as texts. Compute in Python:"
+        " Memory.expires_at < datetime.now(UTC) - timedelta(days=1) works on both databases.",
+    )
 
 
 _SERVER_TIMES = (functions.now, functions.current_timestamp, functions.localtimestamp)
