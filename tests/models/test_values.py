@@ -12,6 +12,7 @@ from sqlalchemy import JSON, Engine, all_, any_, insert, literal, null, select, 
 from sqlalchemy.exc import CompileError, DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
+from diwa_schema import queries
 from diwa_schema.models import (
     Agent,
     Base,
@@ -21,6 +22,7 @@ from diwa_schema.models import (
     Memory,
     OrphanReviewLog,
     Secret,
+    SyncQueue,
     TalaOperation,
     Task,
     UsageRecord,
@@ -577,3 +579,15 @@ def test_the_total_of_tokens_is_their_sum_where_nobody_says_it(engine):
     assert stored(engine, UsageRecord, tokens_input=2, tokens_output=3).total_tokens == 5
     assert stored(engine, UsageRecord, tokens_output=3).total_tokens == 3
     assert stored(engine, UsageRecord, tokens_input=2, tokens_output=3, total_tokens=5).total_tokens == 5
+    changed = stored(engine, UsageRecord, tokens_input=2, tokens_output=3)
+    with Session(engine) as session:
+        record = session.get_one(UsageRecord, changed.id)
+        record.tokens_input = 7
+        session.commit()
+        assert record.total_tokens == 10
+
+
+def test_a_row_of_the_queue_is_sent_at_once_where_nobody_says_when(engine):
+    row = stored(engine, SyncQueue, type="memory", payload={})
+    with Session(engine) as session:
+        assert [each.id for each in session.scalars(queries.ready_to_sync())] == [row.id]
