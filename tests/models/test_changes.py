@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
+import uuid
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import Memory
@@ -196,3 +198,23 @@ def test_a_changed_number_of_an_embedding_is_saved(engine, memory):
         read.embedding[1] = 0.125
         session.commit()
         assert read.embedding[:3] == pytest.approx([0.25, 0.125, NUMBERS[2]])
+
+
+@ONE_DRIVER_EACH
+def test_a_text_that_spells_an_id_is_the_id(engine, memory):
+    """A session knows a row by its id: of a text, it would make a second object, which it cannot sort either."""
+    spelled = str(memory.id).upper()
+    with Session(engine) as session:
+        read = session.get_one(Memory, memory.id)
+        new = Memory(id=str(uuid.uuid4()), context_id=str(memory.context_id).upper(), content="new")
+        session.add(new)
+        session.flush()
+        assert session.get_one(Memory, uuid.UUID(str(new.id))) is new
+        assert (new.context_id, new.context) == (memory.context_id, read.context)
+        assert session.merge(Memory(id=spelled, content="merged")) is read
+        new.content = "changed"
+        session.commit()
+        assert (read.content, new.content) == ("merged", "changed")
+        with pytest.raises(StatementError, match="badly formed"):
+            session.add(Memory(id="no id", context_id=memory.context_id, content="new"))
+            session.flush()

@@ -460,6 +460,8 @@ UNSTORABLE: list[tuple[Any, str, Any, str]] = [
     (UsageRecord, "total_tokens", Decimal("NaN"), "whole numbers, not NaN"),
     (UsageRecord, "total_tokens", float("inf"), "whole numbers, not inf"),
     (Memory, "confidence", float("nan"), "no number"),
+    (Context, "conflict_auto_calibrate", 2, "True or False, not 2"),
+    (Context, "conflict_auto_calibrate", "false", "True or False, not 'false'"),
     (UsageRecord, "cost_estimate", Decimal("9999.9999995"), "too large.*below 10,000, not 9999.9999995"),
     (UsageRecord, "cost_estimate", Decimal(-10000), "too large"),
     (UsageRecord, "cost_estimate", float("inf"), "too large"),

@@ -14,7 +14,8 @@ from sqlalchemy import ClauseElement, event, inspect
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import flag_modified
 
-from diwa_schema.models.types import Document, Embedding, TextArray, Timestamp
+from diwa_schema.models.types import Document, Embedding, TextArray, Timestamp, UniqueId
+from diwa_schema.models.types.scalars import read_id
 from diwa_schema.models.types.times import as_value
 
 
@@ -156,7 +157,7 @@ def track_again(row: Any) -> None:
 
 
 def notice_changes(mapper: Mapper[Any], model: type[Any]) -> None:
-    """Track changes inside all documents and lists of a model, and convert the server's time that is assigned."""
+    """Track changes inside all documents and lists of a model, and convert assigned ids and times of the server."""
     keys = _tracked(mapper)
 
     def read(state: InstanceState[Any], *_: Any) -> None:
@@ -178,3 +179,10 @@ def notice_changes(mapper: Mapper[Any], model: type[Any]) -> None:
                 return as_value(value, kind) if isinstance(value, ClauseElement) else value
 
             event.listen(getattr(model, each.key), "set", assigned, raw=True, retval=True)
+        if isinstance(each.columns[0].type, UniqueId):
+            event.listen(getattr(model, each.key), "set", _identified, raw=True, retval=True)
+
+
+def _identified(_: Any, value: Any, *__: Any) -> Any:
+    """Take a text as the id that it spells: a session knows a row by its id, and would know it twice."""
+    return read_id(value)
