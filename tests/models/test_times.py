@@ -253,6 +253,23 @@ def test_sqlite_gets_the_spelling_of_the_elixir_model(engine, model, spelling):
         assert written.scalar_one() == spelling
 
 
+@ONE_DRIVER_EACH
+def test_the_time_of_arrival_is_never_emptied(engine, memory):
+    """A memory without it would have no place among the newest ones, and no page would follow it."""
+    values = {"context_id": memory.context_id, "content": "new", "arrived_at": None}
+    with Session(engine) as session:
+        for statement in (insert(Memory).values(values), update(Memory).values(arrived_at=None)):
+            with pytest.raises(StatementError, match="leave it out"):
+                session.execute(statement)
+        session.add(new := Memory(**values))
+        session.execute(insert(Memory), [values])
+        session.commit()
+        assert None not in session.scalars(select(Memory.arrived_at)).all()
+        new.arrived_at = None
+        with pytest.raises(StatementError, match="leave it out"):
+            session.flush()
+
+
 def test_a_change_moves_updated_at_and_nothing_else(engine, memory):
     with Session(engine) as session:
         read = session.get_one(Memory, memory.id)

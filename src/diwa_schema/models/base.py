@@ -342,7 +342,9 @@ Json = Annotated[Any, mapped_column(Document())]
 Moment = Annotated[datetime, mapped_column(Timestamp(6))]
 Second = Annotated[datetime, mapped_column(Timestamp(0))]
 
-Arrival = Annotated[datetime, mapped_column(Timestamp(6), server_default=ServerDefault(postgresql=NOW))]
+Arrival = Annotated[
+    datetime, mapped_column(Timestamp(6, filled=True), server_default=ServerDefault(postgresql=NOW))
+]
 """When a row came in, by the clock of the database; a client that leaves it out writes its order."""
 
 _CREATED = "When the row was made."

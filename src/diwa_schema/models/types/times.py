@@ -67,9 +67,13 @@ class Timestamp(TypeDecorator[datetime]):
         kind: The type of the field in Ecto, which decides the spelling on SQLite: ``utc_datetime_usec`` (microseconds
             and Z), ``utc_datetime`` (seconds and Z) or ``naive_datetime`` (seconds). By default ``utc_datetime_usec``
             for precision 6 and ``naive_datetime`` for precision 0.
+        exact: Whether a value is only compared, so that its fraction counts.
+        filled: Whether the database fills the column where a writer leaves it out. A written NULL would stay, and such
+            a row would have no place in an order.
 
     Raises:
-        ValueError: The time has no time zone (SQLAlchemy wraps the error as ``StatementError``).
+        ValueError: The time has no time zone, or is None where the database fills the column (SQLAlchemy wraps the
+            error as ``StatementError``).
     """
 
     impl = DateTime
@@ -93,12 +97,18 @@ class Timestamp(TypeDecorator[datetime]):
     comparator_factory = Comparator
 
     def __init__(
-        self, precision: Literal[0, 6] = 6, kind: TimestampKind | None = None, *, exact: bool = False
+        self,
+        precision: Literal[0, 6] = 6,
+        kind: TimestampKind | None = None,
+        *,
+        exact: bool = False,
+        filled: bool = False,
     ) -> None:
         super().__init__()
         self.precision: Literal[0, 6] = precision
         self.kind: TimestampKind = kind or ("utc_datetime_usec" if precision else "naive_datetime")
         self.exact = exact
+        self.filled = filled
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         watch(dialect)
@@ -119,6 +129,8 @@ class Timestamp(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
+            if self.filled:
+                raise ValueError("The database fills this time: leave it out instead of writing None.")
             return None
         moment = _in_utc(value)
         if dialect.name == "sqlite":
