@@ -78,7 +78,9 @@ def test_orphans_are_told(lite):
         "INSERT INTO contexts (id, name, organization_id, inserted_at, updated_at)"
         f" VALUES ('{uuid4()}', 'x', '{uuid4()}', 'now', 'now')",
     )
-    assert "1 of contexts" in found(lite)["foreign-keys-broken"].reason
+    finding = found(lite)["foreign-keys-broken"]
+    assert "1 of contexts" in finding.reason
+    assert finding.command == f"sqlite3 {path_of(lite)} 'PRAGMA foreign_key_check'"
 
 
 @pytest.mark.parametrize(("mode", "code"), [("delete", "journal-blocks"), ("truncate", "journal-blocks")])

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import pickle
+import uuid
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import Memory
-from tests.models.rows import new_row, store
+from tests.models.conftest import ONE_DRIVER_EACH
+from tests.models.rows import NUMBERS, new_row, store
 
 DOCUMENT = {"a": {"b": [1, {"c": 2}]}, "list": []}
 
@@ -156,3 +159,62 @@ def test_copies_are_plain(memory):
     for made in (copy.deepcopy(memory.metadata_), pickle.loads(pickle.dumps(memory.metadata_))):
         assert made == DOCUMENT
         assert (type(made), type(made["a"]), type(made["a"]["b"])) == (dict, dict, list)
+
+
+def unpickled(session, memory):
+    session.add(row := pickle.loads(pickle.dumps(memory)))
+    return row
+
+
+def merged_beside_a_loaded_one(session, memory):
+    session.get_one(Memory, memory.id)
+    return session.merge(memory, load=False)
+
+
+@ONE_DRIVER_EACH
+@pytest.mark.parametrize(
+    "taken",
+    [unpickled, lambda session, memory: session.merge(memory, load=False), merged_beside_a_loaded_one],
+    ids=["unpickled", "merged", "merged beside a loaded one"],
+)
+def test_a_row_that_comes_from_a_cache_is_tracked(engine, memory, taken):
+    """Rows in a cache are pickled, or merged without a query, and changed in a later session."""
+    with Session(engine) as session:
+        memory = session.get_one(Memory, memory.id)
+        session.expunge(memory)
+        change_all(taken(session, memory))
+        session.commit()
+        read: Any = session.get_one(Memory, memory.id)
+        assert (read.metadata_, read.tags) == (CHANGED, ["two", "one"])
+
+
+@ONE_DRIVER_EACH
+def test_a_changed_number_of_an_embedding_is_saved(engine, memory):
+    with Session(engine) as session:
+        read: Any = session.get_one(Memory, memory.id)
+        read.embedding = list(NUMBERS)
+        read.embedding[0] = 0.25
+        session.commit()
+        read.embedding[1] = 0.125
+        session.commit()
+        assert read.embedding[:3] == pytest.approx([0.25, 0.125, NUMBERS[2]])
+
+
+@ONE_DRIVER_EACH
+def test_a_text_that_spells_an_id_is_the_id(engine, memory):
+    """A session knows a row by its id: of a text, it would make a second object, which it cannot sort either."""
+    spelled = str(memory.id).upper()
+    with Session(engine) as session:
+        read = session.get_one(Memory, memory.id)
+        new = Memory(id=str(uuid.uuid4()), context_id=str(memory.context_id).upper(), content="new")
+        session.add(new)
+        session.flush()
+        assert session.get_one(Memory, uuid.UUID(str(new.id))) is new
+        assert (new.context_id, new.context) == (memory.context_id, read.context)
+        assert session.merge(Memory(id=spelled, content="merged")) is read
+        new.content = "changed"
+        session.commit()
+        assert (read.content, new.content) == ("merged", "changed")
+        with pytest.raises(StatementError, match="badly formed"):
+            session.add(Memory(id="no id", context_id=memory.context_id, content="new"))
+            session.flush()

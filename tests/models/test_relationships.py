@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, delete, event, select
+from sqlalchemy import create_engine, delete, event, func, select, text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -152,6 +152,21 @@ def test_a_statement_that_deletes_leaves_no_orphans(tables_url, way):
     with engine.begin() as connection:
         connection.execute(wanted)
     with Session(engine) as session:
+        assert session.scalars(select(Memory)).all() == []
+    engine.dispose()
+
+
+@SQLITE
+@pytest.mark.parametrize("read", [select(Memory), select(func.count()).where(Memory.id.is_not(None))])
+def test_a_text_that_deletes_in_a_session_of_the_models_leaves_no_orphans(tables_url, read):
+    """On a connection that nothing else has used."""
+    with Session(engine := create_engine(sqlalchemy_url(tables_url))) as session:
+        stored_family(session)
+    engine.dispose()
+    with Session(engine) as session:
+        assert session.scalars(read).all()
+        session.execute(text("DELETE FROM contexts"))
+        session.commit()
         assert session.scalars(select(Memory)).all() == []
     engine.dispose()
 

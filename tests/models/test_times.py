@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
-from sqlalchemy import Engine, case, func, insert, null, select, text, update
+from sqlalchemy import Engine, case, func, insert, literal, null, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, StatementError
+from sqlalchemy.exc import ArgumentError, CompileError, StatementError
 from sqlalchemy.orm import Session
 
 from diwa_schema.models import Context, Memory, MemoryVersion, Organization, Plan, SyncQueue
@@ -126,6 +126,27 @@ ASSIGNED: dict[str, Any] = {
 
 
 @ONE_DRIVER_EACH
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Memory.deleted_at - timedelta(hours=1) < MOMENT,
+        Memory.deleted_at + timedelta(hours=1) > MOMENT,
+        Memory.updated_at - Memory.deleted_at > timedelta(hours=1),
+        literal(MOMENT, Memory.deleted_at.type) - Memory.deleted_at < timedelta(hours=1),
+    ],
+    ids=str,
+)
+def test_a_time_that_is_computed_is_right_or_refused(engine, storage, memory, condition):
+    """SQLite would compute with the first number of the text, and find nothing."""
+    with Session(engine) as session:
+        if storage == "sqlite":
+            with pytest.raises(CompileError, match="Compute in Python"):
+                session.scalars(select(Memory.id).where(condition))
+        else:
+            assert session.scalars(select(Memory.id).where(condition)).all() == [memory.id]
+
+
+@ONE_DRIVER_EACH
 @pytest.mark.parametrize("name", ["deleted_at", "inserted_at", "updated_at"])
 def test_the_servers_time_is_assigned_in_utc_and_never_in_the_future(engine, storage, memory, name):
     """Whole seconds and microseconds, text with Z on SQLite, and a session in another zone."""
@@ -230,6 +251,23 @@ def test_sqlite_gets_the_spelling_of_the_elixir_model(engine, model, spelling):
         table = model.__tablename__
         written = session.execute(text(f"SELECT inserted_at FROM {table} ORDER BY rowid DESC LIMIT 1"))
         assert written.scalar_one() == spelling
+
+
+@ONE_DRIVER_EACH
+def test_the_time_of_arrival_is_never_emptied(engine, memory):
+    """A memory without it would have no place among the newest ones, and no page would follow it."""
+    values = {"context_id": memory.context_id, "content": "new", "arrived_at": None}
+    with Session(engine) as session:
+        for statement in (insert(Memory).values(values), update(Memory).values(arrived_at=None)):
+            with pytest.raises(StatementError, match="leave it out"):
+                session.execute(statement)
+        session.add(new := Memory(**values))
+        session.execute(insert(Memory), [values])
+        session.commit()
+        assert None not in session.scalars(select(Memory.arrived_at)).all()
+        new.arrived_at = None
+        with pytest.raises(StatementError, match="leave it out"):
+            session.flush()
 
 
 def test_a_change_moves_updated_at_and_nothing_else(engine, memory):

@@ -8,10 +8,11 @@ from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
-from sqlalchemy import JSON, Engine, insert, literal, null, select, text, type_coerce, update
+from sqlalchemy import JSON, Engine, all_, any_, insert, literal, null, select, text, type_coerce, update
 from sqlalchemy.exc import CompileError, DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
+from diwa_schema import queries
 from diwa_schema.models import (
     Agent,
     Base,
@@ -21,6 +22,7 @@ from diwa_schema.models import (
     Memory,
     OrphanReviewLog,
     Secret,
+    SyncQueue,
     TalaOperation,
     Task,
     UsageRecord,
@@ -28,7 +30,7 @@ from diwa_schema.models import (
 )
 from diwa_schema.models.types import Document, TextArray
 from tests.models.conftest import ONE_DRIVER_EACH
-from tests.models.rows import new_row, store
+from tests.models.rows import attributes as columns_of, new_row, store
 
 # The words that Elixir code writes there; no constraint says so.
 UPSTREAM = {
@@ -280,6 +282,25 @@ def test_an_old_spelling_of_tags_is_not_found_and_no_error(engine):
         assert session.scalars(select(Memory.id).where(Memory.tags.contains(["one"]))).all() == []
 
 
+@pytest.mark.parametrize("storage", ["sqlite"], indirect=True)
+def test_a_document_that_is_not_json_has_no_parts_and_is_no_error(engine):
+    """An early agent's text in one row must not stop a query over all rows."""
+    row = stored(engine, Memory, metadata_={"type": "decision", "n": {"k": 1}})
+    stored(engine, Memory)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE memories SET metadata = 'no json' WHERE id <> :id"), {"id": str(row.id)}
+        )
+    with Session(engine) as session:
+        for condition in (
+            Memory.metadata_["type"].as_string() == "decision",
+            Memory.metadata_["n"]["k"].as_integer() == 1,
+            Memory.metadata_["n", "k"].as_integer() == 1,
+        ):
+            assert session.scalars(select(Memory.id).where(condition)).all() == [row.id]
+        assert len(session.scalars(select(Memory.metadata_["type"])).all()) == 2
+
+
 def test_documents_that_contain_another_are_found_or_refused(engine, storage):
     row = stored(engine, Memory, metadata_={"type": "decision", "depth": {"n": 3, "m": 4}})
     stored(engine, Memory, metadata_={"type": "lesson"})
@@ -326,6 +347,9 @@ OF_LISTS = {
     "op": lambda: Memory.tags.op("||")(literal(["new"], TextArray())),
     "element": lambda: Memory.tags[1],
     "greater": lambda: Memory.tags > ["b"],
+    "any": lambda: literal("one") == any_(Memory.tags),
+    "any, other side": lambda: any_(Memory.tags) == "one",
+    "all": lambda: literal("two") != all_(Memory.tags),
 }
 OF_DOCUMENTS = {
     "part": lambda: Memory.metadata_["type"] == "decision",
@@ -378,6 +402,24 @@ def test_a_list_or_document_that_is_assigned_an_operation_is_right_or_unchanged(
 
 
 @ONE_DRIVER_EACH
+@pytest.mark.parametrize("model", [Memory, ConflictPerformance])
+def test_a_statement_returns_and_sets_whole_rows_with_documents(engine, model):
+    """SQLAlchemy finds the columns of a statement in dicts, where it compares them with ``==``."""
+    document = "metadata_" if model is Memory else "resolutions"
+    *needed, row = new_row(model)
+    with Session(engine) as session:
+        store(session, *needed)
+        values = {key: getattr(row, key) for key, column in columns_of(row) if column.nullable is False}
+        values = {key: value for key, value in values.items() if value is not None} | {document: [1]}
+        returned = session.scalars(insert(model).returning(model), [values]).one()
+        session.execute(update(model).where(model.id == returned.id).values({document: [2]}))
+        assert getattr(returned, document) == [2]
+        getattr(returned, document).append(3)
+        session.commit()
+        assert getattr(returned, document) == [2, 3]
+
+
+@ONE_DRIVER_EACH
 def test_the_operators_of_both_databases_stay(engine):
     row = stored(engine, Memory, tags=["one", None], metadata_={"type": "decision"})
     stored(engine, Memory, tags=["two"], metadata_={})
@@ -418,6 +460,8 @@ UNSTORABLE: list[tuple[Any, str, Any, str]] = [
     (UsageRecord, "total_tokens", Decimal("NaN"), "whole numbers, not NaN"),
     (UsageRecord, "total_tokens", float("inf"), "whole numbers, not inf"),
     (Memory, "confidence", float("nan"), "no number"),
+    (Context, "conflict_auto_calibrate", 2, "True or False, not 2"),
+    (Context, "conflict_auto_calibrate", "false", "True or False, not 'false'"),
     (UsageRecord, "cost_estimate", Decimal("9999.9999995"), "too large.*below 10,000, not 9999.9999995"),
     (UsageRecord, "cost_estimate", Decimal(-10000), "too large"),
     (UsageRecord, "cost_estimate", float("inf"), "too large"),
@@ -537,3 +581,15 @@ def test_the_total_of_tokens_is_their_sum_where_nobody_says_it(engine):
     assert stored(engine, UsageRecord, tokens_input=2, tokens_output=3).total_tokens == 5
     assert stored(engine, UsageRecord, tokens_output=3).total_tokens == 3
     assert stored(engine, UsageRecord, tokens_input=2, tokens_output=3, total_tokens=5).total_tokens == 5
+    changed = stored(engine, UsageRecord, tokens_input=2, tokens_output=3)
+    with Session(engine) as session:
+        record = session.get_one(UsageRecord, changed.id)
+        record.tokens_input = 7
+        session.commit()
+        assert record.total_tokens == 10
+
+
+def test_a_row_of_the_queue_is_sent_at_once_where_nobody_says_when(engine):
+    row = stored(engine, SyncQueue, type="memory", payload={})
+    with Session(engine) as session:
+        assert [each.id for each in session.scalars(queries.ready_to_sync())] == [row.id]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
+import shutil
 import time
 import uuid
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -259,6 +261,13 @@ def test_each_query_gives_its_rows(session: Session) -> None:
         )
         assert numbers(queries.memories_of_type(CONTEXT, kind)) == [-number]
     session.rollback()
+    for kind_held, asked_for in ((True, "true"), (False, "false"), (5, "5"), (1.5, "1.5"), (["a"], '["a"]')):
+        document: Any = {"number": -9, "type": kind_held}
+        session.execute(
+            insert(Memory), {"context_id": CONTEXT, "content": "", "metadata_": document, **STAMPS}
+        )
+        assert numbers(queries.memories_of_type(CONTEXT, asked_for)) == [-9]
+    session.rollback()
     rare = {one for one in everything if one % 500 == 0}
     assert set(numbers(queries.memories_tagged(CONTEXT, "rare"))) == rare
     assert numbers(queries.memories_tagged(CONTEXT, "rare", "common")) == []
@@ -320,6 +329,7 @@ def test_words_as_a_person_types_them_are_never_an_error_and_the_best_memories_c
         @given(TYPED)
         @example("lesson " * 3000)
         @example("or \u1c90")
+        @example("lesson \ud800")
         @example(" ".join(f"w{number}" for number in range(3000)))
         def typed(words: str) -> None:
             query = queries.memories_saying(CONTEXT, words, limit=999)
@@ -327,7 +337,8 @@ def test_words_as_a_person_types_them_are_never_an_error_and_the_best_memories_c
             if engine.dialect.name == "sqlite" and re.search("[a-z]", words):
                 # Whatever it means to anybody, it is found in a memory that says just this.
                 session.execute(
-                    insert(Memory), {"id": (one := uuid.uuid4()), "content": words.replace("\0", " "), **said}
+                    insert(Memory),
+                    {"id": (one := uuid.uuid4()), "content": re.sub("[\0\ud800]", " ", words), **said},
                 )
                 assert one in {each.id for each in session.scalars(query)}
 
@@ -407,6 +418,76 @@ def test_a_row_that_an_asynchronous_session_has_not_read_is_no_place_to_go_on_fr
         warnings.simplefilter("ignore", RuntimeWarning)  # the driver's coroutine that nobody may await
         asyncio.run(go_on(at_head))
         gc.collect()
+
+
+WRITTEN = (
+    "2026-03-01T12:00:00",
+    "2026-03-01 12:00:00",
+    "2026-03-01T12:00:00Z",
+    "2026-03-01T14:00:00.5+02:00",
+)
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_pages_have_each_row_once_however_its_time_is_spelled(
+    head_file: Path, tmp_path: Path, written: str
+) -> None:
+    engine = create_engine(f"sqlite:///{shutil.copy(head_file, tmp_path / 'head.db')}")
+    with Session(engine) as session:
+        context = Context(name="one", organization=Organization(name="one", slug="one"))
+        rows = [*(Memory(context=context, content=f"{number}") for number in range(5)),
+                *(Task(context=context, title=f"{number}", priority="High") for number in range(5))]  # fmt: skip
+        session.add_all(rows)
+        session.commit()
+        for table, column in (("memories", "arrived_at"), ("tasks", "inserted_at")):
+            session.execute(text(f"UPDATE {table} SET {column} = :written"), {"written": written})
+        session.commit()
+        for query, last in ((queries.newest_memories, "before"), (queries.pending_tasks, "after")):
+            seen: list[Any] = []
+            page = session.scalars(query(context.id, limit=2)).all()
+            while page and len(seen) < 10:
+                seen += page
+                page = session.scalars(query(context.id, limit=2, **{last: page[-1]})).all()
+            assert sorted(map(id, seen)) == sorted(id(row) for row in rows if isinstance(row, type(seen[0])))
+    engine.dispose()
+
+
+def test_a_row_that_is_no_more_is_no_place_to_go_on_from(head_file: Path, tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{shutil.copy(head_file, tmp_path / 'head.db')}")
+    with Session(engine) as session:
+        context = Context(name="one", organization=Organization(name="one", slug="one"))
+        session.add_all(Memory(context=context, content=f"{number}") for number in range(4))
+        session.commit()
+        closed, deleted, last, rest = session.scalars(queries.newest_memories(context.id)).all()
+        session.execute(text("DELETE FROM memories WHERE id = :id"), {"id": str(last.id)})
+        assert session.scalars(queries.newest_memories(context.id, before=last)).all() == [rest]
+        session.execute(text("DELETE FROM memories WHERE id = :id"), {"id": str(deleted.id)})
+        session.commit()
+        session.expunge(closed)
+        for row in (deleted, closed):
+            with pytest.raises(UsageError, match="is not known any more"):
+                queries.newest_memories(before=row)
+    engine.dispose()
+
+
+def test_a_context_is_found_by_its_name_in_any_case(at_head: str) -> None:
+    engine = create_engine(at_head.replace("postgresql://", "postgresql+psycopg://"))
+    names = ["Ärger STRASSE", "ÄRGER strasse", "Änderung", "ΟΔΟΣ", "straße", "İstanbul", "ärger_strasse"]
+    with Session(engine) as session:
+        session.add(organization := Organization(name="one", slug="one"))
+        session.add_all(Context(name=name, organization=organization) for name in names)
+        session.flush()
+        for asked_for, expected in {
+            "äRGER strassE": names[:2],
+            "ÄNDERUNG": names[2:3],
+            "οδοσ": names[3:4],
+            "STRAßE": names[4:5],
+            "İstanbul": names[5:6],
+            "%": [],
+        }.items():
+            found = session.scalars(queries.context_named(organization.id, asked_for)).all()
+            assert sorted(each.name for each in found) == sorted(expected), asked_for
+    engine.dispose()
 
 
 def test_workers_share_the_queue_and_documents_and_places_are_asked_for_on_postgresql(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from psycopg import errors as refusals
 import diwa_schema
 from diwa_schema import api
 from diwa_schema.cli.parser import build_parser
+from diwa_schema.drift.rules import BrokenRule
 from diwa_schema.errors import Blocked, DatabaseRefused, UsageError
 from diwa_schema.migrations.manifest import load
 from diwa_schema.models.rule import Rule
@@ -162,6 +164,8 @@ def test_rows_that_break_them_stop_no_upgrade_and_are_listed_exactly(legacy):
         assert len(said.lines) == (8 if url == dirty else 0)
     assert listed(fresh) == set()
     assert listed(dirty) == BROKEN
+    with psycopg.connect(dirty) as connection:
+        refuse_what_they_say(api.violations(dirty), lambda sql: connection.execute(sql.encode()).fetchall())
     assert standing(fresh) == dict.fromkeys(NAMES, True)
     assert standing(dirty) == {}
 
@@ -385,6 +389,15 @@ def test_violations_show_each_row_and_the_one_that_it_is_like(dirty, cli):
     assert cli("validate", "contexts_name_unique", "--url", dirty).returncode == 2
 
 
+def refuse_what_they_say(found: list[BrokenRule], ask: Callable[[str], list[Any]]) -> None:
+    """Assert that a rule's text shows the condition as the database itself takes it."""
+    said = [(one, one.why.partition(" Each row needs: ")[2]) for one in found]
+    assert len([one for one, condition in said if condition]) > 10
+    for one, condition in said:
+        if condition:
+            assert len(ask(f"SELECT 1 FROM {one.table} AS t WHERE NOT ({condition})")) == one.total
+
+
 def test_sqlite_keeps_no_rule_and_lists_the_rows(legacy):
     url = legacy("head_dirty", lite=True)
     api.adopt(url)
@@ -394,6 +407,9 @@ def test_sqlite_keeps_no_rule_and_lists_the_rows(legacy):
     assert [one for one in api.check(url) if one.kind == "rule"] == []
     for one in api.violations(url):
         execute(url, *(row.look for row in one.rows))
+        assert not one.kept  # `validate` adds none
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as file:
+        refuse_what_they_say(api.violations(url), lambda sql: file.execute(sql).fetchall())
     with pytest.raises(UsageError, match="SQLite"):
         api.validate(url)
 

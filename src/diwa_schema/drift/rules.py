@@ -109,7 +109,7 @@ class BrokenRule:
         rule: Its name.
         table: Its table.
         why: The content and the source of the rule.
-        kept: Whether the database should enforce it; other rules are only checked.
+        kept: Whether the database should enforce it; other rules are only checked, on SQLite all.
         total: The number of rows that break it.
         rows: The first of these rows, in the order of their keys.
     """
@@ -220,7 +220,8 @@ def violations(link: Link, schema: str, rules: Sequence[Rule], limit: int) -> tu
             )
         if rows:
             listed = tuple(_row(rule, places, row) for row in rows)
-            found.append(BrokenRule(rule.name, rule.table, rule.said, rule.kept, rows[0][-1], listed))
+            kept = rule.kept and not lite
+            found.append(BrokenRule(rule.name, rule.table, rule.said(places), kept, rows[0][-1], listed))
     return tuple(found)
 
 

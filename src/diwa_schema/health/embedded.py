@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Iterator
 
@@ -9,7 +10,13 @@ from diwa_schema.health.finding import Finding, Patient, Severity
 
 _SHOWN = 3
 _UNSAFE_JOURNALS = ("off", "memory")
-_USE_WAL = "sqlite3 FILE 'PRAGMA journal_mode = WAL'"
+
+
+def _shell(patient: Patient, words: str) -> str:
+    """Return the command that sends a statement to the file with SQLite's own program."""
+    return shlex.join(
+        ("sqlite3", patient.link.value("SELECT file FROM pragma_database_list") or "FILE", words)
+    )
 
 
 def quick_check(patient: Patient) -> Iterator[Finding]:
@@ -20,7 +27,9 @@ def quick_check(patient: Patient) -> Iterator[Finding]:
         wrong = [str(error)]
     if wrong:
         reason = f"The file is damaged: {'; '.join(wrong[:_SHOWN])}"
-        yield Finding("file-damaged", Severity.ERROR, reason, "Restore a backup, or: sqlite3 FILE .recover")
+        yield Finding(
+            "file-damaged", Severity.ERROR, reason, f"Restore a backup, or: {_shell(patient, '.recover')}"
+        )
 
 
 def foreign_keys(patient: Patient) -> Iterator[Finding]:
@@ -32,7 +41,7 @@ def foreign_keys(patient: Patient) -> Iterator[Finding]:
         listed = ", ".join(f"{count} of {table}" for table, count in orphans)
         reason = f"Rows refer to missing rows: {listed}."
         yield Finding(
-            "foreign-keys-broken", Severity.ERROR, reason, "sqlite3 FILE 'PRAGMA foreign_key_check'"
+            "foreign-keys-broken", Severity.ERROR, reason, _shell(patient, "PRAGMA foreign_key_check")
         )
     # A URL reveals nothing about the application's connections; an Engine opens them.
     made_by_engine = patient.target.engine is not None and not patient.target.in_memory
@@ -49,12 +58,13 @@ def journal(patient: Patient) -> Iterator[Finding]:
     )[0]
     if not file or mode == "wal":
         return
+    use_wal = _shell(patient, "PRAGMA journal_mode = WAL")
     if mode in _UNSAFE_JOURNALS:
         reason = f"The journal mode is {mode}: a crash while writing damages the file."
-        yield Finding("journal-unsafe", Severity.WARNING, reason, _USE_WAL)
+        yield Finding("journal-unsafe", Severity.WARNING, reason, use_wal)
     else:
         reason = f"The journal mode is {mode}: a writer keeps all readers waiting."
-        yield Finding("journal-blocks", Severity.NOTE, reason, _USE_WAL)
+        yield Finding("journal-blocks", Severity.NOTE, reason, use_wal)
 
 
 def writable(patient: Patient) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapper, mapped_column, relationship
 
-from diwa_schema.models.changes import notice_changes
+from diwa_schema.models.changes import notice_changes, track_again
 from diwa_schema.models.dossier import documented
 from diwa_schema.models.filled import NOW, RANDOM_ID
 from diwa_schema.models.rules import KEPT
@@ -60,7 +60,7 @@ class SharedMetaData(MetaData):
     """The tables of the schema; creating or dropping them asks the guard before anything is sent."""
 
     keeps_foreign_keys = True
-    """Whether SQLite has to keep foreign keys where rows of these tables are written."""
+    """Whether SQLite has to keep foreign keys on a connection that uses these tables."""
 
     def __get__(self, row: Any, model: type[Any]) -> SharedMetaData:
         """Return the tables on a class, as its `metadata`; on a row, that name belongs to the column."""
@@ -176,6 +176,11 @@ class Base(DeclarativeBase):
         if name == "metadata":
             raise AttributeError(_NOT_THE_COLUMN)
         super().__setattr__(name, value)
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        """Take the values of a pickled row, and track changes inside them."""
+        self.__dict__.update(values)
+        track_again(self)
 
     @property
     def awaitable_attrs(self) -> Any:
@@ -337,7 +342,9 @@ Json = Annotated[Any, mapped_column(Document())]
 Moment = Annotated[datetime, mapped_column(Timestamp(6))]
 Second = Annotated[datetime, mapped_column(Timestamp(0))]
 
-Arrival = Annotated[datetime, mapped_column(Timestamp(6), server_default=ServerDefault(postgresql=NOW))]
+Arrival = Annotated[
+    datetime, mapped_column(Timestamp(6, filled=True), server_default=ServerDefault(postgresql=NOW))
+]
 """When a row came in, by the clock of the database; a client that leaves it out writes its order."""
 
 _CREATED = "When the row was made."

@@ -1,8 +1,8 @@
 """Change tracking inside documents and lists: ``memory.tags.append("x")`` is saved.
 
-SQLAlchemy notices a newly set attribute, but not a change inside its value. The dicts and lists of a document or list
-column are therefore replaced, at every depth, by subclasses that notify the row. `sqlalchemy.ext.mutable` does the same
-for one type at one depth, but a document is any JSON. An unpickled row tracks no changes until it is read again.
+SQLAlchemy notices a newly set attribute, but not a change inside its value. The dicts and lists of a document, list or
+embedding column are therefore replaced, at every depth, by subclasses that notify the row. `sqlalchemy.ext.mutable`
+does the same for one type at one depth, but a document is any JSON.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ClauseElement, event
+from sqlalchemy import ClauseElement, event, inspect
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import flag_modified
 
-from diwa_schema.models.types import Document, TextArray, Timestamp
+from diwa_schema.models.types import Document, Embedding, TextArray, Timestamp, UniqueId
+from diwa_schema.models.types.scalars import read_id
 from diwa_schema.models.types.times import as_value
 
 
@@ -110,29 +111,60 @@ def _grow(container: Any, source: Any = None) -> None:
             rest.append(_Inside(copy, held, inside))
 
 
-def _of_row(value: Any, state: InstanceState[Any], key: str) -> Any:
-    def notice() -> None:
-        row = state.obj()
-        # A value that has been replaced, or that will be loaded again, belongs to no row.
-        if row is not None and state.dict.get(key) is root:
-            flag_modified(row, key)
+class _Notice:
+    """What the containers of a row's value call after a change."""
 
-    root = _noticing(value, notice)
-    return root
+    __slots__ = ("key", "root", "state")
+
+    def __init__(self, state: InstanceState[Any], key: str) -> None:
+        self.state = state
+        self.key = key
+        self.root: Any = None
+
+    def __call__(self) -> None:
+        row = self.state.obj()
+        # A value that has been replaced, or that will be loaded again, belongs to no row.
+        if row is not None and self.state.dict.get(self.key) is self.root:
+            flag_modified(row, self.key)
+
+
+def _of_row(value: Any, state: InstanceState[Any], key: str) -> Any:
+    notice = _Notice(state, key)
+    notice.root = _noticing(value, notice)
+    return notice.root
+
+
+def _is_of(value: _Noticing, state: InstanceState[Any]) -> bool:
+    notice: Any = value.notice
+    return notice.state is state
+
+
+def _tracked(mapper: Mapper[Any]) -> list[str]:
+    kinds = Document | TextArray | Embedding
+    return [each.key for each in mapper.column_attrs if isinstance(each.columns[0].type, kinds)]
+
+
+def _track(state: InstanceState[Any], keys: Iterable[str]) -> None:
+    for key in keys:
+        value = state.dict.get(key)
+        if isinstance(value, dict | list) and not (isinstance(value, _Noticing) and _is_of(value, state)):
+            state.dict[key] = _of_row(value, state, key)
+
+
+def track_again(row: Any) -> None:
+    """Track changes in the values of a row that was unpickled: a pickle holds plain ones."""
+    _track(inspect(row), _tracked(inspect(type(row))))
 
 
 def notice_changes(mapper: Mapper[Any], model: type[Any]) -> None:
-    """Track changes inside all documents and lists of a model, and convert the server's time that is assigned."""
-    keys = [
-        each.key for each in mapper.column_attrs if isinstance(each.columns[0].type, Document | TextArray)
-    ]
+    """Track changes inside all documents and lists of a model, and convert assigned ids and times of the server."""
+    keys = _tracked(mapper)
 
     def read(state: InstanceState[Any], *_: Any) -> None:
-        for key in keys:
-            if isinstance(value := state.dict.get(key), dict | list) and not isinstance(value, _Noticing):
-                state.dict[key] = _of_row(value, state, key)
+        _track(state, keys)
 
-    for name in ("load", "refresh", "refresh_flush") if keys else ():
+    # The last one is what `sqlalchemy.ext.mutable` listens to: merge(load=False) copies the values of another row.
+    for name in ("load", "refresh", "refresh_flush", "_sa_event_merge_wo_load") if keys else ():
         event.listen(model, name, read, raw=True)
     for key in keys:
 
@@ -147,3 +179,10 @@ def notice_changes(mapper: Mapper[Any], model: type[Any]) -> None:
                 return as_value(value, kind) if isinstance(value, ClauseElement) else value
 
             event.listen(getattr(model, each.key), "set", assigned, raw=True, retval=True)
+        if isinstance(each.columns[0].type, UniqueId):
+            event.listen(getattr(model, each.key), "set", _identified, raw=True, retval=True)
+
+
+def _identified(_: Any, value: Any, *__: Any) -> Any:
+    """Take a text as the id that it spells: a session knows a row by its id, and would know it twice."""
+    return read_id(value)

@@ -42,6 +42,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import ArgumentError, InvalidRequestError
+from sqlalchemy.sql.visitors import iterate
 
 from diwa_schema.models.kinds import Kinds
 from diwa_schema.names import literal
@@ -425,9 +426,10 @@ def _prepare_anew(cursor: Any, moment: float) -> None:
 
 
 class _Sqlite:
-    """The executor on SQLite: it enables foreign keys before the models' first write on each connection.
+    """The executor on SQLite: it enables foreign keys on each connection before the first statement with a model.
 
-    The database deletes the rows that refer to a deleted one, and SQLite enforces foreign keys only on request.
+    The database deletes the rows that refer to a deleted one, and SQLite enforces foreign keys only on request. A
+    session that reads the models may delete rows by a text, which names no model.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -442,16 +444,15 @@ class _Sqlite:
     def execute_bare(self, _cursor: Any, _statement: str, context: Any) -> bool:
         """Look at a statement before SQLAlchemy sends it."""
         _refuse_server_times(context)
-        table = getattr(getattr(context.compiled, "statement", None), "table", None)
         writes = context.isinsert or context.isupdate or context.isdelete
-        if writes and getattr(getattr(table, "metadata", None), "keeps_foreign_keys", False):
+        known = context.root_connection.connection.info.get(_ENFORCED)
+        # A read tries it once on each connection, a write until it succeeds.
+        if not known and (writes or known is None) and _has_models(context.compiled):
             self._enforce(context)
         return False
 
     def _enforce(self, context: Any) -> None:
         link = context.root_connection.connection
-        if link.info.get(_ENFORCED):
-            return
         cursor = link.cursor()
         try:
             # It has no effect inside a transaction, so the code checks the result.
@@ -466,6 +467,14 @@ class _Sqlite:
                 " one would stay. Nothing was deleted. Call diwa_schema.models.enforce_foreign_keys(engine)"
                 " before the engine is used."
             )
+
+
+def _has_models(compiled: Any) -> bool:
+    """Return whether a statement has a table whose metadata asks for foreign keys."""
+    if compiled is None or compiled.statement is None:
+        return False
+    tables = (getattr(each, "table", each) for each in (compiled.statement, *iterate(compiled.statement)))
+    return any(getattr(getattr(each, "metadata", None), "keeps_foreign_keys", False) for each in tables)
 
 
 def _refuse_server_times(context: Any, zone: Callable[[], str] = str) -> None:

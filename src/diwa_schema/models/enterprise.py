@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import FetchedValue, ForeignKey, Index, text
+from sqlalchemy import FetchedValue, ForeignKey, Index, event, inspect, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from diwa_schema.models.base import (
@@ -289,6 +289,14 @@ class UsageRecord(Base):
     )
 
     context: Mapped["Context | None"] = relationship(back_populates="usage_records")
+
+
+@event.listens_for(UsageRecord, "before_update")
+def _add_tokens_again(_: Any, __: Any, record: UsageRecord) -> None:
+    """Compute the total again, as the changeset does, where a count changes and nobody gives another total."""
+    changed = {each.key for each in inspect(record).attrs if each.history.has_changes()}
+    if changed & {"tokens_input", "tokens_output"} and "total_tokens" not in changed:
+        record.total_tokens = (record.tokens_input or 0) + (record.tokens_output or 0)
 
 
 class Secret(Base):

@@ -18,6 +18,7 @@ from diwa_schema.models.base import (
     belongs_to,
     defaulted,
     left_open,
+    utc_now,
 )
 from diwa_schema.models.core import Context
 from diwa_schema.models.dossier import described, written_by
@@ -51,7 +52,8 @@ class SyncQueue(Base):
         **described("What went wrong at the last attempt, in free text.", privacy="content")
     )
     scheduled_at: Mapped[Moment | None] = mapped_column(
-        **described("The earliest time of the next attempt; a row without one is never sent.")
+        default=utc_now,
+        **described("The earliest time of the next attempt; a row without one is never sent."),
     )
     inserted_at: Mapped[CreatedMoment]
     updated_at: Mapped[ChangedMoment]

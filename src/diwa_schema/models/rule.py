@@ -86,12 +86,14 @@ class Rule:
             unique=tuple(with_names(one, names) for one in self.unique),
         )
 
-    @property
-    def said(self) -> str:
-        """The rule as text: its content and, for a rule about one row, the condition with its words or numbers."""
-        return (
-            f"{self.why} Each row needs: {self.condition}" if self.condition and not self.unique else self.why
-        )
+    def said(self, places: Places) -> str:
+        """Return the rule as text: its content and, for a rule about one row, the database's own condition."""
+        if self.unique or not self.condition:
+            return self.why
+        return f"{self.why} Each row needs: {self._condition(places)}"
+
+    def _condition(self, places: Places) -> str:
+        return places.placed(self.on_sqlite if places.lite and self.on_sqlite else self.condition)
 
     def rows(self, places: Places) -> str:
         """Return a query for the rows that break it: key, the earlier row, and the columns.
@@ -99,7 +101,7 @@ class Rule:
         Among equal rows, the first one by time and key breaks nothing; it is the earlier row.
         """
         table, columns = places.name(self.table), ", ".join(map(quoted, self.columns))
-        condition = places.placed(self.on_sqlite if places.lite and self.on_sqlite else self.condition)
+        condition = self._condition(places)
         if not self.unique:
             return f"SELECT {KEY}, NULL AS first, {columns} FROM {table} AS t WHERE NOT ({condition})"
         alike = f"(PARTITION BY {', '.join(self.unique)} ORDER BY inserted_at, {KEY})"

@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
+    literal as literal_text,
     literal_column,
     or_,
 )
@@ -25,6 +26,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from diwa_schema.models.core import Context, ContextBinding, Memory
 from diwa_schema.models.queues import SyncQueue
 from diwa_schema.models.team import Task
+from diwa_schema.models.types import ShortText
 from diwa_schema.models.values import TaskPriority
 from diwa_schema.names import literal
 
@@ -112,7 +114,13 @@ def _entry(element: _Entry, compiler: Any, **options: Any) -> str:
 @compiles(_Entry, "sqlite")
 def _entry_of_a_text(element: _Entry, compiler: Any, **options: Any) -> str:
     column, key = (compiler.process(each, **options) for each in element.clauses)
-    return f"(CASE WHEN json_valid({column}) THEN json_extract({column}, '$.\"' || {key} || '\"') END)"
+    place = f"""'$."' || {key} || '"'"""
+    # PostgreSQL spells a flag in words.
+    text = (
+        f"CASE json_type({column}, {place}) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false'"
+        f" ELSE json_extract({column}, {place}) END"
+    )
+    return f"(CASE WHEN json_valid({column}) THEN {text} END)"
 
 
 class _Beginning(FunctionElement[str]):
@@ -208,6 +216,52 @@ def searched_in(context: UUID) -> ColumnElement[bool]:
 
 context_name = func.lower(Context.name)
 """The name of a context without its case."""
+
+
+class _Named(FunctionElement[bool]):
+    """A comparison of a name regardless of case: column, name, name in small letters, and pairs of letters.
+
+    SQLite's lower() knows only the letters of ASCII. The pairs are the others of the name, large and small.
+    """
+
+    inherit_cache = True
+
+
+@compiles(_Named)
+def _lower_names(element: _Named, compiler: Any, **options: Any) -> str:
+    # Only what the statement needs: a server cannot infer the type of a parameter that appears nowhere in it.
+    column, name = (compiler.process(each, **options) for each in [*element.clauses][:2])
+    return f"lower({column}) = lower({name})"
+
+
+@compiles(_Named, "sqlite")
+def _lower_names_and_letters(element: _Named, compiler: Any, **options: Any) -> str:
+    column, _, name, *letters = element.clauses
+    lower = f"lower({compiler.process(column, **options)})"
+    for large, small in zip(letters[::2], letters[1::2], strict=True):
+        lower = (
+            f"replace({lower}, {compiler.process(large, **options)}, {compiler.process(small, **options)})"
+        )
+    return f"{lower} = lower({compiler.process(name, **options)})"
+
+
+def is_named(name: str) -> ColumnElement[bool]:
+    """Return the condition that a context has a name, regardless of case, on both databases.
+
+    Args:
+        name: The name.
+    """
+    small = "".join(map(_small, name))
+    others = [each for each in dict.fromkeys(small) if not each.isascii() and _small(each.upper()) == each]
+    pairs = [letter for each in others for letter in (each.upper(), each)]
+    return _Named(
+        Context.name, *(literal_text(each, ShortText(compared=True)) for each in (name, small, *pairs))
+    )
+
+
+def _small(letter: str) -> str:
+    """Return a small letter, as the databases make it: always one of one."""
+    return letter.lower() if len(letter.lower()) == 1 else letter
 
 
 INDEXES = (

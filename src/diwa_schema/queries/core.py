@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from diwa_schema.models import Context, ContextBinding, Memory, MemoryVersion
 from diwa_schema.models.served import (
@@ -17,10 +17,11 @@ from diwa_schema.models.served import (
     EXPIRING,
     LIVE,
     RULE,
-    context_name,
+    is_named,
     of_type,
     searched_in,
 )
+from diwa_schema.queries import given
 from diwa_schema.queries.pages import at_most, rows_before
 from diwa_schema.queries.words import hits
 
@@ -56,7 +57,7 @@ def newest_memories(
 
 def count_memories(context: UUID) -> Select[int]:
     """Return the number of live memories of a context."""
-    return select(func.count()).select_from(Memory).where(Memory.context_id == context, LIVE)
+    return select(func.count()).select_from(Memory).where(_in(context), LIVE)
 
 
 def memories_of_type(
@@ -72,7 +73,8 @@ def memories_of_type(
         limit: The maximum number of rows.
         before: The last row of the page before.
     """
-    return _page(select(Memory).where(Memory.context_id == context, LIVE, of_type(of)), limit, before)
+    named = of_type(given.words(of, "type"))
+    return _page(select(Memory).where(_in(context), LIVE, named), limit, before)
 
 
 def memories_tagged(
@@ -95,7 +97,9 @@ def memories_tagged(
         raise TypeError(
             "Each tag is an argument of its own, and a text. For a list, write a star before it: *tags"
         )
-    tagged = select(Memory).where(searched_in(context), LIVE, Memory.tags.contains(list(tags)))
+    tagged = select(Memory).where(
+        searched_in(given.identity(context, "context")), LIVE, Memory.tags.contains(list(tags))
+    )
     return _page(tagged, limit, before)
 
 
@@ -115,18 +119,18 @@ def memories_containing(
     Raises:
         CompileError: The statement is compiled for SQLite; nothing is sent.
     """
-    holding = select(Memory).where(Memory.context_id == context, LIVE)
-    return _page(holding.where(Memory.metadata_.contains(dict(metadata))), limit, before)
+    holding = Memory.metadata_.contains(given.document(metadata, "metadata"))
+    return _page(select(Memory).where(_in(context), LIVE, holding), limit, before)
 
 
 def memories_alike(context: UUID, content: str) -> Select[Memory]:
     """Return the live memories of a context with exactly this content; SQLite reads the memories of the context."""
-    return select(Memory).where(Memory.context_id == context, LIVE, Memory.content == content)
+    return select(Memory).where(_in(context), LIVE, Memory.content == given.words(content, "content"))
 
 
 def rules_of(context: UUID) -> Select[Memory]:
     """Return the rules of a context: its live memories of the classes user_rule and system_instruction."""
-    return select(Memory).where(Memory.context_id == context, RULE)
+    return select(Memory).where(_in(context), RULE)
 
 
 def expired_memories(moment: datetime | None = None, *, limit: int = 500) -> Select[Memory]:
@@ -138,7 +142,7 @@ def expired_memories(moment: datetime | None = None, *, limit: int = 500) -> Sel
         moment: The time to compare with, with a time zone; now by default.
         limit: The maximum number of rows.
     """
-    past = Memory.expires_at < (moment or datetime.now(UTC))
+    past = Memory.expires_at < (datetime.now(UTC) if moment is None else moment)
     return select(Memory).where(EXPIRING, past).order_by(Memory.expires_at).limit(at_most(limit))
 
 
@@ -154,7 +158,8 @@ def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Mem
         words: The words. No input is an error, and an empty input finds nothing.
         limit: The maximum number of rows.
     """
-    found = hits(context, words)
+    given.identity(context, "context")
+    found = hits(context, given.words(words, "input"))
     said = select(Memory).join(found, found.c.id == Memory.id).where(searched_in(context), LIVE)
     return said.order_by(found.c.fit.desc(), *_NEWEST_FIRST).limit(at_most(limit))
 
@@ -194,7 +199,11 @@ def versions_of(memory: UUID) -> Select[MemoryVersion]:
         func.coalesce(MemoryVersion.version_number, 0).desc(),
         MemoryVersion.id.desc(),
     )
-    return select(MemoryVersion).where(MemoryVersion.memory_id == memory).order_by(*last_first)
+    return (
+        select(MemoryVersion)
+        .where(MemoryVersion.memory_id == given.identity(memory, "memory"))
+        .order_by(*last_first)
+    )
 
 
 def bound_context(kind: str, value: str) -> Select[Context]:
@@ -205,14 +214,22 @@ def bound_context(kind: str, value: str) -> Select[Context]:
         value: The path, the address or the value.
     """
     bound = select(ContextBinding.context_id)
-    bound = bound.where(ContextBinding.binding_type == kind, ContextBinding.value == value)
+    bound = bound.where(
+        ContextBinding.binding_type == given.words(kind, "kind"),
+        ContextBinding.value == given.words(value, "value"),
+    )
     newest = bound.order_by(ContextBinding.inserted_at.desc(), ContextBinding.id.desc()).limit(1)
     return select(Context).where(Context.id == newest.scalar_subquery())
 
 
 def context_named(organization: UUID, name: str) -> Select[Context]:
     """Return the contexts of an organization with a name, regardless of case; there may be several."""
-    return select(Context).where(Context.organization_id == organization, context_name == func.lower(name))
+    within = Context.organization_id == given.identity(organization, "organization")
+    return select(Context).where(within, is_named(given.words(name, "name")))
+
+
+def _in(context: UUID) -> ColumnElement[bool]:
+    return Memory.context_id == given.identity(context, "context")
 
 
 def _within(context: _Contexts, found: Select[Memory]) -> Select[Memory]:

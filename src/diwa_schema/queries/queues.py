@@ -22,7 +22,7 @@ def ready_to_sync(moment: datetime | None = None, *, limit: int = 10) -> Select[
         moment: The time to compare with, with a time zone; now by default.
         limit: The maximum number of rows.
     """
-    due = SyncQueue.scheduled_at <= (moment or datetime.now(UTC))
+    due = SyncQueue.scheduled_at <= (datetime.now(UTC) if moment is None else moment)
     in_turn = (SyncQueue.priority.desc(), SyncQueue.inserted_at, SyncQueue.id)
     return (
         select(SyncQueue)

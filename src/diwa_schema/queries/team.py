@@ -8,6 +8,7 @@ from sqlalchemy import Select, or_, select
 
 from diwa_schema.models import Task
 from diwa_schema.models.served import PENDING, urgency, urgency_of
+from diwa_schema.queries import given
 from diwa_schema.queries.pages import at_most, read, rows_before
 
 
@@ -19,7 +20,7 @@ def pending_tasks(context: UUID, *, limit: int = 50, after: Task | None = None) 
         limit: The maximum number of rows.
         after: The last row of the page before; by default the first page is returned.
     """
-    found = select(Task).where(Task.context_id == context, PENDING)
+    found = select(Task).where(Task.context_id == given.identity(context, "context"), PENDING)
     if after is not None:
         place = urgency_of(read(after, "priority"))
         found = found.where(

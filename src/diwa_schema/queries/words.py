@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from sqlalchemy.sql.functions import FunctionElement
 from diwa_schema.models import Memory
 from diwa_schema.models.searched import KEYS, WORDS
 from diwa_schema.names import quoted
+
+_UNSENDABLE = re.compile("[\0\ud800-\udfff]")  # no text of either database contains these
 
 
 class _Hits(FunctionElement[Any]):
@@ -31,7 +34,7 @@ def hits(context: UUID, words: str) -> TableValuedAlias:
         context: The context; SQLite without FTS5 reads its memories.
         words: The words.
     """
-    words = words.replace("\0", " ")  # neither database accepts a text that contains it
+    words = _UNSENDABLE.sub(" ", words)
     # The database itself ignores the case of both sides: Python's lower() also changes letters that SQLite leaves.
     each = list(dict.fromkeys(words.split()))
     # FTS5 interprets nothing between quotes. Like PostgreSQL, it ignores a word without letters and digits; if no other

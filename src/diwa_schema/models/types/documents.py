@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from sqlalchemy import ARRAY, JSON, TEXT, Boolean, ColumnElement, String, Table, literal
@@ -11,12 +11,14 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import CollectionAggregate
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from diwa_schema.models.types.declared import Declared
 from diwa_schema.models.types.keepable import refuse_unkeepable
+from diwa_schema.models.types.refused import OnPostgresql
 from diwa_schema.models.types.scalars import storable
 
 LENGTH = 255
@@ -35,34 +37,12 @@ _EQUAL = frozenset({
 _OF_LISTS = _ON_BOTH | _EQUAL
 """The operators with one meaning on both databases: SQLite has equal texts for equal lists, but not for documents."""
 
+_OF_ELEMENTS: dict[Any, Callable[[ColumnElement[Any]], ColumnElement[Any]]] = {
+    operators.any_op: CollectionAggregate._create_any,  # noqa: SLF001 - any_() asks the type, which is here
+    operators.all_op: CollectionAggregate._create_all,  # noqa: SLF001
+}
 _WITH_DOCUMENTS = _EQUAL | {operators.lt, operators.le, operators.gt, operators.ge, operators.concat_op}
 """The operators of PostgreSQL whose other side is a document as well, not a key of one."""
-
-
-class _OnPostgresql(FunctionElement[Any]):
-    """An operation that PostgreSQL has. SQLite would apply it to the text of the value, and is refused it.
-
-    Args:
-        operation: The operation.
-        advice: What to write instead.
-    """
-
-    inherit_cache = True
-
-    def __init__(self, operation: ColumnElement[Any], advice: str) -> None:
-        super().__init__(operation)
-        self.type = operation.type
-        self.advice = advice
-
-
-@compiles(_OnPostgresql)
-def _operate(element: _OnPostgresql, compiler: Any, **options: Any) -> str:
-    return f"({compiler.process(element.clauses, **options)})"
-
-
-@compiles(_OnPostgresql, "sqlite")
-def _refuse_to_operate(element: _OnPostgresql, *_: Any, **__: Any) -> str:
-    raise CompileError(element.advice)
 
 
 def _on_both(
@@ -70,7 +50,7 @@ def _on_both(
 ) -> ColumnElement[Any]:
     """Return an operation, for PostgreSQL only if the databases differ in it; ``== None`` has become IS NULL."""
     alike = op in allowed or getattr(operation, "operator", None) in allowed
-    return operation if alike else _OnPostgresql(operation, advice)
+    return operation if alike else OnPostgresql(operation, advice)
 
 
 _DOCUMENTS_ADVICE = (
@@ -123,6 +103,31 @@ def _contains_texts(element: _HasAll, compiler: Any, **options: Any) -> str:
     )
 
 
+class _Readable(FunctionElement[Any]):
+    """A document whose part is read; NULL on SQLite if it is not JSON, where one such row would stop the query.
+
+    Args:
+        document: The document.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, document: ColumnElement[Any]) -> None:
+        super().__init__(document)
+        self.type = document.type
+
+
+@compiles(_Readable)
+def _document(element: _Readable, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(_Readable, "sqlite")
+def _document_that_is_json(element: _Readable, compiler: Any, **options: Any) -> str:
+    document = compiler.process(element.clauses, **options)
+    return f"CASE WHEN json_valid({document}) THEN {document} END"
+
+
 class Document(TypeDecorator[Any]):
     """A JSON document: jsonb on PostgreSQL, JSON as text on SQLite.
 
@@ -150,6 +155,8 @@ class Document(TypeDecorator[Any]):
 
         def operate(self, op: OperatorType, *other: Any, **options: Any) -> ColumnElement[Any]:
             of_part = getattr(self.expr, "operator", None) in _PARTS
+            if op in _PARTS and not of_part and not isinstance(self.expr, _Readable):
+                return _Readable(self.expr).comparator.operate(op, *other, **options)
             allowed = _OF_PARTS if of_part else _OF_DOCUMENTS
             return _on_both(op, super().operate(op, *other, **options), allowed, _DOCUMENTS_ADVICE)
 
@@ -236,6 +243,14 @@ class TextArray(TypeDecorator[list[str]]):
         """The comparisons of a list. SQLite refuses all but equality and `contains` (CompileError)."""
 
         def operate(self, op: OperatorType, *other: Any, **options: Any) -> ColumnElement[Any]:
+            if op in _OF_ELEMENTS:
+                # The compiler knows ANY and ALL only where they stand alone on their side of a comparison.
+                held = (
+                    self.expr
+                    if isinstance(self.expr, OnPostgresql)
+                    else OnPostgresql(self.expr, _LISTS_ADVICE)
+                )
+                return _OF_ELEMENTS[op](held)
             return _on_both(op, super().operate(op, *other, **options), _OF_LISTS, _LISTS_ADVICE)
 
         def reverse_operate(self, op: OperatorType, other: Any, **options: Any) -> ColumnElement[Any]:

@@ -196,6 +196,8 @@ class _Raw:
 
 def _place(value: Any, column: TypeEngine[Any]) -> Any:
     """Return the other side of a distance: an expression unchanged, numbers as a parameter of the column's type."""
+    if value is None:
+        raise TypeError("A distance to None is no number: pass an embedding.")
     return (
         value
         if hasattr(value, "__clause_element__") or isinstance(value, ClauseElement)

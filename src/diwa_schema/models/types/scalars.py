@@ -81,6 +81,14 @@ def _id(value: Any) -> Any:
     raise TypeError(f"An id is a uuid.UUID or its text, not {type(value).__name__}{advice}")
 
 
+def read_id(value: Any) -> Any:
+    """Return the UUID that a text spells; any other value is returned unchanged, and refused where it is sent."""
+    try:
+        return uuid.UUID(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 class UniqueId(TypeDecorator[uuid.UUID]):
     """A UUID: uuid on PostgreSQL, on SQLite the 36 lower-case characters that Ecto writes.
 
@@ -208,7 +216,11 @@ class Bytes(TypeDecorator[bytes]):
 
 
 class Flag(TypeDecorator[bool]):
-    """True or false: boolean on PostgreSQL, INTEGER 1 or 0 on SQLite."""
+    """True or false: boolean on PostgreSQL, INTEGER 1 or 0 on SQLite.
+
+    Raises:
+        TypeError: The value is neither (SQLAlchemy wraps the error as ``StatementError``).
+    """
 
     impl = Boolean
     cache_ok = True
@@ -218,6 +230,8 @@ class Flag(TypeDecorator[bool]):
         return dialect.type_descriptor(Integer() if _is_sqlite(dialect) else Boolean())
 
     def process_bind_param(self, value: bool | None, dialect: Dialect) -> Any:
+        if value is not None and value not in (True, False):
+            raise TypeError(f"A flag is True or False, not {value!r}. Nothing was sent.")
         return int(value) if value is not None and _is_sqlite(dialect) else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> bool | None:

@@ -10,7 +10,7 @@ from sqlalchemy import TEXT, BinaryExpression, Case, ClauseElement, ColumnElemen
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import functions
+from sqlalchemy.sql import functions, operators
 from sqlalchemy.sql.dml import ValuesBase
 from sqlalchemy.sql.elements import ClauseList, Grouping
 from sqlalchemy.sql.operators import OperatorType
@@ -18,6 +18,7 @@ from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 
 from diwa_schema.models.engines import watch
+from diwa_schema.models.types.refused import OnPostgresql
 
 TimestampKind = Literal["utc_datetime_usec", "utc_datetime", "naive_datetime"]
 
@@ -66,9 +67,13 @@ class Timestamp(TypeDecorator[datetime]):
         kind: The type of the field in Ecto, which decides the spelling on SQLite: ``utc_datetime_usec`` (microseconds
             and Z), ``utc_datetime`` (seconds and Z) or ``naive_datetime`` (seconds). By default ``utc_datetime_usec``
             for precision 6 and ``naive_datetime`` for precision 0.
+        exact: Whether a value is only compared, so that its fraction counts.
+        filled: Whether the database fills the column where a writer leaves it out. A written NULL would stay, and such
+            a row would have no place in an order.
 
     Raises:
-        ValueError: The time has no time zone (SQLAlchemy wraps the error as ``StatementError``).
+        ValueError: The time has no time zone, or is None where the database fills the column (SQLAlchemy wraps the
+            error as ``StatementError``).
     """
 
     impl = DateTime
@@ -83,17 +88,27 @@ class Timestamp(TypeDecorator[datetime]):
 
         def operate(self, op: OperatorType, *other: Any, **options: Any) -> ColumnElement[Any]:
             kind = cast(Timestamp, self.type)
-            return super().operate(op, *(_in_the_columns_terms(each, kind) for each in other), **options)
+            converted = (_in_the_columns_terms(each, kind) for each in other)
+            return _computed(op, super().operate(op, *converted, **options))
+
+        def reverse_operate(self, op: OperatorType, other: Any, **options: Any) -> ColumnElement[Any]:
+            return _computed(op, super().reverse_operate(op, other, **options))
 
     comparator_factory = Comparator
 
     def __init__(
-        self, precision: Literal[0, 6] = 6, kind: TimestampKind | None = None, *, exact: bool = False
+        self,
+        precision: Literal[0, 6] = 6,
+        kind: TimestampKind | None = None,
+        *,
+        exact: bool = False,
+        filled: bool = False,
     ) -> None:
         super().__init__()
         self.precision: Literal[0, 6] = precision
         self.kind: TimestampKind = kind or ("utc_datetime_usec" if precision else "naive_datetime")
         self.exact = exact
+        self.filled = filled
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         watch(dialect)
@@ -114,6 +129,8 @@ class Timestamp(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
+            if self.filled:
+                raise ValueError("The database fills this time: leave it out instead of writing None.")
             return None
         moment = _in_utc(value)
         if dialect.name == "sqlite":
@@ -153,6 +170,19 @@ _NOW_ON_SQLITE: dict[TimestampKind, str] = {
     "utc_datetime": "%Y-%m-%dT%H:%M:%SZ",
     "naive_datetime": "%Y-%m-%dT%H:%M:%S",
 }
+
+
+_COMPUTES = frozenset({operators.add, operators.sub})
+
+
+def _computed(op: OperatorType, operation: ColumnElement[Any]) -> ColumnElement[Any]:
+    if op not in _COMPUTES:
+        return operation
+    return OnPostgresql(
+        operation,
+        "SQLite cannot compute with times, which it keeps as texts. Compute in Python:"
+        " Memory.expires_at < datetime.now(UTC) - timedelta(days=1) works on both databases.",
+    )
 
 
 _SERVER_TIMES = (functions.now, functions.current_timestamp, functions.localtimestamp)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diwa_schema.drift.rules import Waiting, named, waiting
-from diwa_schema.errors import UsageError
+from diwa_schema.errors import UsageError, command
 from diwa_schema.migrations.steps.rules import keep
 from diwa_schema.models.rule import Rule
 from diwa_schema.models.rules import KEPT
@@ -69,7 +69,7 @@ def validate(session: Session, names: Sequence[str]) -> Validation:
         if look.link.dialect == "sqlite":
             raise UsageError(
                 f"{look.shown} is SQLite, which enforces no rules about rows.",
-                next_step="To list the rows that break a rule, run: diwa-schema violations",
+                next_step=f"To list the rows that break a rule, run: {command('violations')}",
             )
         refuse_other_than_head(look)
         # The step counts the rows that could not be counted quickly; this may take longer.
