@@ -101,6 +101,10 @@ def _grow(container: Any, source: Any = None) -> None:
     while rest:
         inside = rest.pop()
         kind: Any = dict if isinstance(inside.copy, dict) else list
+        held_kinds = set(map(type, inside.copy.values() if kind is dict else inside.copy))
+        # An embedding has 1,536 numbers: looking at each of them would take longer than reading the row.
+        if not any(issubclass(each, (dict, list)) for each in held_kinds):
+            continue
         for key, held in list(inside.copy.items() if kind is dict else enumerate(inside.copy)):
             if not isinstance(held, dict | list) or getattr(held, "notice", None) is container.notice:
                 continue
