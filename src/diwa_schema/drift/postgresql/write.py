@@ -10,7 +10,7 @@ from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Table, Trigg
 from diwa_schema.drift.scan import listed
 from diwa_schema.models.inherited import with_schema
 from diwa_schema.models.rule import Rule
-from diwa_schema.names import code, literal, qualified, quoted
+from diwa_schema.names import OURS, code, literal, qualified, quoted
 
 _ENABLING = {
     "enabled": "ENABLE",
@@ -19,7 +19,7 @@ _ENABLING = {
     "always": "ENABLE ALWAYS",
 }
 
-_CALL = re.compile(r"EXECUTE FUNCTION (\w+)\(")
+_CALL = re.compile(rf"EXECUTE FUNCTION ({OURS}\w+)\(")
 _PLAIN = re.compile(r"('(''|[^'])*'|-?[\w.]+(\(.*\))?|ARRAY\[[^\]]*\])(::[\w \[\]]+(\(\d+\))?)*")
 
 
@@ -86,7 +86,9 @@ class Writer:
         yield from self.function(one)
         words = "CREATE CONSTRAINT TRIGGER" if one.constraint else "CREATE OR REPLACE TRIGGER"
         words = words if replace or one.constraint else "CREATE TRIGGER"
-        yield f"{words} {quoted(one.name)} {one.moment} ON {self.name(table)} {one.action}"
+        # Who runs the statement may have another search path, even one to the function of another tenant.
+        action = _CALL.sub(lambda called: f"EXECUTE FUNCTION {self.name(called[1])}(", one.action)
+        yield f"{words} {quoted(one.name)} {one.moment} ON {self.name(table)} {action}"
         if replace or one.enabled != "enabled":
             yield self.enabling(table, one)
 
