@@ -21,6 +21,7 @@ CHANGES = {
     " AS 'BEGIN RETURN NEW; END'",
     "the writer's rights": f"ALTER FUNCTION {NAME} SECURITY INVOKER",
     "neither trigger nor function": f"DROP FUNCTION {NAME} CASCADE",
+    "no function of a column": f"DROP FUNCTION {FILLINGS[0].function} CASCADE",
     "not in replicas": "ALTER TABLE memories ENABLE TRIGGER memories_organization_id_filled",
 }
 

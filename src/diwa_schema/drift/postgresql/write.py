@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Table, Trigger
 from diwa_schema.drift.scan import listed
+from diwa_schema.models.filled import FILLINGS
 from diwa_schema.models.inherited import with_schema
 from diwa_schema.models.rule import Rule
 from diwa_schema.names import OURS, code, literal, qualified, quoted
@@ -95,6 +96,9 @@ class Writer:
     def function(self, one: Trigger) -> Iterator[str]:
         """Yield the statements for the function of a trigger, if it belongs to this package."""
         called = _CALL.search(one.action)
+        filling = called and next((each for each in FILLINGS if each.function == called[1]), None)
+        if filling:
+            yield filling.create(f"{quoted(self.schema)}.")[0]
         if one.code is None or called is None:
             return
         name = f"{self.name(called[1])}()"
