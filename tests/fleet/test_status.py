@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +19,7 @@ from diwa_schema.migrations.manifest import load
 from diwa_schema.run import integrity
 from tests.fixtures_roles import as_user, name_of
 from tests.fleet.tenants import BEHIND, HEAD, TENANTS, execute
+from tests.run.servers import Clone, OwnServer
 
 MADE = {
     "tenant_empty": (),
@@ -180,6 +182,17 @@ def test_a_spreadsheet_may_have_written_the_list(tenants, listing, capsys):
 def test_schema_and_wave_of_a_row_are_heard(tenants):
     (member,) = listed([f'["a", "{tenants}", "tenant_1", 3]']).find()
     assert (member.name, member.schema, member.wave) == ("a", "tenant_1", 3)
+
+
+def test_servers_from_one_image_are_two(owner_directory):
+    """A copy of a server's data has the same identifier, and its databases have the same numbers."""
+    image = OwnServer()
+    with closing(image):
+        diwa_schema.migrate(image.create("fleet"))
+        with closing(Clone(image)) as clone:
+            report = Fleet(image.url("fleet"), clone.url("fleet")).status()
+    assert report.counts == {"at head": 2}
+    assert report.notes == ()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost"])
