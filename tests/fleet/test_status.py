@@ -224,6 +224,12 @@ def test_without_a_pattern_the_schemas_with_a_version_table_are_meant(tenants):
     assert "tenant_4" in [one.schema for one in Schemas(tenants, "*").find()]
 
 
+def test_a_pattern_for_all_leaves_the_shared_schemas_alone(tenants):
+    execute(tenants, "CREATE SCHEMA extensions")
+    assert [one.schema for one in Schemas(tenants, "*").find()] == list(TENANTS)
+    assert [one.schema for one in Schemas(tenants, "extensions").find()] == ["extensions"]
+
+
 def test_databases_of_a_server_are_found_by_a_pattern(tenants):
     name = tenants.rpartition("/")[2]
     report = Fleet(Databases(tenants, name[:-1] + "?", "tenant_[12]")).status()
