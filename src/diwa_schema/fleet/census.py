@@ -31,8 +31,8 @@ _EACH = (
     4  # maximum of these in one database: a server process takes longer to open so many tables than to start
 )
 
-# Every name of one server leads to the moment of its start. The identifier of a server's data is not sufficient: servers
-# from one image or one base backup share it.
+# Every name of one server leads to the moment of its start. The identifier of a server's data is not sufficient:
+# servers from one image or one base backup share it.
 _WHERE = """
 SELECT extract(epoch FROM pg_postmaster_start_time())::text,
   (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
