@@ -164,7 +164,10 @@ def test_a_fleet(said, postgres, capsys):
         words = ["fleet", verb, "--url", tenants, "--schemas", "tenant_*"]
         main([*words, "--json"])
         titles = [title for title, _ in judged(words, capsys.readouterr().out)]
-        assert titles == ["for each target, a line as soon as it is known"] * 3 + ["the last line"]
+        (title,) = set(titles[:-1])
+        assert title.startswith("for each target, a line as soon as it is known")
+        # One is behind, so its fingerprint differs from the others: that is known at the end.
+        assert (len(titles), titles[-1]) == (5 if verb == "digest" else 4, "the last line")
     words = ["fleet", "adopt", "--url", tenants, "--schemas", "tenant_*"]
     main([*words, "--json"])
     assert judged(words, capsys.readouterr().out)[-1][0] == "the last line"

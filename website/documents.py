@@ -264,7 +264,10 @@ SCRIPT = record(
     {"dialect": text("Which database it is for.", "postgresql", "sqlite"), "sql": text("The whole script.")}
 )
 _DONE = Document("done, or nothing to do", record(REPORT))
-_OUTCOME = Document("for each target, a line as soon as it is known", whole(Outcome, error=maybe(ERROR)))
+_OUTCOME = Document(
+    "for each target, a line as soon as it is known, and another one if its result changes at the end",
+    whole(Outcome, error=maybe(ERROR)),
+)
 _SUMMARY = Document(
     "the last line",
     record(

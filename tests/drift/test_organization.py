@@ -21,6 +21,7 @@ CHANGES = {
     " AS 'BEGIN RETURN NEW; END'",
     "the writer's rights": f"ALTER FUNCTION {NAME} SECURITY INVOKER",
     "neither trigger nor function": f"DROP FUNCTION {NAME} CASCADE",
+    "no function of a column": f"DROP FUNCTION {FILLINGS[0].function} CASCADE",
     "not in replicas": "ALTER TABLE memories ENABLE TRIGGER memories_organization_id_filled",
 }
 
@@ -36,6 +37,30 @@ def test_a_change_of_it_is_found_and_fixed(postgres: str, change: str):
             for statement in one.fix.statements:
                 connection.execute(statement.encode())
         assert api.check(postgres) == []
+
+
+def test_the_fix_of_a_trigger_calls_the_function_of_its_schema(postgres: str):
+    """Whoever runs the statements may have a path to another schema with functions of these names."""
+    api.migrate(postgres)
+    gone = (
+        "SELECT format('DROP TRIGGER %I ON tenant.%I', tgname, relname) FROM pg_trigger g JOIN pg_class c ON c.oid ="
+        " tgrelid JOIN pg_proc p ON p.oid = tgfoid WHERE relnamespace = 'tenant'::regnamespace AND NOT tgisinternal"
+    )
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA tenant")
+        api.migrate(postgres, schema="tenant")
+        called = (
+            "SELECT DISTINCT pronamespace::regnamespace::text" + gone[gone.index(" FROM") :] + " ORDER BY 1"
+        )
+        before = connection.execute(called.encode()).fetchall()
+        for (statement,) in connection.execute(gone.encode()).fetchall():
+            connection.execute(statement.encode())
+        for one in api.check(postgres, schema="tenant"):
+            for statement in one.fix.statements:
+                connection.execute(statement.encode())
+        assert connection.execute(called.encode()).fetchall() == before
+        assert ("public",) not in before
+        assert api.check(postgres, schema="tenant") == []
 
 
 @pytest.mark.parametrize("way", ["drop", "base", "drop_all"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,6 +19,7 @@ from diwa_schema.migrations.manifest import load
 from diwa_schema.run import integrity
 from tests.fixtures_roles import as_user, name_of
 from tests.fleet.tenants import BEHIND, HEAD, TENANTS, execute
+from tests.run.servers import Clone, OwnServer
 
 MADE = {
     "tenant_empty": (),
@@ -182,6 +184,17 @@ def test_schema_and_wave_of_a_row_are_heard(tenants):
     assert (member.name, member.schema, member.wave) == ("a", "tenant_1", 3)
 
 
+def test_servers_from_one_image_are_two(owner_directory):
+    """A copy of a server's data has the same identifier, and its databases have the same numbers."""
+    image = OwnServer()
+    with closing(image):
+        diwa_schema.migrate(image.create("fleet"))
+        with closing(Clone(image)) as clone:
+            report = Fleet(image.url("fleet"), clone.url("fleet")).status()
+    assert report.counts == {"at head": 2}
+    assert report.notes == ()
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost"])
 def test_a_row_gives_its_name_and_wave_to_a_target_that_a_pattern_finds(address, tenants):
     row = Member(tenants.replace("127.0.0.1", address), "tenant_3", name="canary", wave=1)
@@ -209,6 +222,12 @@ def test_without_a_pattern_the_schemas_with_a_version_table_are_meant(tenants):
     assert [one.schema for one in Schemas(tenants).find()] == list(TENANTS)
     assert "public" not in [one.schema for one in Schemas(tenants, "*").find()]
     assert "tenant_4" in [one.schema for one in Schemas(tenants, "*").find()]
+
+
+def test_a_pattern_for_all_leaves_the_shared_schemas_alone(tenants):
+    execute(tenants, "CREATE SCHEMA extensions")
+    assert [one.schema for one in Schemas(tenants, "*").find()] == list(TENANTS)
+    assert [one.schema for one in Schemas(tenants, "extensions").find()] == ["extensions"]
 
 
 def test_databases_of_a_server_are_found_by_a_pattern(tenants):

@@ -96,6 +96,8 @@ class Standby(OwnServer):
         primary: The server that it follows.
     """
 
+    _options_of_backup: tuple[str, ...] = ("--write-recovery-conf",)
+
     def __init__(self, primary: OwnServer) -> None:
         self._primary = primary
         super().__init__()
@@ -112,7 +114,7 @@ class Standby(OwnServer):
                 self._wheel.bin_path / "pg_basebackup",
                 f"--dbname={self._primary.admin_url}",
                 f"--pgdata={place}",
-                "--write-recovery-conf",
+                *self._options_of_backup,
                 "--checkpoint=fast",
             ],
             check=True,
@@ -120,3 +122,9 @@ class Standby(OwnServer):
             group=self.user,
             extra_groups=[] if self.user else None,
         )
+
+
+class Clone(Standby):
+    """A server of its own that began as a copy of another one's data."""
+
+    _options_of_backup = ()

@@ -138,7 +138,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         "--from",
         metavar="REPORT",
         dest="report",
-        help="only the unfinished targets of an earlier run; FILE is its --json output",
+        help="only the unfinished targets of an earlier run, whose --json output it is",
     )
 
 

@@ -31,11 +31,10 @@ _EACH = (
     4  # maximum of these in one database: a server process takes longer to open so many tables than to start
 )
 
-# Two names of one server lead to the same number. A role without the right to read it identifies the server by its
-# name.
+# Every name of one server leads to the moment of its start. The identifier of a server's data is not sufficient:
+# servers from one image or one base backup share it.
 _WHERE = """
-SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
-    THEN (SELECT system_identifier::text FROM pg_control_system()) END,
+SELECT extract(epoch FROM pg_postmaster_start_time())::text,
   (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
   current_schema()::text,
   NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
@@ -107,6 +106,14 @@ class Found(NamedTuple):
         schema = self.state.schema if self.state else self.member.schema or self.place.schema or ""
         return (*self.place.identity, schema)
 
+    @property
+    def keys(self) -> tuple[Identity, Identity]:
+        """The identity and the name: a target is the same in two searches if one of them is.
+
+        A restart of its server changes the identity.
+        """
+        return self.identity, (self.member.target.url.driver, self.member.schema or "")
+
 
 def take(members: Sequence[Member]) -> list[Found]:
     """Return the state of members, in their order; nothing is written.
@@ -144,7 +151,7 @@ def _of_database(members: Sequence[Member]) -> list[Found]:
                 place = Place("", (first.url.file or first.url.driver,), "main")
                 state = bookkeeping.look(link)
                 return [Found(member, place, state) for member in members]
-            place = _place(link, members[0])
+            place = _place(link)
             named = [member.schema for member in members if member.schema is not None]
             states = dict(_states(link, named)) if named else {}
     except Exception as error:  # noqa: BLE001 - is told of each
@@ -156,11 +163,9 @@ def _of_database(members: Sequence[Member]) -> list[Found]:
     ]
 
 
-def _place(link: Link, member: Member) -> Place:
-    system, database, schema, due = link.rows(_WHERE)[0]
-    given = dict(member.target.url.parameters)
-    host = f"{given.get('host', '')}:{given.get('port', '')}"
-    return Place(str(system or host), (str(system or host), str(database)), schema, bool(due))
+def _place(link: Link) -> Place:
+    server, database, schema, due = link.rows(_WHERE)[0]
+    return Place(str(server), (str(server), str(database)), schema, bool(due))
 
 
 def _alone(member: Member, place: Place | None) -> Found:

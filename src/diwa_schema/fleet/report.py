@@ -188,6 +188,8 @@ def compared(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[str]]:
         named = f"{', '.join(others[:_SHOWN])}{more}"
         notes.append(
             f"the catalog of {amount(count, 'target')} is {usual[lite]}; these have another one: {named}."
+            " An optional index, a rule that waits and the kind of the embeddings count as well; fleet check"
+            " reports only drift."
         )
     return [_differing(one, usual.get(_lite(one))) for one in outcomes], notes
 

@@ -15,9 +15,11 @@ from diwa_schema.database import url as urls
 from diwa_schema.database.state import VERSION
 from diwa_schema.database.target import Target
 from diwa_schema.errors import NAMED, OFFERS, DiwaSchemaError, InvalidDatabase, UsageError
+from diwa_schema.migrations.pgvector import SHARED
 
 _FIELDS = ("name", "url", "schema", "wave")
 _SHOWN = 5
+_SHARED = ("public", SHARED)
 
 _SCHEMAS = f"""
 SELECT n.nspname::text, EXISTS (SELECT FROM pg_class c
@@ -118,8 +120,8 @@ class Schemas:
     Args:
         url: The database.
         pattern: A pattern for the schemas, with ``*`` and ``?`` as in a shell; None for schemas with a version table. A
-            pattern matches `public`, which is empty in most databases, only if it has a version table or equals the
-            pattern.
+            pattern matches `public`, which is empty in most databases, and `extensions`, which is the shared place of
+            pgvector, only if they have a version table or equal the pattern.
     """
 
     url: str = field(repr=False)
@@ -144,7 +146,7 @@ class Schemas:
     def _wants(self, name: str, *, ours: bool) -> bool:
         if self.pattern is None:
             return ours
-        return fnmatchcase(name, self.pattern) and (ours or name != "public" or self.pattern == name)
+        return fnmatchcase(name, self.pattern) and (ours or name not in _SHARED or self.pattern == name)
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ class Upgrade:
                     break
                 everywhere, _ = self._fleet.census(again=True)
                 _forget_dropped(course, everywhere)
-                seen = {one.identity for one in course.found}
-                course.count([one for one in self._fleet.chosen(everywhere) if one.identity not in seen])
+                seen = _keys(course.found)
+                course.count([one for one in self._fleet.chosen(everywhere) if seen.isdisjoint(one.keys)])
             self._verify(course)
         report = course.report()
         outcomes, differences = compared(report.outcomes)
@@ -143,14 +143,14 @@ class Upgrade:
 
     def _held(self, course: Course, everywhere: list[Found], before: str, after: str) -> str:
         """Return the reason why a contract revision cannot begin; empty if it can."""
-        worked = {one.identity: number for number, one in enumerate(course.found)}
+        worked = {key: number for number, one in enumerate(course.found) for key in one.keys}
         behind = [
             one.member.label
             for one in everywhere
             if not (one.state is not None and one.state.untouched)
             and not (
-                self._there(course, worked[one.identity], before)
-                if one.identity in worked
+                self._there(course, number, before)
+                if (number := next((worked[key] for key in one.keys if key in worked), None)) is not None
                 else _position(known(one).after) >= self._history.position(before)
             )
         ]
@@ -218,14 +218,18 @@ class _Settled:
             return False
 
 
+def _keys(found: list[Found]) -> set[census.Identity]:
+    return {key for one in found for key in one.keys}
+
+
 def _forget_dropped(course: Course, everywhere: list[Found]) -> None:
     """Count a failed target as finished if a complete search does not find it any more."""
     if any(one.member.error for one in everywhere):
         return
-    there = {one.identity for one in everywhere}
+    there = _keys(everywhere)
     for number, outcome in course.outcomes.items():
         found = course.found[number]
-        if outcome.result is Result.FAILED and found.place is not None and found.identity not in there:
+        if outcome.result is Result.FAILED and found.place is not None and there.isdisjoint(found.keys):
             detail = "It was dropped during the run."
             course.outcomes[number] = outcome._replace(
                 result=Result.NOTHING, exit_code=0, detail=detail, error=None

@@ -168,7 +168,7 @@ def check(task: Task, _: Telling) -> Outcome:
         result=Result.DIFFERS,
         exit_code=1,
         detail=f"{amount(len(found), 'difference')}: {_some([one.text for one in found])}"
-        f" All of them: {command('check')}",
+        f". All of them: {command('check')}",
     )
 
 

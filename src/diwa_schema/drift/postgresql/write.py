@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from diwa_schema.drift.model import Column, ForeignKey, Index, Key, Table, Trigger
 from diwa_schema.drift.scan import listed
+from diwa_schema.models.filled import FILLINGS
 from diwa_schema.models.inherited import with_schema
 from diwa_schema.models.rule import Rule
-from diwa_schema.names import code, literal, qualified, quoted
+from diwa_schema.names import OURS, code, literal, qualified, quoted
 
 _ENABLING = {
     "enabled": "ENABLE",
@@ -19,7 +20,7 @@ _ENABLING = {
     "always": "ENABLE ALWAYS",
 }
 
-_CALL = re.compile(r"EXECUTE FUNCTION (\w+)\(")
+_CALL = re.compile(rf"EXECUTE FUNCTION ({OURS}\w+)\(")
 _PLAIN = re.compile(r"('(''|[^'])*'|-?[\w.]+(\(.*\))?|ARRAY\[[^\]]*\])(::[\w \[\]]+(\(\d+\))?)*")
 
 
@@ -86,13 +87,18 @@ class Writer:
         yield from self.function(one)
         words = "CREATE CONSTRAINT TRIGGER" if one.constraint else "CREATE OR REPLACE TRIGGER"
         words = words if replace or one.constraint else "CREATE TRIGGER"
-        yield f"{words} {quoted(one.name)} {one.moment} ON {self.name(table)} {one.action}"
+        # Who runs the statement may have another search path, even one to the function of another tenant.
+        action = _CALL.sub(lambda called: f"EXECUTE FUNCTION {self.name(called[1])}(", one.action)
+        yield f"{words} {quoted(one.name)} {one.moment} ON {self.name(table)} {action}"
         if replace or one.enabled != "enabled":
             yield self.enabling(table, one)
 
     def function(self, one: Trigger) -> Iterator[str]:
         """Yield the statements for the function of a trigger, if it belongs to this package."""
         called = _CALL.search(one.action)
+        filling = called and next((each for each in FILLINGS if each.function == called[1]), None)
+        if filling:
+            yield filling.create(f"{quoted(self.schema)}.")[0]
         if one.code is None or called is None:
             return
         name = f"{self.name(called[1])}()"
