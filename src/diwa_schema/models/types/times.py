@@ -186,7 +186,7 @@ def _computed(op: OperatorType, operation: ColumnElement[Any]) -> ColumnElement[
     )
 
 
-_FIRST, _LAST = (each.replace(tzinfo=None) for each in (datetime.min, datetime.max))
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _SERVER_TIMES = (functions.now, functions.current_timestamp, functions.localtimestamp)
 _PASSING_ON = (functions.ReturnTypeFromArgs, Case, Grouping)
 """What returns one of its parts as it is, such as coalesce."""
@@ -277,9 +277,10 @@ def _finite(moment: datetime) -> datetime:
 
     psycopg reads no infinity, so one such row would stop each of its queries.
     """
-    if moment == _LAST:
+    known = moment.replace(tzinfo=UTC)
+    if known == _LAST:
         return moment - datetime.resolution
-    return moment + datetime.resolution if moment == _FIRST else moment
+    return moment + datetime.resolution if known == _FIRST else moment
 
 
 def _whole(moment: datetime) -> datetime:
