@@ -53,7 +53,7 @@ def test_any_sequence_of_numbers_comes_back_as_a_list(engine, value):
     with Session(engine) as session:
         store(session, row := cached(embedding=value))
         assert row.embedding == roughly(expected)
-        assert type(row.embedding) is list
+        assert isinstance(row.embedding, list)
         assert type(row.embedding[0]) is float
 
 

@@ -253,6 +253,20 @@ def test_sqlite_gets_the_spelling_of_the_elixir_model(engine, model, spelling):
         assert written.scalar_one() == spelling
 
 
+def test_the_first_and_the_last_time_are_no_infinity(engine, storage, memory):
+    """What one driver writes, the others must be able to read."""
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    with Session(engine) as session:
+        row = session.get_one(Memory, memory.id)
+        row.last_accessed_at, row.expires_at = first, last
+        session.commit()
+        if storage != "sqlite":
+            finite = text("SELECT isfinite(last_accessed_at) AND isfinite(expires_at) FROM memories")
+            assert session.scalar(finite)
+        assert row.last_accessed_at - first <= datetime.resolution
+        assert last - row.expires_at <= datetime.resolution
+
+
 @ONE_DRIVER_EACH
 def test_the_time_of_arrival_is_never_emptied(engine, memory):
     """A memory without it would have no place among the newest ones, and no page would follow it."""

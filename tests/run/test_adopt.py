@@ -147,6 +147,23 @@ def test_the_agents_first_lineage_is_built_anew(first_lineage):
     assert api.downgrade(url, "20260107000000", confirm=name).after == "20260107000000"
 
 
+def test_a_row_of_sqlite_without_an_id_is_taken_along(legacy):
+    """SQLite takes NULL in a primary key that is a text, even twice."""
+    url = legacy("agent_v1", lite=True, rows=False)
+    with Target.of(url).connect() as link:
+        link.script(V1_ROWS)
+        columns = "content, tags, metadata, context_id, parent_id, inserted_at, updated_at"
+        for _ in range(2):
+            link.execute(
+                f"INSERT INTO memories ({columns}) SELECT {columns} FROM memories WHERE id IS NOT NULL"
+            )
+    api.adopt(url)
+    with Target.of(url).connect() as link:
+        assert link.rows("SELECT content, count(*) FROM memories WHERE id IS NULL GROUP BY 1 ORDER BY 1") == [
+            ("child", 2), ("odd", 2), ("parent", 2),
+        ]  # fmt: skip
+
+
 def test_the_seven_rows_alone_are_not_the_first_lineage(legacy, dump):
     url = legacy("head_fresh", lite=True)
     with Target.of(url).connect() as link:

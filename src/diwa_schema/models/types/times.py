@@ -135,7 +135,8 @@ class Timestamp(TypeDecorator[datetime]):
         moment = _in_utc(value)
         if dialect.name == "sqlite":
             return spell_exactly(moment, self.kind) if self.exact else spell(moment, self.kind)
-        return moment.replace(tzinfo=None) if self.precision or self.exact else _whole(moment)
+        kept = moment.replace(tzinfo=None) if self.precision or self.exact else _whole(moment)
+        return _finite(kept) if dialect.driver == "asyncpg" else kept
 
     def as_kept(self, moment: datetime, dialect: Dialect) -> datetime:
         """Return the value that a read returns after a time was written."""
@@ -185,6 +186,7 @@ def _computed(op: OperatorType, operation: ColumnElement[Any]) -> ColumnElement[
     )
 
 
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _SERVER_TIMES = (functions.now, functions.current_timestamp, functions.localtimestamp)
 _PASSING_ON = (functions.ReturnTypeFromArgs, Case, Grouping)
 """What returns one of its parts as it is, such as coalesce."""
@@ -268,6 +270,17 @@ def _in_utc(value: datetime) -> datetime:
             " tzinfo=UTC to a time in UTC."
         )
     return value.astimezone(UTC)
+
+
+def _finite(moment: datetime) -> datetime:
+    """Return a time that asyncpg sends as it is: it would send the first and the last one as infinity.
+
+    psycopg reads no infinity, so one such row would stop each of its queries.
+    """
+    known = moment.replace(tzinfo=UTC)
+    if known == _LAST:
+        return moment - datetime.resolution
+    return moment + datetime.resolution if known == _FIRST else moment
 
 
 def _whole(moment: datetime) -> datetime:

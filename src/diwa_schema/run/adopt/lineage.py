@@ -92,9 +92,11 @@ class Rebuild:
             self.look.link.execute(insert)
             return
         read = ", ".join(f"CAST({quoted(name)} AS text)" for name in fitted)
-        for row, *values in self.look.link.rows(f"SELECT id, {read} FROM {quoted(kept)}"):
+        # SQLite has rows without an id: it takes NULL in a primary key that is a text.
+        key = "rowid" if self.look.link.dialect == "sqlite" else "id"
+        for place, row, *values in self.look.link.rows(f"SELECT {key}, id, {read} FROM {quoted(kept)}"):
             fits = [self._fitted(table, name, value, row) for name, value in zip(fitted, values, strict=True)]
-            self.look.link.execute(f"{insert} WHERE id = %s", [*fits, row])
+            self.look.link.execute(f"{insert} WHERE {key} = %s", [*fits, place])
 
     def _fitted(self, table: str, name: str, value: str | None, row: Any) -> Any:
         if (table, name) == _ORGANIZATION:
@@ -126,7 +128,10 @@ class Rebuild:
         for child, parent in self.look.link.rows(
             f"SELECT id, parent_id FROM {kept} WHERE parent_id IS NOT NULL"
         ):
-            self.look.link.execute("UPDATE memories SET parent_id = %s WHERE id = %s", (parent, child))
+            if child is None:
+                self.unfit.append(f"memories {child}: parent_id stays in {kept}")
+            else:
+                self.look.link.execute("UPDATE memories SET parent_id = %s WHERE id = %s", (parent, child))
 
 
 # The agent's own name for the organization of contexts without one.
