@@ -22,6 +22,7 @@ from diwa_schema.models import (
     Memory,
     OrphanReviewLog,
     Secret,
+    Session as WorkSession,
     SyncQueue,
     TalaOperation,
     Task,
@@ -567,6 +568,13 @@ def test_a_buffered_operation_names_its_session_as_text(engine):
     assert read(engine, row).session_id == read(engine, row).context_id == str(wanted)
     with Session(engine) as session:
         assert session.scalars(select(TalaOperation.id).where(TalaOperation.session_id == str(wanted))).all()
+
+
+def test_an_engine_is_no_row_of_the_table_sessions():
+    name: Any = WorkSession
+    assert name(actor="ada").actor == "ada"
+    with pytest.raises(TypeError, match=r"SQLAlchemy's Session is in sqlalchemy\.orm"):
+        name("sqlite://")
 
 
 def test_a_row_has_no_metadata_but_the_column():

@@ -1,6 +1,7 @@
 """Team tier: plans and sessions, agents that share work, and people's workspaces."""
 
 import uuid
+from typing import Any
 
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -171,6 +172,15 @@ class Session(Base):
 
     context: Mapped["Context"] = relationship(back_populates="sessions")
     checkpoints: Mapped[list["Checkpoint"]] = referred_by("session")
+
+    def __init__(self, *given: Any, **values: Any) -> None:
+        """Make a row, and refuse an engine: the name is also that of SQLAlchemy's session."""
+        if given:
+            raise TypeError(
+                "This Session is a row of the table sessions. SQLAlchemy's Session is in sqlalchemy.orm: import one of"
+                " them under another name."
+            )
+        super().__init__(**values)
 
 
 class Checkpoint(Base):
