@@ -11,7 +11,7 @@ import pytest
 from diwa_schema.cli import main
 
 WIDTH = 80
-COPIED = "diwa-schema [a-z]|ALTER |CREATE |SELECT |sqlite:"
+COPIED = "diwa-schema [a-z]|ALTER |CREATE |SELECT |sqlite:|sqlite3 "
 
 
 class Terminal(io.StringIO):

@@ -248,6 +248,7 @@ def test_each_query_gives_its_rows(session: Session) -> None:
         paged += [each.metadata_["number"] for each in page]
         last = page[-1]
     assert paged == everything
+    assert numbers(queries.memories_tagged(CONTEXT, limit=10_000)) == everything
     assert [one // 20 for one in paged] == sorted((one // 20 for one in paged), reverse=True)
 
     assert set(numbers(queries.memories_of_type(CONTEXT, "decision", limit=999))) == {

@@ -86,7 +86,7 @@ def memories_tagged(
 
     Args:
         context: The context.
-        tags: The tags.
+        tags: The tags; without any, every memory is returned.
         limit: The maximum number of rows.
         before: The last row of the page before.
 
@@ -97,6 +97,8 @@ def memories_tagged(
         raise TypeError(
             "Each tag is an argument of its own, and a text. For a list, write a star before it: *tags"
         )
+    if not tags:
+        return newest_memories(context, limit=limit, before=before)
     tagged = select(Memory).where(
         searched_in(given.identity(context, "context")), LIVE, Memory.tags.contains(list(tags))
     )
