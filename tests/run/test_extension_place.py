@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import psycopg
 import pytest
 
@@ -215,6 +218,18 @@ def test_a_tenant_whose_embeddings_would_hang_on_another_is_told_at_its_birth(lo
     assert WAY in cli("upgrade", "--url", lodged, "--schema", "t12", check=0).stderr
     execute(lodged, WAY)
     assert "extension" not in cli("fleet", "create", "t13", "--url", lodged, "--no-roles", check=0).stderr
+
+
+def test_a_fleet_is_told_of_it_once(lodged, cli):
+    tenants(lodged, "t10", "t11")
+    fleet = ("fleet", "check", "--url", lodged, "--schemas", "t*")
+    told = cli(*fleet, check=0).stdout
+    assert told.count("extension vector is in schema t9, which has tables of this schema") == 1
+    run = re.search(r"run: diwa-schema (check .+)", told)
+    assert run is not None
+    assert WAY in cli(*shlex.split(run[1]), check=0).stdout
+    execute(lodged, WAY)
+    assert "extension" not in cli(*fleet, check=0).stdout
 
 
 def test_no_drop_of_the_tenant_offers_to_take_the_embeddings_of_others(lodged, cli):

@@ -19,6 +19,7 @@ from diwa_schema.database.state import BOOKKEEPING, ECTO, LEDGER, PROTECTION, VE
 from diwa_schema.database.target import Target
 from diwa_schema.errors import DiwaSchemaError
 from diwa_schema.fleet.targets import Member, naming
+from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import qualified
 
@@ -33,12 +34,13 @@ _EACH = (
 
 # Every name of one server leads to the moment of its start. The identifier of a server's data is not sufficient:
 # servers from one image or one base backup share it.
-_WHERE = """
+_WHERE = f"""
 SELECT extract(epoch FROM pg_postmaster_start_time())::text,
   (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
   current_schema()::text,
   NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
-    AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector')
+    AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector'),
+  ({pgvector.LODGES})
 """
 # Grouped first: the index on names finds the few relations of this package in all these schemas at once. They are only
 # counted: a schema with the expected number has the expected relations.
@@ -75,12 +77,14 @@ class Place(NamedTuple):
         identity: The identity of the database, independent of its name.
         schema: The schema for unqualified new names.
         extension_due: Whether the first change creates an extension there, which no other run may do at the same time.
+        lodging: The schema with tables of a target that also has the extension of the embeddings; None without one.
     """
 
     host: str
     identity: Identity
     schema: str | None
     extension_due: bool = False
+    lodging: str | None = None
 
 
 class Found(NamedTuple):
@@ -164,8 +168,8 @@ def _of_database(members: Sequence[Member]) -> list[Found]:
 
 
 def _place(link: Link) -> Place:
-    server, database, schema, due = link.rows(_WHERE)[0]
-    return Place(str(server), (str(server), str(database)), schema, bool(due))
+    server, database, schema, due, lodging = link.rows(_WHERE)[0]
+    return Place(str(server), (str(server), str(database)), schema, bool(due), lodging)
 
 
 def _alone(member: Member, place: Place | None) -> Found:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from diwa_schema import guard
-from diwa_schema.errors import DiwaSchemaError, UsageError
+from diwa_schema.errors import DiwaSchemaError, UsageError, command
 from diwa_schema.fleet import census
 from diwa_schema.fleet.report import FleetReport, Outcome, Result, compared, known, standing
 from diwa_schema.fleet.schedule import Schedule
-from diwa_schema.fleet.targets import Member, Source, sources_of
+from diwa_schema.fleet.targets import Member, Source, naming, sources_of
+from diwa_schema.migrations import pgvector
 from diwa_schema.migrations.manifest import load
 from diwa_schema.names import amount
 
@@ -84,7 +85,7 @@ class Fleet:
         return list(found.values())
 
     def census(self, *, again: bool = False) -> tuple[list[Found], list[str]]:
-        """Return the state of all targets, and notes on targets with a second name or without a counterpart.
+        """Return the state of all targets, and notes on second names, missing counterparts and endangered embeddings.
 
         Args:
             again: As for `members`.
@@ -102,7 +103,7 @@ class Fleet:
                     f"{one.member.shown} is the same target as {first.member.shown}, which stands for both."
                 )
         found = list(kept.values())
-        return found, [*notes, *(self._among.notes(found) if self._among else ())]
+        return found, [*notes, *(self._among.notes(found) if self._among else ()), *_endangered(found)]
 
     def chosen(self, found: Iterable[Found]) -> list[Found]:
         """Return the targets that `only` and `among` select.
@@ -284,6 +285,16 @@ class Fleet:
             course.settle(settled)
             course.work(orders or _orders(verb, revision=revision))
         return course.report()
+
+
+def _endangered(found: Iterable[Found]) -> Iterator[str]:
+    """Yield a note for each database in which the drop of one target would drop the embeddings of others."""
+    for one in {
+        one.place.identity: one for one in found if one.place is not None and one.place.lodging
+    }.values():
+        with naming(one.member):
+            told = pgvector.lodged(str(one.place and one.place.lodging))
+            yield f"{one.member.target.url.shown}: {told}. For the statements that move it, run: {command('check')}"
 
 
 def _orders(verb: str, **more: object) -> Orders:

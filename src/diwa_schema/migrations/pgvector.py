@@ -85,7 +85,7 @@ TYPE = (
 )
 
 # The schema of the extension if it also has tables of ours, so that a drop of the schema would drop both.
-_LODGES = (
+LODGES = (
     "SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
     f" WHERE e.extname = 'vector' AND EXISTS ({_OURS} = n.oid)"
     f" AND (n.nspname <> 'public' OR EXISTS ({_OURS} <> n.oid))"
@@ -121,7 +121,7 @@ def lodging(link: Link) -> tuple[str, str] | None:
     Args:
         link: A connection to a PostgreSQL database.
     """
-    schema = link.value(_LODGES)
+    schema = link.value(LODGES)
     return None if schema is None else (schema, _move(link))
 
 
