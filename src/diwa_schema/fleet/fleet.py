@@ -289,12 +289,14 @@ class Fleet:
 
 def _endangered(found: Iterable[Found]) -> Iterator[str]:
     """Yield a note for each database in which the drop of one target would drop the embeddings of others."""
-    for one in {
-        one.place.identity: one for one in found if one.place is not None and one.place.lodging
-    }.values():
-        with naming(one.member):
-            told = pgvector.lodged(str(one.place and one.place.lodging))
-            yield f"{one.member.target.url.shown}: {told}. For the statements that move it, run: {command('check')}"
+    places = {one.place.identity: (one.member, one.place.lodging) for one in found if one.place}
+    for member, schema in places.values():
+        if schema is not None:
+            with naming(member):
+                yield (
+                    f"{member.target.url.shown}: {pgvector.lodged(schema)}. For the statements that move it, run:"
+                    f" {command('check')}"
+                )
 
 
 def _orders(verb: str, **more: object) -> Orders:
