@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -25,7 +26,7 @@ def broken(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("width") / "people.db"
     url = f"sqlite:///{path}"
     assert main(["upgrade", "--url", url, "--repo", "diwa-cloud"]) == 0
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         for number in range(2):
             database.execute(
                 "INSERT INTO organizations (id, name, inserted_at, updated_at) VALUES (?, ?, ?, ?)",

@@ -106,8 +106,10 @@ def test_an_engine_whose_url_says_memory_is_what_sqlite_says(tmp_path):
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(path))
     target = Target.of(engine)
     assert (target.in_memory, target.identity) == (False, ("sqlite", str(path)))
-    assert Target.of(sa.create_engine("sqlite://")).in_memory
+    private = sa.create_engine("sqlite://")
+    assert Target.of(private).in_memory
     engine.dispose()
+    private.dispose()
 
 
 def test_a_path_that_speaks_of_memory_opens_no_guard(cli, consumer_directory, tmp_path):

@@ -7,6 +7,7 @@ import re
 import shlex
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -408,7 +409,7 @@ def test_sqlite_keeps_no_rule_and_lists_the_rows(legacy):
     for one in api.violations(url):
         execute(url, *(row.look for row in one.rows))
         assert not one.kept  # `validate` adds none
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as file:
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
         refuse_what_they_say(api.violations(url), lambda sql: file.execute(sql).fetchall())
     with pytest.raises(UsageError, match="SQLite"):
         api.validate(url)
