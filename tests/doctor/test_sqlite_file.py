@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import diwa_schema
 from diwa_schema.errors import DatabaseRefused
@@ -45,6 +45,13 @@ def test_a_missing_file_is_not_made(tmp_path, owner_directory):
     assert not (tmp_path / "none.db").exists()
 
 
+async def checked(engine: AsyncEngine) -> None:
+    try:
+        await diwa_schema.aensure_current(engine)
+    finally:
+        await engine.dispose()
+
+
 @pytest.mark.parametrize("made", [str, sa.create_engine, create_async_engine], ids=["url", "engine", "async"])
 def test_a_file_that_is_no_database_is_named_by_every_check(tmp_path, owner_directory, made):
     path = tmp_path / "notes.db"
@@ -54,9 +61,11 @@ def test_a_file_that_is_no_database_is_named_by_every_check(tmp_path, owner_dire
     database = made(f"sqlite{'+aiosqlite' if made is create_async_engine else ''}:///{path}")
     with pytest.raises(DatabaseRefused, match="is not an SQLite database") as raised:
         if made is create_async_engine:
-            asyncio.run(diwa_schema.aensure_current(database))
+            asyncio.run(checked(database))
         else:
             diwa_schema.ensure_current(database)
+    if made is sa.create_engine:
+        database.dispose()
     assert raised.value.next_step == said.value.next_step
 
 

@@ -249,8 +249,10 @@ def test_the_next_step_is_the_one_for_this_file(url, way, tmp_path, monkeypatch)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "da ta"))
     monkeypatch.chdir(tmp_path)
     way = way.format(command="python -m diwa_schema upgrade", here=tmp_path)
+    engine = sa.create_engine(url or embedded_url())
     with pytest.raises(SchemaEmpty) as caught:
-        ensure_current(sa.create_engine(url or embedded_url()))
+        ensure_current(engine)
+    engine.dispose()
     assert caught.value.next_step.startswith(way)
     if url is None:
         with pytest.raises(SchemaEmpty) as caught:
