@@ -116,7 +116,7 @@ class Found(NamedTuple):
 
         A restart of its server changes the identity.
         """
-        return self.identity, (self.member.target.url.driver, self.member.schema or "")
+        return self.identity, self.member.key
 
 
 def take(members: Sequence[Member]) -> list[Found]:

@@ -67,7 +67,7 @@ class Fleet:
             UsageError: A pattern matches nothing.
             DatabaseUnreachable: The only server to search cannot be reached.
         """
-        found: dict[tuple[str, str | None], Member] = {}
+        found: dict[tuple[str, str], Member] = {}
         for source in self._sources:
             try:
                 members = source.find()
@@ -80,8 +80,7 @@ class Fleet:
                     raise
                 members = [Member(source.url, error=error)]
             for member in members:
-                key = member.target.url.driver, member.schema
-                found[key] = found[key].joined(member) if key in found else member
+                found[member.key] = found[member.key].joined(member) if member.key in found else member
         return list(found.values())
 
     def census(self, *, again: bool = False) -> tuple[list[Found], list[str]]:

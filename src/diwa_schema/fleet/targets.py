@@ -55,6 +55,11 @@ class Member:
         """The validated target; no connection is opened."""
         return Target(_parsed(self.url)).in_schema(self.schema)
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """The address, password included, and the schema: equal for two mentions of one target by the same name."""
+        return self.target.url.driver, self.schema or ""
+
     def joined(self, other: Member) -> Member:
         """Return this member with the name and the wave of another one for the same target, if it has none."""
         wave = other.wave if self.wave is None else self.wave

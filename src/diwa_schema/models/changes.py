@@ -7,7 +7,7 @@ does the same for one type at one depth, but a document is any JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import ClauseElement, event, inspect
@@ -53,19 +53,12 @@ _Dict: Any = type("_Dict", (_Noticing, dict), _telling(dict, _OF_DICT))
 _List: Any = type("_List", (_Noticing, list), _telling(list, _OF_LIST))
 
 
-def _noticing(value: Any, notice: Callable[[], None], *, flat: bool) -> Any:
-    """Return a tracking copy of a dict or list; other values are returned unchanged.
-
-    Args:
-        value: The value.
-        notice: What is called after a change.
-        flat: Whether it has no dicts and lists inside. To look for them takes forty times as long as the copy.
-    """
+def _noticing(value: Any, notice: Callable[[], None]) -> Any:
+    """Return a tracking copy of a dict or list; other values are returned unchanged."""
     if not isinstance(value, dict | list):
         return value
     copy = _copy(value, notice)
-    if not flat:
-        _grow(copy, value)
+    _grow(copy, value)
     return copy
 
 
@@ -139,9 +132,9 @@ class _Notice:
             flag_modified(row, self.key)
 
 
-def _of_row(value: Any, state: InstanceState[Any], key: str, *, flat: bool) -> Any:
+def _of_row(value: Any, state: InstanceState[Any], key: str) -> Any:
     notice = _Notice(state, key)
-    notice.root = _noticing(value, notice, flat=flat)
+    notice.root = _noticing(value, notice)
     return notice.root
 
 
@@ -150,21 +143,17 @@ def _is_of(value: _Noticing, state: InstanceState[Any]) -> bool:
     return notice.state is state
 
 
-def _tracked(mapper: Mapper[Any]) -> dict[str, bool]:
-    """Return the attributes with values that change in place, and whether these are flat."""
-    kinds = {each.key: each.columns[0].type for each in mapper.column_attrs}
-    return {
-        key: not isinstance(kind, Document)
-        for key, kind in kinds.items()
-        if isinstance(kind, Document | TextArray | Embedding)
-    }
+def _tracked(mapper: Mapper[Any]) -> list[str]:
+    """Return the attributes with values that change in place."""
+    kinds = Document | TextArray | Embedding
+    return [each.key for each in mapper.column_attrs if isinstance(each.columns[0].type, kinds)]
 
 
-def _track(state: InstanceState[Any], keys: Mapping[str, bool]) -> None:
-    for key, flat in keys.items():
+def _track(state: InstanceState[Any], keys: Iterable[str]) -> None:
+    for key in keys:
         value = state.dict.get(key)
         if isinstance(value, dict | list) and not (isinstance(value, _Noticing) and _is_of(value, state)):
-            state.dict[key] = _of_row(value, state, key, flat=flat)
+            state.dict[key] = _of_row(value, state, key)
 
 
 def track_again(row: Any) -> None:
@@ -182,10 +171,10 @@ def notice_changes(mapper: Mapper[Any], model: type[Any]) -> None:
     # The last one is what `sqlalchemy.ext.mutable` listens to: merge(load=False) copies the values of another row.
     for name in ("load", "refresh", "refresh_flush", "_sa_event_merge_wo_load") if keys else ():
         event.listen(model, name, read, raw=True)
-    for key, flat in keys.items():
+    for key in keys:
 
-        def given(state: InstanceState[Any], value: Any, *_: Any, key: str = key, flat: bool = flat) -> Any:
-            return _of_row(value, state, key, flat=flat)
+        def given(state: InstanceState[Any], value: Any, *_: Any, key: str = key) -> Any:
+            return _of_row(value, state, key)
 
         event.listen(getattr(model, key), "set", given, raw=True, retval=True)
     for each in mapper.column_attrs:

@@ -228,10 +228,14 @@ class EmbeddingCache(Base):
     updated_at: Mapped[ChangedSecond]
 
 
-def _sum_of_tokens(context: Any) -> int:
+def _total(tokens_input: int | None, tokens_output: int | None) -> int:
     """Return the same value as the changeset of Ecto's model."""
+    return (tokens_input or 0) + (tokens_output or 0)
+
+
+def _total_of_insert(context: Any) -> int:
     given = context.get_current_parameters()
-    return (given.get("tokens_input") or 0) + (given.get("tokens_output") or 0)
+    return _total(given.get("tokens_input"), given.get("tokens_output"))
 
 
 class UsageRecord(Base):
@@ -261,7 +265,7 @@ class UsageRecord(Base):
         **defaulted(0), **described("How much the model answered.", unit="tokens")
     )
     total_tokens: Mapped[int | None] = mapped_column(
-        **{**defaulted(0), "default": _sum_of_tokens},
+        **{**defaulted(0), "default": _total_of_insert},
         **described(
             "Input and output together; the writer computes it, and PostgreSQL refuses another number where no older "
             "row has one.",
@@ -292,11 +296,11 @@ class UsageRecord(Base):
 
 
 @event.listens_for(UsageRecord, "before_update")
-def _add_tokens_again(_: Any, __: Any, record: UsageRecord) -> None:
-    """Compute the total again, as the changeset does, where a count changes and nobody gives another total."""
+def _total_of_update(_: Any, __: Any, record: UsageRecord) -> None:
+    """Compute the total again where a count changes and nobody gives another total."""
     changed = {each.key for each in inspect(record).attrs if each.history.has_changes()}
     if changed & {"tokens_input", "tokens_output"} and "total_tokens" not in changed:
-        record.total_tokens = (record.tokens_input or 0) + (record.tokens_output or 0)
+        record.total_tokens = _total(record.tokens_input, record.tokens_output)
 
 
 class Secret(Base):

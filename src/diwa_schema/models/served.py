@@ -214,10 +214,6 @@ def searched_in(context: UUID) -> ColumnElement[bool]:
     return _Within(Memory.context_id, bindparam("context", context, Memory.context_id.type, unique=True))
 
 
-context_name = func.lower(Context.name)
-"""The name of a context without its case."""
-
-
 class _Named(FunctionElement[bool]):
     """A comparison of a name regardless of case: column, name, name in small letters, and pairs of letters.
 
@@ -282,7 +278,7 @@ INDEXES = (
         ContextBinding.inserted_at,
         ContextBinding.id,
     ),
-    Index("contexts_organization_id_lower_name_index", Context.organization_id, context_name),
+    Index("contexts_organization_id_lower_name_index", Context.organization_id, func.lower(Context.name)),
     Index("sync_queue_ready_index", SyncQueue.priority.desc(), SyncQueue.inserted_at, SyncQueue.id),
 )
 """The indexes of these conditions and orders; each belongs to its table by being made."""

@@ -73,7 +73,7 @@ def memories_of_type(
         limit: The maximum number of rows.
         before: The last row of the page before.
     """
-    named = of_type(given.words(of, "type"))
+    named = of_type(given.text(of, "type"))
     return _page(select(Memory).where(_in(context), LIVE, named), limit, before)
 
 
@@ -121,13 +121,15 @@ def memories_containing(
     Raises:
         CompileError: The statement is compiled for SQLite; nothing is sent.
     """
-    holding = Memory.metadata_.contains(given.document(metadata, "metadata"))
+    if not isinstance(metadata, Mapping):
+        raise TypeError(f"The metadata is a dict, not {type(metadata).__name__}.")
+    holding = Memory.metadata_.contains(dict(metadata))
     return _page(select(Memory).where(_in(context), LIVE, holding), limit, before)
 
 
 def memories_alike(context: UUID, content: str) -> Select[Memory]:
     """Return the live memories of a context with exactly this content; SQLite reads the memories of the context."""
-    return select(Memory).where(_in(context), LIVE, Memory.content == given.words(content, "content"))
+    return select(Memory).where(_in(context), LIVE, Memory.content == given.text(content, "content"))
 
 
 def rules_of(context: UUID) -> Select[Memory]:
@@ -161,7 +163,7 @@ def memories_saying(context: UUID, words: str, *, limit: int = 50) -> Select[Mem
         limit: The maximum number of rows.
     """
     given.identity(context, "context")
-    found = hits(context, given.words(words, "input"))
+    found = hits(context, given.text(words, "input"))
     said = select(Memory).join(found, found.c.id == Memory.id).where(searched_in(context), LIVE)
     return said.order_by(found.c.fit.desc(), *_NEWEST_FIRST).limit(at_most(limit))
 
@@ -217,8 +219,8 @@ def bound_context(kind: str, value: str) -> Select[Context]:
     """
     bound = select(ContextBinding.context_id)
     bound = bound.where(
-        ContextBinding.binding_type == given.words(kind, "kind"),
-        ContextBinding.value == given.words(value, "value"),
+        ContextBinding.binding_type == given.text(kind, "kind"),
+        ContextBinding.value == given.text(value, "value"),
     )
     newest = bound.order_by(ContextBinding.inserted_at.desc(), ContextBinding.id.desc()).limit(1)
     return select(Context).where(Context.id == newest.scalar_subquery())
@@ -227,7 +229,7 @@ def bound_context(kind: str, value: str) -> Select[Context]:
 def context_named(organization: UUID, name: str) -> Select[Context]:
     """Return the contexts of an organization with a name, regardless of case; there may be several."""
     within = Context.organization_id == given.identity(organization, "organization")
-    return select(Context).where(within, is_named(given.words(name, "name")))
+    return select(Context).where(within, is_named(given.text(name, "name")))
 
 
 def _in(context: UUID) -> ColumnElement[bool]:
@@ -235,12 +237,8 @@ def _in(context: UUID) -> ColumnElement[bool]:
 
 
 def _within(context: _Contexts, found: Select[Memory]) -> Select[Memory]:
-    # None is the id of a context that was never flushed: it must not read the memories of every tenant.
-    if context is None:
-        raise TypeError(
-            "The context is None: flush its session and pass its id. Only without the argument are all contexts read."
-        )
-    return found if context is _ALL_CONTEXTS else found.where(Memory.context_id == context)
+    # Only without the argument: None, the id of a context that was never flushed, reads no other tenant's memories.
+    return found if context is _ALL_CONTEXTS else found.where(_in(context))
 
 
 def _page(found: Select[Memory], limit: int, before: Memory | None) -> Select[Memory]:

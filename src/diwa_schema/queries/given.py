@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
 
@@ -22,7 +20,7 @@ def identity(value: UUID, name: str) -> UUID:
     return value
 
 
-def words(value: str, name: str) -> str:
+def text(value: str, name: str) -> str:
     """Return a text.
 
     Args:
@@ -35,18 +33,3 @@ def words(value: str, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"The {name} is a text, not {type(value).__name__}.")
     return value
-
-
-def document(value: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return a document.
-
-    Args:
-        value: The document.
-        name: What it is, for the message.
-
-    Raises:
-        TypeError: It is no dict.
-    """
-    if not isinstance(value, Mapping):
-        raise TypeError(f"The {name} is a dict, not {type(value).__name__}.")
-    return dict(value)
